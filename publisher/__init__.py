@@ -1,0 +1,1 @@
+"""placeholder: the public names come here"""

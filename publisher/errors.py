@@ -1,0 +1,60 @@
+"""What can go wrong, with one base. Each message says what happened, to which thing, and what to do about it."""
+
+
+class PublisherError(Exception):
+    """Base of every error that publisher raises on purpose."""
+
+
+class ConfigurationError(PublisherError):
+    """The configuration cannot be used; the command line ends with status 2."""
+
+
+class SourceError(PublisherError):
+    """The operating system's interfaces cannot be read or followed."""
+
+
+class JournalError(PublisherError):
+    """The journal cannot be opened, read or written."""
+
+
+class JournalInUseError(JournalError):
+    """Another publisher holds this journal."""
+
+
+class PluginError(PublisherError):
+    """A plugin is missing or does not keep the contract."""
+
+
+class NetioError(PublisherError, OSError):
+    """A call of `publisher.netioapi` failed; `winerror_code` is the code that Windows documents for it."""
+
+    winerror_code: int = 0
+
+    def __init__(self, message: str, code: int | None = None) -> None:
+        super().__init__(message)
+        if code is not None:
+            self.winerror_code = code
+
+
+class InvalidParameterError(NetioError):
+    """ERROR_INVALID_PARAMETER: a family, handle or argument that the call does not take."""
+
+    winerror_code = 87
+
+
+class InvalidHandleError(NetioError):
+    """ERROR_INVALID_HANDLE: a handle that is not, or no longer, a registration."""
+
+    winerror_code = 6
+
+
+class InterfaceNotFoundError(NetioError):
+    """ERROR_FILE_NOT_FOUND: no interface has this LUID or index."""
+
+    winerror_code = 2
+
+
+class NotFoundError(NetioError):
+    """ERROR_NOT_FOUND: the interface is there, but not in this address family."""
+
+    winerror_code = 1168

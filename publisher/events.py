@@ -1,0 +1,231 @@
+"""The facts that are published: LUIDs, rows, interfaces, addresses and events.
+
+The models are frozen and strict: a value that does not fit is an error here, never a surprise at a subscriber.
+Names are those of the Windows structures in snake case; `None` means that the system has no such thing.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Annotated, Any, Literal, NamedTuple
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+SCHEMA_VERSION = 1
+
+Family = Literal["inet", "inet6"]
+NotificationType = Literal["parameter_notification", "add_instance", "delete_instance", "initial_notification"]
+Cause = Literal["notification", "startup", "overrun", "reconcile"]
+AdminStatus = Literal["up", "down", "testing"]
+OperStatus = Literal["up", "down", "testing", "unknown", "dormant", "not_present", "lower_layer_down"]
+MediaConnectState = Literal["unknown", "connected", "disconnected"]
+RouterDiscoveryBehavior = Literal["disabled", "enabled", "dhcp"]
+LinkLocalAddressBehavior = Literal["always_off", "delayed", "always_on"]
+DadState = Literal["invalid", "tentative", "duplicate", "deprecated", "preferred"]
+PrefixOrigin = Literal["other", "manual", "well_known", "dhcp", "router_advertisement"]
+SuffixOrigin = Literal["other", "manual", "well_known", "dhcp", "link_layer_address", "random"]
+Scope = Literal["interface", "link", "subnet", "admin", "site", "organization", "global"]
+
+Luid = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$", description="Interface LUID, 16 hexadecimal digits")]
+UInt32 = Annotated[int, Field(ge=0, le=0xFFFF_FFFF)]
+UInt64 = Annotated[int, Field(ge=0, le=0xFFFF_FFFF_FFFF_FFFF)]
+PhysicalAddress = Annotated[str, Field(pattern=r"^[0-9a-f]{2}(:[0-9a-f]{2})*$")]
+
+
+class LuidParts(NamedTuple):
+    """The parts of a NET_LUID (ifdef.h): IANA interface type and the index within that type."""
+
+    if_type: int
+    net_luid_index: int
+
+
+def make_luid(if_type: int, net_luid_index: int) -> str:
+    """A LUID from its parts: `if_type` in bits 48-63, `net_luid_index` in bits 24-47, zero below."""
+    if not (0 <= if_type < 1 << 16 and 0 <= net_luid_index < 1 << 24):
+        raise ValueError(f"no LUID has if_type {if_type} and net_luid_index {net_luid_index}: 16 and 24 bits")
+    return f"{if_type << 48 | net_luid_index << 24:016x}"
+
+
+def luid_parts(luid: str) -> LuidParts:
+    """The parts of a LUID given as 16 hexadecimal digits."""
+    value = int(luid, 16)
+    return LuidParts(value >> 48, value >> 24 & 0xFF_FFFF)
+
+
+class _Fact(BaseModel):
+    """A frozen, strict model that takes no unknown member."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+
+class Offload(_Fact):
+    """NL_INTERFACE_OFFLOAD_ROD (nldef.h): what the hardware does for the protocol."""
+
+    nl_checksum_supported: bool
+    nl_options_supported: bool
+    tl_datagram_checksum_supported: bool
+    tl_stream_checksum_supported: bool
+    tl_stream_options_supported: bool
+    fast_path_compatible: bool
+    tl_large_send_offload_supported: bool
+    tl_giant_send_offload_supported: bool
+
+
+class IpInterfaceRow(_Fact):
+    """MIB_IPINTERFACE_ROW (netioapi.h): the settings of one interface in one address family. Times in milliseconds."""
+
+    family: Family
+    interface_luid: Luid
+    interface_index: UInt32
+    max_reassembly_size: UInt32 | None = None
+    interface_identifier: str | None = None
+    min_router_advertisement_interval: UInt32 | None = None
+    max_router_advertisement_interval: UInt32 | None = None
+    advertising_enabled: bool | None = None
+    forwarding_enabled: bool | None = None
+    weak_host_send: bool | None = None
+    weak_host_receive: bool | None = None
+    use_automatic_metric: bool | None = None
+    use_neighbor_unreachability_detection: bool | None = None
+    managed_address_configuration_supported: bool | None = None
+    other_stateful_configuration_supported: bool | None = None
+    advertise_default_route: bool | None = None
+    router_discovery_behavior: RouterDiscoveryBehavior | None = None
+    dad_transmits: UInt32 | None = None
+    base_reachable_time: UInt32 | None = None
+    retransmit_time: UInt32 | None = None
+    path_mtu_discovery_timeout: UInt32 | None = None
+    link_local_address_behavior: LinkLocalAddressBehavior | None = None
+    link_local_address_timeout: UInt32 | None = None
+    zone_indices: tuple[UInt32, ...] | None = Field(default=None, min_length=16, max_length=16)
+    site_prefix_length: UInt32 | None = None
+    metric: UInt32 | None = None
+    nl_mtu: UInt32 | None = None
+    connected: bool | None = None
+    supports_wake_up_patterns: bool | None = None
+    supports_neighbor_discovery: bool | None = None
+    supports_router_discovery: bool | None = None
+    reachable_time: UInt32 | None = None
+    transmit_offload: Offload | None = None
+    receive_offload: Offload | None = None
+    disable_default_routes: bool | None = None
+
+
+class Interface(_Fact):
+    """What GetIfEntry2 tells of the interface itself, and its place in the stack. Link speeds in bit/s."""
+
+    alias: str
+    description: str | None = None
+    type: UInt32
+    kind: str | None = None
+    physical_address: PhysicalAddress | None = None
+    permanent_physical_address: PhysicalAddress | None = None
+    mtu: UInt32 | None = None
+    admin_status: AdminStatus
+    oper_status: OperStatus
+    media_connect_state: MediaConnectState
+    transmit_link_speed: UInt64 | None = None
+    receive_link_speed: UInt64 | None = None
+    higher: tuple[Luid, ...] = ()
+    lower: tuple[Luid, ...] = ()
+
+
+class Address(_Fact):
+    """MIB_UNICASTIPADDRESS_ROW (netioapi.h). Lifetimes in seconds; `None` is for ever."""
+
+    address: str
+    prefix_length: Annotated[int, Field(ge=0, le=128)]
+    scope: Scope
+    scope_id: UInt32 | None = None
+    prefix_origin: PrefixOrigin = "other"
+    suffix_origin: SuffixOrigin = "other"
+    dad_state: DadState
+    skip_as_source: bool | None = None
+    valid_lifetime: UInt32 | None = None
+    preferred_lifetime: UInt32 | None = None
+
+
+class IpInterface(_Fact):
+    """One row of the table: an IP interface as it is, keyed by LUID and family.
+
+    `interface` may be one object for both families. `addresses` are sorted by `(address, prefix_length)` as text.
+    """
+
+    row: IpInterfaceRow
+    interface: Interface
+    addresses: tuple[Address, ...] = ()
+
+    @property
+    def luid(self) -> str:
+        return self.row.interface_luid
+
+    @property
+    def family(self) -> Family:
+        return self.row.family
+
+    @property
+    def key(self) -> Key:
+        return Key(self.row.interface_luid, self.row.family)
+
+
+class Key(NamedTuple):
+    """What identifies an IP interface."""
+
+    luid: str
+    family: Family
+
+
+class Change(_Fact):
+    """A member's value before and after, as JSON values."""
+
+    before: Any
+    after: Any
+
+
+class Snapshot(_Fact):
+    """The place of an `initial_notification` in its snapshot: 0 carries no row, 1 to `count` carry the rows."""
+
+    id: str
+    position: Annotated[int, Field(ge=0)]
+    count: Annotated[int, Field(ge=0)]
+
+
+class Event(_Fact):
+    """One published fact about one IP interface.
+
+    `row`, `interface` and `addresses` say how it is after the event; for `delete_instance` they are the last known ones.
+    A snapshot's position 0 has no luid, family, row or interface. `id` is the same at every delivery.
+    """
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    id: str
+    node: str
+    epoch: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
+    seq: Annotated[int, Field(ge=0)]
+    time: AwareDatetime
+    notification_type: NotificationType
+    cause: Cause
+    luid: Luid | None
+    family: Family | None
+    row: IpInterfaceRow | None
+    interface: Interface | None
+    addresses: tuple[Address, ...] = ()
+    changed: dict[str, Change] = {}
+    snapshot: Snapshot | None = None
+
+    @property
+    def key(self) -> Key | None:
+        """The IP interface it is about; `None` for a snapshot's position 0."""
+        return None if self.luid is None or self.family is None else Key(self.luid, self.family)
+
+    @cached_property
+    def json_bytes(self) -> bytes:
+        """The event as compact UTF-8 JSON, made once: journal and sinks send these very bytes."""
+        return self.__pydantic_serializer__.to_json(self)
+
+    @classmethod
+    def from_json(cls, data: bytes) -> Event:
+        """The event that `json_bytes` said; raises pydantic.ValidationError."""
+        event = cls.model_validate_json(data)
+        event.__dict__["json_bytes"] = data
+        return event

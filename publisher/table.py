@@ -1,0 +1,204 @@
+"""The rows as last known: updates in, events out. No I/O."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any, assert_never
+
+from pydantic import BaseModel
+
+from .events import (
+    Address,
+    Cause,
+    Change,
+    Event,
+    IpInterface,
+    Key,
+    NotificationType,
+    Snapshot,
+)
+from .sources import Remove, Resync, Update, Upsert
+
+# Systems pick reachable_time at random around the base time every few minutes (RFC 4861, 6.3.2): reported, no change.
+_UNSTABLE_ROW_MEMBERS = frozenset({"reachable_time"})
+# These count down or are refreshed all the time; only "for ever" against "for a while" is a change.
+_LIFETIMES = frozenset({"valid_lifetime", "preferred_lifetime"})
+
+
+def new_epoch() -> str:
+    """An identity for a new journal: milliseconds since 1970 and 16 random bits, so that epochs sort by age."""
+    return f"{time.time_ns() // 1_000_000:012x}{secrets.randbits(16):04x}"
+
+
+def now() -> datetime:
+    """This moment in UTC."""
+    return datetime.now(UTC)
+
+
+class Stamp:
+    """Gives events their identity: the node, the epoch and the next `seq` of it. One thread at a time."""
+
+    def __init__(
+        self, node: str = "localhost", epoch: str | None = None, seq: int = 0, clock: Callable[[], datetime] = now
+    ) -> None:
+        self.node = node
+        self.epoch = epoch or new_epoch()
+        self.seq = seq
+        self.clock = clock
+
+    def event(
+        self,
+        kind: NotificationType,
+        cause: Cause,
+        ip_interface: IpInterface,
+        changed: Mapping[str, Change] | None = None,
+    ) -> Event:
+        """The next event."""
+        self.seq += 1
+        return Event(
+            id=f"{self.epoch}-{self.seq:016d}",
+            node=self.node,
+            epoch=self.epoch,
+            seq=self.seq,
+            time=self.clock(),
+            notification_type=kind,
+            cause=cause,
+            luid=ip_interface.luid,
+            family=ip_interface.family,
+            row=ip_interface.row,
+            interface=ip_interface.interface,
+            addresses=ip_interface.addresses,
+            changed=dict(changed or {}),
+        )
+
+    def snapshot(self, rows: Iterable[IpInterface], cause: Cause = "notification") -> list[Event]:
+        """The rows as `initial_notification` events at the current `seq`, position 0 first."""
+        listed = list(rows)
+        snapshot_id = f"{self.epoch}-{self.seq:016d}-{secrets.token_hex(4)}"
+        moment = self.clock()
+        return [
+            Event(
+                id=f"{snapshot_id}-{position}",
+                node=self.node,
+                epoch=self.epoch,
+                seq=self.seq,
+                time=moment,
+                notification_type="initial_notification",
+                cause=cause,
+                luid=entry and entry.luid,
+                family=entry and entry.family,
+                row=entry and entry.row,
+                interface=entry and entry.interface,
+                addresses=entry.addresses if entry else (),
+                snapshot=Snapshot(id=snapshot_id, position=position, count=len(listed)),
+            )
+            for position, entry in enumerate([None, *listed])
+        ]
+
+
+class Table:
+    """The rows as last known. Pure: the same updates give the same events, but for times and the epoch.
+
+    With `rows=None` nothing was ever known: the first `Resync` is taken as the beginning and makes no event.
+    """
+
+    def __init__(self, rows: Iterable[IpInterface] | None = None, stamp: Stamp | None = None) -> None:
+        self.stamp = stamp or Stamp()
+        self._rows = {row.key: row for row in rows or ()}
+        self._known = rows is not None
+
+    @property
+    def rows(self) -> list[IpInterface]:
+        """The rows, sorted by LUID and family."""
+        return [self._rows[key] for key in sorted(self._rows)]
+
+    def snapshot(self, cause: Cause = "notification") -> list[Event]:
+        """The rows as a snapshot."""
+        return self.stamp.snapshot(self.rows, cause)
+
+    def apply(self, update: Update) -> list[Event]:
+        """The events that this update makes, in order; the table then holds what the update says."""
+        match update:
+            case Upsert(row):
+                return list(self._upsert(row, "notification"))
+            case Remove(luid, family):
+                return list(self._remove(Key(luid, family), "notification"))
+            case Resync(rows, cause):
+                return self._resync(rows, cause)
+            case _:
+                assert_never(update)
+
+    def _resync(self, rows: Iterable[IpInterface], cause: Cause) -> list[Event]:
+        current = {row.key: row for row in rows}
+        if not self._known:
+            self._rows, self._known = current, True
+            return []
+        gone = [event for key in sorted(self._rows.keys() - current) for event in self._remove(key, cause)]
+        return gone + [event for key in sorted(current) for event in self._upsert(current[key], cause)]
+
+    def _upsert(self, row: IpInterface, cause: Cause) -> Iterator[Event]:
+        before = self._rows.get(row.key)
+        self._rows[row.key] = row
+        if before is None:
+            yield self.stamp.event("add_instance", cause, row)
+        elif before.row.interface_index != row.row.interface_index and cause != "startup":
+            # Another interface under the same LUID: one went, one came. Over a restart the index means nothing.
+            yield self.stamp.event("delete_instance", cause, before)
+            yield self.stamp.event("add_instance", cause, row)
+        elif changed := difference(before, row):
+            yield self.stamp.event("parameter_notification", cause, row, changed)
+
+    def _remove(self, key: Key, cause: Cause) -> Iterator[Event]:
+        before = self._rows.pop(key, None)
+        if before is not None:
+            yield self.stamp.event("delete_instance", cause, before)
+
+
+def difference(before: IpInterface, after: IpInterface) -> dict[str, Change]:
+    """The members that differ: `row.<member>`, `interface.<member>`, `addresses.<address>/<prefix length>`."""
+    changed = {}
+    if before.row is not after.row:
+        changed |= _members("row", before.row, after.row, _UNSTABLE_ROW_MEMBERS)
+    if before.interface is not after.interface:
+        changed |= _members("interface", before.interface, after.interface)
+    if before.addresses is not after.addresses:
+        changed |= _addresses(before.addresses, after.addresses)
+    return changed
+
+
+def _members(prefix: str, before: BaseModel, after: BaseModel, leave_out: frozenset[str] = frozenset()) -> dict[str, Change]:
+    old, new = before.__dict__, after.__dict__
+    return {
+        f"{prefix}.{name}": Change(before=_jsonable(old[name]), after=_jsonable(value))
+        for name, value in new.items()
+        if value != old[name] and name not in leave_out
+    }
+
+
+def _addresses(before: Iterable[Address], after: Iterable[Address]) -> dict[str, Change]:
+    old, new = _by_name(before), _by_name(after)
+    return {
+        f"addresses.{name}": Change(before=_jsonable(old.get(name)), after=_jsonable(new.get(name)))
+        for name in sorted(old.keys() | new.keys())
+        if _lasting(old.get(name)) != _lasting(new.get(name))
+    }
+
+
+def _by_name(addresses: Iterable[Address]) -> dict[str, Address]:
+    return {f"{entry.address}/{entry.prefix_length}": entry for entry in addresses}
+
+
+def _lasting(address: Address | None) -> dict[str, Any] | None:
+    """What of an address counts as its state."""
+    if address is None:
+        return None
+    return {name: value is None if name in _LIFETIMES else value for name, value in address.__dict__.items()}
+
+
+def _jsonable(value: Any) -> Any:
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    return list(value) if isinstance(value, tuple) else value
