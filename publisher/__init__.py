@@ -1,1 +1,41 @@
-"""placeholder: the public names come here"""
+"""Publishes every change of every IP interface.
+
+`watch()` follows the interfaces in a Python program; the rest is for authors of sinks and sources.
+"""
+
+from .errors import PublisherError
+from .events import Address, Change, Event, Interface, IpInterface, IpInterfaceRow, Snapshot
+from .hookspecs import hookimpl
+from .sink import Cursor, Ended, Rejected, Retry, Sink, SinkContext, SinkOptions
+from .sources import Remove, Resync, Source, SourceContext, Update, Upsert
+from .watcher import InterfaceFilter, watch
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Address",
+    "Change",
+    "Cursor",
+    "Ended",
+    "Event",
+    "Interface",
+    "InterfaceFilter",
+    "IpInterface",
+    "IpInterfaceRow",
+    "PublisherError",
+    "Rejected",
+    "Remove",
+    "Resync",
+    "Retry",
+    "Sink",
+    "SinkContext",
+    "SinkOptions",
+    "Snapshot",
+    "Source",
+    "SourceContext",
+    "Update",
+    "Upsert",
+    "__version__",
+    "hookimpl",
+    "watch",
+]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from typing import NamedTuple
 
 from .events import Event, IpInterface
-from .sources import Remove, Resync, Source, Update, Upsert
+from .identity import LuidStore, MemoryLuids
+from .sources import Families, Remove, Resync, Source, SourceContext, Update, Upsert, open_source
 from .table import Table
 
 
@@ -34,14 +37,56 @@ class InterfaceFilter:
                 return update
 
 
+class Step(NamedTuple):
+    """What one update came to. After an overrun, whoever follows gets the snapshot too: what was lost is unknown."""
+
+    events: list[Event]
+    overrun: bool = False
+
+
 class Watcher:
-    """Iterates over the events of each update. An overrun's events are followed by the snapshot, which heals the gap."""
+    """Follows a source; iterate over it once, in one thread. The first step is what changed since the table's rows."""
 
     def __init__(self, source: Source, table: Table, interfaces: InterfaceFilter) -> None:
         self.source = source
         self.table = table
         self.interfaces = interfaces
 
-    def __iter__(self) -> Iterator[list[Event]]:
+    def __iter__(self) -> Iterator[Step]:
         for update in self.source.updates():
-            yield self.table.apply(self.interfaces.apply(update))
+            yield self.step(update)
+
+    def step(self, update: Update) -> Step:
+        """Bring one update into the table."""
+        events = self.table.apply(self.interfaces.apply(update))
+        return Step(events, overrun=isinstance(update, Resync) and update.cause == "overrun")
+
+
+def watch(
+    family: Families = "unspec",
+    *,
+    interfaces: InterfaceFilter = InterfaceFilter(),
+    source: Source | None = None,
+    luids: LuidStore | None = None,
+) -> Iterator[Event]:
+    """Every IP interface as a snapshot, then every change, for as long as it is iterated; blocks in between.
+
+    `source` is this system's own unless given, and is closed with the iterator. `luids` is where Linux keeps which
+    LUID is whose; without it they hold as long as the iterator. Raises SourceError.
+    """
+    opened = source or _own_source(family, luids or MemoryLuids())
+    table = Table()
+    with closing(opened):
+        steps = iter(Watcher(opened, table, interfaces))
+        next(steps)
+        yield from table.snapshot()
+        for step in steps:
+            yield from step.events
+            if step.overrun:
+                yield from table.snapshot("overrun")
+
+
+def _own_source(family: Families, luids: LuidStore) -> Source:
+    import structlog  # here, since it takes as long to import as all the rest and events alone don't need it
+
+    return open_source("auto", SourceContext(structlog.get_logger(), luids, family), {})
