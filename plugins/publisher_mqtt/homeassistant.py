@@ -1,0 +1,246 @@
+"""Home Assistant's device-based MQTT discovery: one device per interface. No I/O.
+
+The rules are those of home-assistant.io, `source/_integrations/mqtt.markdown`, tried with 2025.4 to 2026.2.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from fnmatch import fnmatchcase
+from typing import Any, get_args
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from publisher.events import Family, IpInterface, OperStatus
+
+# What container engines and hypervisors make and remove by the hundred (go-hass-agent#320: 3,293 entities).
+CONTAINER_INTERFACES = ("veth*", "br-*", "docker*", "cni*", "cali*", "virbr*", "vnet*")
+DEFAULT_BASE = "interfaces"
+
+_FAMILY_NAMES: Mapping[Family, str] = {"inet": "IPv4", "inet6": "IPv6"}
+# IANA types of interfaces that have a link speed when they are up: Ethernet and Wi-Fi.
+_TYPES_WITH_SPEED = frozenset({6, 71})
+_NOT_IN_IDS = re.compile(r"[^a-zA-Z0-9_-]")
+_ADDRESSES = "{{ (value_json.addresses | map(attribute='address') | join(', '))[:255] or 'none' }}"
+_LINK_SPEED = (
+    "{{ value_json.interface.transmit_link_speed / 1000000 "
+    "if value_json.interface.transmit_link_speed is not none else none }}"
+)
+
+Component = dict[str, Any]
+
+
+class HomeAssistantOptions(BaseModel):
+    """Which interfaces become devices of Home Assistant; the patterns are shell patterns for the alias.
+
+    `exclude` wins. An empty `include` is every interface that no container engine made; naming a pattern there
+    (`["eth*", "docker0"]`, or `["*"]` for all) asks for exactly those.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    enabled: bool = True
+    prefix: str = Field(default="homeassistant", pattern=r"^[^+#\x00/]+(/[^+#\x00/]+)*$")
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    birth_topic: str = Field(default="", pattern=r"^[^+#\x00]*$", description="Default: <prefix>/status")
+    birth_payload: str = "online"
+
+    def wants(self, alias: str) -> bool:
+        """Whether the interface of this alias becomes a device."""
+        if not self.enabled or _matches(alias, self.exclude):
+            return False
+        return _matches(alias, self.include) if self.include else not _matches(alias, CONTAINER_INTERFACES)
+
+
+class Discovery:
+    """The discovery payloads of one node.
+
+    Every id is made of the node and the LUID, so it stays when the alias changes; the alias is the device's name only,
+    and the default of an entity's id, which Home Assistant reads once, when it first meets the `unique_id`.
+    """
+
+    def __init__(self, options: HomeAssistantOptions, node: str, base: str = DEFAULT_BASE, version: str = "") -> None:
+        self.options = options
+        self.node = node
+        self.root = f"{base}/{node}"
+        self.node_id = _node_id(node, base)
+        self.version = version
+
+    @property
+    def birth_topic(self) -> str:
+        """Where Home Assistant says that it has started; the publisher subscribes to it."""
+        return self.options.birth_topic or f"{self.options.prefix}/status"
+
+    @property
+    def config_topics(self) -> str:
+        """The topic filter of everything that this node announced, by which left-overs are found."""
+        return f"{self.options.prefix}/device/{self.node_id}/+/config"
+
+    def config_topic(self, luid: str) -> str:
+        """The retained topic of one interface's device; emptying it removes the device with all its entities."""
+        return f"{self.options.prefix}/device/{self.node_id}/{luid}/config"
+
+    def is_birth(self, topic: str, payload: bytes) -> bool:
+        """Whether this message says that Home Assistant has started, so that everything is to be sent again."""
+        return topic == self.birth_topic and payload == self.options.birth_payload.encode()
+
+    def payload(self, interface_rows: Mapping[Family, IpInterface]) -> bytes | None:
+        """The device of one interface from the rows it has now; `None` where there is to be no device.
+
+        Each topic it names is the `state` topic of a row given, or the node's `status`. Values are no part of it: it
+        differs only when the entities or names do, so comparing bytes says whether to send it again.
+        """
+        rows = [interface_rows[family] for family in _FAMILY_NAMES if family in interface_rows]
+        if not rows or not self.options.wants(rows[0].interface.alias):
+            return None
+        config = {
+            "device": self._device(rows[0]),
+            "origin": {"name": "interface-publisher"} | ({"sw_version": self.version} if self.version else {}),
+            "availability_topic": f"{self.root}/status",
+            "qos": 1,
+            "components": {name: self._identified(name, rows[0], part) for name, part in self._components(rows)},
+        }
+        return json.dumps(config, ensure_ascii=False, separators=(",", ":")).encode()
+
+    def _device(self, row: IpInterface) -> dict[str, Any]:
+        # No `connections`: a bridge, its ports and VLANs share a MAC, and Home Assistant would merge them into one.
+        interface = row.interface
+        return {
+            "identifiers": [f"{self.node_id}_{row.luid}"],
+            "name": f"{self.node} {interface.alias}",
+            "model": interface.description or interface.kind or f"interface type {interface.type}",
+        }
+
+    def _identified(self, name: str, row: IpInterface, component: Component) -> Component:
+        words = _slug(f"{self.node} {row.interface.alias}") or self.node_id
+        return component | {
+            "unique_id": f"{self.node_id}_{row.luid}_{name}",
+            "default_entity_id": f"{component['platform']}.{words}_{name}",
+        }
+
+    def _components(self, rows: list[IpInterface]) -> Iterator[tuple[str, Component]]:
+        for row in rows:
+            yield from self._family_components(row)
+        yield from self._interface_components(rows[0])
+
+    def _family_components(self, row: IpInterface) -> Iterator[tuple[str, Component]]:
+        family = _FAMILY_NAMES[row.family]
+        key, topic = family.lower(), self._state_topic(row)
+        yield f"{key}_connected", _connectivity(family, topic)
+        yield f"{key}_addresses", _addresses(f"{family} addresses", topic)
+        if row.row.nl_mtu is not None:
+            mtu = {"device_class": "data_size", "unit_of_measurement": "B", "icon": "mdi:ruler"}
+            yield f"{key}_mtu", _diagnostic(f"{family} MTU", topic, "{{ value_json.row.nl_mtu }}") | mtu
+        if row.row.metric is not None:
+            icon = {"icon": "mdi:sort-numeric-ascending"}
+            yield f"{key}_metric", _diagnostic(f"{family} metric", topic, "{{ value_json.row.metric }}") | icon
+
+    def _interface_components(self, row: IpInterface) -> Iterator[tuple[str, Component]]:
+        interface, topic = row.interface, self._state_topic(row)
+        yield (
+            "oper_status",
+            _diagnostic("Status", topic, "{{ value_json.interface.oper_status }}")
+            | {
+                "device_class": "enum",
+                "options": list(get_args(OperStatus)),
+                "icon": "mdi:lan",
+                "json_attributes_topic": topic,
+                "json_attributes_template": "{{ value_json.interface | tojson }}",
+            },
+        )
+        # There also while the speed is unknown because the link is down, or each flap would remove and add the entity.
+        has_speed = interface.kind is None and interface.type in _TYPES_WITH_SPEED
+        if has_speed or interface.transmit_link_speed is not None:
+            yield (
+                "link_speed",
+                _diagnostic("Link speed", topic, _LINK_SPEED)
+                | {
+                    "device_class": "data_rate",
+                    "unit_of_measurement": "Mbit/s",
+                    "suggested_display_precision": 0,
+                    "icon": "mdi:speedometer",
+                },
+            )
+
+    def _state_topic(self, row: IpInterface) -> str:
+        return f"{self.root}/{row.luid}/{row.family}/state"
+
+
+def removals(before: bytes | None, after: bytes) -> bytes | None:
+    """What to send between these two payloads of one device: each component that went, by its platform only.
+
+    `None` when none went. Home Assistant keeps an entity that merely disappears from the payload. `before` may be
+    anything that a broker kept.
+    """
+    kept, had = json.loads(after), _components_of(before)
+    gone = {name: {"platform": part["platform"]} for name, part in had.items() if name not in kept["components"]}
+    if not gone:
+        return None
+    kept["components"] |= gone
+    return json.dumps(kept, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _components_of(payload: bytes | None) -> dict[str, Component]:
+    """The components of a payload that may not be ours: those that have a platform."""
+    try:
+        config = json.loads(payload or b"{}")
+    except ValueError:  # nothing that Home Assistant could have read either, so it has no entity of it
+        return {}
+    components = config.get("components") if isinstance(config, dict) else None
+    if not isinstance(components, dict):
+        return {}
+    return {name: part for name, part in components.items() if isinstance(part, dict) and "platform" in part}
+
+
+def _connectivity(name: str, topic: str) -> Component:
+    # A null renders as "None", which Home Assistant takes as unknown.
+    return {
+        "platform": "binary_sensor",
+        "name": name,
+        "device_class": "connectivity",
+        "state_topic": topic,
+        "value_template": "{{ value_json.row.connected }}",
+        "payload_on": "True",
+        "payload_off": "False",
+        "json_attributes_topic": topic,
+        "json_attributes_template": "{{ value_json.row | tojson }}",
+    }
+
+
+def _addresses(name: str, topic: str) -> Component:
+    # A state is at most 255 characters there; the attributes have every address whole.
+    return _diagnostic(name, topic, _ADDRESSES) | {
+        "icon": "mdi:ip-network",
+        "json_attributes_topic": topic,
+        "json_attributes_template": "{{ {'addresses': value_json.addresses} | tojson }}",
+    }
+
+
+def _diagnostic(name: str, topic: str, template: str) -> Component:
+    return {
+        "platform": "sensor",
+        "name": name,
+        "entity_category": "diagnostic",
+        "state_topic": topic,
+        "value_template": template,
+    }
+
+
+def _node_id(node: str, base: str) -> str:
+    """The node as `[a-zA-Z0-9_-]+`; different for different nodes and bases on one broker."""
+    plain = _NOT_IN_IDS.sub("_", node)
+    if plain == node and base == DEFAULT_BASE:
+        return plain
+    return f"{plain}_{hashlib.sha256(f'{base}/{node}'.encode()).hexdigest()[:8]}"
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")
+
+
+def _matches(alias: str, patterns: Iterable[str]) -> bool:
+    return any(fnmatchcase(alias, pattern) for pattern in patterns)

@@ -1,0 +1,300 @@
+"""Home Assistant's discovery payloads, judged by a validator of its own written from Home Assistant's rules."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from publisher.events import Address, Family, Interface, IpInterface, IpInterfaceRow
+from publisher_mqtt.homeassistant import Discovery, HomeAssistantOptions, removals
+
+LUID = "0006008000000000"
+TOPIC = re.compile(r"^homeassistant/device/(?:[a-zA-Z0-9_-]+/)?[a-zA-Z0-9_-]+/config$")
+# home-assistant.io, mqtt.markdown, "Device"; any other key makes Home Assistant refuse the whole config.
+DEVICE_KEYS = {
+    *("configuration_url", "connections", "hw_version", "identifiers", "manufacturer", "model", "model_id", "name"),
+    *("serial_number", "suggested_area", "sw_version", "via_device"),
+}
+ENTITY_KEYS = {
+    *("platform", "unique_id", "default_entity_id", "name", "device_class", "entity_category", "icon", "state_topic"),
+    *("value_template", "json_attributes_topic", "json_attributes_template"),
+}
+KEYS_OF = {
+    "binary_sensor": ENTITY_KEYS | {"payload_on", "payload_off"},
+    "sensor": ENTITY_KEYS | {"unit_of_measurement", "options", "suggested_display_precision"},
+}
+UNITS_OF = {"data_rate": {"bit/s", "kbit/s", "Mbit/s", "Gbit/s"}, "data_size": {"bit", "B", "kB", "MB"}}
+
+
+def ip_interface(
+    family: Family = "inet",
+    *,
+    alias: str = "eth0",
+    kind: str | None = None,
+    addresses: Iterable[str] = (),
+    speed: int | None = 1_000_000_000,
+    **row: Any,
+) -> IpInterface:
+    members = {"nl_mtu": 1500, "connected": True} | row
+    return IpInterface(
+        row=IpInterfaceRow(family=family, interface_luid=LUID, interface_index=2, **members),
+        interface=Interface(
+            alias=alias,
+            kind=kind,
+            type=6,
+            admin_status="up",
+            oper_status="up",
+            media_connect_state="connected",
+            transmit_link_speed=speed,
+            receive_link_speed=speed,
+        ),
+        addresses=tuple(
+            Address(address=address, prefix_length=24, scope="global", dad_state="preferred") for address in addresses
+        ),
+    )
+
+
+def both(**members: Any) -> dict[Family, IpInterface]:
+    return {"inet": ip_interface("inet", **members), "inet6": ip_interface("inet6", **members)}
+
+
+def discovery(node: str = "nas", base: str = "interfaces", **options: Any) -> Discovery:
+    return Discovery(HomeAssistantOptions(**options), node, base, version="1.2.3")
+
+
+def config_of(rows: Mapping[Family, IpInterface], **options: Any) -> dict[str, Any]:
+    payload = discovery(**options).payload(rows)
+    assert payload is not None
+    config: dict[str, Any] = json.loads(payload)
+    return config
+
+
+def faults(config: Mapping[str, Any]) -> list[str]:
+    """What Home Assistant would refuse or warn about in a device's config, by the rules of mqtt.markdown."""
+    device, components = config.get("device", {}), config.get("components", {})
+    found = [f"device.{key} is unknown" for key in device.keys() - DEVICE_KEYS]
+    found += [] if device.get("identifiers") or device.get("connections") else ["device without identity"]
+    found += [] if config.get("origin", {}).get("name") else ["origin without name"]
+    found += [f"{config.get('qos')} is no qos"] if config.get("qos", 0) not in (0, 1, 2) else []
+    unique = [part["unique_id"] for part in components.values() if "unique_id" in part]
+    found += ["a unique_id twice"] if len(unique) != len(set(unique)) else []
+    found += [] if components else ["no components"]
+    return found + [f"{name}: {fault}" for name, part in components.items() for fault in _component_faults(part)]
+
+
+def _component_faults(part: Mapping[str, Any]) -> Iterable[str]:
+    platform = part.get("platform")
+    if platform not in KEYS_OF:
+        yield f"platform {platform!r}"
+        return
+    if part.keys() == {"platform"}:  # a removal
+        return
+    yield from (f"{key} is unknown" for key in part.keys() - KEYS_OF[platform])
+    yield from (f"{key} is missing" for key in ("unique_id", "name", "state_topic") if not part.get(key))
+    if not re.fullmatch(rf"{platform}\.[a-z0-9_]+", part.get("default_entity_id", "")):
+        yield f"default_entity_id {part.get('default_entity_id')!r}"
+    device_class, unit = part.get("device_class", ""), part.get("unit_of_measurement")
+    if unit is not None and unit not in UNITS_OF.get(device_class, set()):
+        yield f"{unit} is no unit of {device_class}"
+    if ("options" in part) != (device_class == "enum"):
+        yield "options are for enum, and enum needs them"
+
+
+class _Filter:
+    """A Jinja filter, so that Python's `|` calls it."""
+
+    def __init__(self, call: Any) -> None:
+        self.call = call
+
+    def __ror__(self, value: Any) -> Any:
+        return self.call(value)
+
+
+def render(template: str, payload: bytes) -> str:
+    """What the template makes of the payload. Ours are plain expressions that mean the same in Jinja and in Python."""
+    [expression] = re.fullmatch(r"\{\{ (.*) \}\}", template).groups()  # type: ignore[union-attr]  # an error fails it
+    names = {
+        "value_json": json.loads(payload, object_hook=lambda members: SimpleNamespace(**members)),
+        "none": None,
+        "map": lambda attribute: _Filter(lambda items: [getattr(item, attribute) for item in items]),
+        "join": lambda separator: _Filter(separator.join),
+        "tojson": _Filter(lambda value: json.dumps(value, default=vars)),
+    }
+    return str(eval(expression, {"__builtins__": {}}, names))
+
+
+def state(row: IpInterface) -> bytes:
+    """The retained state as design section 7 has it."""
+    return json.dumps({"seq": 1, "time": "2026-11-22T20:04:12Z"} | row.model_dump(mode="json")).encode()
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        both(),
+        both(alias="a/+/#"),
+        both(alias="🛰"),
+        both(alias="Ethernet 2 (Küche)", metric=25),
+        {"inet6": ip_interface("inet6", addresses=["2001:db8::1"])},
+        {"inet": ip_interface(connected=None, nl_mtu=None, speed=None)},
+    ],
+    ids=["both", "topic-characters", "emoji", "windows", "inet6-only", "nulls"],
+)
+@pytest.mark.parametrize("node", ["nas", "nas.lan", "büro"])
+def test_home_assistant_takes_every_payload(rows: dict[Family, IpInterface], node: str) -> None:
+    about = discovery(node=node)
+    assert TOPIC.fullmatch(about.config_topic(LUID))
+    assert faults(config_of(rows, node=node)) == []
+
+
+def test_the_judge_sees_what_home_assistant_refuses() -> None:
+    good = config_of(both())
+    mtu = good["components"]["ipv4_mtu"]
+    assert faults(good | {"device": good["device"] | {"luid": LUID}}) == ["device.luid is unknown"]
+    assert faults(good | {"device": {"name": "x"}}) == ["device without identity"]
+    assert faults(good | {"origin": {}}) == ["origin without name"]
+    assert faults(good | {"components": {"mtu": mtu | {"object_id": "x"}}}) == ["mtu: object_id is unknown"]
+    assert faults(good | {"components": {"mtu": mtu | {"unique_id": ""}}}) == ["mtu: unique_id is missing"]
+    assert faults(good | {"components": {"mtu": mtu | {"unit_of_measurement": "bytes"}}}) != []
+    assert faults(good | {"components": {"one": mtu, "two": mtu}}) == ["a unique_id twice"]
+
+
+def test_the_topics_named_are_those_of_the_rows_that_exist() -> None:
+    some: list[dict[Family, IpInterface]] = [both(), {"inet": ip_interface()}, {"inet6": ip_interface("inet6")}]
+    for rows in some:
+        config = config_of(rows)
+        named = {part[key] for part in config["components"].values() for key in part if key.endswith("_topic")}
+        assert named == {f"interfaces/nas/{LUID}/{family}/state" for family in rows}
+        assert config["availability_topic"] == "interfaces/nas/status"
+
+
+def test_the_entities_of_an_interface() -> None:
+    assert set(config_of(both(metric=25))["components"]) == {
+        *("ipv4_connected", "ipv4_addresses", "ipv4_mtu", "ipv4_metric"),
+        *("ipv6_connected", "ipv6_addresses", "ipv6_mtu", "ipv6_metric"),
+        *("oper_status", "link_speed"),
+    }
+
+
+def test_what_the_system_does_not_have_is_no_entity() -> None:
+    config = config_of({"inet": ip_interface(alias="tun0", kind="tun", speed=None, nl_mtu=None)})
+    assert set(config["components"]) == {"ipv4_connected", "ipv4_addresses", "oper_status"}
+
+
+def test_a_flap_changes_no_config() -> None:
+    up = discovery().payload(both(addresses=["192.0.2.1"]))
+    assert discovery().payload(both(connected=False, speed=None, nl_mtu=1400)) == up
+
+
+@pytest.mark.parametrize(
+    ("component", "row", "value"),
+    [
+        ("ipv4_connected", ip_interface(), "True"),
+        ("ipv4_connected", ip_interface(connected=False), "False"),
+        ("ipv4_connected", ip_interface(connected=None), "None"),
+        ("ipv4_addresses", ip_interface(addresses=["192.0.2.1", "192.0.2.2"]), "192.0.2.1, 192.0.2.2"),
+        ("ipv4_addresses", ip_interface(), "none"),
+        ("ipv4_addresses", ip_interface(addresses=["2001:db8::1"] * 40), ", ".join(["2001:db8::1"] * 40)[:255]),
+        ("ipv4_mtu", ip_interface(nl_mtu=1400), "1400"),
+        ("ipv4_metric", ip_interface(metric=25), "25"),
+        ("oper_status", ip_interface(), "up"),
+        ("link_speed", ip_interface(speed=866_700_000), "866.7"),
+        ("link_speed", ip_interface(speed=None), "None"),
+    ],
+)
+def test_templates_read_the_state(component: str, row: IpInterface, value: str) -> None:
+    part = config_of({"inet": ip_interface(metric=1)})["components"][component]
+    assert render(part["value_template"], state(row)) == value
+
+
+def test_a_binary_sensor_says_what_its_template_renders() -> None:
+    part = config_of(both())["components"]["ipv4_connected"]
+    assert (part["payload_on"], part["payload_off"]) == (
+        render(part["value_template"], state(ip_interface(connected=True))),
+        render(part["value_template"], state(ip_interface(connected=False))),
+    )
+
+
+def test_attributes_are_json_objects() -> None:
+    row = ip_interface(addresses=["192.0.2.1"])
+    components = config_of({"inet": row})["components"]
+    attributes = {
+        name: json.loads(render(part["json_attributes_template"], state(row)))
+        for name, part in components.items()
+        if "json_attributes_topic" in part
+    }
+    assert attributes["ipv4_connected"]["nl_mtu"] == 1500
+    assert attributes["oper_status"]["alias"] == "eth0"
+    assert [entry["address"] for entry in attributes["ipv4_addresses"]["addresses"]] == ["192.0.2.1"]
+
+
+def test_an_alias_renames_the_device_and_keeps_its_ids() -> None:
+    before, after = config_of(both()), config_of(both(alias="uplink"))
+    assert (before["device"]["name"], after["device"]["name"]) == ("nas eth0", "nas uplink")
+    assert before["device"]["identifiers"] == after["device"]["identifiers"]
+    for name, part in before["components"].items():
+        assert after["components"][name]["unique_id"] == part["unique_id"]
+    assert LUID in before["components"]["ipv4_mtu"]["unique_id"]
+
+
+def test_hosts_on_one_broker_never_share_an_id() -> None:
+    nodes = [discovery("a.b"), discovery("a_b"), discovery("a-b"), discovery("a/b"), discovery("a_b", "home")]
+    assert len({about.config_topic(LUID) for about in nodes}) == len(nodes)
+
+
+@pytest.mark.parametrize("alias", ["veth12ab", "br-0f1e", "docker0", "cni0", "cali123", "virbr0", "vnet3"])
+def test_container_interfaces_are_left_out_unless_asked_for(alias: str) -> None:
+    assert discovery().payload(both(alias=alias)) is None
+    assert discovery(include=[alias[:3] + "*"]).payload(both(alias=alias)) is not None
+    assert discovery(include=["*"]).payload(both(alias=alias)) is not None
+    assert discovery(include=["*"], exclude=[alias]).payload(both(alias=alias)) is None
+
+
+def test_who_asks_for_some_gets_only_those() -> None:
+    assert discovery(include=["wlan*"]).payload(both(alias="eth0")) is None
+    assert discovery(exclude=["lo"]).payload(both(alias="eth0")) is not None
+
+
+def test_nothing_is_announced_when_off_or_without_a_row() -> None:
+    assert discovery(enabled=False).payload(both()) is None
+    assert discovery().payload({}) is None
+
+
+def test_a_component_that_went_is_named_once_with_its_platform_only() -> None:
+    before = discovery().payload(both(metric=25))
+    after = discovery().payload({"inet": ip_interface()})
+    assert after is not None
+    between = json.loads(removals(before, after) or b"")
+    assert faults(between) == []
+    gone = {name: part for name, part in between["components"].items() if part.keys() == {"platform"}}
+    assert gone == {
+        "ipv6_connected": {"platform": "binary_sensor"},
+        **{name: {"platform": "sensor"} for name in ("ipv4_metric", "ipv6_addresses", "ipv6_mtu", "ipv6_metric")},
+    }
+    assert between | {"components": json.loads(after)["components"]} == json.loads(after)
+
+
+@pytest.mark.parametrize("before", [None, b"", b"\xff", b"[]", b'{"components": 3}', b'{"components": {"x": {}}}'])
+def test_nothing_went_from_what_was_no_config(before: bytes | None) -> None:
+    after = discovery().payload(both())
+    assert after is not None
+    assert removals(before, after) is None
+    assert removals(after, after) is None
+
+
+def test_the_birth_message_is_recognised() -> None:
+    assert discovery().is_birth("homeassistant/status", b"online")
+    assert not discovery().is_birth("homeassistant/status", b"offline")
+    assert discovery(prefix="ha", birth_payload="hello").is_birth("ha/status", b"hello")
+    assert discovery(birth_topic="my/birth").is_birth("my/birth", b"online")
+
+
+@pytest.mark.parametrize("options", [{"prefix": "a/+"}, {"prefix": ""}, {"birth_topic": "#"}, {"unknown": 1}])
+def test_options_that_make_no_topic_are_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="validation error"):
+        HomeAssistantOptions(**options)
