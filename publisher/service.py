@@ -113,7 +113,11 @@ class Service:
             )
         )
         context = SourceContext(
-            self._log, journal, argument=self.settings.source_argument, reconcile_seconds=self.settings.reconcile_seconds
+            self._log,
+            journal,
+            argument=self.settings.source_argument,
+            reconcile_seconds=self.settings.reconcile_seconds,
+            receive_buffer=self.settings.receive_buffer,
         )
         source = closers.enter_context(closing(open_source(self.settings.source_name, context, self._plugins.sources)))
         table = Table(journal.rows(), Stamp(node, journal.epoch, journal.seq))
