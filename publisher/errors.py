@@ -21,6 +21,10 @@ class JournalInUseError(JournalError):
     """Another publisher holds this journal."""
 
 
+class JournalDamagedError(JournalError):
+    """The journal's file says what no journal says; it is set aside at the next start."""
+
+
 class PluginError(PublisherError):
     """A plugin is missing or does not keep the contract."""
 

@@ -193,7 +193,7 @@ class Snapshot(_Fact):
 class Event(_Fact):
     """One published fact about one IP interface.
 
-    `row`, `interface` and `addresses` say how it is after the event; for `delete_instance` they are the last known ones.
+    `row`, `interface` and `addresses` say how it is after the event; for `delete_instance`, how it last was.
     A snapshot's position 0 has no luid, family, row or interface. `id` is the same at every delivery.
     """
 

@@ -30,5 +30,6 @@ class PublisherHooks:
     def publisher_sources(self) -> dict[str, SourceFactory]:  # type: ignore[empty-body]  # a specification has no body
         """Offer sources, by the name that `--source` uses.
 
-        Called once when plugins are loaded, like `publisher_sinks`. The names auto, linux, windows and replay are taken.
+        Called once when plugins are loaded, like `publisher_sinks`. The names auto, linux, windows and replay are
+        taken.
         """

@@ -33,7 +33,7 @@ class Cursor(NamedTuple):
     seq: int
 
 
-class Retry(PublisherError):
+class Retry(PublisherError):  # noqa: N818  # said to the worker, not reported: the design names it so
     """Not now: the events before `index` are safe, those from it on are sent again after a while.
 
     `after` is what the destination asked for, in seconds; without it the worker backs off by itself.
@@ -45,7 +45,7 @@ class Retry(PublisherError):
         self.index = index
 
 
-class Rejected(PublisherError):
+class Rejected(PublisherError):  # noqa: N818  # as Retry
     """Never: the event at `index` goes to the dead letters with this reason; those before it are safe."""
 
     def __init__(self, reason: str, *, index: int = 0) -> None:
@@ -54,7 +54,7 @@ class Rejected(PublisherError):
         self.index = index
 
 
-class Ended(PublisherError):
+class Ended(PublisherError):  # noqa: N818  # as Retry
     """The destination wants nothing more: the sink rests until its configuration changes.
 
     The events before `index` are safe.
@@ -91,7 +91,7 @@ class SinkContext(Protocol):
         ...
 
     def events_since(self, epoch: str, seq: int) -> list[Event] | None:
-        """The events after this one, oldest first; `None` when the journal no longer has them. Only on the sink's thread."""
+        """The events after this one, oldest first; `None` when the journal lacks them. Only on the sink's thread."""
         ...
 
 
@@ -114,7 +114,7 @@ class Sink(ABC):
 
     @abstractmethod
     def publish(self, events: Sequence[Event]) -> None:
-        """Return when all events are safe at the destination; raise Retry, Rejected or Ended, or anything for a retry of all."""
+        """Return when all events are safe there; raise Retry, Rejected or Ended, or anything for a retry of all."""
 
     @abstractmethod
     def close(self) -> None:

@@ -169,7 +169,9 @@ def difference(before: IpInterface, after: IpInterface) -> dict[str, Change]:
     return changed
 
 
-def _members(prefix: str, before: BaseModel, after: BaseModel, leave_out: frozenset[str] = frozenset()) -> dict[str, Change]:
+def _members(
+    prefix: str, before: BaseModel, after: BaseModel, leave_out: frozenset[str] = frozenset()
+) -> dict[str, Change]:
     old, new = before.__dict__, after.__dict__
     return {
         f"{prefix}.{name}": Change(before=_jsonable(old[name]), after=_jsonable(value))

@@ -28,7 +28,14 @@ def main(names: list[str]) -> int:
 
 def cells(figure: Figure) -> list[str]:
     ratio = "" if figure.ratio is None else f"{figure.ratio:.2f}"
-    return [figure.what, f"{figure.value:.4g} {figure.unit}", figure.beside, ratio, figure.budget, "yes" if figure.kept else "NO"]
+    return [
+        figure.what,
+        f"{figure.value:.4g} {figure.unit}",
+        figure.beside,
+        ratio,
+        figure.budget,
+        "yes" if figure.kept else "NO",
+    ]
 
 
 def report(figures: list[Figure]) -> str:
@@ -37,7 +44,7 @@ def report(figures: list[Figure]) -> str:
         "",
         f"Written by `make bench` on {datetime.now(UTC):%Y-%m-%d}: {platform.system()} {platform.release()}, "
         f"Python {platform.python_version()}. Ratios are against what is named beside them, in the same run; "
-        "medians of five where a figure is repeated. The machine is shared and noisy: trust the ratios, not the figures.",
+        "medians of five where a figure is repeated. The machine is noisy: trust the ratios, not the figures.",
         "",
         "| What | Measured | Beside | Ratio | Budget | Kept |",
         "|---|---|---|---|---|---|",
