@@ -26,8 +26,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
-assert sys.platform == "linux", "network namespaces are Linux's"
-
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -114,6 +112,8 @@ def become_capable() -> None:
     The user stays who they are; children keep the network capabilities (as ambient ones). Harmless when root;
     raises OSError where user namespaces are forbidden.
     """
+    if sys.platform == "win32":
+        raise OSError("Windows has no user namespaces")
     uid, gid = os.getuid(), os.getgid()
     if uid == 0:
         return
@@ -138,6 +138,8 @@ def _keep_over_exec(capabilities: Iterable[int]) -> None:
 
 
 def _unshare_network() -> int:
+    if sys.platform == "win32":
+        raise OSError("Windows has no network namespaces")
     _check(_libc().unshare(_CLONE_NEWNET))
     return os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
 

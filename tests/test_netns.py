@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
-import sys
 
 import pytest
-
-if sys.platform != "linux":
-    pytest.skip("network namespaces are Linux's", allow_module_level=True)
 
 from tests.netns import NetNs
 
