@@ -53,6 +53,8 @@ class Service:
 
     def __init__(self, settings: Settings, plugins: Plugins, log: FilteringBoundLogger) -> None:
         self.settings = settings
+        self.turned = 0.0
+        """When the main loop last went round, by time.monotonic(); 0 until the service is ready."""
         self._plugins = plugins
         self._log = log
         self._inbox: SimpleQueue[Settings | BaseException | None] = SimpleQueue()
@@ -140,6 +142,7 @@ class Service:
         due = time.monotonic()
         stopping = False
         while not stopping:
+            self.turned = time.monotonic()
             stopping = self._stopping
             for message in self._messages():
                 if isinstance(message, BaseException):
