@@ -1,0 +1,71 @@
+"""What `publisher check` tries of a broker, over a connection of its own, so that a running publisher is left alone."""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING
+
+from .messages import Message
+from .trouble import BrokerError
+
+if TYPE_CHECKING:
+    from .connection import Connection, Credentials, Received
+    from .homeassistant import Discovery
+    from .options import MqttOptions
+    from .retained import RetainedReader
+    from .topics import Topics
+
+
+def check_broker(options: MqttOptions, identity: Credentials, topics: Topics, discovery: Discovery) -> str:
+    """Publish a retained message, read it back and clear it; says in a line what works, raises BrokerError in a line."""
+    from .connection import Connection
+    from .retained import RetainedReader
+
+    reader: RetainedReader | None = None
+
+    def arrived(message: Received) -> None:
+        if reader is not None:
+            reader.take(message)
+
+    probe = Connection(options, identity._replace(client_id=f"{identity.client_id}-check"), on_message=arrived)
+    probe.open()
+    reader = RetainedReader(probe, topics.fence)
+    try:
+        _check_writing(probe, reader, topics)
+        remarks = _remarks(probe, options, topics, discovery)
+    except BrokerError:
+        probe.drop()
+        raise
+    probe.close()
+    server = options.server
+    how = ", ".join(
+        ["MQTT " + options.protocol, *(["TLS"] if server.tls else []), *(["WebSockets"] if server.websockets else [])]
+    )
+    return "; ".join([f"publishes to {topics.root} on {server.name} ({how})", *remarks])
+
+
+def _check_writing(probe: Connection, reader: RetainedReader, topics: Topics) -> None:
+    token = secrets.token_hex(8).encode()
+    probe.put(Message(topics.check, token, retain=True))
+    for refusal in probe.flush():
+        raise BrokerError(f"the broker refuses to take {topics.root}/#: {refusal.reason} (its access control)")
+    kept = reader.read([topics.check], lambda topic: topic == topics.check).payloads.get(topics.check)
+    # Always: what was refused to be read may have been written.
+    probe.put(Message(topics.check, b"", retain=True))
+    probe.flush()
+    if kept != token:
+        raise BrokerError(
+            f"the broker took {topics.check} and does not give it back: "
+            f"its access control refuses writing or reading {topics.root}/#, or it keeps no retained messages"
+        )
+
+
+def _remarks(probe: Connection, options: MqttOptions, topics: Topics, discovery: Discovery) -> list[str]:
+    """What does not work and is not needed for states and events."""
+    remarks = []
+    if options.replay.enabled and (refusal := probe.subscribe(topics.request, qos=1)):
+        remarks.append(f"no replay: subscribing to {topics.request} is refused ({refusal})")
+    if options.home_assistant.enabled:
+        probe.put(Message(discovery.config_topic("check"), b"", retain=True))
+        remarks += [f"no Home Assistant discovery: {one.topic} is refused ({one.reason})" for one in probe.flush()]
+    return remarks

@@ -1,0 +1,141 @@
+"""The options of an `mqtt` sink."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple, Self
+from urllib.parse import unquote, urlsplit
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, field_validator, model_validator
+
+from publisher.sink import SinkOptions
+
+from .homeassistant import HomeAssistantOptions
+
+_DEFAULT_PORTS = {"mqtt": 1883, "mqtts": 8883, "ws": 80, "wss": 443}
+Format = Literal["json", "cloudevents", "cloudevents_binary"]
+# TOML has `protocol = 5` and `protocol = "5"`; both are what somebody meant.
+Protocol = Annotated[Literal["5", "3.1.1"], BeforeValidator(lambda value: str(value) if value in (5, 5.0) else value)]
+
+
+class Server(NamedTuple):
+    """Where the broker is, taken from the URL."""
+
+    host: str
+    port: int
+    tls: bool
+    websockets: bool
+    path: str
+    username: str | None
+
+    @property
+    def name(self) -> str:
+        """Host and port, for people."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def parse_url(url: str) -> Server:
+    """The parts of an MQTT URL; raises ValueError that says what was expected."""
+    parts = urlsplit(url)
+    if parts.scheme not in _DEFAULT_PORTS:
+        raise ValueError("expected mqtt://, mqtts://, ws:// or wss://, like mqtts://user@broker.lan:8883")
+    if parts.password is not None:
+        raise ValueError("no password in the URL, where it shows in logs: use password_file or the environment")
+    if not parts.hostname:
+        raise ValueError("the URL names no host")
+    websockets = parts.scheme in ("ws", "wss")
+    if (parts.path not in ("", "/") and not websockets) or parts.query or parts.fragment:
+        raise ValueError("only ws:// and wss:// have a path, and none has a query: topics are set by base")
+    return Server(
+        host=parts.hostname,
+        port=_port(parts.port, _DEFAULT_PORTS[parts.scheme]),
+        tls=parts.scheme in ("mqtts", "wss"),
+        websockets=websockets,
+        path=parts.path if parts.path not in ("", "/") else "/mqtt",
+        username=None if parts.username is None else unquote(parts.username),
+    )
+
+
+def _port(given: int | None, default: int) -> int:
+    if given == 0:
+        raise ValueError("port 0 is no port")
+    return default if given is None else given
+
+
+class ReplayOptions(BaseModel):
+    """What `replay/get` may cost; what is over it goes unanswered, with a line in the log."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    enabled: bool = True
+    requests_per_second: float = Field(default=5.0, gt=0, le=1000)
+    burst: int = Field(default=20, ge=1, le=1000)
+    max_request_bytes: int = Field(default=4096, ge=64, le=1 << 20)
+    max_events: int = Field(default=5_000, ge=1, description="A longer tail is answered by the snapshot instead")
+
+
+class MqttOptions(SinkOptions):
+    """Where and how an `mqtt` sink publishes."""
+
+    type: Literal["mqtt"] = "mqtt"
+    url: str = Field(description="mqtt://, mqtts://, ws:// or wss://, with user name, host, port; never a password")
+    username: str | None = None
+    password: SecretStr | None = Field(
+        default=None, description="Meant for the environment; in a file use password_file"
+    )
+    password_file: Path | None = None
+    ca_file: Path | None = Field(default=None, description="PEM; instead of the system's authorities")
+    cert_file: Path | None = Field(default=None, description="PEM; the client certificate and its chain")
+    key_file: Path | None = None
+    insecure: bool = Field(default=False, description="Do not verify the broker's certificate; warned of at each start")
+    protocol: Protocol = "5"
+    client_id: str | None = Field(default=None, min_length=1, max_length=65535, pattern=r"^[^\x00]*$")
+    base: str = Field(default="interfaces", pattern=r"^[^+#\x00/$][^+#\x00/]*(/[^+#\x00/]+)*$", max_length=200)
+    keepalive: int = Field(
+        default=30, ge=5, le=65535, description="Seconds; a frozen broker shows after about twice that"
+    )
+    timeout: float = Field(default=10.0, ge=0.5, le=300, description="Seconds for the broker to connect and to answer")
+    format: Format = "json"
+    message_expiry: int | None = Field(default=None, ge=1, le=0xFFFF_FFFF, description="Seconds; events only; MQTT 5")
+    replay: ReplayOptions = ReplayOptions()
+    home_assistant: HomeAssistantOptions = HomeAssistantOptions()
+
+    @field_validator("url")
+    @classmethod
+    def _is_mqtt(cls, url: str) -> str:
+        parse_url(url)
+        return url
+
+    @field_validator("home_assistant", mode="before")
+    @classmethod
+    def _switch(cls, value: Any) -> Any:
+        """`home_assistant = false` turns it off, `true` on with its defaults."""
+        return {"enabled": value} if isinstance(value, bool) else value
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> Self:
+        if self.password is not None and self.password_file is not None:
+            raise ValueError("password and password_file are two answers to one question: give one")
+        if self.key_file is not None and self.cert_file is None:
+            raise ValueError("key_file is of no use without cert_file")
+        if self.username is not None and self.server.username is not None:
+            raise ValueError("the user name is given twice: in url and as username")
+        if not self.server.tls and (self.ca_file or self.cert_file or self.insecure):
+            raise ValueError("ca_file, cert_file and insecure need TLS: use mqtts:// or wss://")
+        if self.protocol != "5" and (self.format == "cloudevents_binary" or self.message_expiry is not None):
+            raise ValueError('cloudevents_binary and message_expiry need protocol = "5"')
+        return self
+
+    @property
+    def server(self) -> Server:
+        return parse_url(self.url)
+
+    @property
+    def user(self) -> str | None:
+        """The user name, from wherever it was given."""
+        return self.username if self.username is not None else self.server.username
+
+    @property
+    def destination(self) -> str:
+        server = self.server
+        return f"mqtt://{server.name}/{self.base}"

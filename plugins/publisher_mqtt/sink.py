@@ -1,0 +1,366 @@
+"""The `mqtt` sink: keeps the retained states, publishes the events, answers requests. Section 7 of the design."""
+
+from __future__ import annotations
+
+import json
+import platform
+import random
+import secrets
+import time
+from collections.abc import Iterable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, ClassVar
+
+import publisher
+from publisher.events import Event
+from publisher.sink import Rejected, Retry, Sink, SinkContext
+
+from .backoff import Backoff
+from .board import Board, Planned
+from .devices import Devices
+from .homeassistant import Discovery
+from .messages import OFFLINE, ONLINE, Message, Messages
+from .options import MqttOptions
+from .pipeline import Refusal
+from .replay import Inbox, answer_messages, answer_to, error_message, read_request, rest_after
+from .topics import Topics, client_id
+from .trouble import BrokerError, TakenOverError
+
+if TYPE_CHECKING:
+    from .connection import Connection, Credentials, Received
+    from .retained import RetainedReader
+
+# MQTT 5, 3.4.2.1: topic name invalid, packet too large, payload format invalid. Sending it again would not help.
+_FOR_GOOD = frozenset({0x90, 0x95, 0x99})
+_TOO_LARGE = 0x95
+# What a PUBLISH has besides topic and payload: at most this, with the properties that we send.
+_HEAD_BYTES = 512
+# `info` says after a quiet second what the board holds; when the broker still has that very `info` after a
+# reconnect, it has everything that was sent before it.
+_SETTLE_SECONDS = 1.0
+# The worker usually comes with a snapshot or a tail at once; only when it does not, the sink begins by itself.
+_FIRST_CONNECT_SECONDS = 0.2
+_REFUSED_SECONDS = 30.0
+
+
+class MqttSink(Sink):
+    """Publish each interface's state and events to an MQTT broker.
+
+    The connection is made with the first batch, or shortly after `open` when there is none, and whenever it is lost,
+    so `open` itself only raises what is wrong with the options' files.
+    """
+
+    Options: ClassVar[type[MqttOptions]] = MqttOptions
+    backoff_seconds: ClassVar[tuple[float, float]] = (1.0, 60.0)
+    birth_delay_seconds: ClassVar[float] = 5.0
+
+    options: MqttOptions
+
+    def __init__(self, options: MqttOptions, context: SinkContext) -> None:
+        super().__init__(options, context)
+        self._topics = Topics(options.base, context.node)
+        self._messages = Messages(options, self._topics, context.node)
+        self._discovery = Discovery(options.home_assistant, context.node, options.base, publisher.__version__)
+        devices = Devices(self._discovery) if options.home_assistant.enabled else None
+        self._board = Board(self._messages, devices)
+        self._inbox = Inbox(options.replay, context.log)
+        self._backoff = Backoff(*self.backoff_seconds)
+        self._instance = secrets.token_hex(4)
+        self._credentials: Credentials | None = None
+        self._connection: Connection | None = None
+        self._reader: RetainedReader | None = None
+        self._settled: bytes | None = None
+        self._restore_due = False
+        self._recovery_due = False
+        self._settling_due = False
+        self._answers_from = 0.0
+        self._told: set[str] = set()
+        self._closed = False
+
+    def open(self) -> None:
+        """Read the files that the options name; raises ConfigurationError."""
+        from .connection import Credentials
+        from .tls import read_password, tls_context
+
+        options = self.options
+        tls = tls_context(options) if options.server.tls else None
+        if options.insecure:
+            self.context.log.warning(
+                "the broker's certificate is not verified: insecure = true", broker=options.server.name
+            )
+        name = options.client_id or client_id(self.context.node, self.context.name, options.base)
+        self._credentials = Credentials(name, options.user, read_password(options), tls)
+        self._recover_in(_FIRST_CONNECT_SECONDS)
+
+    def publish(self, events: Sequence[Event]) -> None:
+        """Return when the broker has acknowledged every state and event."""
+        if not events:
+            return
+        connection = self._ready(snapshot_follows=self._board.takes_snapshot(events[0]))
+        self._settled, before = None, self._board.resynced
+        try:
+            self._send(connection, self._board.plan(events))
+            if self._board.resynced is not before:
+                self._go_online(connection)
+        except BrokerError as error:
+            raise Retry(str(error), after=self._drop(error)) from error
+        if self._settled is None:
+            self._settle_soon()
+
+    def check(self) -> str:
+        """Try everything that the sink needs of the broker, without disturbing one that runs."""
+        from .check import check_broker
+
+        return check_broker(self.options, self._identity(), self._topics, self._discovery)
+
+    def close(self) -> None:
+        """Say that the node is offline, and goodbye."""
+        self._closed = True
+        connection, self._connection = self._connection, None
+        if connection is None:
+            return
+        try:
+            connection.put(self._messages.status(OFFLINE))
+            connection.flush()
+        except BrokerError:
+            connection.drop()
+        else:
+            connection.close()
+
+    # The connection
+
+    def _ready(self, *, snapshot_follows: bool) -> Connection:
+        """A connection to a broker that holds every state, but for what a snapshot that follows will bring.
+
+        Raises Retry with the time until the next attempt.
+        """
+        if self._connection is not None and self._connection.broken is not None:
+            self._drop(self._connection.broken)
+        if self._connection is None and (wait := self._backoff.remaining) > 0:
+            raise Retry(f"waiting to connect to {self.options.server.name} again", after=wait)
+        try:
+            connection = self._connection or self._connect()
+            if self._restore_due and not snapshot_follows:
+                self._restore(connection)
+        except BrokerError as error:
+            raise Retry(str(error), after=self._drop(error)) from error
+        return connection
+
+    def _connect(self) -> Connection:
+        from .connection import Connection
+        from .retained import RetainedReader
+
+        connection = Connection(
+            self.options,
+            self._identity(),
+            will=self._messages.status(OFFLINE),
+            on_message=self._arrived,
+            on_lost=lambda lost, error: self.context.call(partial(self._lost, lost, error)),
+        )
+        connection.open()
+        self._backoff.connected()
+        self._connection, self._reader = connection, RetainedReader(connection, self._topics.fence)
+        self.context.log.info("connected to the MQTT broker", broker=self.options.server.name)
+        self._subscribe(connection)
+        if self._is_intact(self._reader):
+            connection.put(self._messages.status(ONLINE))
+            connection.flush()
+        else:
+            self._read_back(self._reader)
+            self._restore_due = True
+        return connection
+
+    def _subscribe(self, connection: Connection) -> None:
+        topics = [self._topics.request] if self.options.replay.enabled else []
+        if self._board.devices is not None:
+            topics.append(self._discovery.birth_topic)
+        for topic in topics:
+            if refusal := connection.subscribe(topic, qos=1):
+                self._tell_once(f"the broker does not let us subscribe to {topic}: {refusal}")
+
+    def _is_intact(self, reader: RetainedReader) -> bool:
+        """Whether the broker still has what was last published, told by our own `info`, which came after everything."""
+        if self._settled is None:
+            return False
+        reading = reader.read([self._topics.info], lambda topic: topic == self._topics.info)
+        return reading.payloads.get(self._topics.info) == self._settled
+
+    def _read_back(self, reader: RetainedReader) -> None:
+        """Learn what the broker retains of this node, also from before a crash or from another journal."""
+        states = reader.read([self._topics.all_states], lambda topic: topic.endswith("/state"), with_payloads=False)
+        keys = (self._topics.key_of(topic) for topic in states.payloads)
+        self._board.found((key for key in keys if key is not None), complete=states.complete)
+        if not states.complete:
+            self._tell_once(f"cannot read back {self._topics.all_states}: states of gone interfaces may stay behind")
+        devices = self._board.devices
+        if devices is not None:
+            configs = reader.read([devices.config_topics], devices.is_config)
+            devices.found(configs.payloads)
+
+    def _restore(self, connection: Connection) -> None:
+        """Publish everything that is retained again."""
+        self._send(connection, self._board.plan(self.context.snapshot()))
+        self._go_online(connection)
+
+    def _go_online(self, connection: Connection) -> None:
+        """Say that the states are right, and who says so."""
+        info = self._info()
+        connection.put(self._messages.status(ONLINE))
+        connection.put(self._messages.info(info))
+        connection.flush()
+        self._settled, self._restore_due = info, False
+
+    def _lost(self, connection: Connection, error: BrokerError) -> None:
+        """The connection ended by itself, perhaps with nothing to publish: make a new one."""
+        if connection is self._connection and not self._closed:
+            self._recover_in(self._drop(error))
+
+    def _drop(self, error: BrokerError) -> float:
+        """End the connection; the seconds until the next attempt."""
+        connection, self._connection, self._reader = self._connection, None, None
+        if connection is None:
+            delay = self._backoff.failed()
+        else:
+            connection.drop()
+            delay = self._backoff.lost(taken_over=isinstance(error, TakenOverError))
+        log = self.context.log.bind(retry_in=round(delay, 1))
+        if self._backoff.conflict:
+            hint = "is there another publisher with this node and sink name?"
+            log.warning("another client seems to use this client id", client_id=self._identity().client_id, hint=hint)
+        else:
+            log.warning("no connection to the MQTT broker", reason=str(error))
+        return delay
+
+    def _recover_in(self, delay: float) -> None:
+        if not self._recovery_due:
+            self._recovery_due = True
+            self.context.call(self._recover, delay)
+
+    def _recover(self) -> None:
+        self._recovery_due = False
+        if self._closed:
+            return
+        try:
+            self._ready(snapshot_follows=False)
+        except Retry as trouble:
+            self._recover_in(trouble.after or _REFUSED_SECONDS)
+
+    def _identity(self) -> Credentials:
+        if self._credentials is None:
+            raise RuntimeError("the sink is not open")
+        return self._credentials
+
+    # Sending
+
+    def _send(self, connection: Connection, planned: Iterable[Planned]) -> None:
+        """Send all, wait for all; raises Rejected or Retry for what the broker refused, BrokerError when it is gone."""
+        refused = []
+        for message, index in planned:
+            if len(message.payload) + len(message.topic) + _HEAD_BYTES > connection.most_bytes:
+                refused.append(Refusal(message.topic, index, _TOO_LARGE, "larger than the broker takes"))
+            else:
+                connection.put(message, index)
+        for refusal in [*refused, *connection.flush()]:
+            self._judge(refusal)
+
+    def _judge(self, refusal: Refusal) -> None:
+        reason = f"the broker refuses {refusal.topic}: {refusal.reason}"
+        if refusal.tag is None or (refusal.code in _FOR_GOOD and not refusal.topic.endswith("/event")):
+            self._tell_once(reason)
+        elif refusal.code in _FOR_GOOD:
+            raise Rejected(reason, index=refusal.tag)
+        else:
+            # Nothing is lost while somebody corrects the permissions; then everything is said anew.
+            self._restore_due = True
+            raise Retry(reason)
+
+    def _settle_soon(self) -> None:
+        if not self._settling_due:
+            self._settling_due = True
+            self.context.call(self._settle, _SETTLE_SECONDS)
+
+    def _settle(self) -> None:
+        """Say in `info` how far the board is."""
+        self._settling_due = False
+        connection = self._connection
+        if connection is None or connection.broken is not None or self._restore_due or self._closed:
+            return
+        info = self._info()
+        try:
+            connection.put(self._messages.info(info))
+            connection.flush()
+        except BrokerError as error:
+            self._recover_in(self._drop(error))
+        else:
+            self._settled = info
+
+    def _info(self) -> bytes:
+        newest, resynced = self._board.newest, self._board.resynced
+        info = {
+            "version": publisher.__version__,
+            "node": self.context.node,
+            "instance": self._instance,
+            "epoch": newest.epoch if newest else self.context.epoch,
+            "seq": newest.seq if newest else 0,
+            "os": platform.system().lower(),
+            "families": ["inet", "inet6"],
+            "rows": self._board.rows,
+            "resynced": resynced and resynced._asdict(),
+        }
+        return json.dumps(info, separators=(",", ":")).encode()
+
+    def _tell_once(self, line: str) -> None:
+        if line not in self._told:
+            self._told.add(line)
+            self.context.log.warning(line)
+
+    # What arrives
+
+    def _arrived(self, message: Received) -> None:
+        """Hand a message over to the sink's thread. paho's thread."""
+        reader = self._reader
+        if reader is not None and reader.take(message):
+            return
+        if message.topic == self._topics.request:
+            if self._inbox.put(message):
+                self.context.call(self._answer)
+        elif self._discovery.is_birth(message.topic, message.payload) and not message.retain:
+            # At random, as Home Assistant asks for: every client of the broker hears it at the same moment.
+            self.context.call(self._announce, random.uniform(0, self.birth_delay_seconds))
+
+    def _announce(self) -> None:
+        """Home Assistant has started: send the devices again, then the states."""
+        connection, devices = self._connection, self._board.devices
+        if connection is None or devices is None:
+            return
+        try:
+            self._send(connection, [Planned(message, None) for message in devices.again()])
+            self._restore(connection)
+        except BrokerError as error:
+            self._recover_in(self._drop(error))
+
+    def _answer(self) -> None:
+        """Answer the oldest request, unless answers have had their share of the time."""
+        wait = self._answers_from - time.monotonic()
+        if wait > 0:
+            self.context.call(self._answer, wait)
+            return
+        message, connection, started = self._inbox.get(), self._connection, time.monotonic()
+        if message is None or connection is None:
+            return
+        try:
+            self._send(connection, (Planned(reply, None) for reply in self._replies(message)))
+        except BrokerError as error:
+            self._recover_in(self._drop(error))
+        self._answers_from = time.monotonic() + rest_after(time.monotonic() - started)
+
+    def _replies(self, message: Received) -> Iterable[Message]:
+        ask = read_request(message, self._topics, self.options.home_assistant.prefix)
+        if isinstance(ask, str):
+            self._inbox.drop(ask)
+            return []
+        if ask.request is None:
+            return [error_message(ask, self._messages)]
+        return answer_messages(
+            ask, answer_to(ask.request, self.context, self._board.newest, self.options.replay), self._messages
+        )
