@@ -142,10 +142,11 @@ class JournalClient:
         self._file.close()
 
 
-def read_dead_letters(file: JournalFile, sink: str | None) -> list[DeadLetter]:
-    """The dead letters of one sink, or all, oldest first."""
-    sql = "SELECT id, sink, time, reason, data FROM dead_letters WHERE ?1 IS NULL OR sink = ?1 ORDER BY id"
-    return [DeadLetter(*row[:4], event=decoded_event(row[4])) for row in file.query(sql, (sink,))]
+def read_dead_letters(file: JournalFile, sink: str | None, after: int = 0, limit: int = -1) -> list[DeadLetter]:
+    """The dead letters of one sink, or all, with greater numbers than `after`, oldest first."""
+    sql = "SELECT id, sink, time, reason, data FROM dead_letters WHERE (?1 IS NULL OR sink = ?1) AND id > ?2"
+    found = file.query(f"{sql} ORDER BY id LIMIT ?3", (sink, after, limit))
+    return [DeadLetter(*row[:4], event=decoded_event(row[4])) for row in found]
 
 
 def read_luids(file: JournalFile) -> list[LuidAssignment]:

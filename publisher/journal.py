@@ -235,6 +235,10 @@ class Journal:
         """How many a sink has."""
         return int(self._file.query("SELECT count(*) FROM dead_letters WHERE sink = ?", (sink,))[0][0])
 
+    def next_dead_letter(self, sink: str, after: int) -> DeadLetter | None:
+        """The sink's first dead letter whose number is greater."""
+        return next(iter(read_dead_letters(self._file, sink, after, 1)), None)
+
     def remove_dead_letter(self, number: int) -> None:
         """Forget one; harmless when there is none of this number."""
         with self._file.writing() as connection:
