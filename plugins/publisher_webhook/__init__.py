@@ -1,1 +1,15 @@
-"""placeholder until its author writes it"""
+"""The webhook sink: each event as a POST to one URL, in CloudEvents, signed by Standard Webhooks."""
+
+from __future__ import annotations
+
+from publisher.hookspecs import hookimpl
+from publisher.sink import Sink
+
+
+@hookimpl
+def publisher_sinks() -> dict[str, type[Sink]]:
+    """Offer the webhook sink."""
+    # Imported here: a configuration without webhooks does not pay for it.
+    from .sink import WebhookSink
+
+    return {"webhook": WebhookSink}

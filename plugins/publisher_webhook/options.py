@@ -1,0 +1,130 @@
+"""What the configuration says of a webhook, and what is refused there."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import SplitResult, urlsplit
+
+from pydantic import ConfigDict, Field, SecretStr, field_validator, model_validator
+
+from publisher.sink import SinkOptions
+
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2
+_OURS = re.compile(r"host|content-.*|transfer-encoding|connection|webhook-.*|ce-.*", re.IGNORECASE)
+Seconds = Annotated[float, Field(gt=0, le=300)]
+
+
+class WebhookOptions(SinkOptions):
+    """The options of one webhook."""
+
+    # A refused value may be a secret: the error says what was expected, not what was given.
+    model_config = ConfigDict(hide_input_in_errors=True)
+
+    # Many receivers (Slack, Home Assistant) have their secret in the path: it is in no repr, and no log line has it.
+    url: str = Field(repr=False, description="Where events are sent; http or https")
+    format: Literal["structured", "binary", "plain"] = "structured"
+    batch: bool = Field(default=False, description="Send up to 100 events at once, as a CloudEvents JSON batch")
+    secret: SecretStr | None = Field(default=None, description="Signs; whsec_ and base64 of 24 to 64 bytes")
+    secret_file: Path | None = Field(default=None, description="The file that holds the secret")
+    previous_secret: SecretStr | None = Field(default=None, description="Signs as well, while the secret is rotated")
+    previous_secret_file: Path | None = None
+    headers: dict[str, SecretStr] = Field(default={}, description="Further headers of each request")
+    token_file: Path | None = Field(default=None, description="The file that holds a bearer token")
+    ca_file: Path | None = Field(default=None, description="The authorities to trust instead of the system's")
+    client_certificate_file: Path | None = None
+    client_key_file: Path | None = None
+    proxy_from_environment: bool = False
+    allow_plain_http: bool = Field(default=False, description="Also send unencrypted to public addresses")
+    connect_timeout: Seconds = 5.0
+    timeout: Seconds = Field(default=15.0, description="Seconds for one request in all")
+
+    @property
+    def destination(self) -> str:
+        """The URL's origin, and a digest that changes with any other part of it, since that may be a secret."""
+        return f"{self.origin}#{hashlib.sha256(self.url.encode()).hexdigest()[:16]}"
+
+    @property
+    def origin(self) -> str:
+        """Scheme, host and port: as much of the URL as may be shown."""
+        parts = urlsplit(self.url)
+        return f"{parts.scheme}://{parts.netloc}"
+
+    @field_validator("url")
+    @classmethod
+    def _check_url(cls, url: str) -> str:
+        parts = _split(url)
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise ValueError("expected a URL like https://example.net/hook")
+        if "@" in parts.netloc:
+            raise ValueError("expected a URL without user and password: use headers or token_file for them")
+        if parts.fragment or not re.fullmatch(r"[!-~]+", url):
+            raise ValueError("expected a URL in printable ASCII without a fragment: percent-encode the rest")
+        return url
+
+    @field_validator("headers")
+    @classmethod
+    def _check_headers(cls, headers: dict[str, SecretStr]) -> dict[str, SecretStr]:
+        for name, value in headers.items():
+            if not _TOKEN.fullmatch(name) or _OURS.fullmatch(name):
+                raise ValueError(f"expected names of headers that the webhook does not set itself, not {name!r}")
+            if not re.fullmatch(r"[ -~]*", value.get_secret_value()):
+                raise ValueError(f"expected printable ASCII as the value of {name!r}")
+        return headers
+
+    @model_validator(mode="after")
+    def _check_together(self) -> WebhookOptions:
+        for name in ("secret", "previous_secret"):
+            if getattr(self, name) is not None and getattr(self, f"{name}_file") is not None:
+                raise ValueError(f"expected {name} or {name}_file, not both")
+        if self._has("previous_secret") and not self._has("secret"):
+            raise ValueError("expected secret or secret_file beside the previous one")
+        if self.batch and self.format != "structured":
+            raise ValueError('expected format = "structured" with batch: CloudEvents has no other batch')
+        if self.token_file and any(name.lower() == "authorization" for name in self.headers):
+            raise ValueError("expected token_file or a header Authorization, not both")
+        if self.client_key_file and not self.client_certificate_file:
+            raise ValueError("expected client_certificate_file beside client_key_file")
+        self._check_plain_http()
+        return self
+
+    def _has(self, name: str) -> bool:
+        return getattr(self, name) is not None or getattr(self, f"{name}_file") is not None
+
+    def _check_plain_http(self) -> None:
+        """Names are looked at when connected: only then is it known which address they have."""
+        parts = urlsplit(self.url)
+        address = _literal(parts.hostname or "")
+        if parts.scheme == "http" and not self.allow_plain_http and address and not is_private(address):
+            raise ValueError(f"url: {PLAIN_HTTP}")
+
+
+PLAIN_HTTP = (
+    "expected https://, since plain http:// to a public address can be read and changed on its way; "
+    "set allow_plain_http = true if that is meant"
+)
+
+
+def is_private(address: IPv4Address | IPv6Address) -> bool:
+    """Whether what is sent to this address stays on this host or its private network."""
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return (mapped or address).is_private
+
+
+def _split(url: str) -> SplitResult:
+    try:
+        parts = urlsplit(url)
+        parts.port  # noqa: B018 - asked for since it raises when it is no port
+    except ValueError:
+        raise ValueError("expected a URL with a host, and a port from 0 to 65535 if any") from None
+    return parts
+
+
+def _literal(host: str) -> IPv4Address | IPv6Address | None:
+    try:
+        return ip_address(host)
+    except ValueError:
+        return None

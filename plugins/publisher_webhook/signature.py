@@ -1,0 +1,36 @@
+"""Signatures as Standard Webhooks 1.0 has them: HMAC-SHA256 over id, time and body."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+from collections.abc import Sequence
+
+from publisher.errors import ConfigurationError
+
+_PREFIX = "whsec_"
+
+
+def parse_secret(text: str, origin: str) -> bytes:
+    """The key in `whsec_` and base64, or in bare base64; `origin` says in an error where it came from."""
+    encoded = text.strip().removeprefix(_PREFIX)
+    try:
+        key = base64.b64decode(encoded + "=" * (-len(encoded) % 4), validate=True)
+    except (binascii.Error, ValueError):
+        raise _refused(origin, "is not base64") from None
+    if not 24 <= len(key) <= 64:
+        raise _refused(origin, f"is of {len(key)} bytes")
+    return key
+
+
+def _refused(origin: str, what: str) -> ConfigurationError:
+    return ConfigurationError(f"{origin}: expected a secret like whsec_ and base64 of 24 to 64 bytes; this one {what}")
+
+
+def sign(keys: Sequence[bytes], message_id: str, timestamp: int, body: bytes) -> str:
+    """The value of `webhook-signature`: one signature a key, so that a receiver may know either."""
+    signed = b"%s.%d.%s" % (message_id.encode(), timestamp, body)
+    digests = (hmac.digest(key, signed, hashlib.sha256) for key in keys)
+    return " ".join(f"v1,{base64.b64encode(digest).decode()}" for digest in digests)

@@ -1,0 +1,481 @@
+"""The sink against a receiver on a real socket."""
+
+from __future__ import annotations
+
+import json
+import logging
+import ssl
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+from standardwebhooks import Webhook
+
+from publisher.errors import ConfigurationError
+from publisher.sink import Ended, Rejected, Retry
+from publisher.testing import FakeSinkContext, make_events
+from publisher_webhook.cloudevents import structured
+from publisher_webhook.http import LONGEST_ANSWER
+from publisher_webhook.options import WebhookOptions
+from publisher_webhook.sink import WebhookSink
+from tests.plugins.webhook.conftest import OTHER_SECRET, SECRET
+from tests.plugins.webhook.server import (
+    Behaviour,
+    Exchange,
+    Receiver,
+    answer,
+    answer_and_close,
+    drip,
+    hang,
+    ok,
+    raw,
+    receiving,
+    refuse_to_read,
+    take_and_reset,
+)
+from tests.tools import need
+
+EVENTS = make_events(3)
+
+
+@contextmanager
+def opened(receiver: Receiver, **options: Any) -> Iterator[WebhookSink]:
+    sink = WebhookSink(options_for(receiver, **options), FakeSinkContext("hook"))
+    try:
+        sink.open()
+        yield sink
+    finally:
+        sink.close()
+
+
+def options_for(receiver: Receiver, **options: Any) -> WebhookOptions:
+    return WebhookOptions.model_validate({"url": receiver.url, "connect_timeout": 2, "timeout": 5, **options})
+
+
+def ids(receiver: Receiver) -> list[str]:
+    return [json.loads(request.body)["id"] for request in receiver.requests]
+
+
+def test_events_are_posted_in_order_over_one_connection(receiver: Receiver) -> None:
+    with opened(receiver) as sink:
+        sink.publish(EVENTS)
+        sink.publish(make_events(2, first=4))
+    assert ids(receiver) == [event.id for event in make_events(5)]
+    assert {request.connection for request in receiver.requests} == {1}
+    [first, *_] = receiver.requests
+    assert (first.method, first.target, first.body) == ("POST", "/hook", structured(EVENTS[0]).body)
+    assert first.headers["content-type"] == "application/cloudevents+json"
+    assert first.headers["host"] == f"127.0.0.1:{receiver.port}"
+    assert first.headers["user-agent"] == "interface-publisher"
+    assert "webhook-id" not in first.headers
+
+
+@pytest.mark.parametrize("body", [b"", b"x" * 10_000, b"x" * LONGEST_ANSWER, b"x" * (LONGEST_ANSWER + 1)])
+def test_the_connection_is_kept_whatever_the_size_of_the_answer(receiver: Receiver, body: bytes) -> None:
+    receiver.always = answer(200, body)
+    with opened(receiver) as sink:
+        sink.publish(EVENTS)
+    assert receiver.requests[-1].connection == (1 if len(body) <= LONGEST_ANSWER else 3)
+
+
+def test_no_more_of_an_answer_is_read_than_its_bound() -> None:
+    def endless(exchange: Exchange) -> None:
+        exchange.request.status = 400
+        exchange.send(b"HTTP/1.1 400 No\r\n\r\n")
+        while not exchange.server.closing.is_set():
+            exchange.send(b"x" * 65536)
+
+    with receiving(endless) as receiver, opened(receiver) as sink, pytest.raises(Rejected) as caught:
+        sink.publish(EVENTS)
+    assert len(caught.value.reason) < 1100
+
+
+def test_binary_and_plain_are_sent_as_configured(receiver: Receiver) -> None:
+    for form in ("binary", "plain"):
+        with opened(receiver, format=form) as sink:
+            sink.publish(EVENTS[:1])
+    binary, plain = receiver.requests
+    assert binary.headers["ce-id"] == EVENTS[0].id
+    assert binary.body == plain.body == EVENTS[0].json_bytes
+    assert not [name for name in plain.headers if name.startswith("ce-")]
+
+
+def test_requests_are_signed_for_whoever_has_either_secret(receiver: Receiver, secret_file: Path) -> None:
+    with opened(receiver, secret_file=secret_file, previous_secret=OTHER_SECRET) as sink:
+        sink.publish(EVENTS)
+    for event, request in zip(EVENTS, receiver.requests, strict=True):
+        for secret in (SECRET, OTHER_SECRET):
+            assert Webhook(secret).verify(request.body, request.headers)["id"] == event.id
+        assert request.headers["webhook-id"] == event.id
+
+
+def test_each_try_has_the_same_id_and_body_and_its_own_time(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    receiver.script.append(answer(503))
+    moments = iter([1_800_000_000, 1_800_000_060])
+    monkeypatch.setattr("publisher_webhook.sink.time", type("clock", (), {"time": lambda: next(moments)}))
+    with opened(receiver, secret=SECRET) as sink:
+        with pytest.raises(Retry):
+            sink.publish(EVENTS[:1])
+        sink.publish(EVENTS[:1])
+    first, second = receiver.requests
+    assert (first.headers["webhook-id"], first.body) == (second.headers["webhook-id"], second.body)
+    assert [request.headers["webhook-timestamp"] for request in (first, second)] == ["1800000000", "1800000060"]
+    assert first.headers["webhook-signature"] != second.headers["webhook-signature"]
+
+
+def test_a_secret_that_is_rotated_in_its_file_counts_at_once(receiver: Receiver, secret_file: Path) -> None:
+    with opened(receiver, secret_file=secret_file) as sink:
+        secret_file.write_text(OTHER_SECRET, encoding="utf-8")
+        sink.publish(EVENTS[:1])
+    assert Webhook(OTHER_SECRET).verify(receiver.requests[0].body, receiver.requests[0].headers)
+
+
+def test_a_bad_secret_is_told_when_it_opens(receiver: Receiver) -> None:
+    with pytest.raises(ConfigurationError, match="expected a secret"), opened(receiver, secret="whsec_c2hvcnQ="):
+        pass
+
+
+def test_headers_and_the_token_are_sent(receiver: Receiver, tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    token.write_text("t0k3n\n", encoding="utf-8")
+    with opened(receiver, token_file=token, headers={"X-Api-Key": "k"}) as sink:
+        sink.publish(EVENTS[:1])
+    assert receiver.requests[0].headers["authorization"] == "Bearer t0k3n"
+    assert receiver.requests[0].headers["x-api-key"] == "k"
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "error", "told"),
+    [
+        (answer(500), Retry, "status 500"),
+        (answer(429, retry_after="3"), Retry, "status 429"),
+        (answer(301, location="http://127.0.0.1:1/"), Rejected, "status 301"),
+        (answer(307, location="/other"), Rejected, "status 307"),
+        (answer(400, b"no"), Rejected, "status 400 Bad Request: no"),
+        (answer(410), Ended, "status 410"),
+        (refuse_to_read, Retry, "no answer"),
+        (take_and_reset, Retry, "no answer"),
+        (raw(b""), Retry, "closed connection without response"),
+        (raw(b"\x00\xff garbage " * 50 + b"\r\n\r\n"), Retry, "no answer"),
+        (raw(b"SSH-2.0-OpenSSH_9.2p1\r\n"), Retry, "no answer"),
+        (raw(b"HTTP/1.1 20"), Retry, "no answer"),
+        (raw(b"HTTP/1.1 200 OK\r\nContent-Le"), None, ""),
+        (raw(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf"), None, ""),
+        (raw(b"HTTP/1.1 400 No\r\nContent-Length: 100\r\n\r\nhalf"), Rejected, "status 400 Bad Request: half"),
+        (raw(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"), None, ""),
+        (raw(b"HTTP/1.1 200 OK\r\nnonsense without a colon\r\n\r\n"), None, ""),
+        (raw(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 100_000), Retry, "no answer"),
+    ],
+    ids=lambda value: value.__qualname__ if callable(value) else str(value)[:20],
+)
+def test_each_answer_and_each_fault_has_its_outcome(behaviour: Behaviour, error: Any, told: str) -> None:
+    with receiving(behaviour) as receiver, opened(receiver) as sink:
+        if error is None:
+            sink.publish(EVENTS)
+            assert ids(receiver) == [event.id for event in EVENTS]
+            return
+        with pytest.raises(error, match=told) as caught:
+            sink.publish(EVENTS)
+        assert caught.value.index == 0
+        assert len(receiver.requests) + receiver.refused == 1
+
+
+def test_the_index_says_which_events_are_safe(receiver: Receiver) -> None:
+    receiver.script += [ok, ok, answer(503, retry_after="9")]
+    with opened(receiver) as sink, pytest.raises(Retry) as caught:
+        sink.publish(EVENTS)
+    assert (caught.value.index, caught.value.after) == (2, 9.0)
+
+
+def test_a_redirect_is_not_followed(receiver: Receiver) -> None:
+    with receiving() as elsewhere:
+        receiver.script += [answer(status, location=elsewhere.url) for status in (301, 302, 303, 307, 308)]
+        with opened(receiver) as sink:
+            for _ in range(5):
+                with pytest.raises(Rejected, match="redirects are not followed"):
+                    sink.publish(EVENTS[:1])
+        assert not elsewhere.requests
+
+
+@pytest.mark.parametrize("close", [answer_and_close, None])
+def test_a_kept_connection_that_was_closed_meanwhile_is_no_failure(receiver: Receiver, close: Behaviour | None) -> None:
+    """With None the server closes exactly as the next request comes: only the lack of an answer shows it."""
+    receiver.script += [ok, refuse_to_read] if close is None else [close]
+    with opened(receiver) as sink:
+        for event in EVENTS:
+            sink.publish([event])
+    assert ids(receiver) == [event.id for event in EVENTS]
+    assert receiver.requests[-1].connection == 2
+
+
+def test_only_one_more_try_is_made_at_once(receiver: Receiver) -> None:
+    receiver.script += [ok, refuse_to_read, refuse_to_read]
+    with opened(receiver) as sink, pytest.raises(Retry) as caught:
+        sink.publish(EVENTS)
+    assert (caught.value.index, receiver.refused) == (1, 2)
+
+
+SLOW = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+
+
+def bytes_that_go_nowhere(exchange: Exchange) -> None:
+    """Continue, for ever: answers that are none."""
+    exchange.keep = False
+    while not exchange.server.closing.wait(0.05):
+        exchange.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+
+@pytest.mark.parametrize("behaviour", [hang, drip(SLOW, 0.2), bytes_that_go_nowhere], ids=["hang", "drip", "continue"])
+def test_a_request_ends_after_its_timeout_however_the_server_plays_for_time(behaviour: Behaviour) -> None:
+    with receiving(behaviour) as receiver, opened(receiver, timeout=0.5) as sink:
+        began = time.monotonic()
+        with pytest.raises(Retry, match=r"no answer from http://127.0.0.1:\d+ within 0.5 s"):
+            sink.publish(EVENTS)
+        # The drip would take 8 s; one that a socket's own timeout does not end.
+        assert 0.4 < time.monotonic() - began < 5
+        assert len(receiver.requests) == 1
+
+
+def test_the_timeout_holds_for_a_body_that_drips_after_success() -> None:
+    body = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n"
+
+    def drip_the_body(exchange: Exchange) -> None:
+        exchange.send(body)
+        drip(b"x" * 100, 0.1, status=200)(exchange)
+
+    with receiving(drip_the_body) as receiver, opened(receiver, timeout=0.5) as sink:
+        began = time.monotonic()
+        sink.publish(EVENTS)
+        assert time.monotonic() - began < 5
+        assert ids(receiver) == [event.id for event in EVENTS]  # it has said 200: sent once
+
+
+def test_no_connection_within_its_timeout_is_told(receiver: Receiver) -> None:
+    receiver.close()
+    with opened(receiver) as sink, pytest.raises(Retry, match=r"cannot connect to http://127\.0\.0\.1:.*refused"):
+        sink.publish(EVENTS)
+    receiver.listen()
+
+
+def test_a_name_that_is_not_known_is_told() -> None:
+    sink = WebhookSink(WebhookOptions(url="http://no-such-host.invalid/"), FakeSinkContext())
+    sink.open()
+    with pytest.raises(Retry, match="cannot connect to http://no-such-host"):
+        sink.publish(EVENTS)
+    sink.close()
+
+
+class TestTls:
+    """Certificates of an authority made for the test."""
+
+    @pytest.fixture
+    def authority(self) -> trustme.CA:
+        return trustme.CA()
+
+    @pytest.fixture
+    def ca_file(self, authority: trustme.CA, tmp_path: Path) -> Path:
+        path = tmp_path / "ca.pem"
+        authority.cert_pem.write_to_path(str(path))
+        return path
+
+    def server(self, authority: trustme.CA, name: str) -> ssl.SSLContext:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        authority.issue_cert(name).configure_cert(context)
+        return context
+
+    def test_an_authority_of_ones_own_is_trusted(self, authority: trustme.CA, ca_file: Path) -> None:
+        with receiving(tls=self.server(authority, "127.0.0.1")) as receiver, opened(receiver, ca_file=ca_file) as sink:
+            sink.publish(EVENTS)
+            assert ids(receiver) == [event.id for event in EVENTS]
+            assert {request.connection for request in receiver.requests} == {1}
+
+    def test_a_certificate_of_another_name_gets_nothing(self, authority: trustme.CA, ca_file: Path) -> None:
+        context = self.server(authority, "other.example")
+        with receiving(tls=context) as receiver, opened(receiver, ca_file=ca_file) as sink:
+            with pytest.raises(Retry, match=r"no secure connection to https://127.0.0.1:\d+: .*127.0.0.1"):
+                sink.publish(EVENTS)
+            assert not receiver.requests
+
+    def test_an_unknown_authority_gets_nothing(self, authority: trustme.CA) -> None:
+        with receiving(tls=self.server(authority, "127.0.0.1")) as receiver, opened(receiver) as sink:
+            with pytest.raises(Retry, match=r"no secure connection to .*certificate verify failed"):
+                sink.publish(EVENTS)
+            assert not receiver.requests
+
+    def test_a_client_certificate_is_shown(self, authority: trustme.CA, ca_file: Path, tmp_path: Path) -> None:
+        context = self.server(authority, "127.0.0.1")
+        context.verify_mode = ssl.CERT_REQUIRED
+        authority.configure_trust(context)
+        client = authority.issue_cert("client")
+        certificate = tmp_path / "client.pem"
+        client.private_key_and_cert_chain_pem.write_to_path(str(certificate))
+        with receiving(tls=context) as receiver:
+            with opened(receiver, ca_file=ca_file) as sink, pytest.raises(Retry):
+                sink.publish(EVENTS)
+            assert not receiver.requests
+            with opened(receiver, ca_file=ca_file, client_certificate_file=certificate) as sink:
+                sink.publish(EVENTS)
+            assert ids(receiver) == [event.id for event in EVENTS]
+
+    def test_a_server_that_answers_in_plain_text_is_told(self, ca_file: Path) -> None:
+        with receiving() as receiver:
+            options = {"url": f"https://127.0.0.1:{receiver.port}/", "ca_file": ca_file, "connect_timeout": 0.5}
+            with opened(receiver, **options) as sink, pytest.raises(Retry):
+                sink.publish(EVENTS)
+
+    def test_files_that_cannot_be_used_are_named(self, receiver: Receiver, tmp_path: Path) -> None:
+        empty = tmp_path / "empty.pem"
+        empty.touch()
+        for options in ({"ca_file": empty}, {"ca_file": tmp_path / "absent"}, {"client_certificate_file": empty}):
+            sink = WebhookSink(options_for(receiver, url="https://127.0.0.1/", **options), FakeSinkContext())
+            with pytest.raises(ConfigurationError, match="expected PEM files") as caught:
+                sink.open()
+            sink.close()
+            assert str(*options.values()) in str(caught.value)
+
+
+class TestBatches:
+    def test_events_go_together(self, receiver: Receiver) -> None:
+        with opened(receiver, batch=True, secret=SECRET) as sink:
+            sink.publish(make_events(250))
+        sent = [json.loads(request.body) for request in receiver.requests]
+        assert [len(batch) for batch in sent] == [100, 100, 50]
+        assert [event["id"] for batch in sent for event in batch] == [event.id for event in make_events(250)]
+        for request in receiver.requests:
+            assert Webhook(SECRET).verify(request.body, request.headers)
+        assert len({request.headers["webhook-id"] for request in receiver.requests}) == 3
+
+    def test_the_index_of_a_batch_that_failed_is_its_first_event(self, receiver: Receiver) -> None:
+        receiver.script += [ok, answer(500)]
+        with opened(receiver, batch=True) as sink, pytest.raises(Retry) as caught:
+            sink.publish(make_events(250))
+        assert caught.value.index == 100
+
+    def test_in_a_rejected_batch_only_the_bad_event_is_rejected(self, receiver: Receiver) -> None:
+        bad = EVENTS[1].id
+
+        def picky(exchange: Exchange) -> None:
+            answer(400 if bad.encode() in exchange.request.body else 200)(exchange)
+
+        receiver.always = picky
+        with opened(receiver, batch=True) as sink:
+            with pytest.raises(Rejected) as caught:
+                sink.publish(EVENTS)
+            assert caught.value.index == 1
+            sink.publish(EVENTS[2:])
+        accepted = [json.loads(request.body) for request in receiver.requests if request.status == 200]
+        assert [event["id"] for batch in accepted for event in batch] == [EVENTS[0].id, EVENTS[2].id]
+
+
+class TestProxy:
+    def test_the_environment_counts_only_when_asked(self, receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("no_proxy", "")
+        with receiving() as proxy:
+            monkeypatch.setenv("http_proxy", f"http://user:hunter22@127.0.0.1:{proxy.port}")
+            with opened(receiver) as sink:
+                sink.publish(EVENTS[:1])
+            assert (len(receiver.requests), len(proxy.requests)) == (1, 0)
+            with opened(receiver, proxy_from_environment=True, allow_plain_http=True) as sink:
+                sink.publish(EVENTS[:1])
+            assert (len(receiver.requests), len(proxy.requests)) == (1, 1)
+            assert proxy.requests[0].target == receiver.url
+            assert proxy.requests[0].headers["proxy-authorization"].startswith("Basic ")
+            monkeypatch.setenv("no_proxy", "127.0.0.1")
+            with opened(receiver, proxy_from_environment=True) as sink:
+                sink.publish(EVENTS[:1])
+            assert (len(receiver.requests), len(proxy.requests)) == (2, 1)
+
+    def test_plain_http_through_a_proxy_must_be_meant(
+        self, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("no_proxy", "")
+        monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+        sink = WebhookSink(options_for(receiver, proxy_from_environment=True), FakeSinkContext())
+        with pytest.raises(ConfigurationError, match="allow_plain_http"):
+            sink.open()
+        sink.close()
+
+    def test_https_goes_through_a_tunnel(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("no_proxy", "")
+        with receiving(answer(502)) as proxy:
+            monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{proxy.port}")
+            options = {"url": "https://hook.example/secret-path", "proxy_from_environment": True}
+            with opened(proxy, **options) as sink, pytest.raises(Retry, match="the proxy failed"):
+                sink.publish(EVENTS[:1])
+            assert (proxy.requests[0].method, proxy.requests[0].target) == ("CONNECT", "hook.example:443")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a network namespace")
+def test_nothing_is_sent_unencrypted_to_a_public_address() -> None:
+    """In a network of its own, where a public address is this host's."""
+    need("unshare", "ip", package="util-linux and iproute2")
+    script = """
+    import socket, subprocess
+    from publisher_webhook.connection import PrivateConnection
+    from publisher_webhook.outcome import NotAnswered
+    for command in ("ip link set lo up", "ip address add 8.8.8.8/32 dev lo"):
+        subprocess.run(command.split(), check=True)
+    server = socket.create_server(("8.8.8.8", 0))
+    connection = PrivateConnection("8.8.8.8", server.getsockname()[1], timeout=5)
+    try:
+        connection.request("POST", "/", b"body")
+    except NotAnswered as error:
+        assert "allow_plain_http" in str(error)
+    else:
+        raise AssertionError("it was sent")
+    peer = server.accept()[0]
+    assert peer.recv(100) == b""
+    """
+    command = ["unshare", "--net", "--map-root-user", sys.executable, "-c", textwrap.dedent(script)]
+    subprocess.run(command, check=True, timeout=60)
+
+
+def test_check_asks_for_options_and_says_who_answers(receiver: Receiver) -> None:
+    receiver.always = answer(405)
+    with opened(receiver, secret=SECRET) as sink:
+        said = sink.check()
+    assert said == f"http://127.0.0.1:{receiver.port} answers (to OPTIONS: status 405); requests are signed"
+    assert [request.method for request in receiver.requests] == ["OPTIONS"]
+    receiver.close()
+    with opened(receiver) as sink, pytest.raises(Retry, match="cannot connect"):
+        sink.check()
+    receiver.listen()
+
+
+def echo(exchange: Exchange) -> None:
+    """Answer, as a server under development does, with all that was sent."""
+    request = exchange.request
+    answer(400, f"cannot {request.method} {request.target} {request.headers}".encode())(exchange)
+
+
+@pytest.mark.parametrize("behaviour", [echo, take_and_reset, raw(b"HTTP/1.1 200 OK\r\nbad header\r\n\r\n"), hang])
+def test_no_secret_is_in_an_error_or_a_log_line(
+    behaviour: Callable[[Exchange], None],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    token = tmp_path / "token"
+    token.write_text("t0k3n-t0k3n", encoding="utf-8")
+    secrets = ["T0P53CR3T", "hunter22", "t0k3n-t0k3n", SECRET.removeprefix("whsec_")]
+    with receiving(behaviour) as receiver:
+        url = f"{receiver.url}/T0P53CR3T?key=hunter22"
+        options = {"url": url, "secret": SECRET, "token_file": token, "headers": {"X-Key": "hunter22"}, "timeout": 0.3}
+        errors: list[BaseException | None] = []
+        with opened(receiver, **options) as sink:
+            try:
+                sink.publish(EVENTS[:1])
+            except (Retry, Rejected) as error:
+                errors = [error, error.__cause__]
+            said = [str(errors), repr(sink._poster), repr(sink._credentials), caplog.text, *capfd.readouterr()]
+    assert not [secret for secret in secrets for text in said if secret in text]
