@@ -1,0 +1,171 @@
+"""A broker for a first run on one host: rumqttd (by iotcore) in a child process, on the loopback address only."""
+
+from __future__ import annotations
+
+import importlib.util
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Literal
+
+from publisher.errors import PublisherError
+
+LOOPBACK = "127.0.0.1"
+
+# What answers at an address: nothing, a broker that lets us in, one that wants a login, something else.
+Answer = Literal["nothing", "broker", "login", "foreign"]
+
+# Small segments of the commit log keep it at 37 MB after 30,000 messages, where the defaults grow without end; 10,000
+# outgoing packets let a wildcard subscriber have more than 200 retained messages. Both measured with iotcore 0.4.0.
+_CONFIG = """\
+id = 0
+
+[router]
+id = 0
+max_connections = 1000
+max_outgoing_packet_count = 10000
+max_segment_size = 1048576
+max_segment_count = 2
+"""
+_LISTENER = """
+[{version}.1]
+name = "{version}"
+listen = "{host}:{port}"
+next_connection_delay_ms = 1
+
+[{version}.1.connections]
+connection_timeout_ms = 60000
+max_payload_size = 262144
+max_inflight_count = 1000
+dynamic_filters = true
+"""
+
+
+class EmbeddedBrokerError(PublisherError):
+    """There is no embedded broker here, or it did not start."""
+
+
+class EmbeddedBroker:
+    """MQTT 3.1.1 on `port` and MQTT 5 on `port_5`, both on 127.0.0.1. rumqttd wants a port for each.
+
+    It ends with `close()` and with this process, however that ends. For one host, with no login and no store.
+    """
+
+    def __init__(self, port: int = 1883, port_5: int | None = None) -> None:
+        self.port = port
+        self.port_5 = port_5 or _free_port(port + 1)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """The child's, while there is one."""
+        return self._process.pid if self._process else None
+
+    def start(self, timeout: float = 15.0) -> None:
+        """Return when both listeners answer; raises EmbeddedBrokerError."""
+        if importlib.util.find_spec("iotcore") is None:
+            raise EmbeddedBrokerError("there is no embedded broker for this system: iotcore has no wheel for it")
+        if ask(LOOPBACK, self.port) != "nothing":
+            raise EmbeddedBrokerError(f"something listens on {LOOPBACK}:{self.port} already")
+        with TemporaryDirectory(prefix="publisher-broker-") as directory:
+            config = Path(directory, "rumqttd.toml")
+            config.write_text(self._config(), encoding="utf-8")
+            self._process = _spawn(config)
+            try:
+                self._wait_until_listening(self._process, time.monotonic() + timeout)
+            except BaseException:
+                self.close()
+                raise
+
+    def close(self, timeout: float = 5.0) -> None:
+        """End the child and wait for that; harmless when repeated."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        try:
+            process.communicate(timeout=timeout)  # ends its standard input, and with it the broker
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+
+    def _config(self) -> str:
+        listeners = (("v4", self.port), ("v5", self.port_5))
+        return _CONFIG + "".join(
+            _LISTENER.format(version=version, host=LOOPBACK, port=port) for version, port in listeners
+        )
+
+    def _wait_until_listening(self, process: subprocess.Popen[bytes], deadline: float) -> None:
+        # Polled, since rumqttd tells nobody when it listens.
+        while not (broker_listening(LOOPBACK, self.port) and _accepts(LOOPBACK, self.port_5)):
+            if process.poll() is not None:
+                raise EmbeddedBrokerError(f"the embedded broker ended at its start with status {process.returncode}")
+            if time.monotonic() > deadline:
+                raise EmbeddedBrokerError(f"the embedded broker does not answer on {LOOPBACK}:{self.port}")
+            time.sleep(0.02)
+
+
+def broker_listening(host: str, port: int) -> bool:
+    """Whether an MQTT broker that lets us in without a login listens there."""
+    return ask(host, port) == "broker"
+
+
+def ask(host: str, port: int, timeout: float = 2.0) -> Answer:
+    """What answers there to an MQTT 3.1.1 CONNECT; closed again at once."""
+    try:
+        connection = socket.create_connection((host, port), timeout)
+    except OSError:
+        return "nothing"
+    with connection:
+        try:
+            connection.sendall(_connect_packet(b"publisher-probe"))
+            reply = connection.recv(4)
+            connection.sendall(b"\xe0\x00")  # DISCONNECT
+        except OSError:
+            return "foreign"
+    # CONNACK (MQTT 3.1.1, section 3.2): type 2, two bytes more, the last is the return code.
+    if len(reply) != 4 or reply[:2] != b"\x20\x02":
+        return "foreign"
+    return "broker" if reply[3] == 0 else "login"
+
+
+def _connect_packet(client_id: bytes) -> bytes:
+    """MQTT 3.1.1, section 3.1: protocol name and level 4, clean session, keepalive 10 s, client id."""
+    body = b"\x00\x04MQTT\x04\x02\x00\x0a" + len(client_id).to_bytes(2, "big") + client_id
+    return b"\x10" + bytes([len(body)]) + body
+
+
+def _accepts(host: str, port: int) -> bool:
+    try:
+        socket.create_connection((host, port), 2.0).close()
+    except OSError:
+        return False
+    return True
+
+
+def _spawn(config: Path) -> subprocess.Popen[bytes]:
+    script = Path(__file__).with_name("broker_process.py")
+    # A group of its own, so that Ctrl+C in the terminal ends us first; -P, so that no module of the directory shadows.
+    group = 0
+    if sys.platform == "win32":
+        group = subprocess.CREATE_NEW_PROCESS_GROUP
+    return subprocess.Popen(
+        [sys.executable, "-P", str(script), str(config)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,
+        creationflags=group,
+    )
+
+
+def _free_port(wish: int) -> int:
+    """This port if it is free, else any."""
+    with socket.socket() as probe:
+        try:
+            probe.bind((LOOPBACK, wish))
+        except OSError:
+            probe.bind((LOOPBACK, 0))
+        port: int = probe.getsockname()[1]
+        return port

@@ -1,0 +1,211 @@
+"""The embedded broker as a real process, and what a first run makes of what it finds on the port."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil  # type: ignore[import-untyped]  # it has no stubs
+import pytest
+import structlog
+from paho.mqtt import publish, subscribe
+
+from publisher_mqtt.embedded import LOOPBACK, EmbeddedBroker, EmbeddedBrokerError, ask, broker_listening
+from publisher_mqtt.first_run import prepare
+from tests.tools import need, unable
+
+LOG = structlog.get_logger()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((LOOPBACK, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@pytest.fixture(scope="module")
+def broker() -> Iterator[EmbeddedBroker]:
+    if importlib.util.find_spec("iotcore") is None:
+        unable("iotcore has no wheel for this system")
+    started = EmbeddedBroker(free_port())
+    started.start()
+    yield started
+    started.close()
+    assert ask(LOOPBACK, started.port) == "nothing"
+
+
+@contextlib.contextmanager
+def listener(reply: bytes | None) -> Iterator[int]:
+    """A server that answers each connection with these bytes; `None`: it says nothing and hangs up."""
+    with socket.create_server((LOOPBACK, 0)) as server:
+
+        def serve() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    connection, _ = server.accept()
+                    with connection:
+                        connection.recv(100)
+                        connection.sendall(reply or b"")
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield server.getsockname()[1]
+        finally:
+            server.shutdown(socket.SHUT_RDWR)
+            thread.join()
+
+
+def retained(port: int, topic: str, **options: Any) -> bytes:
+    message = subscribe.simple(topic, hostname=LOOPBACK, port=port, **options)  # type: ignore[no-untyped-call]  # paho's
+    payload: bytes = message.payload
+    return payload
+
+
+def test_both_versions_of_mqtt_see_the_same_retained_messages(broker: EmbeddedBroker) -> None:
+    publish.single("interfaces/nas/status", b"online", qos=1, retain=True, hostname=LOOPBACK, port=broker.port)
+    assert retained(broker.port, "interfaces/#") == b"online"
+    assert retained(broker.port_5, "interfaces/#", protocol=5) == b"online"
+
+
+def test_a_large_payload_and_many_retained_topics_fit(broker: EmbeddedBroker) -> None:
+    messages = [(f"many/{number}", b"x" * 100, 1, True) for number in range(300)]
+    publish.multiple([*messages, ("many/large", b"x" * 200_000, 1, True)], hostname=LOOPBACK, port=broker.port)
+    received = subscribe.simple(  # type: ignore[no-untyped-call]  # paho's
+        "many/#", qos=0, msg_count=301, hostname=LOOPBACK, port=broker.port
+    )
+    assert len({message.topic for message in received}) == 301
+
+
+def test_it_listens_on_the_loopback_address_only(broker: EmbeddedBroker) -> None:
+    listening = {
+        connection.laddr
+        for connection in psutil.Process(broker.pid).net_connections("tcp")
+        if connection.status == psutil.CONN_LISTEN
+    }
+    assert listening == {(LOOPBACK, broker.port), (LOOPBACK, broker.port_5)}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals; its consoles' groups do the same")
+def test_the_signals_that_end_us_leave_it_to_the_last_deliveries(broker: EmbeddedBroker) -> None:
+    assert broker.pid is not None
+    if sys.platform != "win32":  # again, for the type checker
+        assert os.getpgid(broker.pid) != os.getpgid(0)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        os.kill(broker.pid, number)
+    publish.single("still/there", b"yes", qos=1, retain=True, hostname=LOOPBACK, port=broker.port)
+    assert retained(broker.port, "still/there") == b"yes"
+
+
+def test_it_ends_when_its_parent_is_killed(broker: EmbeddedBroker) -> None:
+    del broker  # only says that there is iotcore
+    port = free_port()
+    code = (
+        "import sys; from publisher_mqtt.embedded import EmbeddedBroker;"
+        f"broker = EmbeddedBroker({port}); broker.start(); print(broker.pid, flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        child = psutil.Process(int(parent.stdout.readline()))
+        assert broker_listening(LOOPBACK, port)
+        parent.kill()
+    child.wait(10)
+    assert ask(LOOPBACK, port) == "nothing"
+
+
+def test_a_port_in_use_is_an_error_and_leaves_no_process(broker: EmbeddedBroker) -> None:
+    second = EmbeddedBroker(broker.port)
+    with pytest.raises(EmbeddedBrokerError, match="listens on"):
+        second.start()
+    assert second.pid is None
+
+
+def test_a_broker_that_cannot_bind_is_an_error(broker: EmbeddedBroker, capfd: pytest.CaptureFixture[str]) -> None:
+    second = EmbeddedBroker(free_port(), broker.port_5)
+    with pytest.raises(EmbeddedBrokerError, match="ended at its start"):
+        second.start()
+    assert second.pid is None
+    assert "in use" in capfd.readouterr().err
+
+
+def test_without_iotcore_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    with pytest.raises(EmbeddedBrokerError, match="no embedded broker for this system"):
+        EmbeddedBroker(free_port()).start()
+
+
+@pytest.mark.parametrize(
+    ("reply", "answer"),
+    [
+        (b"\x20\x02\x00\x00", "broker"),
+        (b"\x20\x02\x00\x05", "login"),
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "foreign"),
+        (None, "foreign"),
+    ],
+)
+def test_what_answers_on_a_port_is_told_apart(reply: bytes | None, answer: str) -> None:
+    with listener(reply) as port:
+        assert ask(LOOPBACK, port) == answer
+        assert broker_listening(LOOPBACK, port) == (answer == "broker")
+
+
+def test_a_first_run_starts_a_broker_and_its_line_works(broker: EmbeddedBroker) -> None:
+    del broker
+    need("mosquitto_sub", package="mosquitto-clients")
+    port = free_port()
+    with contextlib.closing(prepare(LOG, port=port)) as first:
+        assert first.sink == {
+            "type": "mqtt",
+            "url": f"mqtt://127.0.0.1:{port}",
+            "protocol": "3.1.1",
+            "base": "interfaces",
+        }
+        assert "embedded" in first.lines[0]
+        publish.single("interfaces/nas/status", b"online", qos=1, retain=True, hostname=LOOPBACK, port=port)
+        [line] = [line for line in first.lines if "mosquitto_sub" in line]
+        command = shlex.split(line.partition(":")[2])
+        told = subprocess.run([*command, "-C", "1"], capture_output=True, text=True, timeout=20, check=True)
+        assert told.stdout == "interfaces/nas/status online\n"
+    assert ask(LOOPBACK, port) == "nothing"
+
+
+def test_a_first_run_uses_the_broker_that_is_there(broker: EmbeddedBroker) -> None:
+    first = prepare(LOG, port=broker.port)
+    first.close()
+    assert first.sink is not None
+    assert "that listens on" in first.lines[0]
+    assert ask(LOOPBACK, broker.port) == "broker"
+
+
+@pytest.mark.parametrize(
+    ("reply", "words"), [(b"\x20\x02\x00\x05", "user and a password"), (b"HTTP/1.1 400\r\n", "no MQTT broker")]
+)
+def test_a_first_run_goes_on_without_mqtt_when_the_port_is_taken(reply: bytes, words: str) -> None:
+    with listener(reply) as port:
+        first = prepare(LOG, port=port)
+    assert first.sink is None
+    assert words in first.lines[0]
+
+
+def test_a_first_run_goes_on_without_iotcore(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    first = prepare(LOG, port=free_port())
+    assert first.sink is None
+    assert "no embedded broker for this system" in first.lines[0]
+
+
+def test_the_configuration_is_gone_once_it_runs(broker: EmbeddedBroker) -> None:
+    configuration = psutil.Process(broker.pid).cmdline()[-1]
+    assert not Path(configuration).exists()
+    assert broker_listening(LOOPBACK, broker.port)
