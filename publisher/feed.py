@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING
 from .errors import JournalDamagedError, JournalError
 from .events import Cause, Event
 from .journal import Journal
-from .sink import Cursor
+from .sink import Cursor, Sink
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
-_BATCH = 256
 # What `events_since` answers is held in memory as a whole; whoever missed more is better off with the snapshot.
 _ANSWER = 4096
 
@@ -74,16 +73,16 @@ class Feed:
         """Whether the sink has everything, and nothing was asked for."""
         return bool(self._cursor or not self._journal.known) and not (self.behind or self._requests or self._wanted)
 
-    def next_batch(self) -> list[Event]:
-        """What is to be sent now, all of a snapshot or none of it; empty when there is nothing. Raises JournalError."""
+    def next_batch(self, most: int = Sink.batch_size) -> list[Event]:
+        """At most so many events, all of a snapshot or none of it; empty when there is nothing. Raises JournalError."""
         self._take_requests()
         if not self._journal.known:
             return []
         if not self._snapshot and (cause := self._due()):
             self._begin_snapshot(cause)
         if self._snapshot and (self._cursor is None or self._cursor.seq >= self._snapshot_seq):
-            return list(islice(self._snapshot, _BATCH))
-        return self._tail()
+            return list(islice(self._snapshot, most))
+        return self._tail(most)
 
     def advance(self, sent: Sequence[Event]) -> None:
         """The first events of the last batch are safe at the destination."""
@@ -157,20 +156,20 @@ class Feed:
         self._wanted, self._owed = None, cause
         self.confirm()
 
-    def _tail(self) -> list[Event]:
+    def _tail(self, most: int) -> list[Event]:
         """The events after the cursor; those that a snapshot holds come before it."""
         if self._cursor is None:
             return []
         after = self._cursor.seq
-        limit = min(_BATCH, self._snapshot_seq - after) if self._snapshot else _BATCH
+        limit = min(most, self._snapshot_seq - after) if self._snapshot else most
         try:
             events = self._journal.read(after, limit)
         except JournalDamagedError as error:
             self._log.error("events cannot be read, the sink gets the snapshot", reason=str(error))
             self._cursor = None
-            return self.next_batch()
+            return self.next_batch(most)
         if events and events[0].seq != after + 1:
             # They were let go between the look at the oldest and the reading.
             self._cursor = None
-            return self.next_batch()
+            return self.next_batch(most)
         return events

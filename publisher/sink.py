@@ -103,6 +103,8 @@ class Sink(ABC):
     """
 
     Options: ClassVar[type[SinkOptions]] = SinkOptions
+    batch_size: int = 256
+    """How many events `publish` is given at most. After a crash, or a stop amid it, all of them are sent again."""
 
     def __init__(self, options: Any, context: SinkContext) -> None:
         self.options = options
