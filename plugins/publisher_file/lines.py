@@ -1,0 +1,66 @@
+"""Reading a file of events from its end: where the last whole line ends, and which event was the last."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from typing import BinaryIO
+
+from publisher import Cursor
+
+_CHUNK = 1 << 16
+_BEGINNING = b'{"schema_version":'
+
+
+def end_of_last_line(file: BinaryIO) -> int:
+    """The offset just after the last line feed; 0 when there is none."""
+    end = file.seek(0, 2)
+    while end > 0:
+        start = max(0, end - _CHUNK)
+        file.seek(start)
+        feed = file.read(end - start).rfind(b"\n")
+        if feed >= 0:
+            return start + feed + 1
+        end = start
+    return 0
+
+
+def is_torn_event(file: BinaryIO, start: int) -> bool:
+    """Whether what begins at `start` is the beginning of an event, or the zeros that a power cut leaves."""
+    file.seek(start)
+    beginning = file.read(len(_BEGINNING))
+    return _BEGINNING.startswith(beginning) or not beginning.strip(b"\0")
+
+
+def lines_from_end(file: BinaryIO) -> Iterator[bytes]:
+    """The lines that end in a line feed, last first, read in chunks."""
+    position = end_of_last_line(file)
+    tail = b""
+    while position > 0:
+        start = max(0, position - _CHUNK)
+        file.seek(start)
+        head, *lines = (file.read(position - start) + tail).split(b"\n")
+        yield from (line for line in reversed(lines) if line)
+        tail, position = head, start
+    if tail:
+        yield tail
+
+
+def cursor_of(line: bytes) -> Cursor | None:
+    """Where a sink stands after this line; None where something is still missing, or when it is no event.
+
+    After a snapshot that is where its last position is; on the way there something is missing.
+    """
+    try:
+        event = json.loads(line)
+        place = event["snapshot"]
+        if place is None or place["position"] == place["count"]:
+            return Cursor(str(event["epoch"]), int(event["seq"]))
+    except (ValueError, KeyError, TypeError):
+        pass  # somebody else's line
+    return None
+
+
+def last_cursor(lines_last_first: Iterable[bytes]) -> Cursor | None:
+    """The newest event after which nothing is missing."""
+    return next(filter(None, map(cursor_of, lines_last_first)), None)

@@ -1,0 +1,111 @@
+"""Files that were put away: `events.jsonl.000001.gz`, `events.jsonl.000002.gz`, and so on, the newest last.
+
+A file is renamed, compressed beside it under a temporary name, renamed, and only then removed. Whatever step a crash
+comes after, `tidy` goes on from there, and every line is in exactly one file.
+"""
+
+from __future__ import annotations
+
+import gzip
+import os
+import re
+import shutil
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from publisher import Cursor
+
+from .lines import cursor_of
+
+
+class Archive:
+    """The files put away from one path. `sync` forces renames and compressed files to the disk."""
+
+    def __init__(self, path: Path, keep: int, *, sync: bool) -> None:
+        self._path = path
+        self._keep = keep
+        self._sync = sync
+        self._pattern = re.compile(re.escape(path.name) + r"\.(\d{6,})(\.gz)?")
+
+    def files(self) -> list[Path]:
+        """The files put away, oldest first; of a pair that a crash left, the compressed one."""
+        by_number: dict[int, Path] = {}
+        for found in self._path.parent.iterdir():
+            if match := self._pattern.fullmatch(found.name):
+                number = int(match[1])
+                if match[2] or number not in by_number:
+                    by_number[number] = found
+        return [by_number[number] for number in sorted(by_number)]
+
+    def put_away(self) -> None:
+        """Rename the file to the next number; it must be closed (Windows). Raises OSError, and then nothing changed."""
+        numbers = [self._number(file) for file in self.files()]
+        target = self._path.with_name(f"{self._path.name}.{max(numbers, default=0) + 1:06d}")
+        self._path.rename(target)
+        self._sync_directory()
+
+    def tidy(self) -> None:
+        """Compress what is not, remove what is too old or was left over by a crash; raises OSError."""
+        self._temporary.unlink(missing_ok=True)
+        files = self.files()
+        for file in files[: -self._keep]:
+            _plain(file).unlink(missing_ok=True)
+            file.unlink(missing_ok=True)
+        for file in files[-self._keep :]:
+            if file == _plain(file):
+                self._compress(file)
+            _plain(file).unlink(missing_ok=True)
+        self._sync_directory()
+
+    def cursor(self) -> Cursor | None:
+        """Where a sink stands after all these lines; raises OSError when one is damaged."""
+        for file in reversed(self.files()):
+            # From the beginning, since compressed data cannot be read from its end; hardly ever needed.
+            last = None
+            for line in _lines(file):
+                last = cursor_of(line) or last
+            if last:
+                return last
+        return None
+
+    @property
+    def _temporary(self) -> Path:
+        return self._path.with_name(f"{self._path.name}.gz.tmp")
+
+    def _number(self, file: Path) -> int:
+        match = self._pattern.fullmatch(file.name)
+        assert match
+        return int(match[1])
+
+    def _compress(self, plain: Path) -> None:
+        with plain.open("rb") as source, self._temporary.open("wb") as target:
+            with gzip.GzipFile(plain.name, "wb", fileobj=target) as packed:
+                shutil.copyfileobj(source, packed, 1 << 18)
+            target.flush()
+            if self._sync:
+                os.fsync(target.fileno())
+        self._temporary.replace(plain.with_name(f"{plain.name}.gz"))
+
+    def _sync_directory(self) -> None:
+        """Make renames last over a power cut; Windows has no such call."""
+        if not self._sync or os.name == "nt":
+            return
+        directory = os.open(self._path.parent, os.O_RDONLY)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+
+
+def _plain(file: Path) -> Path:
+    """The name without `.gz`."""
+    return file.with_suffix("") if file.suffix == ".gz" else file
+
+
+def _lines(file: Path) -> Iterator[bytes]:
+    try:
+        with gzip.open(file, "rb") if file.suffix == ".gz" else file.open("rb") as stream:
+            yield from stream
+    except (EOFError, zlib.error) as error:
+        raise OSError(f"{file} is damaged: {error}") from error

@@ -1,0 +1,30 @@
+"""What the system's errors mean for whoever configured the file."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+
+from publisher import PublisherError
+
+_REMEDIES = {
+    errno.EACCES: "give the user that runs publisher the right to write there, or choose another path",
+    errno.EPERM: "give the user that runs publisher the right to write there, or choose another path",
+    errno.EROFS: "choose a path on a file system that is not read-only",
+    errno.ENOENT: "create the directory, or choose another path",
+    errno.ENOTDIR: "one of its directories is a file: choose another path",
+    errno.EISDIR: "it is a directory: name a file in it",
+    errno.ENOSPC: "free some space there; nothing is lost meanwhile",
+    errno.EDQUOT: "free some space there; nothing is lost meanwhile",
+    errno.EFBIG: "the system limits the size of files: set max_size below that limit",
+}
+
+
+class FileSinkError(PublisherError):
+    """A file cannot be opened or written."""
+
+
+def explain(error: OSError, path: Path | str) -> str:
+    """What failed, for which file, and what to do about it."""
+    remedy = _REMEDIES.get(error.errno or 0)
+    return f"cannot write to {path}: {error.strerror or error}" + (f"; {remedy}" if remedy else "")
