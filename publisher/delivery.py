@@ -6,15 +6,15 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from heapq import heappop, heappush
-from itertools import count
 from typing import TYPE_CHECKING, Literal
 
 from .backoff import Backoff, Clock
 from .errors import JournalError, PublisherError
 from .events import Cause, Event
 from .feed import Feed
+from .jobs import Jobs
 from .journal import Journal
+from .resending import Resending
 from .sink import Ended, Rejected, Retry, Sink, SinkContext
 
 if TYPE_CHECKING:
@@ -84,10 +84,10 @@ class Worker:
         self._changed = threading.Condition()
         self._news = False
         self._stop_by: float | None = None
-        self._jobs: list[tuple[float, int, Callable[[], object]]] = []
-        self._numbers = count()
-        self._resend: list[tuple[int, int]] = []
+        self._jobs = Jobs(self._clock)
+        self._resending = Resending(journal, name, log)
         self._failures = 0
+        self._confirming = False
         self._thread = threading.Thread(target=self._run, name=f"sink {name}", daemon=True)
 
     def start(self) -> None:
@@ -120,14 +120,13 @@ class Worker:
 
     def retry_dead_letters(self, number: int | None = None) -> None:
         """Send one dead letter again, or all there are now; what is delivered is one no longer."""
-        with self._changed:
-            self._resend.append((0, -1) if number is None else (number - 1, number))
+        self._resending.request(number)
         self.wake()
 
     def call(self, job: Callable[[], object], delay: float = 0.0) -> None:
         """Run a job on the sink's thread while the sink is open, between two batches, after `delay` seconds."""
+        self._jobs.add(job, delay)
         with self._changed:
-            heappush(self._jobs, (self._clock.monotonic() + delay, next(self._numbers), job))
             self._changed.notify()
 
     def status(self) -> SinkStatus:
@@ -187,7 +186,7 @@ class Worker:
         return None
 
     def _is_over(self) -> bool:
-        """Whether the thread is to end: for good, or since it is to stop and nothing is left, or time or luck is out."""
+        """Whether the thread is to end: for good, or because it is to stop and cannot, or need not, go on."""
         if self._status.state in ("ended", "abandoned"):
             return True
         if self._stop_by is None:
@@ -199,13 +198,14 @@ class Worker:
         with self._changed:
             self._news = False
         try:
-            self._send_dead_letter(sink)
-            batch = self._feed.next_batch()
+            if self._resending.send_next(sink):
+                self._status.dead_letters -= 1
+            batch = self._feed.next_batch(sink.batch_size)
         except JournalError as error:
             return self._failed("the journal cannot be read", error)
         if not batch:
             self._status.state = "following"
-            return 0.0 if self._resend else None
+            return 0.0 if self._resending else None
         self._status.state = "sending"
         return self._send(sink, batch)
 
@@ -231,12 +231,23 @@ class Worker:
         if not events or self._status.state == "abandoned":
             return
         self._feed.advance(events)
-        if self._feed.unconfirmed:
-            self.call(self._feed.confirm, _CONFIRM_AGAIN_SECONDS)
+        if self._feed.unconfirmed and not self._confirming:
+            self._confirm_later()
         status = self._status
         status.delivered += len(events)
         status.last_delivery, status.error, status.next_attempt = time.time(), None, None
         self._failures = 0
+
+    def _confirm_later(self) -> None:
+        self._confirming = True
+        self._jobs.add(self._confirm_again, _CONFIRM_AGAIN_SECONDS)
+
+    def _confirm_again(self) -> None:
+        self._confirming = False
+        if self._feed.unconfirmed:
+            self._feed.confirm()
+        if self._feed.unconfirmed:
+            self._confirm_later()
 
     def _rejected(self, batch: Sequence[Event], error: Rejected) -> float:
         """Put the refused event to the dead letters and go on after it."""
@@ -275,49 +286,21 @@ class Worker:
         except JournalError as error:
             self._log.warning("the sink will be tried again at the next start", reason=str(error))
 
-    def _send_dead_letter(self, sink: Sink) -> None:
-        """Send the next dead letter that was asked for. One that fails stays, and the others wait for the next request."""
-        if not self._resend:
-            return
-        after, until = self._resend[0]
-        letter = self._journal.next_dead_letter(self.name, after)
-        if letter is None or (until >= 0 and letter.id > until):
-            self._resend.pop(0)
-            return
-        self._resend[0] = (letter.id, until)
-        try:
-            sink.publish([letter.event])
-        except Rejected as error:
-            self._log.warning("a dead letter was refused again", id=letter.event.id, reason=error.reason)
-        except _ANYTHING as error:
-            self._log.warning("dead letters cannot be sent now and stay", reason=f"{type(error).__name__}: {error}")
-            self._resend.pop(0)
-        else:
-            self._journal.remove_dead_letter(letter.id)
-            self._status.dead_letters -= 1
-
     def _rest(self, pause: float | None, *, jobs: bool = True) -> None:
         """Wait so many seconds, or for something new when it is `None`; run the jobs that become due meanwhile."""
         until = None if pause is None else self._clock.monotonic() + pause
         while True:
             if jobs:
-                self._run_due_jobs()
+                self._run_jobs()
             with self._changed:
                 now = self._clock.monotonic()
                 if self._stop_by is not None or (self._news if until is None else now >= until):
                     return
-                moments = [] if until is None else [until]
-                if jobs and self._jobs:
-                    moments.append(self._jobs[0][0])
+                moments = [moment for moment in (until, self._jobs.next_due if jobs else None) if moment is not None]
                 self._clock.wait(self._changed, max(0.0, min(moments) - now) if moments else None)
 
-    def _run_due_jobs(self) -> None:
-        due = []
-        with self._changed:
-            now = self._clock.monotonic()
-            while self._jobs and self._jobs[0][0] <= now:
-                due.append(heappop(self._jobs)[2])
-        for job in due:
+    def _run_jobs(self) -> None:
+        for job in self._jobs.take_due():
             try:
                 job()
             except _ANYTHING as error:

@@ -219,6 +219,11 @@ def _salvage_luids(aside: Path, file: JournalFile) -> None:
         connection.executemany(f"INSERT OR REPLACE INTO luids ({columns}) VALUES (?, ?, ?, ?)", found)
 
 
+def put_meta(connection: sqlite3.Connection, **values: str) -> None:
+    """Insert or replace facts about the journal."""
+    connection.executemany("INSERT OR REPLACE INTO meta (name, value) VALUES (?, ?)", values.items())
+
+
 def _explained(path: Path, what: str, error: sqlite3.Error) -> JournalError:
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code in _DAMAGE:
