@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
-from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from .config_errors import Origin, nearest, problems, read_toml
+from .config_environment import ENVIRONMENT_PREFIX, read_environment
+from .config_errors import Origin, problems, read_toml
 from .errors import ConfigurationError
 from .sink import Sink, SinkOptions
 
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from .plugins import Plugins
     from .surroundings import Surroundings
 
-ENVIRONMENT_PREFIX = "PUBLISHER_"
 LogLevel = Literal["debug", "info", "warning", "error"]
 
 
@@ -69,14 +69,11 @@ class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-Patterns = Annotated[tuple[str, ...], NoDecode]
-
-
 class FilterSettings(_Section):
     """Which interfaces are watched, by shell patterns for their names; `exclude` wins, an empty `include` is all."""
 
-    include: Patterns = ()
-    exclude: Patterns = ()
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
 
 
 class JournalSettings(_Section):
@@ -148,6 +145,11 @@ class Settings(BaseSettings):
         return self.source.partition(":")[2]
 
     @property
+    def existing_journal(self) -> Path:
+        """The journal of a service that may run, for commands that ask it: without a path, its own or the system's."""
+        return self._origin.journal or self.journal.path
+
+    @property
     def origin(self) -> Origin:
         """Where the settings came from, for messages."""
         return self._origin
@@ -164,17 +166,6 @@ class Settings(BaseSettings):
         return (init_settings,)
 
 
-class _Environment(EnvSettingsSource):
-    """PUBLISHER_... variables out of a mapping instead of the process's own."""
-
-    def __init__(self, environment: Mapping[str, str]) -> None:
-        self._environment = {name.lower(): value for name, value in environment.items()}
-        super().__init__(Settings)
-
-    def _load_env_vars(self) -> Mapping[str, str | None]:
-        return self._environment
-
-
 def load_settings(
     path: Path | None, surroundings: Surroundings, overrides: Mapping[str, Any] | None = None
 ) -> Settings:
@@ -185,16 +176,19 @@ def load_settings(
     """
     found = path or surroundings.find_config()
     file = read_toml(found) if found else {}
-    environment = _from_environment(surroundings.environment, file.get("sinks"))
+    environment = read_environment(Settings, surroundings.environment, file.get("sinks"))
     origin = Origin(found, environment)
     defaults = {"node": node_from(surroundings.hostname), "journal": {"path": surroundings.journal}}
+    merged = _merged(_merged(_merged(defaults, file), environment), overrides or {})
     try:
-        settings = Settings(**_merged(_merged(_merged(defaults, file), environment), overrides or {}))
+        settings = Settings(**merged)
     except ValidationError as error:
         raise ConfigurationError("\n".join(problems(error, Settings, origin))) from None
     if not settings.sinks:
         settings = settings.model_copy(update={"sinks": default_sinks()})
     settings._origin = origin
+    if settings.journal.path == surroundings.journal:
+        settings._origin = replace(origin, journal=surroundings.find_journal())
     return settings
 
 
@@ -224,52 +218,6 @@ def _no_such_type(kind: object, plugins: Plugins) -> str:
         return plugins.no_such_sink(kind)
     problem = "type is missing" if kind is None else "type should be a string"
     return f"{problem}; there are: {', '.join(sorted(plugins.sinks)) or 'none'}"
-
-
-def _from_environment(environment: Mapping[str, str], sinks: object) -> dict[str, Any]:
-    """The PUBLISHER_... variables, nested as in the file; `sinks` is what the file has of them."""
-    for name in environment:
-        _check_variable(name)
-    given = _Environment(environment)()
-    if patterns := given.get("filter"):
-        given["filter"] = {key: _listed(value) for key, value in patterns.items()}
-    if tables := given.get("sinks"):
-        # Names of variables have no case and no "-": a sink of the file is meant whatever its name's case.
-        known = {name.lower().replace("-", "_"): name for name in sinks} if isinstance(sinks, dict) else {}
-        given["sinks"] = {known.get(name, name): _decoded(table) for name, table in tables.items()}
-    return given
-
-
-def _check_variable(name: str) -> None:
-    """Raise ConfigurationError for a variable that is meant for us and sets nothing."""
-    key, *rest = name.lower().removeprefix(ENVIRONMENT_PREFIX.lower()).split("__")
-    if key == name.lower():
-        return
-    if key not in Settings.model_fields:
-        hint = nearest(key, Settings.model_fields)
-        # A container's links set names such as PUBLISHER_PORT_1883_TCP: those are nobody's mistake.
-        if hint or rest:
-            raise ConfigurationError(f"environment variable {name}: there is no setting {key!r}{hint}")
-    elif not rest and isinstance(Settings.model_fields[key].default, (_Section, dict)):
-        raise ConfigurationError(
-            f"environment variable {name}: {key} is a table: set {name}__<KEY> for each of its keys"
-        )
-
-
-def _listed(value: Any) -> Any:
-    """A list out of a variable: JSON, or items with commas between them."""
-    decoded = _decoded(value)
-    return [item.strip() for item in decoded.split(",") if item.strip()] if isinstance(decoded, str) else decoded
-
-
-def _decoded(value: Any) -> Any:
-    """What a variable says: arrays and tables are JSON, the rest is text for the settings' types to read."""
-    if isinstance(value, dict):
-        return {key: _decoded(inner) for key, inner in value.items()}
-    try:
-        return json.loads(value) if value.startswith(("[", "{")) else value
-    except ValueError:
-        return value
 
 
 def _merged(lower: Mapping[str, Any], upper: Mapping[str, Any]) -> dict[str, Any]:

@@ -17,10 +17,14 @@ from .errors import ConfigurationError
 
 @dataclass(frozen=True)
 class Origin:
-    """Where settings came from: a file, and the part of them that the environment said."""
+    """Where settings came from: a file, and the part of them that the environment said.
+
+    `journal` is one that exists where the configuration says nothing of it.
+    """
 
     file: Path | None = None
     environment: Mapping[str, Any] = field(default_factory=dict)
+    journal: Path | None = None
 
     def of(self, location: tuple[str | int, ...]) -> str:
         """The place to look at for this setting."""
@@ -64,7 +68,7 @@ def _toml_problem(path: Path, text: str, message: str) -> str:
 def problems(error: ValidationError, model: type[BaseModel], origin: Origin, prefix: tuple[str, ...] = ()) -> list[str]:
     """A line for each mistake: where, which key, what was expected. Never the value, which may be a secret."""
     # A union tells a mistake once for each of its members: one line for each place is enough.
-    lines = {}
+    lines: dict[str, str] = {}
     for detail in error.errors(include_url=False, include_context=False):
         location = (*prefix, *detail["loc"])
         name = _name(location)
