@@ -62,3 +62,9 @@ class NotFoundError(NetioError):
     """ERROR_NOT_FOUND: the interface is there, but not in this address family."""
 
     winerror_code = 1168
+
+
+class CancelInsideCallbackError(NetioError):
+    """ERROR_POSSIBLE_DEADLOCK: a callback was about to cancel a registration, and would have waited for itself."""
+
+    winerror_code = 1131

@@ -288,14 +288,13 @@ class MibUnicastIpAddressTable(Structure):
 
 
 class Signature(NamedTuple):
-    """A function's types. `optional`: not every Windows has it. `fails`: the result is an error code, 0 for success."""
+    """A function's types. `fails`: the result is an error code, 0 for success; else there is none."""
 
     arguments: tuple[Any, ...]
     fails: bool = True
-    optional: bool = False
 
 
-# The callbacks come as pointers without a type: a callback object must outlive ctypes' knowledge of the call.
+# Callbacks are given as bare pointers: who registers keeps the callback object, ctypes would not.
 _NOTIFY = Signature((c_uint16, c_void_p, c_void_p, BOOLEAN, POINTER(HANDLE)))
 
 SIGNATURES: dict[str, Signature] = {
@@ -305,7 +304,7 @@ SIGNATURES: dict[str, Signature] = {
     "GetIpInterfaceEntry": Signature((POINTER(MibIpInterfaceRow),)),
     "GetIpInterfaceTable": Signature((c_uint16, POINTER(POINTER(MibIpInterfaceTable)))),
     "GetIfEntry2": Signature((POINTER(MibIfRow2),)),
-    "GetIfEntry2Ex": Signature((c_int32, POINTER(MibIfRow2)), optional=True),
+    "GetIfEntry2Ex": Signature((c_int32, POINTER(MibIfRow2))),
     "GetIfTable2": Signature((POINTER(POINTER(MibIfTable2)),)),
     "GetIfStackTable": Signature((POINTER(POINTER(MibIfStackTable)),)),
     "GetInvertedIfStackTable": Signature((POINTER(POINTER(MibInvertedIfStackTable)),)),

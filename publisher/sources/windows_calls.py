@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from ..errors import NetioError, NotFoundError, SourceError
 from ..events import Address, Family, IpInterfaceRow
 from .iphlpapi import (
+    ERROR_NOT_SUPPORTED,
     ERRORS,
     FAMILY_NAMES,
     HANDLE,
@@ -54,11 +55,12 @@ class Iphlpapi:
 
     def __init__(self, library: ctypes.CDLL) -> None:
         self._functions = dict(_declared(library))
+        self._newer_entry = "GetIfEntry2Ex" in self._functions
 
     def ip_interface(self, family: int, luid: int, index: int = 0) -> IpInterfaceRow:
         """GetIpInterfaceEntry: the LUID counts, the index only if that is 0."""
         row = MibIpInterfaceRow(Family=family, InterfaceLuid=NetLuid(luid), InterfaceIndex=index)
-        self._functions["GetIpInterfaceEntry"](ctypes.byref(row))
+        self.call("GetIpInterfaceEntry", ctypes.byref(row))
         return ip_interface_row(row)
 
     def ip_interfaces(self, family: int) -> list[IpInterfaceRow]:
@@ -72,10 +74,10 @@ class Iphlpapi:
     def if_entry(self, luid: int, index: int = 0) -> MibIfRow2:
         """GetIfEntry2Ex without statistics, or GetIfEntry2 where Windows is older than 10 1703."""
         row = MibIfRow2(InterfaceLuid=NetLuid(luid), InterfaceIndex=index)
-        if newer := self._functions.get("GetIfEntry2Ex"):
-            newer(MIB_IF_ENTRY_NORMAL_WITHOUT_STATISTICS, ctypes.byref(row))
+        if self._newer_entry:
+            self.call("GetIfEntry2Ex", MIB_IF_ENTRY_NORMAL_WITHOUT_STATISTICS, ctypes.byref(row))
         else:
-            self._functions["GetIfEntry2"](ctypes.byref(row))
+            self.call("GetIfEntry2", ctypes.byref(row))
         return row
 
     def if_table(self) -> list[MibIfRow2]:
@@ -108,7 +110,7 @@ class Iphlpapi:
     def luid_of(self, index: int) -> int:
         """ConvertInterfaceIndexToLuid."""
         luid = NetLuid()
-        self._functions["ConvertInterfaceIndexToLuid"](index, ctypes.byref(luid))
+        self.call("ConvertInterfaceIndexToLuid", index, ctypes.byref(luid))
         return int(luid.Value)
 
     def notify_ip_interface_change(self, family: int, ring: Ring, *, initial: bool = False) -> Registration:
@@ -120,18 +122,20 @@ class Iphlpapi:
         return Registration(self, "NotifyUnicastIpAddressChange", _address_callback(ring), family, False)
 
     def call(self, name: str, *arguments: Any) -> None:
-        """The function of that name, whatever it is."""
+        """The function of that name; raises NetioError by its error code, or when this Windows lacks it."""
+        if name not in self._functions:
+            raise NetioError(f"{name}: the iphlpapi.dll of this Windows lacks it", ERROR_NOT_SUPPORTED)
         self._functions[name](*arguments)
 
     @contextmanager
     def _table(self, name: str, table_type: type[ctypes.Structure], *arguments: int) -> Iterator[Any]:
         """The rows of a table, as long as the block lasts: then it is freed, whatever happened."""
         pointer = ctypes.POINTER(table_type)()
-        self._functions[name](*arguments, ctypes.byref(pointer))
+        self.call(name, *arguments, ctypes.byref(pointer))
         try:
             yield _rows(pointer.contents)
         finally:
-            self._functions["FreeMibTable"](pointer)
+            self.call("FreeMibTable", pointer)
 
 
 class Registration:
@@ -172,16 +176,16 @@ def load(name: str = "iphlpapi.dll") -> Iphlpapi:
 
 
 def error_text(code: int) -> str:
-    """What the system says about an error code (FormatMessage)."""
+    """What Windows says about an error code (FormatMessage); empty elsewhere."""
     if sys.platform != "win32":
-        return "this system has no text for it"
+        return ""
     return ctypes.FormatError(code).strip()
 
 
 def _declared(library: ctypes.CDLL) -> Iterator[tuple[str, Callable[..., Any]]]:
     for name, signature in SIGNATURES.items():
-        function = getattr(library, name, None) if signature.optional else getattr(library, name)
-        if function is not None:
+        # Absent is not an error yet: older Windows lack GetIfEntry2Ex.
+        if (function := getattr(library, name, None)) is not None:
             function.argtypes = signature.arguments
             function.restype = ctypes.c_uint32 if signature.fails else None
             yield name, partial(_checked, name, function) if signature.fails else function

@@ -33,15 +33,6 @@ def luid_text(value: int) -> str:
     return f"{value:016x}"
 
 
-def key_of(raw: MibIpInterfaceRow) -> IpInterfaceRow:
-    """The three members of a notification's row that mean something (nf-netioapi-notifyipinterfacechange)."""
-    return IpInterfaceRow(
-        family=FAMILY_NAMES[raw.Family],
-        interface_luid=luid_text(raw.InterfaceLuid.Value),
-        interface_index=raw.InterfaceIndex,
-    )
-
-
 def ip_interface_row(raw: MibIpInterfaceRow) -> IpInterfaceRow:
     """The row, without what is reserved or has no meaning in this state (ns-netioapi-mib_ipinterface_row)."""
     family = FAMILY_NAMES[raw.Family]
