@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
-from typing import BinaryIO
+from collections.abc import Iterator
+from typing import BinaryIO, NamedTuple
 
 from publisher import Cursor
 
@@ -46,21 +46,19 @@ def lines_from_end(file: BinaryIO) -> Iterator[bytes]:
         yield tail
 
 
-def cursor_of(line: bytes) -> Cursor | None:
-    """Where a sink stands after this line; None where something is still missing, or when it is no event.
+class Place(NamedTuple):
+    """Where a sink stands after a line. It is not `complete` on the way through a snapshot: something is missing."""
 
-    After a snapshot that is where its last position is; on the way there something is missing.
-    """
+    cursor: Cursor
+    complete: bool
+
+
+def place_of(line: bytes) -> Place | None:
+    """The place after this line; None when it is no event."""
     try:
         event = json.loads(line)
-        place = event["snapshot"]
-        if place is None or place["position"] == place["count"]:
-            return Cursor(str(event["epoch"]), int(event["seq"]))
+        snapshot = event["snapshot"]
+        complete = snapshot is None or snapshot["position"] == snapshot["count"]
+        return Place(Cursor(str(event["epoch"]), int(event["seq"])), complete)
     except (ValueError, KeyError, TypeError):
-        pass  # somebody else's line
-    return None
-
-
-def last_cursor(lines_last_first: Iterable[bytes]) -> Cursor | None:
-    """The newest event after which nothing is missing."""
-    return next(filter(None, map(cursor_of, lines_last_first)), None)
+        return None  # somebody else's line

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from publisher import Cursor
 
-from .lines import cursor_of
+from .lines import place_of
 
 
 class Archive:
@@ -64,7 +64,8 @@ class Archive:
             # From the beginning, since compressed data cannot be read from its end; hardly ever needed.
             last = None
             for line in _lines(file):
-                last = cursor_of(line) or last
+                if (place := place_of(line)) and place.complete:
+                    last = place.cursor
             if last:
                 return last
         return None

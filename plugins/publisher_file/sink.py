@@ -11,7 +11,7 @@ from typing import ClassVar
 from publisher import Cursor, Ended, Event, Retry, Sink, SinkContext, SinkOptions
 
 from .appender import Appender
-from .lines import last_cursor, lines_from_end
+from .lines import lines_from_end, place_of
 from .options import STANDARD_OUTPUT, FileOptions
 from .rotation import Archive
 from .trouble import FileSinkError, explain
@@ -69,13 +69,14 @@ class FileSink(Sink):
         """Where the file ends, or the newest one put away; where a snapshot was cut short, what came before it."""
         if not self._file or not self._file.whole:
             return None
+        cut_short = False
         with self._path.open("rb") as file:
-            found = last_cursor(lines_from_end(file))
-        try:
-            return found or self._archive.cursor()
-        except OSError as error:
-            self.context.log.warning("a file put away cannot be read", reason=str(error))
-            return None
+            places = filter(None, map(place_of, lines_from_end(file)))
+            while (place := next(places, None)) and not place.complete:
+                cut_short = True
+        if cut_short:
+            self.context.request_snapshot()
+        return place.cursor if place else self._cursor_put_away()
 
     def check(self) -> str:
         if self._file and self._file.whole:
@@ -89,6 +90,13 @@ class FileSink(Sink):
     @property
     def _rotates(self) -> bool:
         return self.options.max_size is not None or self.options.max_age is not None
+
+    def _cursor_put_away(self) -> Cursor | None:
+        try:
+            return self._archive.cursor()
+        except OSError as error:
+            self.context.log.warning("a file put away cannot be read", reason=str(error))
+            return None
 
     def _open(self) -> Appender:
         self.close()

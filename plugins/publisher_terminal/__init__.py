@@ -1,1 +1,11 @@
-"""placeholder until its author writes it"""
+"""The terminal sink: events as readable lines."""
+
+from publisher import Sink, hookimpl
+
+
+@hookimpl
+def publisher_sinks() -> dict[str, type[Sink]]:
+    """The sink `terminal`."""
+    from .sink import TerminalSink
+
+    return {"terminal": TerminalSink}

@@ -1,0 +1,52 @@
+"""The terminal itself: whether it shows colours, and writing to it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TextIO
+
+_STD_OUTPUT_HANDLE = -11
+_ENABLE_VIRTUAL_TERMINAL_PROCESSING = 4
+
+
+def shows_colours(stream: TextIO) -> bool:
+    """Whether this is a terminal that obeys colour codes; on Windows it is told to."""
+    if not stream.isatty():
+        return False
+    return _obey_codes() if sys.platform == "win32" else True
+
+
+def write(stream: TextIO, text: str) -> None:
+    """Write at once; what the terminal's encoding lacks becomes an escape. Raises BrokenPipeError when nobody reads."""
+    encoding = stream.encoding or "utf-8"
+    try:
+        stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
+        stream.flush()
+    except BrokenPipeError:
+        _forget(stream)
+        raise
+
+
+def _forget(stream: TextIO) -> None:
+    """Send what is still buffered nowhere: Python would try it again when it ends, and complain."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, stream.fileno())
+    finally:
+        os.close(nowhere)
+
+
+def _obey_codes() -> bool:
+    """Turn on ENABLE_VIRTUAL_TERMINAL_PROCESSING (SetConsoleMode); consoles before Windows 10 refuse."""
+    if sys.platform != "win32":
+        return True
+    import ctypes
+
+    kernel32 = ctypes.WinDLL("kernel32")
+    kernel32.GetStdHandle.restype = ctypes.c_void_p
+    console = ctypes.c_void_p(kernel32.GetStdHandle(ctypes.c_uint32(_STD_OUTPUT_HANDLE & 0xFFFF_FFFF)))
+    mode = ctypes.c_uint32()
+    if not kernel32.GetConsoleMode(console, ctypes.byref(mode)):
+        return False
+    return bool(kernel32.SetConsoleMode(console, mode.value | _ENABLE_VIRTUAL_TERMINAL_PROCESSING))
