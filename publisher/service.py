@@ -140,10 +140,8 @@ class Service:
     def _serve(self, pipeline: _Pipeline) -> None:
         """Write what was taken and wake the sinks; once a second see what the command line wants."""
         due = time.monotonic()
-        stopping = False
-        while not stopping:
+        while not self._stopping:
             self.turned = time.monotonic()
-            stopping = self._stopping
             for message in self._messages():
                 if isinstance(message, BaseException):
                     raise message
@@ -153,6 +151,7 @@ class Service:
             if time.monotonic() >= due:
                 due = time.monotonic() + _TICK_SECONDS
                 self._answer(pipeline)
+        self._write(pipeline)
 
     def _messages(self) -> Iterator[Settings | BaseException | None]:
         """What is in the inbox, after waiting a tick at most for the first."""
