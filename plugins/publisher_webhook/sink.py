@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from publisher.events import Event
 from publisher.sink import Rejected, Retry, Sink
 
-from .cloudevents import FORMATS, Message, batch, batches
+from .cloudevents import BATCH_EVENTS, FORMATS, Message, batch, batches
 from .credentials import Credentials, load_credentials
 from .options import WebhookOptions
 from .outcome import Answer, NotAnswered, judge
@@ -26,6 +26,8 @@ class WebhookSink(Sink):
 
     Options = WebhookOptions
     options: WebhookOptions
+    # Each event is confirmed by itself: a stop or a crash amid a batch would repeat what was delivered of it.
+    batch_size = 1
     _credentials: Credentials
     _poster: Poster | None = None
 
@@ -36,6 +38,8 @@ class WebhookSink(Sink):
 
         self._credentials = load_credentials(self.options)
         self._poster = Poster(self.options)
+        if self.options.batch:
+            self.batch_size = BATCH_EVENTS
 
     def publish(self, events: Sequence[Event]) -> None:
         """Post the events, one request after the other; a request takes at most `timeout` seconds.

@@ -21,8 +21,8 @@ class Request:
 
     method: str
     target: str
-    headers: dict[str, str]
-    body: bytes
+    headers: dict[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
     connection: int
     time: float
     status: int = 0

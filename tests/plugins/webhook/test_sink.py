@@ -252,7 +252,7 @@ def test_the_timeout_holds_for_a_body_that_drips_after_success() -> None:
         exchange.send(body)
         drip(b"x" * 100, 0.1, status=200)(exchange)
 
-    with receiving(drip_the_body) as receiver, opened(receiver, timeout=0.5) as sink:
+    with receiving(drip_the_body) as receiver, opened(receiver, timeout=1) as sink:
         began = time.monotonic()
         sink.publish(EVENTS)
         assert time.monotonic() - began < 5
