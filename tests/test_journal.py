@@ -510,7 +510,7 @@ def test_threads_write_and_read_beside_one_another(path: Path, synchronous: str)
         def follow(sink: str) -> None:
             try:
                 seen = 0
-                while seen < 200:
+                while seen < 60:
                     for event in journal.read(seen, 7):
                         assert event.seq == seen + 1
                         seen = event.seq
@@ -521,9 +521,9 @@ def test_threads_write_and_read_beside_one_another(path: Path, synchronous: str)
         threads = [threading.Thread(target=follow, args=(f"sink{number}",)) for number in range(4)]
         for thread in threads:
             thread.start()
-        for event in changes(table, 200):
+        for event in changes(table, 60):
             journal.append([event])
         for thread in threads:
             thread.join()
         assert not failures
-        assert [journal.cursor(f"sink{number}", "") for number in range(4)] == [Cursor(journal.epoch, 200)] * 4
+        assert [journal.cursor(f"sink{number}", "") for number in range(4)] == [Cursor(journal.epoch, 60)] * 4
