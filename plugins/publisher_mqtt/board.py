@@ -81,7 +81,12 @@ class Board:
     def _snapshot(self, run: Iterable[tuple[int, Event]]) -> Iterator[Planned]:
         for index, event in run:
             place = event.snapshot
-            if place is None or self._is_older(event):
+            if place is None:
+                continue
+            if self._is_older(event):
+                # The states are newer already; but that something was lost is not to be lost itself.
+                if event.cause == "overrun":
+                    self._mark(event)
                 continue
             if place.position == 0:
                 self._begin(event, place.id)
@@ -98,20 +103,25 @@ class Board:
 
     def _snapshot_row(self, index: int, event: Event) -> Iterator[Planned]:
         if self.devices is not None:
-            yield from (Planned(message, None) for message in self.devices.apply([event]))
+            self.devices.remember(event)
         if event.key is not None:
             self._snapshot_keys.add(event.key)
         yield Planned(self._state(event), index)
 
     def _end(self, event: Event, count: int) -> Iterator[Planned]:
-        """Take away what is no more, if each row was really seen; a row may have been refused."""
-        if len(self._snapshot_keys) == count:
+        """Bring the devices up to date, and take away what is no more if each row was really seen."""
+        whole = len(self._snapshot_keys) == count
+        if self.devices is not None:
+            # Now, not row by row: a device has the entities of all its rows.
+            yield from (Planned(message, None) for message in self.devices.settle(removing=whole))
+        if whole:
             gone = sorted(self._keys - self._snapshot_keys)
-            if self.devices is not None:
-                yield from (Planned(message, None) for message in self.devices.settle())
             yield from (Planned(self._messages.no_state(key), None) for key in gone)
             self._keys = self._snapshot_keys
         self._snapshot_id, self._snapshot_keys = None, set()
+        self._mark(event)
+
+    def _mark(self, event: Event) -> None:
         self.resynced = Resynced(event.seq, event.cause, event.time.isoformat())
 
     def _state(self, event: Event) -> Message:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def check_broker(options: MqttOptions, identity: Credentials, topics: Topics, discovery: Discovery) -> str:
-    """Publish a retained message, read it back and clear it; says in a line what works, raises BrokerError in a line."""
+    """Publish a retained message, read it back, clear it; says what works in a line, raises BrokerError in a line."""
     from .connection import Connection
     from .retained import RetainedReader
 

@@ -137,7 +137,7 @@ class Connection:
         self._closing = True
         self._client.drop_out_messages()
         if connected := self._client.socket():
-            # paho's thread sees the end of the stream and leaves; otherwise it would wait for what it still has to send.
+            # paho's thread sees the end of the stream and leaves; else it would wait for what it still has to send.
             with contextlib.suppress(OSError):
                 _raw(connected).shutdown(socket.SHUT_RDWR)
         self._client.loop_stop()

@@ -34,7 +34,7 @@ class Devices:
         touched: dict[str, None] = {}
         for event in events:
             if event.luid is not None:
-                self._remember(event)
+                self.remember(event)
                 touched[event.luid] = None
         return [message for luid in touched for message in self._changes(luid)]
 
@@ -49,17 +49,17 @@ class Devices:
             if (luid := self._luid_of(topic)) is not None:
                 self._announced[luid] = payload
 
-    def settle(self) -> list[Message]:
-        """What makes the broker hold exactly the rows' devices: what is missing or differs, and what has to go."""
-        return [
-            message for luid in sorted(self._rows.keys() | self._announced.keys()) for message in self._changes(luid)
-        ]
+    def settle(self, *, removing: bool) -> list[Message]:
+        """What makes the broker hold the rows' devices: what is missing or differs and, if wanted, what has to go."""
+        luids = self._rows.keys() | self._announced.keys() if removing else self._rows.keys()
+        return [message for luid in sorted(luids) for message in self._changes(luid)]
 
     def again(self) -> list[Message]:
         """Every device, for a Home Assistant that has just started."""
         return [Message(self._discovery.config_topic(luid), payload, True) for luid, payload in self._announced.items()]
 
-    def _remember(self, event: Event) -> None:
+    def remember(self, event: Event) -> None:
+        """Take in a row of a snapshot; `settle` sends what follows from all of them."""
         if event.luid is None or event.family is None or event.row is None or event.interface is None:
             return
         rows = self._rows.setdefault(event.luid, {})

@@ -71,11 +71,15 @@ class ReplayOptions(BaseModel):
     requests_per_second: float = Field(default=5.0, gt=0, le=1000)
     burst: int = Field(default=20, ge=1, le=1000)
     max_request_bytes: int = Field(default=4096, ge=64, le=1 << 20)
-    max_events: int = Field(default=5_000, ge=1, description="A longer tail is answered by the snapshot instead")
+    # The worker's own limit for what is held in memory at once.
+    max_events: int = Field(default=4096, ge=1, le=4096, description="A longer tail is answered by the snapshot")
 
 
 class MqttOptions(SinkOptions):
     """Where and how an `mqtt` sink publishes."""
+
+    # An error must not repeat a password that somebody put into the URL.
+    model_config = ConfigDict(hide_input_in_errors=True)
 
     type: Literal["mqtt"] = "mqtt"
     url: str = Field(description="mqtt://, mqtts://, ws:// or wss://, with user name, host, port; never a password")

@@ -51,6 +51,8 @@ class MqttSink(Sink):
     """
 
     Options: ClassVar[type[MqttOptions]] = MqttOptions
+    # Each batch ends with a wait for the last acknowledgement, and of each row it publishes one state.
+    batch_size = 1000
     backoff_seconds: ClassVar[tuple[float, float]] = (1.0, 60.0)
     birth_delay_seconds: ClassVar[float] = 5.0
 

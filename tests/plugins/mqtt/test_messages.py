@@ -1,0 +1,223 @@
+"""Topics, payloads, properties and options: no broker."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from pydantic import SecretStr, ValidationError
+
+from publisher.events import Event, Key
+from publisher.testing import make_event, make_events, make_row, make_snapshot
+from publisher_mqtt.messages import Messages, cloudevent_bytes, state_bytes
+from publisher_mqtt.options import MqttOptions, parse_url
+from publisher_mqtt.properties import pack
+from publisher_mqtt.topics import Topics, client_id
+
+NASTY = 'a/+/#"},"row":{"x":1},"changed":\\ \u0000😀'
+URL = "mqtt://broker.lan"
+
+
+def messages(**options: Any) -> Messages:
+    return Messages(MqttOptions(url=URL, **options), Topics("interfaces", "nas"), "nas")
+
+
+def unpacked(packed: Any) -> dict[str, Any]:
+    properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+    properties.unpack(packed.pack())  # type: ignore[no-untyped-call]
+    return dict(properties.json())  # type: ignore[no-untyped-call]
+
+
+@pytest.mark.parametrize("alias", ["eth0", NASTY])
+def test_a_state_says_what_the_event_says_of_the_row(alias: str) -> None:
+    event = make_event(42, row=make_row(alias, addresses=["192.0.2.10/24"]), changed={})
+    whole = json.loads(event.json_bytes)
+
+    state = json.loads(state_bytes(event))
+
+    assert state == {name: whole[name] for name in ("seq", "time", "row", "interface", "addresses")}
+
+
+def test_a_state_is_cut_from_the_bytes_of_a_journal_too() -> None:
+    event = make_event(42)
+    assert state_bytes(Event.from_json(event.json_bytes)) == state_bytes(event)
+
+
+def test_a_deleted_row_has_an_empty_state() -> None:
+    message = messages().state(make_event(1, "delete_instance"))
+    assert message.topic == "interfaces/nas/0006008002000000/inet/state"
+    assert (message.payload, message.retain) == (b"", True)
+
+
+@pytest.mark.parametrize("format_", ["json", "cloudevents", "cloudevents_binary"])
+def test_no_topic_and_no_property_holds_an_alias(format_: str) -> None:
+    made = messages(format=format_)
+    for event in (make_event(1, row=make_row(NASTY), changed={}), make_event(2, "delete_instance", make_row(NASTY))):
+        for message in (made.event(event), made.state(event)):
+            assert "a/+" not in message.topic
+            assert message.topic.startswith("interfaces/nas/0006008002000000/inet/")
+            if message.properties is not None:
+                assert b"a/+" not in message.properties.pack()
+
+
+def test_properties_name_node_luid_family_and_kind() -> None:
+    event = make_event(1)
+    properties = unpacked(messages(message_expiry=60).event(event).properties)
+    assert properties["ContentType"] == "application/json"
+    assert properties["MessageExpiryInterval"] == 60
+    assert [tuple(pair) for pair in properties["UserProperty"]] == [
+        ("node", "nas"),
+        ("luid", event.luid),
+        ("family", "inet"),
+        ("notification_type", "parameter_notification"),
+    ]
+
+
+def test_only_events_expire() -> None:
+    assert "MessageExpiryInterval" not in unpacked(messages(message_expiry=60).state(make_event(1)).properties)
+
+
+def test_properties_are_made_once() -> None:
+    made = messages()
+    assert made.event(make_event(1)).properties is made.event(make_event(2)).properties
+
+
+def test_mqtt_3_has_no_properties() -> None:
+    made = messages(protocol="3.1.1")
+    assert made.event(make_event(1)).properties is None
+    assert made.state(make_event(1)).properties is None
+
+
+def test_packed_properties_are_what_paho_packs() -> None:
+    theirs = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+    theirs.UserProperty = [("node", "nås"), ("luid", "x" * 200)]
+    theirs.ContentType = "application/json"
+    theirs.MessageExpiryInterval = 7
+    theirs.CorrelationData = b"\x00\xff"
+    ours = pack(
+        content_type="application/json", user=[("node", "nås"), ("luid", "x" * 200)], expiry=7, correlation=b"\x00\xff"
+    )
+    assert unpacked(ours) == theirs.json()  # type: ignore[no-untyped-call]
+    assert str(ours) == str(theirs)
+
+
+def test_a_structured_cloudevent_is_one_that_the_sdk_reads() -> None:
+    from cloudevents.core.formats.json import JSONFormat
+    from cloudevents.core.v1.event import CloudEvent
+
+    event = make_event(42)
+    read = JSONFormat().read(CloudEvent, cloudevent_bytes(event))
+
+    assert read.get_id() == event.id
+    assert read.get_type() == "ip_interface.parameter_notification"
+    assert read.get_source() == "/testnode"
+    assert read.get_time() == event.time
+    assert read.get_data() == json.loads(event.json_bytes)
+    assert read.get_extension("sequence") == "00000000000000000042"
+
+
+def test_a_binary_cloudevent_has_its_attributes_as_user_properties() -> None:
+    event = make_event(42)
+    message = messages(format="cloudevents_binary").event(event)
+    assert message.payload == event.json_bytes
+    properties = unpacked(message.properties)
+    attributes = dict(tuple(pair) for pair in properties["UserProperty"])
+    assert properties["ContentType"] == "application/json"
+    assert (attributes["specversion"], attributes["id"], attributes["source"]) == ("1.0", event.id, "/testnode")
+
+
+def test_an_event_is_the_very_bytes_of_the_journal() -> None:
+    event = make_event(1)
+    assert messages().event(event).payload is event.json_bytes
+
+
+def test_topics_are_read_back() -> None:
+    topics = Topics("home/interfaces", "nas")
+    key = Key("0006008001000000", "inet6")
+    assert topics.key_of(topics.state(key)) == key
+    for other in ("home/interfaces/nas/x/inet/state", "interfaces/nas/0006008001000000/inet/state", topics.status):
+        assert topics.key_of(other) is None
+
+
+@pytest.mark.parametrize(
+    "topic",
+    ["a/+", "a/#", "", "$SYS/x", "interfaces/nas/status", "interfaces/nas/replay/get", "homeassistant/x", "a\0"],
+)
+def test_no_answer_goes_where_it_would_pass_for_something_else(topic: str) -> None:
+    assert not Topics("interfaces", "nas").may_answer_to(topic, "homeassistant")
+
+
+@pytest.mark.parametrize("topic", ["answers/of/mine", "interfaces/nas/replay/me", "interfaces/other/replay/x"])
+def test_an_answer_may_go_elsewhere(topic: str) -> None:
+    assert Topics("interfaces", "nas").may_answer_to(topic, "homeassistant")
+
+
+def test_client_ids_are_stable_and_unique() -> None:
+    ids = {client_id(node, sink, "interfaces") for node in ("nas", "näs", "nas.lan") for sink in ("home", "cloud")}
+    assert len(ids) == 6
+    assert client_id("nas", "home", "interfaces") in ids
+    assert all(one.isascii() for one in ids)
+
+
+@pytest.mark.parametrize(
+    ("url", "port", "tls", "websockets"),
+    [
+        ("mqtt://h", 1883, False, False),
+        ("mqtts://h", 8883, True, False),
+        ("ws://h", 80, False, True),
+        ("wss://h:9001/broker", 9001, True, True),
+    ],
+)
+def test_urls(url: str, port: int, tls: bool, websockets: bool) -> None:
+    server = parse_url(url)
+    assert (server.port, server.tls, server.websockets) == (port, tls, websockets)
+
+
+def test_a_user_in_the_url() -> None:
+    options = MqttOptions(url="mqtts://home%40lab@[::1]:8884")
+    assert (options.user, options.server.host, options.server.name) == ("home@lab", "::1", "[::1]:8884")
+    assert "home" not in options.destination
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        ({"url": "http://h"}, "mqtt://"),
+        ({"url": "mqtt://"}, "no host"),
+        ({"url": "mqtt://user:secret@h"}, "password_file"),
+        ({"url": "mqtt://h/topic"}, "base"),
+        ({"url": "mqtt://h:99999"}, "Port out of range"),
+        ({"url": URL, "base": "a/+"}, "base"),
+        ({"url": URL, "base": "/a"}, "base"),
+        ({"url": URL, "insecure": True}, "mqtts://"),
+        ({"url": URL, "protocol": "4"}, "protocol"),
+        ({"url": URL, "protocol": "3.1.1", "message_expiry": 5}, "message_expiry"),
+        ({"url": URL, "password": "x", "password_file": "/x"}, "password_file"),
+        ({"url": URL, "keepalive": 1}, "keepalive"),
+        ({"url": URL, "colour": "red"}, "colour"),
+    ],
+)
+def test_wrong_options_are_told(options: dict[str, Any], word: str) -> None:
+    with pytest.raises(ValidationError, match=word) as told:
+        MqttOptions(**options)
+    assert "secret" not in str(told.value).replace("password_file", "")
+
+
+def test_protocol_may_be_a_number_as_in_toml() -> None:
+    assert MqttOptions.model_validate({"url": URL, "protocol": 5}).protocol == "5"
+
+
+def test_home_assistant_is_a_switch_too() -> None:
+    assert not MqttOptions.model_validate({"url": URL, "home_assistant": False}).home_assistant.enabled
+
+
+def test_secrets_do_not_show() -> None:
+    assert "hush" not in repr(MqttOptions(url=URL, password=SecretStr("hush")))
+
+
+def test_events_carry_no_retain_flag() -> None:
+    assert not messages().event(make_events(1)[0]).retain
+    assert make_snapshot()[1].key is not None

@@ -1,0 +1,371 @@
+"""The sink under its real worker, against every broker that there is."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from publisher.events import Key
+from publisher.sources import Resync
+from publisher.testing import make_row
+from tests.brokers import Broker, Mosquitto, Nats, RabbitMq
+from tests.plugins.mqtt.host import Host, said, some_rows
+from tests.plugins.mqtt.subscribing import Subscriber, retained, states
+from tests.waiting import wait_for
+
+ROOT = "interfaces/testnode"
+
+
+class Mosquitto3(Mosquitto):
+    """mosquitto, spoken to in MQTT 3.1.1."""
+
+    protocols = ("3.1.1",)
+
+
+@pytest.fixture(scope="module", params=[Mosquitto, Mosquitto3, Nats, RabbitMq], ids=lambda kind: kind.__name__)
+def any_broker(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    directory = tmp_path_factory.mktemp("broker")
+    directory.chmod(0o755)
+    with request.param(directory) as broker:
+        yield broker
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Mosquitto]:
+    with Mosquitto(tmp_path) as broker:
+        yield broker
+
+
+@pytest.fixture
+def host(any_broker: Broker, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Host]:
+    """A host of its own node for each test, since the broker is shared."""
+    node = "".join(sign if sign.isalnum() else "-" for sign in request.node.name)
+    with Host(tmp_path, any_broker, node=node) as host:
+        yield host
+
+
+def root(host: Host) -> str:
+    return f"interfaces/{host.node}"
+
+
+def last(broker: Broker, topic: str) -> Any:
+    """What one topic retains; brokers without retained messages for wildcards can tell that too."""
+    return retained(broker, topic).get(topic)
+
+
+def test_states_are_retained_and_events_are_not(any_broker: Broker, host: Host) -> None:
+    row = make_row("a/+/#😀")
+    with Subscriber(any_broker, f"{root(host)}/#") as live:
+        host.put(row)
+        live.wait_for("/event")
+        host.put(make_row("a/+/#😀", nl_mtu=1400))
+        events = live.wait_for("/event", 2)
+    assert [event.json["seq"] for event in events] == [1, 2]
+    assert events[1].json["changed"] == {"row.nl_mtu": {"before": 1500, "after": 1400}}
+    assert not any("+" in heard.topic for heard in live.messages)
+    state = json.loads(last(any_broker, f"{root(host)}/{row.luid}/inet/state"))
+    assert (state["seq"], state["row"]["nl_mtu"], state["interface"]["alias"]) == (2, 1400, "a/+/#😀")
+    assert last(any_broker, f"{root(host)}/{row.luid}/inet/event") is None
+
+
+def test_a_deleted_interface_leaves_no_topic(any_broker: Broker, host: Host) -> None:
+    row = make_row()
+    host.put(row)
+    host.quiet()
+    topic, config = f"{root(host)}/{row.luid}/inet/state", f"homeassistant/device/{host.node}/{row.luid}/config"
+    assert last(any_broker, topic)
+    host.remove(row.key)
+    host.quiet()
+    assert not last(any_broker, topic)
+    assert not last(any_broker, config)
+
+
+def test_status_is_online_then_offline(any_broker: Broker, tmp_path: Path) -> None:
+    with Host(tmp_path, any_broker, node="statusnode") as host:
+        topic = f"{root(host)}/status"
+        wait_for(lambda: last(any_broker, topic) == b"online", what="online")
+    assert last(any_broker, topic) == b"offline"
+
+
+def test_the_will_says_offline(any_broker: Broker, tmp_path: Path) -> None:
+    with Host(tmp_path, any_broker, node="willnode") as host:
+        host.put(make_row())
+        host.quiet()
+        assert host.sink is not None
+        with Subscriber(any_broker, f"{root(host)}/status") as live:
+            live.wait_for("/status")
+            connection = host.sink._connection
+            assert connection is not None
+            connection.drop()
+            assert live.wait_for("/status", 2)[1].payload == b"offline"
+
+
+def test_a_late_subscriber_gets_the_table(any_broker: Broker, host: Host) -> None:
+    any_broker.needs("retained messages for wildcards")
+    host.put(*some_rows(100))
+    host.quiet()
+    assert said(any_broker, root(host)) == host.expected()
+    assert len(host.expected()) == 100
+
+
+def test_what_went_away_while_the_publisher_was_down_is_cleared(any_broker: Broker, tmp_path: Path) -> None:
+    any_broker.needs("retained messages for wildcards")
+    with Host(tmp_path, any_broker, node="ghosts", name="before") as host:
+        host.put(*some_rows(5))
+        host.quiet()
+    # Another journal: it has never heard of those five.
+    with Host(tmp_path, any_broker, node="ghosts", name="after") as host:
+        host.put(make_row(index=9))
+        host.quiet()
+        wait_for(lambda: said(any_broker, root(host)) == host.expected(), what="only what is there")
+        configs = retained(any_broker, f"homeassistant/device/{host.node}/+/config")
+        assert list(configs) == [f"homeassistant/device/{host.node}/{make_row(index=9).luid}/config"]
+
+
+def test_a_request_is_answered(any_broker: Broker, host: Host) -> None:
+    host.put(*some_rows(3))
+    host.quiet()
+    with Subscriber(any_broker, f"{root(host)}/replay/me") as asker:
+        asker.publish(f"{root(host)}/replay/get", '{"client": "me"}')
+        head, *rows = asker.wait_for("/me", 4)
+    assert (head.json["answer"], head.json["count"]) == ("snapshot", 3)
+    assert [row.json["position"] for row in rows] == [1, 2, 3]
+    assert {row.json["event"]["luid"] for row in rows} == {row.luid for row in host.journal.rows() or []}
+
+
+def test_a_tail_is_asked_for_and_a_wrong_request_is_told(any_broker: Broker, host: Host) -> None:
+    host.put(*some_rows(3))
+    host.quiet()
+    since = {"epoch": host.journal.epoch, "seq": 1}
+    with Subscriber(any_broker, f"{root(host)}/replay/me") as asker:
+        asker.publish(f"{root(host)}/replay/get", json.dumps({"client": "me", "since": since}))
+        assert [heard.json.get("event", {}).get("seq") for heard in asker.wait_for("/me", 3)] == [None, 2, 3]
+        asker.publish(f"{root(host)}/replay/get", '{"client": "me", "since": 1}')
+        assert "since" in asker.wait_for("/me", 4)[3].json["error"]
+
+
+def test_a_home_assistant_that_starts_gets_everything_again(any_broker: Broker, tmp_path: Path) -> None:
+    node = "birthnode"
+    with Host(tmp_path, any_broker, node=node, home_assistant={"prefix": "ha"}) as host:
+        host.put(make_row())
+        host.quiet()
+        with Subscriber(any_broker, f"ha/device/{node}/#", f"{root(host)}/#") as live:
+            before = len(live.messages)
+            live.publish("ha/status", "online")
+            wait_for(lambda: len(live.of("/config")) > (before > 0), what="the device again")
+            wait_for(lambda: [heard for heard in live.of("/state") if not heard.retain], what="the state again")
+
+
+# From here on mosquitto only: what is tested is the sink, not the broker.
+
+
+def test_mqtt_5_properties_arrive(broker: Mosquitto, tmp_path: Path) -> None:
+    with Host(tmp_path, broker, message_expiry=600) as host, Subscriber(broker, f"{ROOT}/+/+/event") as live:
+        [event] = host.put(make_row())
+        [heard] = live.wait_for("/event")
+    assert heard.properties.ContentType == "application/json"
+    assert ("luid", event.luid) in heard.properties.UserProperty
+    assert 590 <= heard.properties.MessageExpiryInterval <= 600
+
+
+def test_an_answer_keeps_the_correlation_and_goes_to_the_response_topic(broker: Mosquitto, tmp_path: Path) -> None:
+    with Host(tmp_path, broker) as host, Subscriber(broker, "answers/#") as asker:
+        host.put(make_row())
+        host.quiet()
+        asker.publish(f"{ROOT}/replay/get", "{}", ResponseTopic="answers/mine", CorrelationData=b"\x00\x01")
+        heard = asker.wait_for("answers/mine", 2)
+    assert [one.properties.CorrelationData for one in heard] == [b"\x00\x01"] * 2
+
+
+def test_bad_requests_do_no_harm(broker: Mosquitto, tmp_path: Path) -> None:
+    with Host(tmp_path, broker) as host, Subscriber(broker, "answers/#", f"{ROOT}/+/+/event") as asker:
+        request = f"{ROOT}/replay/get"
+        for payload, topic in [
+            (b"\xff{", "answers/1"),
+            (b"{}", "answers/+"),
+            (b"{}", f"{ROOT}/status"),
+            (b'{"a":' * 2000, "answers/2"),
+        ]:
+            asker.publish(request, payload, ResponseTopic=topic.replace("+", "x/../y") if "+" in topic else topic)
+        asker.publish(request, b"x" * 10_000_000)
+        for _ in range(3000):
+            asker.client.publish(request, b"{}", qos=0)
+        host.put(make_row())
+        asker.wait_for("/event")
+        assert "JSON" in asker.wait_for("answers/1")[0].json["error"]
+        assert any("not answered" in line for line in host.logged())
+        assert last(broker, f"{ROOT}/status") == b"online"
+        assert host.worker.status().failures == 0
+
+
+def test_a_flood_of_requests_does_not_keep_events_back(broker: Mosquitto, tmp_path: Path) -> None:
+    with Host(tmp_path, broker) as host, Subscriber(broker, f"{ROOT}/+/+/event") as live:
+        host.put(*some_rows(200))
+        host.quiet()
+        over = threading.Event()
+        flooding = Subscriber(broker, f"{ROOT}/replay/me", qos=0)
+
+        def flood() -> None:
+            while not over.wait(0.001):
+                flooding.client.publish(f"{ROOT}/replay/get", b'{"client":"me"}')
+
+        thread = threading.Thread(target=flood)
+        thread.start()
+        try:
+            for mtu in range(1000, 1050):
+                host.put(make_row("eth0", index=2, nl_mtu=mtu))
+                live.wait_for("/event", 200 + mtu - 999, timeout=5)
+        finally:
+            over.set()
+            thread.join()
+            flooding.close()
+
+
+def test_no_answer_is_older_than_an_event_already_sent_there(broker: Mosquitto, tmp_path: Path) -> None:
+    with Host(tmp_path, broker) as host, Subscriber(broker, f"{ROOT}/+/+/event", f"{ROOT}/replay/me") as both:
+        host.put(*some_rows(20))
+        for mtu in range(1000, 1040):
+            host.put(make_row("eth0", index=2, nl_mtu=mtu))
+            both.publish(f"{ROOT}/replay/get", b'{"client":"me"}')
+        both.wait_for("/replay/me", 21)
+        host.quiet()
+    seen = 0
+    for heard in both.messages:
+        if heard.topic.endswith("/event"):
+            seen = max(seen, heard.json["seq"])
+        elif heard.json["position"] == 0:
+            assert heard.json["seq"] >= seen
+
+
+@pytest.mark.parametrize("count", [1, 2000])
+def test_retained_states_are_the_table_for_slow_subscribers_too(broker: Mosquitto, tmp_path: Path, count: int) -> None:
+    with Host(tmp_path, broker) as host:
+        host.put(*some_rows(count))
+        host.quiet()
+        assert said(broker) == host.expected()
+        slow = Subscriber(broker, "nothing", qos=0)
+        heard: dict[str, bytes] = {}
+
+        def take(_client: Any, _userdata: Any, message: Any) -> None:
+            threading.Event().wait(0.0005)
+            heard[message.topic] = message.payload
+
+        slow.client.on_message = take
+        slow.client.subscribe(f"{ROOT}/+/+/state", qos=1)
+        wait_for(lambda: len(heard) == count, what=f"{count} states: {len(heard)}")
+        slow.close()
+
+
+def test_many_interfaces_made_and_deleted_leave_nothing(broker: Mosquitto, tmp_path: Path) -> None:
+    with Host(tmp_path, broker, home_assistant={"include": ["*"]}) as host:
+        pairs = [make_row(f"veth{n}", family, index=n + 10) for n in range(500) for family in ("inet", "inet6")]
+        for at in range(0, len(pairs), 100):
+            host.put(*pairs[at : at + 100])
+        host.quiet()
+        assert len(retained(broker, "homeassistant/#")) == 500
+        for at in range(0, len(pairs), 100):
+            host.remove(*(row.key for row in pairs[at : at + 100]))
+        host.quiet()
+        assert retained(broker, f"{ROOT}/+/+/#", "homeassistant/#") == {}
+
+
+def test_a_lost_store_is_filled_again_though_nothing_changes(broker: Mosquitto, tmp_path: Path) -> None:
+    with Host(tmp_path, broker) as host:
+        host.put(*some_rows(10))
+        host.quiet()
+        broker.kill()
+        broker.start()
+        wait_for(lambda: last(broker, f"{ROOT}/status") == b"online", what="online again")
+        assert said(broker) == host.expected()
+        assert len(retained(broker, "homeassistant/#")) == 10
+
+
+def test_a_broker_that_kept_its_store_gets_nothing_again(tmp_path: Path) -> None:
+    with Mosquitto(tmp_path, store=True) as broker, Host(tmp_path, broker) as host:
+        host.put(*some_rows(10))
+        host.quiet()
+        assert host.sink is not None
+        wait_for(lambda: host.sink is not None and host.sink._settled, what="settled")
+        broker.end()
+        broker.start()
+        with Subscriber(broker, f"{ROOT}/#") as live:
+            wait_for(lambda: live.of("/status") and live.of("/status")[-1].payload == b"online", what="online again")
+            assert all(heard.retain for heard in live.of("/state"))
+        assert said(broker) == host.expected()
+
+
+def test_the_broker_is_down_at_the_start(tmp_path: Path) -> None:
+    broker = Mosquitto(tmp_path)
+    with Host(tmp_path, broker) as host:
+        host.put(make_row())
+        wait_for(lambda: any("nothing listens" in line for line in host.logged()), what="a line that says so")
+        with broker:
+            host.quiet()
+            assert said(broker) == host.expected()
+
+
+def test_a_frozen_broker_is_noticed_and_the_batch_sent_again(tmp_path: Path) -> None:
+    with Mosquitto(tmp_path) as broker, Host(tmp_path, broker, timeout=1) as host:
+        host.put(make_row())
+        host.quiet()
+        broker.freeze()
+        host.put(make_row(nl_mtu=1400))
+        wait_for(lambda: any("acknowledged nothing" in line for line in host.logged()), what="a line that says so")
+        broker.thaw()
+        host.quiet()
+        assert said(broker) == host.expected()
+
+
+def test_two_publishers_with_one_client_id_are_told_and_make_no_storm(broker: Mosquitto, tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    with Host(tmp_path / "a", broker) as one:
+        one.put(make_row())
+        one.quiet()
+        with Host(tmp_path / "b", broker) as other:
+            other.put(make_row())
+            other.quiet()
+            wait_for(lambda: any("client id" in line for line in one.logged()), what="a line that says so")
+            before = broker.connections()
+            threading.Event().wait(2)
+            assert broker.connections() - before <= 3
+
+
+def test_an_overrun_is_marked_where_subscribers_see_it(broker: Mosquitto, tmp_path: Path) -> None:
+    with Host(tmp_path, broker) as host:
+        host.put(make_row())
+        host.quiet()
+        host.apply(Resync((make_row(),), "overrun"))
+        host.worker.request_snapshot("overrun")
+        wait_for(
+            lambda: (json.loads(last(broker, f"{ROOT}/info") or b"{}").get("resynced") or {}).get("cause") == "overrun",
+            what="the mark in info",
+        )
+
+
+def test_replayed_events_do_not_turn_the_states_back(broker: Mosquitto, tmp_path: Path) -> None:
+    with Host(tmp_path, broker) as host, Subscriber(broker, f"{ROOT}/+/+/event") as live:
+        for mtu in range(1000, 1005):
+            host.put(make_row(nl_mtu=mtu))
+        host.quiet()
+        before = states(broker)
+        host.worker.request_replay(1)
+        live.wait_for("/event", 9)
+        host.quiet()
+        assert states(broker) == before
+
+
+def test_interfaces_of_other_nodes_are_left_alone(broker: Mosquitto, tmp_path: Path) -> None:
+    with Host(tmp_path, broker, node="one") as one, Host(tmp_path, broker, node="two") as two:
+        one.put(make_row())
+        two.put(make_row(index=3))
+        one.quiet()
+        two.quiet()
+        one.remove(Key(make_row().luid, "inet"))
+        one.quiet()
+        assert said(broker, "interfaces/two") == two.expected()
