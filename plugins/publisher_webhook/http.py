@@ -29,9 +29,11 @@ class Poster:
         # urllib3 logs URLs, and in many of them the path is the secret.
         logging.getLogger("urllib3").setLevel(logging.CRITICAL)
         self._options = options
-        self._manager = _manager(options)
-        self._pool = self._manager.connection_from_url(options.url)
-        self._pool.ConnectionCls = _connection_class(options, self._pool.proxy is not None)
+        self._pool = _manager(options).connection_from_url(options.url)
+        forwarded = self._pool.proxy is not None and options.url.startswith("http:")
+        # To a proxy that forwards, the whole URL is said (RFC 9112, 3.2.2).
+        self._target = options.url if forwarded else urllib3.util.parse_url(options.url).request_uri
+        self._pool.ConnectionCls = _connection_class(options, forwarded)
 
     def post(self, headers: Mapping[str, str], body: bytes) -> Answer:
         """Post `body` and return the answer; raises NotAnswered when none came within the timeout.
@@ -54,15 +56,15 @@ class Poster:
 
     def close(self) -> None:
         """Close the connection."""
-        self._manager.clear()
+        self._pool.close()
 
     def _request(self, method: str, deadline: float, headers: Mapping[str, str], body: bytes | None) -> Answer:
         left = max(deadline - time.monotonic(), 0.001)
         timeout = urllib3.Timeout(connect=min(self._options.connect_timeout, left), total=left)
         try:
-            response = self._manager.urlopen(
+            response = self._pool.urlopen(
                 method,
-                self._options.url,
+                self._target,
                 body=body,
                 headers={"User-Agent": "interface-publisher", **headers},
                 timeout=timeout,
@@ -148,7 +150,7 @@ def _proxy(options: WebhookOptions) -> str | None:
     return proxy
 
 
-def _connection_class(options: WebhookOptions, proxied: bool) -> type[BoundedConnection]:
+def _connection_class(options: WebhookOptions, forwarded: bool) -> type[BoundedConnection]:
     if options.url.startswith("https:"):
         return SecureConnection
-    return BoundedConnection if options.allow_plain_http or proxied else PrivateConnection
+    return BoundedConnection if options.allow_plain_http or forwarded else PrivateConnection
