@@ -78,7 +78,7 @@ def run(
     ] = None,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="The same as --log-level debug.")] = False,
 ) -> None:
-    """Publish until stopped: the service.
+    """Run the service: publish until stopped.
 
     SIGTERM and Ctrl+C finish what is in flight, within 5 seconds. SIGHUP reads the configuration again.
     """
@@ -98,7 +98,10 @@ def watch(
     source: SourceOption = None,
     family: FamilyOption = None,
 ) -> None:
-    """Show the IP interfaces of this host and each change as it happens. Ctrl+C ends it."""
+    """Show each change as it happens.
+
+    First come the IP interfaces as they are. Ctrl+C ends it.
+    """
     from .commands.watch import watch_broker, watch_host
 
     if url is not None:
@@ -122,7 +125,10 @@ def snapshot(
 
 @app.command()
 def check(config: Config = None) -> None:
-    """Check the configuration and open each sink: a line each says what works. Exit status 1 when one does not."""
+    """Check the configuration and open each sink.
+
+    A line each says what works; the exit status is 1 when one does not.
+    """
     from .commands.check import check_sinks
 
     if not check_sinks(_settings(config)):
@@ -137,7 +143,10 @@ def replay(
     ] = None,
     config: Config = None,
 ) -> None:
-    """Send a sink the snapshot again, or the events since one: by the running service, else at its next start."""
+    """Send a sink the snapshot or events again.
+
+    The running service does it, else the next one at its start.
+    """
     from .commands.deliveries import ask_for_replay
 
     ask_for_replay(_settings(config), sink, since)
@@ -152,7 +161,10 @@ def dead_letters(
     ] = None,
     config: Config = None,
 ) -> None:
-    """List the events that a destination refused for good, or send them again."""
+    """List refused events, or send them again.
+
+    A destination refused them for good, and so they wait here.
+    """
     from .commands.deliveries import list_dead_letters, retry_dead_letters, show_dead_letter
 
     settings = _settings(config)
@@ -166,7 +178,10 @@ def dead_letters(
 
 @app.command()
 def plugins() -> None:
-    """List the sinks and sources that are installed, and the plugins that were left out. Exit status 1 if any was."""
+    """List the installed sinks and sources.
+
+    A plugin that does not work is named; the exit status is 1 then.
+    """
     from .commands.describe import list_plugins
 
     if not list_plugins():
@@ -180,7 +195,7 @@ def schema(
         typer.Argument(help="event, config: a JSON Schema. asyncapi: the MQTT topics as an AsyncAPI document."),
     ] = "event",
 ) -> None:
-    """Print a schema as JSON: of the event, of the configuration file, or of the MQTT topics."""
+    """Print a schema as JSON."""
     from .commands.describe import print_schema
 
     print_schema(what)
@@ -192,7 +207,9 @@ def record(
     config: Config = None,
     source: SourceOption = None,
 ) -> None:
-    """Write what happens to the IP interfaces into a file, until Ctrl+C, for --source replay:FILE.
+    """Write what happens into a file.
+
+    It goes on until Ctrl+C, and --source replay:FILE plays it.
 
     It holds this host's interface names and its hardware and IP addresses.
     """
@@ -205,7 +222,10 @@ def record(
 def init(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to.")] = Path("publisher.toml"),
 ) -> None:
-    """Write a configuration in which everything is explained. A file that exists is left as it is."""
+    """Write a commented configuration.
+
+    A file that exists is left as it is.
+    """
     from .commands.init import write_configuration
 
     write_configuration(file)

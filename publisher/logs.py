@@ -98,7 +98,7 @@ def make_log(
         # Plain tracebacks: structlog's own shows the local variables, and with them passwords.
         structlog.processors.format_exc_info,
         secrets,
-        *(_readable(colors and stream.isatty()) if readable else [structlog.processors.JSONRenderer(default=str)]),
+        *(_readable(colors and stream.isatty()) if readable else [_in_order, structlog.processors.JSONRenderer()]),
     ]
     log: FilteringBoundLogger = structlog.wrap_logger(
         _Lines(stream),
@@ -115,6 +115,12 @@ def _readable(colors: bool) -> list[Processor]:
         colors=colors, exception_formatter=structlog.dev.plain_traceback, pad_event_to=0
     )
     return [_without_control_characters, render]
+
+
+def _in_order(_: WrappedLogger, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """What every entry has comes first."""
+    first = ("timestamp", "level", "event")
+    return {name: event[name] for name in first} | {name: event[name] for name in event if name not in first}
 
 
 def _without_control_characters(_: WrappedLogger, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

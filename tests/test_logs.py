@@ -6,8 +6,7 @@ import io
 import json
 import logging
 import sys
-from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 from pydantic import BaseModel, SecretStr
@@ -111,19 +110,22 @@ def test_a_terminal_shows_control_characters_instead_of_obeying_them() -> None:
 
 
 class Broken(io.StringIO):
-    errors: ClassVar[Iterator[Exception]]
+    """A stream that cannot be written, in one way after the other."""
+
+    def __init__(self, *reasons: Exception) -> None:
+        super().__init__()
+        self.reasons = iter(reasons)
 
     def write(self, _: str) -> int:
-        raise next(self.errors)
+        raise next(self.reasons)
 
 
 def test_a_log_that_cannot_be_written_ends_nothing() -> None:
-    stream = Broken()
-    Broken.errors = iter([BrokenPipeError(), OSError(28, "No space left on device"), ValueError("closed file")])
+    stream = Broken(BrokenPipeError(), OSError(28, "No space left on device"), ValueError("closed file"))
     log = make_log(stream, Secrets())
     for _ in range(3):
         log.info("x")
-    assert next(Broken.errors, None) is None
+    assert next(stream.reasons, None) is None
 
 
 def test_what_libraries_log_is_in_our_log() -> None:

@@ -24,7 +24,7 @@ def listener() -> Iterator[socket.socket]:
 
 
 def notifier(address: str, **environment: str) -> Notifier:
-    return Notifier({"NOTIFY_SOCKET": address, **environment}, 42, CapturingLogger())  # type: ignore[arg-type]
+    return Notifier({"NOTIFY_SOCKET": address, **environment}, 42, CapturingLogger())
 
 
 @pytest.mark.parametrize("abstract", [False, True])
@@ -46,7 +46,7 @@ def test_states_arrive(tmp_path: Path, listener: socket.socket, abstract: bool) 
 
 
 def test_without_a_socket_nothing_happens() -> None:
-    told = Notifier({}, 42, CapturingLogger())  # type: ignore[arg-type]
+    told = Notifier({}, 42, CapturingLogger())
     told.ready()
     assert not told.wanted
     assert told.watchdog_seconds is None
@@ -54,7 +54,7 @@ def test_without_a_socket_nothing_happens() -> None:
 
 def test_a_socket_that_is_gone_is_a_warning() -> None:
     log = CapturingLogger()
-    Notifier({"NOTIFY_SOCKET": "/nowhere/at/all"}, 42, log).ready()  # type: ignore[arg-type]
+    Notifier({"NOTIFY_SOCKET": "/nowhere/at/all"}, 42, log).ready()
     [call] = log.calls
     assert (call.method_name, call.kwargs["state"]) == ("warning", "READY=1")
 

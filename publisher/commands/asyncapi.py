@@ -7,7 +7,7 @@ from typing import Any
 from publisher_mqtt.replay import ReplayRequest  # the built-in sink's own model of what it is asked
 
 from .. import __version__
-from ..events import Event
+from .describe import event_schema
 
 # What a retained state has of an event; `publisher_mqtt.messages.state_bytes` cuts out the same.
 _STATE_MEMBERS = ("seq", "time", "row", "interface", "addresses")
@@ -43,7 +43,7 @@ def asyncapi_document() -> dict[str, Any]:
 
 
 def _schemas() -> dict[str, Any]:
-    event = Event.model_json_schema(mode="serialization", ref_template=_WHOLE + "{model}")
+    event = event_schema(_WHOLE + "{model}")
     request = ReplayRequest.model_json_schema(ref_template=_WHOLE + "{model}")
     shared = {**event.pop("$defs"), **request.pop("$defs", {})}
     state = {

@@ -6,6 +6,7 @@ import json
 from typing import Any, Literal
 
 import typer
+from pydantic.json_schema import GenerateJsonSchema
 
 from ..config import Settings
 from ..events import Event
@@ -29,7 +30,7 @@ def print_schema(what: Literal["event", "config", "asyncapi"]) -> None:
     """Print it as JSON."""
     match what:
         case "event":
-            document = {"$schema": _DIALECT, **Event.model_json_schema(mode="serialization")}
+            document = {"$schema": _DIALECT, **event_schema()}
         case "config":
             document = config_schema(load_plugins())
         case "asyncapi":
@@ -37,6 +38,18 @@ def print_schema(what: Literal["event", "config", "asyncapi"]) -> None:
 
             document = asyncapi_document()
     typer.echo(json.dumps(document, indent=2))
+
+
+class _AllMembers(GenerateJsonSchema):
+    """Every member is always there in what is published, those with a default too."""
+
+    def field_is_required(self, *_: object, **__: object) -> bool:
+        return True
+
+
+def event_schema(ref_template: str = "#/$defs/{model}") -> dict[str, Any]:
+    """The JSON Schema of a published event."""
+    return Event.model_json_schema(mode="serialization", schema_generator=_AllMembers, ref_template=ref_template)
 
 
 def config_schema(plugins: Plugins) -> dict[str, Any]:

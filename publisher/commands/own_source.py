@@ -70,11 +70,11 @@ def known_luids(settings: Settings) -> MemoryLuids:
 
 @contextmanager
 def until_interrupted() -> Iterator[None]:
-    """Ctrl+C and SIGTERM end what is inside, and are no failure. On the main thread."""
+    """Ctrl+C, SIGTERM and a reader of the output who leaves end what is inside; no failure. On the main thread."""
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, BrokenPipeError):
         return
     finally:
         signal.signal(signal.SIGTERM, before)

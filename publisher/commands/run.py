@@ -52,6 +52,10 @@ def run_service(config: Path | None, overrides: Mapping[str, Any]) -> None:
     service = Service(settings, plugins, log)
     notifier = Notifier(surroundings.environment, os.getpid(), log)
 
+    def stop() -> None:
+        notifier.stopping()
+        service.stop()
+
     def reload() -> None:
         with _told_as_reload(notifier, log):
             changed = load()
@@ -60,7 +64,7 @@ def run_service(config: Path | None, overrides: Mapping[str, Any]) -> None:
 
     with ExitStack() as around:
         around.enter_context(_libraries_and_threads_logged(log))
-        signals = around.enter_context(Signals(service.stop, reload, log))
+        signals = around.enter_context(Signals(stop, reload, log))
         if writes_to_stdout(settings):
             when_output_closes(signals.stop)
         _serve_metrics(settings, service, around)

@@ -37,7 +37,7 @@ def recording(path: Path, updates: Iterable[Update] = UPDATES, times: Iterator[f
 
 def source(argument: object) -> Source:
     log = CapturingLogger()
-    return open_source("replay", SourceContext(log, MemoryLuids(), argument=str(argument)), {})  # type: ignore[arg-type]
+    return open_source("replay", SourceContext(log, MemoryLuids(), argument=str(argument)), {})
 
 
 def test_what_was_written_is_what_is_read(tmp_path: Path) -> None:
