@@ -53,7 +53,7 @@ def take_mtus(recorder: Recorder, *mtus: int) -> None:
 
 
 def written(journal: Journal) -> list[tuple[int, str, int | None]]:
-    return [(event.seq, event.cause, event.row and event.row.nl_mtu) for event in journal.read(0, 1000)]
+    return [(event.seq, event.cause, event.row.nl_mtu if event.row else None) for event in journal.read(0, 1000)]
 
 
 def test_what_was_taken_is_written_in_order(journal: FullDisk) -> None:

@@ -9,7 +9,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def wait_for(predicate: Callable[[], T], *, timeout: float = 20.0, what: str = "") -> T:
+def wait_for(predicate: Callable[[], T | None], *, timeout: float = 20.0, what: str = "") -> T:
     """What the predicate gives as soon as that is true; fails, naming `what`, after `timeout` seconds."""
     deadline = time.monotonic() + timeout
     while not (value := predicate()):

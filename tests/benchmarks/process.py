@@ -58,16 +58,15 @@ def idle() -> Figure:
     """CPU time while nothing happens, as a share of one core."""
     with namespace() as netns, publisher(netns, STDOUT) as process:
         wait_for_snapshot(process)
-        watched = psutil.Process(process.pid)
         # The caches are warm after the first seconds; what is asked is what goes on for ever.
         time.sleep(3)
-        before = cpu_seconds(watched)
+        before = cpu_seconds(process)
         time.sleep(IDLE_SECONDS)
-        share = (cpu_seconds(watched) - before) / IDLE_SECONDS
+        share = (cpu_seconds(process) - before) / IDLE_SECONDS
     return Figure("idle CPU", share * 100, "% of a core", "-", None, "under 0.1 %", share < 0.001)
 
 
-def cpu_seconds(process: psutil.Process) -> float:
+def cpu_seconds(process: subprocess.Popen[bytes]) -> float:
     """From /proc/PID/schedstat, in nanoseconds: the clock ticks of /proc/PID/stat are too coarse."""
     tasks = Path(f"/proc/{process.pid}/task").iterdir()
     return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import psutil  # type: ignore[import-untyped]  # it has no stubs
+import psutil
 import pytest
 import structlog
 from paho.mqtt import publish, subscribe
