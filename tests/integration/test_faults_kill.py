@@ -1,0 +1,94 @@
+"""`kill -9` at any instant: nothing that was committed is lost, no cursor is ahead of its sink, no id is used twice."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from publisher.journal import Journal
+from tests.integration.killed import worker_to
+from tests.waiting import wait_for
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="os.fork and SIGKILL are POSIX's")
+
+ROUNDS = 20
+
+
+@pytest.fixture
+def nursery(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "-m", "tests.integration.killed", str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        yield process
+        process.communicate("", timeout=20)
+
+
+def kill_one(nursery: subprocess.Popen[str], directory: Path, after: float) -> None:
+    """Start a publisher and kill it so many seconds after it began to append."""
+    assert nursery.stdin
+    assert nursery.stdout
+    committed = directory / "committed"
+    before = committed.stat().st_size if committed.exists() else 0
+    nursery.stdin.write("\n")
+    nursery.stdin.flush()
+    child = int(nursery.stdout.readline())
+    wait_for(lambda: committed.exists() and committed.stat().st_size > before, what="the first append")
+    time.sleep(after)  # The fault itself: when it strikes is left to chance.
+    os.kill(child, signal.SIGKILL)
+
+
+def lines(path: Path) -> list[tuple[str, int, str, str]]:
+    whole = path.read_text().rpartition("\n")[0] if path.exists() else ""
+    fields = [line.split() for line in whole.splitlines()]
+    return [(kind, int(seq), event_id, metric) for kind, seq, event_id, metric in fields]
+
+
+def check(directory: Path) -> None:
+    """What must hold after each kill."""
+    with closing(wait_for(lambda: opened(directory), what="the lock of the killed one")) as journal:
+        [*_, last_committed] = map(int, (directory / "committed").read_text().splitlines())
+        assert (journal.set_aside, journal.seq >= last_committed) == (None, True)
+        kept = journal.read(0, 1_000_000)
+        assert [event.seq for event in kept] == list(range(1, journal.seq + 1))
+        rows = journal.rows()
+        assert rows
+        assert rows[0].row == kept[-1].row
+        delivered = lines(directory / "delivered")
+        cursor = journal.cursor("lines", "")
+        if cursor is not None:
+            assert cursor.epoch == journal.epoch
+            assert cursor.seq <= max(seq for _, seq, _, _ in delivered)
+
+
+def opened(directory: Path) -> Journal:
+    return Journal.open(directory / "journal.db", node="nas", max_events=1_000_000)
+
+
+def test_a_kill_loses_nothing_and_repeats_at_most_the_last_batch(
+    tmp_path: Path, nursery: subprocess.Popen[str]
+) -> None:
+    chance = random.Random(7)
+    for _ in range(ROUNDS):
+        kill_one(nursery, tmp_path, chance.uniform(0, 0.06))
+        check(tmp_path)
+    with closing(opened(tmp_path)) as journal:
+        worker = worker_to(tmp_path / "delivered", journal)
+        wait_for(lambda: worker.status().behind == 0 and worker.status().state == "following")
+        assert worker.stop(5.0)
+        events = {event.id: event.row.metric for event in journal.read(0, 1_000_000) if event.row}
+    tail = [line for line in lines(tmp_path / "delivered") if line[0] == "event"]
+    assert {event_id: int(metric) for _, _, event_id, metric in tail} == {
+        event_id: metric for event_id, metric in events.items() if event_id >= tail[0][2]
+    }, "each event that followed the first snapshot, and each id one event"
+    newest = tail[0][1] - 1
+    for _, seq, _, _ in tail:
+        assert newest - 256 <= seq <= newest + 1, "in order, but for a batch that is sent again"
+        newest = max(newest, seq)

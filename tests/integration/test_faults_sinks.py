@@ -1,0 +1,76 @@
+"""A sink that hangs and a sink that raises change neither the order nor the latency of another one."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+
+from publisher.delivery import Clock
+from publisher.events import Event
+from publisher.sink import Sink, SinkContext, SinkOptions
+from publisher.testing import Recorder
+from tests.delivering import Pipeline
+
+ROUNDS, EVENTS = 6, 80
+
+
+class Timed(Sink):
+    """Notes when each event arrives."""
+
+    def __init__(self, arrivals: dict[int, float], context: SinkContext) -> None:
+        super().__init__(SinkOptions(), context)
+        self.arrivals = arrivals
+
+    def open(self) -> None: ...
+
+    def publish(self, events: Sequence[Event]) -> None:
+        for event in events:
+            self.arrivals[event.seq] = time.perf_counter()
+
+    def close(self) -> None: ...
+
+
+class Raising(Timed):
+    """Fails at everything."""
+
+    def publish(self, events: Sequence[Event]) -> None:
+        raise RuntimeError(f"as always, with {len(events)} events")
+
+
+def latencies(directory: Path, *, troubled: bool) -> list[float]:
+    """Seconds from an append to its arrival, for events one by one, with or without bad company."""
+    arrivals: dict[int, float] = {}
+    hung = Recorder()
+    hung.hang()
+    with closing(Pipeline(directory / f"{troubled}.db")) as pipeline:
+        if troubled:
+            pipeline.deliver(hung, "hangs", clock=Clock())
+            pipeline.deliver(lambda context: Raising({}, context), "raises", clock=Clock())
+        pipeline.deliver(lambda context: Timed(arrivals, context), "well", clock=Clock())
+        begun: dict[int, float] = {}
+        for _ in range(EVENTS):
+            begun[pipeline.table.stamp.seq + 1] = time.perf_counter()
+            [event] = pipeline.change()
+            deadline = time.monotonic() + 30
+            while event.seq not in arrivals:
+                assert time.monotonic() < deadline
+                time.sleep(0)
+        hung.flow()
+    assert list(arrivals) == sorted(arrivals)
+    return [arrivals[seq] - started for seq, started in begun.items()]
+
+
+def test_bad_company_costs_a_sink_nothing(tmp_path: Path) -> None:
+    alone: list[float] = []
+    beside: list[float] = []
+    for number in range(ROUNDS):
+        directory = tmp_path / str(number)
+        directory.mkdir()
+        alone += latencies(directory, troubled=False)
+        beside += latencies(directory, troubled=True)
+    # Each is its own thread, so only the processor is shared; the bounds are wide for a busy machine.
+    assert statistics.median(beside) < 3 * statistics.median(alone) + 0.001
+    assert statistics.quantiles(beside, n=20)[-1] < 5 * statistics.quantiles(alone, n=20)[-1] + 0.005
