@@ -70,6 +70,7 @@ class Poster:
                 timeout=timeout,
                 retries=False,
                 redirect=False,
+                assert_same_host=False,  # to a forwarding proxy the target is another host
                 preload_content=False,
                 decode_content=False,
             )
