@@ -1,0 +1,318 @@
+"""compose/: the very mosquitto configuration with its ACL, the compose file, the Dockerfile and the examples."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import tomllib
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from paho.mqtt.client import Client, MQTTMessage
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+from publisher.config import Settings
+from publisher.testing import FakeSinkContext, make_event, make_row, make_snapshot
+from publisher_mqtt.homeassistant import Discovery, HomeAssistantOptions
+from publisher_mqtt.options import MqttOptions
+from publisher_mqtt.sink import MqttSink
+from tests import small_yaml
+from tests.brokers import Broker
+from tests.tools import need, unable
+from tests.waiting import wait_for
+
+if TYPE_CHECKING:
+    from paho.mqtt.reasoncodes import ReasonCode
+
+TOP = Path(__file__).resolve().parents[2]
+COMPOSE = TOP / "compose"
+PASSWORDS = {"nas": "nas's", "other": "other's", "homeassistant": "ha's", "reader": "reader's"}
+LUID = "0006008000000000"
+SUCCESS, NOT_AUTHORIZED, BAD_LOGIN = 0x00, 0x87, {0x86, 0x87}
+ALLOWED = {SUCCESS, 0x10}  # 0x10: and nobody subscribed
+
+
+class ComposeMosquitto(Broker):
+    """Mosquitto with compose/mosquitto; only its paths and its port are other ones."""
+
+    def __init__(self, directory: Path) -> None:
+        need("mosquitto", "mosquitto_passwd", package="mosquitto")
+        super().__init__(directory)
+        passwords = directory / "passwords"
+        passwords.write_text("".join(f"{user}:{password}\n" for user, password in PASSWORDS.items()))
+        passwords.chmod(0o600)
+        subprocess.run(["mosquitto_passwd", "-U", passwords], check=True, capture_output=True)
+        acl = directory / "acl"
+        acl.write_bytes((COMPOSE / "mosquitto" / "acl").read_bytes())
+        acl.chmod(0o600)
+
+    def configuration(self) -> str:
+        text = (COMPOSE / "mosquitto" / "mosquitto.conf").read_text()
+        for ours, here in {
+            "listener 1883": f"listener {self.port} 127.0.0.1",
+            "/mosquitto/config/": f"{self.directory}/",
+            "/mosquitto/data/": f"{self.directory}/",
+        }.items():
+            assert ours in text
+            text = text.replace(ours, here)
+        # As root it would become a user that cannot read the test's directory.
+        return f"{text}\nuser root\n"
+
+    def command(self) -> list[str]:
+        path = self.directory / "mosquitto.conf"
+        path.write_text(self.configuration())
+        return [shutil.which("mosquitto") or "mosquitto", "-c", str(path)]
+
+
+class User:
+    """A client of MQTT 5 that is told what it may not do; `heard` are the topics that came."""
+
+    def __init__(self, broker: Broker, name: str | None, password: str | None = None) -> None:
+        self.heard: set[str] = set()
+        self.connected: list[int] = []
+        self._answers: dict[int, int] = {}
+        self._granted: list[int] = []
+        self._client = Client(
+            CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5, reconnect_on_failure=False
+        )
+        if name is not None:
+            self._client.username_pw_set(name, PASSWORDS[name] if password is None else password)
+        self._client.on_connect = lambda *told: self.connected.append(told[3].value)
+        self._client.on_message = self._hear
+        self._client.on_publish = self._acknowledged
+        self._client.on_subscribe = lambda *told: self._granted.append(told[2])
+        self._client.connect("127.0.0.1", broker.port)
+        self._client.loop_start()
+        wait_for(lambda: self.connected, what="CONNACK")
+
+    def publish(self, topic: str, payload: str = "x", *, retain: bool = False, **properties: Any) -> int:
+        """The reason code of the PUBACK."""
+        made = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]  # paho's
+        for name, value in properties.items():
+            setattr(made, name, value)
+        mid = self._client.publish(topic, payload, 1, retain, made).mid
+        wait_for(lambda: mid in self._answers, what=f"PUBACK for {topic}")
+        return self._answers[mid]
+
+    def hear(self, topic_filter: str) -> None:
+        """Subscribe, and return when the broker took it."""
+        _, mid = self._client.subscribe(topic_filter, 1)
+        wait_for(lambda: mid in self._granted, what="SUBACK")
+
+    def close(self) -> None:
+        self._client.disconnect()
+        self._client.loop_stop()
+
+    def _hear(self, _client: Client, _userdata: object, message: MQTTMessage) -> None:
+        self.heard.add(message.topic)
+
+    def _acknowledged(
+        self, _client: Client, _userdata: object, mid: int, code: ReasonCode, _properties: object
+    ) -> None:
+        self._answers[mid] = code.value
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    with ComposeMosquitto(tmp_path_factory.mktemp("compose")) as started:
+        yield started
+
+
+@contextmanager
+def users(broker: Broker, *names: str) -> Iterator[list[User]]:
+    with ExitStack() as closers:
+        yield [closers.enter_context(closing(User(broker, name))) for name in names]
+
+
+@pytest.mark.parametrize(("name", "password"), [(None, None), ("nas", "wrong"), ("nas", "")])
+def test_nobody_gets_in_without_the_password(broker: Broker, name: str | None, password: str | None) -> None:
+    with closing(User(broker, name, password)) as user:
+        assert user.connected[0] in BAD_LOGIN
+
+
+@pytest.mark.parametrize(
+    ("name", "topic", "allowed"),
+    [
+        ("nas", f"interfaces/nas/{LUID}/inet/event", True),
+        ("nas", "interfaces/nas/status", True),
+        ("nas", "interfaces/nas/replay/somebody", True),
+        ("nas", f"homeassistant/device/nas/{LUID}/config", True),
+        ("nas", f"interfaces/other/{LUID}/inet/event", False),
+        ("nas", "interfaces/other/replay/get", False),
+        ("nas", f"homeassistant/device/other/{LUID}/config", False),
+        ("nas", "homeassistant/status", False),
+        ("nas", "elsewhere", False),
+        ("reader", "interfaces/nas/replay/get", True),
+        ("reader", "interfaces/nas/status", False),
+        ("reader", f"interfaces/nas/{LUID}/inet/state", False),
+        ("reader", "interfaces/nas/replay/somebody", False),
+        ("reader", "interfaces/reader/status", False),
+        ("reader", f"homeassistant/device/reader/{LUID}/config", False),
+        ("reader", "homeassistant/status", False),
+        ("homeassistant", "homeassistant/status", True),
+        ("homeassistant", "interfaces/nas/replay/get", True),
+        ("homeassistant", "interfaces/nas/status", False),
+        ("homeassistant", "interfaces/homeassistant/status", False),
+    ],
+)
+def test_who_may_write_what(broker: Broker, name: str, topic: str, allowed: bool) -> None:
+    with users(broker, name) as [user]:
+        assert user.publish(topic) in (ALLOWED if allowed else {NOT_AUTHORIZED})
+
+
+def test_who_may_read_what(broker: Broker) -> None:
+    topics = {
+        "nas": [
+            "interfaces/nas/status",
+            f"interfaces/nas/{LUID}/inet/state",
+            f"homeassistant/device/nas/{LUID}/config",
+        ],
+        "other": ["interfaces/other/status", f"homeassistant/device/other/{LUID}/config"],
+        "homeassistant": ["homeassistant/status", "interfaces/nas/replay/get"],
+    }
+    everything = {topic for listed in topics.values() for topic in listed}
+    interfaces = {topic for topic in everything if topic.startswith("interfaces/")}
+    with users(broker, "nas", "other", "homeassistant", "reader") as everybody:
+        by_name = dict(zip(["nas", "other", "homeassistant", "reader"], everybody, strict=True))
+        for user in everybody:
+            user.hear("#")
+        for name, listed in topics.items():
+            for topic in listed:
+                assert by_name[name].publish(topic) == SUCCESS
+        # What comes to one subscriber keeps its order, so this message closes the list of each.
+        for name, user in by_name.items():
+            last = f"interfaces/{name}/status" if name in ("nas", "other") else "interfaces/nas/replay/get"
+            user.heard.discard(last)
+            assert user.publish(last) == SUCCESS
+            wait_for(lambda user=user, last=last: last in user.heard, what=f"{last} at {name}")  # type: ignore[misc]
+        assert by_name["nas"].heard == {*topics["nas"], "interfaces/nas/replay/get", "homeassistant/status"}
+        assert by_name["other"].heard == {*topics["other"], "homeassistant/status"}
+        assert by_name["reader"].heard == {*interfaces, "homeassistant/status"}
+        assert by_name["homeassistant"].heard == everything
+
+
+def test_the_sink_works_with_these_permissions(broker: Broker) -> None:
+    table = tomllib.loads((COMPOSE / "publisher.toml").read_text())
+    options = {key: value for key, value in table["sinks"]["broker"].items() if key not in ("type", "password_file")}
+    options |= {"url": f"mqtt://nas@127.0.0.1:{broker.port}", "password": PASSWORDS["nas"]}
+    context = FakeSinkContext(node=table["node"])
+    sink = MqttSink(MqttOptions(**options), context)
+    with users(broker, "homeassistant", "reader") as [homeassistant, reader]:
+        homeassistant.hear("#")
+        reader.hear("interfaces/#")
+        with closing(sink):
+            sink.open()
+            sink.publish([*make_snapshot([make_row("eth0")], node="nas"), make_event(1, node="nas")])
+            luid = make_row("eth0").luid
+            wait_for(lambda: f"interfaces/nas/{luid}/inet/event" in reader.heard, what="the event")
+            assert f"homeassistant/device/nas/{luid}/config" in homeassistant.heard
+            reader.hear("interfaces/nas/replay/asker")
+            assert (
+                reader.publish("interfaces/nas/replay/get", "{}", ResponseTopic="interfaces/nas/replay/asker")
+                == SUCCESS
+            )
+            wait_for(lambda: any([context.run_jobs(), "interfaces/nas/replay/asker" in reader.heard]), what="an answer")
+    warnings = [call for call in context.logged if call.method_name in ("warning", "error")]
+    assert warnings == []
+
+
+def compose_command() -> list[str]:
+    """Docker's own compose, or the older one that distributions have."""
+    if shutil.which("docker") and subprocess.run(["docker", "compose", "version"], capture_output=True).returncode == 0:
+        return ["docker", "compose"]
+    if shutil.which("docker-compose") is None:
+        unable("neither `docker compose` nor `docker-compose` is there: install docker-compose")
+    return ["docker-compose"]
+
+
+def test_docker_compose_accepts_the_file(tmp_path: Path) -> None:
+    command = compose_command()
+    folder = tmp_path / "compose"
+    shutil.copytree(COMPOSE, folder, ignore=shutil.ignore_patterns("secrets"))
+    (folder / "secrets").mkdir()
+    (folder / "secrets" / "mqtt_password").touch()
+    if command == ["docker-compose"]:  # 1.29 knows everything in it but the project's name
+        text = (folder / "compose.yaml").read_text()
+        (folder / "compose.yaml").write_text(text.replace("name: interface-publisher\n", "", 1))
+    done = subprocess.run([*command, "-f", "compose.yaml", "config"], cwd=folder, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_containers_have_no_rights_that_they_do_not_need() -> None:
+    services = small_yaml.load((COMPOSE / "compose.yaml").read_text())["services"]
+    for service in services.values():
+        assert service["read_only"] is True
+        assert service["cap_drop"] == ["ALL"]
+        assert service["security_opt"] == ["no-new-privileges:true"]
+        assert "privileged" not in service
+        assert "cap_add" not in service
+    assert services["publisher"]["network_mode"] == "host"
+    assert services["broker"]["ports"] == ["${MQTT_ADDRESS:-127.0.0.1}:1883:1883"]
+
+
+def test_the_files_that_are_mounted_are_there() -> None:
+    compose = small_yaml.load((COMPOSE / "compose.yaml").read_text())
+    mounted = [volume.split(":")[0] for service in compose["services"].values() for volume in service["volumes"]]
+    ours = [path for path in mounted if path.startswith("./") and not path.startswith("./secrets/")]
+    assert len(ours) == 3
+    for path in ours:
+        assert (COMPOSE / path).is_file()
+    assert {path for path in mounted if not path.startswith("./")} == compose["volumes"].keys()
+
+
+def test_the_dockerfile_takes_the_lock_file_and_ends_as_nobody_special() -> None:
+    text = (COMPOSE / "Dockerfile").read_text().replace("\\\n", " ")
+    instructions = [line.split(maxsplit=1) for line in text.splitlines() if line and not line.startswith("#")]
+    assert {rest.split()[0] for word, rest in instructions if word == "FROM"} == {"python:3.13-slim"}
+    assert any(
+        "--require-hashes --requirement requirements.lock" in rest for word, rest in instructions if word == "RUN"
+    )
+    assert [rest for word, rest in instructions if word == "USER"] == ["10001:10001"]
+    copied = [
+        path for word, rest in instructions if word == "COPY" and "--from" not in rest for path in rest.split()[:-1]
+    ]
+    wanted = (COMPOSE / "Dockerfile.dockerignore").read_text().splitlines()
+    for path in copied:
+        assert (TOP / path).exists()
+        assert f"!{path}" in wanted
+    assert {"pyproject.toml", "README.md", "LICENSE"} <= set(copied)
+
+
+def test_the_publishers_configuration_is_valid() -> None:
+    table = tomllib.loads((COMPOSE / "publisher.toml").read_text())
+    settings = Settings(**table)
+    options = MqttOptions.model_validate(table["sinks"]["broker"])
+    compose = small_yaml.load((COMPOSE / "compose.yaml").read_text())
+    assert options.user == settings.node
+    assert str(options.password_file) == f"/run/secrets/{compose['services']['publisher']['secrets'][0]}"
+    assert f"journal:{settings.journal.path.parent}" in compose["services"]["publisher"]["volumes"]
+
+
+def test_the_automations_name_entities_and_topics_that_exist() -> None:
+    automations = small_yaml.load((COMPOSE / "examples" / "home-assistant.yaml").read_text())
+    discovery = Discovery(HomeAssistantOptions(), "nas").payload({"inet": make_row("eth0")})
+    entities = {part["default_entity_id"] for part in json.loads(discovery or b"")["components"].values()}
+    triggers = [trigger for automation in automations for trigger in automation["triggers"]]
+    assert all(automation["alias"] and automation["actions"] for automation in automations)
+    assert {trigger["entity_id"] for trigger in triggers if trigger["trigger"] == "state"} <= entities
+    assert [trigger["topic"] for trigger in triggers if trigger["trigger"] == "mqtt"] == ["interfaces/+/+/+/event"]
+
+
+def test_the_flow_for_node_red_holds_together() -> None:
+    nodes = json.loads((COMPOSE / "examples" / "node-red.json").read_text())
+    ids = [node["id"] for node in nodes]
+    assert len(ids) == len(set(ids))
+    assert all(re.fullmatch("[0-9a-f]{16}", identity) for identity in ids)
+    [source] = [node for node in nodes if node["type"] == "mqtt in"]
+    assert source["topic"] == "interfaces/+/+/+/event"
+    assert source["broker"] in ids
+    for node in nodes:
+        assert {target for output in node.get("wires", []) for target in output} <= set(ids)
+        assert node.get("z", ids[0]) == ids[0]
