@@ -1,7 +1,8 @@
-"""What rtnetlink is silent about: files under /proc/sys/net, told by inotify where that is cheap, and ioctls of drivers.
+"""What rtnetlink is silent about: files under /proc/sys/net, told by inotify where that is cheap, and drivers' ioctls.
 
-/proc/sys/net shows the network namespace of the thread that looks. Everything here is best effort by design: what cannot
-be had is `None`, and the reconcile finds what inotify misses (netlink-made changes, writers with a /proc of their own).
+/proc/sys/net shows the network namespace of the thread that looks. Everything here is best effort by design: what
+cannot be had is `None`, and the reconcile finds what inotify misses (netlink-made changes, writers with a /proc of
+their own).
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ import struct
 import sys
 from contextlib import suppress
 from typing import NamedTuple
+
+from ..events import Family
 
 assert sys.platform == "linux"
 
@@ -73,9 +76,9 @@ class Hardware:
         # /sys may be that of another network namespace (linux.md, trap 8).
         return _number(directory + b"/ifindex") == index and os.path.exists(directory + b"/phy80211")  # noqa: PTH110 - bytes
 
-    def times(self, family: str, name: bytes) -> Times:
-        """The neighbour parameters of `ipv4` or `ipv6`; the reachable time of the moment is not among these files."""
-        directory = _PROC + family.encode() + b"/neigh/" + name
+    def times(self, family: Family, name: bytes) -> Times:
+        """The neighbour parameters of a family; the reachable time of the moment is not among these files."""
+        directory = _PROC + (b"ipv4" if family == "inet" else b"ipv6") + b"/neigh/" + name
         return Times(_number(directory + b"/base_reachable_time_ms"), _number(directory + b"/retrans_time_ms"))
 
     def path_mtu_times(self) -> PathMtuTimes:
@@ -101,9 +104,9 @@ class Watches:
     def __init__(self, most: int = 1024) -> None:
         self._libc = ctypes.CDLL(None, use_errno=True)
         self._most = most
-        self._fd = self._libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._fd = int(self._libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC))
         self._index: dict[int, int] = {}
-        self._of: dict[int, list[int]] = {}
+        self._of: dict[int, tuple[bytes, list[int]]] = {}
         for directory in _FOR_ALL if self._fd >= 0 else ():
             self._add(_PROC + directory, 0)
 
@@ -111,16 +114,32 @@ class Watches:
         """Readable when something was written; -1 where there is no inotify."""
         return self._fd
 
-    def watch(self, index: int, name: bytes) -> None:
-        """Watch this interface; again after a rename, which ends the watches of the old name without a word."""
+    def keep(self, index: int, name: bytes) -> None:
+        """Watch this interface, if it is not watched by this name: a rename ends its watches without a word."""
+        known = self._of.get(index)
+        if known is not None and known[0] == name:
+            return
         self.forget(index)
         if self._fd >= 0 and len(self._of) < self._most:
-            added = (self._add(_PROC + directory + name, index) for directory in _PER_INTERFACE)
-            self._of[index] = [watch for watch in added if watch >= 0]
+            added = [self._add(_PROC + directory + name, index) for directory in _PER_INTERFACE]
+            self._of[index] = name, [watch for watch in added if watch >= 0]
+
+    def keep_only(self, names: dict[int, bytes]) -> None:
+        """Watch these interfaces and no others."""
+        for index in self._of.keys() - names.keys():
+            self.forget(index)
+        for index, name in names.items():
+            self.keep(index, name)
+
+    def complete(self, index: int) -> bool:
+        """Whether all that there may be of this interface is watched."""
+        known = self._of.get(index)
+        return known is not None and len(known[1]) == len(_PER_INTERFACE)
 
     def forget(self, index: int) -> None:
         """Stop watching this interface; harmless when it is not watched."""
-        for watch in self._of.pop(index, ()):
+        _, watches = self._of.pop(index, (b"", ()))
+        for watch in watches:
             self._index.pop(watch, None)
             self._libc.inotify_rm_watch(self._fd, watch)
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from ..errors import SourceError
+from .netlink_layout import RtnetlinkError
 from .rtnetlink import (
     NLM_F_DUMP_INTR,
     NLMSG_DONE,
@@ -20,7 +21,6 @@ from .rtnetlink import (
     Link,
     Message,
     Record,
-    RtnetlinkError,
     link_read,
 )
 
