@@ -88,10 +88,10 @@ class Stamp:
                 time=moment,
                 notification_type="initial_notification",
                 cause=cause,
-                luid=entry and entry.luid,
-                family=entry and entry.family,
-                row=entry and entry.row,
-                interface=entry and entry.interface,
+                luid=entry.luid if entry else None,
+                family=entry.family if entry else None,
+                row=entry.row if entry else None,
+                interface=entry.interface if entry else None,
                 addresses=entry.addresses if entry else (),
                 snapshot=Snapshot(id=snapshot_id, position=position, count=len(listed)),
             )
@@ -159,7 +159,7 @@ class Table:
 
 def difference(before: IpInterface, after: IpInterface) -> dict[str, Change]:
     """The members that differ: `row.<member>`, `interface.<member>`, `addresses.<address>/<prefix length>`."""
-    changed = {}
+    changed: dict[str, Change] = {}
     if before.row is not after.row:
         changed |= _members("row", before.row, after.row, _UNSTABLE_ROW_MEMBERS)
     if before.interface is not after.interface:

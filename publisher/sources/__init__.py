@@ -102,6 +102,8 @@ def _own_source() -> str:
 
 
 def _open_linux(context: SourceContext) -> Source:
+    if sys.platform != "linux":
+        raise SourceError("the source 'linux' is for Linux; leave it at auto")
     from .linux import LinuxSource
 
     return LinuxSource(context)

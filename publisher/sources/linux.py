@@ -8,8 +8,10 @@ from contextlib import closing
 
 from ..events import IpInterface
 from . import Resync, SourceContext, Update
-from .linux_bell import Bell
-from .linux_follower import Clocks, Counts, LinuxFollower, LinuxReader
+
+if sys.platform == "linux":
+    from .linux_bell import Bell
+    from .linux_follower import Clocks, Counts, LinuxFollower, LinuxReader
 
 assert sys.platform == "linux"
 

@@ -12,11 +12,8 @@ from typing import NamedTuple, TypeVar
 from ..events import Cause, IpInterface
 from ..identity import LuidAssigner
 from . import Resync, SourceContext, Update
-from .linux_bell import rang
 from .linux_fates import fates, index_of, touched
-from .linux_silent import Hardware, Watches
 from .linux_state import LinuxState
-from .netlink_socket import InterruptedDumpError, Requests, Subscription
 from .rtnetlink import (
     RTM_DELNETCONF,
     RTM_NEWNETCONF,
@@ -29,6 +26,11 @@ from .rtnetlink import (
     link_dump,
     neighbours_dump,
 )
+
+if sys.platform == "linux":
+    from .linux_bell import rang
+    from .linux_silent import Hardware, Watches
+    from .netlink_socket import InterruptedDumpError, Requests, Subscription
 
 assert sys.platform == "linux"
 

@@ -8,8 +8,7 @@ from typing import Any
 from ..events import Address, Family, Interface, IpInterface, IpInterfaceRow
 from . import Remove, Update, Upsert
 from .linux_addresses import address_values, told_address
-from .linux_rows import Raw, has_row, interface_values, row_values
-from .linux_silent import PathMtuTimes, Times
+from .linux_rows import PathMtuTimes, Raw, Times, has_row, interface_values, row_values
 from .rtnetlink import AF_INET, AF_INET6, Link
 from .rtnetlink import Address as ToldAddress
 

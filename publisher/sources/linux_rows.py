@@ -10,7 +10,6 @@ from typing import Any, Literal, NamedTuple
 
 from ..events import AdminStatus, Family, OperStatus
 from ..identity import Device
-from .linux_silent import PathMtuTimes, Times
 from .rtnetlink import Link, text
 
 _IFF_UP, _IFF_LOOPBACK, _IFF_NOARP, _IFF_MULTICAST, _IFF_LOWER_UP = 0x1, 0x8, 0x80, 0x1000, 0x10000
@@ -30,6 +29,21 @@ _ADDR_GEN_MODE_NONE = 1
 _ARPHRD_ETHER = 1
 # The other end of these is no layer below, though IFLA_LINK names it.
 _PEERS = (b"veth", b"netkit")
+
+
+class Times(NamedTuple):
+    """A neighbour table's parameters of an interface, in ms (RFC 4861, 6.3.2)."""
+
+    base_reachable: int | None = None
+    retransmit: int | None = None
+    reachable: int | None = None
+
+
+class PathMtuTimes(NamedTuple):
+    """How long a learned path MTU is kept, in ms, for IPv4 and IPv6."""
+
+    inet: int | None = None
+    inet6: int | None = None
 
 
 class Raw(NamedTuple):

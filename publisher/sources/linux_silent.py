@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import array
 import ctypes
-import fcntl
 import os
 import socket
 import struct
@@ -18,6 +17,10 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from ..events import Family
+from .linux_rows import PathMtuTimes, Times
+
+if sys.platform == "linux":
+    import fcntl
 
 assert sys.platform == "linux"
 
@@ -30,21 +33,6 @@ _EVENT = struct.Struct("=iIII")
 _IFREQ = struct.Struct("@16sP16x")
 _SIOCETHTOOL, _ETHTOOL_GSET, _SIOCGIWNAME = 0x8946, 0x1, 0x8B01
 _UNKNOWN_SPEEDS = (0, 0xFFFF, 0xFFFF_FFFF)
-
-
-class Times(NamedTuple):
-    """A neighbour table's parameters of an interface, in ms (RFC 4861, 6.3.2)."""
-
-    base_reachable: int | None = None
-    retransmit: int | None = None
-    reachable: int | None = None
-
-
-class PathMtuTimes(NamedTuple):
-    """How long a learned path MTU is kept, in ms, for IPv4 and IPv6."""
-
-    inet: int | None = None
-    inet6: int | None = None
 
 
 class Hardware:

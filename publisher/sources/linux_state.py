@@ -17,8 +17,7 @@ from ..identity import LuidAssigner
 from . import Families, Update
 from .linux_fates import fates, index_of, same
 from .linux_port import FAMILIES, Port
-from .linux_rows import bare_name, device, lower_index, may_be_wireless, may_have_speed
-from .linux_silent import PathMtuTimes, Times
+from .linux_rows import PathMtuTimes, Times, bare_name, device, lower_index, may_be_wireless, may_have_speed
 from .linux_types import interface_type
 from .rtnetlink import (
     AF_INET6,

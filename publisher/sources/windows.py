@@ -73,9 +73,11 @@ class _Bell:
 
     def _ring(self, told: Told, kind: str) -> None:
         if family := FAMILY_NAMES.get(told.family):
+            rung = (_Key(told.luid, family), kind)
             with self._condition:
-                self._told.add((_Key(told.luid, family), kind))
-                self._condition.notify()
+                if rung not in self._told:
+                    self._told.add(rung)
+                    self._condition.notify()
 
     def reconcile(self) -> None:
         with self._condition:
@@ -108,6 +110,7 @@ class WindowsSource:
         self._reconcile_seconds = context.reconcile_seconds
         self._bell = _Bell()
         self._wanted: dict[_Key, _Wanted] = {}
+        self._lost = False
         self._failures = 0
         self._again_at = 0.0
 
@@ -150,7 +153,7 @@ class WindowsSource:
     def _patience(self, reconcile_at: float) -> float:
         """Seconds until something is due. At most one: an untimed wait on Windows swallows Ctrl+C."""
         due = [reconcile_at]
-        if self._failures:
+        if self._lost:
             due.append(self._again_at)
         else:
             due.extend(wanted.due for wanted in self._wanted.values())
@@ -166,20 +169,23 @@ class WindowsSource:
 
     def _changes(self) -> Iterator[Update]:
         """Reads what is due. Trouble in reading makes everything be read again, until that works."""
-        if self._failures and time.monotonic() < self._again_at:
-            return
-        if self._failures:
+        if self._lost and time.monotonic() >= self._again_at:
             yield from self._resync("overrun")
+        if not self._lost:
+            yield from self._due()
+
+    def _due(self) -> list[Update]:
         now = time.monotonic()
-        due = sorted({key.luid for key, wanted in self._wanted.items() if wanted.due <= now})
-        if due and not self._failures:
-            reading = Reading(self._iphlpapi, self._families)
-            try:
-                updates = [update for luid in due for update in self._interface(reading, luid, now)]
-            except NetioError as error:
-                self._failed(error)
-            else:
-                yield from updates
+        luids = sorted({key.luid for key, wanted in self._wanted.items() if wanted.due <= now})
+        reading = Reading(self._iphlpapi, self._families)
+        try:
+            updates = [update for luid in luids for update in self._interface(reading, luid, now)]
+        except NetioError as error:
+            self._failed(error)
+            return []
+        if luids:
+            self._failures = 0
+        return updates
 
     def _interface(self, reading: Reading, luid: int, now: float) -> Iterator[Update]:
         for family in self._families:
@@ -207,7 +213,10 @@ class WindowsSource:
         except NetioError as error:
             self._failed(error)
         else:
-            self._failures = 0
+            self._lost = False
+            # What these rows show was read; what was told as there and is not among them is still held.
+            shown = {_Key(int(row.luid, 16), row.family) for row in rows}
+            self._wanted = {key: wanted for key, wanted in self._wanted.items() if wanted.expected and key not in shown}
             yield Resync(rows, cause)
 
     def _read_all(self) -> tuple[IpInterface, ...]:
@@ -216,6 +225,7 @@ class WindowsSource:
     def _failed(self, error: NetioError) -> None:
         if not self._failures:
             self._log.warning("reading the IP interfaces failed, trying again", error=str(error))
+        self._lost = True
         self._again_at = time.monotonic() + _delay(self._failures)
         self._failures += 1
 

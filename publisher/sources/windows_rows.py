@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv6Address
 
@@ -107,10 +108,9 @@ def interface(raw: MibIfRow2, higher: Iterable[str] = (), lower: Iterable[str] =
     )
 
 
-def _text(units: Iterable[int]) -> str:
+def _text(units: ctypes.Array[ctypes.c_uint16]) -> str:
     """UTF-16 code units up to the first NUL. Windows takes lone surrogates in names, JSON does not."""
-    encoded = b"".join(unit.to_bytes(2, "little") for unit in units)
-    return encoded.decode("utf-16-le", errors="replace").partition("\0")[0]
+    return bytes(units).decode("utf-16-le", errors="replace").partition("\0")[0]
 
 
 def _physical_address(octets: Iterable[int], length: int) -> str | None:
