@@ -92,22 +92,26 @@ def run(
 @app.command()
 def watch(
     url: Annotated[
-        str | None, typer.Argument(metavar="[mqtt://BROKER]", help="A broker: watch every node that publishes there.")
+        str | None, typer.Argument(metavar="mqtt://BROKER", help="A broker: watch every node that publishes there.")
     ] = None,
     config: Config = None,
     source: SourceOption = None,
     family: FamilyOption = None,
+    lines: Annotated[bool, typer.Option("--lines", help="A line for each event, on a terminal too.")] = False,
+    base: Annotated[str, typer.Option(help="With a broker: where the topics begin.")] = "interfaces",
+    password_file: Annotated[Path | None, typer.Option(metavar="FILE", help="With a broker: its password.")] = None,
+    ca_file: Annotated[Path | None, typer.Option(metavar="FILE", help="With mqtts://: the authority to trust.")] = None,
 ) -> None:
-    """Show each change as it happens.
+    """Show the IP interfaces, live.
 
-    First come the IP interfaces as they are. Ctrl+C ends it.
+    Those of this host, or of every node on a broker: a table on a terminal, lines elsewhere. Ctrl+C ends it.
     """
     from .commands.watch import watch_broker, watch_host
 
     if url is not None:
-        watch_broker(url)
+        watch_broker(url, base, password_file, ca_file)
     else:
-        watch_host(_settings(config, source), family)
+        watch_host(_settings(config, source), family, lines=lines)
 
 
 @app.command()
@@ -154,7 +158,7 @@ def replay(
 
 @app.command()
 def dead_letters(
-    sink: Annotated[str | None, typer.Argument(metavar="[SINK]", help="Only this sink's.")] = None,
+    sink: Annotated[str | None, typer.Argument(metavar="SINK", help="Only this sink's.")] = None,
     retry: Annotated[bool, typer.Option("--retry", help="Send them again.")] = False,
     show: Annotated[
         int | None, typer.Option(metavar="ID", help="Show this one's event; with --retry: send only this one again.")

@@ -157,15 +157,24 @@ def test_a_sink_of_no_type_there_is_stops_run_and_check(publisher: Publisher) ->
     assert not publisher.journal.exists()
 
 
-def test_run_publishes_to_the_terminal_without_sinks(publisher: Publisher) -> None:
+@posix_only
+def test_run_shows_snapshot_and_changes_without_sinks(publisher: Publisher) -> None:
     publisher.updates(Resync((ETH0,), "startup"), Upsert(make_row("eth0", nl_mtu=1400, addresses=["192.0.2.10/24"])))
+    recording = (publisher.folder / "updates.jsonl").read_bytes().splitlines(keepends=True)
+    (publisher.folder / "updates.jsonl").unlink()
+    os.mkfifo(publisher.folder / "updates.jsonl")
     publisher.configure("")
-    done = publisher("run")
-    assert "1 IP interface\n" in done.stdout
-    assert "192.0.2.10/24" in done.stdout
-    assert "nl_mtu 1500 -> 1400" in done.stdout
-    assert {path.name for path in publisher.folder.iterdir()} - {"publisher.toml", "updates.jsonl"} == {
-        "journal.sqlite3", "journal.sqlite3.lock",
+    process = publisher.start("run")
+    assert process.stdout
+    with (publisher.folder / "updates.jsonl").open("wb", buffering=0) as source:
+        source.write(b"".join(recording[:2]))
+        assert process.stdout.readline().endswith("1 IP interface\n")
+        assert "192.0.2.10/24" in process.stdout.readline()
+        source.write(recording[2])
+        assert process.stdout.readline().endswith("nl_mtu 1500 -> 1400\n")
+    assert process.wait(30) == 0
+    assert {path.name for path in publisher.folder.iterdir()} == {
+        "publisher.toml", "updates.jsonl", "journal.sqlite3", "journal.sqlite3.lock",
     }  # fmt: skip
 
 
@@ -265,13 +274,15 @@ def test_replay_asks_the_running_service(publisher: Publisher, service: Callable
     assert {event.notification_type for event in events_in(out)} == {"initial_notification"}
 
 
-def test_replay_waits_for_the_next_start(publisher: Publisher) -> None:
+def test_replay_waits_for_the_next_start(publisher: Publisher, service: Callable[..., subprocess.Popen[str]]) -> None:
     publisher.configure(FILE_SINK)
     publisher("run")
-    assert len(events_in(publisher.folder / "out.jsonl")) == 4
+    out = publisher.folder / "out.jsonl"
+    assert len(events_in(out)) == 4
     assert "will be done at its next start" in publisher("replay", "log").stdout
-    publisher("run")
-    assert len(events_in(publisher.folder / "out.jsonl")) == 8
+    out.unlink()
+    service()
+    assert {event.notification_type for event in events_in(out)} == {"initial_notification"}
 
 
 def test_replay_tells_what_cannot_be(publisher: Publisher) -> None:
@@ -292,7 +303,9 @@ def refused(publisher: Publisher) -> Event:
     return event
 
 
-def test_dead_letters_are_listed_shown_and_sent_again(publisher: Publisher) -> None:
+def test_dead_letters_are_listed_shown_and_sent_again(
+    publisher: Publisher, service: Callable[..., subprocess.Popen[str]]
+) -> None:
     event = refused(publisher)
     publisher.configure(FILE_SINK)
     [line] = publisher("dead-letters").stdout.splitlines()
@@ -302,9 +315,11 @@ def test_dead_letters_are_listed_shown_and_sent_again(publisher: Publisher) -> N
     assert Event.from_json(publisher("dead-letters", "--show", "1").stdout.encode()) == event
     assert "there is no dead letter 2" in publisher("dead-letters", "--show", "2", status=1).stderr
     assert "at its next start" in publisher("dead-letters", "--retry").stdout
-    publisher("run")
-    assert event.id in [sent.id for sent in events_in(publisher.folder / "out.jsonl")]
-    assert publisher("dead-letters").stdout == ""
+    service()
+    wait_for(
+        lambda: event.id in [sent.id for sent in events_in(publisher.folder / "out.jsonl")], what="the dead letter"
+    )
+    wait_for(lambda: publisher("dead-letters").stdout == "", what="an empty list")
 
 
 def test_commands_know_the_journals_luids_and_write_nothing(tmp_path: Path) -> None:
@@ -417,6 +432,13 @@ def test_record_and_watch_end_with_a_signal(publisher: Publisher) -> None:
     assert "1 IP interface" in watch.stdout.readline()
     watch.send_signal(signal.SIGINT)
     assert watch.wait(30) == 0
+
+
+def test_watch_of_a_broker_tells_what_is_wrong(publisher: Publisher) -> None:
+    assert "mqtt://" in publisher("watch", "http://127.0.0.1", status=2).stderr
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    assert f"127.0.0.1:{port}" in publisher("watch", f"mqtt://127.0.0.1:{port}", status=1).stderr
 
 
 def test_watch_shows_the_snapshot_then_changes(publisher: Publisher) -> None:

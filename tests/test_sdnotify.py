@@ -11,6 +11,7 @@ import pytest
 from structlog.testing import CapturingLogger
 
 from publisher.sdnotify import Notifier
+from publisher.surroundings import APPLICATION
 
 if sys.platform == "win32":
     pytest.skip("systemd is Linux's", allow_module_level=True)
@@ -72,3 +73,15 @@ def test_a_socket_that_is_gone_is_a_warning() -> None:
 )
 def test_the_watchdogs_patience(environment: dict[str, str], seconds: float | None) -> None:
     assert notifier("/x", **environment).watchdog_seconds == seconds
+
+
+def test_the_unit_fits_what_the_command_does() -> None:
+    unit = Path(__file__).parents[1] / "compose" / "interface-publisher.service"
+    lines = unit.read_text().splitlines()
+    settings = dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
+    assert settings["Type"] == "notify"
+    assert settings["ExecStart"].endswith("/publisher run")
+    assert settings["ExecReload"] == "/bin/kill -HUP $MAINPID"
+    assert settings["StateDirectory"] == settings["ConfigurationDirectory"] == APPLICATION
+    assert settings["RestartPreventExitStatus"] == "2"
+    assert "AF_NETLINK" in settings["RestrictAddressFamilies"]

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from pathlib import Path
 
 from publisher_terminal.lines import Lines  # the terminal sink's own
 from publisher_terminal.screen import shows_colours, write
 
 from ..config import Settings
-from ..errors import PublisherError
+from ..errors import ConfigurationError
 from ..events import Event, Family
 from ..sources import Source
 from ..table import Stamp, Table
@@ -17,13 +19,31 @@ from ..watcher import Watcher
 from .own_source import interfaces_of, opened_source, until_interrupted
 
 
-def watch_host(settings: Settings, family: Family | None) -> None:
-    """Print the IP interfaces of this host and each change, a line each, until Ctrl+C; raises SourceError."""
-    lines = Lines(colour=shows_colours(sys.stdout))
+def watch_host(settings: Settings, family: Family | None, *, lines: bool) -> None:
+    """Show this host's IP interfaces and each change until Ctrl+C; raises SourceError.
+
+    On a terminal it is a table that is kept up to date, elsewhere and with `lines` a line for each event.
+    """
     with opened_source(settings, family) as source, until_interrupted():
-        for events in _batches(source, settings):
-            wanted = [event for event in events if event.family is None or family in (None, event.family)]
-            write(sys.stdout, "".join(f"{line}\n" for line in lines.lines(wanted)))
+        batches = (_of_family(events, family) for events in _batches(source, settings))
+        if sys.stdout.isatty() and not lines:
+            from rich.console import Console
+
+            from ..live_table import follow
+
+            follow(chain.from_iterable(batches), Console())
+        else:
+            _print_lines(batches)
+
+
+def _print_lines(batches: Iterable[list[Event]]) -> None:
+    lines = Lines(colour=shows_colours(sys.stdout))
+    for events in batches:
+        write(sys.stdout, "".join(f"{line}\n" for line in lines.lines(events)))
+
+
+def _of_family(events: Iterable[Event], family: Family | None) -> list[Event]:
+    return [event for event in events if event.family is None or family in (None, event.family)]
 
 
 def _batches(source: Source, settings: Settings) -> Iterator[list[Event]]:
@@ -38,6 +58,16 @@ def _batches(source: Source, settings: Settings) -> Iterator[list[Event]]:
             yield table.snapshot("overrun")
 
 
-def watch_broker(url: str) -> None:
-    """Show every node that publishes on a broker."""
-    raise PublisherError(f"{url}: this version watches only its own host: publisher watch")
+def watch_broker(url: str, base: str, password_file: Path | None, ca_file: Path | None) -> None:
+    """Show every node that publishes on a broker until Ctrl+C; raises PublisherError."""
+    from publisher_mqtt import monitor  # the built-in sink's other side
+
+    with until_interrupted():
+        monitor.watch_broker(url, base=base, password=_password(password_file), ca_file=ca_file)
+
+
+def _password(file: Path | None) -> str | None:
+    try:
+        return None if file is None else file.read_text(encoding="utf-8").rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{file}: the password cannot be read: {error}") from None
