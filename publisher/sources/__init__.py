@@ -102,11 +102,11 @@ def _own_source() -> str:
 
 
 def _open_linux(context: SourceContext) -> Source:
-    if sys.platform != "linux":
-        raise SourceError("the source 'linux' is for Linux; leave it at auto")
-    from .linux import LinuxSource
+    if sys.platform == "linux":
+        from .linux import LinuxSource
 
-    return LinuxSource(context)
+        return LinuxSource(context)
+    raise SourceError("the source 'linux' is for Linux; leave it at auto")
 
 
 def _open_windows(context: SourceContext) -> Source:
