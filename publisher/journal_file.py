@@ -36,6 +36,9 @@ CREATE INDEX dead_letters_of_sink ON dead_letters (sink, id);
 CREATE TABLE requests (id INTEGER PRIMARY KEY AUTOINCREMENT, data TEXT NOT NULL, result TEXT);
 CREATE TABLE status (only INTEGER PRIMARY KEY CHECK (only = 1), data TEXT NOT NULL);
 """
+# A checkpoint waits for the disk and writes each page once, however often it changed: four times SQLite's 1,000
+# made appends in batches twice as quick. The file beside the journal is of 16 MiB then.
+_CHECKPOINT_PAGES = 4000
 _SUFFIXES = ("", "-wal", "-shm")
 _DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 # Another process (the command line) holds the file for milliseconds; ten seconds is for one that is suspended.
@@ -182,6 +185,7 @@ def _prepare(connection: sqlite3.Connection, synchronous: Synchronous) -> None:
     """Make the schema in an empty file; raises JournalDamagedError for one that is not ours."""
     connection.execute("PRAGMA journal_mode = wal")
     connection.execute(f"PRAGMA synchronous = {synchronous}")
+    connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
     if not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
         connection.executescript(
             f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA application_id = {_APPLICATION_ID};"

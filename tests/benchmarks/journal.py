@@ -38,9 +38,9 @@ def measure() -> list[Figure]:
                     alone = _bare(Path(directory) / f"{number}-{name}.db", events, size)
                     ratios[name].append((ours, alone))
     return [
-        _figure(f"journal: append in batches of {BATCH}, rows kept too", ratios["batches"], 3.0),
-        _figure("journal: append one by one, rows kept too", ratios["singly"], 3.0),
-        _figure("journal: append one by one, and three sinks confirm each", ratios["sinks"], 6.0),
+        _figure(f"journal: append in batches of {BATCH}, rows kept too", ratios["batches"], 2.0),
+        _figure("journal: append one by one, rows kept too", ratios["singly"], 5.0),
+        _figure("journal: append one by one, and three sinks confirm each", ratios["sinks"], 8.0),
     ]
 
 
