@@ -46,8 +46,7 @@ class Archive:
         self._sync_directory()
 
     def tidy(self) -> None:
-        """Compress what is not, remove what is too old or was left over by a crash; raises OSError."""
-        self._temporary.unlink(missing_ok=True)
+        """Compress what is not, remove what is too old, and what a crash left there twice; raises OSError."""
         files = self.files()
         for file in files[: -self._keep]:
             _plain(file).unlink(missing_ok=True)
@@ -70,23 +69,24 @@ class Archive:
                 return last
         return None
 
-    @property
-    def _temporary(self) -> Path:
-        return self._path.with_name(f"{self._path.name}.gz.tmp")
-
     def _number(self, file: Path) -> int:
         match = self._pattern.fullmatch(file.name)
         assert match
         return int(match[1])
 
     def _compress(self, plain: Path) -> None:
-        with plain.open("rb") as source, self._temporary.open("wb") as target:
-            with gzip.GzipFile(plain.name, "wb", fileobj=target) as packed:
-                shutil.copyfileobj(source, packed, 1 << 18)
-            target.flush()
-            if self._sync:
-                os.fsync(target.fileno())
-        self._temporary.replace(plain.with_name(f"{plain.name}.gz"))
+        temporary = self._path.with_name(f"{self._path.name}.gz.tmp")
+        try:
+            with plain.open("rb") as source, temporary.open("wb") as target:
+                with gzip.GzipFile(plain.name, "wb", fileobj=target) as packed:
+                    shutil.copyfileobj(source, packed, 1 << 18)
+                target.flush()
+                if self._sync:
+                    os.fsync(target.fileno())
+            temporary.replace(plain.with_name(f"{plain.name}.gz"))
+        except OSError:
+            temporary.unlink(missing_ok=True)  # the disk may be full of it
+            raise
 
     def _sync_directory(self) -> None:
         """Make renames last over a power cut; Windows has no such call."""

@@ -1,0 +1,62 @@
+"""Whenever a writer is killed, every event is in the files exactly once."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.plugins.file.writing import seqs
+
+if sys.platform == "win32":
+    pytest.skip("writers are forked and killed with SIGKILL", allow_module_level=True)
+
+from tests.plugins.file.writers import Order, Writers
+
+
+@pytest.fixture(scope="module")
+def writers() -> Iterator[Writers]:
+    with closing(Writers()) as started:
+        yield started
+
+
+@pytest.mark.parametrize("options", [{}, {"max_size": 20_000, "keep": 1000}], ids=["one file", "rotation"])
+def test_killed_at_any_moment(writers: Writers, tmp_path: Path, options: dict[str, Any]) -> None:
+    path = tmp_path / "events.jsonl"
+    order = Order({"path": str(path)} | options)
+    kills = 0
+    for _ in range(40):
+        pid = writers.start(order)
+        time.sleep(random.uniform(0, 0.02))  # the moment is the point: any will do
+        os.kill(pid, signal.SIGKILL)
+        kills += writers.result() == -signal.SIGKILL
+    assert kills > 20, "the writers came to their end before they were killed"
+    last = seqs(path)[-1] + 5
+    writers.start(Order(order.options, until=last))
+    assert writers.result() == 0
+    assert seqs(path) == list(range(1, last + 1))
+
+
+def test_killed_before_each_file_operation_of_rotation(writers: Writers, tmp_path: Path) -> None:
+    for operation in range(1, 200):
+        folder = tmp_path / str(operation)
+        folder.mkdir()
+        path = folder / "events.jsonl"
+        options = {"path": str(path), "max_size": 20_000, "keep": 100}
+        writers.start(Order(options, until=25, die_at=operation))
+        died = writers.result()
+        writers.start(Order(options, until=35))
+        assert writers.result() == 0
+        assert seqs(path) == list(range(1, 36)), f"killed before file operation {operation}"
+        assert not list(folder.glob("*.tmp"))
+        if died == 0:
+            break
+    assert operation > 15, "a run without rotation was tested"

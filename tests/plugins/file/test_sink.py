@@ -1,0 +1,180 @@
+"""The file sink: what it writes, where, and by which options."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from publisher.testing import FakeSinkContext, SinkConformance, make_event, make_events, make_snapshot
+from publisher_file.options import FileOptions
+from publisher_file.sink import FileSink
+from tests.plugins.file.writing import opened, seqs, written
+
+
+class TestConformance(SinkConformance):
+    sink = FileSink
+
+    @pytest.fixture(autouse=True)
+    def destination(self, tmp_path: Path) -> None:
+        self.path = tmp_path / "events.jsonl"
+
+    def options(self) -> dict[str, Any]:
+        return {"path": str(self.path)}
+
+    def received(self) -> Sequence[str]:
+        return [event["id"] for event in written(self.path)]
+
+    @contextlib.contextmanager
+    def slow(self) -> Iterator[None]:
+        """A disk that takes a while for each fsync."""
+        fsync, takes_a_while = os.fsync, threading.Event()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(os, "fsync", lambda descriptor: (takes_a_while.wait(0.05), fsync(descriptor)))
+            yield
+
+    @contextlib.contextmanager
+    def broken(self) -> Iterator[None]:
+        """A directory where the file was."""
+        away = self.path.with_suffix(".away")
+        if self.path.exists():
+            self.path.rename(away)
+        self.path.mkdir()
+        yield
+        self.path.rmdir()
+        if away.exists():
+            away.rename(self.path)
+
+
+class TestConformanceWithRotation(TestConformance):
+    def options(self) -> dict[str, Any]:
+        return {"path": str(self.path), "max_size": 10_000, "keep": 1000}
+
+
+class TestFormat:
+    def test_a_line_is_the_events_own_json(self, tmp_path: Path) -> None:
+        with opened(tmp_path / "events.jsonl") as sink:
+            sink.publish([make_event(1), make_event(2)])
+        assert (tmp_path / "events.jsonl").read_bytes() == b"%s\n%s\n" % (
+            make_event(1).json_bytes,
+            make_event(2).json_bytes,
+        )
+
+    def test_a_batch_is_one_write(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        writes = _calls(monkeypatch, "write")
+        with opened(tmp_path / "events.jsonl") as sink:
+            sink.publish(make_events(50))
+        assert len(writes) == 1
+
+    def test_short_writes_are_completed(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        write = os.write
+        monkeypatch.setattr(os, "write", lambda descriptor, data: write(descriptor, data[:100]))
+        with opened(tmp_path / "events.jsonl") as sink:
+            sink.publish(make_events(3))
+        assert seqs(tmp_path / "events.jsonl") == [1, 2, 3]
+
+    @pytest.mark.parametrize(("fsync", "times"), [("off", 0), ("batch", 1), ("always", 5)])
+    def test_fsync(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fsync: str, times: int) -> None:
+        syncs = _calls(monkeypatch, "fsync")
+        with opened(tmp_path / "events.jsonl", fsync=fsync) as sink:
+            sink.publish(make_events(5))
+        assert len(syncs) == times
+
+
+class TestStandardOutput:
+    def test_events_go_there_and_it_stays_open(self, capfd: pytest.CaptureFixture[str]) -> None:
+        context = FakeSinkContext()
+        with opened("-", context) as sink:
+            sink.publish(make_snapshot([]))
+            assert sink.cursor() is None
+            assert sink.check() == "writes to standard output"
+        os.write(1, b"still open\n")
+        assert capfd.readouterr().out.splitlines()[-1] == "still open"
+        assert context.snapshots_requested == 1, "whoever reads it now did not see what was written last time"
+
+    def test_a_reader_that_went_away_ends_the_sink(self) -> None:
+        script = (
+            "import sys; from tests.plugins.file.writing import opened; from publisher import Ended\n"
+            "from publisher.testing import make_events\n"
+            "sys.stdin.readline()\n"
+            "with opened('-') as sink:\n"
+            "    try: sink.publish(make_events(500))\n"
+            "    except Ended as error: sys.exit(str(error))\n"
+        )
+        with subprocess.Popen(
+            [sys.executable, "-c", script],
+            cwd=Path(__file__).parents[3],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as process:
+            assert process.stdin
+            assert process.stdout
+            assert process.stderr
+            process.stdout.close()
+            process.stdin.write("go\n")
+            process.stdin.close()
+            assert process.stderr.read() == "nobody reads standard output any more\n"
+
+
+class TestOptions:
+    def test_sizes_and_ages_as_people_write_them(self) -> None:
+        options = FileOptions(path="x", max_size="10 MiB", max_age="7d")  # type: ignore[arg-type]
+        assert options.max_size == 10 * 1024 * 1024
+        assert options.max_age == timedelta(days=7)
+
+    @pytest.mark.parametrize(
+        ("wrong", "expected"),
+        [
+            ({}, "path"),
+            ({"path": ""}, "path"),
+            ({"path": "x", "max_size": "ten"}, "max_size"),
+            ({"path": "x", "max_size": 5}, "max_size"),
+            ({"path": "x", "max_age": "soon"}, "max_age"),
+            ({"path": "x", "max_age": "0s"}, "max_age"),
+            ({"path": "x", "keep": 0}, "keep"),
+            ({"path": "x", "fsync": "sometimes"}, "'batch', 'always' or 'off'"),
+            ({"path": "x", "rotate": True}, "rotate"),
+            ({"path": "-", "max_size": "1 MiB"}, "standard output cannot be put away"),
+        ],
+    )
+    def test_a_wrong_option_is_named(self, wrong: dict[str, Any], expected: str) -> None:
+        with pytest.raises(ValidationError, match=expected):
+            FileOptions.model_validate(wrong)
+
+    def test_the_destination_is_the_absolute_path(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.chdir(tmp_path)
+        assert FileOptions(path="events.jsonl").destination == str(tmp_path / "events.jsonl")
+        assert FileOptions(path="~/events.jsonl").destination == str(Path.home() / "events.jsonl")
+        assert FileOptions(path="-").destination == "-"
+
+
+def test_every_option_is_described() -> None:
+    assert all(option.description for option in FileOptions.model_fields.values())
+
+
+def test_check_says_where_it_writes(tmp_path: Path) -> None:
+    with opened(tmp_path / "events.jsonl") as sink:
+        assert str(tmp_path / "events.jsonl") in sink.check()
+
+
+def _calls(monkeypatch: pytest.MonkeyPatch, name: str) -> list[tuple[Any, ...]]:
+    """The calls of a function of os, which is still called."""
+    calls, original = [], getattr(os, name)
+
+    def call(*arguments: Any) -> Any:
+        calls.append(arguments)
+        return original(*arguments)
+
+    monkeypatch.setattr(os, name, call)
+    return calls
