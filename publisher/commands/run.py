@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from ..config import Settings, load_settings, sink_options
+from ..config import Settings, default_sinks, load_settings, sink_options
 from ..errors import PublisherError
 from ..logs import Bridge, Secrets, make_log
 from ..plugins import Plugins, load_plugins
@@ -27,13 +27,16 @@ from .signals import Signals, when_output_closes
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
+    from publisher_mqtt.first_run import FirstRun
+
     from ..sink import SinkOptions
 
 
 def run_service(config: Path | None, overrides: Mapping[str, Any]) -> None:
     """Run the service until a signal ends it; raises PublisherError when it cannot run."""
     surroundings = Surroundings.of_this_process()
-    load = partial(load_settings, config, surroundings, overrides)
+    broker_sinks: dict[str, dict[str, Any]] = {}
+    load = partial(_load, config, surroundings, overrides, broker_sinks)
     settings = load()
     secrets = Secrets()
     log = make_log(
@@ -47,8 +50,12 @@ def run_service(config: Path | None, overrides: Mapping[str, Any]) -> None:
     for failure in plugins.failures:
         log.warning("a plugin is left out", plugin=failure.entry_point, of=failure.distribution, reason=failure.reason)
     secrets.learn(_options(settings, plugins))
-    log.info("configuration", file=str(settings.origin.file), journal=str(settings.journal.path))
+    log.info("configuration", file=str(settings.origin.file or "none"), journal=str(settings.journal.path))
 
+    first_run = _first_run(settings, log)
+    if first_run and first_run.sink:
+        broker_sinks["mqtt"] = first_run.sink
+        settings = load()
     service = Service(settings, plugins, log)
     notifier = Notifier(surroundings.environment, os.getpid(), log)
 
@@ -63,6 +70,8 @@ def run_service(config: Path | None, overrides: Mapping[str, Any]) -> None:
             service.reload(changed)
 
     with ExitStack() as around:
+        if first_run:
+            around.callback(first_run.close)
         around.enter_context(_libraries_and_threads_logged(log))
         signals = around.enter_context(Signals(stop, reload, log))
         if writes_to_stdout(settings):
@@ -70,6 +79,31 @@ def run_service(config: Path | None, overrides: Mapping[str, Any]) -> None:
         _serve_metrics(settings, service, around)
         around.enter_context(_telling_systemd(notifier, service))
         _run_logged(service, log)
+
+
+def _load(
+    config: Path | None,
+    surroundings: Surroundings,
+    overrides: Mapping[str, Any],
+    broker_sinks: Mapping[str, dict[str, Any]],
+) -> Settings:
+    """The settings; where they name no sink, with the first run's broker besides the terminal."""
+    settings = load_settings(config, surroundings, overrides)
+    if settings.sinks != default_sinks():
+        return settings
+    return settings.model_copy(update={"sinks": {**settings.sinks, **broker_sinks}})
+
+
+def _first_run(settings: Settings, log: FilteringBoundLogger) -> FirstRun | None:
+    """A broker to publish to when no sink is configured, announced where the terminal sink writes."""
+    if settings.sinks != default_sinks():
+        return None
+    from publisher_mqtt.first_run import prepare
+
+    first_run = prepare(log)
+    for line in first_run.lines:
+        typer.echo(line)
+    return first_run
 
 
 def writes_to_stdout(settings: Settings) -> bool:
