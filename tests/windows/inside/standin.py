@@ -1,0 +1,202 @@
+"""The stand-in iphlpapi.dll, steered from Python: what is there, what is told, what goes wrong."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from ipaddress import ip_interface
+from typing import Any
+
+from publisher.events import make_luid
+from publisher.sources.iphlpapi import (
+    FAMILIES,
+    MibIfRow2,
+    MibIpInterfaceRow,
+    MibUnicastIpAddressRow,
+)
+
+CHANGED, ADDED, DELETED, INITIAL = 0, 1, 2, 3
+
+
+class Counters(ctypes.Structure):
+    """What the stand-in counted since it was reset."""
+
+    _fields_ = [
+        (name, ctypes.c_int32)
+        for name in (
+            "tables", "registrations", "running", "cancels_inside", "cancels_null", "cancels_unknown", "bad_frees",
+            "reads", "delivered", "most_running",
+        )
+    ]  # fmt: skip
+
+
+class StandIn:
+    """Interfaces by alias; a change is told only when the test says so, unless it uses `tell=True`."""
+
+    def __init__(self) -> None:
+        self.library = library("iphlpapi.dll")
+        # Without the override Wine silently loads its own.
+        assert hasattr(self.library, "standin_reset"), "this is not the stand-in: see WINEDLLOVERRIDES"
+        for name in ("standin_hide", "standin_remove_ip", "standin_notify", "standin_notify_twice"):
+            getattr(self.library, name).argtypes = _ARGUMENTS[name]
+        self.library.standin_remove_interface.argtypes = [ctypes.c_uint64]
+        self.library.standin_clear_addresses.argtypes = [ctypes.c_uint64]
+        self.library.standin_reset()
+        self.indexes: dict[str, int] = {}
+        self.ip_rows: dict[tuple[str, str], MibIpInterfaceRow] = {}
+        self.rows: dict[str, MibIfRow2] = {}
+
+    @property
+    def counters(self) -> Counters:
+        into = Counters()
+        self.library.standin_counters(ctypes.byref(into))
+        return into
+
+    def luid(self, alias: str) -> str:
+        return f"{self._luid(alias):016x}"
+
+    def index(self, alias: str) -> int:
+        return self.indexes[alias]
+
+    def add(
+        self, alias: str, families: Sequence[str] = ("inet", "inet6"), *, tell: bool = False, **members: Any
+    ) -> None:
+        """An interface with its rows; a new index each time it is added."""
+        number = len(self.indexes)
+        self.indexes[alias] = 10 + number if alias not in self.indexes else self.indexes[alias] + 1000
+        row = self._new(MibIfRow2)
+        row.InterfaceLuid.Value, row.InterfaceIndex = self._luid(alias), self.indexes[alias]
+        encoded = alias.encode("utf-16-le") + b"\0\0"
+        ctypes.memmove(row.Alias, encoded, len(encoded))
+        ctypes.memmove(row.Description, encoded, len(encoded))
+        row.Type, row.Mtu, row.AdminStatus, row.OperStatus, row.MediaConnectState = 6, 1500, 1, 1, 1
+        row.PhysicalAddressLength = 6
+        row.TransmitLinkSpeed = row.ReceiveLinkSpeed = 1_000_000_000
+        self.rows[alias] = row
+        self.library.standin_set_interface(ctypes.byref(row))
+        for family in families:
+            self.add_family(alias, family, tell=tell, **members)
+
+    def add_family(self, alias: str, family: str, *, tell: bool = False, **members: Any) -> None:
+        row = self._new(MibIpInterfaceRow)
+        row.Family, row.InterfaceLuid.Value, row.InterfaceIndex = (
+            FAMILIES[family],
+            self._luid(alias),
+            self.indexes[alias],
+        )
+        row.NlMtu, row.Connected, row.Metric, row.SitePrefixLength = 1500, 1, 25, 64
+        self.ip_rows[alias, family] = row
+        self.change(alias, family, kind=ADDED, tell=tell, **members)
+
+    def change(self, alias: str, family: str, *, kind: int = CHANGED, tell: bool = False, **members: Any) -> None:
+        row = self.ip_rows[alias, family]
+        for name, value in members.items():
+            setattr(row, name, value)
+        self.library.standin_set_ip(ctypes.byref(row))
+        if tell:
+            self.tell(alias, family, kind)
+
+    def change_interface(self, alias: str, **members: Any) -> None:
+        for name, value in members.items():
+            setattr(self.rows[alias], name, value)
+        self.library.standin_set_interface(ctypes.byref(self.rows[alias]))
+
+    def remove(self, alias: str, *, tell: bool = False) -> None:
+        self.library.standin_remove_interface(self._luid(alias))
+        for family in ("inet", "inet6"):
+            self.remove_family(alias, family, tell=tell)
+
+    def remove_family(self, alias: str, family: str, *, tell: bool = False) -> None:
+        if self.ip_rows.pop((alias, family), None):
+            self.library.standin_remove_ip(self._luid(alias), FAMILIES[family])
+            if tell:
+                self.tell(alias, family, DELETED)
+
+    def hide(self, alias: str, family: str, reads: int) -> None:
+        """Let the next so many reads of this row fail as if it were not there."""
+        self.library.standin_hide(self._luid(alias), FAMILIES[family], reads)
+
+    def add_address(self, alias: str, address: str, *, tell: bool = False) -> None:
+        known = ip_interface(address)
+        row = self._new(MibUnicastIpAddressRow)
+        row.InterfaceLuid.Value, row.InterfaceIndex = self._luid(alias), self.indexes[alias]
+        row.Address.si_family = FAMILIES["inet" if known.version == 4 else "inet6"]
+        part = row.Address.Ipv4.sin_addr if known.version == 4 else row.Address.Ipv6.sin6_addr
+        ctypes.memmove(part, known.ip.packed, len(known.ip.packed))
+        row.OnLinkPrefixLength, row.DadState, row.ValidLifetime, row.PreferredLifetime = (
+            known.network.prefixlen,
+            4,
+            600,
+            300,
+        )
+        self.library.standin_add_address(ctypes.byref(row))
+        if tell:
+            self.tell_address(alias, "inet" if known.version == 4 else "inet6", ADDED)
+
+    def clear_addresses(self, alias: str) -> None:
+        self.library.standin_clear_addresses(self._luid(alias))
+
+    def stack(self, higher: str, lower: str) -> None:
+        self.library.standin_add_stack(self.indexes[higher], self.indexes[lower])
+
+    def tell(self, alias: str, family: str, kind: int = CHANGED) -> None:
+        """Call back, from a thread of the system's; returns when the callbacks have."""
+        self.library.standin_notify(self._luid(alias), self.indexes[alias], FAMILIES[family], kind, 0)
+
+    def tell_twice(self, alias: str, family: str, first: int = CHANGED, second: int = CHANGED) -> None:
+        """Call back from two threads at once."""
+        self.library.standin_notify_twice(self._luid(alias), self.indexes[alias], FAMILIES[family], first, second)
+
+    def tell_address(self, alias: str, family: str, kind: int = CHANGED) -> None:
+        self.library.standin_notify(self._luid(alias), self.indexes[alias], FAMILIES[family], kind, 1)
+
+    def initial(self, mode: int) -> None:
+        """The initial call: 0 on the caller's thread, 1 on another before the handle is known, 2 after the return."""
+        self.library.standin_initial_mode(mode)
+
+    def release_initial(self) -> None:
+        self.library.standin_release_initial()
+
+    def fail(self, function: str, code: int, times: int = 1, family: str | None = None) -> None:
+        """Let this function return an error code; -1 times is always."""
+        number = -1 if family is None else FAMILIES[family]
+        self.library.standin_fail(function.encode(), number, code, times)
+
+    def storm(self, changes: int, seed: int) -> None:
+        self.library.standin_storm(changes, seed)
+
+    def _luid(self, alias: str) -> int:
+        """An Ethernet LUID whose index is the alias, so that it stays the same when it is added again."""
+        return int(
+            make_luid(6, 0x8000 + sum(ord(letter) * 31**place for place, letter in enumerate(alias)) % 0x7FFF), 16
+        )
+
+    def _new(self, kind: type[Any]) -> Any:
+        return kind()
+
+
+def library(name: str) -> Any:
+    """A library of functions that leave the interpreter to others while they run."""
+    if sys.platform != "win32":
+        raise RuntimeError(f"{name} is a library for Windows")
+    return ctypes.WinDLL(name)
+
+
+@contextmanager
+def prepared() -> Iterator[StandIn]:
+    """A clean stand-in. In the end no table or registration is left, and nothing was freed or cancelled wrongly."""
+    standin = StandIn()
+    yield standin
+    left = standin.counters
+    assert (left.tables, left.registrations, left.running, left.bad_frees) == (0, 0, 0, 0)
+    assert (left.cancels_inside, left.cancels_null, left.cancels_unknown) == (0, 0, 0)
+
+
+_ARGUMENTS: dict[str, list[Any]] = {
+    "standin_hide": [ctypes.c_uint64, ctypes.c_uint32, ctypes.c_int32],
+    "standin_remove_ip": [ctypes.c_uint64, ctypes.c_uint32],
+    "standin_notify": [ctypes.c_uint64, ctypes.c_uint32, ctypes.c_uint32, ctypes.c_int32, ctypes.c_int32],
+    "standin_notify_twice": [ctypes.c_uint64, ctypes.c_uint32, ctypes.c_uint32, ctypes.c_int32, ctypes.c_int32],
+}

@@ -1,0 +1,325 @@
+"""The calls of iphlpapi.dll, under Windows Python: what the stand-in does at its worst is borne."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import queue
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from publisher.errors import (
+    InterfaceNotFoundError,
+    InvalidHandleError,
+    InvalidParameterError,
+    NetioError,
+    NotFoundError,
+)
+from publisher.sources import windows_calls
+from publisher.sources.iphlpapi import AF_INET, AF_INET6, AF_UNSPEC
+from publisher.sources.windows_calls import Told, load
+from tests.windows.inside.standin import ADDED, CHANGED, StandIn, library
+
+LONG = 20.0
+
+
+class Rings:
+    def __init__(self) -> None:
+        self.all: queue.Queue[Told | None] = queue.Queue()
+
+    def __call__(self, told: Told | None) -> None:
+        self.all.put(told)
+
+    def next(self) -> Told | None:
+        return self.all.get(timeout=LONG)
+
+
+def test_the_stand_in_is_loaded_and_not_wines_own(standin: StandIn) -> None:
+    assert standin.library.standin_reset
+
+
+# Errors
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        (2, InterfaceNotFoundError),
+        (5, NetioError),
+        (6, InvalidHandleError),
+        (8, NetioError),
+        (50, NetioError),
+        (87, InvalidParameterError),
+        (1168, NotFoundError),
+    ],
+)
+@pytest.mark.parametrize(
+    ("function", "call"),
+    [
+        ("GetIpInterfaceEntry", lambda calls: calls.ip_interface(AF_INET, 1)),
+        ("GetIfEntry2Ex", lambda calls: calls.if_entry(1)),
+        ("GetIfTable2", lambda calls: calls.if_table()),
+        ("GetIfStackTable", lambda calls: calls.if_stack()),
+        ("GetInvertedIfStackTable", lambda calls: calls.inverted_if_stack()),
+        ("NotifyIpInterfaceChange", lambda calls: calls.notify_ip_interface_change(AF_UNSPEC, Rings())),
+        ("NotifyUnicastIpAddressChange", lambda calls: calls.notify_unicast_ip_address_change(AF_UNSPEC, Rings())),
+    ],
+)
+def test_an_error_code_becomes_an_error_of_its_kind(
+    standin: StandIn, function: str, call: Callable[[Any], Any], code: int, kind: type[NetioError]
+) -> None:
+    standin.fail(function, code)
+    with pytest.raises(NetioError) as error:
+        call(load())
+    assert type(error.value) is kind
+    assert error.value.winerror_code == code
+    assert function in str(error.value)
+    assert windows_calls.error_text(code)
+    assert windows_calls.error_text(code) in str(error.value)
+
+
+@pytest.mark.parametrize("family", [1, 3, 22, 24, 0xFFFF])
+def test_the_system_judges_the_family(standin: StandIn, family: int) -> None:
+    assert standin.counters.registrations == 0
+    with pytest.raises(InvalidParameterError):
+        load().notify_ip_interface_change(family, Rings())
+    with pytest.raises(InvalidParameterError):
+        load().ip_interface(AF_UNSPEC, 1)
+
+
+def test_a_registration_that_failed_leaves_nothing_to_cancel(standin: StandIn) -> None:
+    standin.fail("NotifyIpInterfaceChange", 8)
+    with pytest.raises(NetioError):
+        load().notify_ip_interface_change(AF_UNSPEC, Rings())
+    gc.collect()
+    assert standin.counters.cancels_null == 0
+    assert _atexit_cancels() == 0
+
+
+def _atexit_cancels() -> int:
+    """How many cancels the end of a fresh process makes whose registration failed."""
+    program = (
+        "from tests.windows.inside.standin import StandIn; from publisher.sources.windows_calls import load\n"
+        "import atexit\n"
+        "standin = StandIn(); standin.fail('NotifyIpInterfaceChange', 8)\n"
+        "atexit.register(lambda: print(standin.counters.cancels_null, flush=True))\n"
+        "try: load().notify_ip_interface_change(0, print)\n"
+        "except OSError: pass\n"
+    )
+    return int(_run(program))
+
+
+def _run(program: str) -> str:
+    done = subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, timeout=60)
+    assert done.returncode == 0, done
+    return done.stdout.decode()
+
+
+# Callbacks
+
+
+def test_the_key_is_copied_inside_the_callback(standin: StandIn) -> None:
+    """The row is 0xCC but for its key, and gone when the callback returns: reading it later would be a crash."""
+    standin.add("eth0")
+    rings = Rings()
+    registration = load().notify_ip_interface_change(AF_UNSPEC, rings)
+    standin.tell("eth0", "inet6", ADDED)
+    told = rings.next()
+    registration.cancel()
+    assert told == Told(int(standin.luid("eth0"), 16), standin.index("eth0"), AF_INET6, ADDED)
+
+
+@pytest.mark.parametrize("mode", [0, 1, 2])
+def test_the_initial_call_may_come_at_any_time_and_on_any_thread(standin: StandIn, mode: int) -> None:
+    rings = Rings()
+    standin.initial(mode)
+    registration = load().notify_ip_interface_change(AF_UNSPEC, rings, initial=True)
+    assert rings.all.empty() == (mode == 2)
+    standin.release_initial()
+    assert rings.next() is None
+    registration.cancel()
+
+
+def test_callbacks_may_come_from_two_threads_at_once(standin: StandIn) -> None:
+    standin.add("eth0")
+    together = threading.Barrier(2)
+    rings = Rings()
+
+    def ring(told: Told | None) -> None:
+        together.wait(LONG)
+        rings(told)
+
+    registration = load().notify_ip_interface_change(AF_UNSPEC, ring)
+    standin.tell_twice("eth0", "inet")
+    assert rings.next() == rings.next()
+    registration.cancel()
+    assert standin.counters.most_running == 2
+
+
+def test_a_callback_outlives_every_reference_to_it(standin: StandIn) -> None:
+    standin.add("eth0")
+    rings = Rings()
+    load().notify_ip_interface_change(AF_UNSPEC, rings)
+    for _ in range(3):
+        gc.collect()
+    standin.tell("eth0", "inet")
+    assert rings.next() is not None
+    _cancel_forgotten()
+
+
+def _cancel_forgotten() -> None:
+    for found in gc.get_objects():
+        if isinstance(found, windows_calls.Registration):
+            found.cancel()
+
+
+def test_handles_have_64_bits(standin: StandIn) -> None:
+    registration = load().notify_ip_interface_change(AF_UNSPEC, Rings())
+    assert registration._handle is not None
+    assert registration._handle > 1 << 32
+    registration.cancel()
+    assert standin.counters.cancels_unknown == 0
+
+
+def test_cancelling_waits_for_running_callbacks_and_lets_them_run(standin: StandIn) -> None:
+    """With PyDLL, or with a lock held that the callback needs, this would hang: the callback needs the GIL."""
+    standin.add("eth0")
+    entered, leave, order = threading.Event(), threading.Event(), []
+
+    def ring(told: Told | None) -> None:
+        entered.set()
+        assert leave.wait(LONG)
+        order.append(told)
+
+    registration = load().notify_ip_interface_change(AF_UNSPEC, ring)
+    teller = threading.Thread(target=standin.tell, args=("eth0", "inet"))
+    teller.start()
+    assert entered.wait(LONG)
+    threading.Timer(0.05, leave.set).start()
+    registration.cancel()
+    assert len(order) == 1
+    teller.join()
+
+
+def test_a_cancel_that_fails_frees_nothing(standin: StandIn) -> None:
+    standin.add("eth0")
+    rings = Rings()
+    registration = load().notify_ip_interface_change(AF_UNSPEC, rings)
+    standin.fail("CancelMibChangeNotify2", 5)
+    with pytest.raises(NetioError):
+        registration.cancel()
+    gc.collect()
+    standin.tell("eth0", "inet")
+    assert rings.next() is not None
+    registration.cancel()
+
+
+def test_what_is_not_cancelled_is_cancelled_when_the_process_ends() -> None:
+    program = (
+        "from tests.windows.inside.standin import StandIn; from publisher.sources.windows_calls import load\n"
+        "import atexit\n"
+        "standin = StandIn()\n"
+        "atexit.register(lambda: print(standin.counters.registrations, flush=True))\n"
+        "kept = load().notify_ip_interface_change(0, print)\n"
+        "assert standin.counters.registrations == 1\n"
+    )
+    assert _run(program).strip() == "0"
+
+
+# Reading
+
+
+def test_the_luid_is_given_first_and_the_index_only_without_one(standin: StandIn) -> None:
+    standin.add("eth0")
+    standin.add("eth1")
+    calls, luid = load(), int(standin.luid("eth0"), 16)
+    assert calls.ip_interface(AF_INET, luid, standin.index("eth1")).interface_index == standin.index("eth0")
+    assert calls.ip_interface(AF_INET, 0, standin.index("eth1")).interface_luid == standin.luid("eth1")
+
+
+def test_after_a_delete_reading_says_2_or_1168(standin: StandIn) -> None:
+    standin.add("eth0")
+    luid = int(standin.luid("eth0"), 16)
+    standin.remove_family("eth0", "inet6")
+    with pytest.raises(NotFoundError):
+        load().ip_interface(AF_INET6, luid)
+    standin.remove("eth0")
+    with pytest.raises(InterfaceNotFoundError):
+        load().ip_interface(AF_INET6, luid)
+
+
+@pytest.mark.parametrize("count", [1, 2, 40])
+def test_tables_are_read_whole_and_freed(standin: StandIn, count: int) -> None:
+    for number in range(count):
+        standin.add(f"eth{number}")
+        standin.add_address(f"eth{number}", f"192.0.2.{number}/24")
+        standin.stack(f"eth{number}", "eth0")
+    calls = load()
+    assert [row.interface_luid for row in calls.ip_interfaces(AF_INET)] == [
+        standin.luid(f"eth{n}") for n in range(count)
+    ]
+    assert len(calls.ip_interfaces(AF_UNSPEC)) == 2 * count
+    assert [row.InterfaceIndex for row in calls.if_table()] == [standin.index(f"eth{n}") for n in range(count)]
+    assert {address.address for _, _, address in calls.unicast_addresses(AF_INET)} == {
+        f"192.0.2.{number}" for number in range(count)
+    }
+    assert calls.if_stack() == [(standin.index(f"eth{n}"), standin.index("eth0")) for n in range(count)]
+    assert calls.inverted_if_stack() == [(below, above) for above, below in calls.if_stack()]
+    assert (standin.counters.tables, standin.counters.bad_frees) == (0, 0)
+
+
+def test_an_empty_table_is_no_error(standin: StandIn) -> None:
+    assert load().ip_interfaces(AF_UNSPEC) == []
+    assert load().unicast_addresses(AF_UNSPEC) == []
+    assert load().if_table() == []
+    assert standin.counters.tables == 0
+
+
+def test_a_table_is_freed_when_a_row_cannot_be_taken(standin: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    standin.add("eth0")
+
+    def refuse(_row: object) -> None:
+        raise ValueError("no such row")
+
+    monkeypatch.setattr(windows_calls, "ip_interface_row", refuse)
+    with pytest.raises(ValueError, match="no such row"):
+        load().ip_interfaces(AF_UNSPEC)
+    assert standin.counters.tables == 0
+
+
+def test_an_old_windows_has_getifentry2_alone(standin: StandIn) -> None:
+    """GetIfEntry2Ex came with Windows 10 1703. The old library is another one, with interfaces of its own."""
+    standin.add("eth0")
+    calls = load()
+    standin.fail("GetIfEntry2", 5, times=-1)
+    assert calls.if_entry(int(standin.luid("eth0"), 16)).InterfaceIndex == standin.index("eth0")
+    old_path = str(Path(sys.executable).with_name("iphlpapi_1607.dll"))
+    old = library(old_path)
+    assert not hasattr(old, "GetIfEntry2Ex")
+    old.standin_set_interface(ctypes.byref(standin.rows["eth0"]))
+    assert load(old_path).if_entry(int(standin.luid("eth0"), 16)).InterfaceIndex == standin.index("eth0")
+
+
+def test_statistics_are_left_out(standin: StandIn) -> None:
+    """Level 2: the stand-in leaves 0xCC where the statistics would be."""
+    standin.add("eth0")
+    assert load().if_entry(int(standin.luid("eth0"), 16)).InOctets == 0xCCCC_CCCC_CCCC_CCCC
+
+
+def test_addresses_ring_with_the_interface_they_are_on(standin: StandIn) -> None:
+    standin.add("eth0")
+    rings, others = Rings(), Rings()
+    registration = load().notify_unicast_ip_address_change(AF_UNSPEC, rings)
+    other = load().notify_ip_interface_change(AF_UNSPEC, others)
+    standin.add_address("eth0", "2001:db8::1/64", tell=True)
+    assert rings.next() == Told(int(standin.luid("eth0"), 16), standin.index("eth0"), AF_INET6, ADDED)
+    registration.cancel()
+    other.cancel()
+    assert others.all.empty()
+    assert CHANGED == 0

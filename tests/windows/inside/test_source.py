@@ -1,0 +1,312 @@
+"""The Windows source against the stand-in: from what is told to updates."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+import structlog
+
+from publisher.errors import SourceError
+from publisher.events import IpInterface
+from publisher.identity import MemoryLuids
+from publisher.sources import Families, Remove, Resync, SourceContext, Update, Upsert
+from publisher.sources.windows import WindowsSource
+from publisher.table import Table
+from tests.windows.inside.standin import ADDED, CHANGED, DELETED, StandIn
+
+LONG = 20.0
+
+
+class Follower:
+    """A source's updates, taken by a thread."""
+
+    def __init__(self, families: Families = "unspec", reconcile_seconds: float = 600.0) -> None:
+        self.logs = structlog.testing.CapturingLogger()
+        context = SourceContext(self.logs, MemoryLuids(), families, reconcile_seconds=reconcile_seconds)
+        self.source = WindowsSource(context)
+        self.updates: queue.Queue[Update | BaseException | None] = queue.Queue()
+        self.thread = threading.Thread(target=self._follow)
+
+    def _follow(self) -> None:
+        try:
+            for update in self.source.updates():
+                self.updates.put(update)
+        except SourceError as error:
+            self.updates.put(error)
+        self.updates.put(None)
+
+    def next(self) -> Any:
+        update = self.updates.get(timeout=LONG)
+        assert not isinstance(update, BaseException), update
+        return update
+
+    def until(self, kind: type[Any], luid: str, family: str) -> Any:
+        while True:
+            update = self.next()
+            if isinstance(update, Upsert) and kind is Upsert and (update.row.luid, update.row.family) == (luid, family):
+                return update
+            if isinstance(update, Remove) and kind is Remove and (update.luid, update.family) == (luid, family):
+                return update
+
+    def resync(self, cause: str) -> tuple[IpInterface, ...]:
+        while not (isinstance(update := self.next(), Resync) and update.cause == cause):
+            pass
+        return update.rows
+
+
+@contextmanager
+def following(families: Families = "unspec", reconcile_seconds: float = 600.0) -> Iterator[Follower]:
+    follower = Follower(families, reconcile_seconds)
+    follower.thread.start()
+    try:
+        yield follower
+    finally:
+        follower.source.close()
+        follower.thread.join(LONG)
+        assert not follower.thread.is_alive()
+
+
+def test_first_comes_everything(standin: StandIn) -> None:
+    standin.add("eth0")
+    standin.add("wlan0", ["inet"])
+    standin.add_address("eth0", "192.0.2.2/24")
+    standin.add_address("eth0", "192.0.2.10/24")
+    standin.add_address("eth0", "2001:db8::1/64")
+    standin.stack("wlan0", "eth0")
+    with following() as follower:
+        first = follower.next()
+    assert isinstance(first, Resync)
+    assert first.cause == "startup"
+    rows = {(row.interface.alias, row.family): row for row in first.rows}
+    assert set(rows) == {("eth0", "inet"), ("eth0", "inet6"), ("wlan0", "inet")}
+    assert [entry.address for entry in rows["eth0", "inet"].addresses] == ["192.0.2.10", "192.0.2.2"]
+    assert [entry.address for entry in rows["eth0", "inet6"].addresses] == ["2001:db8::1"]
+    assert rows["eth0", "inet"].interface.higher == (standin.luid("wlan0"),)
+    assert rows["wlan0", "inet"].interface.lower == (standin.luid("eth0"),)
+    assert rows["eth0", "inet"].interface is rows["eth0", "inet6"].interface
+
+
+@pytest.mark.parametrize(("families", "seen"), [("inet", {"inet"}), ("inet6", {"inet6"})])
+def test_a_family_can_be_chosen(standin: StandIn, families: Families, seen: set[str]) -> None:
+    standin.add("eth0")
+    with following(families) as follower:
+        rows = follower.resync("startup")
+        standin.add("eth1", tell=True)
+        assert {follower.next().row.family} == seen
+    assert {row.family for row in rows} == seen
+
+
+def test_a_change_is_read_after_it_was_told(standin: StandIn) -> None:
+    standin.add("eth0")
+    with following() as follower:
+        follower.resync("startup")
+        standin.change("eth0", "inet", NlMtu=1400, tell=True)
+        assert follower.until(Upsert, standin.luid("eth0"), "inet").row.row.nl_mtu == 1400
+
+
+def test_a_name_changed_under_one_family_is_seen_in_both(standin: StandIn) -> None:
+    standin.add("eth0")
+    with following() as follower:
+        follower.resync("startup")
+        standin.change_interface("eth0", OperStatus=2)
+        standin.tell("eth0", "inet")
+        for family in ("inet", "inet6"):
+            update = follower.until(Upsert, standin.luid("eth0"), family)
+            assert update.row.interface.oper_status == "down"
+
+
+def test_coming_and_going(standin: StandIn) -> None:
+    with following() as follower:
+        assert follower.resync("startup") == ()
+        standin.add("eth0", ["inet"], tell=True)
+        follower.until(Upsert, standin.luid("eth0"), "inet")
+        standin.remove("eth0", tell=True)
+        follower.until(Remove, standin.luid("eth0"), "inet")
+
+
+def test_a_family_taken_away_is_removed_and_the_other_stays(standin: StandIn) -> None:
+    standin.add("eth0")
+    with following() as follower:
+        follower.resync("startup")
+        standin.remove_family("eth0", "inet6", tell=True)
+        follower.until(Remove, standin.luid("eth0"), "inet6")
+        standin.tell("eth0", "inet")
+        follower.until(Upsert, standin.luid("eth0"), "inet")
+
+
+def test_gone_and_back_with_another_index_is_a_delete_and_an_add(standin: StandIn) -> None:
+    standin.add("eth0", ["inet"])
+    with following() as follower:
+        table = Table()
+        table.apply(follower.next())
+        standin.remove("eth0")
+        standin.add("eth0", ["inet"])
+        standin.tell("eth0", "inet", DELETED)
+        standin.tell("eth0", "inet", ADDED)
+        events = table.apply(follower.until(Upsert, standin.luid("eth0"), "inet"))
+    assert [event.notification_type for event in events] == ["delete_instance", "add_instance"]
+
+
+def test_the_key_is_the_luid_and_the_index_may_change_over_a_reboot(standin: StandIn) -> None:
+    standin.add("eth0", ["inet"])
+    with following() as follower:
+        before = follower.resync("startup")
+    standin.remove("eth0")
+    standin.add("eth0", ["inet"])
+    with following() as follower:
+        after = follower.resync("startup")
+    assert before[0].row.interface_index != after[0].row.interface_index
+    changed = Table(before).apply(Resync(after, "startup"))
+    assert [event.notification_type for event in changed] == ["parameter_notification"]
+
+
+def test_an_add_told_before_it_can_be_read_is_held(standin: StandIn) -> None:
+    """WireGuard's interfacewatcher met it: the row is there a moment after the word of it."""
+    with following() as follower:
+        follower.resync("startup")
+        standin.add("eth0", ["inet"])
+        standin.hide("eth0", "inet", reads=4)
+        standin.tell("eth0", "inet", ADDED)
+        assert follower.until(Upsert, standin.luid("eth0"), "inet").row.interface.alias == "eth0"
+        assert standin.counters.reads >= 5
+
+
+def test_a_delete_ends_the_holding(standin: StandIn) -> None:
+    with following() as follower:
+        follower.resync("startup")
+        standin.add("eth0", ["inet"])
+        standin.hide("eth0", "inet", reads=1_000_000)
+        standin.tell("eth0", "inet", ADDED)
+        standin.remove("eth0")
+        standin.tell("eth0", "inet", DELETED)
+        follower.until(Remove, standin.luid("eth0"), "inet")
+
+
+def test_addresses_ring_too(standin: StandIn) -> None:
+    standin.add("eth0")
+    with following() as follower:
+        follower.resync("startup")
+        standin.add_address("eth0", "192.0.2.10/24", tell=True)
+        update = follower.until(Upsert, standin.luid("eth0"), "inet")
+        assert [entry.address for entry in update.row.addresses] == ["192.0.2.10"]
+        standin.clear_addresses("eth0")
+        standin.tell_address("eth0", "inet", DELETED)
+        assert follower.until(Upsert, standin.luid("eth0"), "inet").row.addresses == ()
+
+
+def test_two_at_once_end_in_the_truth(standin: StandIn) -> None:
+    standin.add("eth0", ["inet"])
+    with following() as follower:
+        table = Table()
+        table.apply(follower.next())
+        for mtu in range(1300, 1400):
+            standin.change("eth0", "inet", NlMtu=mtu)
+            standin.tell_twice("eth0", "inet", CHANGED, ADDED)
+        while table.rows[0].row.nl_mtu != 1399:
+            table.apply(follower.next())
+
+
+def test_a_reconcile_reads_what_nobody_told(standin: StandIn) -> None:
+    standin.add("eth0", ["inet"])
+    with following() as follower:
+        follower.resync("startup")
+        standin.change("eth0", "inet", NlMtu=1400)
+        follower.source.reconcile()
+        assert follower.resync("reconcile")[0].row.nl_mtu == 1400
+
+
+def test_a_reconcile_comes_by_itself(standin: StandIn) -> None:
+    standin.add("eth0", ["inet"])
+    with following(reconcile_seconds=0.05) as follower:
+        follower.resync("startup")
+        standin.change("eth0", "inet", NlMtu=1400)
+        while follower.resync("reconcile")[0].row.nl_mtu != 1400:
+            pass
+
+
+@pytest.mark.parametrize(
+    "function", ["GetIpInterfaceEntry", "GetIfEntry2Ex", "GetUnicastIpAddressTable", "GetIfStackTable"]
+)
+@pytest.mark.parametrize("code", [5, 8])
+def test_trouble_in_reading_is_healed_by_reading_everything(standin: StandIn, function: str, code: int) -> None:
+    standin.add("eth0", ["inet"])
+    with following() as follower:
+        follower.resync("startup")
+        standin.fail(function, code, times=3)
+        standin.change("eth0", "inet", NlMtu=1400, tell=True)
+        assert follower.resync("overrun")[0].row.nl_mtu == 1400
+        standin.change("eth0", "inet", NlMtu=1401, tell=True)
+        while not isinstance(update := follower.next(), Upsert):
+            standin.tell("eth0", "inet")
+        assert update.row.row.nl_mtu == 1401
+        assert [call.method_name for call in follower.logs.calls] == ["warning"]
+
+
+def test_trouble_that_stays_is_met_with_patience(standin: StandIn) -> None:
+    """An interface that can never be read again must not make a snapshot for every ring."""
+    standin.add("eth0", ["inet"])
+    with following() as follower:
+        follower.resync("startup")
+        standin.fail("GetIpInterfaceEntry", 5, times=-1)
+        for mtu in range(1300, 1500):
+            standin.change("eth0", "inet", NlMtu=mtu, tell=True)
+        while follower.resync("overrun")[0].row.nl_mtu != 1499:
+            pass
+        assert follower.updates.qsize() <= 1
+        assert [call.method_name for call in follower.logs.calls] == ["warning"]
+
+
+def test_a_transport_that_is_not_there_has_no_rows(standin: StandIn) -> None:
+    standin.add("eth0", ["inet"])
+    for function in ("GetIpInterfaceTable", "GetUnicastIpAddressTable"):
+        standin.fail(function, 50, times=-1, family="inet6")
+    with following() as follower:
+        assert [(row.interface.alias, row.family) for row in follower.resync("startup")] == [("eth0", "inet")]
+
+
+def test_no_interface_at_all_is_an_empty_table(standin: StandIn) -> None:
+    assert standin.counters.reads == 0
+    with following() as follower:
+        assert follower.resync("startup") == ()
+
+
+@pytest.mark.parametrize(
+    "function", ["NotifyIpInterfaceChange", "NotifyUnicastIpAddressChange", "GetIpInterfaceTable", "GetIfEntry2Ex"]
+)
+def test_a_source_that_cannot_begin_says_what_failed(standin: StandIn, function: str) -> None:
+    standin.add("eth0")
+    standin.fail(function, 5)
+    follower = Follower()
+    with pytest.raises(SourceError, match=function):
+        next(iter(follower.source.updates()))
+    assert standin.counters.registrations == 0
+
+
+def test_closing_cancels_both_registrations(standin: StandIn) -> None:
+    with following() as follower:
+        follower.resync("startup")
+        assert standin.counters.registrations == 2
+    assert standin.counters.registrations == 0
+
+
+def test_closing_while_it_is_told_of_changes(standin: StandIn) -> None:
+    standin.add("eth0")
+    stop = threading.Event()
+
+    def keep_telling() -> None:
+        while not stop.is_set():
+            standin.tell_twice("eth0", "inet")
+
+    teller = threading.Thread(target=keep_telling)
+    teller.start()
+    for _ in range(20):
+        with following() as follower:
+            follower.resync("startup")
+            follower.until(Upsert, standin.luid("eth0"), "inet")
+    stop.set()
+    teller.join()

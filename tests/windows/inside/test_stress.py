@@ -1,0 +1,87 @@
+"""100,000 notifications from two threads, while others register and cancel."""
+
+from __future__ import annotations
+
+import random
+import sys
+import threading
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import pytest
+
+from publisher.events import IpInterfaceRow, Key
+from publisher.netioapi import cancel_mib_change_notify2, notify_ip_interface_change
+from publisher.sources import Remove, Resync, Update, Upsert
+from publisher.sources.iphlpapi import AF_UNSPEC
+from publisher.sources.windows_calls import load
+from tests.windows.inside.standin import StandIn
+from tests.windows.inside.test_source import following
+
+CHANGES_PER_THREAD = 50_000
+INTERFACES = 8
+
+
+class Facts(NamedTuple):
+    interface_index: int
+    mtu: int | None
+
+
+@pytest.fixture
+def quick_switches() -> Iterator[None]:
+    """Let a callback's thread have the interpreter after 0.1 ms instead of 5: else the storm is mostly waiting."""
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(0.0001)
+    yield
+    sys.setswitchinterval(usual)
+
+
+@pytest.mark.usefixtures("quick_switches")
+@pytest.mark.parametrize("seed", [7])
+def test_a_storm_ends_in_the_truth_and_leaves_nothing(standin: StandIn, seed: int) -> None:
+    for number in range(INTERFACES):
+        standin.add(f"eth{number}")
+    with following() as follower:
+        over = threading.Event()
+        others = [threading.Thread(target=_come_and_go, args=(over, seed + number)) for number in range(2)]
+        for thread in others:
+            thread.start()
+        standin.storm(CHANGES_PER_THREAD, seed)
+        over.set()
+        for thread in others:
+            thread.join()
+        assert standin.counters.delivered >= 2 * CHANGES_PER_THREAD
+        known: dict[Key, Facts] = {}
+        truth = {Key(row.interface_luid, row.family): _facts(row) for row in load().ip_interfaces(AF_UNSPEC)}
+        while known != truth:
+            _apply(follower.next(), known)
+        assert not any(isinstance(update, Resync) and update.cause != "startup" for update in follower.updates.queue)
+        assert follower.logs.calls == []
+
+
+def _apply(update: Update, known: dict[Key, Facts]) -> None:
+    match update:
+        case Upsert(row):
+            known[row.key] = _facts(row.row)
+        case Remove(luid, family):
+            known.pop(Key(luid, family), None)
+        case Resync(rows):
+            known.clear()
+            known |= {row.key: _facts(row.row) for row in rows}
+
+
+def _facts(row: IpInterfaceRow) -> Facts:
+    return Facts(row.interface_index, row.nl_mtu)
+
+
+def _come_and_go(over: threading.Event, seed: int) -> None:
+    """Register and cancel at random times, as programs do."""
+    chance = random.Random(seed)
+    told: list[Any] = []
+    while not over.is_set():
+        handle = notify_ip_interface_change("unspec", lambda *call: told.append(call), "context", chance.random() < 0.5)
+        over.wait(chance.random() * 0.01)
+        cancel_mib_change_notify2(handle)
+        ended = len(told)
+        over.wait(chance.random() * 0.05)
+        assert len(told) == ended

@@ -1,0 +1,138 @@
+"""The declarations against what a compiler makes of mingw-w64's headers (`abi_x64.json`), on every system."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+
+from publisher import events
+from publisher.sources import iphlpapi
+
+ABI: dict[str, Any] = json.loads(Path(__file__).with_name("abi_x64.json").read_text())
+
+STRUCTURES: dict[str, type[ctypes.Structure] | type[ctypes.Union]] = {
+    "MIB_IPINTERFACE_ROW": iphlpapi.MibIpInterfaceRow,
+    "MIB_IPINTERFACE_TABLE": iphlpapi.MibIpInterfaceTable,
+    "NET_LUID": iphlpapi.NetLuid,
+    "MIB_IF_ROW2": iphlpapi.MibIfRow2,
+    "MIB_IF_TABLE2": iphlpapi.MibIfTable2,
+    "MIB_IFSTACK_ROW": iphlpapi.MibIfStackRow,
+    "MIB_IFSTACK_TABLE": iphlpapi.MibIfStackTable,
+    "MIB_INVERTEDIFSTACK_ROW": iphlpapi.MibInvertedIfStackRow,
+    "MIB_INVERTEDIFSTACK_TABLE": iphlpapi.MibInvertedIfStackTable,
+    "MIB_UNICASTIPADDRESS_ROW": iphlpapi.MibUnicastIpAddressRow,
+    "MIB_UNICASTIPADDRESS_TABLE": iphlpapi.MibUnicastIpAddressTable,
+    "SOCKADDR_INET": iphlpapi.SockaddrInet,
+    "SCOPE_ID": iphlpapi.ScopeId,
+    "GUID": iphlpapi.Guid,
+    "NL_INTERFACE_OFFLOAD_ROD": iphlpapi.OffloadRod,
+}
+# NET_LUID's other view of the same 64 bits is taken apart by `luid_parts`.
+LEFT_OUT = {"NET_LUID": {"Info"}}
+
+# The names that are published, and how the numbers behind them are called in the headers.
+NAMES: dict[str, tuple[dict[int, Any], str, Any]] = {
+    "MIB_NOTIFICATION_TYPE": (iphlpapi.NOTIFICATION_TYPES, "Mib", events.NotificationType),
+    "NL_ROUTER_DISCOVERY_BEHAVIOR": (
+        iphlpapi.ROUTER_DISCOVERY_BEHAVIORS,
+        "RouterDiscovery",
+        events.RouterDiscoveryBehavior,
+    ),
+    "NL_LINK_LOCAL_ADDRESS_BEHAVIOR": (
+        iphlpapi.LINK_LOCAL_ADDRESS_BEHAVIORS,
+        "LinkLocal",
+        events.LinkLocalAddressBehavior,
+    ),
+    "NET_IF_OPER_STATUS": (iphlpapi.OPER_STATUSES, "NET_IF_OPER_STATUS_", events.OperStatus),
+    "NET_IF_ADMIN_STATUS": (iphlpapi.ADMIN_STATUSES, "NET_IF_ADMIN_STATUS_", events.AdminStatus),
+    "NET_IF_MEDIA_CONNECT_STATE": (iphlpapi.MEDIA_CONNECT_STATES, "MediaConnectState", events.MediaConnectState),
+    "NL_DAD_STATE": (iphlpapi.DAD_STATES, "IpDadState", events.DadState),
+    "NL_PREFIX_ORIGIN": (iphlpapi.PREFIX_ORIGINS, "IpPrefixOrigin", events.PrefixOrigin),
+    "NL_SUFFIX_ORIGIN": (iphlpapi.SUFFIX_ORIGINS, "IpSuffixOrigin", events.SuffixOrigin),
+}
+
+
+def test_every_structure_of_the_abi_is_declared() -> None:
+    assert set(STRUCTURES) == set(ABI["structs"])
+
+
+@pytest.mark.parametrize("name", STRUCTURES)
+def test_a_structure_has_the_compilers_layout(name: str) -> None:
+    declared, expected = STRUCTURES[name], ABI["structs"][name]
+    assert (ctypes.sizeof(declared), ctypes.alignment(declared)) == (expected["size"], expected["align"])
+    for member, place in expected["fields"].items():
+        if member not in LEFT_OUT.get(name, ()):
+            field = getattr(declared, member)
+            assert (field.offset, field.size) == (place["offset"], place["size"]), member
+
+
+def test_no_member_is_declared_that_the_abi_lacks() -> None:
+    for name, declared in STRUCTURES.items():
+        members = {field[0] for field in declared._fields_}
+        known = set(ABI["structs"][name]["fields"]) or set(ABI["bits"][name])
+        assert members <= known, name
+
+
+def test_the_offload_bits_are_where_the_compiler_puts_them() -> None:
+    for member, place in ABI["bits"]["NL_INTERFACE_OFFLOAD_ROD"].items():
+        raw = iphlpapi.OffloadRod()
+        setattr(raw, member, 1)
+        assert bytes(raw) == bytes([1 << place["bit"]]), member
+
+
+def test_a_luid_is_taken_apart_where_the_compiler_does() -> None:
+    bits = ABI["bits"]["NET_LUID.Info"]
+    luid = events.make_luid(6, 0x8001)
+    assert int(luid, 16) == 6 << bits["IfType"]["bit"] | 0x8001 << bits["NetLuidIndex"]["bit"]
+    assert events.luid_parts(luid) == (6, 0x8001)
+
+
+@pytest.mark.parametrize("enumeration", NAMES)
+def test_a_number_has_the_name_of_the_headers(enumeration: str) -> None:
+    names, prefix, published = NAMES[enumeration]
+    expected = {
+        number: _flat(name.removeprefix(prefix))
+        for name, number in ABI["enums"][enumeration]["values"].items()
+        if not name.endswith("Unchanged")
+    }
+    assert {number: _flat(name) for number, name in names.items()} == expected
+    assert set(names.values()) == set(get_args(published))
+
+
+def _flat(name: str) -> str:
+    return name.replace("_", "").lower()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "AF_UNSPEC",
+        "AF_INET",
+        "AF_INET6",
+        "ERROR_FILE_NOT_FOUND",
+        "ERROR_INVALID_HANDLE",
+        "ERROR_NOT_SUPPORTED",
+        "ERROR_INVALID_PARAMETER",
+        "ERROR_NOT_FOUND",
+    ],
+)
+def test_a_constant_has_the_value_of_the_headers(name: str) -> None:
+    assert getattr(iphlpapi, name) == ABI["consts"][name]
+
+
+def test_every_function_has_fixed_width_arguments() -> None:
+    """`c_ulong` has 4 bytes on Windows and 8 on Linux: where one crept in, this file's sizes would say nothing."""
+    fixed = {1, 2, 4, 8}
+    for name, signature in iphlpapi.SIGNATURES.items():
+        assert {ctypes.sizeof(argument) for argument in signature.arguments} <= fixed, name
+        assert ctypes.c_ulong not in signature.arguments or ctypes.sizeof(ctypes.c_ulong) == 4, name
+
+
+def test_each_error_class_has_the_code_it_is_raised_for() -> None:
+    assert {code: kind.winerror_code for code, kind in iphlpapi.ERRORS.items()} == {
+        code: code for code in iphlpapi.ERRORS
+    }

@@ -1,0 +1,175 @@
+"""From Windows' structures to the models: what is reserved, unset or no value is never published."""
+
+from __future__ import annotations
+
+import ctypes
+from ipaddress import ip_address
+from typing import Any
+
+import pytest
+
+from publisher.events import make_luid
+from publisher.sources.iphlpapi import (
+    AF_INET,
+    AF_INET6,
+    MibIfRow2,
+    MibIpInterfaceRow,
+    MibUnicastIpAddressRow,
+    NetLuid,
+)
+from publisher.sources.windows_rows import address, interface, ip_interface_row
+
+LUID = make_luid(6, 0x8001)
+
+
+def ip_row(family: int = AF_INET, **members: Any) -> MibIpInterfaceRow:
+    row = MibIpInterfaceRow(Family=family, InterfaceLuid=NetLuid(int(LUID, 16)), InterfaceIndex=7)
+    for name, value in members.items():
+        setattr(row, name, value)
+    return row
+
+
+def if_row(alias: str = "Ethernet", **members: Any) -> MibIfRow2:
+    row = MibIfRow2(InterfaceLuid=NetLuid(int(LUID, 16)), InterfaceIndex=7, Type=6, AdminStatus=1, OperStatus=1)
+    encoded = alias.encode("utf-16-le", errors="surrogatepass")
+    ctypes.memmove(row.Alias, encoded, len(encoded))
+    for name, value in members.items():
+        setattr(row, name, value)
+    return row
+
+
+def unicast(text: str, **members: Any) -> MibUnicastIpAddressRow:
+    ip = ip_address(text)
+    row = MibUnicastIpAddressRow(InterfaceLuid=NetLuid(int(LUID, 16)), OnLinkPrefixLength=24, DadState=4)
+    row.Address.si_family = AF_INET if ip.version == 4 else AF_INET6
+    part = row.Address.Ipv4.sin_addr if ip.version == 4 else row.Address.Ipv6.sin6_addr
+    ctypes.memmove(part, ip.packed, len(ip.packed))
+    for name, value in members.items():
+        setattr(row, name, value)
+    return row
+
+
+def test_the_key_is_family_luid_and_index() -> None:
+    row = ip_interface_row(ip_row(AF_INET6))
+    assert (row.family, row.interface_luid, row.interface_index) == ("inet6", "0006008001000000", 7)
+
+
+def test_plain_members_are_taken_as_they_are() -> None:
+    row = ip_interface_row(
+        ip_row(NlMtu=1400, Metric=25, Connected=1, WeakHostSend=1, DadTransmits=3, ReachableTime=30_000)
+    )
+    assert (row.nl_mtu, row.metric, row.connected, row.weak_host_send) == (1400, 25, True, True)
+    assert (row.dad_transmits, row.reachable_time, row.weak_host_receive) == (3, 30_000, False)
+
+
+@pytest.mark.parametrize(
+    ("family", "length", "published"),
+    [(AF_INET, 0, 0), (AF_INET, 32, 32), (AF_INET, 33, None), (AF_INET, 64, None), (AF_INET, 255, None),
+     (AF_INET6, 64, 64), (AF_INET6, 128, 128), (AF_INET6, 129, None), (AF_INET6, 255, None)],
+)  # fmt: skip
+def test_a_site_prefix_length_above_the_familys_is_no_value(family: int, length: int, published: int | None) -> None:
+    assert ip_interface_row(ip_row(family, SitePrefixLength=length)).site_prefix_length == published
+
+
+def test_reserved_members_are_never_published() -> None:
+    row = ip_interface_row(ip_row(MaxReassemblySize=0xCCCCCCCC, InterfaceIdentifier=0xCCCC_CCCC_CCCC_CCCC))
+    assert (row.max_reassembly_size, row.interface_identifier) == (None, None)
+
+
+def test_what_a_router_advertises_counts_only_when_it_advertises() -> None:
+    members = {"MinRouterAdvertisementInterval": 200, "MaxRouterAdvertisementInterval": 600, "AdvertiseDefaultRoute": 1}
+    silent = ip_interface_row(ip_row(AF_INET6, **members))
+    loud = ip_interface_row(ip_row(AF_INET6, AdvertisingEnabled=1, **members))
+    assert (silent.min_router_advertisement_interval, silent.max_router_advertisement_interval) == (None, None)
+    assert (silent.advertise_default_route, silent.advertising_enabled) == (None, False)
+    assert (loud.min_router_advertisement_interval, loud.max_router_advertisement_interval) == (200, 600)
+    assert (loud.advertise_default_route, loud.advertising_enabled) == (True, True)
+
+
+@pytest.mark.parametrize(("number", "name"), [(0, "disabled"), (1, "enabled"), (2, "dhcp"), (-1, None), (9, None)])
+def test_router_discovery_is_a_signed_number(number: int, name: str | None) -> None:
+    assert ip_interface_row(ip_row(RouterDiscoveryBehavior=number)).router_discovery_behavior == name
+
+
+@pytest.mark.parametrize(("number", "name"), [(0, "always_off"), (1, "delayed"), (2, "always_on"), (-1, None)])
+def test_the_link_local_behaviour_is_a_signed_number(number: int, name: str | None) -> None:
+    assert ip_interface_row(ip_row(LinkLocalAddressBehavior=number)).link_local_address_behavior == name
+
+
+def test_any_boolean_that_is_not_zero_is_true() -> None:
+    assert ip_interface_row(ip_row(ForwardingEnabled=0xFF)).forwarding_enabled is True
+
+
+def test_zones_and_offloads() -> None:
+    raw = ip_row(AF_INET6)
+    raw.ZoneIndices[2] = 7
+    raw.TransmitOffload.NlChecksumSupported = 1
+    raw.ReceiveOffload.TlGiantSendOffloadSupported = 1
+    row = ip_interface_row(raw)
+    assert row.zone_indices == (0, 0, 7, *[0] * 13)
+    assert row.transmit_offload is not None
+    assert row.receive_offload is not None
+    assert (row.transmit_offload.nl_checksum_supported, row.transmit_offload.nl_options_supported) == (True, False)
+    assert row.receive_offload.tl_giant_send_offload_supported is True
+
+
+@pytest.mark.parametrize("alias", ["Ethernet", "Wi-Fi 2", "Подключение", "a/+#b", "🖧", "x" * 256])
+def test_a_name_may_be_anything(alias: str) -> None:
+    assert interface(if_row(alias)).alias == alias
+
+
+def test_half_a_surrogate_pair_in_a_name_is_replaced() -> None:
+    """Windows takes such names; no JSON text can hold one."""
+    named = interface(if_row("Net\ud83d"))
+    assert named.alias == "Net\N{REPLACEMENT CHARACTER}"
+    assert named.model_dump_json()
+
+
+@pytest.mark.parametrize(
+    ("length", "octets", "published"),
+    [(6, bytes.fromhex("525400123456"), "52:54:00:12:34:56"), (0, b"\xcc" * 8, None), (6, bytes(6), None),
+     (8, bytes.fromhex("0102030405060708"), "01:02:03:04:05:06:07:08"), (99, b"\x01" * 32, ":".join(["01"] * 32))],
+)  # fmt: skip
+def test_a_physical_address_has_the_length_that_is_given(length: int, octets: bytes, published: str | None) -> None:
+    row = if_row(PhysicalAddressLength=length)
+    ctypes.memmove(row.PhysicalAddress, octets, len(octets))
+    assert interface(row).physical_address == published
+
+
+def test_states_and_speeds() -> None:
+    row = if_row(OperStatus=7, AdminStatus=2, MediaConnectState=2, TransmitLinkSpeed=2**64 - 1, ReceiveLinkSpeed=10**9)
+    seen = interface(row)
+    assert (seen.oper_status, seen.admin_status, seen.media_connect_state) == (
+        "lower_layer_down",
+        "down",
+        "disconnected",
+    )
+    assert (seen.transmit_link_speed, seen.receive_link_speed) == (None, 10**9)
+
+
+@pytest.mark.parametrize(
+    ("text", "scope"),
+    [("192.0.2.10", "global"), ("127.0.0.1", "interface"), ("169.254.1.1", "link"), ("10.0.0.1", "global"),
+     ("2001:db8::1", "global"), ("::1", "interface"), ("fe80::1", "link"), ("fec0::1", "site")],
+)  # fmt: skip
+def test_an_address_and_its_scope(text: str, scope: str) -> None:
+    seen = address(unicast(text))
+    assert (seen.address, seen.scope, seen.dad_state) == (text, scope, "preferred")
+
+
+def test_a_lifetime_for_ever_is_none() -> None:
+    seen = address(unicast("192.0.2.10", ValidLifetime=0xFFFF_FFFF, PreferredLifetime=300))
+    assert (seen.valid_lifetime, seen.preferred_lifetime) == (None, 300)
+
+
+@pytest.mark.parametrize(
+    ("text", "given", "published"), [("192.0.2.1", 24, 24), ("192.0.2.1", 255, 32), ("fe80::1", 255, 128)]
+)
+def test_a_prefix_length_that_is_no_value_is_the_whole_address(text: str, given: int, published: int) -> None:
+    assert address(unicast(text, OnLinkPrefixLength=given)).prefix_length == published
+
+
+def test_a_zone_is_told_without_its_level() -> None:
+    seen = unicast("fe80::1")
+    seen.ScopeId.Value = 0x2000_0007
+    assert address(seen).scope_id == 7

@@ -1,0 +1,78 @@
+"""A Wine that runs in a network namespace of its own, and the Windows Python in it."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tests.netns import NetNs
+from tests.tools import need, unable
+from tests.windows.prepare import CHECKOUT, prepare, wine_environment, wineserver
+
+
+class Wine:
+    """Wine's server in a network namespace; Wine sees the interfaces that are there."""
+
+    def __init__(self, root: Path, netns: NetNs) -> None:
+        self.root = root
+        self.netns = netns
+        self._environment = wine_environment(root)
+        self._server("-k")
+        self.netns.ip("link set lo up")
+        # A first process, the end of whose output nobody waits for: Wine's own background processes inherit it.
+        self._keeper = self.python("-c", "print('ready', flush=True); input()", standin=False, stdin=subprocess.PIPE)
+        assert self._keeper.stdout is not None
+        self._keeper.stdout.readline()
+
+    def python(self, *arguments: str, standin: bool = True, **options: Any) -> subprocess.Popen[Any]:
+        """A process of Windows Python, with the stand-in for iphlpapi.dll or with Wine's own.
+
+        Its output has to be a pipe: Python 3.13 dies at start under Wine 8 when that is a file.
+        """
+        choice = "n,b" if standin else "b"
+        overrides = f"{self._environment['WINEDLLOVERRIDES']};iphlpapi={choice};bcryptprimitives=n,b"
+        environment = self._environment | {"WINEDLLOVERRIDES": overrides} | options.pop("env", {})
+        pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+        command = ["wine", str(self.root / "python" / "python.exe"), *arguments]
+        return self.netns.popen(command, cwd=CHECKOUT, env=environment, **(pipes | options))
+
+    def close(self) -> None:
+        """End the server, and with it whatever runs in this prefix."""
+        self._server("-k")
+        self._keeper.communicate()
+
+    def _server(self, option: str) -> None:
+        # It tells with its status whether there was something to end.
+        self.netns.popen(
+            [wineserver(), option], env=self._environment, stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        ).wait()  # fmt: skip
+
+
+@contextlib.contextmanager
+def running() -> Iterator[Wine]:
+    """A Wine for this test run alone: another run on the same checkout waits."""
+    need("wine", package="wine wine64")
+    need("x86_64-w64-mingw32-gcc", package="gcc-mingw-w64-x86-64-win32")
+    need("ip", package="iproute2")
+    cache = CHECKOUT / ".cache" / "windows"
+    cache.mkdir(parents=True, exist_ok=True)
+    with (cache / "lock").open("w") as lock, contextlib.ExitStack() as closers:
+        _only_one(lock.fileno())
+        root = prepare()
+        try:
+            netns = closers.enter_context(contextlib.closing(NetNs()))
+        except OSError as error:
+            unable(f"no network namespace can be made ({error}): run as root, or allow user namespaces")
+        yield closers.enter_context(contextlib.closing(Wine(root, netns)))
+
+
+def _only_one(descriptor: int) -> None:
+    if sys.platform != "win32":
+        import fcntl
+
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
