@@ -146,8 +146,10 @@ class LinuxState:
         if kind == RTM_DELLINK:
             return self._drop(told.ifindex)
         port = self._ports.get(told.ifindex)
-        newest = read or (port and port.link)
-        return self._set(_with_settings(told, newest) if newest else told)
+        if read is not None and (port is None or told[:_SETTINGS] == read[:_SETTINGS]):
+            return self._set(_with_settings(told, read))
+        # Told, and already over when it was read: the settings then are not known, so they stay as they were.
+        return self._set(_with_settings(told, port.link) if port else told)
 
     def _settings(self, index: int, read: Link | None) -> list[Update]:
         """The families' settings of a read; what it says of the link itself waits for the messages that tell it."""

@@ -1,0 +1,286 @@
+"""What the real kernel does to interfaces, and the events it makes: exactly those that one would say aloud."""
+
+from __future__ import annotations
+
+import queue
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from publisher.events import Event
+from publisher.identity import MemoryLuids
+from publisher.sources import Remove, Upsert
+from tests.integration.following import told
+from tests.netns import NetNs
+from tests.waiting import wait_for
+
+if sys.platform != "linux":
+    pytest.skip("rtnetlink is Linux's", allow_module_level=True)
+
+from tests.integration.following import Following
+
+
+def no_ipv6_noise(netns: NetNs, *names: str) -> None:
+    """No link-local addresses: duplicate address detection would add events of its own, seconds later."""
+    for name in names:
+        netns.sysctl(f"net/ipv6/conf/{name}/addr_gen_mode", 1)
+
+
+@pytest.fixture
+def pair(netns: NetNs) -> NetNs:
+    """A namespace with a connected pair, v0 and v1, and quiet IPv6."""
+    netns.veth(up=False)
+    no_ipv6_noise(netns, "v0", "v1")
+    netns.ip("link set v0 up", "link set v1 up")
+    # The kernel says so of its own accord up to a second later (linkwatch).
+    wait_for(lambda: netns.run("ip -br link").count(" UP ") == 2, what="both ends up")
+    return netns
+
+
+@pytest.fixture
+def following(pair: NetNs) -> Iterator[Following]:
+    with Following(pair) as following:
+        yield following
+
+
+def both(kind: str, alias: str, *members: str) -> list[tuple[str, str, str | None, set[str]]]:
+    return [(kind, alias, "inet", set(members)), (kind, alias, "inet6", set(members))]
+
+
+def about(events: list[Event], alias: str) -> list[tuple[str, str, str | None, set[str]]]:
+    return [told(event) for event in events if event.interface and event.interface.alias == alias]
+
+
+def test_an_mtu_is_one_event_per_family(pair: NetNs, following: Following) -> None:
+    pair.ip("link set v0 mtu 1400")
+    events = following.settled()
+    assert [told(event) for event in events] == both("parameter_notification", "v0", "row.nl_mtu", "interface.mtu")
+    assert {(c.before, c.after) for event in events for c in event.changed.values()} == {(1500, 1400)}
+    assert {event.cause for event in events} == {"notification"}
+
+
+def test_down_and_up_at_once_are_both_events(pair: NetNs, following: Following) -> None:
+    for _ in range(5):
+        pair.ip("link set v0 down", "link set v0 up")
+        states = [
+            event.changed["interface.admin_status"].after
+            for event in following.settled()
+            if event.family == "inet" and "interface.admin_status" in event.changed and event.interface
+        ]
+        assert states == ["down", "up"]
+
+
+def test_a_lost_carrier_is_seen_on_the_other_end(pair: NetNs, following: Following) -> None:
+    pair.ip("link set v1 down")
+    events = following.until(
+        lambda e: e.interface is not None and e.interface.alias == "v0" and "row.connected" in e.changed
+    )
+    changed = events[-1].changed
+    assert (changed["row.connected"].before, changed["row.connected"].after) == (True, False)
+    assert changed["interface.oper_status"].after == "lower_layer_down"
+
+
+def test_a_rename_keeps_the_luid(pair: NetNs, following: Following) -> None:
+    [before] = {row.luid for row in following.table.rows if row.interface.alias == "v0"}
+    pair.ip("link set v0 name renamed", "link set renamed mtu 1400")
+    events = following.settled()
+    assert {event.luid for event in events} == {before}
+    assert about(events, "renamed")[:2] == both("parameter_notification", "renamed", "interface.alias")
+
+
+def test_addresses_come_and_go(pair: NetNs, following: Following) -> None:
+    pair.ip("addr add 192.0.2.1/24 dev v0", "addr del 192.0.2.1/24 dev v0", "addr add fd00::1/64 dev v0 nodad")
+    first, second, third = following.settled()
+    assert told(first) == told(second) == ("parameter_notification", "v0", "inet", {"addresses.192.0.2.1/24"})
+    assert first.changed["addresses.192.0.2.1/24"].before is None
+    assert second.changed["addresses.192.0.2.1/24"].after is None
+    assert third.changed["addresses.fd00::1/64"].after["dad_state"] == "preferred"
+    assert third.family == "inet6"
+
+
+def test_forwarding_is_told_for_its_family(pair: NetNs, following: Following) -> None:
+    pair.sysctl("net/ipv4/conf/v0/forwarding", 1)
+    [event] = following.settled()
+    assert told(event) == ("parameter_notification", "v0", "inet", {"row.forwarding_enabled"})
+    assert event.cause == "notification"
+
+
+def test_a_deleted_interface_is_deleted_and_nothing_else(pair: NetNs, following: Following) -> None:
+    pair.ip("addr add 192.0.2.1/24 dev v0")
+    following.settled()
+    pair.ip("link del v0")
+    events = following.settled()
+    assert about(events, "v0") == both("delete_instance", "v0")
+    assert about(events, "v1")[-2:] == both("delete_instance", "v1")
+
+
+def test_below_1280_there_is_no_ipv6(pair: NetNs, following: Following) -> None:
+    pair.ip("link set v0 mtu 1000")
+    events = following.settled()
+    assert sorted(kind for kind, *_ in map(told, events)) == ["delete_instance", "parameter_notification"]
+    assert {row.family for row in following.table.rows if row.interface.alias == "v0"} == {"inet"}
+    pair.ip("link set v0 mtu 1500")
+    assert ("add_instance", "v0", "inet6", set()) in map(told, following.settled())
+
+
+def test_disable_ipv6_takes_the_row_away_without_being_told(pair: NetNs, following: Following) -> None:
+    pair.ip("addr add fd00::1/64 dev v0 nodad")
+    following.settled()
+    pair.sysctl("net/ipv6/conf/v0/disable_ipv6", 1)
+    assert list(map(told, following.settled())) == [("delete_instance", "v0", "inet6", set())]
+    pair.sysctl("net/ipv6/conf/v0/disable_ipv6", 0)
+    assert list(map(told, following.settled())) == [("add_instance", "v0", "inet6", set())]
+
+
+def test_a_bridge_port_that_leaves_is_not_removed(pair: NetNs, following: Following) -> None:
+    pair.ip("link add br0 type bridge", "link set v0 master br0")
+    following.settled()
+    luids = {row.interface.alias: row.luid for row in following.table.rows}
+    rows = {(row.interface.alias, row.family): row.interface for row in following.table.rows}
+    assert rows["v0", "inet"].higher == (luids["br0"],)
+    assert rows["br0", "inet"].lower == (luids["v0"],)
+    pair.ip("link set v0 nomaster")
+    events = following.settled()
+    assert {event.notification_type for event in events} == {"parameter_notification"}
+    assert {row.interface.higher for row in following.table.rows if row.interface.alias == "v0"} == {()}
+
+
+def test_made_anew_by_the_same_name_is_a_delete_and_an_add(pair: NetNs, following: Following) -> None:
+    luid = next(row.luid for row in following.table.rows if row.interface.alias == "v0")
+    pair.ip("link del v0", "link add v0 type veth peer name v1")
+    events = [event for event in following.settled() if event.luid == luid]
+    kinds = [event.notification_type for event in events if event.family == "inet"]
+    assert kinds[:2] == ["delete_instance", "add_instance"]
+    assert kinds.count("add_instance") == 1
+
+
+def test_another_device_with_the_same_index_is_a_delete_and_an_add(netns: NetNs) -> None:
+    netns.ip("link add index 77 one type ifb")
+    with Following(netns) as following:
+        netns.ip("link del one", "link add index 77 two type bridge")
+        events = [event for event in following.settled() if event.family == "inet"]
+    names = [(event.notification_type, event.interface and event.interface.alias) for event in events]
+    assert names[:2] == [("delete_instance", "one"), ("add_instance", "two")]
+    assert events[0].luid != events[1].luid
+
+
+def test_moved_to_another_namespace_and_back(pair: NetNs, following: Following) -> None:
+    other = NetNs()
+    try:
+        pair.run(["ip", "link", "set", "v0", "netns", other.path])
+        assert about(following.settled(), "v0")[-2:] == both("delete_instance", "v0")
+        other.run(["ip", "link", "set", "v0", "netns", f"/proc/self/fd/{pair.fd}"], pass_fds=[pair.fd])
+        assert both("add_instance", "v0") == about(following.settled(), "v0")[:2]
+    finally:
+        other.close()
+
+
+def test_a_silent_setting_is_found_by_inotify(pair: NetNs, following: Following) -> None:
+    pair.sysctl("net/ipv6/conf/v0/dad_transmits", 5)
+    [event] = following.until(lambda e: "row.dad_transmits" in e.changed)
+    assert (event.cause, event.changed["row.dad_transmits"].after) == ("notification", 5)
+    pair.sysctl("net/ipv4/neigh/v0/retrans_time_ms", 2000)
+    [event] = following.until(lambda e: "row.retransmit_time" in e.changed)
+    assert event.changed["row.retransmit_time"].after == 2000
+
+
+def test_inotify_survives_a_rename(pair: NetNs, following: Following) -> None:
+    pair.ip("link set v0 name renamed")
+    following.settled()
+    pair.sysctl("net/ipv6/conf/renamed/dad_transmits", 5)
+    [event] = following.until(lambda e: "row.dad_transmits" in e.changed)
+    assert event.cause == "notification"
+
+
+def test_a_silent_change_by_netlink_is_found_by_the_reconcile(pair: NetNs, following: Following) -> None:
+    pair.run("ip ntable change name arp_cache dev v0 base_reachable 33000")
+    [event] = following.settled()
+    assert event.cause == "reconcile"
+    assert event.changed["row.base_reachable_time"].after == 33000
+
+
+def test_a_stable_host_says_nothing(pair: NetNs) -> None:
+    with Following(pair, reconcile_seconds=0.02) as following:
+        for _ in range(20):
+            assert following.table.apply(following.update()) == []
+
+
+def test_a_thousand_refreshes_of_an_address_are_no_event(pair: NetNs, following: Following) -> None:
+    refresh = "addr replace 192.0.2.1/24 dev v0 valid_lft 1000 preferred_lft 1000"
+    pair.ip(refresh)
+    following.settled()
+    pair.ip(*[refresh] * 1000)
+    assert following.settled() == []
+
+
+def test_names_of_any_bytes(netns: NetNs) -> None:
+    with Following(netns) as following:
+        netns.run([b"ip", b"link", b"add", b"a\xff+#", b"type", b"ifb"])  # type: ignore[list-item]
+        event = following.until(lambda e: e.notification_type == "add_instance")[0]
+        assert event.interface is not None
+        assert event.interface.alias == "a\\xff+#"
+        assert rb"a\\xff+#" in event.json_bytes
+
+
+def test_short_lived_interfaces_leave_nothing_behind(netns: NetNs) -> None:
+    with Following(netns) as following:
+        for number in range(20):
+            netns.ip(f"link add t{number} type ifb", f"link del t{number}", "link add same type ifb", "link del same")
+        events = following.settled()
+    kinds = [event.notification_type for event in events]
+    assert kinds.count("add_instance") == kinds.count("delete_instance")
+    assert {row.interface.alias for row in following.table.rows} == {"lo"}
+
+
+def test_one_family_only(pair: NetNs) -> None:
+    with Following(pair, families="inet6") as following:
+        pair.ip("link set v0 mtu 1400")
+        assert {event.family for event in following.settled()} == {"inet6"}
+        assert {row.family for row in following.table.rows} == {"inet6"}
+
+
+def test_luids_hold_over_a_restart(pair: NetNs) -> None:
+    luids = MemoryLuids()
+    with Following(pair, luids) as first:
+        before = {row.interface.alias: row.luid for row in first.table.rows}
+    with Following(pair, luids) as second:
+        assert {row.interface.alias: row.luid for row in second.table.rows} == before
+
+
+def test_close_ends_it_from_any_thread_and_before_it_began(pair: NetNs) -> None:
+    with Following(pair) as following:
+        following.source.close()
+        following.source.close()
+        following.source.reconcile()
+    assert list(following.source.updates()) == []
+
+
+def test_idle_costs_nothing(following: Following) -> None:
+    following.settled()
+    assert wait_for(lambda: following.updates.empty())
+    thread = following.thread_id
+    before = _cpu(thread)
+    with pytest.raises(queue.Empty):
+        following.update(timeout=2)
+    assert _cpu(thread) - before <= 1  # in ticks of 10 ms
+
+
+def _cpu(thread: int) -> int:
+    fields = Path(f"/proc/self/task/{thread}/stat").read_text().rpartition(")")[2].split()
+    return int(fields[11]) + int(fields[12])
+
+
+def test_updates_name_rows_that_are_there(pair: NetNs, following: Following) -> None:
+    """The same LUID again: its removal comes before its row."""
+    pair.ip("link del v0", "link add v0 type veth peer name v1")
+    following.source.reconcile()
+    present = {row.key for row in following.table.rows}
+    while isinstance(update := following.update(), Upsert | Remove):
+        match update:
+            case Upsert(row):
+                present.add(row.key)
+            case Remove(luid, family):
+                present.remove((luid, family))
+    assert present == {row.key for row in update.rows}
