@@ -3,6 +3,7 @@
 Nothing here imports pytest; the conformance tests are run by it.
 """
 
+from .conformance import HOSTILE_ALIAS, SinkConformance
 from .context import FakeSinkContext
 from .events import BEGINNING, EPOCH, make_address, make_event, make_events, make_row, make_snapshot, make_stamp
 from .recorder import Recorder, RecordingSink, try_again
@@ -11,10 +12,12 @@ from .source import ScriptedSource
 __all__ = [
     "BEGINNING",
     "EPOCH",
+    "HOSTILE_ALIAS",
     "FakeSinkContext",
     "Recorder",
     "RecordingSink",
     "ScriptedSource",
+    "SinkConformance",
     "make_address",
     "make_event",
     "make_events",

@@ -1,0 +1,73 @@
+"""A distribution of somebody else, installed with pip: its sink is found, and keeps what every sink promises."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+DISTRIBUTION = Path(__file__).parent / "thirdparty_sink"
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where it is installed, and its tests lie beside it."""
+    folder = tmp_path_factory.mktemp("thirdparty")
+    source, target = folder / "source", folder / "installed"
+    # Built from a copy, so that nothing that building leaves comes into the checkout.
+    shutil.copytree(DISTRIBUTION, source, ignore=shutil.ignore_patterns("__pycache__", "conftest.py"))
+    # Without the network: what it needs to be built and to run is here.
+    options = ["--quiet", "--no-build-isolation", "--no-deps", "--no-index", "--disable-pip-version-check"]
+    run([sys.executable, "-m", "pip", "install", *options, "--target", str(target), str(source)])
+    shutil.copy(source / "test_publisher_ntfy.py", folder)
+    return target
+
+
+def test_its_sink_is_found_by_its_entry_point(installed: Path) -> None:
+    said = run([sys.executable, "-c", "from publisher.plugins import load_plugins; print(load_plugins())"], installed)
+    assert "'ntfy': <class 'publisher_ntfy.NtfySink'>" in said
+    assert "distribution='publisher-ntfy', version='1.2.3'" in said
+    assert "failures=[]" in said
+
+
+def test_the_command_line_lists_it(installed: Path) -> None:
+    said = run([sys.executable, "-m", "publisher", "plugins"], installed)
+    assert "ntfy" in said
+    assert "1.2.3" in said
+
+
+def test_its_sink_conforms(installed: Path) -> None:
+    said = run([sys.executable, "-m", "pytest", "-q", "-W", "error", "test_publisher_ntfy.py"], installed)
+    assert " passed" in said
+    assert "skipped" not in said
+
+
+def test_a_sink_that_loses_events_does_not_conform(installed: Path) -> None:
+    """The conformance tests see what is wrong: here, a sink that takes no notice of failures."""
+    careless = installed.parent / "careless"
+    careless.mkdir()
+    module = (DISTRIBUTION / "publisher_ntfy.py").read_text()
+    lines = "            urlopen(self.options.topic, event.json_bytes, timeout=15).close()\n"
+    assert lines in module
+    caught = f"            try:\n    {lines}            except OSError:\n                pass\n"
+    (careless / "publisher_ntfy.py").write_text(module.replace(lines, caught))
+    shutil.copy(DISTRIBUTION / "test_publisher_ntfy.py", careless)
+    environment = os.environ | {"PYTHONPATH": str(careless)}
+    command = [sys.executable, "-m", "pytest", "-q", "-k", "a_failure", "test_publisher_ntfy.py"]
+    done = subprocess.run(command, cwd=careless, env=environment, capture_output=True, text=True)
+    assert done.returncode == 1, done.stdout
+    assert "publish() returned although the destination takes nothing: the events would be lost" in done.stdout
+
+
+def run(command: Sequence[str], installed: Path | None = None) -> str:
+    """What it said, run where the third party's distribution is installed."""
+    environment = os.environ | ({"PYTHONPATH": str(installed)} if installed else {})
+    folder = installed.parent if installed else None
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
