@@ -50,7 +50,8 @@ static ULONG n_ips, n_interfaces, n_addresses, n_stack;
 static struct registration registrations[MOST];
 static struct fault faults[16];
 static struct region tables[MOST], quarantine[QUARANTINE];
-static ULONG n_quarantine;
+static char *row_pages[2 * QUARANTINE]; /* those that callbacks are done with, from the oldest to the newest */
+static ULONG n_quarantine, first_row_page, last_row_page;
 static struct counters counters;
 static ULONG_PTR next_handle = 0x7A1200000010; /* above 2^32 */
 static ULONG next_if_index = 100;
@@ -98,6 +99,32 @@ static void retire(struct region gone)
     leave();
     if (oldest)
         VirtualFree(oldest, 0, MEM_RELEASE);
+}
+
+/* A page for a row, as untouched as a new one; used again, since the storm wants so many, but as late as can be. */
+static char *row_page(void)
+{
+    char *page = NULL;
+    DWORD before;
+    enter();
+    if (last_row_page - first_row_page >= QUARANTINE)
+        page = row_pages[first_row_page++ % (2 * QUARANTINE)];
+    leave();
+    if (page)
+        VirtualProtect(page, PAGE, PAGE_READWRITE, &before);
+    else
+        page = VirtualAlloc(NULL, PAGE, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE);
+    memset(page, UNUSED, PAGE);
+    return page;
+}
+
+static void retire_row_page(char *page)
+{
+    DWORD before;
+    VirtualProtect(page, PAGE, PAGE_NOACCESS, &before);
+    enter();
+    row_pages[last_row_page++ % (2 * QUARANTINE)] = page;
+    leave();
 }
 
 /* Called with the lock held. */
@@ -434,25 +461,22 @@ char *WINAPI s_if_indextoname(ULONG index, char *name) { (void)index, (void)name
 
 static void call_back(struct registration *r, const struct key *key, MIB_NOTIFICATION_TYPE type)
 {
-    SIZE_T size = r->for_addresses ? sizeof(MIB_UNICASTIPADDRESS_ROW) : sizeof(MIB_IPINTERFACE_ROW);
-    struct region region = {NULL, NULL, 0};
+    char *page = key ? row_page() : NULL;
     TlsSetValue(inside, r);
-    if (key)
-        region = allocate(size);
     if (r->for_addresses) {
-        MIB_UNICASTIPADDRESS_ROW *row = (void *)region.start;
+        MIB_UNICASTIPADDRESS_ROW *row = (void *)page;
         if (row)
             row->Address.si_family = (ADDRESS_FAMILY)key->family, row->InterfaceLuid.Value = key->luid, row->InterfaceIndex = key->index;
         ((address_callback)r->callback)(r->context, row, type);
     } else {
-        MIB_IPINTERFACE_ROW *row = (void *)region.start;
+        MIB_IPINTERFACE_ROW *row = (void *)page;
         if (row)
             row->Family = (ADDRESS_FAMILY)key->family, row->InterfaceLuid.Value = key->luid, row->InterfaceIndex = key->index;
         ((ip_callback)r->callback)(r->context, row, type);
     }
     TlsSetValue(inside, NULL);
-    if (region.base)
-        retire(region);
+    if (page)
+        retire_row_page(page);
 }
 
 /* Whether this registration wants such a call; if so it counts as running from here to end(). */

@@ -1,0 +1,123 @@
+"""What runs inside Windows Python, one test here for each function there; and Wine's own interfaces.
+
+Windows Python is started once and runs all of it; each test here looks up what came out.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from tests.windows.prepare import CHECKOUT
+from tests.windows.wine import Wine, running
+
+SUITES = [*sorted((CHECKOUT / "tests/windows/inside").glob("test_*.py")), CHECKOUT / "tests/test_netioapi.py"]
+SECONDS = 300
+
+
+class Outcome(NamedTuple):
+    """What came out of one test inside; `trouble` is what it said when it failed."""
+
+    name: str
+    trouble: str
+
+
+def _functions() -> Iterator[str]:
+    """`module::function` of every test inside; read, not imported, since they need Windows."""
+    for path in SUITES:
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
+                yield f"{path.stem}::{node.name}"
+
+
+@pytest.fixture(scope="module")
+def wine() -> Iterator[Wine]:
+    with running() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def outcomes(wine: Wine, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Outcome]]:
+    """What came out of each function's cases."""
+    report = tmp_path_factory.mktemp("wine") / "report.xml"
+    suites = [str(path.relative_to(CHECKOUT)) for path in SUITES]
+    process = wine.python("-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junit-xml={report}", *suites)
+    said = _finish(process)
+    if not report.exists():
+        pytest.fail(f"Windows Python ended with {process.returncode} and no report:\n{said[-4000:]}")
+    return _read(report)
+
+
+def _finish(process: subprocess.Popen[bytes]) -> str:
+    try:
+        return process.communicate(timeout=SECONDS)[0].decode(errors="replace")
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return process.communicate()[0].decode(errors="replace")
+
+
+def _read(report: Path) -> dict[str, list[Outcome]]:
+    found: dict[str, list[Outcome]] = {}
+    for case in ElementTree.parse(report).iter("testcase"):
+        name = case.get("name", "")
+        troubles = [
+            part.text or part.get("message") or part.tag for part in case if part.tag in {"failure", "error", "skipped"}
+        ]
+        module = case.get("classname", "").rpartition(".")[2]
+        found.setdefault(f"{module}::{name.partition('[')[0]}", []).append(Outcome(name, "\n".join(troubles)))
+    return found
+
+
+@pytest.mark.timeout(SECONDS + 120)
+@pytest.mark.parametrize("function", [*_functions()])
+def test_inside_windows_python(outcomes: dict[str, list[Outcome]], function: str) -> None:
+    cases = outcomes.get(function, [])
+    assert cases, "it did not run: Windows Python may have died before"
+    troubles = [f"{case.name}: {case.trouble}" for case in cases if case.trouble]
+    assert not troubles, "\n\n".join(troubles)
+
+
+PROGRAM = """
+import json, sys
+from publisher.netioapi import get_if_entry2, get_if_table2, NetioError
+rows = get_if_table2()
+for row in rows:
+    assert get_if_entry2(row.interface_luid).interface_index == row.interface_index
+    assert get_if_entry2(index=row.interface_index).interface_luid == row.interface_luid
+try:
+    get_if_entry2(index=4_000_000_000)
+except NetioError as error:
+    unknown = error.winerror_code
+print(json.dumps([unknown, [[r.interface_index, r.interface.alias, r.interface.mtu, r.interface.physical_address,
+    r.interface.type, r.interface.oper_status] for r in rows]]))
+"""
+
+
+@pytest.mark.timeout(SECONDS + 120)
+def test_wines_own_interfaces_are_the_kernels(wine: Wine) -> None:
+    """No stand-in: GetIfTable2 and GetIfEntry2Ex of Wine itself, against `ip link` in the same namespace."""
+    wine.netns.ip(
+        "link add net7 address 02:00:00:00:00:07 mtu 1400 type veth peer name net8",
+        "link set net7 up",
+        "link set net8 up",
+        "link add net9 type bridge",
+    )
+    said = _finish(wine.python("-c", PROGRAM, standin=False))
+    unknown, rows = json.loads(said)
+    links = {link["ifname"]: link for link in json.loads(wine.netns.run("ip -j link"))}
+    assert unknown == 2
+    assert {alias for _, alias, *_ in rows} == set(links)
+    for index, alias, mtu, physical_address, kind, oper in rows:
+        link = links[alias]
+        assert (index, mtu if alias != "lo" else link["mtu"]) == (link["ifindex"], link["mtu"])
+        assert kind == (24 if alias == "lo" else 6)
+        if alias != "lo":
+            assert physical_address == link["address"]
+            assert oper == ("up" if "UP" in link["flags"] else "down")
