@@ -191,6 +191,23 @@ def test_a_flap_changes_no_config() -> None:
     assert discovery().payload(both(connected=False, speed=None, nl_mtu=1400)) == up
 
 
+def test_one_discovery_tells_every_difference() -> None:
+    about = discovery()
+    shapes: list[dict[Family, IpInterface]] = [
+        both(),
+        both(alias="uplink"),
+        both(metric=25),
+        both(nl_mtu=None),
+        both(kind="tun"),
+        both(kind="tun", speed=None),
+        {"inet": ip_interface()},
+        {"inet6": ip_interface("inet6")},
+    ]
+    payloads = [about.payload(rows) for rows in shapes]
+    assert len(set(payloads)) == len(shapes)
+    assert [about.payload(rows) for rows in shapes] == payloads == [discovery().payload(rows) for rows in shapes]
+
+
 @pytest.mark.parametrize(
     ("component", "row", "value"),
     [

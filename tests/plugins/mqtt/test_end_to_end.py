@@ -1,0 +1,204 @@
+"""From the kernel to the broker: `publisher run` and mosquitto in a network namespace of the test's own."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.brokers import Broker, Mosquitto
+from tests.netns import NetNs
+from tests.plugins.mqtt.subscribing import Heard, Subscriber
+from tests.waiting import wait_for
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="network namespaces are Linux's")
+
+
+class InsideMosquitto(Mosquitto):
+    """Mosquitto inside the namespace."""
+
+    def __init__(self, directory: Path, netns: NetNs) -> None:
+        super().__init__(directory)
+        self._netns = netns
+
+    def start(self) -> None:
+        self._netns.call(super().start)
+
+
+class House:
+    """A publisher and what it publishes to."""
+
+    def __init__(self, netns: NetNs, broker: Broker, folder: Path) -> None:
+        self.netns = netns
+        self.broker = broker
+        self.folder = folder
+
+    @contextmanager
+    def publishing(self, *lines: str) -> Iterator[subprocess.Popen[bytes]]:
+        config = self.folder / "publisher.toml"
+        config.write_text(
+            "\n".join(
+                [
+                    'node = "nas"',
+                    f'journal.path = "{self.folder}/journal.sqlite3"',
+                    "[sinks.home]",
+                    'type = "mqtt"',
+                    f'url = "{self.broker.url}"',
+                    *lines,
+                ]
+            )
+        )
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("PUBLISHER_")}
+        with (self.folder / "publisher.log").open("ab") as log:
+            command = [sys.executable, "-m", "publisher", "run", "--config", str(config)]
+            process = self.netns.popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)
+        try:
+            yield process
+        finally:
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(30) == 0, (self.folder / "publisher.log").read_text()[-3000:]
+
+    @contextmanager
+    def subscribed(self, *filters: str) -> Iterator[Subscriber]:
+        subscriber = self.netns.call(Subscriber, self.broker, *filters)
+        try:
+            yield subscriber
+        finally:
+            subscriber.close()
+
+    def retained(self) -> list[Heard]:
+        """What a new subscriber gets: everything retained. A message of our own says that all of it came."""
+        with self.subscribed("#") as subscriber:
+            subscriber.publish("test/last", b"x")
+            subscriber.wait_for("test/last")
+            return [heard for heard in subscriber.messages if heard.retain]
+
+
+@pytest.fixture
+def house(netns: NetNs, tmp_path: Path) -> Iterator[House]:
+    netns.ip("link set lo up")
+    folder = tmp_path / "broker"
+    folder.mkdir()
+    with InsideMosquitto(folder, netns) as broker:
+        yield House(netns, broker, tmp_path)
+
+
+def kernel_rows(netns: NetNs) -> set[tuple[int, str]]:
+    """Index and family of every IP interface, from /proc and not from netlink; dev_snmp6 has those that speak IPv6."""
+    index_of = {name: index for index, name in netns.call(socket.if_nameindex)}
+    speak_six = set(netns.call(os.listdir, "/proc/thread-self/net/dev_snmp6"))
+    return {(index, "inet") for index in index_of.values()} | {(index_of[name], "inet6") for name in speak_six}
+
+
+class Kept:
+    """The newest payloads by topic, without those that were emptied. Each message is looked at once."""
+
+    def __init__(self, messages: Sequence[Heard]) -> None:
+        self._messages = messages
+        self._taken = 0
+        self._by_end: dict[str, dict[str, bytes]] = defaultdict(dict)
+
+    def of(self, end: str) -> dict[str, bytes]:
+        """Those whose topic's last level is this."""
+        for heard in self._messages[self._taken :]:
+            self._taken += 1
+            payloads = self._by_end[heard.topic.rpartition("/")[2]]
+            payloads[heard.topic] = heard.payload
+            if not heard.payload:
+                del payloads[heard.topic]
+        return self._by_end[end]
+
+    def wait_for(self, end: str, count: int) -> None:
+        wait_for(lambda: len(self.of(end)) == count, timeout=60, what=f"{count} topics .../{end}")
+
+    @property
+    def states(self) -> list[Any]:
+        return [json.loads(payload) for payload in self.of("state").values()]
+
+    @property
+    def rows(self) -> set[tuple[int, str]]:
+        return {(state["row"]["interface_index"], state["row"]["family"]) for state in self.states}
+
+    @property
+    def configs(self) -> list[Any]:
+        return [json.loads(payload) for payload in self.of("config").values()]
+
+    @property
+    def devices(self) -> set[str]:
+        return {config["device"]["name"] for config in self.configs}
+
+
+def make_pairs(netns: NetNs, count: int) -> None:
+    netns.ip(*(f"link add veth{pair}a group 7 type veth peer name veth{pair}b" for pair in range(count)))
+
+
+def test_500_pairs_made_and_deleted_leave_no_topic(house: House) -> None:
+    with (
+        house.publishing('home_assistant = { include = ["*"] }'),
+        house.subscribed("interfaces/#", "homeassistant/#") as subscriber,
+    ):
+        kept = Kept(subscriber.messages)
+        kept.wait_for("info", 1)
+        before = house.retained()
+        make_pairs(house.netns, 500)
+        there = kernel_rows(house.netns)
+        kept.wait_for("state", len(there))
+        kept.wait_for("config", 1001)
+        assert kept.rows == there
+        house.netns.ip("link del group 7")
+        kept.wait_for("config", 1)
+        kept.wait_for("state", len(kernel_rows(house.netns)))
+        assert {heard.topic for heard in house.retained()} == {heard.topic for heard in before}
+
+
+def test_1000_container_interfaces_are_states_and_no_entities(house: House) -> None:
+    house.netns.veth("eth0", "eth1")
+    make_pairs(house.netns, 500)
+    with house.publishing(), house.subscribed("interfaces/#") as subscriber:
+        Kept(subscriber.messages).wait_for("info", 1)
+        retained = Kept(house.retained())
+    assert retained.rows == kernel_rows(house.netns)
+    assert len({state["interface"]["alias"] for state in retained.states}) == 1003
+    assert retained.devices == {"nas eth0", "nas eth1", "nas lo"}
+
+
+def test_the_topics_that_home_assistant_is_told_of_are_published(house: House) -> None:
+    house.netns.veth("eth0", "veth0")
+    house.netns.ip("addr add 192.0.2.10/24 dev eth0")
+    with house.publishing(), house.subscribed("interfaces/#") as subscriber:
+        Kept(subscriber.messages).wait_for("info", 1)
+        retained = house.retained()
+    configs = Kept(retained).configs
+    parts = [part for config in configs for part in config["components"].values()]
+    named = {part["state_topic"] for part in parts} | {config["availability_topic"] for config in configs}
+    assert f"interfaces/nas/{luid_of(retained, 'eth0')}/inet/state" in named
+    assert named <= {heard.topic for heard in retained}
+
+
+def luid_of(messages: Sequence[Heard], alias: str) -> str:
+    states = Kept(messages).states
+    return next(str(state["row"]["interface_luid"]) for state in states if state["interface"]["alias"] == alias)
+
+
+def test_what_went_or_was_renamed_while_it_was_away_leaves_no_ghost(house: House) -> None:
+    house.netns.veth("eth0", "eth1")
+    house.netns.veth("eth2", "eth3")
+    with house.publishing(), house.subscribed("interfaces/#") as subscriber:
+        Kept(subscriber.messages).wait_for("info", 1)
+        assert Kept(house.retained()).devices == {"nas lo", "nas eth0", "nas eth1", "nas eth2", "nas eth3"}
+    house.netns.ip("link del eth0", "link set eth2 down", "link set eth2 name uplink", "link set uplink up")
+    with house.publishing(), house.subscribed("#") as subscriber:
+        kept = Kept(subscriber.messages)
+        wait_for(lambda: kept.devices == {"nas lo", "nas uplink", "nas eth3"}, what="the devices")
+        wait_for(lambda: kept.rows == kernel_rows(house.netns), what="the states")
+        assert Kept(house.retained()).rows == kernel_rows(house.netns)
