@@ -5,8 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from .backoff import Backoff, Clock
 from .errors import JournalError, PublisherError
@@ -16,6 +15,8 @@ from .jobs import Jobs
 from .journal import Journal
 from .resending import Resending
 from .sink import Ended, Rejected, Retry, Sink, SinkContext
+from .sink_context import WorkerContext
+from .sink_status import SinkStatus
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
@@ -29,27 +30,6 @@ _LONGEST_WAIT = 86_400.0
 _CONFIRM_AGAIN_SECONDS = 5.0
 # Of the time there is for stopping, this part is for what waits; the rest is for the last batch and for closing.
 _STOP_SHARE = 0.6
-
-State = Literal["opening", "following", "sending", "retrying", "ended", "stopped", "abandoned"]
-
-
-@dataclass
-class SinkStatus:
-    """How a sink is doing. Times in seconds since 1970; the counts are since the start."""
-
-    state: State = "opening"
-    seq: int | None = None
-    """The last event that it has confirmed."""
-    behind: int = 0
-    delivered: int = 0
-    failures: int = 0
-    rejected: int = 0
-    dead_letters: int = 0
-    """How many it has now."""
-    error: str | None = None
-    """What went wrong last; `None` since a delivery succeeded."""
-    last_delivery: float | None = None
-    next_attempt: float | None = None
 
 
 class Worker:
@@ -79,7 +59,7 @@ class Worker:
         self._backoff = backoff or Backoff()
         self._clock = clock or Clock()
         self._feed = Feed(journal, name, destination, log)
-        self._context = Context(self, self._feed)
+        self._context = WorkerContext(self, journal, self._feed, log)
         self._status = SinkStatus()
         self._changed = threading.Condition()
         self._news = False
@@ -88,6 +68,7 @@ class Worker:
         self._resending = Resending(journal, name, log)
         self._failures = 0
         self._confirming = False
+        self._left_behind = False
         self._thread = threading.Thread(target=self._run, name=f"sink {name}", daemon=True)
 
     def start(self) -> None:
@@ -146,6 +127,7 @@ class Worker:
             return True
         self._thread.join(timeout)
         if self._thread.is_alive():
+            self._left_behind = True
             self._status.state = "abandoned"
             self._log.error("the sink does not come to an end and is left behind", seconds=timeout)
             return False
@@ -187,7 +169,7 @@ class Worker:
 
     def _is_over(self) -> bool:
         """Whether the thread is to end: for good, or because it is to stop and cannot, or need not, go on."""
-        if self._status.state in ("ended", "abandoned"):
+        if self._status.state == "ended" or self._left_behind:
             return True
         if self._stop_by is None:
             return False
@@ -201,7 +183,7 @@ class Worker:
             if self._resending.send_next(sink):
                 self._status.dead_letters -= 1
             batch = self._feed.next_batch(sink.batch_size)
-        except JournalError as error:
+        except _ANYTHING as error:
             return self._failed("the journal cannot be read", error)
         if not batch:
             self._status.state = "following"
@@ -228,15 +210,20 @@ class Worker:
         return 0.0
 
     def _delivered(self, events: Sequence[Event]) -> None:
-        if not events or self._status.state == "abandoned":
-            return
+        if events:
+            self._go_past(events)
+            self._status.delivered += len(events)
+            self._status.last_delivery = time.time()
+
+    def _go_past(self, events: Sequence[Event]) -> None:
+        """These events are settled: the cursor moves."""
+        if self._left_behind:
+            return  # Another worker may have the sink's cursor by now.
         self._feed.advance(events)
         if self._feed.unconfirmed and not self._confirming:
             self._confirm_later()
-        status = self._status
-        status.delivered += len(events)
-        status.last_delivery, status.error, status.next_attempt = time.time(), None, None
         self._failures = 0
+        self._status.error = self._status.next_attempt = None
 
     def _confirm_later(self) -> None:
         self._confirming = True
@@ -255,6 +242,8 @@ class Worker:
             return self._failed(f"the sink rejected event {error.index} of {len(batch)}", error)
         self._delivered(batch[: error.index])
         event = batch[error.index]
+        if self._left_behind:
+            return 0.0
         try:
             self._journal.add_dead_letter(self.name, event, error.reason)
         except JournalError as trouble:
@@ -262,7 +251,7 @@ class Worker:
         self._log.warning("the destination refused an event: it is a dead letter", id=event.id, reason=error.reason)
         self._status.rejected += 1
         self._status.dead_letters += 1
-        self._feed.advance([event])
+        self._go_past([event])
         return 0.0
 
     def _failed(self, what: str, error: BaseException, after: float | None = None) -> float:
@@ -315,30 +304,6 @@ class Worker:
                 self._log.warning("the sink did not close well", reason=f"{type(error).__name__}: {error}")
         if self._status.state not in ("ended", "abandoned", "retrying"):
             self._status.state = "stopped"
-
-
-class Context:
-    """What the worker gives its sink: a SinkContext."""
-
-    def __init__(self, worker: Worker, feed: Feed) -> None:
-        self._worker, self._feed = worker, feed
-        self._journal = worker._journal
-        self.name = worker.name
-        self.node = self._journal.node
-        self.epoch = self._journal.epoch
-        self.log = worker._log
-
-    def request_snapshot(self) -> None:
-        self._worker.request_snapshot("notification")
-
-    def call(self, job: Callable[[], object], delay: float = 0.0) -> None:
-        self._worker.call(job, delay)
-
-    def snapshot(self) -> list[Event]:
-        return self._journal.snapshot()
-
-    def events_since(self, epoch: str, seq: int) -> list[Event] | None:
-        return self._feed.events_since(epoch, seq)
 
 
 def _before(batch: Sequence[Event], index: int) -> Sequence[Event]:

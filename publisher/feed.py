@@ -31,7 +31,8 @@ class Feed:
         self._journal = journal
         self._sink, self._destination = sink, destination
         self._log = log
-        self._requests: deque[Cause | int] = deque()
+        # A snapshot's cause and the event it comes after, or `None` and the event after which all are sent again.
+        self._requests: deque[tuple[Cause | None, int]] = deque()
         self._cursor: Cursor | None = None
         self._snapshot: deque[Event] = deque()
         self._snapshot_seq = 0
@@ -46,15 +47,22 @@ class Feed:
         self._cursor = own or self._journal.cursor(self._sink, self._destination)
         owed = self._journal.owed(self._sink, self._destination)
         if owed is not None:
-            self._requests.append(owed)
+            self._requests.append((owed, self._journal.seq))
 
     def request_snapshot(self, cause: Cause) -> None:
-        """Have the snapshot sent, after the events there are now; one that is under way is begun anew."""
-        self._requests.append(cause)
+        """Have the snapshot sent, after the events there are now; one that is under way is begun anew.
+
+        A crash does not undo it.
+        """
+        self._requests.append((cause, self._journal.seq))
+        try:
+            self._journal.owe(self._sink, self._outstanding() or cause)
+        except JournalError as error:
+            self._log.warning("a crash now would undo the request for the snapshot", reason=str(error))
 
     def request_replay(self, since: int) -> None:
         """Go back: have the events after this one sent again, or the snapshot when they are no longer kept."""
-        self._requests.append(since)
+        self._requests.append((None, since))
 
     @property
     def seq(self) -> int | None:
@@ -104,7 +112,7 @@ class Feed:
         if self._cursor is None:
             return
         try:
-            self._journal.confirm(self._sink, self._destination, self._cursor, self._owed)
+            self._journal.confirm(self._sink, self._destination, self._cursor, self._outstanding())
         except JournalError as error:
             if not self.unconfirmed:
                 self._log.warning("the cursor is kept in memory for now", reason=str(error))
@@ -119,16 +127,20 @@ class Feed:
         events = self._journal.read(seq, _ANSWER)
         return None if events and events[0].seq != seq + 1 else events
 
+    def _outstanding(self) -> Cause | None:
+        """The cause of the snapshot that the sink has yet to get, or to get to the end of."""
+        causes = [self._owed, self._wanted and self._wanted[0], *(cause for cause, _ in tuple(self._requests))]
+        return "overrun" if "overrun" in causes else next((cause for cause in causes if cause), None)
+
     def _take_requests(self) -> None:
         while self._requests:
-            request = self._requests.popleft()
-            if isinstance(request, int):
+            cause, seq = self._requests.popleft()
+            if cause is None:
                 if self._cursor is not None:
-                    self._cursor = Cursor(self._journal.epoch, min(request, self._journal.seq))
+                    self._cursor = Cursor(self._journal.epoch, min(seq, self._journal.seq))
                 continue
             # A loss stays marked, whatever else is asked for.
-            overrun = "overrun" in (request, self._wanted and self._wanted[0], self._owed)
-            self._wanted = ("overrun" if overrun else request, self._journal.seq)
+            self._wanted = ("overrun" if "overrun" in (cause, self._outstanding()) else cause, seq)
             self._snapshot.clear()
 
     def _due(self) -> Cause | None:

@@ -143,6 +143,11 @@ class Journal:
                 (sink, destination, cursor.epoch, cursor.seq, owed),
             )
 
+    def owe(self, sink: str, cause: Cause) -> None:
+        """Note that the sink is to get the snapshot, whatever happens before it has it."""
+        with self._file.writing(durably=False) as connection:
+            connection.execute("UPDATE cursors SET owed = ? WHERE sink = ?", (cause, sink))
+
     def owed(self, sink: str, destination: str) -> Cause | None:
         """The cause of the snapshot that the sink did not get to the end of."""
         sql = "SELECT owed FROM cursors WHERE sink = ? AND destination = ?"

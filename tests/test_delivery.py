@@ -158,8 +158,8 @@ def test_a_snapshot_that_is_asked_for_comes_after_what_was_there_and_swallows_no
     worker.request_snapshot("overrun")
     pipeline.change(400)
     recorder.flow()
-    recorder.wait_for_seq(1000)
-    wait_for(lambda: worker.status().behind == 0)
+    recorder.wait(lambda recorder: recorder.seqs[-1:] == [1000] and recorder.events[-1].seq == 1000)
+    wait_for(lambda: worker.status().behind == 0 and len(kinds(recorder.events)) == 1002)
     assert recorder.seqs == list(range(1, 1001))
     told = kinds(recorder.events)
     [again] = [index for index, what in enumerate(told) if isinstance(what, str) and what != "snapshot@0"]
@@ -176,7 +176,7 @@ def test_no_snapshot_row_ever_comes_after_a_newer_event_under_a_flood(pipeline: 
         pipeline.change(5)
         worker.request_snapshot("notification")
     recorder.wait_for_seq(500)
-    wait_for(lambda: worker.status().behind == 0)
+    assert worker.stop(20.0)
     seqs = [event.seq for event in recorder.events]
     assert seqs == sorted(seqs)
     assert recorder.seqs == list(range(1, 501))
@@ -212,6 +212,27 @@ def test_a_loss_stays_marked_over_a_restart(pipeline: Pipeline, recorder: Record
     pipeline.deliver(again)
     again.wait_for_events(3)
     assert {event.cause for event in again.events} == {"overrun"}
+
+
+def test_a_loss_that_a_hung_sink_was_not_told_of_is_told_after_a_restart(
+    pipeline: Pipeline, recorder: Recorder
+) -> None:
+    worker = pipeline.deliver(recorder, clock=Clock())
+    recorder.wait_for_events(3)
+    recorder.hang()
+    pipeline.change(1)
+    wait_for(lambda: worker.status().state == "sending")
+    worker.request_snapshot("overrun")
+    worker.request_snapshot("notification")
+    assert worker.stop(0.1) is False
+    recorder.flow()
+    worker._thread.join(20)
+    pipeline.restart()
+    again = Recorder()
+    pipeline.deliver(again)
+    again.wait_for_events(4)
+    assert kinds(again.events) == [1, "snapshot@1"]
+    assert again.events[-1].cause == "overrun"
 
 
 def test_a_replay_sends_the_events_since_again(pipeline: Pipeline, recorder: Recorder) -> None:

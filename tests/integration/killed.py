@@ -71,7 +71,8 @@ def append_for_ever(directory: Path) -> None:
 
 
 def main(directory: Path) -> None:
-    assert sys.platform != "win32", "os.fork is POSIX's"
+    if sys.platform == "win32":
+        raise OSError("os.fork is POSIX's")
     for _ in sys.stdin:
         child = os.fork()
         if not child:

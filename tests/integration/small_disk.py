@@ -6,7 +6,7 @@ import ctypes
 import os
 import sys
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
 
@@ -38,6 +38,13 @@ def fill_up(pipeline: Pipeline) -> tuple[list[Event], str]:
         except JournalError as error:
             return events, str(error)
         pipeline.workers[0].wake()
+
+
+def fill_rest(disk: Path) -> None:
+    """Leave no byte free."""
+    with (disk / "filler").open("wb", buffering=0) as filler, suppress(OSError):
+        while filler.write(bytes(512)) == 512:
+            pass
 
 
 def full(disk: Path) -> None:
@@ -79,14 +86,19 @@ def full_from_the_start(disk: Path) -> None:
     pipeline.deliver(Recorder())
     fill_up(pipeline)
     pipeline.workers[0].stop(5.0)
-    refused(pipeline.journal.close)
-    before = {path.name for path in disk.iterdir()}
+    fill_rest(disk)
+    with suppress(JournalError):
+        pipeline.journal.close()
     for _ in range(3):
-        refused(lambda: Journal.open(disk / "journal.db", node="nas").close())
+        # SQLite may find room in its own file for the little that this takes; damage it never is.
+        with suppress(JournalError):
+            Journal.open(disk / "journal.db", node="nas").close()
+    said = refused(lambda: Journal.open(disk / "another.db", node="nas"))
+    assert "another.db" in said, said
     assert not [path.name for path in disk.iterdir() if "damaged" in path.name]
     mount(disk, "size=8m", _MS_REMOUNT)
     with closing(Journal.open(disk / "journal.db", node="nas")) as journal:
-        assert (journal.new_epoch_reason, journal.seq > 10) == (None, True), before
+        assert (journal.new_epoch_reason, journal.seq > 10) == (None, True)
 
 
 def read_only(disk: Path) -> None:

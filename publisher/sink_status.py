@@ -1,0 +1,27 @@
+"""How a sink is doing, for the log, the command line and the metrics."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+State = Literal["opening", "following", "sending", "retrying", "ended", "stopped", "abandoned"]
+
+
+@dataclass
+class SinkStatus:
+    """How a sink is doing. Times in seconds since 1970; the counts are since the start."""
+
+    state: State = "opening"
+    seq: int | None = None
+    """The last event that it has confirmed."""
+    behind: int = 0
+    delivered: int = 0
+    failures: int = 0
+    rejected: int = 0
+    dead_letters: int = 0
+    """How many it has now."""
+    error: str | None = None
+    """What went wrong last; `None` since a delivery succeeded."""
+    last_delivery: float | None = None
+    next_attempt: float | None = None
