@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, MutableMapping, Sequence
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any, NoReturn
@@ -66,7 +67,7 @@ class Host:
         self.max_events = 1000
 
     def start(self, *, wait: bool = True, **changed: Any) -> None:
-        """Open the journal and start both sinks; with `wait`, return once the webhook has the snapshot, or ended."""
+        """Open the journal and start both sinks; with `wait`, return once both have the snapshot, or ended."""
         self.journal = Journal.open(self.path, node="testnode", max_events=self.max_events)
         if self.journal.rows() is None:
             self.journal.replace_rows([make_row()])
@@ -76,7 +77,8 @@ class Host:
         self.hook.start()
         self.beside.start()
         if wait:
-            wait_for(self._has_a_place, what="the snapshot delivered")
+            for worker in (self.hook, self.beside):
+                wait_for(partial(has_a_place, worker), what=f"{worker.name} has the snapshot")
 
     def happen(self, count: int = 5) -> list[Event]:
         """Append so many events and wake the sinks."""
@@ -98,10 +100,6 @@ class Host:
     def dead_letters(self) -> dict[str, str]:
         return {letter.event.id: letter.reason for letter in self.journal.dead_letters("hook")}
 
-    def _has_a_place(self) -> bool:
-        status = self.hook.status()
-        return status.seq is not None or status.state == "ended"
-
     def _worker(self, name: str, make: Any, options: SinkOptions) -> Worker:
         return Worker(
             name,
@@ -119,6 +117,12 @@ class Host:
             raise structlog.DropEvent
 
         return structlog.wrap_logger(None, processors=[structlog.processors.format_exc_info, keep])
+
+
+def has_a_place(worker: Worker) -> bool:
+    """Whether it follows the journal from now on, or rests."""
+    status = worker.status()
+    return status.seq is not None or status.state == "ended"
 
 
 @pytest.fixture
