@@ -6,8 +6,8 @@ import difflib
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from importlib.metadata import Distribution, EntryPoint, distributions
-from typing import Any, Literal, TypeVar
+from importlib.metadata import EntryPoint, distributions
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import pluggy
 
@@ -75,37 +75,44 @@ class Plugins:
         return "; ".join(parts)
 
 
-def load_plugins(found: Iterable[tuple[EntryPoint, Distribution]] | None = None) -> Plugins:
+class _Found(NamedTuple):
+    """An entry point, and the distribution that has it."""
+
+    entry: EntryPoint
+    distribution: str
+    version: str
+
+
+def load_plugins() -> Plugins:
     """Load every installed plugin. Never raises for one that is broken: it is in `failures`, by name.
 
-    A plugin is left out as a whole. The built-in ones come first, so that no other can take their names. `found` are
-    the entry points to load instead of the installed ones.
+    A plugin is left out as a whole. The built-in ones come first, so that no other can take their names.
     """
     plugins = Plugins()
-    entries = list(found) if found is not None else list(_installed(plugins.failures))
-    for entry, distribution in sorted(entries, key=_builtin_first):
+    for found in sorted(_installed(plugins.failures), key=_builtin_first):
         try:
-            sinks, sources = _offered_by(_load(entry), plugins)
+            sinks, sources = _offered_by(_load(found.entry), plugins)
         except PluginError as error:
-            plugins.failures.append(PluginFailure(entry.name, distribution.name, str(error)))
+            plugins.failures.append(PluginFailure(found.entry.name, found.distribution, str(error)))
         else:
             plugins.sinks |= sinks
             plugins.sources |= sources
-            plugins.offers += _offers(entry, distribution, sinks, sources)
+            plugins.offers += _offers(found, sinks, sources)
     return plugins
 
 
-def _installed(failures: list[PluginFailure]) -> Iterator[tuple[EntryPoint, Distribution]]:
+def _installed(failures: list[PluginFailure]) -> Iterator[_Found]:
     """The entry points of the group, of the first distribution of each name on the path, as imports would find it.
 
     importlib.metadata.entry_points() is not used, since one distribution with malformed entry points ends it for all.
     """
     seen = set()
     for distribution in distributions():
-        # Looked for in the text first: parsing the entry points of every distribution took 5 times longer.
+        # Looked for in the text first: few have any, and only of those the metadata needs to be parsed.
         if f"[{ENTRY_POINT_GROUP}]" not in (distribution.read_text("entry_points.txt") or ""):
             continue
-        name = distribution.name
+        about = distribution.metadata  # parsed anew at each access
+        name = about["Name"]
         if name in seen:
             continue
         seen.add(name)
@@ -114,12 +121,11 @@ def _installed(failures: list[PluginFailure]) -> Iterator[tuple[EntryPoint, Dist
         except Exception as error:  # noqa: BLE001  # malformed in whichever way: it is named, and the others load
             failures.append(PluginFailure("entry_points.txt", name, f"cannot be read: {_named(error)}"))
         else:
-            yield from ((entry, distribution) for entry in entries)
+            yield from (_Found(entry, name, about["Version"]) for entry in entries)
 
 
-def _builtin_first(found: tuple[EntryPoint, Distribution]) -> tuple[bool, str, str]:
-    entry, distribution = found
-    return distribution.name != OWN_DISTRIBUTION, distribution.name, entry.name
+def _builtin_first(found: _Found) -> tuple[bool, str, str]:
+    return found.distribution != OWN_DISTRIBUTION, found.distribution, found.entry.name
 
 
 def _load(entry: EntryPoint) -> object:
@@ -201,11 +207,9 @@ def _check_source(name: object, source: object, others: Plugins) -> None:
         raise PluginError(f"its source {name!r} cannot be called: offer a function that takes a SourceContext")
 
 
-def _offers(
-    entry: EntryPoint, distribution: Distribution, sinks: Mapping[str, object], sources: Mapping[str, object]
-) -> list[Offer]:
+def _offers(found: _Found, sinks: Mapping[str, object], sources: Mapping[str, object]) -> list[Offer]:
     def offer(kind: Kind, name: str, thing: object) -> Offer:
-        return Offer(kind, name, distribution.name, distribution.version, entry.name, _summary(thing))
+        return Offer(kind, name, found.distribution, found.version, found.entry.name, _summary(thing))
 
     return [offer("sink", *item) for item in sinks.items()] + [offer("source", *item) for item in sources.items()]
 

@@ -2,15 +2,14 @@
 
 A file is renamed, compressed beside it under a temporary name, renamed, and only then removed. Whatever step a crash
 comes after, `tidy` goes on from there, and every line is in exactly one file.
+
+gzip and shutil are imported where they are used: with what they bring they cost most of the time this plugin loads in.
 """
 
 from __future__ import annotations
 
-import gzip
 import os
 import re
-import shutil
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -75,6 +74,9 @@ class Archive:
         return int(match[1])
 
     def _compress(self, plain: Path) -> None:
+        import gzip
+        import shutil
+
         temporary = self._path.with_name(f"{self._path.name}.gz.tmp")
         try:
             with plain.open("rb") as source, temporary.open("wb") as target:
@@ -105,6 +107,9 @@ def _plain(file: Path) -> Path:
 
 
 def _lines(file: Path) -> Iterator[bytes]:
+    import gzip
+    import zlib
+
     try:
         with gzip.open(file, "rb") if file.suffix == ".gz" else file.open("rb") as stream:
             yield from stream

@@ -1,0 +1,231 @@
+"""Loading plugins: each broken one is named and left out, and the others work."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from publisher.errors import PluginError
+from publisher.plugins import Plugins, load_plugins
+
+GOOD = """
+    from publisher import Sink, hookimpl
+
+    class GoodSink(Sink):
+        '''Do good.
+
+        More about it.'''
+        def open(self): ...
+        def publish(self, events): ...
+        def close(self): ...
+
+    @hookimpl
+    def publisher_sinks():
+        return {"good": GoodSink}
+"""
+
+Install = Callable[..., None]
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Install:
+    """Install a distribution of one module, as pip would leave it: `install("my-plugin", code)`."""
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def forget(module: str) -> None:
+        sys.modules.pop(module, None)
+
+    def install(distribution: str, code: str, *, value: str = "{module}", entry_points: str | None = None) -> None:
+        module = distribution.replace("-", "_")
+        (tmp_path / f"{module}.py").write_text("\n".join(line[4:] for line in code.splitlines()))
+        info = tmp_path / f"{module}-1.2.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.2\n")
+        section = entry_points or f"[publisher]\n{distribution} = {value.format(module=module)}\n"
+        (info / "entry_points.txt").write_text(section)
+        request.addfinalizer(lambda: forget(module))
+
+    return install
+
+
+BROKEN = {
+    "import-error": ("import no_such_library_there", "No module named 'no_such_library_there'"),
+    "syntax-error": ("def publisher_sinks(:", "SyntaxError: invalid syntax"),
+    "exit-at-import": ("raise SystemExit(3)", "SystemExit: 3"),
+    "raise-at-import": ("raise RuntimeError('no licence')", "RuntimeError: no licence"),
+    "no-hooks": (
+        "def publisher_sinks(): return {}",
+        "offers nothing: a hook is a function marked with publisher.hookimpl",
+    ),
+    "nothing-offered": ("@hookimpl\n    def publisher_sinks(): return {}", "offers nothing"),
+    "unknown-hook": ("@hookimpl\n    def publisher_sink(): return {'good': GoodSink}", "unknown hook 'publisher_sink'"),
+    "wrong-signature": (
+        "@hookimpl\n    def publisher_sinks(config): return {'good': GoodSink}",
+        "publisher_sinks(config)",
+    ),
+    "async-hook": ("@hookimpl\n    async def publisher_sinks(): return {'good': GoodSink}", "is an async function"),
+    "hook-raises": ("@hookimpl\n    def publisher_sinks(): raise OSError('no such device')", "OSError: no such device"),
+    "hook-exits": ("@hookimpl\n    def publisher_sinks(): exit(1)", "SystemExit: 1"),
+    "returns-a-list": ("@hookimpl\n    def publisher_sinks(): return [GoodSink]", "publisher_sinks() returned a list"),
+    "generator-hook": (
+        "@hookimpl\n    def publisher_sinks(): yield GoodSink",
+        "publisher_sinks() returned a generator",
+    ),
+    "sink-instance": (
+        "@hookimpl\n    def publisher_sinks(): return {'good': GoodSink(None, None)}",
+        "is an instance: offer the class GoodSink itself",
+    ),
+    "no-sink": (
+        "@hookimpl\n    def publisher_sinks(): return {'good': dict}",
+        "'good' is no subclass of publisher.Sink",
+    ),
+    "abstract-sink": ("@hookimpl\n    def publisher_sinks(): return {'good': Sink}", "lacks close, open, publish"),
+    "wrong-options": (
+        "class Odd(GoodSink): Options = dict\n    @hookimpl\n    def publisher_sinks(): return {'good': Odd}",
+        "no subclass of publisher.SinkOptions",
+    ),
+    "name-is-a-number": ("@hookimpl\n    def publisher_sinks(): return {7: GoodSink}", "named 7: a name is text"),
+    "takes-a-builtin-name": (
+        "@hookimpl\n    def publisher_sinks(): return {'mine': GoodSink, 'file': GoodSink}",
+        "a sink named 'file', which interface-publisher offers already",
+    ),
+    "takes-a-builtin-source": (
+        "@hookimpl\n    def publisher_sources(): return {'linux': print}",
+        "a source named 'linux', which publisher offers already",
+    ),
+    "source-is-no-function": (
+        "@hookimpl\n    def publisher_sources(): return {'mine': 'x'}",
+        "source 'mine' cannot be called",
+    ),
+}
+PREFIX = GOOD.partition("    @hookimpl")[0]
+
+
+@pytest.mark.parametrize(("broken", "code", "reason"), [(name, *what) for name, what in BROKEN.items()], ids=BROKEN)
+def test_a_broken_plugin_is_named_and_the_others_work(install: Install, broken: str, code: str, reason: str) -> None:
+    install(f"a-{broken}", f"{PREFIX}\n    {code}")
+    install("z-good", GOOD)
+    plugins = load_plugins()
+    [failure] = plugins.failures
+    assert (failure.entry_point, failure.distribution) == (f"a-{broken}", f"a-{broken}")
+    assert reason in failure.reason
+    assert f"a-{broken}" in str(failure)
+    assert set(plugins.sinks) == {"file", "good", "mqtt", "terminal", "webhook"}
+    assert plugins.sources == {}
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        ("{module}:missing", "AttributeError"),
+        ("no_such_module_there", "No module named 'no_such_module_there'"),
+        ("{module}:Hooks", "names the class Hooks: name an instance of it, or a module"),
+        ("not a module!", "importing 'not a module!' failed"),
+    ],
+)
+def test_an_entry_point_that_names_no_plugin(install: Install, value: str, reason: str) -> None:
+    install("a-broken", GOOD + "\n    class Hooks: ...", value=value)
+    [failure] = load_plugins().failures
+    assert failure.entry_point == "a-broken"
+    assert reason in failure.reason
+
+
+def test_an_entry_point_may_name_an_instance(install: Install) -> None:
+    install(
+        "a-object",
+        PREFIX
+        + "\n    class Hooks:\n        @hookimpl\n        def publisher_sinks(self): return {'good': GoodSink}"
+        + "\n    hooks = Hooks()",
+        value="{module}:hooks",
+    )
+    plugins = load_plugins()
+    assert plugins.failures == []
+    assert "good" in plugins.sinks
+
+
+def test_malformed_entry_points_are_named_and_the_others_work(install: Install) -> None:
+    install("a-broken", GOOD, entry_points="[publisher]\nthere is no equals sign\n")
+    install("z-good", GOOD)
+    plugins = load_plugins()
+    assert [failure.distribution for failure in plugins.failures] == ["a-broken"]
+    assert "good" in plugins.sinks
+
+
+def test_of_two_plugins_with_one_name_the_first_has_it(install: Install) -> None:
+    install("b-second", GOOD)
+    install("a-first", GOOD)
+    plugins = load_plugins()
+    assert plugins.sinks["good"].__module__ == "a_first"
+    assert [str(failure) for failure in plugins.failures] == [
+        "plugin 'b-second' of b-second is left out: it offers a sink named 'good', which a-first offers already"
+    ]
+
+
+def test_a_distribution_that_is_there_twice_is_loaded_once(
+    install: Install, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install("a-twice", GOOD)
+    older = tmp_path / "older" / "a_twice-1.1.dist-info"
+    older.mkdir(parents=True)
+    (older / "METADATA").write_text("Metadata-Version: 2.1\nName: a-twice\nVersion: 1.1\n")
+    (older / "entry_points.txt").write_text("[publisher]\na-twice = a_twice\n")
+    monkeypatch.setattr(sys, "path", [*sys.path, str(older.parent)])
+    plugins = load_plugins()
+    assert plugins.failures == []
+    assert [offer.version for offer in plugins.offers if offer.distribution == "a-twice"] == ["1.2"]
+
+
+def test_ctrl_c_while_a_plugin_is_imported_is_not_the_plugins_failure(install: Install) -> None:
+    install("a-slow", "    raise KeyboardInterrupt")
+    with pytest.raises(KeyboardInterrupt):
+        load_plugins()
+
+
+def test_what_is_offered_is_told_with_its_origin(install: Install) -> None:
+    install("z-good", GOOD)
+    [offer] = [offer for offer in load_plugins().offers if offer.name == "good"]
+    assert (offer.kind, offer.distribution, offer.version, offer.entry_point) == ("sink", "z-good", "1.2", "z-good")
+    assert offer.summary == "Do good."
+
+
+def test_a_plugin_may_offer_a_source(install: Install) -> None:
+    install(
+        "a-source",
+        "    from publisher import hookimpl\n    @hookimpl\n    def publisher_sources(): return {'mine': print}",
+    )
+    plugins = load_plugins()
+    assert plugins.failures == []
+    assert list(plugins.sources) == ["mine"]
+
+
+def test_a_sink_that_nobody_offers_is_an_error_that_lists_what_there_is(install: Install) -> None:
+    install("a-broken", "    import no_such_library_there")
+    plugins = load_plugins()
+    assert plugins.sink("file") is plugins.sinks["file"]
+    with pytest.raises(PluginError) as failure:
+        plugins.sink("wehbook")
+    assert str(failure.value).startswith(
+        "no plugin offers a sink of type 'wehbook'; there are: file, mqtt, terminal, webhook; did you mean 'webhook'?"
+    )
+    # The sink that is missing may be the one of the plugin that failed.
+    assert "plugin 'a-broken' of a-broken is left out: importing 'a_broken' failed" in str(failure.value)
+
+
+def test_with_no_plugins_at_all_the_error_says_so() -> None:
+    assert Plugins().no_such_sink("file") == "no plugin offers a sink of type 'file'; there are: none"
+
+
+def test_loading_the_builtin_plugins_imports_no_client_library() -> None:
+    """What a sink needs to deliver is imported by those who configure it."""
+    heavy = ("paho", "urllib3", "gzip", "rich", "typer", "sqlite3", "iotcore", "ctypes")
+    program = (
+        "import sys; from publisher.plugins import load_plugins; plugins = load_plugins()\n"
+        "assert sorted(plugins.sinks) == ['file', 'mqtt', 'terminal', 'webhook'], plugins.failures\n"
+        f"print([name for name in {heavy} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
