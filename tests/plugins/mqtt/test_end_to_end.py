@@ -11,14 +11,17 @@ import sys
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from publisher_mqtt.embedded import ask
 from tests.brokers import Broker, Mosquitto
 from tests.netns import NetNs
 from tests.plugins.mqtt.subscribing import Heard, Subscriber
+from tests.tools import unable
 from tests.waiting import wait_for
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="network namespaces are Linux's")
@@ -202,3 +205,39 @@ def test_what_went_or_was_renamed_while_it_was_away_leaves_no_ghost(house: House
         wait_for(lambda: kept.devices == {"nas lo", "nas uplink", "nas eth3"}, what="the devices")
         wait_for(lambda: kept.rows == kernel_rows(house.netns), what="the states")
         assert Kept(house.retained()).rows == kernel_rows(house.netns)
+
+
+class FirstBroker(Broker):
+    """The embedded broker of a first run: started by the publisher, not by us."""
+
+    protocols = ("3.1.1",)
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory)
+        self.port = 1883
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_a_first_run_publishes_to_a_broker_that_ends_with_it(netns: NetNs, tmp_path: Path, how: signal.Signals) -> None:
+    if find_spec("iotcore") is None:
+        unable("iotcore has no wheel for this system")
+    netns.ip("link set lo up")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PUBLISHER_", "XDG_"))}
+    command = [sys.executable, "-m", "publisher", "run"]
+    with (tmp_path / "told").open("wb") as told:
+        process = netns.popen(
+            command,
+            cwd=tmp_path,
+            env=kept | {"HOME": str(tmp_path)},
+            stdin=subprocess.DEVNULL,
+            stdout=told,
+            stderr=told,
+        )
+    wait_for(lambda: b"mosquitto_sub -h 127.0.0.1 -p 1883" in (tmp_path / "told").read_bytes(), what="how to subscribe")
+    with House(netns, FirstBroker(tmp_path), tmp_path).subscribed("interfaces/#") as subscriber:
+        subscriber.wait_for("/inet/state")
+        process.send_signal(how)
+        assert process.wait(30) == (-how if how is signal.SIGKILL else 0)
+        if how is not signal.SIGKILL:
+            assert subscriber.wait_for("/status")[-1].payload == b"offline"
+    wait_for(lambda: netns.call(ask, "127.0.0.1", 1883) == "nothing", what="the end of the broker")
