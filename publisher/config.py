@@ -184,11 +184,11 @@ def load_settings(
         settings = Settings(**merged)
     except ValidationError as error:
         raise ConfigurationError("\n".join(problems(error, Settings, origin))) from None
+    journal = surroundings.find_journal() if settings.journal.path == surroundings.journal else None
+    origin = replace(origin, journal=journal, names_sinks=bool(settings.sinks))
     if not settings.sinks:
         settings = settings.model_copy(update={"sinks": default_sinks()})
     settings._origin = origin
-    if settings.journal.path == surroundings.journal:
-        settings._origin = replace(origin, journal=surroundings.find_journal())
     return settings
 
 

@@ -19,12 +19,13 @@ from .errors import ConfigurationError
 class Origin:
     """Where settings came from: a file, and the part of them that the environment said.
 
-    `journal` is one that exists where the configuration says nothing of it.
+    `journal` is one that exists where the configuration says nothing of it; `names_sinks`, whether it says any sink.
     """
 
     file: Path | None = None
     environment: Mapping[str, Any] = field(default_factory=dict)
     journal: Path | None = None
+    names_sinks: bool = True
 
     def of(self, location: tuple[str | int, ...]) -> str:
         """The place to look at for this setting."""

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, get_args
 
 from .config import split_address
-from .delivery import State
 from .errors import ConfigurationError, PublisherError
+from .sink_status import State
 
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
@@ -62,7 +62,7 @@ class _Status:
         yield from _of_sinks(status.get("sinks", {}))
 
 
-# Of `delivery.SinkStatus`.
+# Of `sink_status.SinkStatus`.
 _COUNTS = {
     "delivered": "Events that the sink confirmed",
     "failures": "Deliveries that failed and are tried again",

@@ -54,6 +54,7 @@ def test_without_a_file_there_are_defaults(tmp_path: Path) -> None:
     assert settings.journal.path == tmp_path / "state" / "journal.sqlite3"
     assert (settings.source_name, settings.source_argument) == ("auto", "")
     assert settings.origin.file is None
+    assert not settings.origin.names_sinks
 
 
 def test_the_first_file_that_is_found_counts(tmp_path: Path) -> None:
@@ -260,6 +261,7 @@ def test_sinks_options_are_checked_by_their_classes(load: Load) -> None:
     text = "[sinks.a]\ntype = 'webhook'\nurl = 'http://x/'\n[sinks.b]\ntype = 'file'"
     options = checked(load, text, PUBLISHER_SINKS__A__COUNT="7", PUBLISHER_SINKS__A__FLAG="true")
     assert list(options) == ["a", "b"]
+    assert load("[sinks.terminal]\ntype = 'terminal'").origin.names_sinks
     assert options["a"] == HookOptions(url=HttpUrl("http://x/"), count=7, flag=True)
 
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from publisher.delivery import SinkStatus
 from publisher.errors import PublisherError
 from publisher.metrics import serve_metrics
+from publisher.sink_status import SinkStatus
 
 pytest.importorskip("prometheus_client")
 

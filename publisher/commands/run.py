@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from ..config import Settings, default_sinks, load_settings, sink_options
+from ..config import Settings, load_settings, sink_options
 from ..errors import PublisherError
 from ..logs import Bridge, Secrets, make_log
 from ..plugins import Plugins, load_plugins
@@ -46,39 +46,48 @@ def run_service(config: Path | None, overrides: Mapping[str, Any]) -> None:
         style=settings.log.format,
         colors="NO_COLOR" not in surroundings.environment,
     )
+    with _mistakes_logged(log):
+        _run(settings, load, broker_sinks, surroundings, secrets, log)
+
+
+def _run(
+    settings: Settings,
+    load: Callable[[], Settings],
+    broker_sinks: dict[str, dict[str, Any]],
+    surroundings: Surroundings,
+    secrets: Secrets,
+    log: FilteringBoundLogger,
+) -> None:
     plugins = load_plugins()
     for failure in plugins.failures:
         log.warning("a plugin is left out", plugin=failure.entry_point, of=failure.distribution, reason=failure.reason)
     secrets.learn(_options(settings, plugins))
     log.info("configuration", file=str(settings.origin.file or "none"), journal=str(settings.journal.path))
-
-    first_run = _first_run(settings, log)
-    if first_run and first_run.sink:
-        broker_sinks["mqtt"] = first_run.sink
-        settings = load()
-    service = Service(settings, plugins, log)
-    notifier = Notifier(surroundings.environment, os.getpid(), log)
-
-    def stop() -> None:
-        notifier.stopping()
-        service.stop()
-
-    def reload() -> None:
-        with _told_as_reload(notifier, log):
-            changed = load()
-            secrets.learn(_options(changed, plugins))
-            service.reload(changed)
-
     with ExitStack() as around:
-        if first_run:
+        if first_run := _first_run(settings, log):
             around.callback(first_run.close)
+            broker_sinks |= {"mqtt": first_run.sink} if first_run.sink else {}
+            settings = load()
+        service = Service(settings, plugins, log)
+        notifier = Notifier(surroundings.environment, os.getpid(), log)
+
+        def stop() -> None:
+            notifier.stopping()
+            service.stop()
+
+        def reload() -> None:
+            with _told_as_reload(notifier, log):
+                changed = load()
+                secrets.learn(_options(changed, plugins))
+                service.reload(changed)
+
         around.enter_context(_libraries_and_threads_logged(log))
         signals = around.enter_context(Signals(stop, reload, log))
         if writes_to_stdout(settings):
             when_output_closes(signals.stop)
         _serve_metrics(settings, service, around)
         around.enter_context(_telling_systemd(notifier, service))
-        _run_logged(service, log)
+        service.run()
 
 
 def _load(
@@ -89,14 +98,14 @@ def _load(
 ) -> Settings:
     """The settings; where they name no sink, with the first run's broker besides the terminal."""
     settings = load_settings(config, surroundings, overrides)
-    if settings.sinks != default_sinks():
+    if settings.origin.names_sinks:
         return settings
     return settings.model_copy(update={"sinks": {**settings.sinks, **broker_sinks}})
 
 
 def _first_run(settings: Settings, log: FilteringBoundLogger) -> FirstRun | None:
     """A broker to publish to when no sink is configured, announced where the terminal sink writes."""
-    if settings.sinks != default_sinks():
+    if settings.origin.names_sinks:
         return None
     from publisher_mqtt.first_run import prepare
 
@@ -115,10 +124,12 @@ def _options(settings: Settings, plugins: Plugins) -> list[SinkOptions]:
     return [options for _, options in sink_options(settings, plugins).values()]
 
 
-def _run_logged(service: Service, log: FilteringBoundLogger) -> None:
+@contextmanager
+def _mistakes_logged(log: FilteringBoundLogger) -> Iterator[None]:
+    """An exception that nobody foresaw goes to the log with its traceback, and the process fails."""
     try:
-        service.run()
-    except PublisherError:
+        yield
+    except (PublisherError, typer.Exit):
         raise
     except Exception:
         log.exception("publisher failed; this is a mistake in it")
