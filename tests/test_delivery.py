@@ -547,7 +547,7 @@ def test_a_cursor_that_cannot_be_written_is_written_later(
         if full:
             full.pop()
             raise JournalError("the disk is full")
-        written(*what)  # type: ignore[arg-type]
+        written(*what)  # type: ignore[arg-type]  # passed on as they come
 
     monkeypatch.setattr(pipeline.journal, "confirm", confirm)
     pipeline.change(2)
@@ -568,7 +568,7 @@ def test_a_dead_letter_that_cannot_be_kept_is_no_reason_to_lose_the_event(
         if full:
             full.pop()
             raise JournalError("the disk is full")
-        keep(*what)  # type: ignore[arg-type]
+        keep(*what)  # type: ignore[arg-type]  # passed on as they come
 
     monkeypatch.setattr(pipeline.journal, "add_dead_letter", add)
     recorder.publish_faults += [Rejected("no")] * 3

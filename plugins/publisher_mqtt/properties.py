@@ -29,8 +29,8 @@ class Packed(Properties):
         return self.packed
 
     def __str__(self) -> str:
-        unpacked = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
-        unpacked.unpack(self.packed)  # type: ignore[no-untyped-call]
+        unpacked = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]  # paho's
+        unpacked.unpack(self.packed)  # type: ignore[no-untyped-call]  # paho's
         return str(unpacked)
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from publisher.hookspecs import hookimpl
-from publisher.sink import Sink
+from publisher import Sink, hookimpl
 
 
 @hookimpl

@@ -191,7 +191,7 @@ def test_who_may_read_what(broker: Broker) -> None:
             last = f"interfaces/{name}/status" if name in ("nas", "other") else "interfaces/nas/replay/get"
             user.heard.discard(last)
             assert user.publish(last) == SUCCESS
-            wait_for(lambda user=user, last=last: last in user.heard, what=f"{last} at {name}")  # type: ignore[misc]
+            wait_for(lambda user=user, last=last: last in user.heard, what=f"{last} at {name}")  # type: ignore[misc]  # mypy on defaults
         assert by_name["nas"].heard == {*topics["nas"], "interfaces/nas/replay/get", "homeassistant/status"}
         assert by_name["other"].heard == {*topics["other"], "homeassistant/status"}
         assert by_name["reader"].heard == {*interfaces, "homeassistant/status"}

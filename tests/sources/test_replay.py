@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import count
 from pathlib import Path
 
@@ -102,8 +102,8 @@ def lines(tmp_path: Path) -> list[bytes]:
         (lambda lines: [*lines[:2], b"\xff\xfe\x00\n"], 3, "no line of a recording"),
     ],
 )
-def test_a_damaged_recording_is_told_with_file_and_line(  # type: ignore[no-untyped-def]
-    tmp_path: Path, damage, number: int, said: str
+def test_a_damaged_recording_is_told_with_file_and_line(
+    tmp_path: Path, damage: Callable[[list[bytes]], list[bytes]], number: int, said: str
 ) -> None:
     path = tmp_path / "bad.jsonl"
     path.write_bytes(b"".join(damage(lines(tmp_path))))

@@ -129,7 +129,7 @@ class TestStandardOutput:
 
 class TestOptions:
     def test_sizes_and_ages_as_people_write_them(self) -> None:
-        options = FileOptions(path="x", max_size="10 MiB", max_age="7d")  # type: ignore[arg-type]
+        options = FileOptions(path="x", max_size="10 MiB", max_age="7d")  # type: ignore[arg-type]  # text, as in the file
         assert options.max_size == 10 * 1024 * 1024
         assert options.max_age == timedelta(days=7)
 

@@ -58,7 +58,7 @@ class Subscriber:
     def publish(self, topic: str, payload: bytes | str, *, retain: bool = False, **properties: Any) -> None:
         made = None
         if properties:
-            made = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+            made = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]  # paho's
             for name, value in properties.items():
                 setattr(made, name, value)
         self.client.publish(topic, payload, qos=1, retain=retain, properties=made).wait_for_publish(20)

@@ -1,0 +1,171 @@
+"""Promises about the code itself: what it offers, what an import does, what is beside each exception to a rule."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from itertools import chain
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+import publisher
+import publisher.testing
+import publisher_file
+import publisher_mqtt
+import publisher_terminal
+import publisher_webhook
+from publisher.hookspecs import PublisherHooks
+from tests.tools import need
+
+ROOT = Path(__file__).parent.parent
+PACKAGES = [publisher, publisher_file, publisher_mqtt, publisher_terminal, publisher_webhook]
+# What is imported only where it is used, so that a start is quick.
+HEAVY = ["iotcore", "paho", "prometheus_client", "pyroute2", "pytest", "rich", "typer", "urllib3"]
+
+
+def modules() -> list[str]:
+    """Every module of ours, by name; `__main__` would run."""
+    found = chain.from_iterable(pkgutil.walk_packages(package.__path__, f"{package.__name__}.") for package in PACKAGES)
+    names = [package.__name__ for package in PACKAGES] + [module.name for module in found]
+    return sorted(name for name in names if not name.endswith("__main__"))
+
+
+def tracked(*patterns: str) -> Iterator[tuple[str, str]]:
+    """The files that git knows, as names and texts; those that are no text are left out."""
+    need("git", package="git")
+    listed = subprocess.run(["git", "ls-files", "-z", *patterns], cwd=ROOT, capture_output=True, check=False)
+    if listed.returncode:
+        pytest.skip("not in a git checkout")
+    for name in filter(None, listed.stdout.decode().split("\0")):
+        path = ROOT / name
+        if path.is_file():  # else it was deleted, but not yet there
+            try:
+                yield name, path.read_text(encoding="utf-8")
+            except UnicodeDecodeError:
+                continue
+
+
+def lines(*patterns: str) -> Iterator[tuple[str, str]]:
+    """Each line of the tracked files, and where it is."""
+    for name, text in tracked(*patterns):
+        for number, line in enumerate(text.splitlines(), 1):
+            yield f"{name}:{number}", line
+
+
+def run(code: str, *arguments: str) -> None:
+    """Run code in an interpreter of its own, in which warnings are errors."""
+    command = [sys.executable, "-W", "error", "-c", code, *arguments]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100, check=False)
+    assert result.returncode == 0, result.stderr
+
+
+def test_every_hook_says_when_it_is_called() -> None:
+    hooks = [value for name, value in vars(PublisherHooks).items() if name.startswith("publisher_")]
+    assert hooks
+    for hook in hooks:
+        assert "Called " in (hook.__doc__ or ""), f"{hook.__name__} does not say when it is called"
+
+
+@pytest.mark.parametrize("module", [publisher, publisher.testing], ids=lambda module: module.__name__)
+def test_all_is_exactly_what_is_public(module: ModuleType) -> None:
+    public = {
+        name for name, value in vars(module).items() if not name.startswith("_") and not isinstance(value, ModuleType)
+    }
+    assert set(module.__all__) - {"__version__"} == public
+    assert len(module.__all__) == len(set(module.__all__))
+
+
+@pytest.mark.parametrize("name", modules())
+def test_every_module_is_described_and_its_all_exists(name: str) -> None:
+    module = importlib.import_module(name)
+    assert (module.__doc__ or "").strip(), f"{name} does not say what is inside"
+    assert not [offered for offered in getattr(module, "__all__", []) if not hasattr(module, offered)]
+
+
+IMPORT_ALL = """
+import importlib, os, sys, threading
+
+def no_work(event, arguments):
+    if event in {"socket.connect", "socket.bind", "subprocess.Popen", "os.mkdir", "os.remove", "os.rename",
+                 "sqlite3.connect", "os.fork", "os.posix_spawn", "os.system", "signal.signal"}:
+        raise RuntimeError(f"an import did {event} {arguments}")
+    if event == "open" and isinstance(arguments[1], str) and set(arguments[1]) & set("wax+"):
+        raise RuntimeError(f"an import opened {arguments[0]} to write it")
+
+sys.dont_write_bytecode = True
+# What the libraries do when they are imported is theirs.
+import paho.mqtt.client, pydantic_settings, rich.live, sqlite3, structlog, typer, typer.rich_utils, urllib3
+environment = dict(os.environ)
+sys.addaudithook(no_work)
+for name in sys.argv[1:]:
+    importlib.import_module(name)
+assert threading.active_count() == 1, threading.enumerate()
+assert dict(os.environ) == environment
+"""
+
+
+def test_an_import_does_no_work() -> None:
+    run(IMPORT_ALL, *modules())
+
+
+@pytest.mark.parametrize("name", ["publisher", "publisher.config", "publisher.service", "publisher.cli"])
+def test_what_is_heavy_is_imported_where_it_is_used(name: str) -> None:
+    allowed = {"typer", "rich"} if name == "publisher.cli" else set()
+    heavy = sorted(set(HEAVY) - allowed)
+    run(f"import {name}, sys; assert not (found := set({heavy}) & set(sys.modules)), found")
+
+
+def test_finding_plugins_imports_no_network_library() -> None:
+    heavy = sorted(set(HEAVY) - {"typer", "rich"})
+    run(
+        "import sys; from publisher.plugins import load_plugins; plugins = load_plugins();"
+        "assert {'file', 'mqtt', 'terminal', 'webhook'} <= plugins.sinks.keys(), plugins;"
+        f"assert not (found := set({heavy}) & set(sys.modules)), found"
+    )
+
+
+REGISTRIES = re.compile(
+    r"pypi\.org|pythonhosted\.org|npmjs\.|crates\.io|rubygems\.org|proxy\.golang\.org|(docker|ghcr|quay|gcr)\.io|"
+    r"registry\.(?:hub|yarnpkg|access)|mcr\.microsoft\.com"
+)
+MACHINE_PATHS = re.compile(r"(?<![\w.~$}{/-])/(?:work|root|tmp|home/[a-z]\w*|Users/\w+)/")
+
+
+@pytest.mark.parametrize("pattern", [REGISTRIES, MACHINE_PATHS], ids=["registry", "path"])
+def test_no_file_names_a_registry_or_a_place_on_one_machine(pattern: re.Pattern[str]) -> None:
+    own = Path(__file__).name
+    assert not [f"{place}: {line}" for place, line in lines() if pattern.search(line) and own not in place]
+
+
+# After the rule comes a dash or a comment of its own, and then the reason.
+IGNORE = re.compile(r"#\s*(noqa|type:\s*ignore|pragma:)")
+IGNORE_WITH_REASON = re.compile(
+    r"# noqa: [A-Z]+\d+(, [A-Z]+\d+)* ( ?#|-) ?\w.*|# type: ignore\[[a-z, -]+\]  # .*\w.*|# pragma: no cover - \w.*"
+)
+
+
+def test_each_ignore_has_its_reason_beside_it() -> None:
+    own = Path(__file__).name
+    ignores = [(place, line) for place, line in lines("*.py") if IGNORE.search(line) and own not in place]
+    assert not [f"{place}: {line.strip()}" for place, line in ignores if not IGNORE_WITH_REASON.search(line)]
+
+
+def readme_blocks() -> list[str]:
+    return re.findall(
+        r"^```python\n(.*?)^```$", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE
+    )
+
+
+def test_there_is_an_example_in_the_readme() -> None:
+    assert readme_blocks()
+
+
+@pytest.mark.parametrize("code", readme_blocks())
+def test_the_examples_of_the_readme_run(code: str) -> None:
+    run(code)
