@@ -20,6 +20,7 @@ from publisher.config import JournalSettings, Settings, load_settings, sink_opti
 from publisher.events import Event, IpInterface
 from publisher.identity import LuidAssignment
 from publisher.journal import Journal
+from publisher.journal_lock import holder
 from publisher.plugins import load_plugins
 from publisher.sources import Remove, Resync, Update, Upsert
 from publisher.sources.replay import Header, write_recording
@@ -493,6 +494,22 @@ def logged(process: subprocess.Popen[str], event: str) -> dict[str, Any]:
         if (entry := json.loads(line))["event"] == event:
             return dict(entry)
     raise AssertionError(f"the log ended without {event!r}")
+
+
+@posix_only
+def test_a_terminal_that_is_closed_ends_run_instead_of_reloading(publisher: Publisher) -> None:
+    publisher.updates(Resync((ETH0,), "startup"), Remove(ETH0.luid, "inet"), last_at=FOREVER)
+    publisher.configure(FILE_SINK)
+    on_terminal = "import pty, sys; pty.spawn([sys.executable, '-m', 'publisher', 'run'])"
+    terminal = subprocess.Popen(
+        [sys.executable, "-c", on_terminal], cwd=publisher.folder, env=publisher.environment,
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+    )  # fmt: skip
+    wait_for(lambda: len(events_in(publisher.folder / "out.jsonl")) == 2, what="snapshot")
+    assert holder(publisher.journal)
+    terminal.kill()
+    terminal.wait()
+    wait_for(lambda: holder(publisher.journal) is None, what="the end of publisher")
 
 
 @posix_only

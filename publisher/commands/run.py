@@ -27,48 +27,23 @@ from .signals import Signals, when_output_closes
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
-    from publisher_mqtt.first_run import FirstRun
-
     from ..sink import SinkOptions
 
 
 def run_service(config: Path | None, overrides: Mapping[str, Any]) -> None:
     """Run the service until a signal ends it; raises PublisherError when it cannot run."""
     surroundings = Surroundings.of_this_process()
-    broker_sinks: dict[str, dict[str, Any]] = {}
-    load = partial(_load, config, surroundings, overrides, broker_sinks)
-    settings = load()
+    read = partial(load_settings, config, surroundings, overrides)
+    settings = read()
     secrets = Secrets()
-    log = make_log(
-        sys.stderr,
-        secrets,
-        level=settings.log.level,
-        style=settings.log.format,
-        colors="NO_COLOR" not in surroundings.environment,
-    )
-    with _mistakes_logged(log):
-        _run(settings, load, broker_sinks, surroundings, secrets, log)
-
-
-def _run(
-    settings: Settings,
-    load: Callable[[], Settings],
-    broker_sinks: dict[str, dict[str, Any]],
-    surroundings: Surroundings,
-    secrets: Secrets,
-    log: FilteringBoundLogger,
-) -> None:
-    plugins = load_plugins()
-    for failure in plugins.failures:
-        log.warning("a plugin is left out", plugin=failure.entry_point, of=failure.distribution, reason=failure.reason)
-    secrets.learn(_options(settings, plugins))
-    log.info("configuration", file=str(settings.origin.file or "none"), journal=str(settings.journal.path))
-    with ExitStack() as around:
-        if first_run := _first_run(settings, log):
-            around.callback(first_run.close)
-            broker_sinks |= {"mqtt": first_run.sink} if first_run.sink else {}
-            settings = load()
-        service = Service(settings, plugins, log)
+    colors = "NO_COLOR" not in surroundings.environment
+    log = make_log(sys.stderr, secrets, level=settings.log.level, style=settings.log.format, colors=colors)
+    with _mistakes_logged(log), ExitStack() as around:
+        plugins = _plugins(log)
+        secrets.learn(_options(settings, plugins))
+        log.info("configuration", file=str(settings.origin.file or "none"), journal=str(settings.journal.path))
+        found = _first_run(settings, log, around)
+        service = Service(_with(found, settings), plugins, log)
         notifier = Notifier(surroundings.environment, os.getpid(), log)
 
         def stop() -> None:
@@ -77,42 +52,44 @@ def _run(
 
         def reload() -> None:
             with _told_as_reload(notifier, log):
-                changed = load()
+                changed = _with(found, read())
                 secrets.learn(_options(changed, plugins))
                 service.reload(changed)
 
         around.enter_context(_libraries_and_threads_logged(log))
         signals = around.enter_context(Signals(stop, reload, log))
-        if writes_to_stdout(settings):
+        if writes_to_stdout(service.settings):
             when_output_closes(signals.stop)
         _serve_metrics(settings, service, around)
         around.enter_context(_telling_systemd(notifier, service))
         service.run()
 
 
-def _load(
-    config: Path | None,
-    surroundings: Surroundings,
-    overrides: Mapping[str, Any],
-    broker_sinks: Mapping[str, dict[str, Any]],
-) -> Settings:
-    """The settings; where they name no sink, with the first run's broker besides the terminal."""
-    settings = load_settings(config, surroundings, overrides)
-    if settings.origin.names_sinks:
-        return settings
-    return settings.model_copy(update={"sinks": {**settings.sinks, **broker_sinks}})
+def _plugins(log: FilteringBoundLogger) -> Plugins:
+    plugins = load_plugins()
+    for failure in plugins.failures:
+        log.warning("a plugin is left out", plugin=failure.entry_point, of=failure.distribution, reason=failure.reason)
+    return plugins
 
 
-def _first_run(settings: Settings, log: FilteringBoundLogger) -> FirstRun | None:
-    """A broker to publish to when no sink is configured, announced where the terminal sink writes."""
+def _first_run(settings: Settings, log: FilteringBoundLogger, around: ExitStack) -> dict[str, dict[str, Any]]:
+    """A sink for a broker, found or started, when no sink is configured; announced where the terminal sink writes."""
     if settings.origin.names_sinks:
-        return None
+        return {}
     from publisher_mqtt.first_run import prepare
 
     first_run = prepare(log)
+    around.callback(first_run.close)
     for line in first_run.lines:
         typer.echo(line)
-    return first_run
+    return {"mqtt": first_run.sink} if first_run.sink else {}
+
+
+def _with(found: Mapping[str, dict[str, Any]], settings: Settings) -> Settings:
+    """The settings; where they name no sink, with what the first run found besides the terminal."""
+    if settings.origin.names_sinks:
+        return settings
+    return settings.model_copy(update={"sinks": {**settings.sinks, **found}})
 
 
 def writes_to_stdout(settings: Settings) -> bool:
