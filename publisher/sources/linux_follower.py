@@ -108,6 +108,7 @@ class LinuxFollower:
                 self._selector.register(waited_for, selectors.EVENT_READ)
         self._suspended = clocks.elapsed() - clocks.running()
         self._lost_since: float | None = None
+        self._asked_meanwhile = False
         self._cause: Cause = "reconcile"
         self._due = 0.0
 
@@ -158,9 +159,9 @@ class LinuxFollower:
         now = self._clocks.running()
         if told.lost:
             self._counts.lost += 1
-            self._log.warning("the kernel dropped messages; all interfaces are read again")
-            self._lost_since = self._lost_since or now
-            self._cause = "overrun"
+            if self._lost_since is None:
+                self._log.warning("the kernel dropped messages; all interfaces are read when the flood is over")
+                self._lost_since, self._cause = now, "overrun"
         if self._lost_since is not None and (told.lost or told.messages):
             self._due = min(now + _CALM, self._lost_since + _PATIENCE)
         for datagram in told.undecodable:
@@ -199,7 +200,8 @@ class LinuxFollower:
     def _read_all(self) -> tuple[IpInterface, ...]:
         rows = self._reader.read_all()
         self._lost_since, self._cause = None, "reconcile"
-        self._due = self._clocks.running() + self._every
+        self._due = self._clocks.running() + (0.0 if self._asked_meanwhile else self._every)
+        self._asked_meanwhile = False
         self._watches.keep_only(self._state.names())
         return rows
 
@@ -214,9 +216,11 @@ class LinuxFollower:
 
     def _ask(self, cause: Cause, delay: float = 0.0) -> None:
         """Read everything, not later than after this delay."""
-        if self._lost_since is None:
-            self._cause = cause
-            self._due = min(self._due, self._clocks.running() + delay)
+        if self._lost_since is not None:
+            self._asked_meanwhile = True
+            return
+        self._cause = cause
+        self._due = min(self._due, self._clocks.running() + delay)
 
     def _notice_suspend(self) -> None:
         suspended = self._clocks.elapsed() - self._clocks.running()

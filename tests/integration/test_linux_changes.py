@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import queue
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from publisher.events import Event
+from publisher.events import Event, Key
 from publisher.identity import MemoryLuids
 from publisher.sources import Remove, Upsert
-from tests.integration.following import told
+from tests.integration.following import Following, told
 from tests.netns import NetNs
 from tests.waiting import wait_for
-
-if sys.platform != "linux":
-    pytest.skip("rtnetlink is Linux's", allow_module_level=True)
-
-from tests.integration.following import Following
 
 
 def no_ipv6_noise(netns: NetNs, *names: str) -> None:
@@ -217,7 +212,7 @@ def test_a_thousand_refreshes_of_an_address_are_no_event(pair: NetNs, following:
 
 def test_names_of_any_bytes(netns: NetNs) -> None:
     with Following(netns) as following:
-        netns.run([b"ip", b"link", b"add", b"a\xff+#", b"type", b"ifb"])  # type: ignore[list-item]
+        netns.run(["ip", "link", "add", os.fsdecode(b"a\xff+#"), "type", "ifb"])
         event = following.until(lambda e: e.notification_type == "add_instance")[0]
         assert event.interface is not None
         assert event.interface.alias == "a\\xff+#"
@@ -282,5 +277,5 @@ def test_updates_name_rows_that_are_there(pair: NetNs, following: Following) -> 
             case Upsert(row):
                 present.add(row.key)
             case Remove(luid, family):
-                present.remove((luid, family))
+                present.remove(Key(luid, family))
     assert present == {row.key for row in update.rows}

@@ -1,0 +1,154 @@
+"""What goes wrong: messages lost, listings interrupted, interfaces gone while they are read, the system suspended."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import queue
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import structlog
+
+from publisher.events import IpInterface
+from publisher.identity import MemoryLuids
+from publisher.sources import Resync, SourceContext
+from tests.integration.following import Following
+from tests.netns import NetNs
+
+
+def told_by_ip(netns: NetNs) -> dict[str, tuple[int, bool]]:
+    return {link["ifname"]: (link["mtu"], "UP" in link["flags"]) for link in json.loads(netns.run("ip -j link"))}
+
+
+def told_by_us(rows: list[IpInterface]) -> dict[str, tuple[int | None, bool]]:
+    return {row.interface.alias: (row.interface.mtu, row.interface.admin_status == "up") for row in rows}
+
+
+@contextlib.contextmanager
+def churn(netns: NetNs) -> Iterator[None]:
+    """Links that come and go all the time."""
+    stop = threading.Event()
+    lines = [f"link {verb}" for n in range(20) for verb in (f"add c{n} type ifb", f"set c{n} mtu 1400", f"del c{n}")]
+
+    def forever() -> None:
+        while not stop.is_set():
+            netns.ip(*lines)
+
+    thread = threading.Thread(target=forever)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+def test_a_flood_into_a_tiny_buffer_is_marked_and_the_end_is_right(netns: NetNs) -> None:
+    netns.ip(*(f"link add f{number} type ifb" for number in range(4)))
+    flood = [f"link set f{n % 4} mtu {1400 + n % 97}" for n in range(20_000)]
+    with Following(netns, receive_buffer=4096) as following:
+        netns.ip(*flood, "link set f0 up", "link del f3", "link add last type bridge")
+        events = following.settled()
+        assert "overrun" in following.causes
+        assert told_by_us(following.table.rows) == told_by_ip(netns)
+        assert len(events) < 40_000  # something was lost
+        netns.ip("link set f0 mtu 1300")
+        assert {e.interface.alias for e in following.settled() if e.interface} == {"f0"}
+
+
+def test_a_large_buffer_loses_nothing_of_a_burst(netns: NetNs) -> None:
+    netns.ip("link add f0 type ifb")
+    mtus = [1400 + number % 2 for number in range(1, 2001)]
+    with Following(netns) as following:
+        netns.ip(*(f"link set f0 mtu {mtu}" for mtu in mtus))
+        events = following.settled()
+    seen = [event.changed["interface.mtu"].after for event in events if event.family == "inet"]
+    assert seen == mtus
+    assert {event.cause for event in events} == {"notification"}
+
+
+def test_reading_while_links_come_and_go(netns: NetNs) -> None:
+    with churn(netns), Following(netns) as following:
+        for _ in range(20):
+            following.settled()
+    # Whoever came or went in between: the end is what it is.
+    with Following(netns) as following:
+        netns.ip("link add end type ifb")
+        following.settled()
+        assert told_by_us(following.table.rows) == told_by_ip(netns)
+
+
+def test_an_interrupted_listing_is_read_again_a_bounded_number_of_times() -> None:
+    requests = pytest.importorskip("publisher.sources.netlink_socket", reason="Linux only")
+    rtnetlink = pytest.importorskip("publisher.sources.rtnetlink")
+    asked = requests.Requests(rtnetlink.Decoder())
+    attempts: list[int] = []
+
+    def interrupted(_: Any) -> tuple[list[Any], bool]:
+        attempts.append(1)
+        return [], True
+
+    asked._dump = interrupted
+    with contextlib.closing(asked), pytest.raises(requests.InterruptedDumpError, match="50 attempts"):
+        asked.dump(rtnetlink.link_dump)
+    assert len(attempts) == 50
+
+
+def test_after_a_suspend_everything_is_read_again(netns: NetNs) -> None:
+    linux = pytest.importorskip("publisher.sources.linux", reason="Linux only")
+    follower = pytest.importorskip("publisher.sources.linux_follower")
+    asleep = [0.0]
+    real = follower.Clocks()
+    clocks = follower.Clocks(real.running, lambda: real.elapsed() + asleep[0])
+    source = linux.LinuxSource(SourceContext(structlog.get_logger(), MemoryLuids()), clocks)
+    updates: queue.Queue[Any] = queue.Queue()
+    thread = netns.thread(lambda: [updates.put(update) for update in source.updates()])
+    try:
+        assert updates.get(timeout=20).cause == "startup"
+        asleep[0] = 3600.0
+        netns.ip("link add woken type ifb")  # anything at all that wakes it
+        while not isinstance(update := updates.get(timeout=20), Resync):
+            pass
+        assert update.cause == "reconcile"
+        assert "woken" in {row.interface.alias for row in update.rows}
+    finally:
+        source.close()
+        thread.join(20)
+
+
+def test_what_cannot_be_decoded_is_counted_and_everything_read(netns: NetNs, monkeypatch: pytest.MonkeyPatch) -> None:
+    socket = pytest.importorskip("publisher.sources.netlink_socket", reason="Linux only")
+    follower = pytest.importorskip("publisher.sources.linux_follower")
+    monkeypatch.setattr(follower, "_RETRY", 0.1)
+    with Following(netns) as following:
+        drain = socket.Subscription.drain
+
+        def corrupted(self: Any) -> Any:
+            told = drain(self)
+            return told._replace(messages=[], undecodable=[b"not rtnetlink"]) if told.messages else told
+
+        monkeypatch.setattr(socket.Subscription, "drain", corrupted)
+        netns.ip("link add unheard type ifb")
+        [event, _] = following.until(lambda e: e.family == "inet6")
+        assert event.cause == "reconcile"
+        assert following.source.counts.undecodable > 0
+
+
+def test_what_our_models_cannot_say_is_counted_and_the_rest_goes_on(
+    netns: NetNs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port = pytest.importorskip("publisher.sources.linux_port")
+    right = port.interface_values
+
+    def wrong(link: Any, *others: Any) -> dict[str, Any]:
+        values: dict[str, Any] = right(link, *others)
+        return values | ({"mtu": "wrong"} if values["alias"] == "bad" else {})
+
+    monkeypatch.setattr(port, "interface_values", wrong)
+    with Following(netns) as following:
+        netns.ip("link add bad type ifb", "link add good type ifb")
+        assert {e.interface.alias for e in following.settled() if e.interface} == {"good"}
+        assert following.source.counts.invalid > 0

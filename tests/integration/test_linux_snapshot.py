@@ -1,0 +1,221 @@
+"""The rows against what `ip` and /proc/sys say of the same interfaces, member by member."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+import structlog
+
+from publisher.events import Address, Family, IpInterface, IpInterfaceRow
+from publisher.identity import MemoryLuids
+from publisher.sources import Resync, SourceContext, open_source
+from publisher.sources.linux_rows import ABSENT, MEMBERS
+from tests.netns import NetNs
+from tests.waiting import wait_for
+
+IANA_TYPE = {"lo": 24, "v0": 53, "v1": 53, "br0": 209, "mv0": 53, "vx0": 131, "ifb7": 53}
+
+
+def read_rows(**options: Any) -> Sequence[IpInterface]:
+    """One read, as `publisher snapshot` does it."""
+    context = SourceContext(structlog.get_logger(), MemoryLuids(), **options)
+    if sys.platform == "linux":
+        from publisher.sources.linux import read_rows
+
+        return read_rows(context)
+    raise AssertionError
+
+
+@pytest.fixture
+def zoo(netns: NetNs) -> NetNs:
+    """A namespace with links of many kinds, odd settings and addresses of many sorts."""
+    netns.veth()
+    netns.ip(
+        "link set lo up",
+        "link add br0 type bridge",
+        "link add mv0 link v1 type macvlan",
+        "link add vx0 type vxlan id 5 dstport 4789 dev v1",
+        "link add ifb7 type ifb",
+        "link set v0 master br0",
+        "link set br0 up",
+        "link set v1 alias the+uplink/#1",
+        "link set ifb7 arp off",
+        "link set mv0 mtu 1300",
+        "addr add 192.0.2.1/24 dev v1",
+        "addr add 192.0.2.9/32 peer 192.0.2.10/32 dev v1",
+        "addr add 198.51.100.1/24 dev v1 valid_lft 900 preferred_lft 800",
+        "addr add fd00::1/64 dev v1 nodad",
+        "addr add fd00::2/64 dev v1 nodad valid_lft 500 preferred_lft 0",
+        "addr add fd00::3/64 dev ifb7",
+    )
+    for name, value in {
+        "net/ipv4/conf/v1/forwarding": 1,
+        "net/ipv6/conf/v1/accept_ra": 2,
+        "net/ipv6/conf/v1/dad_transmits": 3,
+        "net/ipv6/conf/v1/accept_ra_defrtr": 0,
+        "net/ipv6/conf/v1/mtu": 1350,
+        "net/ipv6/conf/br0/addr_gen_mode": 1,
+        "net/ipv6/conf/br0/forwarding": 1,
+        "net/ipv6/conf/vx0/disable_ipv6": 1,
+        "net/ipv4/neigh/v1/base_reachable_time_ms": 31000,
+        "net/ipv6/neigh/v1/retrans_time_ms": 1500,
+    }.items():
+        netns.sysctl(name, value)
+    wait_for(lambda: "tentative" not in netns.run("ip addr show up"), what="duplicate address detection done")
+    return netns
+
+
+def test_the_rows_are_what_ip_and_proc_say(zoo: NetNs) -> None:
+    rows = {(row.interface.alias, row.family): row for row in zoo.call(read_rows)}
+    told = {link["ifname"]: link for link in json.loads(zoo.run("ip -j -d addr"))}
+    without_inet6 = {"vx0"}
+    families: tuple[Family, ...] = ("inet", "inet6")
+    assert rows.keys() == {(name, f) for name in told for f in families if (name, f) != ("vx0", "inet6")}
+    assert {row.family for row in rows.values() if row.interface.alias in without_inet6} == {"inet"}
+    luids = {told[row.interface.alias]["ifname"]: row.luid for row in rows.values()}
+    assert len(set(luids.values())) == len(told)
+    for (name, family), row in rows.items():
+        interface_agrees(row, told[name], luids, told)
+        row_agrees(zoo, row.row, told[name])
+        assert [shown(address) for address in row.addresses] == sorted(
+            (as_shown(entry) for entry in told[name]["addr_info"] if entry["family"] == family),
+            key=lambda entry: (entry["address"], entry["prefix_length"]),
+        )
+
+
+def interface_agrees(row: IpInterface, link: dict[str, Any], luids: dict[str, str], told: dict[str, Any]) -> None:
+    interface, flags = row.interface, link["flags"]
+    kind = link.get("linkinfo", {}).get("info_kind")
+    above = [luids[link["master"]]] if "master" in link else []
+    above += [luids[other["ifname"]] for other in told.values() if below(other) == link["ifname"]]
+    beneath = [luids[name] for name in [below(link)] if name]
+    beneath += [luids[other["ifname"]] for other in told.values() if other.get("master") == link["ifname"]]
+    address = link["address"] if link["address"] != "00:00:00:00:00:00" else None
+    assert interface.model_dump(exclude={"transmit_link_speed", "receive_link_speed", "media_connect_state"}) == {
+        "alias": link["ifname"],
+        "description": link.get("ifalias"),
+        "type": IANA_TYPE[link["ifname"]],
+        "kind": kind,
+        "physical_address": address,
+        "permanent_physical_address": link.get("permaddr"),
+        "mtu": link["mtu"],
+        "admin_status": "up" if "UP" in flags else "down",
+        "oper_status": link["operstate"].lower().replace("lowerlayerdown", "lower_layer_down"),
+        "higher": tuple(sorted(above)),
+        "lower": tuple(sorted(beneath)),
+    }
+    up = {False: "unknown", True: "disconnected" if "NO-CARRIER" in flags else "connected"}["UP" in flags]
+    assert interface.media_connect_state == up
+
+
+def below(link: dict[str, Any]) -> str | None:
+    return None if link.get("linkinfo", {}).get("info_kind") == "veth" else link.get("link")
+
+
+def row_agrees(netns: NetNs, row: IpInterfaceRow, link: dict[str, Any]) -> None:
+    name, flags = link["ifname"], link["flags"]
+    ip = "ipv4" if row.family == "inet" else "ipv6"
+    arp = "NOARP" not in flags
+    expected: dict[str, Any] = dict.fromkeys(IpInterfaceRow.model_fields)
+    expected |= {
+        "family": row.family,
+        "interface_luid": row.interface_luid,
+        "interface_index": link["ifindex"],
+        "forwarding_enabled": netns.sysctl(f"net/{ip}/conf/{name}/forwarding") == "1",
+        "nl_mtu": link["mtu"] if ip == "ipv4" else int(netns.sysctl(f"net/ipv6/conf/{name}/mtu")),
+        "connected": link["operstate"] == "UP" or (link["operstate"] == "UNKNOWN" and "LOWER_UP" in flags),
+        "weak_host_send": True,
+        "weak_host_receive": True,
+        "use_neighbor_unreachability_detection": arp,
+        "supports_neighbor_discovery": arp,
+        "base_reachable_time": int(netns.sysctl(f"net/{ip}/neigh/{name}/base_reachable_time_ms")),
+        "retransmit_time": int(netns.sysctl(f"net/{ip}/neigh/{name}/retrans_time_ms")),
+        "path_mtu_discovery_timeout": int(netns.sysctl(f"net/{ip}/route/mtu_expires")) * 1000,
+        "reachable_time": row.reachable_time,  # picked at random by the kernel: within these bounds (RFC 4861, 6.3.2)
+    }
+    assert row.reachable_time is not None
+    assert 0.5 <= row.reachable_time / expected["base_reachable_time"] <= 1.5
+    if ip == "ipv6":
+        conf = {
+            key: int(netns.sysctl(f"net/ipv6/conf/{name}/{key}"))
+            for key in ("accept_ra", "forwarding", "dad_transmits", "accept_ra_defrtr", "addr_gen_mode")
+        }
+        listens = conf["accept_ra"] == 2 or (conf["accept_ra"] == 1 and not conf["forwarding"])
+        expected |= {
+            "managed_address_configuration_supported": False,
+            "other_stateful_configuration_supported": False,
+            "router_discovery_behavior": "enabled" if listens else "disabled",
+            "supports_router_discovery": "MULTICAST" in flags and "LOOPBACK" not in flags,
+            "dad_transmits": conf["dad_transmits"] & 0xFFFF_FFFF,
+            "link_local_address_behavior": "always_off" if conf["addr_gen_mode"] == 1 else "always_on",
+            "zone_indices": (0, link["ifindex"], link["ifindex"], *[0] * 13),
+            "disable_default_routes": conf["accept_ra_defrtr"] == 0,
+        }
+    assert row.model_dump() == expected
+
+
+def as_shown(entry: dict[str, Any]) -> dict[str, Any]:
+    """An address as `ip` says it."""
+    scope = {"host": "interface"}.get(entry["scope"], entry["scope"])
+    for_ever = 0xFFFF_FFFF
+    state = "deprecated" if entry.get("deprecated") else "tentative" if entry.get("tentative") else "preferred"
+    return {
+        "address": entry["local"],
+        "prefix_length": entry["prefixlen"],
+        "scope": scope,
+        "dad_state": state,
+        "for_ever": entry["valid_life_time"] == for_ever,
+        "preferred_for_ever": entry["preferred_life_time"] == for_ever,
+    }
+
+
+def shown(address: Address) -> dict[str, Any]:
+    return {
+        "address": address.address,
+        "prefix_length": address.prefix_length,
+        "scope": address.scope,
+        "dad_state": address.dad_state,
+        "for_ever": address.valid_lifetime is None,
+        "preferred_for_ever": address.preferred_lifetime is None,
+    }
+
+
+def test_the_kernel_says_where_an_address_came_from(zoo: NetNs) -> None:
+    rows = {(row.interface.alias, row.family): row for row in zoo.call(read_rows)}
+    origins = {
+        address.address[:4]: (address.prefix_origin, address.suffix_origin)
+        for key in [("v1", "inet6"), ("v1", "inet"), ("lo", "inet"), ("lo", "inet6")]
+        for address in rows[key[0], "inet" if key[1] == "inet" else "inet6"].addresses
+    }
+    assert origins["fe80"] == ("well_known", "link_layer_address")
+    assert origins["fd00"][0] in ("manual", "other")
+    assert origins["192."] == ("manual", "manual")
+    assert origins["198."] == ("other", "other")  # with a lifetime: DHCP, or a script
+    assert origins["127."] == origins["::1"] == ("well_known", "well_known")
+
+
+def test_every_member_is_in_the_one_table() -> None:
+    names = [member.name for member in MEMBERS]
+    keys = ["family", "interface_luid", "interface_index"]
+    assert sorted([*names, *ABSENT, *keys]) == sorted(IpInterfaceRow.model_fields)
+
+
+def test_one_read_is_what_following_begins_with(zoo: NetNs) -> None:
+    luids = MemoryLuids()
+
+    def first() -> Resync:
+        source = open_source("linux", SourceContext(structlog.get_logger(), luids), {})
+        updates = source.updates()
+        update = next(iter(updates))
+        source.close()
+        assert list(updates) == []
+        assert isinstance(update, Resync)
+        return update
+
+    unstable = {"row": {"reachable_time"}, "addresses": {"__all__": {"valid_lifetime", "preferred_lifetime"}}}
+    followed = [row.model_dump(exclude=unstable) for row in zoo.call(first).rows]  # type: ignore[arg-type]
+    assert [row.model_dump(exclude=unstable) for row in zoo.call(read_rows)] == followed  # type: ignore[arg-type]
