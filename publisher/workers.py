@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import threading
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from pydantic import SecretBytes, SecretStr
 
 from .delivery import SinkStatus, Worker
 from .events import Cause
@@ -97,6 +100,17 @@ class Workers:
 
 
 def _fingerprint(sink: type[Sink], options: SinkOptions) -> str:
-    """What tells one configuration of a sink from another; secrets are masked in it."""
-    text = f"{sink.__module__}.{sink.__qualname__} {options.model_dump_json()}"
-    return hashlib.sha256(text.encode()).hexdigest()
+    """What tells one configuration of a sink from another, by its secrets too; nothing can be read from it."""
+    values = json.dumps(options.model_dump(), default=_json_value)
+    return hashlib.sha256(f"{sink.__module__}.{sink.__qualname__} {values}".encode()).hexdigest()
+
+
+def _json_value(value: Any) -> Any:
+    """The same for the same value at every start: a set has its members in any order."""
+    match value:
+        case SecretStr() | SecretBytes():
+            return str(value.get_secret_value())
+        case set() | frozenset():
+            return sorted(map(str, value))
+        case _:
+            return str(value)

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from publisher.events import Event
-from publisher.sink import Rejected, Retry, Sink
+from publisher.sink import Ended, Rejected, Retry, Sink
 
 from .cloudevents import BATCH_EVENTS, FORMATS, Message, batch, batches
 from .credentials import Credentials, load_credentials
@@ -30,6 +30,7 @@ class WebhookSink(Sink):
     batch_size = 1
     _credentials: Credentials
     _poster: Poster | None = None
+    _ended: str | None = None
 
     def open(self) -> None:
         """Read the secrets and get ready; nothing is sent. Raises ConfigurationError."""
@@ -83,11 +84,18 @@ class WebhookSink(Sink):
 
     def _post(self, message: Message, index: int) -> None:
         assert self._poster is not None
+        if self._ended is not None:
+            raise Ended(self._ended, index=index)
         try:
             answer = self._poster.post(self._headers(message), message.body)
         except NotAnswered as error:
             raise Retry(self._credentials.hide(str(error)), index=index) from None
-        judge(self._hidden(answer), datetime.now(UTC), index)
+        try:
+            judge(self._hidden(answer), datetime.now(UTC), index)
+        except Ended as error:
+            # Nothing is sent after this, not even a dead letter that somebody wants to be sent again.
+            self._ended = error.reason
+            raise
 
     def _headers(self, message: Message) -> dict[str, str]:
         headers = self._credentials.headers | message.headers

@@ -11,8 +11,10 @@ import pytest
 from pydantic import ValidationError
 
 from publisher.errors import ConfigurationError
+from publisher.workers import _fingerprint
 from publisher_webhook.credentials import load_credentials
 from publisher_webhook.options import WebhookOptions
+from publisher_webhook.sink import WebhookSink
 from tests.plugins.webhook.conftest import OTHER_SECRET, SECRET
 
 
@@ -158,3 +160,10 @@ publisher_sinks()["webhook"].Options(url="https://example.net/hook")
 assert "urllib3" not in sys.modules
 """
     subprocess.run([sys.executable, "-W", "error", "-c", check], check=True, timeout=60)
+
+
+def test_a_secret_that_changed_is_a_configuration_that_changed() -> None:
+    """So that a reload takes it up, and a sink that was ended begins anew."""
+    options = [configured(secret=SECRET), configured(secret=OTHER_SECRET), configured(headers={"X": "1"})]
+    assert len({_fingerprint(WebhookSink, each) for each in [*options, configured(secret=SECRET)]}) == 3
+    assert SECRET not in _fingerprint(WebhookSink, options[0])

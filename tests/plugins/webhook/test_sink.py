@@ -196,6 +196,15 @@ def test_the_index_says_which_events_are_safe(receiver: Receiver) -> None:
     assert (caught.value.index, caught.value.after) == (2, 9.0)
 
 
+def test_nothing_is_sent_after_410(receiver: Receiver) -> None:
+    receiver.script += [answer(410, b"bye")]
+    with opened(receiver) as sink:
+        for _ in range(2):
+            with pytest.raises(Ended, match="410 Gone: bye"):
+                sink.publish(EVENTS)
+    assert len(receiver.requests) == 1
+
+
 def test_a_redirect_is_not_followed(receiver: Receiver) -> None:
     with receiving() as elsewhere:
         receiver.script += [answer(status, location=elsewhere.url) for status in (301, 302, 303, 307, 308)]
