@@ -209,6 +209,7 @@ def test_the_sink_works_with_these_permissions(broker: Broker) -> None:
         reader.hear("interfaces/#")
         with closing(sink):
             sink.open()
+            assert sink.check() == f"publishes to interfaces/nas on 127.0.0.1:{broker.port} (MQTT 5)"
             sink.publish([*make_snapshot([make_row("eth0")], node="nas"), make_event(1, node="nas")])
             luid = make_row("eth0").luid
             wait_for(lambda: f"interfaces/nas/{luid}/inet/event" in reader.heard, what="the event")

@@ -22,16 +22,10 @@ from paho.mqtt import publish, subscribe
 
 from publisher_mqtt.embedded import LOOPBACK, EmbeddedBroker, EmbeddedBrokerError, ask, broker_listening
 from publisher_mqtt.first_run import prepare
+from tests.brokers import free_port
 from tests.tools import need, unable
 
 LOG = structlog.get_logger()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @pytest.fixture(scope="module")

@@ -217,8 +217,8 @@ class FirstBroker(Broker):
         self.port = 1883
 
 
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
-def test_a_first_run_publishes_to_a_broker_that_ends_with_it(netns: NetNs, tmp_path: Path, how: signal.Signals) -> None:
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGKILL"])
+def test_a_first_run_publishes_to_a_broker_that_ends_with_it(netns: NetNs, tmp_path: Path, name: str) -> None:
     if find_spec("iotcore") is None:
         unable("iotcore has no wheel for this system")
     netns.ip("link set lo up")
@@ -236,8 +236,8 @@ def test_a_first_run_publishes_to_a_broker_that_ends_with_it(netns: NetNs, tmp_p
     wait_for(lambda: b"mosquitto_sub -h 127.0.0.1 -p 1883" in (tmp_path / "told").read_bytes(), what="how to subscribe")
     with House(netns, FirstBroker(tmp_path), tmp_path).subscribed("interfaces/#") as subscriber:
         subscriber.wait_for("/inet/state")
-        process.send_signal(how)
-        assert process.wait(30) == (-how if how is signal.SIGKILL else 0)
-        if how is not signal.SIGKILL:
+        process.send_signal(signal.Signals[name])
+        assert process.wait(30) == (-signal.Signals[name] if name == "SIGKILL" else 0)
+        if name != "SIGKILL":
             assert subscriber.wait_for("/status")[-1].payload == b"offline"
     wait_for(lambda: netns.call(ask, "127.0.0.1", 1883) == "nothing", what="the end of the broker")
