@@ -112,7 +112,7 @@ def _installed(failures: list[PluginFailure]) -> Iterator[_Found]:
         if f"[{ENTRY_POINT_GROUP}]" not in (distribution.read_text("entry_points.txt") or ""):
             continue
         about = distribution.metadata  # parsed anew at each access
-        name = about["Name"]
+        name = about["Name"] or "a distribution without a name"
         if name in seen:
             continue
         seen.add(name)

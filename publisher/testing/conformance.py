@@ -44,6 +44,8 @@ class SinkConformance:
 
     sink: type[Sink]
     """The sink under test."""
+    seconds_to_end = 5.0
+    """How long threads that were started may go on after `close`."""
 
     def options(self) -> dict[str, Any]:
         """The sink's options, as the configuration file would have them, for one destination of this test's own."""
@@ -80,7 +82,8 @@ class SinkConformance:
         raise AssertionError('Options take an unknown option: inherit SinkOptions, leave extra="forbid" alone')
 
     def test_the_destination_has_a_steady_name(self) -> None:
-        first, second = self._options().destination, self._options().destination
+        options = self._options(), self._options()
+        first, second = (one.destination for one in options)
         require(isinstance(first, str), f"destination is a {type(first).__name__}: it is text")
         require(first == second, "after each restart the sink would be taken for a new one and get the snapshot")
 
@@ -167,7 +170,7 @@ class SinkConformance:
             sink.publish(make_snapshot())
         started = set(threading.enumerate()) - threads
         for thread in started:
-            thread.join(5.0)  # the destination's own threads may end a little after the connection
+            thread.join(self.seconds_to_end)  # the destination's own threads may end a little after the connection
         left = [thread.name for thread in started if thread.is_alive()]
         require(not left, f"threads are left after close(): {left}")
 

@@ -1,0 +1,378 @@
+"""What publisher.testing offers, and that its conformance tests see what is wrong."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+from unittest import SkipTest
+
+import pytest
+from pydantic import ConfigDict
+
+import publisher.testing
+from publisher.events import Event
+from publisher.sink import Cursor, Rejected, Retry, Sink, SinkOptions
+from publisher.sources import Remove, Resync, Source, Upsert
+from publisher.table import Table
+from publisher.testing import (
+    EPOCH,
+    FakeSinkContext,
+    Recorder,
+    RecordingSink,
+    ScriptedSource,
+    SinkConformance,
+    make_address,
+    make_event,
+    make_events,
+    make_row,
+    make_snapshot,
+)
+
+
+class TestMadeEvents:
+    def test_they_are_valid_as_they_come_and_again_from_json(self) -> None:
+        for event in [make_event(), *make_events(3), *make_snapshot()]:
+            assert Event.from_json(event.json_bytes) == event
+
+    def test_a_tail_is_without_gaps_and_each_changes_something(self) -> None:
+        events = make_events(5, first=3)
+        assert [event.seq for event in events] == [3, 4, 5, 6, 7]
+        assert len({event.id for event in events}) == 5
+        assert events[0].changed["row.metric"].after == 3
+
+    def test_a_snapshot_has_its_positions(self) -> None:
+        places = [event.snapshot for event in make_snapshot(seq=9)]
+        assert [(place.position, place.count) for place in places if place] == [(0, 3), (1, 3), (2, 3), (3, 3)]
+        assert [event.seq for event in make_snapshot(seq=9)] == [9] * 4
+
+    def test_rows_are_what_was_asked_for(self) -> None:
+        row = make_row("w+", "inet6", index=7, nl_mtu=1280, interface={"oper_status": "down"}, addresses=["fe80::1/64"])
+        assert (row.interface.alias, row.family, row.row.nl_mtu, row.interface.oper_status) == (
+            "w+",
+            "inet6",
+            1280,
+            "down",
+        )
+        assert row.addresses == (make_address("fe80::1/64"),)
+        assert row.luid == make_row("w+", "inet", index=7).luid
+
+
+class TestScriptedSource:
+    def test_it_is_a_source(self) -> None:
+        assert isinstance(ScriptedSource(), Source)
+
+    def test_it_says_what_it_was_told_until_it_is_closed(self) -> None:
+        eth0, eth1 = make_row(), make_row("eth1", index=3)
+        source = ScriptedSource([eth0], Upsert(eth1))
+        source.send(Remove(eth0.luid, "inet"))
+        source.reconcile()
+        source.close()
+        assert list(source.updates()) == [
+            Resync((eth0,), "startup"),
+            Upsert(eth1),
+            Remove(eth0.luid, "inet"),
+            Resync((eth1,), "reconcile"),
+        ]
+        assert (source.reconciles, source.closed) == (1, True)
+
+    def test_it_fails_when_told_to(self) -> None:
+        source = ScriptedSource([], OSError("gone"))
+        updates = source.updates()
+        next(updates)
+        with pytest.raises(OSError, match="gone"):
+            next(updates)
+
+    def test_it_feeds_a_table(self) -> None:
+        source = ScriptedSource([make_row()], Upsert(make_row(nl_mtu=1400)))
+        source.close()
+        table = Table()
+        [event] = [event for update in source.updates() for event in table.apply(update)]
+        assert event.changed["row.nl_mtu"].after == 1400
+
+
+class TestRecorder:
+    def test_it_records_in_order(self) -> None:
+        recorder = Recorder()
+        sink = recorder.make_sink(FakeSinkContext())
+        sink.open()
+        sink.publish(make_snapshot())
+        sink.publish(make_events(2))
+        sink.close()
+        assert (recorder.opened, recorder.closed, recorder.seqs, len(recorder.events)) == (1, 1, [1, 2], 6)
+
+    def test_what_comes_before_a_fault_is_recorded(self) -> None:
+        recorder = Recorder()
+        recorder.publish_faults += [Retry(index=1), Rejected("no", index=2), OSError("gone")]
+        sink = recorder.make_sink(FakeSinkContext())
+        for fault in (Retry, Rejected, OSError):
+            with pytest.raises(fault):
+                sink.publish(make_events(3))
+        sink.publish(make_events(3))
+        assert recorder.seqs == [1, 1, 2, 1, 2, 3]
+
+    def test_it_hangs_and_flows(self) -> None:
+        recorder = Recorder()
+        recorder.hang()
+        thread = threading.Thread(target=recorder.make_sink(FakeSinkContext()).publish, args=(make_events(1),))
+        thread.start()
+        with pytest.raises(TimeoutError, match="events \\[\\]"):
+            recorder.wait_for_events(1, timeout=0.01)
+        recorder.flow()
+        assert [event.seq for event in recorder.wait_for_seq(1)] == [1]
+        thread.join()
+
+    def test_its_class_can_be_offered(self) -> None:
+        recorder = Recorder()
+        recorder.open_faults.append(OSError("not yet"))
+        sink = recorder.sink_type()(SinkOptions(), FakeSinkContext())
+        with pytest.raises(OSError, match="not yet"):
+            sink.open()
+        assert recorder.opened == 1
+
+
+class TestFakeSinkContext:
+    def test_it_keeps_what_the_sink_asks_for(self) -> None:
+        context, done = FakeSinkContext("mine"), []
+        context.request_snapshot()
+        context.call(lambda: done.append(1), delay=60.0)
+        assert (context.snapshots_requested, context.run_jobs(), done, context.run_jobs()) == (1, 1, [1], 0)
+        context.log.warning("careful", why="so")
+        [call] = context.logged
+        assert (call.method_name, call.kwargs) == ("warning", {"sink": "mine", "event": "careful", "why": "so"})
+
+    def test_it_answers_from_its_journal(self) -> None:
+        context = FakeSinkContext()
+        context.journal = make_events(5, first=10)
+        assert [event.seq for event in context.events_since(EPOCH, 12) or ()] == [13, 14]
+        assert context.events_since(EPOCH, 9) is not None
+        assert context.events_since(EPOCH, 3) is None
+        assert context.events_since("0" * 16, 12) is None
+        assert [event.seq for event in context.snapshot()] == [14] * 4
+
+
+class ListSink(Sink):
+    """Keeps the promises, with a list for a destination."""
+
+    class Options(SinkOptions):
+        number: int
+
+    arrived: list[str]
+    away: list[bool]
+
+    def open(self) -> None:
+        if self.away:
+            raise ConnectionError("the list is away")
+
+    def publish(self, events: Sequence[Event]) -> None:
+        if self.away:
+            raise Retry("the list is away")
+        self.arrived.extend(event.id for event in events)
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+
+def conformance(sink_type: type[ListSink]) -> SinkConformance:
+    """The conformance tests of such a sink, with a destination of their own."""
+    arrived: list[str] = []
+    away: list[bool] = []
+
+    class Conformance(SinkConformance):
+        sink = type("Bound", (sink_type,), {"arrived": arrived, "away": away})
+        seconds_to_end = 0.1
+
+        def options(self) -> dict[str, Any]:
+            return {"number": 1}
+
+        def received(self) -> Sequence[str]:
+            return arrived
+
+        @contextmanager
+        def broken(self) -> Iterator[None]:
+            away.append(True)
+            yield
+            away.clear()
+
+        @contextmanager
+        def slow(self) -> Iterator[None]:
+            yield
+
+    return Conformance()
+
+
+TESTS = [name for name in dir(SinkConformance) if name.startswith("test_")]
+
+
+@pytest.mark.parametrize("name", TESTS)
+def test_a_sink_that_keeps_its_promises_conforms(name: str) -> None:
+    getattr(conformance(ListSink), name)()
+
+
+class TakesAnything(ListSink):
+    class Options(SinkOptions):
+        model_config = ConfigDict(extra="ignore")
+        number: int
+
+
+class MovesAbout(ListSink):
+    class Options(SinkOptions):
+        number: int
+
+        @property
+        def destination(self) -> str:
+            return str(id(self))
+
+
+class Buffers(ListSink):
+    def open(self) -> None:
+        self.waiting: list[Event] = []
+
+    def publish(self, events: Sequence[Event]) -> None:
+        self.waiting.extend(events)
+        if len(self.waiting) > 2:
+            super().publish(self.waiting)
+            self.waiting = []
+
+    def close(self) -> None:
+        super().publish(self.waiting)
+
+
+class Reorders(ListSink):
+    def publish(self, events: Sequence[Event]) -> None:
+        super().publish(list(reversed(events)))
+
+
+class Swallows(ListSink):
+    def publish(self, events: Sequence[Event]) -> None:
+        if not self.away:
+            super().publish(events)
+
+
+class Rejects(ListSink):
+    def publish(self, events: Sequence[Event]) -> None:
+        if self.away:
+            raise Rejected("away")
+        super().publish(events)
+
+
+class SaysTooMuchIsSafe(ListSink):
+    def publish(self, events: Sequence[Event]) -> None:
+        if self.away:
+            raise Retry("away", index=1)
+        super().publish(events)
+
+
+class RefusesRepeats(ListSink):
+    def publish(self, events: Sequence[Event]) -> None:
+        if any(event.id in self.arrived for event in events):
+            raise ValueError("already there")
+        super().publish(events)
+
+
+class SkipsEmptySnapshots(ListSink):
+    def publish(self, events: Sequence[Event]) -> None:
+        super().publish([event for event in events if event.snapshot is None or event.snapshot.count])
+
+
+class DropsDeletes(ListSink):
+    def publish(self, events: Sequence[Event]) -> None:
+        super().publish([event for event in events if event.notification_type != "delete_instance"])
+
+
+class TripsOverNames(ListSink):
+    def publish(self, events: Sequence[Event]) -> None:
+        for event in events:
+            if event.interface and "/" in event.interface.alias:
+                raise ValueError("a slash")
+        super().publish(events)
+
+
+class LeavesAThread(ListSink):
+    def open(self) -> None:
+        threading.Thread(target=threading.Event().wait, args=(1.0,), daemon=True, name="left behind").start()
+
+
+class NeedsOpen(ListSink):
+    def open(self) -> None:
+        self.connection = object()
+
+    def close(self) -> None:
+        del self.connection
+
+
+class LiesAboutItsCursor(ListSink):
+    def cursor(self) -> Cursor:
+        return Cursor(EPOCH, 99)
+
+
+class SaysNothingWhenAway(ListSink):
+    def open(self) -> None:
+        if self.away:
+            raise ConnectionError
+
+
+class ChecksInTwoLines(ListSink):
+    def check(self) -> str:
+        return "fine\nreally"
+
+
+@pytest.mark.parametrize(
+    ("sink", "test", "complaint"),
+    [
+        (TakesAnything, "test_an_option_that_does_not_exist_is_an_error", "unknown option"),
+        (MovesAbout, "test_the_destination_has_a_steady_name", "taken for a new one"),
+        (Buffers, "test_publish_returns_only_when_the_events_are_there", "the last events there are"),
+        (Reorders, "test_a_snapshot_arrives", "the last events there are"),
+        (Reorders, "test_the_tail_arrives_in_order_after_the_snapshot", "the last events there are"),
+        (Reorders, "test_a_slow_destination_gets_everything_in_order", "in this order"),
+        (Swallows, "test_a_failure_is_raised_and_the_same_sink_then_delivers", "the events would be lost"),
+        (Rejects, "test_a_failure_is_raised_and_the_same_sink_then_delivers", "no reason to reject"),
+        (SaysTooMuchIsSafe, "test_a_failure_is_raised_and_the_same_sink_then_delivers", "in this order"),
+        (RefusesRepeats, "test_a_repeat_is_taken", "already there"),
+        (SkipsEmptySnapshots, "test_a_snapshot_of_nothing_arrives", "the last events there are"),
+        (DropsDeletes, "test_every_kind_of_event_arrives", "the last events there are"),
+        (TripsOverNames, "test_any_alias_is_only_data", "a slash"),
+        (LeavesAThread, "test_close_lets_go_of_everything", "left behind"),
+        (NeedsOpen, "test_close_without_open_is_harmless", "connection"),
+        (LiesAboutItsCursor, "test_a_later_sink_goes_on_where_the_first_ended", "cursor() says"),
+        (
+            SaysNothingWhenAway,
+            "test_a_destination_that_is_away_at_start_is_reached_by_a_later_sink",
+            "does not say what stands in the way",
+        ),
+        (ChecksInTwoLines, "test_check_says_a_line", "one line"),
+    ],
+)
+def test_a_sink_that_breaks_a_promise_is_told(sink: type[ListSink], test: str, complaint: str) -> None:
+    with pytest.raises((AssertionError, ValueError, AttributeError)) as failure:
+        getattr(conformance(sink), test)()
+    assert complaint in str(failure.value)
+
+
+def test_every_conformance_test_is_seen_to_fail_above() -> None:
+    [parametrize] = vars(test_a_sink_that_breaks_a_promise_is_told)["pytestmark"]
+    assert {case[1] for case in parametrize.args[1]} == set(TESTS)
+
+
+@pytest.mark.parametrize("way", ["broken", "slow"])
+def test_an_author_need_not_say_how_to_break_a_destination(way: str) -> None:
+    unsaid: Callable[[], object] = getattr(SinkConformance(), way)
+    with pytest.raises(SkipTest, match=f"override {way}"):
+        unsaid()
+
+
+def test_nothing_of_it_needs_pytest() -> None:
+    program = "import sys, publisher.testing; print('pytest' in sys.modules, '_pytest' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False False"
+
+
+def test_everything_that_is_offered_is_there_and_described() -> None:
+    for name in publisher.testing.__all__:
+        offered = getattr(publisher.testing, name)
+        assert not callable(offered) or offered.__doc__, name
+    assert issubclass(RecordingSink, Sink)
