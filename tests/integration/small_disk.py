@@ -10,7 +10,7 @@ from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
 
-from publisher.errors import JournalError
+from publisher.errors import JournalDamagedError, JournalError
 from publisher.events import Event
 from publisher.journal import Journal
 from publisher.sources import Upsert
@@ -36,6 +36,7 @@ def fill_up(pipeline: Pipeline) -> tuple[list[Event], str]:
         try:
             pipeline.journal.append(events)
         except JournalError as error:
+            assert not isinstance(error, JournalDamagedError)
             return events, str(error)
         pipeline.workers[0].wake()
 
@@ -121,6 +122,7 @@ def refused(call: Callable[[], object]) -> str:
     try:
         call()
     except JournalError as error:
+        assert not isinstance(error, JournalDamagedError)
         return str(error)
     raise AssertionError("it should have failed")
 
