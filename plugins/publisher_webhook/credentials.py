@@ -39,7 +39,7 @@ def load_credentials(options: WebhookOptions) -> Credentials:
     if options.token_file:
         headers["Authorization"] = f"Bearer {_read_token(options.token_file)}"
     hidden = _hidden([*secrets.values(), *_words(headers.values()), *_secret_parts(options.url)])
-    keys = tuple(parse_secret(text, origin) for origin, text in secrets.items())
+    keys = tuple(_key(origin, text) for origin, text in secrets.items())
     return Credentials(keys, headers, hidden)
 
 
@@ -56,6 +56,13 @@ def _signing_secrets(options: WebhookOptions) -> dict[str, str]:
         for origin, value in given.items()
         if value is not None
     }
+
+
+def _key(origin: str, text: str) -> bytes:
+    try:
+        return parse_secret(text)
+    except ValueError as error:
+        raise ConfigurationError(f"{origin}: {error}") from None
 
 
 def _read_token(path: Path) -> str:

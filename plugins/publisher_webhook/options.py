@@ -13,8 +13,10 @@ from pydantic import ConfigDict, Field, SecretStr, field_validator, model_valida
 
 from publisher.sink import SinkOptions
 
+from .signature import parse_secret
+
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2
-_OURS = re.compile(r"host|content-.*|transfer-encoding|connection|webhook-.*|ce-.*", re.IGNORECASE)
+_OURS = re.compile(r"host|user-agent|content-.*|transfer-encoding|connection|webhook-.*|ce-.*", re.IGNORECASE)
 Seconds = Annotated[float, Field(gt=0, le=300)]
 
 
@@ -64,6 +66,14 @@ class WebhookOptions(SinkOptions):
         if parts.fragment or not re.fullmatch(r"[!-~]+", url):
             raise ValueError("expected a URL in printable ASCII without a fragment: percent-encode the rest")
         return url
+
+    @field_validator("secret", "previous_secret")
+    @classmethod
+    def _check_secret(cls, secret: SecretStr | None) -> SecretStr | None:
+        """One in a file is looked at when the sink opens."""
+        if secret is not None:
+            parse_secret(secret.get_secret_value())
+        return secret
 
     @field_validator("headers")
     @classmethod

@@ -3,30 +3,24 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import hmac
 from collections.abc import Sequence
 
-from publisher.errors import ConfigurationError
-
 _PREFIX = "whsec_"
+_EXPECTED = "expected a secret like whsec_ and base64 of 24 to 64 bytes"
 
 
-def parse_secret(text: str, origin: str) -> bytes:
-    """The key in `whsec_` and base64, or in bare base64; `origin` says in an error where it came from."""
+def parse_secret(text: str) -> bytes:
+    """The key in `whsec_` and base64, or in bare base64; raises ValueError, without the text, for anything else."""
     encoded = text.strip().removeprefix(_PREFIX)
     try:
         key = base64.b64decode(encoded + "=" * (-len(encoded) % 4), validate=True)
-    except (binascii.Error, ValueError):
-        raise _refused(origin, "is not base64") from None
+    except ValueError:
+        raise ValueError(f"{_EXPECTED}; this is not base64") from None
     if not 24 <= len(key) <= 64:
-        raise _refused(origin, f"is of {len(key)} bytes")
+        raise ValueError(f"{_EXPECTED}; this is of {len(key)} bytes")
     return key
-
-
-def _refused(origin: str, what: str) -> ConfigurationError:
-    return ConfigurationError(f"{origin}: expected a secret like whsec_ and base64 of 24 to 64 bytes; this one {what}")
 
 
 def sign(keys: Sequence[bytes], message_id: str, timestamp: int, body: bytes) -> str:

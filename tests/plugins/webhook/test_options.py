@@ -75,6 +75,9 @@ def test_plain_http_is_taken_when_it_is_meant() -> None:
     ("options", "expected"),
     [
         ({"bach": True}, "Extra inputs"),
+        ({"secret": "hunter22hunter22"}, "24 to 64 bytes"),
+        ({"secret": SECRET, "previous_secret": "hunter22!"}, "not base64"),
+        ({"headers": {"user-agent": "hunter22"}}, "does not set itself"),
         ({"batch": True, "format": "binary"}, 'expected format = "structured"'),
         ({"secret": SECRET, "secret_file": "x"}, "expected secret or secret_file, not both"),
         ({"previous_secret": SECRET}, "beside the previous"),

@@ -139,9 +139,14 @@ def test_a_secret_that_is_rotated_in_its_file_counts_at_once(receiver: Receiver,
     assert Webhook(OTHER_SECRET).verify(receiver.requests[0].body, receiver.requests[0].headers)
 
 
-def test_a_bad_secret_is_told_when_it_opens(receiver: Receiver) -> None:
-    with pytest.raises(ConfigurationError, match="expected a secret"), opened(receiver, secret="whsec_c2hvcnQ="):
+def test_a_bad_secret_in_a_file_is_told_when_it_opens(receiver: Receiver, secret_file: Path) -> None:
+    secret_file.write_text("whsec_c2hvcnQ=", encoding="utf-8")
+    with (
+        pytest.raises(ConfigurationError, match="expected a secret") as caught,
+        opened(receiver, secret_file=secret_file),
+    ):
         pass
+    assert str(secret_file) in str(caught.value)
 
 
 def test_headers_and_the_token_are_sent(receiver: Receiver, tmp_path: Path) -> None:
