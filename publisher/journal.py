@@ -19,13 +19,14 @@ from .control import (
     read_luids,
     write_luid,
 )
-from .event_log import EventLog, newest_event, read_rows, select_rows
+from .event_log import EventLog, read_rows
 from .events import Cause, Event, IpInterface
 from .identity import LuidAssignment
 from .journal_file import JournalFile, Synchronous, open_file, put_meta
 from .journal_lock import JournalLock
 from .sink import Cursor
-from .table import Stamp, new_epoch
+from .snapshot import Moment, SnapshotEvents
+from .table import new_epoch, now
 
 __all__ = ["DeadLetter", "Journal", "JournalClient", "Request"]
 
@@ -53,7 +54,7 @@ class Journal:
         self._lock = lock
         self._log = log
         self._desk = Desk(file)
-        # The rows as they were read at opening, until the first change: whoever opens a journal asks for them.
+        # The rows as they were read at opening, to look for damage: whoever opens a journal asks for them once.
         self._first_rows: list[IpInterface] | None = None
         self._closed = False
 
@@ -102,7 +103,8 @@ class Journal:
         """The rows as the newest event left them, sorted; `None` when nothing was ever known."""
         if not self.known:
             return None
-        return read_rows(self._file) if self._first_rows is None else self._first_rows
+        rows, self._first_rows = self._first_rows, None
+        return read_rows(self._file) if rows is None else rows
 
     def replace_rows(self, rows: Iterable[IpInterface]) -> None:
         """Make these the rows: the baseline of a new epoch."""
@@ -122,12 +124,10 @@ class Journal:
         """At most `limit` events that follow the one of this `seq`, oldest first; from memory where they are recent."""
         return self._log.read(after, limit)
 
-    def snapshot(self, cause: Cause = "notification") -> list[Event]:
+    def snapshot(self, cause: Cause = "notification") -> SnapshotEvents[bytes]:
         """The rows as `initial_notification` events, position 0 first, at the newest event that they contain."""
-        with self._file.reading() as connection:
-            rows = select_rows(connection)
-            seq = newest_event(connection)[0]
-        return Stamp(self.node, self.epoch, seq).snapshot([decoded_row(data) for data in rows], cause)
+        seq, rows = self._log.rows()
+        return SnapshotEvents(Moment(self.node, self.epoch, seq, now()), cause, rows, decoded_row)
 
     def cursor(self, sink: str, destination: str) -> Cursor | None:
         """The last event that the sink confirmed; `None` when it is new, or now writes somewhere else."""
@@ -217,9 +217,10 @@ class Journal:
         self._desk.put_status(status)
 
     def close(self) -> None:
-        """Mark a clean end and let the file go, in any case; raises JournalError when the mark could not be written.
+        """Mark a clean end, unless damage showed, and let the file go in any case.
 
-        Harmless when repeated. Whatever is asked of the journal later raises JournalError.
+        Harmless when repeated; whatever is asked of the journal later raises JournalError, as does this when the
+        mark could not be written.
         """
         if self._closed:
             return
@@ -227,7 +228,8 @@ class Journal:
         try:
             with self._file.writing() as connection:
                 connection.execute("DELETE FROM status")
-                put_meta(connection, clean="1")
+                if not self._file.damaged:
+                    put_meta(connection, clean="1")
         finally:
             self._file.close()
             self._lock.release()

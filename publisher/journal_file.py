@@ -55,6 +55,8 @@ class JournalFile:
     def __init__(self, path: Path, synchronous: Synchronous = "normal") -> None:
         """Open a file that exists; raises JournalError, and JournalDamagedError when it is no journal."""
         self.path = path
+        self.damaged = False
+        """Whether damage showed since it was opened."""
         self._synchronous = synchronous
         self._write_lock, self._read_lock = threading.Lock(), threading.Lock()
         with self._errors("opened"):
@@ -128,7 +130,9 @@ class JournalFile:
         try:
             yield
         except sqlite3.Error as error:
-            raise _explained(self.path, what, error) from error
+            explained = _explained(self.path, what, error)
+            self.damaged |= isinstance(explained, JournalDamagedError)
+            raise explained from error
 
 
 class Opened(NamedTuple, Generic[Content]):
