@@ -1,7 +1,22 @@
-"""On Linux the tests of `inside/` are not collected: `test_under_wine.py` has them run by Windows Python."""
+"""What the tests of Windows share.
+
+On Linux the tests of `inside/` are not collected: `test_under_wine.py` has them run by Windows Python.
+"""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+
+import pytest
+
+from tests.windows.wine import Wine, running
 
 collect_ignore = [] if sys.platform == "win32" else ["inside"]
+
+
+@pytest.fixture(scope="package")
+def wine() -> Iterator[Wine]:
+    """A Wine in a network namespace of its own, for all these tests."""
+    with running() as started:
+        yield started

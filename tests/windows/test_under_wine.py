@@ -16,7 +16,7 @@ from typing import NamedTuple
 import pytest
 
 from tests.windows.prepare import CHECKOUT
-from tests.windows.wine import Wine, running
+from tests.windows.wine import Wine
 
 SUITES = [*sorted((CHECKOUT / "tests/windows/inside").glob("test_*.py")), CHECKOUT / "tests/test_netioapi.py"]
 SECONDS = 300
@@ -35,12 +35,6 @@ def _functions() -> Iterator[str]:
         for node in ast.parse(path.read_text()).body:
             if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
                 yield f"{path.stem}::{node.name}"
-
-
-@pytest.fixture(scope="module")
-def wine() -> Iterator[Wine]:
-    with running() as started:
-        yield started
 
 
 @pytest.fixture(scope="module")

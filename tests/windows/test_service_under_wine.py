@@ -1,0 +1,216 @@
+"""The whole service under Windows Python: the stand-in, a real broker, an HTTP server and a file."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import queue
+import signal
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import paho.mqtt.client as paho
+import pytest
+from paho.mqtt.enums import CallbackAPIVersion
+
+from tests.brokers import Mosquitto
+from tests.windows.wine import Wine
+
+LONG = 60.0
+Message = tuple[str, Any, bool]
+
+
+class Subscriber:
+    """Everything the broker has under `interfaces`, as topic, payload and whether it was retained."""
+
+    def __init__(self, wine: Wine, port: int) -> None:
+        self.messages: queue.Queue[Message] = queue.Queue()
+        self.client = paho.Client(CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5)
+        self.client.on_message = self._message
+        wine.netns.call(self.client.connect, "127.0.0.1", port)
+        self.client.subscribe("interfaces/#", qos=1)
+        wine.netns.call(self.client.loop_start)
+
+    def _message(self, _client: object, _data: object, message: paho.MQTTMessage) -> None:
+        payload: Any = message.payload.decode()
+        with contextlib.suppress(ValueError):
+            payload = json.loads(payload)
+        self.messages.put((message.topic, payload, message.retain))
+
+    def until(self, wanted: Callable[[str, Any], bool]) -> Any:
+        while True:
+            topic, payload, _ = self.messages.get(timeout=LONG)
+            if wanted(topic, payload):
+                return payload
+
+    def close(self) -> None:
+        self.client.disconnect()
+        self.client.loop_stop()
+
+
+class Hook(BaseHTTPRequestHandler):
+    """Takes every POST."""
+
+    posted: queue.Queue[Any]
+
+    def do_POST(self) -> None:
+        length = int(self.headers["Content-Length"])
+        body = self.rfile.read(length)
+        if len(body) < length:
+            # Killed while it sent this.
+            return
+        self.posted.put(json.loads(body))
+        self.send_response(204)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Nothing: a test's output is for its own."""
+
+
+class Publisher:
+    """`publisher run` under Windows Python, steered through the stand-in."""
+
+    def __init__(self, wine: Wine, config: Path, *before: list[Any]) -> None:
+        self.process = wine.python(
+            "-m", "tests.windows.inside.drive", "run", "--config", _windows(config), stdin=subprocess.PIPE
+        )
+        self.output: list[str] = []
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+        for line in (*before, ["go"]):
+            self.do(*line)
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        self.output.extend(line.decode(errors="replace") for line in self.process.stdout)
+
+    def do(self, *call: Any) -> None:
+        """Have the stand-in do this."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(json.dumps(call).encode() + b"\n")
+        self.process.stdin.flush()
+
+    def end(self, how: signal.Signals) -> tuple[int, str]:
+        """The status and the output after this signal."""
+        if self.process.poll() is None:
+            self.process.send_signal(how)
+        status = self.process.wait(LONG)
+        self._reader.join(LONG)
+        for pipe in (self.process.stdin, self.process.stdout):
+            assert pipe is not None
+            with contextlib.suppress(BrokenPipeError):
+                pipe.close()
+        return status, "".join(self.output)
+
+
+def _windows(path: Path) -> str:
+    return f"Z:{path}".replace("/", "\\")
+
+
+@pytest.fixture
+def broker(wine: Wine, tmp_path: Path) -> Iterator[Mosquitto]:
+    mosquitto = Mosquitto(tmp_path)
+    wine.netns.call(mosquitto.start)
+    yield mosquitto
+    mosquitto.kill()
+
+
+@pytest.fixture
+def subscriber(wine: Wine, broker: Mosquitto) -> Iterator[Subscriber]:
+    with contextlib.closing(Subscriber(wine, broker.port)) as started:
+        yield started
+
+
+@pytest.fixture
+def hook(wine: Wine) -> Iterator[type[Hook]]:
+    handler: Any = type("OwnHook", (Hook,), {"posted": queue.Queue()})
+    server = wine.netns.call(ThreadingHTTPServer, ("127.0.0.1", 0), handler)
+    handler.port = server.server_port
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield handler
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture
+def config(tmp_path: Path, broker: Mosquitto, hook: Any) -> Path:
+    path = tmp_path / "publisher.toml"
+    path.write_text(
+        f"""
+        node = "pc"
+        [journal]
+        path = '{_windows(tmp_path / "journal.sqlite3")}'
+        [sinks.home]
+        type = "mqtt"
+        url = "{broker.url}"
+        [sinks.hook]
+        type = "webhook"
+        url = "http://127.0.0.1:{hook.port}/"
+        [sinks.log]
+        type = "file"
+        path = '{_windows(tmp_path / "events.jsonl")}'
+        """
+    )
+    return path
+
+
+def _of(kind: str, cause: str = "notification") -> Callable[[str, Any], bool]:
+    def wanted(topic: str, payload: Any) -> bool:
+        return topic.endswith("/event") and (payload["notification_type"], payload["cause"]) == (kind, cause)
+
+    return wanted
+
+
+def _until_posted(hook: Any, wanted: Callable[[Any], bool]) -> None:
+    while not wanted(hook.posted.get(timeout=LONG)):
+        pass
+
+
+ETHERNET: list[Any] = ["add", "Ethernet 2", ["inet", "inet6"]]
+
+
+@pytest.mark.timeout(300)
+def test_snapshot_events_and_will(wine: Wine, config: Path, subscriber: Subscriber, hook: Any, tmp_path: Path) -> None:
+    publisher = Publisher(wine, config, ETHERNET, ["add_address", "Ethernet 2", "192.0.2.10/24"])
+    try:
+        state = subscriber.until(lambda topic, _: topic.endswith("/inet/state"))
+        assert state["interface"]["alias"] == "Ethernet 2"
+        assert state["addresses"][0]["address"] == "192.0.2.10"
+
+        # Else what follows might be in the snapshot, and no event there.
+        _until_posted(
+            hook, lambda posted: posted["data"]["snapshot"]["position"] == posted["data"]["snapshot"]["count"]
+        )
+
+        publisher.do("change", "Ethernet 2", "inet", {"NlMtu": 1400, "tell": True})
+        event = subscriber.until(_of("parameter_notification"))
+        assert event["changed"] == {"row.nl_mtu": {"before": 1500, "after": 1400}}
+        _until_posted(hook, lambda posted: posted["id"] == event["id"])
+
+        publisher.do("add", "Wi-Fi", ["inet"], {"tell": True})
+        assert subscriber.until(_of("add_instance"))["interface"]["alias"] == "Wi-Fi"
+        publisher.do("remove", "Wi-Fi", {"tell": True})
+        assert subscriber.until(_of("delete_instance"))["interface"]["alias"] == "Wi-Fi"
+    finally:
+        publisher.end(signal.SIGKILL)
+    subscriber.until(lambda topic, payload: topic == "interfaces/pc/status" and payload == "offline")
+
+    # Killed, and the mtu is another when it is back: known by the journal.
+    again = Publisher(wine, config, ETHERNET, ["change", "Ethernet 2", "inet", {"NlMtu": 1300}])
+    try:
+        event = subscriber.until(_of("parameter_notification", "startup"))
+        assert event["changed"]["row.nl_mtu"] == {"before": 1400, "after": 1300}
+        _until_posted(hook, lambda posted: posted["id"] == event["id"])
+    finally:
+        status, output = again.end(signal.SIGINT)
+    assert status == 0, output
+    assert "left: 0 tables, 0 registrations" in output
+    assert subscriber.until(lambda topic, _: topic == "interfaces/pc/status") == "offline"
+    lines = [json.loads(line) for line in (tmp_path / "events.jsonl").read_text().splitlines()]
+    assert event["id"] in {line["id"] for line in lines}
