@@ -146,7 +146,7 @@ def read_dead_letters(file: JournalFile, sink: str | None, after: int = 0, limit
     """The dead letters of one sink, or all, with greater numbers than `after`, oldest first."""
     sql = "SELECT id, sink, time, reason, data FROM dead_letters WHERE (?1 IS NULL OR sink = ?1) AND id > ?2"
     found = file.query(f"{sql} ORDER BY id LIMIT ?3", (sink, after, limit))
-    return [DeadLetter(*row[:4], event=decoded_event(row[4])) for row in found]
+    return [DeadLetter(number, name, when, why, decoded_event(data)) for number, name, when, why, data in found]
 
 
 def read_luids(file: JournalFile) -> list[LuidAssignment]:

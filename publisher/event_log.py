@@ -8,6 +8,7 @@ from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterable, Sequence
 from itertools import islice
+from weakref import WeakValueDictionary
 
 from .control import decoded_event, decoded_row
 from .events import Event, IpInterface
@@ -18,6 +19,10 @@ _RECENT_EVENTS = 2048
 _RECENT_BYTES = 2 << 20
 # Old events go many at a time: the file holds at most this fraction more than it must.
 _TRIM_FRACTION = 64
+
+
+class RowTexts(list[bytes]):
+    """Rows as JSON; a list that can be referred to weakly."""
 
 
 class EventLog:
@@ -33,6 +38,8 @@ class EventLog:
         self._state = threading.Lock()
         self._recent: deque[Event] = deque()
         self._recent_bytes = 0
+        # All sinks begin with the snapshot of one moment: while one of them holds it, the next gets the same.
+        self._texts: WeakValueDictionary[int, RowTexts] = WeakValueDictionary()
         with file.reading() as connection:
             self.seq, self._position = newest_event(connection)
             self.oldest, self._oldest_position = _first(connection) or (self.seq + 1, self._position)
@@ -42,7 +49,7 @@ class EventLog:
         """Make these the rows."""
         with self._file.writing() as connection:
             connection.execute("DELETE FROM rows")
-            connection.executemany(_PUT_ROW, [(row.luid, row.family, _row_json(row)) for row in rows])
+            connection.executemany(_PUT_ROW, ((row.luid, row.family, _row_json(row)) for row in rows))
             put_meta(connection, known="1")
         self.known = True
 
@@ -82,6 +89,15 @@ class EventLog:
                 return list(islice(recent, start, start + limit))
         found = self._file.query("SELECT data FROM events WHERE seq > ? ORDER BY seq LIMIT ?", (after, limit))
         return [decoded_event(data) for (data,) in found]
+
+    def rows(self) -> tuple[int, RowTexts]:
+        """The rows as JSON, sorted, and the newest event that led to them; those who ask at one `seq` share them."""
+        with self._file.reading() as connection:
+            seq = newest_event(connection)[0]
+            texts = self._texts.get(seq)
+            if texts is None:
+                texts = self._texts[seq] = RowTexts(select_rows(connection))
+        return seq, texts
 
     def _refuse_disorder(self, events: Sequence[Event]) -> None:
         newest = self.seq

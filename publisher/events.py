@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION: Literal[1] = 1
 
 Family = Literal["inet", "inet6"]
 NotificationType = Literal["parameter_notification", "add_instance", "delete_instance", "initial_notification"]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from itertools import islice
 from typing import TYPE_CHECKING
 
 from .errors import JournalDamagedError, JournalError
 from .events import Cause, Event
 from .journal import Journal
 from .sink import Cursor, Sink
+from .snapshot import SnapshotEvents
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
@@ -34,8 +34,9 @@ class Feed:
         # A snapshot's cause and the event it comes after, or `None` and the event after which all are sent again.
         self._requests: deque[tuple[Cause | None, int]] = deque()
         self._cursor: Cursor | None = None
-        self._snapshot: deque[Event] = deque()
-        self._snapshot_seq = 0
+        # The snapshot that is being sent, and how many of its events are safe already.
+        self._snapshot: SnapshotEvents[bytes] | None = None
+        self._sent = 0
         # A snapshot that is wanted once the sink has come to this event.
         self._wanted: tuple[Cause, int] | None = None
         self._owed: Cause | None = None
@@ -74,7 +75,9 @@ class Feed:
     def behind(self) -> int:
         """How many events the sink has yet to get; the rest of a snapshot counts."""
         cursor = self._cursor
-        return (max(0, self._journal.seq - cursor.seq) if cursor else 0) + len(self._snapshot)
+        snapshot = self._snapshot
+        rest = len(snapshot) - self._sent if snapshot else 0
+        return (max(0, self._journal.seq - cursor.seq) if cursor else 0) + rest
 
     @property
     def done(self) -> bool:
@@ -88,8 +91,8 @@ class Feed:
             return []
         if not self._snapshot and (cause := self._due()):
             self._begin_snapshot(cause)
-        if self._snapshot and (self._cursor is None or self._cursor.seq >= self._snapshot_seq):
-            return list(islice(self._snapshot, most))
+        if self._snapshot and (self._cursor is None or self._cursor.seq >= self._snapshot.seq):
+            return self._snapshot[self._sent : self._sent + most]
         return self._tail(most)
 
     def advance(self, sent: Sequence[Event]) -> None:
@@ -99,12 +102,11 @@ class Feed:
         if sent[0].snapshot is None:
             self._cursor = Cursor(sent[-1].epoch, sent[-1].seq)
         else:
-            for _ in sent:
-                self._snapshot.popleft()
-            if self._snapshot:
+            self._sent += len(sent)
+            if self._snapshot is None or self._sent < len(self._snapshot):
                 return
-            self._owed = None
-            self._cursor = Cursor(self._journal.epoch, max(self._snapshot_seq, self.seq or 0))
+            self._cursor = Cursor(self._journal.epoch, max(self._snapshot.seq, self.seq or 0))
+            self._snapshot = self._owed = None
         self.confirm()
 
     def confirm(self) -> None:
@@ -141,7 +143,7 @@ class Feed:
                 continue
             # A loss stays marked, whatever else is asked for.
             self._wanted = ("overrun" if "overrun" in (cause, self._outstanding()) else cause, seq)
-            self._snapshot.clear()
+            self._snapshot = None
 
     def _due(self) -> Cause | None:
         """The cause of the snapshot that must come now."""
@@ -163,8 +165,7 @@ class Feed:
         return None
 
     def _begin_snapshot(self, cause: Cause) -> None:
-        events = self._journal.snapshot(cause)
-        self._snapshot, self._snapshot_seq = deque(events), events[0].seq
+        self._snapshot, self._sent = self._journal.snapshot(cause), 0
         self._wanted, self._owed = None, cause
         self.confirm()
 
@@ -173,7 +174,7 @@ class Feed:
         if self._cursor is None:
             return []
         after = self._cursor.seq
-        limit = min(most, self._snapshot_seq - after) if self._snapshot else most
+        limit = min(most, self._snapshot.seq - after) if self._snapshot else most
         try:
             events = self._journal.read(after, limit)
         except JournalDamagedError as error:

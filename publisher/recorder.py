@@ -38,7 +38,7 @@ class Recorder:
     def begin(self, first: Update) -> None:
         """Write the source's first update: the baseline of a new epoch, else what changed while nobody watched."""
         step = self._watcher.step(first)
-        if self._journal.rows() is None:
+        if not self._journal.known:
             self._journal.replace_rows(self._watcher.table.rows)
         elif step.events:
             self._journal.append(step.events)

@@ -86,7 +86,7 @@ class SinkContext(Protocol):
         """
         ...
 
-    def snapshot(self) -> list[Event]:
+    def snapshot(self) -> Sequence[Event]:
         """The snapshot as the journal has it now, position 0 first. Only on the sink's thread."""
         ...
 

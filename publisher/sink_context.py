@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from .events import Cause, Event
@@ -39,7 +39,7 @@ class WorkerContext:
     def call(self, job: Callable[[], object], delay: float = 0.0) -> None:
         self._worker.call(job, delay)
 
-    def snapshot(self) -> list[Event]:
+    def snapshot(self) -> Sequence[Event]:
         return self._journal.snapshot()
 
     def events_since(self, epoch: str, seq: int) -> list[Event] | None:

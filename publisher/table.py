@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, assert_never
 
@@ -18,8 +18,8 @@ from .events import (
     IpInterface,
     Key,
     NotificationType,
-    Snapshot,
 )
+from .snapshot import Moment, SnapshotEvents
 from .sources import Remove, Resync, Update, Upsert
 
 # Systems pick reachable_time at random around the base time every few minutes (RFC 4861, 6.3.2): reported, no change.
@@ -74,29 +74,10 @@ class Stamp:
             changed=dict(changed or {}),
         )
 
-    def snapshot(self, rows: Iterable[IpInterface], cause: Cause = "notification") -> list[Event]:
+    def snapshot(self, rows: Sequence[IpInterface], cause: Cause = "notification") -> Sequence[Event]:
         """The rows as `initial_notification` events at the current `seq`, position 0 first."""
-        listed = list(rows)
-        snapshot_id = f"{self.epoch}-{self.seq:016d}-{secrets.token_hex(4)}"
-        moment = self.clock()
-        return [
-            Event(
-                id=f"{snapshot_id}-{position}",
-                node=self.node,
-                epoch=self.epoch,
-                seq=self.seq,
-                time=moment,
-                notification_type="initial_notification",
-                cause=cause,
-                luid=entry.luid if entry else None,
-                family=entry.family if entry else None,
-                row=entry.row if entry else None,
-                interface=entry.interface if entry else None,
-                addresses=entry.addresses if entry else (),
-                snapshot=Snapshot(id=snapshot_id, position=position, count=len(listed)),
-            )
-            for position, entry in enumerate([None, *listed])
-        ]
+        moment = Moment(self.node, self.epoch, self.seq, self.clock())
+        return SnapshotEvents(moment, cause, rows, lambda row: row)
 
 
 class Table:
@@ -115,7 +96,7 @@ class Table:
         """The rows, sorted by LUID and family."""
         return [self._rows[key] for key in sorted(self._rows)]
 
-    def snapshot(self, cause: Cause = "notification") -> list[Event]:
+    def snapshot(self, cause: Cause = "notification") -> Sequence[Event]:
         """The rows as a snapshot."""
         return self.stamp.snapshot(self.rows, cause)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 
@@ -46,7 +46,7 @@ def _of_family(events: Iterable[Event], family: Family | None) -> list[Event]:
     return [event for event in events if event.family is None or family in (None, event.family)]
 
 
-def _batches(source: Source, settings: Settings) -> Iterator[list[Event]]:
+def _batches(source: Source, settings: Settings) -> Iterator[Sequence[Event]]:
     """The snapshot, and then what each update comes to."""
     table = Table(stamp=Stamp(settings.node))
     steps = iter(Watcher(source, table, interfaces_of(settings)))
