@@ -16,6 +16,7 @@ from rich.console import Console
 from publisher.errors import ConfigurationError
 from publisher.events import Event, IpInterface
 from publisher.live_table import LiveTable, follow
+from publisher.sources import Upsert
 from publisher.testing import make_event, make_row, make_snapshot
 from publisher_mqtt.broker_view import BrokerView
 from publisher_mqtt.connection import Received
@@ -23,6 +24,7 @@ from publisher_mqtt.messages import Message, state_bytes
 from publisher_mqtt.monitor import watch_broker
 from publisher_mqtt.trouble import BrokerError
 from tests.brokers import Mosquitto, free_port
+from tests.plugins.mqtt.host import Host
 from tests.waiting import wait_for
 
 BASE = "interfaces"
@@ -347,6 +349,21 @@ def test_a_pipe_gets_lines_and_a_gap_is_healed_over_a_real_broker(broker: Mosqui
         watch.wait_for("caught up by the events that were missed")
     assert [request["since"]["seq"] for request in node.asked] == [2]
     node.close()
+
+
+def test_the_real_sink_understands_the_request_and_is_understood(broker: Mosquitto, tmp_path: Path) -> None:
+    with Host(tmp_path, broker) as host:
+        [first, *_] = [host.apply(Upsert(make_row("eth0", nl_mtu=mtu)))[0] for mtu in (1500, 1400, 1300)]
+        host.quiet()
+        with Watch(broker.url, tmp_path / "lines") as watch:
+            watch.wait_for("is there")
+            node = Node(broker.port, make_row())
+            node.send_event(first)  # as if the second and the third had been lost on the way
+            watch.wait_for("added")
+            host.apply(Upsert(make_row("eth0", nl_mtu=1200)))
+            watch.wait_for(f"testnode: 2 events missed after {first.seq}")
+            watch.wait_for("caught up by the events that were missed")
+            node.close()
 
 
 def test_a_terminal_gets_a_table_and_a_lost_broker_is_found_again(broker: Mosquitto, tmp_path: Path) -> None:
