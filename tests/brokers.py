@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import shutil
 import signal
 import socket
@@ -20,10 +21,16 @@ from .waiting import wait_for
 
 
 def free_port() -> int:
-    """A TCP port that nothing listens on right now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A TCP port that nothing listens on right now.
+
+    Not one of those that the system gives to clients: a client that tries again and again to reach a broker that is
+    down would in the end be given that very port, and be connected to itself.
+    """
+    while True:
+        port = random.randrange(20_000, 32_000)
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 class Broker:
@@ -55,22 +62,22 @@ class Broker:
 
     def start(self) -> None:
         """Start it, and wait until it takes connections."""
-        log = (self.directory / "log").open("ab")
-        with log:
+        command = self.command()
+        with (self.directory / "log").open("ab") as log:
             self.process = subprocess.Popen(
-                self.command(),
+                command,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 env=self.environment(),
                 cwd=self.directory,
             )
-        wait_for(self._listens, timeout=self.start_seconds, what=f"{self.command()[0]} on port {self.port}")
+        wait_for(self._listens, timeout=self.start_seconds, what=f"{command[0]} on port {self.port}")
 
     def _listens(self) -> bool:
         assert self.process is not None
         if self.process.poll() is not None:
-            raise AssertionError(f"{self.command()[0]} ended: {(self.directory / 'log').read_text()[-2000:]}")
+            raise AssertionError(f"the broker ended: {(self.directory / 'log').read_text()[-2000:]}")
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
             return True
         return False
@@ -126,7 +133,6 @@ class Mosquitto(Broker):
             # mosquitto that is started as root would else become a user that cannot write into the test's directory.
             "user root",
             "set_tcp_nodelay true",
-            "max_queued_messages 0",
             "log_type error",
             "log_type warning",
             "log_type notice",
@@ -134,8 +140,10 @@ class Mosquitto(Broker):
             f"persistence_location {self.directory}/",
             *self._lines,
         ]
-        if not any(line.startswith("allow_anonymous") for line in lines):
-            lines.append("allow_anonymous true")
+        for default in ("allow_anonymous true", "max_queued_messages 0"):
+            if not any(line.startswith(default.split()[0]) for line in lines):
+                # In front of the listener's own lines nothing else may stand, behind them anything global.
+                lines.append(default)
         return "\n".join(lines) + "\n"
 
     def command(self) -> list[str]:

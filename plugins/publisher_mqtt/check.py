@@ -33,10 +33,8 @@ def check_broker(options: MqttOptions, identity: Credentials, topics: Topics, di
     try:
         _check_writing(probe, reader, topics)
         remarks = _remarks(probe, options, topics, discovery)
-    except BrokerError:
-        probe.drop()
-        raise
-    probe.close()
+    finally:
+        probe.close()
     server = options.server
     how = ", ".join(
         ["MQTT " + options.protocol, *(["TLS"] if server.tls else []), *(["WebSockets"] if server.websockets else [])]
@@ -46,13 +44,19 @@ def check_broker(options: MqttOptions, identity: Credentials, topics: Topics, di
 
 def _check_writing(probe: Connection, reader: RetainedReader, topics: Topics) -> None:
     token = secrets.token_hex(8).encode()
-    probe.put(Message(topics.check, token, retain=True))
-    for refusal in probe.flush():
-        raise BrokerError(f"the broker refuses to take {topics.root}/#: {refusal.reason} (its access control)")
-    kept = reader.read([topics.check], lambda topic: topic == topics.check).payloads.get(topics.check)
-    # Always: what was refused to be read may have been written.
-    probe.put(Message(topics.check, b"", retain=True))
-    probe.flush()
+    try:
+        probe.put(Message(topics.check, token, retain=True))
+        for refusal in probe.flush():
+            raise BrokerError(f"the broker refuses to take {topics.root}/#: {refusal.reason} (its access control)")
+        kept = reader.read([topics.check], lambda topic: topic == topics.check).payloads.get(topics.check)
+        # Always: what was refused to be read may have been written.
+        probe.put(Message(topics.check, b"", retain=True))
+        probe.flush()
+    except BrokerError as error:
+        if probe.broken is None:
+            raise
+        reason = f"the broker ended the connection over {topics.check}: its access control may refuse it"
+        raise BrokerError(reason) from error
     if kept != token:
         raise BrokerError(
             f"the broker took {topics.check} and does not give it back: "
@@ -66,6 +70,10 @@ def _remarks(probe: Connection, options: MqttOptions, topics: Topics, discovery:
     if options.replay.enabled and (refusal := probe.subscribe(topics.request, qos=1)):
         remarks.append(f"no replay: subscribing to {topics.request} is refused ({refusal})")
     if options.home_assistant.enabled:
-        probe.put(Message(discovery.config_topic("check"), b"", retain=True))
-        remarks += [f"no Home Assistant discovery: {one.topic} is refused ({one.reason})" for one in probe.flush()]
+        topic = discovery.config_topic("check")
+        try:
+            probe.put(Message(topic, b"", retain=True))
+            remarks += [f"no Home Assistant discovery: {one.topic} is refused ({one.reason})" for one in probe.flush()]
+        except BrokerError:
+            remarks.append(f"no Home Assistant discovery: the broker ended the connection over {topic}")
     return remarks

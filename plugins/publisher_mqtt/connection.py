@@ -11,6 +11,7 @@ import contextlib
 import socket
 import ssl
 import threading
+import traceback
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -92,6 +93,8 @@ class Connection:
         try:
             self._client.connect(server.host, server.port, self._options.keepalive, **self._connect_arguments())
         except (OSError, ValueError) as error:
+            # paho does not close the socket of a WebSocket handshake that failed: its frames have the last reference.
+            traceback.clear_frames(error.__traceback__)
             raise BrokerError(connect_failure(error, self._options)) from error
         self._client.loop_start()
         self._answered.wait(self._options.timeout)
@@ -109,6 +112,11 @@ class Connection:
     def flush(self) -> list[Refusal]:
         """Wait until the broker has everything; which messages it refused (MQTT 5). Raises BrokerError."""
         return self._pipeline.flush()
+
+    def last_refusal(self) -> Refusal | None:
+        """What was refused last: some brokers end the connection over it."""
+        self._pipeline.take_refusals()
+        return self._pipeline.last_refusal
 
     def subscribe(self, topic_filter: str, qos: int = 0) -> str | None:
         """Subscribe; `None`, or why the broker refuses. Raises BrokerError when the connection is gone."""
@@ -171,7 +179,7 @@ class Connection:
     def _connect_arguments(self) -> dict[str, Any]:
         if self._options.protocol != "5":
             return {}
-        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho's
         properties.MaximumPacketSize = _MOST_BYTES_TAKEN
         return {"clean_start": True, "properties": properties}
 
@@ -256,7 +264,8 @@ class Connection:
         )
 
     def _logged(self, _client: Client, _userdata: object, level: int, text: str) -> None:
-        if level == LogLevel.MQTT_LOG_ERR:
+        # The first: what follows is that there is no connection.
+        if level == LogLevel.MQTT_LOG_ERR and not self._detail and self.broken is None:
             self._detail = text
 
 

@@ -27,6 +27,11 @@ class Refusal(NamedTuple):
     code: int
     reason: str
 
+    @property
+    def text(self) -> str:
+        """In a line, for people."""
+        return f"the broker refuses {self.topic}: {self.reason}"
+
 
 class Pipeline:
     """Counts what is sent (one thread) against what is acknowledged (paho's thread).
@@ -45,6 +50,7 @@ class Pipeline:
         self._broken: BrokerError | None = None
         self._sent_as: dict[int, tuple[str, int | None]] = {}
         self._refused: list[tuple[int, int, str]] = []
+        self.last_refusal: Refusal | None = None
 
     def limit(self, window: int) -> None:
         """Have no more in flight than the broker takes (MQTT 5's receive maximum). Before the first message."""
@@ -63,9 +69,16 @@ class Pipeline:
     def flush(self) -> list[Refusal]:
         """Wait until the broker has acknowledged everything; which messages it refused. Raises BrokerError."""
         self._wait_for(self._sent)
+        return self.take_refusals()
+
+    def take_refusals(self) -> list[Refusal]:
+        """What was refused since the last time; also of a connection that is gone."""
         refused, self._refused = self._refused, []
         sent_as, self._sent_as = self._sent_as, {}
-        return [Refusal(*sent_as[mid], code, reason) for mid, code, reason in refused]
+        refusals = [Refusal(*sent_as[mid], code, reason) for mid, code, reason in refused if mid in sent_as]
+        if refusals:
+            self.last_refusal = refusals[-1]
+        return refusals
 
     def acknowledged(self, mid: int, code: int, reason: str) -> None:
         """A PUBACK came. paho's thread."""

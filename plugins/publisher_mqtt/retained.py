@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .connection import Connection, Received
 
 # How long nothing may come before what came is all.
-_PATIENCE_SECONDS = 5.0
+_PATIENCE_SECONDS = 3.0
 
 
 class Reading(NamedTuple):
@@ -77,7 +77,8 @@ class RetainedReader:
         self._back.clear()
         self._token = secrets.token_hex(8).encode()
         self._connection.put(Message(self._fence, self._token, retain=False))
-        self._connection.flush()
+        if self._connection.flush():
+            return False
         quiet_since, count = time.monotonic(), len(self._payloads)
         while not self._back.wait(0.2):
             if self._connection.broken is not None:

@@ -72,6 +72,7 @@ class MqttSink(Sink):
         self._connection: Connection | None = None
         self._reader: RetainedReader | None = None
         self._settled: bytes | None = None
+        self._introduced = False
         self._restore_due = False
         self._recovery_due = False
         self._settling_due = False
@@ -105,7 +106,7 @@ class MqttSink(Sink):
             if self._board.resynced is not before:
                 self._go_online(connection)
         except BrokerError as error:
-            raise Retry(str(error), after=self._drop(error)) from error
+            raise self._retry(error) from error
         if self._settled is None:
             self._settle_soon()
 
@@ -122,6 +123,7 @@ class MqttSink(Sink):
         if connection is None:
             return
         try:
+            connection.put(self._messages.info(self._info()))
             connection.put(self._messages.status(OFFLINE))
             connection.flush()
         except BrokerError:
@@ -145,8 +147,17 @@ class MqttSink(Sink):
             if self._restore_due and not snapshot_follows:
                 self._restore(connection)
         except BrokerError as error:
-            raise Retry(str(error), after=self._drop(error)) from error
+            raise self._retry(error) from error
         return connection
+
+    def _retry(self, error: BrokerError) -> Retry:
+        """End the connection, and say why and when to try again."""
+        reason, connection = str(error), self._connection
+        # mosquitto 2.0.11 with `max_queued_messages 0` ends the connection over each message that its ACL refuses.
+        if connection is not None and (refusal := connection.last_refusal()) is not None:
+            self._heed(refusal)
+            reason = f"{refusal.text}; {reason}"
+        return Retry(reason, after=self._drop(error))
 
     def _connect(self) -> Connection:
         from .connection import Connection
@@ -182,10 +193,13 @@ class MqttSink(Sink):
 
     def _is_intact(self, reader: RetainedReader) -> bool:
         """Whether the broker still has what was last published, told by our own `info`, which came after everything."""
-        if self._settled is None:
+        if not self._introduced:
             return False
         reading = reader.read([self._topics.info], lambda topic: topic == self._topics.info)
-        return reading.payloads.get(self._topics.info) == self._settled
+        info = reading.payloads.get(self._topics.info)
+        if info is not None and self._instance.encode() not in info:
+            self._backoff.met_rival()
+        return info is not None and info == self._settled
 
     def _read_back(self, reader: RetainedReader) -> None:
         """Learn what the broker retains of this node, also from before a crash or from another journal."""
@@ -210,12 +224,14 @@ class MqttSink(Sink):
         connection.put(self._messages.status(ONLINE))
         connection.put(self._messages.info(info))
         connection.flush()
-        self._settled, self._restore_due = info, False
+        self._settled, self._restore_due, self._introduced = info, False, True
 
     def _lost(self, connection: Connection, error: BrokerError) -> None:
         """The connection ended by itself, perhaps with nothing to publish: make a new one."""
         if connection is self._connection and not self._closed:
-            self._recover_in(self._drop(error))
+            delay = self._drop(error)
+            self.context.log.warning("the MQTT connection is lost", reason=str(error), retry_in=round(delay, 1))
+            self._recover_in(delay)
 
     def _drop(self, error: BrokerError) -> float:
         """End the connection; the seconds until the next attempt."""
@@ -225,12 +241,14 @@ class MqttSink(Sink):
         else:
             connection.drop()
             delay = self._backoff.lost(taken_over=isinstance(error, TakenOverError))
-        log = self.context.log.bind(retry_in=round(delay, 1))
-        if self._backoff.conflict:
-            hint = "is there another publisher with this node and sink name?"
-            log.warning("another client seems to use this client id", client_id=self._identity().client_id, hint=hint)
-        else:
-            log.warning("no connection to the MQTT broker", reason=str(error))
+        if self._backoff.conflict or self._backoff.suspicious:
+            self.context.log.warning(
+                "another publisher has this node and client id: give one of them another node or sink name"
+                if self._backoff.conflict
+                else "the broker ends each connection soon: does another client use this client id?",
+                client_id=self._identity().client_id,
+                retry_in=round(delay, 1),
+            )
         return delay
 
     def _recover_in(self, delay: float) -> None:
@@ -245,7 +263,9 @@ class MqttSink(Sink):
         try:
             self._ready(snapshot_follows=False)
         except Retry as trouble:
-            self._recover_in(trouble.after or _REFUSED_SECONDS)
+            delay = trouble.after or _REFUSED_SECONDS
+            self.context.log.warning("no MQTT connection", reason=str(trouble), retry_in=round(delay, 1))
+            self._recover_in(delay)
 
     def _identity(self) -> Credentials:
         if self._credentials is None:
@@ -266,15 +286,21 @@ class MqttSink(Sink):
             self._judge(refusal)
 
     def _judge(self, refusal: Refusal) -> None:
-        reason = f"the broker refuses {refusal.topic}: {refusal.reason}"
         if refusal.tag is None or (refusal.code in _FOR_GOOD and not refusal.topic.endswith("/event")):
-            self._tell_once(reason)
+            self._heed(refusal)
         elif refusal.code in _FOR_GOOD:
-            raise Rejected(reason, index=refusal.tag)
+            raise Rejected(refusal.text, index=refusal.tag)
         else:
             # Nothing is lost while somebody corrects the permissions; then everything is said anew.
             self._restore_due = True
-            raise Retry(reason)
+            raise Retry(refusal.text)
+
+    def _heed(self, refusal: Refusal) -> None:
+        """Say what is refused; discovery that is refused is given up until the next start."""
+        self._tell_once(refusal.text)
+        if self._board.devices is not None and self._board.devices.is_config(refusal.topic):
+            self._board.devices = None
+            self.context.log.warning("Home Assistant discovery is off: the broker refuses its topics")
 
     def _settle_soon(self) -> None:
         if not self._settling_due:

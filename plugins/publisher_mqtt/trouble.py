@@ -81,8 +81,13 @@ def no_answer(detail: str, options: MqttOptions) -> str:
         return f"{server.name} wants a client certificate: set cert_file and key_file"
     if "ALERT" in detail.upper():
         return f"{server.name} refuses the client certificate: {detail}"
-    hint = "wrong port" if server.tls else "wrong port, or it wants TLS (mqtts://)"
-    return f"{server.name} does not answer as an MQTT broker: {hint}" + (f" ({detail})" if detail else "")
+    if server.tls:
+        # With TLS 1.3 the handshake is over before the broker looks at the certificate, and it may just hang up.
+        certificate = (
+            "refuses the client certificate" if options.cert_file else "wants a client certificate (cert_file)"
+        )
+        return f"{server.name} hangs up or is silent: wrong port, or it {certificate}"
+    return f"{server.name} does not answer as an MQTT broker: wrong port, or it wants TLS (mqtts://)"
 
 
 def refused(code: int, name: str, options: MqttOptions) -> str:

@@ -1,24 +1,21 @@
-"""A publisher in a process of its own that a test can kill: changes its interfaces until it is told to end.
-
-`python -m tests.plugins.mqtt.child DIRECTORY URL`; it ends well when its standard input does.
-"""
+"""A publisher in a process of its own, that a test can kill: it changes its interfaces until it is told to end."""
 
 from __future__ import annotations
 
 import random
-import sys
-import threading
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 from publisher.testing import make_row
 from tests.plugins.mqtt.host import Host
 
 
-def main(directory: str, url: str) -> None:
-    over = threading.Event()
-    threading.Thread(target=lambda: (sys.stdin.read(), over.set()), daemon=True).start()
-    with Host(Path(directory), url) as host:
-        while not over.wait(0.002):
+def publish_until(end: Connection, directory: Path, url: str) -> None:
+    """Change and publish until something comes, then end well."""
+    with Host(directory, url) as host:
+        # The first time, the snapshot of the empty table, so that every change after it is an event.
+        host.quiet()
+        while not end.poll(0.005):
             change(host)
         host.quiet()
 
@@ -31,7 +28,3 @@ def change(host: Host) -> None:
         host.remove(row.key)
     else:
         host.put(row)
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])

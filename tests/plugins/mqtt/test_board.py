@@ -174,15 +174,24 @@ def test_two_clients_with_one_id_back_off_and_are_told() -> None:
     assert waits[-1] >= 150
 
 
+def test_a_rival_that_was_met_is_as_good_as_being_told() -> None:
+    backoff = Backoff()
+    backoff.connected()
+    backoff.met_rival()
+    assert backoff.lost(taken_over=False) >= 2.5
+    backoff.connected()
+    assert backoff.lost(taken_over=False) <= 2
+
+
 def test_short_connections_in_a_row_are_suspicious_unless_the_broker_was_away() -> None:
     backoff = Backoff()
-    for _ in range(3):
-        assert not backoff.conflict
+    for _ in range(5):
+        assert not backoff.suspicious
         backoff.connected()
         backoff.lost(taken_over=False)
-    assert backoff.conflict
+    assert backoff.suspicious
     backoff.failed()
-    assert not backoff.conflict
+    assert not backoff.suspicious
 
 
 def asked(payload: bytes | str, response: str | None = "answers/me", **members: Any) -> Received:

@@ -330,7 +330,10 @@ def test_two_publishers_with_one_client_id_are_told_and_make_no_storm(broker: Mo
         with Host(tmp_path / "b", broker) as other:
             other.put(make_row())
             other.quiet()
-            wait_for(lambda: any("client id" in line for line in one.logged()), what="a line that says so")
+            wait_for(
+                lambda: any("another publisher" in line for line in one.logged() + other.logged()),
+                what="a line that says so",
+            )
             before = broker.connections()
             threading.Event().wait(2)
             assert broker.connections() - before <= 3

@@ -1,0 +1,301 @@
+"""TLS, client certificates, WebSockets, passwords and permissions, and what `publisher check` says of each."""
+
+from __future__ import annotations
+
+import datetime
+import http.server
+import ssl
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+
+from publisher.errors import ConfigurationError, PublisherError
+from publisher.sink import Retry
+from publisher.testing import FakeSinkContext, make_event, make_row
+from publisher_mqtt.options import MqttOptions
+from publisher_mqtt.sink import MqttSink
+from tests.brokers import Broker, Mosquitto, free_port
+from tests.plugins.mqtt.host import Host, said
+from tests.plugins.mqtt.subscribing import retained
+from tests.tools import need
+from tests.waiting import wait_for
+
+
+class Authority:
+    """A certificate authority with certificates for 127.0.0.1 and others, as files."""
+
+    def __init__(self, directory: Path) -> None:
+        self._ca = trustme.CA()
+        self._directory = directory
+        self.ca_file = directory / "ca.pem"
+        self._ca.cert_pem.write_to_path(str(self.ca_file))
+
+    def issue(self, name: str, *, expired: bool = False) -> tuple[Path, Path]:
+        """A certificate and its key."""
+        until = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=1) if expired else None
+        certificate = self._ca.issue_cert(name, common_name=name, not_after=until)
+        cert_file, key_file = self._directory / f"{name}-{expired}.pem", self._directory / f"{name}-{expired}.key"
+        certificate.private_key_pem.write_to_path(str(key_file))
+        certificate.cert_chain_pems[0].write_to_path(str(cert_file))
+        return cert_file, key_file
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("ca"))
+
+
+def tls_listener(authority: Authority, name: str = "127.0.0.1", *, expired: bool = False) -> tuple[str, ...]:
+    cert_file, key_file = authority.issue(name, expired=expired)
+    return (f"cafile {authority.ca_file}", f"certfile {cert_file}", f"keyfile {key_file}")
+
+
+def check(**options: Any) -> str:
+    """What `publisher check` would say."""
+    sink = MqttSink(MqttOptions(**options), FakeSinkContext(node="testnode"))
+    sink.open()
+    try:
+        return sink.check()
+    finally:
+        sink.close()
+
+
+def complaint(**options: Any) -> str:
+    """What `publisher check` would complain of: in a line."""
+    with pytest.raises(PublisherError) as told:
+        check(**options)
+    assert "\n" not in str(told.value)
+    return str(told.value)
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., Mosquitto]]:
+    """Starts brokers for the length of a test."""
+    started: list[Broker] = []
+
+    def start(*lines: str, listener: tuple[str, ...] = ()) -> Mosquitto:
+        broker = Mosquitto(tmp_path, *lines, listener=listener)
+        broker.start()
+        started.append(broker)
+        return broker
+
+    yield start
+    for broker in started:
+        broker.kill()
+
+
+def publishes(tmp_path: Path, **options: Any) -> None:
+    """The whole sink works with these options."""
+    with Host(tmp_path, options.pop("url"), **options) as host:
+        host.put(make_row())
+        host.quiet()
+
+
+def password_file(tmp_path: Path, user: str = "nas", password: str = "hush") -> Path:
+    need("mosquitto_passwd", package="mosquitto")
+    path = tmp_path / "passwords"
+    subprocess.run(["mosquitto_passwd", "-c", "-b", str(path), user, password], check=True, capture_output=True)
+    path.chmod(0o600)
+    return path
+
+
+def test_a_good_broker(start: Callable[..., Mosquitto]) -> None:
+    broker = start()
+    line = check(url=broker.url)
+    assert line == f"publishes to interfaces/testnode on 127.0.0.1:{broker.port} (MQTT 5)"
+    assert retained(broker, "#") == {}, "nothing stays behind"
+
+
+def test_a_check_does_not_disturb_a_publisher_that_runs(start: Callable[..., Mosquitto], tmp_path: Path) -> None:
+    broker = start()
+    with Host(tmp_path, broker) as host:
+        host.put(make_row())
+        host.quiet()
+        before = retained(broker, "#")
+        check(url=broker.url)
+        assert retained(broker, "#") == before
+        assert host.worker.status().failures == 0
+        assert not any("lost" in line for line in host.logged())
+
+
+def test_the_wrong_host() -> None:
+    assert complaint(url="mqtt://no-such-host.invalid").startswith("wrong host: no-such-host.invalid")
+
+
+def test_the_wrong_port() -> None:
+    assert "nothing listens on 127.0.0.1:" in complaint(url=f"mqtt://127.0.0.1:{free_port()}")
+
+
+class _Web(http.server.BaseHTTPRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name in the base class
+        pass
+
+
+@pytest.fixture
+def web_port() -> Iterator[int]:
+    """The port of a web server, which is no broker."""
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Web)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield server.server_port
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+@pytest.mark.parametrize(
+    ("scheme", "words"),
+    [
+        ("mqtt", "does not answer as an MQTT broker: wrong port"),
+        ("mqtts", "no TLS is spoken there"),
+        ("ws", "no MQTT over WebSockets"),
+    ],
+)
+# paho leaves the socket of a failed WebSocket handshake to the garbage collector.
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+def test_a_port_of_something_else(web_port: int, scheme: str, words: str) -> None:
+    assert words in complaint(url=f"{scheme}://127.0.0.1:{web_port}", timeout=1)
+
+
+def test_a_password(start: Callable[..., Mosquitto], tmp_path: Path) -> None:
+    broker = start("allow_anonymous false", f"password_file {password_file(tmp_path)}")
+    secret = tmp_path / "secret"
+    secret.write_text("hush\n")
+    url = f"mqtt://nas@127.0.0.1:{broker.port}"
+    assert "publishes" in check(url=url, password_file=secret)
+    assert "publishes" in check(url=broker.url, username="nas", password="hush", protocol="3.1.1")
+    for protocol in ("5", "3.1.1"):
+        assert "wrong user name or password" in complaint(url=url, password="no", protocol=protocol)
+    assert "wrong user name or password" in complaint(url=broker.url)
+    assert "no-such-file" in complaint(url=url, password_file=tmp_path / "no-such-file")
+
+
+@pytest.mark.parametrize("protocol", ["5", "3.1.1"])
+def test_a_broker_that_refuses_the_topic(start: Callable[..., Mosquitto], tmp_path: Path, protocol: str) -> None:
+    acl = tmp_path / "acl"
+    acl.write_text("topic readwrite other/#\n")
+    acl.chmod(0o600)
+    broker = start(f"acl_file {acl}")
+    line = complaint(url=broker.url, protocol=protocol)
+    assert "interfaces/testnode" in line
+    assert "access control" in line
+
+
+def test_events_wait_for_the_permission_to_publish(start: Callable[..., Mosquitto], tmp_path: Path) -> None:
+    acl = tmp_path / "acl"
+    acl.write_text("topic readwrite other/#\n")
+    acl.chmod(0o600)
+    broker = start(f"acl_file {acl}")
+    sink = MqttSink(MqttOptions(url=broker.url), FakeSinkContext(node="testnode"))
+    sink.open()
+    with pytest.raises(Retry, match="refuses interfaces/testnode"):
+        sink.publish([make_event(1)])
+    sink.close()
+
+
+@pytest.mark.parametrize("queued", ["0", "1000"], ids=["and the connection ended", "and no more"])
+def test_discovery_may_be_refused(start: Callable[..., Mosquitto], tmp_path: Path, queued: str) -> None:
+    acl = tmp_path / "acl"
+    acl.write_text("topic readwrite interfaces/#\ntopic readwrite test-fence/#\n")
+    acl.chmod(0o600)
+    broker = start(f"acl_file {acl}", f"max_queued_messages {queued}")
+    assert "no Home Assistant discovery" in check(url=broker.url)
+    with Host(tmp_path, broker) as host:
+        host.put(make_row())
+        host.quiet()
+        assert said(broker) == host.expected()
+        assert any("refuses homeassistant/" in line for line in host.logged())
+
+
+def test_tls(start: Callable[..., Mosquitto], authority: Authority, tmp_path: Path) -> None:
+    broker = start(listener=tls_listener(authority))
+    url = f"mqtts://127.0.0.1:{broker.port}"
+    assert "(MQTT 5, TLS)" in check(url=url, ca_file=authority.ca_file)
+    publishes(tmp_path, url=url, ca_file=authority.ca_file)
+    assert "untrusted" in complaint(url=url)
+    assert "wants TLS (mqtts://)" in complaint(url=broker.url, timeout=2)
+    assert "no usable PEM" in complaint(url=url, ca_file=tmp_path / "mosquitto.conf")
+
+
+def test_an_expired_certificate(start: Callable[..., Mosquitto], authority: Authority) -> None:
+    broker = start(listener=tls_listener(authority, expired=True))
+    assert "expired" in complaint(url=f"mqtts://127.0.0.1:{broker.port}", ca_file=authority.ca_file)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_the_wrong_host_name_in_a_certificate(start: Callable[..., Mosquitto], authority: Authority, host: str) -> None:
+    broker = start(listener=tls_listener(authority, "broker.example"))
+    line = complaint(url=f"mqtts://{host}:{broker.port}", ca_file=authority.ca_file)
+    assert f"wrong host name: it is not for {host}" in line
+
+
+def test_insecure_connects_and_warns_each_start(start: Callable[..., Mosquitto], authority: Authority) -> None:
+    broker = start(listener=tls_listener(authority, "broker.example", expired=True))
+    options = MqttOptions(url=f"mqtts://127.0.0.1:{broker.port}", insecure=True)
+    for _ in range(2):
+        context = FakeSinkContext()
+        sink = MqttSink(options, context)
+        sink.open()
+        assert "publishes" in sink.check()
+        sink.close()
+        assert any("not verified" in str(call.kwargs) for call in context.logged)
+
+
+def test_a_client_certificate(start: Callable[..., Mosquitto], authority: Authority, tmp_path: Path) -> None:
+    listener = (*tls_listener(authority), "require_certificate true", "use_identity_as_username true")
+    broker = start(listener=listener)
+    url = f"mqtts://127.0.0.1:{broker.port}"
+    cert_file, key_file = authority.issue("nas.lan")
+    options: dict[str, Any] = {"url": url, "ca_file": authority.ca_file, "timeout": 3}
+    assert "publishes" in check(**options, cert_file=cert_file, key_file=key_file)
+    assert "client certificate" in complaint(**options)
+    stranger = Authority(tmp_path).issue("stranger")
+    assert "client certificate" in complaint(**options, cert_file=stranger[0], key_file=stranger[1])
+    with pytest.raises(ConfigurationError, match="no usable certificate and key"):
+        check(**options, cert_file=cert_file, key_file=stranger[1])
+
+
+@pytest.mark.parametrize("secure", [False, True])
+def test_websockets(start: Callable[..., Mosquitto], authority: Authority, tmp_path: Path, secure: bool) -> None:
+    # A plain listener too: without one mosquitto 2.0.11 says that it has none. IPv4: or it takes every address.
+    listener = ("protocol websockets", "socket_domain ipv4", *(tls_listener(authority) if secure else ()))
+    broker = start(f"listener {free_port()} 127.0.0.1", listener=listener)
+    options: dict[str, Any] = {"url": f"{'wss' if secure else 'ws'}://127.0.0.1:{broker.port}/mqtt"}
+    if secure:
+        options["ca_file"] = authority.ca_file
+    assert "WebSockets" in check(**options)
+    publishes(tmp_path, **options)
+
+
+def test_nagle_is_off(start: Callable[..., Mosquitto], tmp_path: Path) -> None:
+    import socket
+
+    broker = start()
+    with Host(tmp_path, broker) as host:
+        host.quiet()
+        assert host.sink is not None
+        connection = host.sink._connection
+        assert connection is not None
+        wired = connection._client.socket()
+        assert isinstance(wired, socket.socket)
+        assert wired.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+def test_no_thread_and_no_connection_is_left(start: Callable[..., Mosquitto], tmp_path: Path) -> None:
+    broker = start()
+    with Host(tmp_path, broker) as host:
+        host.put(make_row())
+        host.quiet()
+    wait_for(lambda: not [one for one in threading.enumerate() if "paho" in one.name], what="no thread of paho's")
+
+
+def test_verification_is_on_unless_asked_for() -> None:
+    from publisher_mqtt.tls import tls_context
+
+    context = tls_context(MqttOptions(url="mqtts://h"))
+    assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)
