@@ -29,7 +29,7 @@ from .rtnetlink import (
 
 if sys.platform == "linux":
     from .linux_bell import rang
-    from .linux_silent import Hardware, Watches
+    from .linux_silent import Hardware, Modified, Watches
     from .netlink_socket import InterruptedDumpError, Requests, Subscription
 
 assert sys.platform == "linux"
@@ -43,6 +43,9 @@ _SUSPENDED = 0.5
 _ROUNDS = 4
 
 T = TypeVar("T")
+
+
+_NOTHING = Modified(set(), all=False)
 
 
 def _elapsed() -> float:
@@ -108,6 +111,7 @@ class LinuxFollower:
                 self._selector.register(waited_for, selectors.EVENT_READ)
         self._suspended = clocks.elapsed() - clocks.running()
         self._lost_since: float | None = None
+        self._more = False
         self._asked_meanwhile = False
         self._cause: Cause = "reconcile"
         self._due = 0.0
@@ -120,15 +124,16 @@ class LinuxFollower:
 
     def next(self) -> list[Update]:
         """Wait until something happens, and what it makes; raises SourceError."""
-        self._selector.select(max(0.0, self._due - self._clocks.running()))
+        ready = {key.fd for key, _ in self._selector.select(max(0.0, self._due - self._clocks.running()))}
         self._notice_suspend()
-        if rang(self._bell):
+        if self._bell in ready and rang(self._bell):
             self._ask("reconcile")
-        modified = self._watches.modified()
+        modified = self._watches.modified() if self._watches.fileno() in ready else _NOTHING
         if modified.all:
             self._ask("reconcile", _CALM)
         updates = self._follow(modified.indexes)
-        if self._clocks.running() >= self._due:
+        # What waits is older than what would be read, and comes first; after a loss there is no such order to keep.
+        if self._clocks.running() >= self._due and (self._lost_since is not None or not self._more):
             updates += self._resync()
         self._counts.invalid = self._state.invalid
         return updates
@@ -156,6 +161,7 @@ class LinuxFollower:
 
     def _drain(self) -> list[Message]:
         told = self._subscription.drain()
+        self._more = told.more
         now = self._clocks.running()
         if told.lost:
             self._counts.lost += 1

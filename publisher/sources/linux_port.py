@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from ..events import Address, Family, Interface, IpInterface, IpInterfaceRow
@@ -14,6 +14,11 @@ from .rtnetlink import Address as ToldAddress
 
 FAMILIES: dict[int, Family] = {AF_INET: "inet", AF_INET6: "inet6"}
 _LIFETIMES = ("valid_lifetime", "preferred_lifetime")
+# `model_validate` without its wrapper, which costs as much as an address does.
+_INTERFACE: Callable[[dict[str, Any]], Interface] = Interface.__pydantic_validator__.validate_python
+_ROW: Callable[[dict[str, Any]], IpInterfaceRow] = IpInterfaceRow.__pydantic_validator__.validate_python
+_ADDRESS: Callable[[dict[str, Any]], Address] = Address.__pydantic_validator__.validate_python
+_IP_INTERFACE: Callable[[dict[str, Any]], IpInterface] = IpInterface.__pydantic_validator__.validate_python
 # An address is this one and the other end's: 10.0.0.1 may be there twice, with two peers.
 _AddressKey = tuple[bytes, int, bytes | None]
 
@@ -90,18 +95,18 @@ class Port:
     def _build_interface(self, higher: tuple[str, ...], lower: tuple[str, ...]) -> Interface:
         values = interface_values(self.link, self.if_type, self.speed, higher, lower)
         if not _says(self._interface, values):
-            self._interface = Interface.model_validate(values)
+            self._interface = _INTERFACE(values)
         assert self._interface is not None
         return self._interface
 
     def _build_row(self, family: Family, raw: Raw, interface: Interface) -> IpInterface:
         before = self.rows.get(family)
         values = row_values(family, self.luid, raw)
-        row = before.row if before and _says(before.row, values) else IpInterfaceRow.model_validate(values)
+        row = before.row if before and _says(before.row, values) else _ROW(values)
         addresses = self._in_order(family)
         if before and before.row is row and before.interface is interface and before.addresses is addresses:
             return before
-        return IpInterface(row=row, interface=interface, addresses=addresses)
+        return _IP_INTERFACE({"row": row, "interface": interface, "addresses": addresses})
 
     def _in_order(self, family: Family) -> tuple[Address, ...]:
         addresses = self._sorted.get(family)
@@ -123,7 +128,7 @@ def _key(told: ToldAddress) -> _AddressKey:
 
 def _address(told: ToldAddress, before: Address | None) -> Address:
     values = address_values(told)
-    return before if before is not None and _says(before, values) else Address.model_validate(values)
+    return before if before is not None and _says(before, values) else _ADDRESS(values)
 
 
 def _says(model: Address | Interface | IpInterfaceRow | None, values: dict[str, Any]) -> bool:

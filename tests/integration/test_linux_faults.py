@@ -105,7 +105,12 @@ def test_after_a_suspend_everything_is_read_again(netns: NetNs) -> None:
     clocks = follower.Clocks(real.running, lambda: real.elapsed() + asleep[0])
     source = linux.LinuxSource(SourceContext(structlog.get_logger(), MemoryLuids()), clocks)
     updates: queue.Queue[Any] = queue.Queue()
-    thread = netns.thread(lambda: [updates.put(update) for update in source.updates()])
+
+    def run() -> None:
+        for update in source.updates():
+            updates.put(update)
+
+    thread = netns.thread(run)
     try:
         assert updates.get(timeout=20).cause == "startup"
         asleep[0] = 3600.0

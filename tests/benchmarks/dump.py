@@ -1,0 +1,85 @@
+"""Reading 1,000 links into validated rows of both families with their addresses, beside `ip` and pyroute2."""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+
+from publisher.identity import MemoryLuids
+from publisher.sources import SourceContext
+
+from .figures import Figure
+from .running import namespace
+
+LINKS = 1000
+
+
+def measure() -> list[Figure]:
+    """In a namespace of its own, in turns."""
+    with namespace() as netns:
+        netns.ip(*(f"link add d{n} type ifb" for n in range(LINKS)))
+        netns.ip(
+            *(f"addr add 10.{n // 250}.{n % 250}.1/24 dev d{n}" for n in range(LINKS)),
+            *(f"addr add fd00:{n:x}::1/64 dev d{n}" for n in range(LINKS)),
+        )
+        luids = MemoryLuids()
+        netns.call(ours, luids)
+        times: dict[str, list[float]] = {"ours": [], "ip": [], "pyroute2": []}
+        for _ in range(5):
+            times["ours"].append(netns.call(timed, lambda: ours(luids)))
+            times["ip"].append(netns.call(timed, by_ip))
+            times["pyroute2"].append(netns.call(timed, by_pyroute2))
+    own, ip, pyroute2 = (statistics.median(times[name]) * 1000 for name in ("ours", "ip", "pyroute2"))
+    what = f"dump of {LINKS} links to validated rows"
+    return [
+        Figure(
+            what, own, "ms CPU", f"ip -j -d addr, parsed: {ip:.0f} ms", own / ip, "at most 3 (wish 2)", own <= 3 * ip
+        ),
+        Figure(
+            what, own, "ms CPU", f"pyroute2: {pyroute2:.0f} ms", own / pyroute2, "at most 0.1", own <= pyroute2 / 10
+        ),
+    ]
+
+
+def ours(luids: MemoryLuids) -> int:
+    """As `publisher snapshot` reads."""
+    assert sys.platform == "linux"
+    from publisher.sources.linux import read_rows
+
+    return len(read_rows(SourceContext(structlog.get_logger(), luids)))
+
+
+def by_ip() -> int:
+    """As a script would."""
+    done = subprocess.run(["ip", "-j", "-d", "addr"], capture_output=True, check=True)
+    return len(json.loads(done.stdout))
+
+
+def by_pyroute2() -> int:
+    """The same members, as far as one message of pyroute2's has them."""
+    from pyroute2 import IPRoute  # type: ignore[import-untyped]  # it has no types
+
+    read: list[Any] = []
+    wanted = ("IFA_ADDRESS", "IFA_LOCAL", "IFA_CACHEINFO", "IFA_FLAGS")
+    with IPRoute() as route:
+        for link in route.get_links():
+            spec = link.get_attr("IFLA_AF_SPEC")
+            names = ("IFLA_IFNAME", "IFLA_ADDRESS", "IFLA_MTU", "IFLA_MASTER", "IFLA_LINK", "IFLA_OPERSTATE")
+            read.append([link.get_attr(name) for name in (*names, "IFLA_CARRIER", "IFLA_LINKINFO", "IFLA_IFALIAS")])
+            read.append([spec.get_attr("AF_INET"), spec.get_attr("AF_INET6")])
+        read.extend([address.get_attr(name) for name in wanted] for address in route.get_addr())
+    return len(read)
+
+
+def timed(function: Callable[[], object]) -> float:
+    """CPU seconds of one call and the processes it starts: nothing waits here, and a busy machine distorts the rest."""
+    begin = os.times()
+    function()
+    return sum(after - before for before, after in zip(begin[:4], os.times()[:4], strict=True))

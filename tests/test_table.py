@@ -1,0 +1,182 @@
+"""Rows and updates in, events out."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from publisher.events import (
+    Address,
+    Cause,
+    Change,
+    Event,
+    Family,
+    Interface,
+    IpInterface,
+    IpInterfaceRow,
+    Key,
+    make_luid,
+)
+from publisher.sources import Remove, Resync, Update, Upsert
+from publisher.table import Stamp, Table, new_epoch
+
+ETH0, ETH1 = make_luid(6, 0x8000), make_luid(6, 0x8001)
+MOMENT = datetime(2026, 11, 22, tzinfo=UTC)
+
+
+def row(
+    luid: str = ETH0, family: Family = "inet", *, addresses: tuple[Address, ...] = (), **members: Any
+) -> IpInterface:
+    interface: dict[str, Any] = {
+        "alias": "eth0",
+        "type": 6,
+        "admin_status": "up",
+        "oper_status": "up",
+        "media_connect_state": "connected",
+    }
+    own = {name: members.pop(name) for name in list(members) if name in Interface.model_fields}
+    return IpInterface(
+        row=IpInterfaceRow(family=family, interface_luid=luid, **({"interface_index": 2} | members)),
+        interface=Interface.model_validate(interface | own),
+        addresses=addresses,
+    )
+
+
+def address(text: str = "192.0.2.1", **members: Any) -> Address:
+    return Address.model_validate(
+        {"address": text, "prefix_length": 24, "scope": "global", "dad_state": "preferred"} | members
+    )
+
+
+def table(*rows: IpInterface) -> Table:
+    return Table(rows, Stamp("node", "0123456789abcdef", clock=lambda: MOMENT))
+
+
+def kinds(events: list[Event]) -> list[tuple[str, str | None, str | None]]:
+    return [(event.notification_type, event.luid, event.family) for event in events]
+
+
+def test_a_lost_carrier_is_one_parameter_notification() -> None:
+    [event] = table(row(connected=True)).apply(Upsert(row(connected=False)))
+    assert (event.notification_type, event.cause) == ("parameter_notification", "notification")
+    assert event.changed == {"row.connected": Change(before=True, after=False)}
+    assert event.row == row(connected=False).row
+
+
+def test_what_changes_nothing_is_no_event_but_is_kept() -> None:
+    known = table(row(reachable_time=30000))
+    assert known.apply(Upsert(row(reachable_time=31000))) == []
+    assert [entry.row.reachable_time for entry in known.rows] == [31000]
+
+
+def test_a_new_row_is_an_add_and_a_removed_one_a_delete_with_what_was_last_known() -> None:
+    known = table()
+    assert kinds(known.apply(Upsert(row(nl_mtu=1400)))) == [("add_instance", ETH0, "inet")]
+    [event] = known.apply(Remove(ETH0, "inet"))
+    assert kinds([event]) == [("delete_instance", ETH0, "inet")]
+    assert event.row is not None
+    assert event.row.nl_mtu == 1400
+    assert known.apply(Remove(ETH0, "inet")) == []
+    assert known.rows == []
+
+
+def test_another_index_under_the_same_luid_is_another_interface_but_not_over_a_restart() -> None:
+    known = table(row())
+    events = known.apply(Upsert(row(interface_index=9)))
+    assert [event.notification_type for event in events] == ["delete_instance", "add_instance"]
+    [event] = known.apply(Resync((row(interface_index=4),), "startup"))
+    assert event.changed == {"row.interface_index": Change(before=9, after=4)}
+
+
+@pytest.mark.parametrize("cause", ["startup", "overrun", "reconcile"])
+def test_a_resync_is_every_difference_with_its_cause(cause: Cause) -> None:
+    known = table(row(), row(family="inet6"))
+    events = known.apply(Resync((row(nl_mtu=1400), row(ETH1)), cause))
+    assert kinds(events) == [
+        ("delete_instance", ETH0, "inet6"),
+        ("parameter_notification", ETH0, "inet"),
+        ("add_instance", ETH1, "inet"),
+    ]
+    assert {event.cause for event in events} == {cause}
+    assert known.apply(Resync((row(nl_mtu=1400), row(ETH1)), cause)) == []
+
+
+def test_the_first_rows_of_a_new_epoch_are_no_events() -> None:
+    known = Table(None)
+    assert known.apply(Resync((row(),), "startup")) == []
+    assert kinds(known.apply(Resync((), "reconcile"))) == [("delete_instance", ETH0, "inet")]
+
+
+def test_addresses_are_named_by_what_they_are() -> None:
+    known = table(row(addresses=(address(),)))
+    [event] = known.apply(Upsert(row(addresses=(address("192.0.2.2"),))))
+    assert set(event.changed) == {"addresses.192.0.2.1/24", "addresses.192.0.2.2/24"}
+    assert event.changed["addresses.192.0.2.1/24"].after is None
+    assert event.changed["addresses.192.0.2.2/24"].after["address"] == "192.0.2.2"
+
+
+def test_a_lifetime_counts_only_when_it_becomes_or_is_no_more_for_ever() -> None:
+    known = table(row(addresses=(address(valid_lifetime=100, preferred_lifetime=50),)))
+    assert known.apply(Upsert(row(addresses=(address(valid_lifetime=99, preferred_lifetime=49),)))) == []
+    assert len(known.apply(Upsert(row(addresses=(address(),))))) == 1
+
+
+def test_ids_grow_within_the_epoch_and_a_snapshot_has_the_newest() -> None:
+    known = table()
+    first, second = (known.apply(Upsert(row(luid)))[0] for luid in (ETH0, ETH1))
+    assert (first.seq, second.seq) == (1, 2)
+    assert first.id < second.id
+    snapshot = known.snapshot()
+    assert [event.snapshot and event.snapshot.position for event in snapshot] == [0, 1, 2]
+    assert {event.seq for event in snapshot} == {2}
+    assert (snapshot[0].row, snapshot[0].luid, snapshot[0].interface) == (None, None, None)
+    assert len({event.id for event in snapshot}) == 3
+    [empty] = table().snapshot()
+    assert empty.snapshot is not None
+    assert (empty.snapshot.position, empty.snapshot.count) == (0, 0)
+
+
+def test_an_event_survives_its_json() -> None:
+    [event] = table(row(connected=True)).apply(Upsert(row(connected=False, addresses=(address(),))))
+    assert Event.from_json(event.json_bytes) == event
+    assert Event.from_json(event.json_bytes).json_bytes == event.json_bytes
+
+
+def test_epochs_are_different_and_sort_by_age() -> None:
+    assert len({new_epoch() for _ in range(50)}) > 1
+    assert len(new_epoch()) == 16
+
+
+ROWS = st.builds(
+    lambda luid, family, mtu, index: row(luid, family, nl_mtu=mtu, interface_index=index),
+    st.sampled_from([ETH0, ETH1]),
+    st.sampled_from(["inet", "inet6"]),
+    st.sampled_from([1400, 1500]),
+    st.sampled_from([2, 3]),
+)
+UPDATES = st.one_of(
+    st.builds(Upsert, ROWS),
+    st.builds(Remove, st.sampled_from([ETH0, ETH1]), st.sampled_from(["inet", "inet6"])),
+    st.builds(Resync, st.lists(ROWS, max_size=4).map(tuple), st.sampled_from(["startup", "overrun", "reconcile"])),
+)
+
+
+@given(st.lists(UPDATES, max_size=12))
+def test_who_follows_the_events_has_the_table(updates: list[Update]) -> None:
+    known = table()
+    followed: dict[Key, IpInterfaceRow | None] = {}
+    for update in updates:
+        for event in known.apply(update):
+            assert event.key is not None
+            if event.notification_type == "add_instance":
+                assert event.key not in followed
+            if event.notification_type == "delete_instance":
+                del followed[event.key]
+            else:
+                assert event.notification_type == "add_instance" or event.key in followed
+                followed[event.key] = event.row
+    assert followed == {entry.key: entry.row for entry in known.rows}
