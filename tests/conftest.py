@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -17,6 +18,18 @@ def pytest_configure() -> None:
         # Now, while the process has one thread: later the kernel refuses a user namespace.
         with contextlib.suppress(OSError):
             become_capable()
+
+
+@pytest.fixture(autouse=True)
+def no_thread_is_left() -> Iterator[None]:
+    """Each test ends the threads that it began; one that is on its way out gets a moment."""
+    before = set(threading.enumerate())
+    yield
+    begun = [thread for thread in threading.enumerate() if thread not in before]
+    for thread in begun:
+        thread.join(5)
+    left = [thread.name for thread in begun if thread.is_alive()]
+    assert not left, f"threads are left: {left}"
 
 
 @pytest.fixture
