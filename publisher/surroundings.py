@@ -38,7 +38,7 @@ class Surroundings:
 
     def find_config(self) -> Path | None:
         """The first configuration file there is."""
-        return next((path for folder in self.config_dirs if (path := folder / CONFIG_NAME).exists()), None)
+        return next((path for folder in self.config_dirs if _is_there(path := folder / CONFIG_NAME)), None)
 
     @property
     def journal(self) -> Path:
@@ -57,7 +57,7 @@ class Surroundings:
 def _is_there(path: Path) -> bool:
     try:
         return path.exists()
-    except PermissionError:  # the service's directory, asked by somebody else
+    except PermissionError:  # a service's own directory, and somebody else asks
         return False
 
 

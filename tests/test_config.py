@@ -227,6 +227,15 @@ def test_the_commands_find_the_journal_of_the_systems_service(tmp_path: Path) ->
     assert load_settings(tmp_path / "my.toml", around).existing_journal == Path("mine.sqlite3")
 
 
+def test_directories_of_somebody_else_are_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(path: Path) -> bool:
+        raise PermissionError(13, "Permission denied", path)
+
+    monkeypatch.setattr(Path, "exists", refused)
+    assert surroundings(tmp_path).find_config() is None
+    assert surroundings(tmp_path).find_journal() == tmp_path / "state" / "journal.sqlite3"
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="systemd")
 def test_systemd_says_where_state_and_configuration_are(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STATE_DIRECTORY", "/var/lib/one:/var/lib/two")

@@ -59,7 +59,12 @@ def retry_dead_letters(settings: Settings, sink: str | None, number: int | None)
 
 @contextmanager
 def _journal(settings: Settings) -> Iterator[JournalClient]:
-    with closing(JournalClient.open(settings.existing_journal)) as journal:
+    path = settings.existing_journal
+    try:
+        opened = JournalClient.open(path)
+    except PermissionError as error:
+        raise JournalError(f"the journal {path} cannot be read: {error.strerror}; ask as its service's user") from None
+    with closing(opened) as journal:
         yield journal
 
 
