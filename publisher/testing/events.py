@@ -125,4 +125,4 @@ def make_snapshot(
             make_row("eth0", addresses=["192.0.2.10/24"]),
             make_row("eth0", "inet6", addresses=["fe80::5054:ff:fe12:3402/64"]),
         ]
-    return make_stamp(seq, epoch=epoch, node=node).snapshot(list(rows), cause)[:]
+    return list(make_stamp(seq, epoch=epoch, node=node).snapshot(list(rows), cause))
