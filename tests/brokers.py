@@ -9,10 +9,9 @@ import shutil
 import signal
 import socket
 import subprocess
-import time
-from collections.abc import Iterator
+import sys
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import pytest
 
@@ -91,17 +90,25 @@ class Broker:
 
     def kill(self) -> None:
         """As by `kill -9`: nothing more is written."""
+        if sys.platform == "win32":
+            raise NotImplementedError
         self.end(signal.SIGKILL)
 
     def freeze(self) -> None:
+        """Have it do nothing, with its connections open."""
+        if sys.platform == "win32":
+            raise NotImplementedError
         assert self.process is not None
         self.process.send_signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
+        """Have it go on."""
+        if sys.platform == "win32":
+            raise NotImplementedError
         assert self.process is not None
         self.process.send_signal(signal.SIGCONT)
 
-    def __enter__(self) -> Broker:
+    def __enter__(self) -> Self:
         try:
             self.start()
         except BaseException:
@@ -231,15 +238,3 @@ class RabbitMq(Broker):
         if self._epmd is not None:
             self._epmd.kill()
             self._epmd.wait(20)
-
-
-@contextlib.contextmanager
-def running(broker: Broker) -> Iterator[Broker]:
-    """The broker, started, and ended afterwards."""
-    with broker:
-        yield broker
-
-
-def took(started: float) -> float:
-    """Seconds since a `time.monotonic()`."""
-    return time.monotonic() - started

@@ -46,11 +46,14 @@ class Subscriber:
         self._filters = filters
         self._qos = qos
         self.client.on_message = self._hear
-        self.client.on_connect = lambda *_: self.client.subscribe([(one, qos) for one in filters])
+        self.client.on_connect = self._subscribe
         self.client.on_subscribe = lambda *_: self._granted.set()
         self.client.connect("127.0.0.1", broker.port, 60)
         self.client.loop_start()
         assert self._granted.wait(20), "no subscription"
+
+    def _subscribe(self, client: Client, *_: Any) -> None:
+        client.subscribe([(one, self._qos) for one in self._filters])
 
     def _hear(self, _client: Client, _userdata: object, message: MQTTMessage) -> None:
         self.messages.append(Heard(message.topic, bytes(message.payload), message.retain, message.properties))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +19,9 @@ from tests.plugins.mqtt.host import Host, said
 from tests.plugins.mqtt.stream import Follower
 from tests.plugins.mqtt.subscribing import retained
 from tests.waiting import wait_for
+
+if sys.platform == "win32":
+    pytest.skip("needs signals, and brokers of Debian's", allow_module_level=True)
 
 TIMES = 20
 

@@ -252,7 +252,7 @@ def test_retained_states_are_the_table_for_slow_subscribers_too(broker: Mosquitt
         heard: dict[str, bytes] = {}
 
         def take(_client: Any, _userdata: Any, message: Any) -> None:
-            threading.Event().wait(0.0005)
+            threading.Event().wait(0.0001)
             heard[message.topic] = message.payload
 
         slow.client.on_message = take

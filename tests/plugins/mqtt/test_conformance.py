@@ -1,0 +1,75 @@
+"""The conformance test that every sink is held to."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from publisher.events import Event
+from publisher.testing.conformance import SinkConformance
+from tests.brokers import Mosquitto
+from tests.plugins.mqtt.host import QuickSink
+from tests.plugins.mqtt.subscribing import Subscriber, states
+from tests.waiting import wait_for
+
+
+class TestMqttSink(SinkConformance):
+    sink = QuickSink
+
+    @pytest.fixture(autouse=True)
+    def destination(self, tmp_path: Path) -> Iterator[None]:
+        self.ids: list[str] = []
+        with Mosquitto(tmp_path) as self.broker:
+            self._subscribe()
+            yield
+            self.subscriber.close()
+
+    def _subscribe(self) -> None:
+        self.subscriber = Subscriber(self.broker, "interfaces/testnode/+/+/event", "fence")
+
+    def options(self) -> dict[str, Any]:
+        return {"url": self.broker.url, "timeout": 5}
+
+    def received(self) -> Sequence[str]:
+        fences = len(self.subscriber.of("fence"))
+        self.subscriber.publish("fence", b"x")
+        wait_for(lambda: len(self.subscriber.of("fence")) > fences, what="everything that was sent before")
+        return self.ids + [heard.json["id"] for heard in self.subscriber.of("/event")]
+
+    def assert_snapshot(self, snapshot: Sequence[Event]) -> None:
+        rows = {f"{event.luid}/{event.family}": event for event in snapshot if event.row is not None}
+        held = states(self.broker)
+        assert held.keys() == rows.keys()
+        for key, event in rows.items():
+            assert held[key]["row"] == json.loads(event.json_bytes)["row"]
+
+    @contextlib.contextmanager
+    def broken(self) -> Iterator[None]:
+        self.broker.kill()
+        self.ids += [heard.json["id"] for heard in self.subscriber.of("/event")]
+        self.subscriber.close()
+        yield
+        self.broker.start()
+        self._subscribe()
+
+    @contextlib.contextmanager
+    def slow(self) -> Iterator[None]:
+        over = threading.Event()
+
+        def stutter() -> None:
+            while not over.wait(0.01):
+                self.broker.freeze()
+                over.wait(0.05)
+                self.broker.thaw()
+
+        thread = threading.Thread(target=stutter)
+        thread.start()
+        yield
+        over.set()
+        thread.join()
