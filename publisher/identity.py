@@ -95,6 +95,7 @@ class LuidAssigner:
         self._live: dict[int, str] = {}
         self._taken: set[str] = set()
         self._unsaved: set[str] = set()
+        self._refreshed = clock()
         self._oldest = self._oldest_unseen()
 
     def assign(self, index: int, device: Device) -> str:
@@ -125,10 +126,10 @@ class LuidAssigner:
 
     def flush(self) -> None:
         """Store what changed, durably. Raises what the store raises; then the next call tries again."""
-        oldest = self._clock() - _REFRESH_AFTER
-        for luid in self._taken:
-            if self._assigned[luid].last_seen < oldest:
-                self._write(replace(self._assigned[luid], last_seen=self._clock()))
+        if abs(self._clock() - self._refreshed) >= _REFRESH_AFTER:
+            self._refreshed = self._clock()
+            for luid in self._taken:
+                self._write(replace(self._assigned[luid], last_seen=self._refreshed))
         if self._unsaved:
             self._store.save_luids([self._assigned[luid] for luid in sorted(self._unsaved)])
             self._unsaved.clear()

@@ -184,7 +184,7 @@ class LinuxFollower:
             for index in indexes | touched(fresh, self._state.indexes()):
                 reads[index] = self._reader.requests.link(index)
             gone = {index for index, link in reads.items() if link is None}
-            if round_ == _ROUNDS or gone <= fates(messages).removed:
+            if not gone or round_ == _ROUNDS or gone <= fates(messages).removed:
                 break
             indexes, fresh = set(), self._drain()
             messages += fresh

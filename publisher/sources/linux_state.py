@@ -117,7 +117,7 @@ class LinuxState:
                     updates += self._settings(record.ifindex or 0, read)
         for index, read in reads.items():
             if read is not None and (index not in fate.removed or index in self._ports):
-                updates += self._set(read)
+                updates += self._set(read, look=True)
         for index in sorted(self._unsent):
             updates += self._publish(index)
         self._save()
@@ -184,14 +184,14 @@ class LinuxState:
             except ValidationError as error:
                 self._unsayable(by_index.get(index), error)
 
-    def _set(self, link: Link) -> list[Update]:
-        """The link is like this now."""
+    def _set(self, link: Link, *, look: bool = False) -> list[Update]:
+        """The link is like this now; `look`: so see what its driver says, even when it says the same."""
         index = link.ifindex
         before = self._ports.get(index)
         if before is not None and same(before.link, link):
             self._count_flaps(before, link)
             before.link = link
-            return self._publish(index) if self._read_speed(before) else []
+            return self._publish(index) if look and self._read_speed(before) else []
         beside = _beside(before.link) if before else set()
         port = self._adopt(link)
         updates = port.give(self._luids.assign(index, device(link, port.if_type)))
