@@ -78,6 +78,7 @@ def _bare(path: Path, events: list[Event], size: int) -> float:
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("PRAGMA journal_mode = wal")
         connection.execute("PRAGMA synchronous = normal")
+        connection.execute("PRAGMA wal_autocheckpoint = 4000")
         connection.execute("CREATE TABLE events (seq INTEGER PRIMARY KEY, data BLOB NOT NULL)")
         numbers = count()
 
