@@ -7,6 +7,7 @@ import select
 import socket
 import ssl
 import struct
+import sys
 import threading
 import time
 from collections import deque
@@ -42,7 +43,7 @@ class Exchange:
 
     def reset(self) -> None:
         """Close with RST instead of FIN."""
-        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        reset_at_close(self.sock)
         self.keep = False
 
 
@@ -190,7 +191,7 @@ class Receiver:
         if self.script and self.script[0] is refuse_to_read:
             self.script.popleft()
             self.refused += 1
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            reset_at_close(sock)
             return False
         request = _read(sock, number)
         behaviour = self.script.popleft() if self.script else self.always
@@ -210,6 +211,11 @@ class Receiver:
             if select.select([sock], [], [], 0.05)[0]:
                 return isinstance(sock, ssl.SSLSocket) or sock.recv(1, socket.MSG_PEEK) != b""
         return False
+
+
+def reset_at_close(sock: socket.socket) -> None:
+    linger = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
 
 
 def _read(sock: socket.socket, number: int) -> Request:
