@@ -63,8 +63,8 @@ class Board:
     def plan(self, events: Sequence[Event]) -> Iterator[Planned]:
         """The messages for these events, in order."""
         for is_snapshot, group in groupby(enumerate(events), key=lambda entry: entry[1].snapshot is not None):
-            run = list(group)
-            yield from self._snapshot(run) if is_snapshot else self._tail(run)
+            # A snapshot is not gathered: it may be one of thousands of rows, made as they are asked for.
+            yield from self._snapshot(group) if is_snapshot else self._tail(list(group))
 
     def _tail(self, run: list[tuple[int, Event]]) -> Iterator[Planned]:
         news = {event.key: (index, event) for index, event in run if self._is_news(event)}
