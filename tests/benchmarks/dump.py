@@ -18,6 +18,8 @@ from publisher.sources import SourceContext
 from .figures import Figure
 from .running import namespace
 
+assert sys.platform == "linux"
+
 LINKS = 1000
 
 
@@ -50,7 +52,6 @@ def measure() -> list[Figure]:
 
 def ours(luids: MemoryLuids) -> int:
     """As `publisher snapshot` reads."""
-    assert sys.platform == "linux"
     from publisher.sources.linux import read_rows
 
     return len(read_rows(SourceContext(structlog.get_logger(), luids)))

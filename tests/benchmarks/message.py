@@ -16,6 +16,8 @@ from tests.netns import NetNs
 from .figures import Figure
 from .running import namespace
 
+assert sys.platform == "linux"
+
 MESSAGES = 500
 
 
@@ -42,7 +44,6 @@ def figure(how: str, own: list[float], peer: list[float]) -> Figure:
 
 def ours(netns: NetNs, at_once: int) -> float:
     """CPU seconds a message in the whole source: told, decoded, the link read, compared."""
-    assert sys.platform == "linux"
     from publisher.sources.linux_bell import Bell
     from publisher.sources.linux_follower import Clocks, Counts, LinuxFollower
 

@@ -164,7 +164,7 @@ def test_another_device_with_the_same_index_is_a_delete_and_an_add(netns: NetNs)
 def test_moved_to_another_namespace_and_back(pair: NetNs, following: Following) -> None:
     other = NetNs()
     try:
-        pair.run(["ip", "link", "set", "v0", "netns", other.path])
+        pair.run(["ip", "link", "set", "v0", "netns", f"/proc/self/fd/{other.fd}"], pass_fds=[other.fd])
         assert about(following.settled(), "v0")[-2:] == both("delete_instance", "v0")
         other.run(["ip", "link", "set", "v0", "netns", f"/proc/self/fd/{pair.fd}"], pass_fds=[pair.fd])
         assert both("add_instance", "v0") == about(following.settled(), "v0")[:2]
