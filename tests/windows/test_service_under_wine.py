@@ -94,10 +94,18 @@ class Publisher:
         self.process.stdin.write(json.dumps(call).encode() + b"\n")
         self.process.stdin.flush()
 
-    def end(self, how: signal.Signals) -> tuple[int, str]:
-        """The status and the output after this signal."""
+    def interrupt(self) -> tuple[int, str]:
+        """The status and the output after Ctrl+C."""
+        self.process.send_signal(signal.SIGINT)
+        return self._ended()
+
+    def close(self) -> None:
+        """End it as the Task Manager does, if it is still there."""
         if self.process.poll() is None:
-            self.process.send_signal(how)
+            self.do("die")
+        self._ended()
+
+    def _ended(self) -> tuple[int, str]:
         status = self.process.wait(LONG)
         self._reader.join(LONG)
         for pipe in (self.process.stdin, self.process.stdout):
@@ -149,6 +157,7 @@ def config(tmp_path: Path, broker: Mosquitto, hook: Any) -> Path:
         [sinks.home]
         type = "mqtt"
         url = "{broker.url}"
+        keepalive = 5
         [sinks.hook]
         type = "webhook"
         url = "http://127.0.0.1:{hook.port}/"
@@ -177,8 +186,9 @@ ETHERNET: list[Any] = ["add", "Ethernet 2", ["inet", "inet6"]]
 
 @pytest.mark.timeout(300)
 def test_snapshot_events_and_will(wine: Wine, config: Path, subscriber: Subscriber, hook: Any, tmp_path: Path) -> None:
-    publisher = Publisher(wine, config, ETHERNET, ["add_address", "Ethernet 2", "192.0.2.10/24"])
-    try:
+    with contextlib.closing(
+        Publisher(wine, config, ETHERNET, ["add_address", "Ethernet 2", "192.0.2.10/24"])
+    ) as publisher:
         state = subscriber.until(lambda topic, _: topic.endswith("/inet/state"))
         assert state["interface"]["alias"] == "Ethernet 2"
         assert state["addresses"][0]["address"] == "192.0.2.10"
@@ -197,18 +207,16 @@ def test_snapshot_events_and_will(wine: Wine, config: Path, subscriber: Subscrib
         assert subscriber.until(_of("add_instance"))["interface"]["alias"] == "Wi-Fi"
         publisher.do("remove", "Wi-Fi", {"tell": True})
         assert subscriber.until(_of("delete_instance"))["interface"]["alias"] == "Wi-Fi"
-    finally:
-        publisher.end(signal.SIGKILL)
     subscriber.until(lambda topic, payload: topic == "interfaces/pc/status" and payload == "offline")
 
     # Killed, and the mtu is another when it is back: known by the journal.
-    again = Publisher(wine, config, ETHERNET, ["change", "Ethernet 2", "inet", {"NlMtu": 1300}])
-    try:
+    with contextlib.closing(
+        Publisher(wine, config, ETHERNET, ["change", "Ethernet 2", "inet", {"NlMtu": 1300}])
+    ) as again:
         event = subscriber.until(_of("parameter_notification", "startup"))
         assert event["changed"]["row.nl_mtu"] == {"before": 1400, "after": 1300}
         _until_posted(hook, lambda posted: posted["id"] == event["id"])
-    finally:
-        status, output = again.end(signal.SIGINT)
+        status, output = again.interrupt()
     assert status == 0, output
     assert "left: 0 tables, 0 registrations" in output
     assert subscriber.until(lambda topic, _: topic == "interfaces/pc/status") == "offline"

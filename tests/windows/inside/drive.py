@@ -1,11 +1,14 @@
 """`publisher` with the stand-in, steered over standard input: one JSON list a line, a method's name and its arguments.
 
-Lines up to `["go"]` are done before publisher starts. At the end it says what is left in the stand-in.
+Lines up to `["go"]` are done before publisher starts, and `["die"]` ends the process as the Task Manager does. At a
+regular end it says what is left in the stand-in.
 """
 
 from __future__ import annotations
 
 import json
+import os
+import signal
 import sys
 import threading
 from typing import Any
@@ -17,7 +20,9 @@ from tests.windows.inside.standin import StandIn
 def _do(standin: StandIn, line: str) -> str:
     name, *arguments = json.loads(line)
     options: dict[str, Any] = arguments.pop() if arguments and isinstance(arguments[-1], dict) else {}
-    if name != "go":
+    if name == "die":
+        os.kill(os.getpid(), signal.SIGTERM)  # TerminateProcess: there are no signals between Windows processes
+    elif name != "go":
         getattr(standin, name)(*arguments, **options)
     return str(name)
 

@@ -14,6 +14,7 @@ import structlog
 from publisher.errors import SourceError
 from publisher.events import IpInterface
 from publisher.identity import MemoryLuids
+from publisher.netioapi import cancel_mib_change_notify2, notify_ip_interface_change
 from publisher.sources import Families, Remove, Resync, SourceContext, Update, Upsert
 from publisher.sources.windows import WindowsSource
 from publisher.table import Table
@@ -209,6 +210,26 @@ def test_two_at_once_end_in_the_truth(standin: StandIn) -> None:
             standin.tell_twice("eth0", "inet", CHANGED, ADDED)
         while table.rows[0].row.nl_mtu != 1399:
             table.apply(follower.next())
+
+
+def test_callbacks_of_netioapi_are_serialized_though_windows_calls_twice_at_once(standin: StandIn) -> None:
+    standin.add("eth0", ["inet"])
+    running: list[int] = []
+    most: queue.Queue[int] = queue.Queue()
+
+    def callback(*_told: Any) -> None:
+        running.append(1)
+        # Whoever else could call now has every chance to.
+        threading.Event().wait(0.002)
+        most.put(len(running))
+        running.pop()
+
+    handle = notify_ip_interface_change("unspec", callback)
+    for _ in range(10):
+        standin.tell_twice("eth0", "inet")
+    seen = {most.get(timeout=LONG) for _ in range(20)}
+    cancel_mib_change_notify2(handle)
+    assert seen == {1}
 
 
 def test_a_reconcile_reads_what_nobody_told(standin: StandIn) -> None:
