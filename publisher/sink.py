@@ -110,16 +110,14 @@ class Sink(ABC):
         self.options = options
         self.context = context
 
-    @abstractmethod
-    def open(self) -> None:
+    def open(self) -> None:  # noqa: B027  # a sink with nothing to get ready leaves it out
         """Get ready to publish; raises whatever stands in the way."""
 
     @abstractmethod
     def publish(self, events: Sequence[Event]) -> None:
         """Return when all events are safe there; raise Retry, Rejected or Ended, or anything for a retry of all."""
 
-    @abstractmethod
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027  # as open
         """Let go of everything; the last call."""
 
     def cursor(self) -> Cursor | None:

@@ -83,7 +83,7 @@ BROKEN = {
         "@hookimpl\n    def publisher_sinks(): return {'good': dict}",
         "'good' is no subclass of publisher.Sink",
     ),
-    "abstract-sink": ("@hookimpl\n    def publisher_sinks(): return {'good': Sink}", "lacks close, open, publish"),
+    "abstract-sink": ("@hookimpl\n    def publisher_sinks(): return {'good': Sink}", "lacks publish"),
     "wrong-options": (
         "class Odd(GoodSink): Options = dict\n    @hookimpl\n    def publisher_sinks(): return {'good': Odd}",
         "no subclass of publisher.SinkOptions",
