@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from .errors import JournalError
+from .errors import JournalDamagedError, JournalError
 from .journal import Journal
 from .sources import Resync, Update
 from .table import Stamp, Table
@@ -57,7 +57,10 @@ class Recorder:
         return self._size
 
     def write(self) -> tuple[bool, bool]:
-        """Write what waits; say whether there is something new in the journal, and whether something was lost."""
+        """Write what waits; say whether there is something new in the journal, and whether something was lost.
+
+        Raises JournalDamagedError; that the journal cannot be written is told by `trouble`.
+        """
         with self._lock:
             steps, self._waiting, self._size = self._waiting, [], 0
         events = [event for step in steps for event in step.events]
@@ -65,6 +68,9 @@ class Recorder:
             if events:
                 self._journal.append(events)
             healed = self._heal()
+        except JournalDamagedError:
+            # Keeping events would not help: the next start sets the file aside and begins anew.
+            raise
         except JournalError as error:
             self._put_back(steps if events and self._journal.seq < events[-1].seq else [])
             self._degraded(str(error))

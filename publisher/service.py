@@ -114,6 +114,8 @@ class Service:
                 )
             )
         )
+        if journal.new_epoch_reason:
+            self._log.info("a new epoch begins", epoch=journal.epoch, reason=journal.new_epoch_reason)
         context = SourceContext(
             self._log,
             journal,
