@@ -103,6 +103,14 @@ def test_a_number_has_the_name_of_the_headers(enumeration: str) -> None:
     assert set(names.values()) == set(get_args(published))
 
 
+@pytest.mark.parametrize("member", ["RouterDiscoveryBehavior", "LinkLocalAddressBehavior"])
+def test_an_enumeration_is_signed(member: str) -> None:
+    """-1 is "unchanged" in them, which is no huge number."""
+    row = iphlpapi.MibIpInterfaceRow()
+    setattr(row, member, 0xFFFF_FFFF)
+    assert getattr(row, member) == -1
+
+
 def _flat(name: str) -> str:
     return name.replace("_", "").lower()
 
