@@ -63,14 +63,17 @@ class Board:
     def plan(self, events: Sequence[Event]) -> Iterator[Planned]:
         """The messages for these events, in order."""
         for is_snapshot, group in groupby(enumerate(events), key=lambda entry: entry[1].snapshot is not None):
-            # A snapshot is not gathered: it may be one of thousands of rows, made as they are asked for.
-            yield from self._snapshot(group) if is_snapshot else self._tail(list(group))
+            if is_snapshot:
+                # Not gathered: it may be one of thousands of rows, made as they are asked for.
+                yield from self._snapshot(group)
+            else:
+                yield from self._tail(list(group))
 
     def _tail(self, run: list[tuple[int, Event]]) -> Iterator[Planned]:
         news = {event.key: (index, event) for index, event in run if self._is_news(event)}
         if self.devices is not None:
             # Before the states: a device that goes must not see its state emptied.
-            changed = self.devices.apply(event for _, event in run if self._is_news(event))
+            changed = self.devices.apply(event for _, event in news.values())
             yield from (Planned(message, None) for message in changed)
         for index, event in news.values():
             yield Planned(self._state(event), index)

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from .connection import Connection, Credentials, Received
     from .homeassistant import Discovery
     from .options import MqttOptions
+    from .pipeline import Refusal
     from .retained import RetainedReader
     from .topics import Topics
 
@@ -45,23 +46,31 @@ def check_broker(options: MqttOptions, identity: Credentials, topics: Topics, di
 def _check_writing(probe: Connection, reader: RetainedReader, topics: Topics) -> None:
     token = secrets.token_hex(8).encode()
     try:
-        probe.put(Message(topics.check, token, retain=True))
-        for refusal in probe.flush():
-            raise BrokerError(f"the broker refuses to take {topics.root}/#: {refusal.reason} (its access control)")
-        kept = reader.read([topics.check], lambda topic: topic == topics.check).payloads.get(topics.check)
-        # Always: what was refused to be read may have been written.
-        probe.put(Message(topics.check, b"", retain=True))
-        probe.flush()
+        refusals, kept = _write_and_read(probe, reader, topics.check, token)
     except BrokerError as error:
-        if probe.broken is None:
-            raise
         reason = f"the broker ended the connection over {topics.check}: its access control may refuse it"
         raise BrokerError(reason) from error
+    if refusals:
+        raise BrokerError(f"the broker refuses to take {topics.root}/#: {refusals[0].reason} (its access control)")
     if kept != token:
         raise BrokerError(
             f"the broker took {topics.check} and does not give it back: "
             f"its access control refuses writing or reading {topics.root}/#, or it keeps no retained messages"
         )
+
+
+def _write_and_read(
+    probe: Connection, reader: RetainedReader, topic: str, token: bytes
+) -> tuple[list[Refusal], bytes | None]:
+    """What was refused of writing, and what is retained then; nothing is retained afterwards."""
+    probe.put(Message(topic, token, retain=True))
+    if refusals := probe.flush():
+        return refusals, None
+    kept = reader.read([topic], lambda heard: heard == topic).payloads.get(topic)
+    # Always: what was refused to be read may have been written.
+    probe.put(Message(topic, b"", retain=True))
+    probe.flush()
+    return [], kept
 
 
 def _remarks(probe: Connection, options: MqttOptions, topics: Topics, discovery: Discovery) -> list[str]:

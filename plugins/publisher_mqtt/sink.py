@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import platform
 import random
 import secrets
-import time
 from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar
@@ -15,14 +12,15 @@ import publisher
 from publisher.events import Event
 from publisher.sink import Rejected, Retry, Sink, SinkContext
 
+from .answering import Answering
 from .backoff import Backoff
 from .board import Board, Planned
 from .devices import Devices
 from .homeassistant import Discovery
-from .messages import OFFLINE, ONLINE, Message, Messages
+from .info import info_bytes
+from .messages import OFFLINE, ONLINE, Messages
 from .options import MqttOptions
 from .pipeline import Refusal
-from .replay import Inbox, answer_messages, answer_to, error_message, read_request, rest_after
 from .topics import Topics, client_id
 from .trouble import BrokerError, TakenOverError
 
@@ -41,6 +39,7 @@ _SETTLE_SECONDS = 1.0
 # The worker usually comes with a snapshot or a tail at once; only when it does not, the sink begins by itself.
 _FIRST_CONNECT_SECONDS = 0.2
 _REFUSED_SECONDS = 30.0
+_MOST_TOLD = 100
 
 
 class MqttSink(Sink):
@@ -65,7 +64,8 @@ class MqttSink(Sink):
         self._discovery = Discovery(options.home_assistant, context.node, options.base, publisher.__version__)
         devices = Devices(self._discovery) if options.home_assistant.enabled else None
         self._board = Board(self._messages, devices)
-        self._inbox = Inbox(options.replay, context.log)
+        self._answering = Answering(options, context, self._topics, self._messages, self._send_if_connected)
+        self._answering.newest = lambda: self._board.newest
         self._backoff = Backoff(*self.backoff_seconds)
         self._instance = secrets.token_hex(4)
         self._credentials: Credentials | None = None
@@ -76,7 +76,6 @@ class MqttSink(Sink):
         self._restore_due = False
         self._recovery_due = False
         self._settling_due = False
-        self._answers_from = 0.0
         self._told: set[str] = set()
         self._closed = False
 
@@ -123,7 +122,7 @@ class MqttSink(Sink):
         if connection is None:
             return
         try:
-            connection.put(self._messages.info(self._info()))
+            connection.put(self._messages.info(info_bytes(self._board, self.context, self._instance)))
             connection.put(self._messages.status(OFFLINE))
             connection.flush()
         except BrokerError:
@@ -220,7 +219,7 @@ class MqttSink(Sink):
 
     def _go_online(self, connection: Connection) -> None:
         """Say that the states are right, and who says so."""
-        info = self._info()
+        info = info_bytes(self._board, self.context, self._instance)
         connection.put(self._messages.status(ONLINE))
         connection.put(self._messages.info(info))
         connection.flush()
@@ -285,6 +284,16 @@ class MqttSink(Sink):
         for refusal in [*refused, *connection.flush()]:
             self._judge(refusal)
 
+    def _send_if_connected(self, planned: Iterable[Planned]) -> None:
+        """Send what is not sent again when it gets lost."""
+        connection = self._connection
+        if connection is None:
+            return
+        try:
+            self._send(connection, planned)
+        except BrokerError as error:
+            self._recover_in(self._drop(error))
+
     def _judge(self, refusal: Refusal) -> None:
         if refusal.tag is None or (refusal.code in _FOR_GOOD and not refusal.topic.endswith("/event")):
             self._heed(refusal)
@@ -313,7 +322,7 @@ class MqttSink(Sink):
         connection = self._connection
         if connection is None or connection.broken is not None or self._restore_due or self._closed:
             return
-        info = self._info()
+        info = info_bytes(self._board, self.context, self._instance)
         try:
             connection.put(self._messages.info(info))
             connection.flush()
@@ -322,73 +331,33 @@ class MqttSink(Sink):
         else:
             self._settled = info
 
-    def _info(self) -> bytes:
-        newest, resynced = self._board.newest, self._board.resynced
-        info = {
-            "version": publisher.__version__,
-            "node": self.context.node,
-            "instance": self._instance,
-            "epoch": newest.epoch if newest else self.context.epoch,
-            "seq": newest.seq if newest else 0,
-            "os": platform.system().lower(),
-            "families": ["inet", "inet6"],
-            "rows": self._board.rows,
-            "resynced": resynced and resynced._asdict(),
-        }
-        return json.dumps(info, separators=(",", ":")).encode()
-
     def _tell_once(self, line: str) -> None:
-        if line not in self._told:
+        # Not without end: who asks for replays chooses where the answers go, and so what may be refused.
+        if line not in self._told and len(self._told) < _MOST_TOLD:
             self._told.add(line)
             self.context.log.warning(line)
 
     # What arrives
 
     def _arrived(self, message: Received) -> None:
-        """Hand a message over to the sink's thread. paho's thread."""
+        """Hand a message over to the sink's thread. paho's thread, which an exception would end without a word."""
+        try:
+            self._sort(message)
+        except Exception as error:  # whatever somebody sends, the connection goes on
+            self.context.log.error("a message could not be taken", topic=message.topic, exc_info=error)
+
+    def _sort(self, message: Received) -> None:
         reader = self._reader
         if reader is not None and reader.take(message):
             return
         if message.topic == self._topics.request:
-            if self._inbox.put(message):
-                self.context.call(self._answer)
+            self._answering.arrived(message)
         elif self._discovery.is_birth(message.topic, message.payload) and not message.retain:
             # At random, as Home Assistant asks for: every client of the broker hears it at the same moment.
             self.context.call(self._announce, random.uniform(0, self.birth_delay_seconds))
 
     def _announce(self) -> None:
         """Home Assistant has started: send the devices again, then the states."""
-        connection, devices = self._connection, self._board.devices
-        if connection is None or devices is None:
-            return
-        try:
-            self._send(connection, [Planned(message, None) for message in devices.again()])
-            self._restore(connection)
-        except BrokerError as error:
-            self._recover_in(self._drop(error))
-
-    def _answer(self) -> None:
-        """Answer the oldest request, unless answers have had their share of the time."""
-        wait = self._answers_from - time.monotonic()
-        if wait > 0:
-            self.context.call(self._answer, wait)
-            return
-        message, connection, started = self._inbox.get(), self._connection, time.monotonic()
-        if message is None or connection is None:
-            return
-        try:
-            self._send(connection, (Planned(reply, None) for reply in self._replies(message)))
-        except BrokerError as error:
-            self._recover_in(self._drop(error))
-        self._answers_from = time.monotonic() + rest_after(time.monotonic() - started)
-
-    def _replies(self, message: Received) -> Iterable[Message]:
-        ask = read_request(message, self._topics, self.options.home_assistant.prefix)
-        if isinstance(ask, str):
-            self._inbox.drop(ask)
-            return []
-        if ask.request is None:
-            return [error_message(ask, self._messages)]
-        return answer_messages(
-            ask, answer_to(ask.request, self.context, self._board.newest, self.options.replay), self._messages
-        )
+        if (devices := self._board.devices) is not None:
+            self._send_if_connected(Planned(message, None) for message in devices.again())
+            self._send_if_connected(self._board.plan(self.context.snapshot()))

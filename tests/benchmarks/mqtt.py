@@ -28,7 +28,7 @@ from tests.waiting import wait_for
 
 from .figures import Figure
 from .latency import set_mtu
-from .running import STDOUT, namespace, publisher
+from .running import namespace, publisher
 
 ROUNDS = 5
 EVENTS = 10_000
@@ -159,12 +159,8 @@ def percentiles(publishing: Publishing) -> tuple[float, float]:
 
 
 def by_publisher(netns: NetNs, broker: Mosquitto) -> Iterator[tuple[str, bytes]]:
-    with publisher(netns, STDOUT + f'[sinks.mqtt]\ntype = "mqtt"\nurl = "{broker.url}"\n') as process:
-        # The lines are not wanted here, but must go somewhere.
-        draining = threading.Thread(target=process.stdout.read if process.stdout else None, daemon=True)
-        draining.start()
+    with publisher(netns, f'[sinks.mqtt]\ntype = "mqtt"\nurl = "{broker.url}"\n'):
         yield "interfaces/+/+/inet/event", b'"row.nl_mtu":{"before":%(before)d,"after":%(after)d}'
-    draining.join(10)
 
 
 def by_ip_monitor(netns: NetNs, broker: Mosquitto) -> Iterator[tuple[str, bytes]]:

@@ -184,6 +184,7 @@ def test_an_answer_keeps_the_correlation_and_goes_to_the_response_topic(broker: 
 
 def test_bad_requests_do_no_harm(broker: Mosquitto, tmp_path: Path) -> None:
     with Host(tmp_path, broker) as host, Subscriber(broker, "answers/#", f"{ROOT}/+/+/event") as asker:
+        host.quiet()
         request = f"{ROOT}/replay/get"
         for payload, topic in [
             (b"\xff{", "answers/1"),

@@ -1,0 +1,34 @@
+"""The payload of `info`: what the publisher says of itself, and how far the retained states are."""
+
+from __future__ import annotations
+
+import json
+import platform
+from typing import TYPE_CHECKING
+
+import publisher
+
+if TYPE_CHECKING:
+    from publisher.sink import SinkContext
+
+    from .board import Board
+
+
+def info_bytes(board: Board, context: SinkContext, instance: str) -> bytes:
+    """`seq` is the newest event that the states hold, `resynced` the last snapshot: after an overrun, what was missed.
+
+    `instance` is another at each start, so that a publisher knows its own `info` from a rival's.
+    """
+    newest, resynced = board.newest, board.resynced
+    info = {
+        "version": publisher.__version__,
+        "node": context.node,
+        "instance": instance,
+        "epoch": newest.epoch if newest else context.epoch,
+        "seq": newest.seq if newest else 0,
+        "os": platform.system().lower(),
+        "families": ["inet", "inet6"],
+        "rows": board.rows,
+        "resynced": resynced and resynced._asdict(),
+    }
+    return json.dumps(info, separators=(",", ":")).encode()
