@@ -1,0 +1,81 @@
+"""The program on Windows: every module imports, files are where Windows has them, commands answer."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import pkgutil
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+import publisher
+import publisher_file
+import publisher_mqtt
+import publisher_terminal
+import publisher_webhook
+from publisher.cli import main
+from publisher.surroundings import Surroundings
+from tests.windows.inside.standin import StandIn
+
+# What only Linux has; `open_source` and `netioapi` import it there alone.
+LINUX_ONLY = ("publisher.sources.linux", "publisher.sources.netlink_socket", "publisher.netioapi_linux")
+
+
+def _modules(package: ModuleType) -> list[str]:
+    found = [module.name for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")]
+    return [name for name in found if not name.startswith(LINUX_ONLY) and not name.endswith("__main__")]
+
+
+@pytest.mark.parametrize(
+    "package",
+    [publisher, publisher_file, publisher_mqtt, publisher_terminal, publisher_webhook],
+    ids=lambda p: p.__name__,
+)
+def test_every_module_imports(package: ModuleType) -> None:
+    for name in _modules(package):
+        importlib.import_module(name)
+
+
+def test_the_journal_is_in_the_users_local_application_data() -> None:
+    journal = Surroundings.of_this_process().journal
+    assert Path(os.environ["LOCALAPPDATA"]) in journal.parents
+
+
+def test_a_services_journal_is_in_the_programs_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system's account has its application data inside the Windows folder, where nobody looks for it."""
+    monkeypatch.setenv("LOCALAPPDATA", rf"{os.environ['SYSTEMROOT']}\system32\config\systemprofile\AppData\Local")
+    surroundings = Surroundings.of_this_process()
+    assert Path(os.environ["PROGRAMDATA"]) in surroundings.journal.parents
+    assert any(Path(os.environ["PROGRAMDATA"]) in folder.parents for folder in surroundings.config_dirs)
+
+
+def _run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    monkeypatch.setattr(sys, "argv", ["publisher", *arguments])
+    try:
+        main()
+    except SystemExit as ended:
+        return int(ended.code or 0)
+    return 0
+
+
+def test_the_rows_now(standin: StandIn, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    standin.add("Ethernet 2")
+    standin.add_address("Ethernet 2", "192.0.2.10/24")
+    assert _run(monkeypatch, "snapshot", "--json") == 0
+    rows = [entry for entry in json.loads(capfd.readouterr().out) if entry["row"]["family"] == "inet"]
+    assert [row["interface"]["alias"] for row in rows] == ["Ethernet 2"]
+    assert rows[0]["addresses"][0]["address"] == "192.0.2.10"
+    assert rows[0]["row"]["interface_luid"] == standin.luid("Ethernet 2")
+
+
+def test_a_configuration_with_windows_paths_is_checked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "publisher.toml"
+    config.write_text(f"[sinks.log]\ntype = 'file'\npath = '{tmp_path / 'events.jsonl'}'\n")
+    assert _run(monkeypatch, "check", "--config", str(config)) == 0
+    assert "log" in capfd.readouterr().out
