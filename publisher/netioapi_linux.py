@@ -29,7 +29,7 @@ class LinuxSystem:
     def subscribe(self, family: Families, ring: Ring, initial: bool) -> Callable[[], None]:
         subscriber = _Subscriber(family, ring)
         with self._lock:
-            if self._watch is None:
+            if self._watch is None or self._watch.failed:
                 self._watch = _Watch(self._source())
                 atexit.register(self._watch.close)
             else:
@@ -71,7 +71,7 @@ class LinuxSystem:
 
     def _read(self) -> Iterable[IpInterface]:
         with self._lock:
-            if self._watch is not None:
+            if self._watch is not None and not self._watch.failed:
                 return self._watch.read()
             with closing(self._source()) as source:
                 first = next(iter(source.updates()))
@@ -86,7 +86,8 @@ class LinuxSystem:
         with self._lock:
             if watch.remove(subscriber):
                 return
-            self._watch = None
+            if self._watch is watch:
+                self._watch = None
             watch.close()
             atexit.unregister(watch.close)
 
@@ -123,12 +124,18 @@ class _Watch:
         self._thread.start()
         self._wait_for_reading(0)
 
+    @property
+    def failed(self) -> bool:
+        """Whether the source gave up; nobody is told anything more then."""
+        return self._failure is not None
+
     def read(self) -> list[IpInterface]:
         """The rows now: the source reads them anew."""
         before = self._readings
         self._source.reconcile()
         self._wait_for_reading(before)
-        return self._table.rows
+        with self._changed:
+            return self._table.rows
 
     def add(self, subscriber: _Subscriber) -> None:
         with self._changed:

@@ -36,6 +36,7 @@ def quick_switches() -> Iterator[None]:
     sys.setswitchinterval(usual)
 
 
+@pytest.mark.timeout(250)
 @pytest.mark.usefixtures("quick_switches")
 @pytest.mark.parametrize("seed", [7])
 def test_a_storm_ends_in_the_truth_and_leaves_nothing(standin: StandIn, seed: int) -> None:
