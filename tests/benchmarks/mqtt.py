@@ -12,7 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import structlog
-from paho.mqtt.client import Client
+from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from publisher.delivery import Worker
@@ -183,10 +183,10 @@ def changes(netns: NetNs, broker: Mosquitto, topic: str, pattern: bytes) -> Iter
     news = threading.Event()
     wanted = [(0, b"")]
 
-    def take(_client: object, _userdata: object, message: object) -> None:
+    def take(_client: object, _userdata: object, message: MQTTMessage) -> None:
         now = time.perf_counter()
         number, text = wanted[0]
-        if text in message.payload:  # type: ignore[attr-defined]
+        if text in message.payload:
             arrived[number] = now
             news.set()
 
