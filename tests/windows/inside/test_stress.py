@@ -19,7 +19,7 @@ from tests.windows.inside.standin import StandIn
 from tests.windows.inside.test_source import following
 
 CHANGES_PER_THREAD = 50_000
-INTERFACES = 8
+INTERFACES = 4
 
 
 class Facts(NamedTuple):
