@@ -18,10 +18,9 @@ import re
 import sys
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache
 from queue import SimpleQueue
-from typing import Any, NamedTuple, Protocol, get_args
+from typing import Any, get_args
 
 from .errors import (
     CancelInsideCallbackError,
@@ -32,7 +31,8 @@ from .errors import (
     NotFoundError,
     SourceError,
 )
-from .events import Family, Interface, IpInterfaceRow, NotificationType
+from .events import Family, IpInterfaceRow, NotificationType
+from .netioapi_system import IfRow, IfStackRow, InvertedIfStackRow, System, refusal
 from .sources import Families
 
 __all__ = [
@@ -58,51 +58,6 @@ __all__ = [
 
 # Given the caller's context, the row and the kind of notification; see `notify_ip_interface_change`.
 Callback = Callable[[Any, IpInterfaceRow | None, NotificationType], None]
-# Where a system puts what it tells: only notes it, from any thread, several at once.
-Ring = Callable[[IpInterfaceRow | None, NotificationType], None]
-
-
-@dataclass(frozen=True)
-class IfRow:
-    """MIB_IF_ROW2: an interface and what it is known by."""
-
-    interface_luid: str
-    interface_index: int
-    interface: Interface
-
-
-class IfStackRow(NamedTuple):
-    """MIB_IFSTACK_ROW: one interface on top of another, by their indexes."""
-
-    higher_layer_interface_index: int
-    lower_layer_interface_index: int
-
-
-class InvertedIfStackRow(NamedTuple):
-    """MIB_INVERTEDIFSTACK_ROW: the same, the other way round."""
-
-    lower_layer_interface_index: int
-    higher_layer_interface_index: int
-
-
-class System(Protocol):
-    """What an operating system does for these calls. Arguments are checked already; LUIDs win over indexes."""
-
-    def subscribe(self, family: Families, ring: Ring, initial: bool) -> Callable[[], None]:
-        """Ring for every change from now on; the function returned ends that, and rings no more once it returned."""
-        ...
-
-    def ip_interface(self, family: Family, luid: str | None, index: int | None) -> IpInterfaceRow: ...
-
-    def ip_interfaces(self, family: Families) -> list[IpInterfaceRow]: ...
-
-    def if_row(self, luid: str | None, index: int | None) -> IfRow: ...
-
-    def if_rows(self) -> list[IfRow]: ...
-
-    def if_stack(self) -> list[IfStackRow]: ...
-
-    def inverted_if_stack(self) -> list[InvertedIfStackRow]: ...
 
 
 class NotificationHandle:
@@ -243,14 +198,6 @@ def _known_by(luid: str | None, index: int | None) -> tuple[str | None, int | No
     if not index or not 0 < index < 1 << 32:
         raise refusal(InvalidParameterError, f"neither a LUID nor an index names an interface: {luid!r}, {index!r}")
     return None, index
-
-
-def refusal(kind: type[NetioError], what: str) -> NetioError:
-    """An error of our own judgement, with the code and the text that Windows would have given."""
-    from .sources.windows_calls import error_text
-
-    text = error_text(kind.winerror_code)
-    return kind(f"{what}{text and ': '}{text} (error {kind.winerror_code})")
 
 
 @cache

@@ -10,7 +10,7 @@ from contextlib import closing
 from .errors import InterfaceNotFoundError, NotFoundError, SourceError
 from .events import Event, Family, IpInterface, IpInterfaceRow
 from .identity import MemoryLuids
-from .netioapi import IfRow, IfStackRow, InvertedIfStackRow, Ring, refusal
+from .netioapi_system import IfRow, IfStackRow, InvertedIfStackRow, Ring, refusal
 from .sources import Families, Resync, Source, SourceContext, open_source
 from .table import Table
 

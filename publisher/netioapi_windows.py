@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from .events import Family, IpInterfaceRow
-from .netioapi import IfRow, IfStackRow, InvertedIfStackRow, Ring
+from .netioapi_system import IfRow, IfStackRow, InvertedIfStackRow, Ring
 from .sources import Families
 from .sources.iphlpapi import FAMILIES, FAMILY_NAMES, NOTIFICATION_TYPES, MibIfRow2
 from .sources.windows_calls import Told, load

@@ -7,7 +7,7 @@ from typing import Any
 from publisher_mqtt.replay import ReplayRequest  # the built-in sink's own model of what it is asked
 
 from .. import __version__
-from .describe import event_schema
+from .schemas import event_schema
 
 # What a retained state has of an event; `publisher_mqtt.messages.state_bytes` cuts out the same.
 _STATE_MEMBERS = ("seq", "time", "row", "interface", "addresses")
