@@ -1,0 +1,150 @@
+"""The whole program when things go wrong: killed, flooded, on a full disk. Nothing is lost unsaid."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tests.integration.following import told
+from tests.integration.whole import COMMAND, Changes, Program, assert_as_ip_says, assert_true, both, journal_events
+from tests.netns import NetNs
+from tests.tools import need, unable
+
+if sys.platform == "win32":
+    pytest.skip("network namespaces and SIGKILL are not Windows'", allow_module_level=True)
+
+KILLS = 50
+
+
+@pytest.fixture
+def changes(netns: NetNs) -> Iterator[Changes]:
+    netns.ip(*(f"link add {name} type ifb" for name in (*Changes.links, "mark")))
+    with contextlib.closing(Changes(netns)) as changes:
+        yield changes
+
+
+def kill_again_and_again(program: Program, chance: random.Random, times: int) -> None:
+    """Each time at another moment: mostly soon after it said something new, now and then before it could."""
+    for number in range(times):
+        seen = program.size
+        process = program.start()
+        if number % 5:
+            program.wait(lambda seen=seen: program.size > seen, "something new")
+            moment = chance.uniform(0, 0.06)
+        else:
+            moment = chance.uniform(0, 0.6)
+        time.sleep(moment)  # The fault itself: when it strikes is left to chance.
+        assert process.poll() is None, program.log()[-3000:]
+        program.end(signal.SIGKILL)
+
+
+def test_50_kills_under_a_stream_of_changes(netns: NetNs, changes: Changes, tmp_path: Path) -> None:
+    # Two publishers, each with a journal and a file of its own: most of the time goes into starting, and there are
+    # two processors.
+    programs = [Program(netns, tmp_path / str(number)) for number in range(2)]
+    for program in programs:
+        with program.running():
+            program.mark(1400)
+    with changes.streaming(), ThreadPoolExecutor() as both:
+        killed = [
+            both.submit(kill_again_and_again, program, random.Random(number), KILLS // 2)
+            for number, program in enumerate(programs)
+        ]
+        for kills in killed:
+            kills.result()
+    for program in programs:
+        with program.running():
+            program.mark(1500)
+        assert_true(program)
+        assert_each_once(program)
+
+
+def assert_each_once(program: Program) -> None:
+    """What the journal has, and nothing else, stands in the file, in its order, besides the snapshots."""
+    journal = journal_events(program.journal)
+    assert list(journal) == list(range(1, len(journal) + 1))
+    assert len(journal) > 10 * KILLS
+    delivered = [event for event in program.events if event.snapshot is None]
+    assert [event.seq for event in delivered] == list(journal)
+    assert [event.json_bytes for event in delivered] == list(journal.values())
+    assert len({event.epoch for event in program.events}) == 1
+
+
+def test_a_flood_into_a_tiny_buffer_is_marked_and_survived(netns: NetNs, changes: Changes, tmp_path: Path) -> None:
+    program = Program(netns, tmp_path / "it", "receive_buffer = 4096")
+    with program.running() as process:
+        changes.make(20_000)
+        netns.ip("link set f0 up", "link del f3", "link add last type bridge")
+        program.mark(1400)
+        program.wait(lambda: any(event.cause == "overrun" for event in program.events), "a loss that is marked")
+        assert process.poll() is None
+        # After the loss it follows again, change by change.
+        before = len(program.events)
+        netns.ip("link set f1 mtu 1290")
+        after = [told(event) for event in program.mark(1401)[before:] if event.snapshot is None]
+        assert after[:2] == both("parameter_notification", "f1", "row.nl_mtu", "interface.mtu")
+    assert_true(program)
+
+
+def on_a_disk_of_its_own(folder: Path) -> list[str]:
+    """What gives a command a small disk there, that only it and who looks through /proc sees."""
+    need("unshare", "mount", package="util-linux and mount")
+    unshare = ["unshare", "--mount"]
+    if subprocess.run([*unshare, "true"], check=False, capture_output=True).returncode:
+        unable("no mount namespace can be made: run as root, or allow user namespaces")
+    return [*unshare, "sh", "-c", 'mount -t tmpfs -o size=64m disk "$0" && exec "$@"', str(folder)]
+
+
+def test_a_full_disk_is_said_and_survived_and_nothing_is_lost(netns: NetNs, changes: Changes, tmp_path: Path) -> None:
+    pytest.importorskip("prometheus_client")
+    netns.ip("link set lo up")
+    folder = tmp_path / "it"
+    command = [*on_a_disk_of_its_own(folder / "data"), *COMMAND]
+    program = Program(netns, folder, 'metrics.address = "127.0.0.1:9464"', command=command)
+    process = program.start()
+    program.data = Path(f"/proc/{process.pid}/root{program.data}")
+    try:
+        program.mark(1400)
+        fill(program.data / "filler")
+        changes.make(2000)
+        program.wait(lambda: metrics(netns)["publisher_trouble"] == 1, "the trouble in the metrics")
+        program.wait(lambda: metrics(netns)["publisher_waiting"] > 0, "what the journal does not have yet")
+        assert "the journal cannot be written" in program.log()
+        (program.data / "filler").unlink()
+        changes.make(10)
+        program.wait(lambda: metrics(netns)["publisher_trouble"] == 0, "the end of the trouble")
+        program.mark(1401)
+        said = metrics(netns)
+        assert (said["publisher_dropped_total"], said["publisher_waiting"]) == (0, 0)
+        delivered = [event.seq for event in program.events if event.snapshot is None]
+        assert delivered == list(range(1, int(said["publisher_events_total"]) + 1))
+        assert len(delivered) > 4000
+        assert_as_ip_says(program)
+        program.end()
+    finally:
+        process.kill()
+        process.wait()
+
+
+def fill(path: Path) -> None:
+    """Leave no byte free on the disk."""
+    with path.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while file.write(bytes(1 << 16)):
+            pass
+
+
+def metrics(netns: NetNs) -> dict[str, float]:
+    """Those without labels."""
+    with netns.call(urllib.request.urlopen, "http://127.0.0.1:9464/metrics", timeout=10) as answer:
+        lines = answer.read().decode().splitlines()
+    return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines if line[0] != "#")}
