@@ -131,7 +131,10 @@ def as_nobody() -> list[str]:
     """What makes a program one of an ordinary user: of nobody, or of whoever runs the tests, without capabilities."""
     need("setpriv", package="util-linux")
     if os.geteuid() == 0:
-        return ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+        nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+        if subprocess.run([*nobody, *COMMAND, "--version"], check=False, capture_output=True, cwd="/").returncode:
+            unable(f"nobody may not run {sys.executable}: put Python and this folder where others may read them")
+        return nobody
     return ["setpriv", "--inh-caps=-all", "--ambient-caps=-all"]
 
 
