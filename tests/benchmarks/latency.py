@@ -8,6 +8,7 @@ import socket
 import statistics
 import struct
 import subprocess
+import sys
 import time
 from contextlib import closing
 
@@ -15,6 +16,8 @@ from tests.netns import NetNs
 
 from .figures import Figure
 from .running import STDOUT, namespace, publisher
+
+assert sys.platform == "linux"
 
 CHANGES = 300
 PORT = 8080
