@@ -25,7 +25,19 @@ if sys.platform != "linux":
 
 from publisher.sources import linux_follower
 from publisher.sources.netlink_socket import Requests, Subscription, Told
-from publisher.sources.rtnetlink import Address, Decoder, Link, Record, address_dump, link_dump
+from publisher.sources.rtnetlink import (
+    NLM_F_DUMP_INTR,
+    NLMSG_DONE,
+    RTM_NEWLINK,
+    Address,
+    Decoder,
+    Failure,
+    Link,
+    Message,
+    Record,
+    address_dump,
+    link_dump,
+)
 
 
 @pytest.fixture
@@ -78,10 +90,16 @@ def test_what_changes_while_it_starts_to_follow_is_in_the_rows_or_told(
 
 def test_an_interrupted_listing_is_thrown_away_whole() -> None:
     """pyroute2#874, netlink PR#1018: half a snapshot passes for a snapshot."""
-    answers: list[Any] = [(["half"], True), (["half", "more"], True), (["all"], False)]
+
+    def told(*records: str, interrupted: bool = False) -> list[Message]:
+        names: Any = records  # in place of links
+        first = [Message(RTM_NEWLINK, 0, 0, name) for name in names]
+        return [*first, Message(NLMSG_DONE, NLM_F_DUMP_INTR if interrupted else 0, 0, Failure(0))]
+
+    answers = [told("half", interrupted=True), told("half", "more", interrupted=True), told("all")]
     requests: Any = Requests(Decoder())
     with contextlib.closing(requests):
-        requests._dump = lambda _: answers.pop(0)  # the kernel itself interrupts when it likes
+        requests._receive = lambda: answers.pop(0)  # the kernel itself interrupts when it likes
         assert requests.dump(link_dump) == ["all"]
 
 
