@@ -1,0 +1,128 @@
+"""What broke for others who publish to MQTT and Home Assistant: stories that the other files lack."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import multiprocessing
+import sqlite3
+import sys
+from collections import defaultdict
+from collections.abc import Iterator
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+import pytest
+
+from publisher.testing import make_row
+from tests.brokers import Mosquitto
+from tests.plugins.mqtt.child import publish_until
+from tests.plugins.mqtt.host import Host, said
+from tests.plugins.mqtt.subscribing import Subscriber, retained
+from tests.waiting import wait_for
+
+if sys.platform == "win32":
+    pytest.skip("needs signals, and a broker of Debian's", allow_module_level=True)
+
+ALIASES = ["a+b", "c#", "d/e", "$SYS/f", "nul\0g", "сеть", "🛜", '"},"h":{"', "x" * 64]
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Mosquitto]:
+    with Mosquitto(tmp_path) as started:
+        yield started
+
+
+def test_killed_before_the_broker_acknowledged_it_sends_the_same_events_again(
+    broker: Mosquitto, tmp_path: Path
+) -> None:
+    """paho forgets what it had in flight when its process ends; evseMQTT#9: offline must be said then, and retained."""
+    folder = tmp_path / "publisher"
+    folder.mkdir()
+    journal = folder / "testnode-home.journal"
+    child, _ = begin(folder, broker)
+    with Subscriber(broker, "interfaces/testnode/#") as subscriber:
+        subscriber.wait_for("/event", 5)
+        broker.freeze()
+        frozen = max(ids_in(journal))
+        wait_for(lambda: max(ids_in(journal)) > frozen + 5, what="events that nobody acknowledges")
+        child.kill()
+        child.join(20)
+        in_flight = {seq: {name} for seq, name in ids_in(journal).items() if seq > frozen}
+        broker.thaw()
+        wait_for(lambda: retained(broker, "interfaces/testnode/status"), what="the will")
+        assert retained(broker, "interfaces/testnode/status") == {"interfaces/testnode/status": b"offline"}
+        child, end = begin(folder, broker)
+        wait_for(lambda: max(heard.json["seq"] for heard in subscriber.of("/event")) > max(in_flight), what="the rest")
+        end.send("end")
+        child.join(20)
+        assert child.exitcode == 0
+        sent: defaultdict[int, set[str]] = defaultdict(set)
+        for heard in subscriber.of("/event"):
+            sent[heard.json["seq"]].add(heard.json["id"])
+    assert sorted(sent) == list(range(min(sent), max(sent) + 1)), "none is missing"
+    assert {seq: sent[seq] for seq in in_flight} == in_flight
+
+
+def begin(folder: Path, broker: Mosquitto) -> tuple[BaseProcess, Connection]:
+    """A publisher in a process of its own, and what ends it well."""
+    processes = multiprocessing.get_context("forkserver")
+    ours, theirs = processes.Pipe()
+    child = processes.Process(target=publish_until, args=(theirs, folder, broker.url), daemon=True)
+    child.start()
+    return child, ours
+
+
+def ids_in(journal: Path) -> dict[int, str]:
+    """The ids of the events that the journal holds, by seq, seen from beside."""
+    with contextlib.closing(sqlite3.connect(f"{journal.as_uri()}?mode=ro", uri=True)) as connection:
+        return {seq: json.loads(data)["id"] for seq, data in connection.execute("SELECT seq, data FROM events")}
+
+
+def devices(broker: Mosquitto) -> dict[str, str]:
+    """The announced devices: name by topic."""
+    found = retained(broker, "homeassistant/#")
+    return {topic: json.loads(payload)["device"]["name"] for topic, payload in found.items()}
+
+
+def test_renamed_while_up_it_is_the_same_device_and_renamed_among_containers_none(
+    broker: Mosquitto, tmp_path: Path
+) -> None:
+    """zigbee2mqtt#2678, docker2mqtt#3, core#54357: the topics of the old name stay for ever."""
+    with Host(tmp_path, broker) as host:
+        first = make_row("eth0")
+        host.put(first)
+        host.quiet()
+        [topic] = devices(broker)
+        for alias, announced in [
+            ("uplink", {topic: "testnode uplink"}),
+            ("veth17", {}),
+            ("eth0", {topic: "testnode eth0"}),
+        ]:
+            renamed = first.interface.model_copy(update={"alias": alias})
+            host.put(first.model_copy(update={"interface": renamed}))
+            host.quiet()
+            assert devices(broker) == announced
+            assert said(broker) == host.expected()
+            assert set(retained(broker, "interfaces/testnode/#")) == {
+                f"interfaces/testnode/{name}" for name in ("status", "info", f"{first.luid}/inet/state")
+            }
+
+
+def test_aliases_of_any_characters_reach_a_broker_as_payload_alone(broker: Mosquitto, tmp_path: Path) -> None:
+    """zigbee2mqtt#3175, #12379: a name becomes a topic, and the broker hangs up."""
+    rows = [make_row(alias, index=number + 2) for number, alias in enumerate(ALIASES)]
+    with Host(tmp_path, broker) as host:
+        before = broker.connections()
+        host.put(*rows)
+        host.quiet()
+        assert {state["interface"]["alias"] for state in said(broker).values()} == set(ALIASES)
+        assert sorted(devices(broker).values()) == sorted(f"testnode {alias}" for alias in ALIASES)
+        host.remove(*(row.key for row in rows))
+        host.quiet()
+        assert devices(broker) == said(broker) == {}
+        ours = (broker.directory / "log").read_text()
+        assert broker.connections() >= before
+        assert "protocol error" not in ours.lower()
+        assert not [line for line in host.logged() if "warning" in line or "rror" in line]

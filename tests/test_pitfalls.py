@@ -1,0 +1,75 @@
+"""What broke for others between a change and its delivery: stories that the other files lack."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from publisher.journal import Journal
+from publisher.sink import Cursor
+from publisher.sources import Upsert
+from publisher.testing import Recorder, ScriptedSource, make_row
+from tests.delivering import Pipeline
+from tests.test_journal import begun, changes, crash
+from tests.test_service import ETH0, ETH1, House
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> House:
+    return House(tmp_path)
+
+
+def test_deleted_while_it_was_away_is_a_delete_at_the_start_with_what_was_last_known(house: House) -> None:
+    """debezium PR#7811: who goes while nobody looks is there for ever."""
+    house.source = ScriptedSource([ETH0, ETH1])
+    with house.running(house.settings("one")):
+        house.recorders["one"].wait_for_events(3)
+        house.source.send(Upsert(make_row("eth1", index=3, nl_mtu=1400)))
+        house.recorders["one"].wait_for_seq(1)
+    house.source = ScriptedSource([ETH0])
+    with house.running(house.settings("one")):
+        event = house.recorders["one"].wait_for_seq(2)[-1]
+    assert (event.notification_type, event.cause, event.luid) == ("delete_instance", "startup", ETH1.luid)
+    assert event.row is not None
+    assert event.row.nl_mtu == 1400
+    assert not house.errors
+
+
+def test_a_sink_that_raises_at_every_event_does_not_end_the_watching(house: House) -> None:
+    """watchdog#427, #793."""
+    one, two = house.recorders.values()
+    with house.running(house.settings("one", "two")) as service:
+        two.wait_for_events(2)
+        one.wait_for_events(2)
+        one.publish_faults += [ZeroDivisionError("bug"), SystemExit(1), MemoryError()]
+        for mtu in range(1000, 1050):
+            house.source.send(Upsert(make_row("eth0", index=2, nl_mtu=mtu)))
+        two.wait_for_seq(50)
+        assert service.status()["sinks"]["one"]["failures"] > 0
+    assert not house.errors
+
+
+def test_a_torn_last_record_costs_that_record_and_nothing_before_it(tmp_path: Path) -> None:
+    """fluent-bit#2412, #5166: a restart begins with a file whose last write was cut off."""
+    path = tmp_path / "journal.db"
+    journal = Journal.open(path, node="nas")
+    journal.confirm("sink", "there", Cursor(journal.epoch, 0))
+    table = begun(journal)
+    for _ in range(20):
+        journal.append(changes(table, 1))
+    # The write-ahead log as it was, cut within the last write's last page (sqlite.org/fileformat2.html, 4).
+    log = Path(f"{path}-wal").read_bytes()
+    database = path.read_bytes()
+    epoch = journal.epoch
+    crash(journal)
+    path.write_bytes(database)
+    Path(f"{path}-wal").write_bytes(log[:-1000])
+    recorder = Recorder()
+    with closing(Pipeline(path)) as pipeline:
+        assert (pipeline.journal.set_aside, pipeline.journal.epoch, pipeline.journal.seq) == (None, epoch, 19)
+        pipeline.deliver(recorder)
+        pipeline.change(1)
+        recorder.wait_for_seq(20)
+    assert recorder.seqs == list(range(1, 21))
