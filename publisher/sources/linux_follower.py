@@ -167,6 +167,8 @@ class LinuxFollower:
             self._counts.lost += 1
             if self._lost_since is None:
                 self._log.warning("the kernel dropped messages; all interfaces are read when the flood is over")
+                # A reconcile that is due at this very moment is owed still.
+                self._asked_meanwhile = self._due <= now
                 self._lost_since, self._cause = now, "overrun"
         if self._lost_since is not None and (told.lost or told.messages):
             self._due = min(now + _CALM, self._lost_since + _PATIENCE)

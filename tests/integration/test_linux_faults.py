@@ -59,6 +59,33 @@ def test_a_flood_into_a_tiny_buffer_is_marked_and_the_end_is_right(netns: NetNs)
         assert {e.interface.alias for e in following.settled() if e.interface} == {"f0"}
 
 
+def test_a_reconcile_asked_for_while_messages_were_lost_is_answered_after_the_overrun(netns: NetNs) -> None:
+    from publisher.sources.linux_bell import Bell
+    from publisher.sources.linux_follower import Clocks, Counts, LinuxFollower
+
+    netns.ip("link add f0 type ifb")
+    bell = Bell()
+
+    def causes(fd: int) -> list[str]:
+        context = SourceContext(structlog.get_logger(), MemoryLuids(), receive_buffer=4096)
+        with contextlib.closing(LinuxFollower(context, fd, Clocks(), Counts())) as follower:
+            follower.start()
+            flood.start()
+            flood.join()  # nobody reads meanwhile, so that the loss and the bell are found at the same moment
+            bell.ring()
+            found: list[str] = []
+            while "reconcile" not in found:
+                found += [update.cause for update in follower.next() if isinstance(update, Resync)]
+        return found
+
+    flood = threading.Thread(target=netns.ip, args=[f"link set f0 mtu {1400 + n % 97}" for n in range(500)])
+    with bell.waited_for() as fd:
+        assert fd is not None
+        found: list[list[str]] = []
+        netns.thread(lambda: found.append(causes(fd))).join()
+    assert found == [["overrun", "reconcile"]]
+
+
 def test_a_large_buffer_loses_nothing_of_a_burst(netns: NetNs) -> None:
     netns.ip("link add f0 type ifb")
     mtus = [1400 + number % 2 for number in range(1, 2001)]
