@@ -114,7 +114,6 @@ def test_aliases_of_any_characters_reach_a_broker_as_payload_alone(broker: Mosqu
     """zigbee2mqtt#3175, #12379: a name becomes a topic, and the broker hangs up."""
     rows = [make_row(alias, index=number + 2) for number, alias in enumerate(ALIASES)]
     with Host(tmp_path, broker) as host:
-        before = broker.connections()
         host.put(*rows)
         host.quiet()
         assert {state["interface"]["alias"] for state in said(broker).values()} == set(ALIASES)
@@ -122,7 +121,6 @@ def test_aliases_of_any_characters_reach_a_broker_as_payload_alone(broker: Mosqu
         host.remove(*(row.key for row in rows))
         host.quiet()
         assert devices(broker) == said(broker) == {}
-        ours = (broker.directory / "log").read_text()
-        assert broker.connections() >= before
-        assert "protocol error" not in ours.lower()
+        told_by_broker = (broker.directory / "log").read_text()
+        assert "protocol error" not in told_by_broker.lower()
         assert not [line for line in host.logged() if "warning" in line or "rror" in line]
