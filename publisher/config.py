@@ -63,6 +63,13 @@ def split_address(address: str) -> tuple[str, int]:
     return host.removeprefix("[").removesuffix("]"), int(port)
 
 
+def valid_file(path: Path) -> Path:
+    """The path with `~` as the user's directory, if it can be a file's; else ValueError."""
+    if path.name in ("", ".."):
+        raise ValueError("must be the path of a file")
+    return path.expanduser()
+
+
 class _Section(BaseModel):
     """A table of the file; it takes no unknown key."""
 
@@ -79,7 +86,7 @@ class FilterSettings(_Section):
 class JournalSettings(_Section):
     """The durable log of events. Without a path it is in the state directory of the user or of the service."""
 
-    path: Annotated[Path, AfterValidator(Path.expanduser)] = Path("journal.sqlite3")
+    path: Annotated[Path, AfterValidator(valid_file)] = Path("journal.sqlite3")
     max_events: Annotated[int, Field(ge=1)] = 100_000
     max_bytes: Annotated[int, Field(ge=1 << 20)] = 64 << 20
     synchronous: Literal["normal", "full"] = "normal"

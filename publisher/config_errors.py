@@ -114,6 +114,10 @@ def _expectation(detail: Any, model: type[BaseModel]) -> str:
             return "is missing"
         case "string_pattern_mismatch" if detail["loc"][-1] == "[key]":
             return "is no name for a sink: letters, digits, _ and - only, at most 64"
+        case "byte_size" | "byte_size_unit":
+            return 'should be a size, like 10485760 or "10 MiB"'
+        case "time_delta_parsing" | "time_delta_type":
+            return 'should be a length of time, like "12h" or "7d"'
         case "value_error":
             return message.removeprefix("Value error, ")
     expected, _, check = kind.rpartition("_")

@@ -115,7 +115,8 @@ class Service:
             )
         )
         if journal.new_epoch_reason:
-            self._log.info("a new epoch begins", epoch=journal.epoch, reason=journal.new_epoch_reason)
+            tell = self._log.warning if journal.set_aside else self._log.info
+            tell("a new epoch begins", epoch=journal.epoch, reason=journal.new_epoch_reason)
         context = SourceContext(
             self._log,
             journal,

@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field, HttpUrl, SecretStr
 
 from publisher.config import Settings, default_sinks, load_settings, node_from, sink_options, split_address
 from publisher.errors import ConfigurationError
-from publisher.plugins import Plugins
+from publisher.plugins import Plugins, load_plugins
 from publisher.sink import SinkOptions
 from publisher.surroundings import Surroundings
 from publisher.testing import RecordingSink
@@ -108,6 +108,8 @@ def test_the_environment_says_sinks_and_lists(load: Load) -> None:
         ("[journal]\nmax_events = 'x'", "journal.max_events should be an integer"),
         ("[journal]\nmax_events = 0", "journal.max_events should be greater than or equal to 1"),
         ("[journal]\nsynchronous = 'fast'", "journal.synchronous should be 'normal' or 'full'"),
+        ("[journal]\npath = ''", "journal.path must be the path of a file"),
+        ("[journal]\npath = '/'", "journal.path must be the path of a file"),
         ("journal = 3", "journal should be a table, not an integer"),
         ("filter = [1]", "filter should be a table, not an array"),
         ("[filter]\nexclude = 'lo'", "filter.exclude should be an array, not a string"),
@@ -307,3 +309,18 @@ def test_no_mistake_shows_a_secret(load: Load) -> None:
         checked(load, "[sinks.a]\ntype = 'webhook'\nurl = 'hunter2'\ntoken = ['hunter2']\npasword = 'hunter2'")
     assert "hunter2" not in str(error.value)
     assert len(str(error.value).splitlines()) == 3
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ("max_size = 'big'", 'max_size should be a size, like 10485760 or "10 MiB"'),
+        ("max_size = '10 apples'", 'max_size should be a size, like 10485760 or "10 MiB"'),
+        ("max_age = 'soon'", 'max_age should be a length of time, like "12h" or "7d"'),
+    ],
+)
+def test_sizes_and_times_are_told_by_example(load: Load, tmp_path: Path, option: str, said: str) -> None:
+    settings = load(f"[sinks.log]\ntype = 'file'\npath = 'x'\n{option}")
+    with pytest.raises(ConfigurationError) as error:
+        sink_options(settings, load_plugins())
+    assert str(error.value) == f"{tmp_path / 'publisher.toml'}: sink 'log': {said}"
