@@ -147,6 +147,7 @@ class Service:
             self.turned = time.monotonic()
             for message in self._messages():
                 if isinstance(message, BaseException):
+                    self._write(pipeline)  # what the source told before it failed happened, too
                     raise message
                 if message is not None:
                     self._change_to(message, pipeline)

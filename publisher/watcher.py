@@ -78,7 +78,8 @@ def watch(
     table = Table()
     with closing(opened):
         steps = iter(Watcher(opened, table, interfaces))
-        next(steps)
+        if next(steps, None) is None:
+            return  # closed before it began
         yield from table.snapshot()
         for step in steps:
             yield from step.events

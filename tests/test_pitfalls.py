@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from publisher.errors import SourceError
 from publisher.journal import Journal
 from publisher.sink import Cursor
-from publisher.sources import Upsert
+from publisher.sources import Update, Upsert
 from publisher.testing import Recorder, ScriptedSource, make_row
+from publisher.watcher import watch
 from tests.delivering import Pipeline
 from tests.test_journal import begun, changes, crash
 from tests.test_service import ETH0, ETH1, House
@@ -49,6 +52,24 @@ def test_a_sink_that_raises_at_every_event_does_not_end_the_watching(house: Hous
         two.wait_for_seq(50)
         assert service.status()["sinks"]["one"]["failures"] > 0
     assert not house.errors
+
+
+def test_what_a_source_told_before_it_failed_is_delivered(house: House) -> None:
+    with house.running(house.settings("one")):
+        house.recorders["one"].wait_for_events(2)
+        house.source.send(*(Upsert(make_row("eth0", index=2, nl_mtu=mtu)) for mtu in range(1000, 1020)))
+        house.source.send(SourceError("the kernel went away"))
+        house.recorders["one"].wait(lambda recorder: recorder.closed)
+    assert house.recorders["one"].seqs == list(range(1, 21))
+    assert [str(error) for error in house.errors] == ["the kernel went away"]
+
+
+def test_a_watch_whose_source_is_closed_before_it_begins_is_empty() -> None:
+    class Closed(ScriptedSource):
+        def updates(self) -> Iterator[Update]:
+            yield from ()
+
+    assert list(watch(source=Closed())) == []
 
 
 def test_a_torn_last_record_costs_that_record_and_nothing_before_it(tmp_path: Path) -> None:
