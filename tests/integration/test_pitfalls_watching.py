@@ -23,6 +23,8 @@ from tests.waiting import wait_for
 if sys.platform != "linux":
     pytest.skip("rtnetlink is Linux's", allow_module_level=True)
 
+assert sys.platform == "linux"
+
 from publisher.sources import linux_follower
 from publisher.sources.netlink_socket import Requests, Subscription, Told
 from publisher.sources.rtnetlink import (
