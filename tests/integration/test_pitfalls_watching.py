@@ -20,26 +20,24 @@ from tests.integration.following import Following, told
 from tests.netns import NetNs
 from tests.waiting import wait_for
 
-if sys.platform != "linux":
+if sys.platform == "linux":
+    from publisher.sources import linux_follower
+    from publisher.sources.netlink_socket import Requests, Subscription, Told
+    from publisher.sources.rtnetlink import (
+        NLM_F_DUMP_INTR,
+        NLMSG_DONE,
+        RTM_NEWLINK,
+        Address,
+        Decoder,
+        Failure,
+        Link,
+        Message,
+        Record,
+        address_dump,
+        link_dump,
+    )
+else:
     pytest.skip("rtnetlink is Linux's", allow_module_level=True)
-
-assert sys.platform == "linux"
-
-from publisher.sources import linux_follower
-from publisher.sources.netlink_socket import Requests, Subscription, Told
-from publisher.sources.rtnetlink import (
-    NLM_F_DUMP_INTR,
-    NLMSG_DONE,
-    RTM_NEWLINK,
-    Address,
-    Decoder,
-    Failure,
-    Link,
-    Message,
-    Record,
-    address_dump,
-    link_dump,
-)
 
 
 @pytest.fixture
