@@ -39,6 +39,8 @@ if sys.platform == "linux":
 else:
     pytest.skip("rtnetlink is Linux's", allow_module_level=True)
 
+assert sys.platform == "linux"
+
 
 @pytest.fixture
 def pair(netns: NetNs) -> NetNs:
