@@ -17,8 +17,6 @@ from tests.netns import NetNs
 from .figures import Figure
 from .running import STDOUT, namespace, publisher
 
-assert sys.platform == "linux"
-
 CHANGES = 300
 PORT = 8080
 HANGING = f'[sinks.hung]\ntype = "webhook"\nurl = "http://127.0.0.1:{PORT}/"\n'
@@ -81,7 +79,8 @@ def set_mtu(name: str, mtu: int) -> float:
     with socket.socket() as control:
         request = struct.pack("16si12x", name.encode(), mtu)
         start = time.perf_counter()
-        fcntl.ioctl(control, 0x8922, request)
+        if sys.platform == "linux":
+            fcntl.ioctl(control, 0x8922, request)
     return start
 
 

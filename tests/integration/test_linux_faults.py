@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import queue
+import sys
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -17,6 +18,12 @@ from publisher.identity import MemoryLuids
 from publisher.sources import Resync, SourceContext
 from tests.integration.following import Following
 from tests.netns import NetNs
+
+if sys.platform == "linux":
+    from publisher.sources.linux_bell import Bell
+    from publisher.sources.linux_follower import Clocks, Counts, LinuxFollower
+
+assert sys.platform == "linux"
 
 
 def told_by_ip(netns: NetNs) -> dict[str, tuple[int, bool]]:
@@ -60,9 +67,6 @@ def test_a_flood_into_a_tiny_buffer_is_marked_and_the_end_is_right(netns: NetNs)
 
 
 def test_a_reconcile_asked_for_while_messages_were_lost_is_answered_after_the_overrun(netns: NetNs) -> None:
-    from publisher.sources.linux_bell import Bell
-    from publisher.sources.linux_follower import Clocks, Counts, LinuxFollower
-
     netns.ip("link add f0 type ifb")
     bell = Bell()
 
