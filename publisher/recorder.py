@@ -72,9 +72,11 @@ class Recorder:
             # Keeping events would not help: the next start sets the file aside and begins anew.
             raise
         except JournalError as error:
-            self._put_back(steps if events and self._journal.seq < events[-1].seq else [])
+            # It may be the healing that failed, after the events were written.
+            written = bool(events) and self._journal.seq >= events[-1].seq
+            self._put_back([] if written else steps)
             self._degraded(str(error))
-            return False, False
+            return written, False
         self._recovered()
         return bool(events) or healed, healed or any(step.overrun for step in steps)
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import __version__
 from .config import Settings, sink_options
-from .errors import ConfigurationError, JournalError
+from .errors import ConfigurationError, JournalError, SourceError
 from .journal import Journal
 from .plugins import Plugins
 from .recorder import Recorder
@@ -68,12 +68,20 @@ class Service:
         with ExitStack() as closers:
             pipeline = self._open(closers)
             updates = pipeline.source.updates()
-            pipeline.recorder.begin(next(updates))
+            first = next(updates, None)
+            if first is None:
+                raise SourceError("the source ended before it reported the interfaces")
+            pipeline.recorder.begin(first)
             self._pipeline = pipeline
             closers.callback(self._stop_workers, pipeline.workers)
             pipeline.workers.change_to(plan, _STOP_SECONDS)
+            follower = threading.Thread(
+                target=self._follow, args=(pipeline.recorder, updates), name="source", daemon=True
+            )
+            follower.start()
+            # In this order at the end: nothing is told any more, then the sinks get the rest, then the journal closes.
+            closers.callback(follower.join, _STOP_SECONDS)
             closers.callback(pipeline.source.close)
-            threading.Thread(target=self._follow, args=(pipeline.recorder, updates), name="source", daemon=True).start()
             self._serve(pipeline)
 
     def stop(self) -> None:
@@ -189,10 +197,16 @@ class Service:
         except ConfigurationError as error:
             self._log.error("the configuration stays as it was", reason=str(error))
             return
-        pipeline.workers.change_to(plan, _STOP_SECONDS)
+        try:
+            pipeline.workers.change_to(plan, _STOP_SECONDS)
+        except JournalError as error:
+            self._log.error("not every sink could be changed; reload again", reason=str(error))
         if settings.filter != self.settings.filter:
             pipeline.watcher.interfaces = _interfaces(settings)
             pipeline.source.reconcile()
+        fixed = settings.model_dump(exclude={"sinks", "filter"})
+        if fixed != self.settings.model_dump(exclude={"sinks", "filter"}):
+            self._log.warning("what is neither a sink nor the filter takes effect at the next start only")
         self.settings = settings
         self._log.info("configuration reloaded", sinks=sorted(plan))
 

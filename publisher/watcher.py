@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -45,16 +45,25 @@ class Step(NamedTuple):
 
 
 class Watcher:
-    """Follows a source; iterate over it once, in one thread. The first step is what changed since the table's rows."""
+    """Brings a source's updates into a table. One thread at a time."""
 
     def __init__(self, source: Source, table: Table, interfaces: InterfaceFilter) -> None:
         self.source = source
         self.table = table
         self.interfaces = interfaces
 
-    def __iter__(self) -> Iterator[Step]:
-        for update in self.source.updates():
-            yield self.step(update)
+    def batches(self) -> Iterator[Sequence[Event]]:
+        """The snapshot, then the events of each update, and after an overrun the snapshot again; iterate it once."""
+        updates = self.source.updates()
+        first = next(updates, None)
+        if first is None:
+            return  # closed before it began
+        self.step(first)
+        yield self.table.snapshot()
+        for step in map(self.step, updates):
+            yield step.events
+            if step.overrun:
+                yield self.table.snapshot("overrun")
 
     def step(self, update: Update) -> Step:
         """Bring one update into the table."""
@@ -75,16 +84,9 @@ def watch(
     LUID is whose; without it they hold as long as the iterator. Raises SourceError.
     """
     opened = source or _own_source(family, luids or MemoryLuids())
-    table = Table()
     with closing(opened):
-        steps = iter(Watcher(opened, table, interfaces))
-        if next(steps, None) is None:
-            return  # closed before it began
-        yield from table.snapshot()
-        for step in steps:
-            yield from step.events
-            if step.overrun:
-                yield from table.snapshot("overrun")
+        for events in Watcher(opened, Table(), interfaces).batches():
+            yield from events
 
 
 def _own_source(family: Families, luids: LuidStore) -> Source:

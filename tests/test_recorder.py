@@ -120,6 +120,24 @@ def test_a_disk_that_is_full_at_the_healing_too_is_waited_for(journal: FullDisk)
     assert written(journal) == [(1, "overrun", 1300)]
 
 
+def test_what_was_written_is_said_although_the_healing_after_it_fails(journal: FullDisk) -> None:
+    recorder = recorder_of(journal, limit=2)
+    take_mtus(recorder, 1490)
+    write = journal.append
+
+    def fill_up(events: Sequence[Event]) -> None:
+        write(events)
+        take_mtus(recorder, *range(1400, 1403))  # while it writes: too many, and the disk is full from now on
+        journal.full = True
+        journal.append = write  # type: ignore[method-assign]  # only this moment is of interest
+
+    journal.append = fill_up  # type: ignore[method-assign]  # the moment between writing and healing
+    assert recorder.write() == (True, False)
+    journal.full = False
+    assert recorder.write() == (True, True)
+    assert written(journal) == [(1, "notification", 1490), (2, "overrun", 1402)]
+
+
 def test_the_first_update_of_a_new_epoch_is_the_baseline_and_makes_no_event(journal: FullDisk) -> None:
     recorder_of(journal)
     assert journal.rows() == [make_row("eth0", nl_mtu=1500)]

@@ -161,6 +161,25 @@ def test_a_source_that_fails_ends_the_service_with_its_error(house: House) -> No
     assert house.recorders["one"].closed == 1
 
 
+def test_a_source_that_ends_before_it_says_anything_is_an_error(house: House) -> None:
+    house.source = ScriptedSource()
+    assert next(house.source.updates())
+    house.source.close()
+    with house.running(house.settings("one")):
+        [error] = wait_for(lambda: house.errors, what="the error")
+    assert isinstance(error, SourceError)
+
+
+def test_a_reload_of_what_is_read_at_start_only_says_so(house: House, capsys: pytest.CaptureFixture[str]) -> None:
+    one = house.recorders["one"]
+    with house.running(house.settings("one")) as service:
+        one.wait_for_events(2)
+        service.reload(house.settings("one", reconcile_seconds=30))
+        service.reload(house.settings("one", "two"))
+        house.recorders["two"].wait_for_events(2)
+    assert "next start only" in capsys.readouterr().out
+
+
 def test_a_source_that_ends_has_its_last_events_delivered_before_the_service_ends(house: House) -> None:
     house.source.send(*(Upsert(make_row("eth0", index=2, nl_mtu=1000 + n)) for n in range(50)))
     house.source.close()

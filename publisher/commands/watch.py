@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
 from itertools import chain
 from pathlib import Path
 
@@ -13,7 +13,6 @@ from publisher_terminal.screen import shows_colours, write
 from ..config import Settings
 from ..errors import ConfigurationError
 from ..events import Event, Family
-from ..sources import Source
 from ..table import Stamp, Table
 from ..watcher import Watcher
 from .own_source import interfaces_of, opened_source, until_interrupted
@@ -25,7 +24,8 @@ def watch_host(settings: Settings, family: Family | None, *, lines: bool) -> Non
     On a terminal it is a table that is kept up to date, elsewhere and with `lines` a line for each event.
     """
     with opened_source(settings, family) as source, until_interrupted():
-        batches = (_of_family(events, family) for events in _batches(source, settings))
+        watcher = Watcher(source, Table(stamp=Stamp(settings.node)), interfaces_of(settings))
+        batches = (_of_family(events, family) for events in watcher.batches())
         if sys.stdout.isatty() and not lines:
             from rich.console import Console
 
@@ -44,18 +44,6 @@ def _print_lines(batches: Iterable[list[Event]]) -> None:
 
 def _of_family(events: Iterable[Event], family: Family | None) -> list[Event]:
     return [event for event in events if event.family is None or family in (None, event.family)]
-
-
-def _batches(source: Source, settings: Settings) -> Iterator[Sequence[Event]]:
-    """The snapshot, and then what each update comes to."""
-    table = Table(stamp=Stamp(settings.node))
-    steps = iter(Watcher(source, table, interfaces_of(settings)))
-    next(steps)
-    yield table.snapshot()
-    for step in steps:
-        yield step.events
-        if step.overrun:
-            yield table.snapshot("overrun")
 
 
 def watch_broker(url: str, base: str, password_file: Path | None, ca_file: Path | None) -> None:
