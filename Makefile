@@ -14,7 +14,7 @@ run: .venv/run.stamp ## the main job
 	@$(BIN)/publisher run $(ARGS)
 
 test: .venv/test.stamp ## the tests
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
 
 lint: .venv/test.stamp ## style and types, for both systems
 	$(BIN)/ruff check .

@@ -30,6 +30,10 @@ class Lines(Sink):
         self.path = path
 
     def open(self) -> None:
+        written = self.path.read_bytes() if self.path.exists() else b""
+        if not written.endswith(b"\n"):
+            # A kill can tear a large write: the rest of its last line was never confirmed, and comes again.
+            self.path.write_bytes(written[: written.rfind(b"\n") + 1])
         self.file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 
     def publish(self, events: Sequence[Event]) -> None:

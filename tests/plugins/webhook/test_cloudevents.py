@@ -34,7 +34,7 @@ def read(message: Message) -> CloudEvent:
         *make_snapshot()[:2],
         make_event(45, node='my "näs" 100%'),
     ],
-    ids=lambda event: event.id[-8:],
+    ids=lambda event: f"{event.notification_type}-{event.snapshot.position if event.snapshot else event.seq}",
 )
 def test_the_sdk_reads_an_event_as_it_is(form: Callable[[Event], Message], event: Event) -> None:
     message = form(event)
