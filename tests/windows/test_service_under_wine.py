@@ -56,10 +56,15 @@ class Hook(BaseHTTPRequestHandler):
     """Takes every POST."""
 
     posted: queue.Queue[Any]
+    # Wine can keep the connection of a process that was killed open for most of a minute.
+    timeout = 4
 
     def do_POST(self) -> None:
         length = int(self.headers["Content-Length"])
-        body = self.rfile.read(length)
+        try:
+            body = self.rfile.read(length)
+        except TimeoutError:
+            body = b""
         if len(body) < length:
             # Killed while it sent this.
             return
