@@ -48,7 +48,7 @@ def report(figures: list[Figure]) -> str:
         "",
         "| What | Measured | Beside | Ratio | Budget | Kept |",
         "|---|---|---|---|---|---|",
-        *("| " + " | ".join(cells(figure)) + " |" for figure in figures),
+        *("| " + " | ".join(cell.replace("|", "\\|") for cell in cells(figure)) + " |" for figure in figures),
         "",
     ]
     return "\n".join(lines)
