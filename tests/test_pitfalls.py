@@ -17,6 +17,7 @@ from publisher.watcher import watch
 from tests.delivering import Pipeline
 from tests.test_journal import begun, changes, crash
 from tests.test_service import ETH0, ETH1, House
+from tests.waiting import wait_for
 
 
 @pytest.fixture
@@ -50,7 +51,7 @@ def test_a_sink_that_raises_at_every_event_does_not_end_the_watching(house: Hous
         for mtu in range(1000, 1050):
             house.source.send(Upsert(make_row("eth0", index=2, nl_mtu=mtu)))
         two.wait_for_seq(50)
-        assert service.status()["sinks"]["one"]["failures"] > 0
+        wait_for(lambda: service.status()["sinks"]["one"]["failures"], what="the failure to be counted")
     assert not house.errors
 
 
