@@ -53,7 +53,7 @@ class Worker:
         """`make_sink` makes a new sink for each attempt to open; `fingerprint` tells its configurations apart."""
         self.name = name
         self._make_sink = make_sink
-        self._fingerprint = fingerprint
+        self.fingerprint = fingerprint
         self._journal = journal
         self._log = log
         self._backoff = backoff or Backoff()
@@ -73,7 +73,7 @@ class Worker:
 
     def start(self) -> None:
         """Begin to deliver, unless the destination ended this very configuration before."""
-        reason = self._journal.ended(self.name, self._fingerprint)
+        reason = self._journal.ended(self.name, self.fingerprint)
         if reason is not None:
             self._log.warning("the destination ended this sink: it rests until its options change", reason=reason)
             self._status.state, self._status.error = "ended", reason
@@ -271,7 +271,7 @@ class Worker:
         self._log.warning("the destination wants nothing more: the sink rests until its options change", reason=reason)
         self._status.state, self._status.error = "ended", reason
         try:
-            self._journal.end(self.name, self._fingerprint, reason)
+            self._journal.end(self.name, self.fingerprint, reason)
         except JournalError as error:
             self._log.warning("the sink will be tried again at the next start", reason=str(error))
 

@@ -30,12 +30,11 @@ class Workers:
         self._journal = journal
         self._log = log
         self._workers: dict[str, Worker] = {}
-        self._fingerprints: dict[str, str] = {}
 
     def change_to(self, plan: SinkPlan, timeout: float) -> None:
         """Have exactly these sinks: those that are gone or changed are closed, new ones started, others left alone."""
         fingerprints = {name: _fingerprint(*sink) for name, sink in plan.items()}
-        leaving = [name for name in self._workers if self._fingerprints[name] != fingerprints.get(name)]
+        leaving = [name for name, worker in self._workers.items() if worker.fingerprint != fingerprints.get(name)]
         self._stop(leaving, timeout)
         for name, (sink, options) in plan.items():
             if name not in self._workers:
@@ -82,7 +81,7 @@ class Workers:
             log=self._log.bind(sink=name),
         )
         worker.start()
-        self._workers[name], self._fingerprints[name] = worker, fingerprint
+        self._workers[name] = worker
 
     def _stop(self, names: list[str], timeout: float) -> bool:
         deadline = time.monotonic() + timeout
