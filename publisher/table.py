@@ -10,15 +10,7 @@ from typing import Any, assert_never
 
 from pydantic import BaseModel
 
-from .events import (
-    Address,
-    Cause,
-    Change,
-    Event,
-    IpInterface,
-    Key,
-    NotificationType,
-)
+from .events import Address, Cause, Change, Event, IpInterface, Key, NotificationType
 from .snapshot import Moment, SnapshotEvents
 from .sources import Remove, Resync, Update, Upsert
 

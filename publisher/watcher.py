@@ -9,8 +9,8 @@ from fnmatch import fnmatchcase
 from typing import NamedTuple
 
 from .events import Event, IpInterface
-from .identity import LuidStore, MemoryLuids
 from .sources import Families, Remove, Resync, Source, SourceContext, Update, Upsert, open_source
+from .sources.luids import LuidStore, MemoryLuids
 from .table import Table
 
 

@@ -9,8 +9,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.netns import NetNs, become_capable
-from tests.tools import need, unable
+from tests.fixtures.netns import NetNs, become_capable
+from tests.fixtures.requirements import need, unable
+
+pytest_plugins = ["tests.fixtures.command"]
 
 
 def pytest_configure() -> None:

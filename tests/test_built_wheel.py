@@ -13,14 +13,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.tools import unable
+from tests.fixtures.requirements import unable
 
 ROOT = Path(__file__).parents[1]
 LOCK = ROOT / "tests" / "requirements.lock"
 # What can differ from the checkout: entry points, packages, metadata. These need them all, and are quick.
-PACKAGED = ("test_plugins", "test_table", "test_watcher", "test_recorder")
+PACKAGED = ("test_plugins", "test_table", "test_watcher", "journal/test_journal")
 # What can differ from Python to Python: typing, threads, SQLite, models.
-PORTABLE = (*PACKAGED, "test_config", "test_feed", "test_service")
+PORTABLE = (*PACKAGED, "config/test_settings", "delivery/test_subscription", "service/test_service")
 
 
 @pytest.fixture(scope="module")

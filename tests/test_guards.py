@@ -21,7 +21,7 @@ import publisher_mqtt
 import publisher_terminal
 import publisher_webhook
 from publisher.hookspecs import PublisherHooks
-from tests.tools import need
+from tests.fixtures.requirements import need
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = [publisher, publisher_file, publisher_mqtt, publisher_terminal, publisher_webhook]
@@ -114,9 +114,11 @@ def test_an_import_does_no_work() -> None:
     run(IMPORT_ALL, *modules())
 
 
-@pytest.mark.parametrize("name", ["publisher", "publisher.config", "publisher.service", "publisher.cli"])
+@pytest.mark.parametrize(
+    "name", ["publisher", "publisher.config.settings", "publisher.service.service", "publisher.cli.app"]
+)
 def test_what_is_heavy_is_imported_where_it_is_used(name: str) -> None:
-    allowed = {"typer", "rich"} if name == "publisher.cli" else set()
+    allowed = {"typer", "rich"} if name == "publisher.cli.app" else set()
     heavy = sorted(set(HEAVY) - allowed)
     run(f"import {name}, sys; assert not (found := set({heavy}) & set(sys.modules)), found")
 

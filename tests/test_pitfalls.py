@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 
 from publisher.errors import SourceError
-from publisher.journal import Journal
+from publisher.journal.journal import Journal
 from publisher.sink import Cursor
 from publisher.sources import Update, Upsert
 from publisher.testing import Recorder, ScriptedSource, make_row
 from publisher.watcher import watch
-from tests.delivering import Pipeline
-from tests.test_journal import begun, changes, crash
-from tests.test_service import ETH0, ETH1, House
-from tests.waiting import wait_for
+from tests.fixtures.pipeline import Pipeline
+from tests.fixtures.poll import wait_for
+from tests.journal.test_journal import begun, changes, crash
+from tests.service.test_service import ETH0, ETH1, House
 
 
 @pytest.fixture

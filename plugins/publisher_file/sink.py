@@ -11,10 +11,10 @@ from typing import ClassVar
 from publisher import Cursor, Ended, Event, Retry, Sink, SinkContext, SinkOptions
 
 from .appender import Appender
+from .errors import FileSinkError, explain
 from .lines import lines_from_end, place_of
 from .options import STANDARD_OUTPUT, FileOptions
 from .rotation import Archive
-from .trouble import FileSinkError, explain
 
 
 class FileSink(Sink):

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from publisher.sink import Cursor, SinkContext
 
-from .board import Planned
 from .messages import Message, Messages
 from .replay import Inbox, answer_messages, answer_to, error_message, read_request, rest_after
+from .retained import Planned
 
 if TYPE_CHECKING:
-    from .connection import Received
+    from .client.connection import Received
     from .options import MqttOptions
     from .topics import Topics
 

@@ -5,24 +5,24 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING
 
+from .client.errors import BrokerError
 from .messages import Message
-from .trouble import BrokerError
 
 if TYPE_CHECKING:
-    from .connection import Connection, Credentials, Received
-    from .homeassistant import Discovery
+    from .client.connection import Connection, Credentials, Received
+    from .client.inflight import Refusal
+    from .client.readback import ReadBack
+    from .homeassistant.discovery import Discovery
     from .options import MqttOptions
-    from .pipeline import Refusal
-    from .retained import RetainedReader
     from .topics import Topics
 
 
 def check_broker(options: MqttOptions, identity: Credentials, topics: Topics, discovery: Discovery) -> str:
     """Publish a retained message, read it back, clear it; says what works in a line, raises BrokerError in a line."""
-    from .connection import Connection
-    from .retained import RetainedReader
+    from .client.connection import Connection
+    from .client.readback import ReadBack
 
-    reader: RetainedReader | None = None
+    reader: ReadBack | None = None
 
     def arrived(message: Received) -> None:
         if reader is not None:
@@ -30,7 +30,7 @@ def check_broker(options: MqttOptions, identity: Credentials, topics: Topics, di
 
     probe = Connection(options, identity._replace(client_id=f"{identity.client_id}-check"), on_message=arrived)
     probe.open()
-    reader = RetainedReader(probe, topics.fence)
+    reader = ReadBack(probe, topics.fence)
     try:
         _check_writing(probe, reader, topics)
         remarks = _remarks(probe, options, topics, discovery)
@@ -43,7 +43,7 @@ def check_broker(options: MqttOptions, identity: Credentials, topics: Topics, di
     return "; ".join([f"publishes to {topics.root} on {server.name} ({how})", *remarks])
 
 
-def _check_writing(probe: Connection, reader: RetainedReader, topics: Topics) -> None:
+def _check_writing(probe: Connection, reader: ReadBack, topics: Topics) -> None:
     token = secrets.token_hex(8).encode()
     try:
         refusals, kept = _write_and_read(probe, reader, topics.check, token)
@@ -60,7 +60,7 @@ def _check_writing(probe: Connection, reader: RetainedReader, topics: Topics) ->
 
 
 def _write_and_read(
-    probe: Connection, reader: RetainedReader, topic: str, token: bytes
+    probe: Connection, reader: ReadBack, topic: str, token: bytes
 ) -> tuple[list[Refusal], bytes | None]:
     """What was refused of writing, and what is retained then; nothing is retained afterwards."""
     probe.put(Message(topic, token, retain=True))

@@ -11,10 +11,10 @@ import publisher
 if TYPE_CHECKING:
     from publisher.sink import SinkContext
 
-    from .board import Board
+    from .retained import RetainedState
 
 
-def info_bytes(board: Board, context: SinkContext, instance: str) -> bytes:
+def info_bytes(board: RetainedState, context: SinkContext, instance: str) -> bytes:
     """`seq` is the newest event that the states hold, `resynced` the last snapshot: after an overrun, what was missed.
 
     `instance` is another at each start, so that a publisher knows its own `info` from a rival's.

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from publisher.events import Event, Key
 
 if TYPE_CHECKING:
+    from .client.properties import Packed
     from .options import MqttOptions
-    from .properties import Packed
     from .topics import Topics
 
 ONLINE, OFFLINE = b"online", b"offline"
@@ -73,7 +73,7 @@ class Messages:
         """The properties of a JSON message that is about no one interface."""
         if not self._has_properties:
             return None
-        from .properties import pack
+        from .client.properties import pack
 
         return pack(content_type=_JSON, user=[("node", self._node)], correlation=correlation)
 
@@ -89,7 +89,7 @@ class Messages:
         return found
 
     def _make_properties(self, key: Key, kind: str) -> Packed:
-        from .properties import pack
+        from .client.properties import pack
 
         user = [("node", self._node), ("luid", key.luid), ("family", key.family)]
         if kind == "state":
@@ -99,7 +99,7 @@ class Messages:
 
     def _attributes(self, event: Event) -> Packed:
         """CloudEvents' binary mode (its MQTT binding, 3.1): attributes are user properties without a prefix."""
-        from .properties import pack
+        from .client.properties import pack
 
         return pack(content_type=_JSON, user=cloudevent_attributes(event).items(), expiry=self._expiry)
 

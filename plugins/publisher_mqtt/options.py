@@ -10,7 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, f
 
 from publisher.sink import SinkOptions
 
-from .homeassistant import HomeAssistantOptions
+from .homeassistant.discovery import HomeAssistantOptions
 
 _DEFAULT_PORTS = {"mqtt": 1883, "mqtts": 8883, "ws": 80, "wss": 443}
 Format = Literal["json", "cloudevents", "cloudevents_binary"]

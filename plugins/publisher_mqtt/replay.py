@@ -18,7 +18,7 @@ from .messages import Message, Messages
 if TYPE_CHECKING:
     from publisher.sink import Cursor, SinkContext
 
-    from .connection import Received
+    from .client.connection import Received
     from .options import ReplayOptions
     from .topics import Topics
 

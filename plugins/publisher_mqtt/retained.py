@@ -1,90 +1,143 @@
-"""Reading back what the broker retains."""
+"""What the broker retains of this node, and which messages make it say what the events say. No I/O."""
 
 from __future__ import annotations
 
-import secrets
-import threading
-import time
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
+from typing import NamedTuple
 
-from .messages import Message
-from .trouble import BrokerError
+from publisher.events import Event, Key
+from publisher.sink import Cursor
 
-if TYPE_CHECKING:
-    from .connection import Connection, Received
-
-# How long nothing may come before what came is all.
-_PATIENCE_SECONDS = 3.0
+from .homeassistant.devices import Devices
+from .messages import Message, Messages
 
 
-class Reading(NamedTuple):
-    """Payloads by topic (empty where only the topics were wanted), and whether it is known that nothing is missing."""
+class Planned(NamedTuple):
+    """A message, and the place in the batch of the event that it stands for; `None` when it stands for none."""
 
-    payloads: dict[str, bytes]
-    complete: bool
+    message: Message
+    at: int | None
 
 
-class RetainedReader:
-    """Reads retained messages over a connection: `take` on paho's thread, the rest on the sink's.
+class Resynced(NamedTuple):
+    """The last snapshot that was published whole: how subscribers learn that something may have been missed."""
 
-    A broker sends a new subscriber what it retains, then what is published. So a message that we send to ourselves
-    after the subscription was granted, the fence, comes back after the last retained one.
+    seq: int
+    cause: str
+    time: str
+
+
+class RetainedState:
+    """The retained states and devices of one node.
+
+    Of each row a batch publishes the newest state first, then every event in order. So whoever gets the retained states
+    gets every event after them, and drops those that a state's `seq` says it has. A state never goes back: events up to
+    the newest one that is on the board are published without touching the states.
     """
 
-    def __init__(self, connection: Connection, fence: str) -> None:
-        self._connection = connection
-        self._fence = fence
-        self._has_fence = False
-        self._wanted: Callable[[str], bool] | None = None
-        self._token = b""
-        self._payloads: dict[str, bytes] = {}
-        self._with_payloads = True
-        self._back = threading.Event()
+    def __init__(self, messages: Messages, devices: Devices | None) -> None:
+        self._messages = messages
+        self.devices = devices
+        self.newest: Cursor | None = None
+        self.resynced: Resynced | None = None
+        self._keys: set[Key] = set()
+        self._snapshot_id: str | None = None
+        self._snapshot_keys: set[Key] = set()
 
-    def take(self, message: Received) -> bool:
-        """Whether the message was for this reader. paho's thread."""
-        if message.topic == self._fence:
-            if message.payload == self._token:
-                self._back.set()
-            return True
-        wanted = self._wanted
-        if wanted is None or not wanted(message.topic):
-            return False
-        if message.retain and message.payload:
-            self._payloads[message.topic] = message.payload if self._with_payloads else b""
-        return True
+    @property
+    def rows(self) -> int:
+        """How many states are retained."""
+        return len(self._keys)
 
-    def read(self, filters: Sequence[str], wanted: Callable[[str], bool], *, with_payloads: bool = True) -> Reading:
-        """What is retained under these filters, of the topics that are wanted. Raises BrokerError."""
-        self._payloads, self._with_payloads, self._wanted = {}, with_payloads, wanted
-        try:
-            if not self._has_fence:
-                self._has_fence = self._connection.subscribe(self._fence) is None
-            granted = [self._connection.subscribe(one) is None for one in filters]
-            complete = self._pass_fence() and all(granted)
-            for one in filters:
-                self._connection.unsubscribe(one)
-        finally:
-            self._wanted = None
-        payloads, self._payloads = self._payloads, {}
-        return Reading(payloads, complete)
+    def found(self, keys: Iterable[Key], *, complete: bool) -> None:
+        """What was read back from the broker; when it is not complete, what was believed before is kept too."""
+        self._keys = set(keys) | (set() if complete else self._keys)
 
-    def _pass_fence(self) -> bool:
-        """Whether the fence came back; it is waited for as long as other messages still come."""
-        if not self._has_fence:
+    def takes_snapshot(self, event: Event) -> bool:
+        """Whether this event begins or goes on with a snapshot that says everything anew."""
+        if event.snapshot is None or self._is_older(event):
             return False
-        self._back.clear()
-        self._token = secrets.token_hex(8).encode()
-        self._connection.put(Message(self._fence, self._token, retain=False))
-        if self._connection.flush():
-            return False
-        quiet_since, count = time.monotonic(), len(self._payloads)
-        while not self._back.wait(0.2):
-            if self._connection.broken is not None:
-                raise BrokerError(str(self._connection.broken))
-            if len(self._payloads) != count:
-                quiet_since, count = time.monotonic(), len(self._payloads)
-            elif time.monotonic() - quiet_since > _PATIENCE_SECONDS:
-                return False
-        return True
+        return event.snapshot.position == 0 or event.snapshot.id == self._snapshot_id
+
+    def plan(self, events: Sequence[Event]) -> Iterator[Planned]:
+        """The messages for these events, in order."""
+        for is_snapshot, group in groupby(enumerate(events), key=lambda entry: entry[1].snapshot is not None):
+            if is_snapshot:
+                # Not gathered: it may be one of thousands of rows, made as they are asked for.
+                yield from self._snapshot(group)
+            else:
+                yield from self._tail(list(group))
+
+    def _tail(self, run: list[tuple[int, Event]]) -> Iterator[Planned]:
+        news = {event.key: (index, event) for index, event in run if self._is_news(event)}
+        if self.devices is not None:
+            # Before the states: a device that goes must not see its state emptied.
+            changed = self.devices.apply(event for _, event in news.values())
+            yield from (Planned(message, None) for message in changed)
+        for index, event in news.values():
+            yield Planned(self._state(event), index)
+        for index, event in run:
+            yield Planned(self._messages.event(event), index)
+        self._advance(run[-1][1])
+
+    def _snapshot(self, run: Iterable[tuple[int, Event]]) -> Iterator[Planned]:
+        for index, event in run:
+            place = event.snapshot
+            if place is None:
+                continue
+            if self._is_older(event):
+                # The states are newer already; but that something was lost is not to be lost itself.
+                if event.cause == "overrun":
+                    self._mark(event)
+                continue
+            if place.position == 0:
+                self._begin(event, place.id)
+            else:
+                yield from self._snapshot_row(index, event)
+            if place.position == place.count and place.id == self._snapshot_id:
+                yield from self._end(event, place.count)
+
+    def _begin(self, event: Event, snapshot_id: str) -> None:
+        self._snapshot_id, self._snapshot_keys = snapshot_id, set()
+        self._advance(event)
+        if self.devices is not None:
+            self.devices.begin_snapshot()
+
+    def _snapshot_row(self, index: int, event: Event) -> Iterator[Planned]:
+        if self.devices is not None:
+            self.devices.remember(event)
+        if event.key is not None:
+            self._snapshot_keys.add(event.key)
+        yield Planned(self._state(event), index)
+
+    def _end(self, event: Event, count: int) -> Iterator[Planned]:
+        """Bring the devices up to date, and take away what is no more if each row was really seen."""
+        whole = len(self._snapshot_keys) == count
+        if self.devices is not None:
+            # Now, not row by row: a device has the entities of all its rows.
+            yield from (Planned(message, None) for message in self.devices.settle(removing=whole))
+        if whole:
+            gone = sorted(self._keys - self._snapshot_keys)
+            yield from (Planned(self._messages.no_state(key), None) for key in gone)
+            self._keys = self._snapshot_keys
+        self._snapshot_id, self._snapshot_keys = None, set()
+        self._mark(event)
+
+    def _mark(self, event: Event) -> None:
+        self.resynced = Resynced(event.seq, event.cause, event.time.isoformat())
+
+    def _state(self, event: Event) -> Message:
+        if event.key is not None:
+            (self._keys.discard if event.notification_type == "delete_instance" else self._keys.add)(event.key)
+        return self._messages.state(event)
+
+    def _is_news(self, event: Event) -> bool:
+        return self.newest is None or event.epoch != self.newest.epoch or event.seq > self.newest.seq
+
+    def _is_older(self, event: Event) -> bool:
+        return self.newest is not None and event.epoch == self.newest.epoch and event.seq < self.newest.seq
+
+    def _advance(self, event: Event) -> None:
+        if self._is_news(event):
+            self.newest = Cursor(event.epoch, event.seq)

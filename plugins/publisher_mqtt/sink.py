@@ -13,20 +13,20 @@ from publisher.events import Event
 from publisher.sink import Rejected, Retry, Sink, SinkContext
 
 from .answering import Answering
-from .backoff import Backoff
-from .board import Board, Planned
-from .devices import Devices
-from .homeassistant import Discovery
+from .client.backoff import Backoff
+from .client.errors import BrokerError, TakenOverError
+from .client.inflight import Refusal
+from .homeassistant.devices import Devices
+from .homeassistant.discovery import Discovery
 from .info import info_bytes
 from .messages import OFFLINE, ONLINE, Messages
 from .options import MqttOptions
-from .pipeline import Refusal
+from .retained import Planned, RetainedState
 from .topics import Topics, client_id
-from .trouble import BrokerError, TakenOverError
 
 if TYPE_CHECKING:
-    from .connection import Connection, Credentials, Received
-    from .retained import RetainedReader
+    from .client.connection import Connection, Credentials, Received
+    from .client.readback import ReadBack
 
 # MQTT 5, 3.4.2.1: topic name invalid, packet too large, payload format invalid. Sending it again would not help.
 _FOR_GOOD = frozenset({0x90, 0x95, 0x99})
@@ -63,14 +63,14 @@ class MqttSink(Sink):
         self._messages = Messages(options, self._topics, context.node)
         self._discovery = Discovery(options.home_assistant, context.node, options.base, publisher.__version__)
         devices = Devices(self._discovery) if options.home_assistant.enabled else None
-        self._board = Board(self._messages, devices)
+        self._board = RetainedState(self._messages, devices)
         self._answering = Answering(options, context, self._topics, self._messages, self._send_if_connected)
         self._answering.newest = lambda: self._board.newest
         self._backoff = Backoff(*self.backoff_seconds)
         self._instance = secrets.token_hex(4)
         self._credentials: Credentials | None = None
         self._connection: Connection | None = None
-        self._reader: RetainedReader | None = None
+        self._reader: ReadBack | None = None
         self._settled: bytes | None = None
         self._introduced = False
         self._restore_due = False
@@ -81,8 +81,8 @@ class MqttSink(Sink):
 
     def open(self) -> None:
         """Read the files that the options name; raises ConfigurationError."""
-        from .connection import Credentials
-        from .tls import read_password, tls_context
+        from .client.connection import Credentials
+        from .client.tls import read_password, tls_context
 
         options = self.options
         tls = tls_context(options) if options.server.tls else None
@@ -159,8 +159,8 @@ class MqttSink(Sink):
         return Retry(reason, after=self._drop(error))
 
     def _connect(self) -> Connection:
-        from .connection import Connection
-        from .retained import RetainedReader
+        from .client.connection import Connection
+        from .client.readback import ReadBack
 
         connection = Connection(
             self.options,
@@ -171,7 +171,7 @@ class MqttSink(Sink):
         )
         connection.open()
         self._backoff.connected()
-        self._connection, self._reader = connection, RetainedReader(connection, self._topics.fence)
+        self._connection, self._reader = connection, ReadBack(connection, self._topics.fence)
         self.context.log.info("connected to the MQTT broker", broker=self.options.server.name)
         self._subscribe(connection)
         if self._is_intact(self._reader):
@@ -190,7 +190,7 @@ class MqttSink(Sink):
             if refusal := connection.subscribe(topic, qos=1):
                 self._tell_once(f"the broker does not let us subscribe to {topic}: {refusal}")
 
-    def _is_intact(self, reader: RetainedReader) -> bool:
+    def _is_intact(self, reader: ReadBack) -> bool:
         """Whether the broker still has what was last published, told by our own `info`, which came after everything."""
         if not self._introduced:
             return False
@@ -200,7 +200,7 @@ class MqttSink(Sink):
             self._backoff.met_rival()
         return info is not None and info == self._settled
 
-    def _read_back(self, reader: RetainedReader) -> None:
+    def _read_back(self, reader: ReadBack) -> None:
         """Learn what the broker retains of this node, also from before a crash or from another journal."""
         states = reader.read([self._topics.all_states], lambda topic: topic.endswith("/state"), with_payloads=False)
         keys = (self._topics.key_of(topic) for topic in states.payloads)

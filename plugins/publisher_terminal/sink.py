@@ -9,9 +9,8 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from publisher import Ended, Event, Sink, SinkOptions
-
-from .lines import Lines
-from .screen import shows_colours, write
+from publisher.terminal.lines import Lines
+from publisher.terminal.screen import shows_colours, write
 
 
 class TerminalOptions(SinkOptions):

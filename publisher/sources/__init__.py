@@ -13,7 +13,7 @@ from ..events import Cause, Family, IpInterface
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
-    from ..identity import LuidStore
+    from .luids import LuidStore
 
 Families = Literal["unspec", "inet", "inet6"]
 
@@ -103,19 +103,19 @@ def _own_source() -> str:
 
 def _open_linux(context: SourceContext) -> Source:
     if sys.platform == "linux":
-        from .linux import LinuxSource
+        from .linux.source import LinuxSource
 
         return LinuxSource(context)
     raise SourceError("the source 'linux' is for Linux; leave it at auto")
 
 
 def _open_windows(context: SourceContext) -> Source:
-    from .windows import WindowsSource
+    from .windows.source import WindowsSource
 
     return WindowsSource(context)
 
 
 def _open_replay(context: SourceContext) -> Source:
-    from .replay import ReplaySource
+    from .recording import RecordingSource
 
-    return ReplaySource(context)
+    return RecordingSource(context)

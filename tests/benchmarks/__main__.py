@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
 
-from .figures import Figure
+from tests.benchmarks.figures import Figure
 
 MODULES = ("dump", "message", "burst", "journal", "latency", "process", "mqtt", "webhook")
 RESULTS = Path(__file__).with_name("RESULTS.md")

@@ -6,11 +6,10 @@ import json
 import time
 
 from publisher.events import IpInterface
-from tests.integration.following import Following
-from tests.netns import NetNs
-
-from .figures import Figure
-from .running import namespace
+from tests.benchmarks.figures import Figure
+from tests.benchmarks.running import namespace
+from tests.fixtures.linux_source import Following
+from tests.fixtures.netns import NetNs
 
 CHANGES = 20_000
 

@@ -12,11 +12,10 @@ from typing import Any
 
 import structlog
 
-from publisher.identity import MemoryLuids
 from publisher.sources import SourceContext
-
-from .figures import Figure
-from .running import namespace
+from publisher.sources.luids import MemoryLuids
+from tests.benchmarks.figures import Figure
+from tests.benchmarks.running import namespace
 
 assert sys.platform == "linux"
 
@@ -52,7 +51,7 @@ def measure() -> list[Figure]:
 
 def ours(luids: MemoryLuids) -> int:
     """As `publisher snapshot` reads."""
-    from publisher.sources.linux import read_rows
+    from publisher.sources.linux.source import read_rows
 
     return len(read_rows(SourceContext(structlog.get_logger(), luids)))
 

@@ -12,13 +12,12 @@ from itertools import count
 from pathlib import Path
 
 from publisher.events import Event
-from publisher.journal import Journal
+from publisher.journal.journal import Journal
 from publisher.sink import Cursor
 from publisher.sources import Resync, Upsert
 from publisher.table import Stamp, Table
 from publisher.testing.events import make_row
-
-from .figures import Figure
+from tests.benchmarks.figures import Figure
 
 ROUNDS = 5
 EVENTS = 4000

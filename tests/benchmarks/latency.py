@@ -12,10 +12,9 @@ import sys
 import time
 from contextlib import closing
 
-from tests.netns import NetNs
-
-from .figures import Figure
-from .running import STDOUT, namespace, publisher
+from tests.benchmarks.figures import Figure
+from tests.benchmarks.running import STDOUT, namespace, publisher
+from tests.fixtures.netns import NetNs
 
 CHANGES = 300
 PORT = 8080

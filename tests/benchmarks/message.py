@@ -9,12 +9,11 @@ from typing import Any
 
 import structlog
 
-from publisher.identity import MemoryLuids
 from publisher.sources import SourceContext
-from tests.netns import NetNs
-
-from .figures import Figure
-from .running import namespace
+from publisher.sources.luids import MemoryLuids
+from tests.benchmarks.figures import Figure
+from tests.benchmarks.running import namespace
+from tests.fixtures.netns import NetNs
 
 assert sys.platform == "linux"
 
@@ -44,10 +43,10 @@ def figure(how: str, own: list[float], peer: list[float]) -> Figure:
 
 def ours(netns: NetNs, at_once: int) -> float:
     """CPU seconds a message in the whole source: told, decoded, the link read, compared."""
-    from publisher.sources.linux_bell import Bell
-    from publisher.sources.linux_follower import Clocks, Counts, LinuxFollower
+    from publisher.sources.linux.follower import Clocks, Counts, LinuxFollower
+    from publisher.sources.linux.wakeup import Wakeup
 
-    bell = Bell()
+    bell = Wakeup()
     context = SourceContext(structlog.get_logger(), MemoryLuids())
 
     def follow(fd: int) -> float:

@@ -15,20 +15,19 @@ import structlog
 from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
-from publisher.delivery import Worker
+from publisher.delivery.worker import Worker
 from publisher.events import Event
-from publisher.journal import Journal
+from publisher.journal.journal import Journal
 from publisher.testing import make_row
 from publisher.testing.events import make_stamp
 from publisher_mqtt.options import MqttOptions
 from publisher_mqtt.sink import MqttSink
-from tests.brokers import Mosquitto
-from tests.netns import NetNs
-from tests.waiting import wait_for
-
-from .figures import Figure
-from .latency import set_mtu
-from .running import namespace, publisher
+from tests.benchmarks.figures import Figure
+from tests.benchmarks.latency import set_mtu
+from tests.benchmarks.running import namespace, publisher
+from tests.fixtures.brokers import Mosquitto
+from tests.fixtures.netns import NetNs
+from tests.fixtures.poll import wait_for
 
 ROUNDS = 5
 EVENTS = 10_000

@@ -15,14 +15,13 @@ from tempfile import TemporaryDirectory
 
 import psutil
 
-from publisher.journal import JournalClient
-from tests.brokers import Mosquitto
-from tests.netns import NetNs
-from tests.waiting import wait_for
-
-from .figures import Figure
-from .latency import next_line, wait_for_snapshot
-from .running import STDOUT, journal_of, namespace, publisher
+from publisher.journal.journal import JournalClient
+from tests.benchmarks.figures import Figure
+from tests.benchmarks.latency import next_line, wait_for_snapshot
+from tests.benchmarks.running import STDOUT, journal_of, namespace, publisher
+from tests.fixtures.brokers import Mosquitto
+from tests.fixtures.netns import NetNs
+from tests.fixtures.poll import wait_for
 
 IDLE_SECONDS = 20.0
 

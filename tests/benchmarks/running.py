@@ -9,7 +9,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from tests.netns import NetNs, become_capable
+from tests.fixtures.netns import NetNs, become_capable
 
 
 @contextmanager

@@ -15,15 +15,14 @@ from pathlib import Path
 import structlog
 import urllib3
 
-from publisher.delivery import Worker
+from publisher.delivery.worker import Worker
 from publisher.events import Event
-from publisher.journal import Journal
+from publisher.journal.journal import Journal
 from publisher.testing import make_events, make_row
 from publisher_webhook.cloudevents import structured
 from publisher_webhook.options import WebhookOptions
 from publisher_webhook.sink import WebhookSink
-
-from .figures import Figure
+from tests.benchmarks.figures import Figure
 
 EVENTS = 2000
 ROUNDS = 5

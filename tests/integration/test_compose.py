@@ -18,15 +18,15 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from publisher.config import Settings
+from publisher.config.settings import Settings
 from publisher.testing import FakeSinkContext, make_event, make_row, make_snapshot
-from publisher_mqtt.homeassistant import Discovery, HomeAssistantOptions
+from publisher_mqtt.homeassistant.discovery import Discovery, HomeAssistantOptions
 from publisher_mqtt.options import MqttOptions
 from publisher_mqtt.sink import MqttSink
-from tests import small_yaml
-from tests.brokers import Broker
-from tests.tools import need, unable
-from tests.waiting import wait_for
+from tests.fixtures import small_yaml
+from tests.fixtures.brokers import Broker
+from tests.fixtures.poll import wait_for
+from tests.fixtures.requirements import need, unable
 
 if TYPE_CHECKING:
     from paho.mqtt.reasoncodes import ReasonCode

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
-from publisher.delivery import Clock
+from publisher.delivery.worker import Clock
 from publisher.events import Event
 from publisher.sink import Sink, SinkContext, SinkOptions
 from publisher.testing import Recorder
-from tests.delivering import Pipeline
+from tests.fixtures.pipeline import Pipeline
 
 ROUNDS, EVENTS = 6, 80
 

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from publisher.events import Event, Key
-from publisher.identity import MemoryLuids
 from publisher.sources import Remove, Upsert
-from tests.integration.following import Following, told
-from tests.netns import NetNs
-from tests.waiting import wait_for
+from publisher.sources.luids import MemoryLuids
+from tests.fixtures.linux_source import Following, told
+from tests.fixtures.netns import NetNs
+from tests.fixtures.poll import wait_for
 
 
 def no_ipv6_noise(netns: NetNs, *names: str) -> None:

@@ -14,14 +14,14 @@ import pytest
 import structlog
 
 from publisher.events import IpInterface
-from publisher.identity import MemoryLuids
 from publisher.sources import Resync, SourceContext
-from tests.integration.following import Following
-from tests.netns import NetNs
+from publisher.sources.luids import MemoryLuids
+from tests.fixtures.linux_source import Following
+from tests.fixtures.netns import NetNs
 
 if sys.platform == "linux":
-    from publisher.sources.linux_bell import Bell
-    from publisher.sources.linux_follower import Clocks, Counts, LinuxFollower
+    from publisher.sources.linux.follower import Clocks, Counts, LinuxFollower
+    from publisher.sources.linux.wakeup import Wakeup
 
 assert sys.platform == "linux"
 
@@ -68,7 +68,7 @@ def test_a_flood_into_a_tiny_buffer_is_marked_and_the_end_is_right(netns: NetNs)
 
 def test_a_reconcile_asked_for_while_messages_were_lost_is_answered_after_the_overrun(netns: NetNs) -> None:
     netns.ip("link add f0 type ifb")
-    bell = Bell()
+    bell = Wakeup()
 
     def causes(fd: int) -> list[str]:
         context = SourceContext(structlog.get_logger(), MemoryLuids(), receive_buffer=4096)
@@ -113,9 +113,9 @@ def test_reading_while_links_come_and_go(netns: NetNs) -> None:
 
 
 def test_an_interrupted_listing_is_read_again_a_bounded_number_of_times() -> None:
-    requests = pytest.importorskip("publisher.sources.netlink_socket", reason="Linux only")
-    rtnetlink = pytest.importorskip("publisher.sources.rtnetlink")
-    asked = requests.Requests(rtnetlink.Decoder())
+    requests = pytest.importorskip("publisher.sources.linux.netlink", reason="Linux only")
+    rtnetlink = pytest.importorskip("publisher.sources.linux.rtnetlink")
+    asked = requests.RequestSocket(rtnetlink.Decoder())
     attempts: list[int] = []
 
     def interrupted(_: Any) -> tuple[list[Any], bool]:
@@ -129,8 +129,8 @@ def test_an_interrupted_listing_is_read_again_a_bounded_number_of_times() -> Non
 
 
 def test_after_a_suspend_everything_is_read_again(netns: NetNs) -> None:
-    linux = pytest.importorskip("publisher.sources.linux", reason="Linux only")
-    follower = pytest.importorskip("publisher.sources.linux_follower")
+    linux = pytest.importorskip("publisher.sources.linux.source", reason="Linux only")
+    follower = pytest.importorskip("publisher.sources.linux.follower")
     asleep = [0.0]
     real = follower.Clocks()
     clocks = follower.Clocks(real.running, lambda: real.elapsed() + asleep[0])
@@ -156,17 +156,17 @@ def test_after_a_suspend_everything_is_read_again(netns: NetNs) -> None:
 
 
 def test_what_cannot_be_decoded_is_counted_and_everything_read(netns: NetNs, monkeypatch: pytest.MonkeyPatch) -> None:
-    socket = pytest.importorskip("publisher.sources.netlink_socket", reason="Linux only")
-    follower = pytest.importorskip("publisher.sources.linux_follower")
+    socket = pytest.importorskip("publisher.sources.linux.netlink", reason="Linux only")
+    follower = pytest.importorskip("publisher.sources.linux.follower")
     monkeypatch.setattr(follower, "_RETRY", 0.1)
     with Following(netns) as following:
-        drain = socket.Subscription.drain
+        drain = socket.NotificationSocket.drain
 
         def corrupted(self: Any) -> Any:
             told = drain(self)
             return told._replace(messages=[], undecodable=[b"not rtnetlink"]) if told.messages else told
 
-        monkeypatch.setattr(socket.Subscription, "drain", corrupted)
+        monkeypatch.setattr(socket.NotificationSocket, "drain", corrupted)
         netns.ip("link add unheard type ifb")
         [event, _] = following.until(lambda e: e.family == "inet6")
         assert event.cause == "reconcile"
@@ -176,7 +176,7 @@ def test_what_cannot_be_decoded_is_counted_and_everything_read(netns: NetNs, mon
 def test_what_our_models_cannot_say_is_counted_and_the_rest_goes_on(
     netns: NetNs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    port = pytest.importorskip("publisher.sources.linux_port")
+    port = pytest.importorskip("publisher.sources.linux.link")
     right = port.interface_values
 
     def wrong(link: Any, *others: Any) -> dict[str, Any]:

@@ -11,11 +11,11 @@ import pytest
 import structlog
 
 from publisher.events import Address, Family, IpInterface, IpInterfaceRow
-from publisher.identity import MemoryLuids
 from publisher.sources import Resync, SourceContext, open_source
-from publisher.sources.linux_rows import ABSENT, MEMBERS
-from tests.netns import NetNs
-from tests.waiting import wait_for
+from publisher.sources.linux.rows import ABSENT, MEMBERS
+from publisher.sources.luids import MemoryLuids
+from tests.fixtures.netns import NetNs
+from tests.fixtures.poll import wait_for
 
 IANA_TYPE = {"lo": 24, "v0": 53, "v1": 53, "br0": 209, "mv0": 53, "vx0": 131, "ifb7": 53}
 
@@ -24,7 +24,7 @@ def read_rows(**options: Any) -> Sequence[IpInterface]:
     """One read, as `publisher snapshot` does it."""
     context = SourceContext(structlog.get_logger(), MemoryLuids(), **options)
     if sys.platform == "linux":
-        from publisher.sources.linux import read_rows
+        from publisher.sources.linux.source import read_rows
 
         return read_rows(context)
     raise AssertionError

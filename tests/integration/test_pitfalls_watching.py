@@ -16,14 +16,14 @@ import pytest
 import structlog.testing
 
 from publisher.events import Event
-from tests.integration.following import Following, told
-from tests.netns import NetNs
-from tests.waiting import wait_for
+from tests.fixtures.linux_source import Following, told
+from tests.fixtures.netns import NetNs
+from tests.fixtures.poll import wait_for
 
 if sys.platform == "linux":
-    from publisher.sources import linux_follower
-    from publisher.sources.netlink_socket import Requests, Subscription, Told
-    from publisher.sources.rtnetlink import (
+    from publisher.sources.linux import follower as linux_follower
+    from publisher.sources.linux.netlink import NotificationSocket, RequestSocket, Told
+    from publisher.sources.linux.rtnetlink import (
         NLM_F_DUMP_INTR,
         NLMSG_DONE,
         RTM_NEWLINK,
@@ -71,9 +71,9 @@ def test_what_changes_while_it_starts_to_follow_is_in_the_rows_or_told(
 ) -> None:
     """tailscale, networkd-dispatcher#40: read before subscribing, and what falls between is lost for ever."""
     pair.ip("link add gone1 type ifb", "link add gone2 type ifb")
-    dump = Requests.dump
+    dump = RequestSocket.dump
 
-    def busy(self: Requests, request: Callable[[int], bytes]) -> list[Record]:
+    def busy(self: RequestSocket, request: Callable[[int], bytes]) -> list[Record]:
         if request is link_dump:
             pair.ip("link add before type ifb", "link del gone1", "link set v0 mtu 1400")
         if request is address_dump:
@@ -83,7 +83,7 @@ def test_what_changes_while_it_starts_to_follow_is_in_the_rows_or_told(
             monkeypatch.undo()
         return dump(self, request)
 
-    monkeypatch.setattr(Requests, "dump", busy)
+    monkeypatch.setattr(RequestSocket, "dump", busy)
     with Following(pair) as following:
         # The kernel tells in order: what came before this is told by then, and no reconcile has helped.
         pair.ip("link add last type ifb")
@@ -102,7 +102,7 @@ def test_an_interrupted_listing_is_thrown_away_whole() -> None:
         return [*first, Message(NLMSG_DONE, NLM_F_DUMP_INTR if interrupted else 0, 0, Failure(0))]
 
     answers = [told("half", interrupted=True), told("half", "more", interrupted=True), told("all")]
-    requests: Any = Requests(Decoder())
+    requests: Any = RequestSocket(Decoder())
     with contextlib.closing(requests):
         requests._receive = lambda: answers.pop(0)  # the kernel itself interrupts when it likes
         assert requests.dump(link_dump) == ["all"]
@@ -153,10 +153,10 @@ def test_a_message_with_the_old_name_after_one_with_the_new_changes_nobodys_iden
     pair: NetNs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """systemd PR#20206, PR#42545. And somebody else has taken the old name by then."""
-    drain = Subscription.drain
+    drain = NotificationSocket.drain
     stale: list[Any] = []
 
-    def late(self: Subscription) -> Told:
+    def late(self: NotificationSocket) -> Told:
         told = drain(self)
         names = [m.record.name if isinstance(m.record, Link) and not m.record.family else b"" for m in told.messages]
         stale.extend(message for message, name in zip(told.messages, names, strict=True) if name == b"v0\0")
@@ -166,7 +166,7 @@ def test_a_message_with_the_old_name_after_one_with_the_new_changes_nobodys_iden
 
     with Following(pair) as following:
         luids = {row.interface.alias: row.luid for row in following.table.rows}
-        monkeypatch.setattr(Subscription, "drain", late)
+        monkeypatch.setattr(NotificationSocket, "drain", late)
         pair.ip("link set v0 mtu 1400", "link set v0 name new", "link add v0 type ifb")
         events = following.settled()
         assert stale, "the old name was told"
@@ -205,14 +205,14 @@ def test_a_thousand_router_advertisements_are_no_event_and_cost_little(
     pair: NetNs, router: Callable[[], object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """tailscale#4282, libtorrent#3148: each refresh of a lifetime wakes whoever listens."""
-    drain, heard = Subscription.drain, [0]
+    drain, heard = NotificationSocket.drain, [0]
 
-    def counted(self: Subscription) -> Told:
+    def counted(self: NotificationSocket) -> Told:
         told = drain(self)
         heard[0] += sum(isinstance(message.record, Address) for message in told.messages)
         return told
 
-    monkeypatch.setattr(Subscription, "drain", counted)
+    monkeypatch.setattr(NotificationSocket, "drain", counted)
 
     def announced(event: Event) -> bool:
         found = [change.after for name, change in event.changed.items() if name.startswith("addresses.fd00:1:")]
@@ -261,9 +261,9 @@ def test_what_vanished_without_a_message_is_said_by_the_reconcile_and_marked(
     pair: NetNs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """pyroute2#849."""
-    drain = Subscription.drain
+    drain = NotificationSocket.drain
     with Following(pair, reconcile_seconds=0.3) as following:
-        monkeypatch.setattr(Subscription, "drain", lambda self: drain(self)._replace(messages=[]))
+        monkeypatch.setattr(NotificationSocket, "drain", lambda self: drain(self)._replace(messages=[]))
         pair.ip("link del v0")
         events = following.until(is_about("v1", "inet6"))
         assert {(event.notification_type, event.cause) for event in events} == {("delete_instance", "reconcile")}

@@ -15,10 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.following import told
-from tests.integration.whole import COMMAND, Changes, Program, assert_as_ip_says, assert_true, both, journal_events
-from tests.netns import NetNs
-from tests.tools import need, unable
+from tests.fixtures.linux_source import told
+from tests.fixtures.netns import NetNs
+from tests.fixtures.program import COMMAND, Changes, Program, assert_as_ip_says, assert_true, both, journal_events
+from tests.fixtures.requirements import need, unable
 
 if sys.platform == "win32":
     pytest.skip("network namespaces and SIGKILL are not Windows'", allow_module_level=True)

@@ -16,11 +16,11 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from publisher.events import Event
-from tests.brokers import Mosquitto
-from tests.integration.following import told
-from tests.integration.whole import COMMAND, Program, Told, assert_true, both
-from tests.netns import NetNs
-from tests.tools import need, unable
+from tests.fixtures.brokers import Mosquitto
+from tests.fixtures.linux_source import told
+from tests.fixtures.netns import NetNs
+from tests.fixtures.program import COMMAND, Program, Told, assert_true, both
+from tests.fixtures.requirements import need, unable
 
 if sys.platform == "win32":
     pytest.skip("network namespaces are Linux's", allow_module_level=True)

@@ -10,7 +10,7 @@ from typing import Any, get_args
 import pytest
 
 from publisher import events
-from publisher.sources import iphlpapi
+from publisher.sources.windows import iphlpapi
 
 ABI: dict[str, Any] = json.loads(Path(__file__).with_name("abi_x64.json").read_text())
 

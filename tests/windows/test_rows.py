@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from publisher.events import make_luid
-from publisher.sources.iphlpapi import (
+from publisher.sources.windows.iphlpapi import (
     AF_INET,
     AF_INET6,
     MibIfRow2,
@@ -17,7 +17,7 @@ from publisher.sources.iphlpapi import (
     MibUnicastIpAddressRow,
     NetLuid,
 )
-from publisher.sources.windows_rows import address, interface, ip_interface_row
+from publisher.sources.windows.rows import address, interface, ip_interface_row
 
 LUID = make_luid(6, 0x8001)
 

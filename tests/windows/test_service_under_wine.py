@@ -17,7 +17,7 @@ import paho.mqtt.client as paho
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
-from tests.brokers import Mosquitto
+from tests.fixtures.brokers import Mosquitto
 from tests.windows.wine import Wine
 
 LONG = 60.0

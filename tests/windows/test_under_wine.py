@@ -18,7 +18,7 @@ import pytest
 from tests.windows.prepare import CHECKOUT
 from tests.windows.wine import Wine
 
-SUITES = [*sorted((CHECKOUT / "tests/windows/inside").glob("test_*.py")), CHECKOUT / "tests/test_netioapi.py"]
+SUITES = [*sorted((CHECKOUT / "tests/windows/inside").glob("test_*.py")), CHECKOUT / "tests/netioapi/test_calls.py"]
 SECONDS = 300
 
 

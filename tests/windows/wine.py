@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tests.netns import NetNs
-from tests.tools import need, unable
+from tests.fixtures.netns import NetNs
+from tests.fixtures.requirements import need, unable
 from tests.windows.prepare import CHECKOUT, prepare, wine_environment, wineserver
 
 

@@ -14,12 +14,12 @@ from typing import Any
 
 import pytest
 
-from tests.plugins.file.writing import seqs
+from tests.fixtures.file_sink import seqs
 
 if sys.platform == "win32":
     pytest.skip("writers are forked and killed with SIGKILL", allow_module_level=True)
 
-from tests.plugins.file.writers import Order, Writers
+from tests.fixtures.file_writers import Order, Writers
 
 
 @pytest.fixture(scope="module")

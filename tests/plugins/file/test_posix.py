@@ -18,9 +18,9 @@ import pytest
 from publisher import Retry
 from publisher.testing import SinkConformance, make_events
 from publisher_file.sink import FileSink
-from tests.plugins.file.writing import opened, seqs
-from tests.tools import need, unable
-from tests.waiting import wait_for
+from tests.fixtures.file_sink import opened, seqs
+from tests.fixtures.poll import wait_for
+from tests.fixtures.requirements import need, unable
 
 if sys.platform == "win32":
     pytest.skip("Windows has none of this", allow_module_level=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest  # noqa: TC002 - as in every test module
 
 from publisher.testing import FakeSinkContext, make_events
-from tests.plugins.file.writing import fail, opened, put_away, seqs, written
+from tests.fixtures.file_sink import fail, opened, put_away, seqs, written
 
 
 def test_by_size_no_file_is_larger(tmp_path: Path) -> None:

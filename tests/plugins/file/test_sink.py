@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from publisher.testing import FakeSinkContext, SinkConformance, make_event, make_events, make_snapshot
 from publisher_file.options import FileOptions
 from publisher_file.sink import FileSink
-from tests.plugins.file.writing import opened, seqs, written
+from tests.fixtures.file_sink import opened, seqs, written
 
 
 class TestConformance(SinkConformance):
@@ -103,7 +103,7 @@ class TestStandardOutput:
 
     def test_a_reader_that_went_away_ends_the_sink(self) -> None:
         script = (
-            "import sys; from tests.plugins.file.writing import opened; from publisher import Ended\n"
+            "import sys; from tests.fixtures.file_sink import opened; from publisher import Ended\n"
             "from publisher.testing import make_events\n"
             "sys.stdin.readline()\n"
             "with opened('-') as sink:\n"

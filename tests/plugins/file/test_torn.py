@@ -8,7 +8,7 @@ import pytest
 
 from publisher import Cursor
 from publisher.testing import EPOCH, FakeSinkContext, make_event, make_events, make_snapshot
-from tests.plugins.file.writing import opened, put_away, written
+from tests.fixtures.file_sink import opened, put_away, written
 
 
 def test_a_line_torn_anywhere_is_cut_off_and_its_event_comes_again(tmp_path: Path) -> None:

@@ -13,10 +13,10 @@ import pytest
 
 from publisher.events import Event
 from publisher.testing.conformance import SinkConformance
-from tests.brokers import Mosquitto
-from tests.plugins.mqtt.host import QuickSink
-from tests.plugins.mqtt.subscribing import Subscriber, states
-from tests.waiting import wait_for
+from tests.fixtures.brokers import Mosquitto
+from tests.fixtures.mqtt_host import QuickSink
+from tests.fixtures.mqtt_subscriber import Subscriber, states
+from tests.fixtures.poll import wait_for
 
 
 class TestMqttSink(SinkConformance):

@@ -19,11 +19,11 @@ from publisher.sink import Retry
 from publisher.testing import FakeSinkContext, make_event, make_row
 from publisher_mqtt.options import MqttOptions
 from publisher_mqtt.sink import MqttSink
-from tests.brokers import Broker, Mosquitto, free_port
-from tests.plugins.mqtt.host import Host, said
-from tests.plugins.mqtt.subscribing import retained
-from tests.tools import need
-from tests.waiting import wait_for
+from tests.fixtures.brokers import Broker, Mosquitto, free_port
+from tests.fixtures.mqtt_host import Host, said
+from tests.fixtures.mqtt_subscriber import retained
+from tests.fixtures.poll import wait_for
+from tests.fixtures.requirements import need
 
 
 class Authority:
@@ -295,7 +295,7 @@ def test_no_thread_and_no_connection_is_left(start: Callable[..., Mosquitto], tm
 
 
 def test_verification_is_on_unless_asked_for() -> None:
-    from publisher_mqtt.tls import tls_context
+    from publisher_mqtt.client.tls import tls_context
 
     context = tls_context(MqttOptions(url="mqtts://h"))
     assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)

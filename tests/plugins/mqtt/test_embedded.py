@@ -20,10 +20,10 @@ import pytest
 import structlog
 from paho.mqtt import publish, subscribe
 
-from publisher_mqtt.embedded import LOOPBACK, EmbeddedBroker, EmbeddedBrokerError, ask, broker_listening
-from publisher_mqtt.first_run import prepare
-from tests.brokers import free_port
-from tests.tools import need, unable
+from publisher_mqtt.embedded.broker import LOOPBACK, EmbeddedBroker, EmbeddedBrokerError, ask, broker_listening
+from publisher_mqtt.embedded.first_run import prepare
+from tests.fixtures.brokers import free_port
+from tests.fixtures.requirements import need, unable
 
 LOG = structlog.get_logger()
 
@@ -106,7 +106,7 @@ def test_it_ends_when_its_parent_is_killed(broker: EmbeddedBroker) -> None:
     del broker  # only says that there is iotcore
     port = free_port()
     code = (
-        "import sys; from publisher_mqtt.embedded import EmbeddedBroker;"
+        "import sys; from publisher_mqtt.embedded.broker import EmbeddedBroker;"
         f"broker = EmbeddedBroker({port}); broker.start(); print(broker.pid, flush=True); sys.stdin.read()"
     )
     with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as parent:

@@ -17,12 +17,12 @@ from typing import Any
 
 import pytest
 
-from publisher_mqtt.embedded import ask
-from tests.brokers import Broker, Mosquitto
-from tests.netns import NetNs
-from tests.plugins.mqtt.subscribing import Heard, Subscriber
-from tests.tools import unable
-from tests.waiting import wait_for
+from publisher_mqtt.embedded.broker import ask
+from tests.fixtures.brokers import Broker, Mosquitto
+from tests.fixtures.mqtt_subscriber import Heard, Subscriber
+from tests.fixtures.netns import NetNs
+from tests.fixtures.poll import wait_for
+from tests.fixtures.requirements import unable
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="network namespaces are Linux's")
 

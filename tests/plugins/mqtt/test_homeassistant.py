@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from publisher.events import Address, Family, Interface, IpInterface, IpInterfaceRow
-from publisher_mqtt.homeassistant import Discovery, HomeAssistantOptions, removals
+from publisher_mqtt.homeassistant.discovery import Discovery, HomeAssistantOptions, removals
 
 LUID = "0006008000000000"
 TOPIC = re.compile(r"^homeassistant/device/(?:[a-zA-Z0-9_-]+/)?[a-zA-Z0-9_-]+/config$")

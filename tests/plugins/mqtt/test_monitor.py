@@ -15,17 +15,17 @@ from rich.console import Console
 
 from publisher.errors import ConfigurationError
 from publisher.events import Event, IpInterface
-from publisher.live_table import LiveTable, follow
 from publisher.sources import Upsert
+from publisher.terminal.live_table import LiveTable, follow
 from publisher.testing import make_event, make_row, make_snapshot
-from publisher_mqtt.broker_view import BrokerView
-from publisher_mqtt.connection import Received
+from publisher_mqtt.client.connection import Received
+from publisher_mqtt.client.errors import BrokerError
 from publisher_mqtt.messages import Message, state_bytes
-from publisher_mqtt.monitor import watch_broker
-from publisher_mqtt.trouble import BrokerError
-from tests.brokers import Mosquitto, free_port
-from tests.plugins.mqtt.host import Host
-from tests.waiting import wait_for
+from publisher_mqtt.monitor.monitor import watch_broker
+from publisher_mqtt.monitor.view import BrokerView
+from tests.fixtures.brokers import Mosquitto, free_port
+from tests.fixtures.mqtt_host import Host
+from tests.fixtures.poll import wait_for
 
 BASE = "interfaces"
 NEWER_EPOCH = "01926f6e8c7e4b40"

@@ -16,11 +16,11 @@ from pathlib import Path
 import pytest
 
 from publisher.testing import make_row
-from tests.brokers import Mosquitto
-from tests.plugins.mqtt.child import publish_until
-from tests.plugins.mqtt.host import Host, said
-from tests.plugins.mqtt.subscribing import Subscriber, retained
-from tests.waiting import wait_for
+from tests.fixtures.brokers import Mosquitto
+from tests.fixtures.mqtt_child import publish_until
+from tests.fixtures.mqtt_host import Host, said
+from tests.fixtures.mqtt_subscriber import Subscriber, retained
+from tests.fixtures.poll import wait_for
 
 if sys.platform == "win32":
     pytest.skip("needs signals, and a broker of Debian's", allow_module_level=True)

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from publisher.journal import Journal
-from tests.brokers import Broker, Mosquitto
-from tests.plugins.mqtt.child import change, publish_until
-from tests.plugins.mqtt.host import Host, said
-from tests.plugins.mqtt.stream import Follower
-from tests.plugins.mqtt.subscribing import retained
-from tests.waiting import wait_for
+from publisher.journal.journal import Journal
+from tests.fixtures.brokers import Broker, Mosquitto
+from tests.fixtures.mqtt_child import change, publish_until
+from tests.fixtures.mqtt_host import Host, said
+from tests.fixtures.mqtt_stream import Follower
+from tests.fixtures.mqtt_subscriber import retained
+from tests.fixtures.poll import wait_for
 
 if sys.platform == "win32":
     pytest.skip("needs signals, and brokers of Debian's", allow_module_level=True)
@@ -95,7 +95,7 @@ def test_the_broker_is_killed_and_restarted(tmp_path: Path, end: str) -> None:
 def test_the_publisher_is_killed(tmp_path: Path) -> None:
     # A server that has imported everything and forks: twenty interpreters would take most of the time.
     processes = multiprocessing.get_context("forkserver")
-    processes.set_forkserver_preload(["tests.plugins.mqtt.child"])
+    processes.set_forkserver_preload(["tests.fixtures.mqtt_child"])
     (tmp_path / "publisher").mkdir()
     with Mosquitto(tmp_path) as broker:
         follower = Follower(broker)

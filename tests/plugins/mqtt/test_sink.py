@@ -13,10 +13,10 @@ import pytest
 from publisher.events import Key
 from publisher.sources import Resync
 from publisher.testing import make_row
-from tests.brokers import Broker, Mosquitto, Nats, RabbitMq
-from tests.plugins.mqtt.host import Host, said, some_rows
-from tests.plugins.mqtt.subscribing import Subscriber, retained, states
-from tests.waiting import wait_for
+from tests.fixtures.brokers import Broker, Mosquitto, Nats, RabbitMq
+from tests.fixtures.mqtt_host import Host, said, some_rows
+from tests.fixtures.mqtt_subscriber import Subscriber, retained, states
+from tests.fixtures.poll import wait_for
 
 ROOT = "interfaces/testnode"
 

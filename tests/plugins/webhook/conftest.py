@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.plugins.webhook.server import Receiver, receiving
+from tests.fixtures.webhook_server import Receiver, receiving
 
 SECRET = "whsec_" + base64.b64encode(b"a key of thirty-two bytes, no more"[:32]).decode()
 OTHER_SECRET = "whsec_" + base64.b64encode(b"another key of thirty-two bytes..").decode()

@@ -11,8 +11,8 @@ import pytest
 
 from publisher.testing import SinkConformance
 from publisher_webhook.sink import WebhookSink
+from tests.fixtures.webhook_server import Exchange, Receiver, ok
 from tests.plugins.webhook.conftest import SECRET
-from tests.plugins.webhook.server import Exchange, Receiver, ok
 
 
 class TestWebhook(SinkConformance):

@@ -17,15 +17,15 @@ import pytest
 import structlog
 import trustme
 
-from publisher.delivery import Backoff, Worker
+from publisher.delivery.worker import Backoff, Worker
 from publisher.events import Event
-from publisher.journal import Journal
+from publisher.journal.journal import Journal
 from publisher.sink import SinkOptions
 from publisher.testing import Recorder, make_events, make_row
 from publisher_webhook.options import WebhookOptions
 from publisher_webhook.sink import WebhookSink
-from tests.plugins.webhook.conftest import SECRET
-from tests.plugins.webhook.server import (
+from tests.fixtures.poll import wait_for
+from tests.fixtures.webhook_server import (
     Behaviour,
     Exchange,
     Receiver,
@@ -39,7 +39,7 @@ from tests.plugins.webhook.server import (
     refuse_to_read,
     take_and_reset,
 )
-from tests.waiting import wait_for
+from tests.plugins.webhook.conftest import SECRET
 
 TOKEN = "t0k3n-t0k3n-t0k3n"
 PATH = "T0P53CR3T-path"

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from publisher.delivery.supervisor import _fingerprint
 from publisher.errors import ConfigurationError
-from publisher.workers import _fingerprint
 from publisher_webhook.credentials import load_credentials
 from publisher_webhook.options import WebhookOptions
 from publisher_webhook.sink import WebhookSink

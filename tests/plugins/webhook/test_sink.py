@@ -25,8 +25,8 @@ from publisher_webhook.cloudevents import structured
 from publisher_webhook.http import LONGEST_ANSWER
 from publisher_webhook.options import WebhookOptions
 from publisher_webhook.sink import WebhookSink
-from tests.plugins.webhook.conftest import OTHER_SECRET, SECRET
-from tests.plugins.webhook.server import (
+from tests.fixtures.requirements import need
+from tests.fixtures.webhook_server import (
     Behaviour,
     Exchange,
     Receiver,
@@ -40,7 +40,7 @@ from tests.plugins.webhook.server import (
     refuse_to_read,
     take_and_reset,
 )
-from tests.tools import need
+from tests.plugins.webhook.conftest import OTHER_SECRET, SECRET
 
 EVENTS = make_events(3)
 

@@ -13,7 +13,7 @@ import sys
 import threading
 from typing import Any
 
-from publisher.cli import main
+from publisher.cli.app import main
 from tests.windows.inside.standin import StandIn
 
 

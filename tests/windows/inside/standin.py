@@ -10,12 +10,7 @@ from ipaddress import ip_interface
 from typing import Any
 
 from publisher.events import make_luid
-from publisher.sources.iphlpapi import (
-    FAMILIES,
-    MibIfRow2,
-    MibIpInterfaceRow,
-    MibUnicastIpAddressRow,
-)
+from publisher.sources.windows.iphlpapi import FAMILIES, MibIfRow2, MibIpInterfaceRow, MibUnicastIpAddressRow
 
 CHANGED, ADDED, DELETED, INITIAL = 0, 1, 2, 3
 

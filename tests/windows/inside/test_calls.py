@@ -21,9 +21,9 @@ from publisher.errors import (
     NetioError,
     NotFoundError,
 )
-from publisher.sources import windows_calls
-from publisher.sources.iphlpapi import AF_INET, AF_INET6, AF_UNSPEC
-from publisher.sources.windows_calls import Told, load
+from publisher.sources.windows import calls as windows_calls
+from publisher.sources.windows.calls import Told, load
+from publisher.sources.windows.iphlpapi import AF_INET, AF_INET6, AF_UNSPEC
 from tests.windows.inside.standin import ADDED, CHANGED, StandIn, library
 
 LONG = 20.0
@@ -105,7 +105,7 @@ def test_a_registration_that_failed_leaves_nothing_to_cancel(standin: StandIn) -
 def _atexit_cancels() -> int:
     """How many cancels the end of a fresh process makes whose registration failed."""
     program = (
-        "from tests.windows.inside.standin import StandIn; from publisher.sources.windows_calls import load\n"
+        "from tests.windows.inside.standin import StandIn; from publisher.sources.windows.calls import load\n"
         "import atexit\n"
         "standin = StandIn(); standin.fail('NotifyIpInterfaceChange', 8)\n"
         "atexit.register(lambda: print(standin.counters.cancels_null, flush=True))\n"
@@ -222,7 +222,7 @@ def test_a_cancel_that_fails_frees_nothing(standin: StandIn) -> None:
 
 def test_what_is_not_cancelled_is_cancelled_when_the_process_ends() -> None:
     program = (
-        "from tests.windows.inside.standin import StandIn; from publisher.sources.windows_calls import load\n"
+        "from tests.windows.inside.standin import StandIn; from publisher.sources.windows.calls import load\n"
         "import atexit\n"
         "standin = StandIn()\n"
         "atexit.register(lambda: print(standin.counters.registrations, flush=True))\n"

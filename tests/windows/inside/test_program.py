@@ -17,12 +17,19 @@ import publisher_file
 import publisher_mqtt
 import publisher_terminal
 import publisher_webhook
-from publisher.cli import main
-from publisher.surroundings import Surroundings
+from publisher.cli.app import main
+from publisher.config.locations import Locations
 from tests.windows.inside.standin import StandIn
 
 # What only Linux has; `open_source` and `netioapi` import it there alone.
-LINUX_ONLY = ("publisher.sources.linux", "publisher.sources.netlink_socket", "publisher.netioapi_linux")
+LINUX_ONLY = (
+    "publisher.sources.linux.follower",
+    "publisher.sources.linux.netlink",
+    "publisher.sources.linux.source",
+    "publisher.sources.linux.sysctl",
+    "publisher.sources.linux.wakeup",
+    "publisher.netioapi.linux",
+)
 
 
 def _modules(package: ModuleType) -> list[str]:
@@ -41,16 +48,16 @@ def test_every_module_imports(package: ModuleType) -> None:
 
 
 def test_the_journal_is_in_the_users_local_application_data() -> None:
-    journal = Surroundings.of_this_process().journal
+    journal = Locations.of_this_process().journal
     assert Path(os.environ["LOCALAPPDATA"]) in journal.parents
 
 
 def test_a_services_journal_is_in_the_programs_data(monkeypatch: pytest.MonkeyPatch) -> None:
     """The system's account has its application data inside the Windows folder, where nobody looks for it."""
     monkeypatch.setenv("LOCALAPPDATA", rf"{os.environ['SYSTEMROOT']}\system32\config\systemprofile\AppData\Local")
-    surroundings = Surroundings.of_this_process()
-    assert Path(os.environ["PROGRAMDATA"]) in surroundings.journal.parents
-    assert any(Path(os.environ["PROGRAMDATA"]) in folder.parents for folder in surroundings.config_dirs)
+    locations = Locations.of_this_process()
+    assert Path(os.environ["PROGRAMDATA"]) in locations.journal.parents
+    assert any(Path(os.environ["PROGRAMDATA"]) in folder.parents for folder in locations.config_dirs)
 
 
 def _run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:

@@ -13,10 +13,10 @@ import structlog
 
 from publisher.errors import SourceError
 from publisher.events import IpInterface
-from publisher.identity import MemoryLuids
-from publisher.netioapi import cancel_mib_change_notify2, notify_ip_interface_change
+from publisher.netioapi.calls import cancel_mib_change_notify2, notify_ip_interface_change
 from publisher.sources import Families, Remove, Resync, SourceContext, Update, Upsert
-from publisher.sources.windows import WindowsSource
+from publisher.sources.luids import MemoryLuids
+from publisher.sources.windows.source import WindowsSource
 from publisher.table import Table
 from tests.windows.inside.standin import ADDED, CHANGED, DELETED, StandIn
 

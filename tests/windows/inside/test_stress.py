@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 import pytest
 
 from publisher.events import IpInterfaceRow, Key
-from publisher.netioapi import cancel_mib_change_notify2, notify_ip_interface_change
+from publisher.netioapi.calls import cancel_mib_change_notify2, notify_ip_interface_change
 from publisher.sources import Remove, Resync, Update, Upsert
-from publisher.sources.iphlpapi import AF_UNSPEC
-from publisher.sources.windows_calls import load
+from publisher.sources.windows.calls import load
+from publisher.sources.windows.iphlpapi import AF_UNSPEC
 from tests.windows.inside.standin import StandIn
 from tests.windows.inside.test_source import following
 

@@ -1,0 +1,1 @@
+"""The MQTT client: connection, in-flight window, read-back, errors."""

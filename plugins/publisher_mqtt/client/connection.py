@@ -1,0 +1,283 @@
+"""One connection to a broker, from CONNACK to its end, over paho-mqtt.
+
+paho keeps what was not acknowledged and sends it again by itself after a reconnect, which would mix old messages into
+a batch that the worker sends again. So a connection is never re-used: each has a client of its own, a clean start and
+no memory.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import ssl
+import threading
+import traceback
+from collections.abc import Callable
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from paho.mqtt.client import Client, MQTTMessage
+from paho.mqtt.enums import CallbackAPIVersion, LogLevel, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+from .errors import BrokerError, TakenOverError, connect_failure, no_answer, refused
+from .inflight import WINDOW, InFlight, Refusal
+
+if TYPE_CHECKING:
+    from paho.mqtt.client import ConnectFlags, DisconnectFlags
+    from paho.mqtt.reasoncodes import ReasonCode
+
+    from ..messages import Message
+    from ..options import MqttOptions
+
+# What we take from the broker: requests are small, but our own states are read back, with every address of a row.
+_MOST_BYTES_TAKEN = 1 << 20
+_NO_LIMIT = 1 << 28  # MQTT's own for one packet
+_SESSION_TAKEN_OVER = 0x8E
+_FAILURE = 0x80
+
+
+class Received(NamedTuple):
+    """A message that came in."""
+
+    topic: str
+    payload: bytes
+    retain: bool
+    response_topic: str | None
+    correlation: bytes | None
+
+
+class Credentials(NamedTuple):
+    """Who we are, with what was read from files."""
+
+    client_id: str
+    username: str | None
+    password: str | None
+    tls: ssl.SSLContext | None
+
+
+class Connection:
+    """`open` first, `close` or `drop` last; one thread calls all methods.
+
+    `on_message` and `on_lost` are called on paho's thread. `on_lost` is called once, and only for a connection that was
+    accepted and that nobody closed here.
+    """
+
+    def __init__(
+        self,
+        options: MqttOptions,
+        credentials: Credentials,
+        *,
+        will: Message | None = None,
+        on_message: Callable[[Received], None],
+        on_lost: Callable[[Connection, BrokerError], None] = lambda _connection, _error: None,
+    ) -> None:
+        self._options = options
+        self._on_message = on_message
+        self._on_lost = on_lost
+        self._answered = threading.Event()
+        self._refusal: str | None = None
+        self._accepted = False
+        self._closing = False
+        self._detail = ""
+        self._subscribed: SimpleQueue[tuple[int, list[ReasonCode]] | None] = SimpleQueue()
+        self.broken: BrokerError | None = None
+        self.most_bytes = _NO_LIMIT
+        self._client = self._make_client(credentials, will)
+        self._pipeline = InFlight(self._send, WINDOW, options.timeout)
+
+    def open(self) -> None:
+        """Connect and wait until the broker accepts; raises BrokerError, in a line, and nothing is left open then."""
+        server = self._options.server
+        try:
+            self._client.connect(server.host, server.port, self._options.keepalive, **self._connect_arguments())
+        except (OSError, ValueError) as error:
+            # paho does not close the socket of a WebSocket handshake that failed: its frames have the last reference.
+            traceback.clear_frames(error.__traceback__)
+            raise BrokerError(connect_failure(error, self._options)) from error
+        self._client.loop_start()
+        self._answered.wait(self._options.timeout)
+        if self._accepted and self.broken is None:
+            # paho formats each packet for its log when there is one; it was wanted for failures to connect only.
+            self._client.on_log = None
+            return
+        self.drop()
+        raise BrokerError(self._refusal or no_answer(self._detail, self._options))
+
+    def put(self, message: Message, tag: int | None = None) -> None:
+        """Send a message with QoS 1, in order; `flush` waits for it. Raises BrokerError when the connection is gone."""
+        self._pipeline.put(message, tag)
+
+    def flush(self) -> list[Refusal]:
+        """Wait until the broker has everything; which messages it refused (MQTT 5). Raises BrokerError."""
+        return self._pipeline.flush()
+
+    def last_refusal(self) -> Refusal | None:
+        """What was refused last: some brokers end the connection over it."""
+        self._pipeline.take_refusals()
+        return self._pipeline.last_refusal
+
+    def subscribe(self, topic_filter: str, qos: int = 0) -> str | None:
+        """Subscribe; `None`, or why the broker refuses. Raises BrokerError when the connection is gone."""
+        result, mid = self._client.subscribe(topic_filter, qos=qos)
+        if result != MQTTErrorCode.MQTT_ERR_SUCCESS or mid is None:
+            raise self.broken or BrokerError("the connection is gone")
+        for code in self._codes_for(mid):
+            if code.value >= _FAILURE:
+                return code.getName()
+        return None
+
+    def unsubscribe(self, topic_filter: str) -> None:
+        """Want no more of these."""
+        self._client.unsubscribe(topic_filter)
+
+    def close(self) -> None:
+        """Say goodbye, so that the broker does not send the will; what was sent must have been flushed."""
+        self._closing = True
+        if self.broken is None and self._client.disconnect() == MQTTErrorCode.MQTT_ERR_SUCCESS:
+            self._answered.clear()
+            self._answered.wait(min(2.0, self._options.timeout))
+        self.drop()
+
+    def drop(self) -> None:
+        """End it at once, whatever is still on its way. Its threads and sockets are gone afterwards."""
+        self._closing = True
+        self._client.drop_out_messages()
+        if connected := self._client.socket():
+            # paho's thread sees the end of the stream and leaves; else it would wait for what it still has to send.
+            with contextlib.suppress(OSError):
+                _raw(connected).shutdown(socket.SHUT_RDWR)
+        self._client.loop_stop()
+
+    def _make_client(self, credentials: Credentials, will: Message | None) -> Client:
+        mqtt5 = self._options.protocol == "5"
+        server = self._options.server
+        client = Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=credentials.client_id,
+            clean_session=None if mqtt5 else True,
+            protocol=MQTTProtocolVersion.MQTTv5 if mqtt5 else MQTTProtocolVersion.MQTTv311,
+            transport="websockets" if server.websockets else "tcp",
+            reconnect_on_failure=False,
+        )
+        client.connect_timeout = self._options.timeout
+        client.max_inflight_messages_set(0)
+        if credentials.username is not None:
+            client.username_pw_set(credentials.username, credentials.password)
+        if credentials.tls is not None:
+            client.tls_set_context(credentials.tls)
+        if server.websockets:
+            client.ws_set_options(path=server.path)
+        if will is not None:
+            client.will_set(will.topic, will.payload, qos=1, retain=True)
+        client.on_connect, client.on_disconnect, client.on_message = self._connected, self._disconnected, self._received
+        client.on_publish, client.on_subscribe = self._published, self._granted
+        client.on_socket_open, client.on_log = _without_delay, self._logged
+        return client
+
+    def _connect_arguments(self) -> dict[str, Any]:
+        if self._options.protocol != "5":
+            return {}
+        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho's
+        properties.MaximumPacketSize = _MOST_BYTES_TAKEN
+        return {"clean_start": True, "properties": properties}
+
+    def _send(self, message: Message) -> int:
+        sent = self._client.publish(message.topic, message.payload, 1, message.retain, message.properties)
+        if sent.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
+            raise self.broken or BrokerError(f"the connection is gone ({sent.rc.name})")
+        return sent.mid
+
+    def _codes_for(self, mid: int) -> list[ReasonCode]:
+        while True:
+            try:
+                answer = self._subscribed.get(timeout=self._options.timeout)
+            except Empty:
+                raise BrokerError(f"the broker did not answer a subscription for {self._options.timeout:g} s") from None
+            if answer is None:
+                raise self.broken or BrokerError("the connection is gone")
+            if answer[0] == mid:
+                return answer[1]
+
+    # What follows runs on paho's thread.
+
+    def _connected(
+        self, _client: Client, _userdata: object, _flags: ConnectFlags, code: ReasonCode, properties: Properties | None
+    ) -> None:
+        if code.is_failure:
+            self._refusal = refused(code.value, code.getName(), self._options)
+        else:
+            self._refusal = self._take_limits(properties)
+            self._accepted = self._refusal is None
+        self._answered.set()
+
+    def _take_limits(self, properties: Properties | None) -> str | None:
+        """Keep to what the broker can do (MQTT 5, 3.2.2.3); why that is not enough, if it is not."""
+        limits = properties.__dict__ if properties is not None else {}
+        self._pipeline.limit(limits.get("ReceiveMaximum", WINDOW))
+        self.most_bytes = limits.get("MaximumPacketSize", _NO_LIMIT)
+        if limits.get("MaximumQoS", 1) < 1:
+            return f"{self._options.server.name}: the broker has no QoS 1"
+        if not limits.get("RetainAvailable", 1):
+            return f"{self._options.server.name}: the broker keeps no retained messages"
+        return None
+
+    def _disconnected(
+        self, _client: Client, _userdata: object, flags: DisconnectFlags, code: ReasonCode, _properties: object
+    ) -> None:
+        if flags.is_disconnect_packet_from_server and code.value == _SESSION_TAKEN_OVER:
+            error: BrokerError = TakenOverError("another client connected with our client id")
+        else:
+            error = BrokerError(f"the connection to {self._options.server.name} is lost: {code.getName()}")
+        self.broken = self.broken or error
+        self._pipeline.broke(self.broken)
+        self._subscribed.put(None)
+        self._answered.set()
+        if self._accepted and not self._closing:
+            self._closing = True
+            self._on_lost(self, error)
+
+    def _published(self, _client: Client, _userdata: object, mid: int, code: ReasonCode, _properties: object) -> None:
+        value = code.value
+        self._pipeline.acknowledged(mid, value, code.getName() if value >= _FAILURE else "")
+
+    def _granted(
+        self, _client: Client, _userdata: object, mid: int, codes: list[ReasonCode], _properties: object
+    ) -> None:
+        self._subscribed.put((mid, codes))
+
+    def _received(self, _client: Client, _userdata: object, message: MQTTMessage) -> None:
+        properties = message.properties.__dict__ if message.properties is not None else {}
+        try:
+            topic = message.topic
+        except UnicodeDecodeError:  # no topic of ours
+            return
+        self._on_message(
+            Received(
+                topic,
+                bytes(message.payload),
+                message.retain,
+                properties.get("ResponseTopic"),
+                properties.get("CorrelationData"),
+            )
+        )
+
+    def _logged(self, _client: Client, _userdata: object, level: int, text: str) -> None:
+        # The first: what follows is that there is no connection.
+        if level == LogLevel.MQTT_LOG_ERR and not self._detail and self.broken is None:
+            self._detail = text
+
+
+def _without_delay(_client: Client, _userdata: object, connected: Any) -> None:
+    """TCP_NODELAY: without it a message waits up to 40 ms for the acknowledgement of the one before."""
+    _raw(connected).setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+def _raw(connected: Any) -> socket.socket:
+    """The socket itself, also below paho's WebSocket, which has no such methods."""
+    # Not by the file descriptor: paho's thread may close it meanwhile, and another thread open the same number.
+    inner = connected if isinstance(connected, socket.socket) else connected._socket
+    if not isinstance(inner, socket.socket):
+        raise TypeError(f"no socket: {inner!r}")
+    return inner

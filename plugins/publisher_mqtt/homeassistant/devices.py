@@ -1,0 +1,95 @@
+"""Which Home Assistant devices are announced, and what to send when interfaces come, change and go. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from publisher.events import Event, Family, IpInterface
+
+from ..messages import Message
+from .discovery import Discovery, removals
+
+
+class Devices:
+    """The discovery payloads that the broker is known to hold, by LUID."""
+
+    def __init__(self, discovery: Discovery) -> None:
+        self._discovery = discovery
+        self._wants = discovery.options.wants
+        self._rows: dict[str, dict[Family, IpInterface]] = {}
+        self._announced: dict[str, bytes] = {}
+        self._suffix = discovery.config_topic("").partition("//config")[0]
+
+    @property
+    def config_topics(self) -> str:
+        """The topic filter of all of them."""
+        return self._discovery.config_topics
+
+    def is_config(self, topic: str) -> bool:
+        """Whether the topic is a discovery topic of this node."""
+        return self._luid_of(topic) is not None
+
+    def apply(self, events: Iterable[Event]) -> list[Message]:
+        """What to send after these events: each device that differs now, an empty payload where one went."""
+        touched: dict[str, None] = {}
+        for event in events:
+            if event.luid is not None:
+                self.remember(event)
+                touched[event.luid] = None
+        return [message for luid in touched for message in self._changes(luid)]
+
+    def begin_snapshot(self) -> None:
+        """Forget the rows, not what is announced: a snapshot follows."""
+        self._rows.clear()
+
+    def found(self, payloads: Mapping[str, bytes]) -> None:
+        """What the broker really holds, as read back, takes the place of what was believed."""
+        self._announced = {}
+        for topic, payload in payloads.items():
+            if (luid := self._luid_of(topic)) is not None:
+                self._announced[luid] = payload
+
+    def settle(self, *, removing: bool) -> list[Message]:
+        """What makes the broker hold the rows' devices: what is missing or differs and, if wanted, what has to go."""
+        luids = self._rows.keys() | self._announced.keys() if removing else self._rows.keys()
+        return [message for luid in sorted(luids) for message in self._changes(luid)]
+
+    def again(self) -> list[Message]:
+        """Every device, for a Home Assistant that has just started."""
+        return [Message(self._discovery.config_topic(luid), payload, True) for luid, payload in self._announced.items()]
+
+    def remember(self, event: Event) -> None:
+        """Take in a row of a snapshot; `settle` sends what follows from all of them."""
+        if event.luid is None or event.family is None or event.row is None or event.interface is None:
+            return
+        rows = self._rows.setdefault(event.luid, {})
+        # What is not wanted is not kept either: a host can have thousands of container interfaces.
+        if event.notification_type == "delete_instance" or not self._wants(event.interface.alias):
+            rows.pop(event.family, None)
+        else:
+            rows[event.family] = IpInterface.model_construct(
+                row=event.row, interface=event.interface, addresses=event.addresses
+            )
+        if not rows:
+            del self._rows[event.luid]
+
+    def _changes(self, luid: str) -> Iterator[Message]:
+        before = self._announced.get(luid)
+        rows = self._rows.get(luid)
+        after = self._discovery.payload(rows) if rows else None
+        if after == before:
+            return
+        topic = self._discovery.config_topic(luid)
+        if after is None:
+            del self._announced[luid]
+            yield Message(topic, b"", True)
+            return
+        gone = removals(before, after)
+        if gone is not None:
+            yield Message(topic, gone, True)
+        self._announced[luid] = after
+        yield Message(topic, after, True)
+
+    def _luid_of(self, topic: str) -> str | None:
+        luid = topic.removeprefix(f"{self._suffix}/").removesuffix("/config")
+        return luid if self._discovery.config_topic(luid) == topic and "/" not in luid else None

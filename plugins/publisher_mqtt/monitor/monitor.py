@@ -1,0 +1,182 @@
+"""`publisher watch mqtt://...`: every node on a broker, live."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Protocol
+
+from pydantic import SecretStr, ValidationError
+
+from publisher.errors import ConfigurationError
+from publisher.terminal.live_table import LiveTable, arrived, on_screen, plain
+
+from ..client.backoff import Backoff
+from ..client.connection import Connection, Credentials, Received
+from ..client.errors import BrokerError
+from ..client.tls import read_password, tls_context
+from ..messages import Message
+from ..options import MqttOptions
+from .view import BrokerView
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+Inbox = SimpleQueue[Received | BrokerError]
+
+
+class _Output(Protocol):
+    def line(self, text: str) -> None: ...
+    def rest(self, view: BrokerView, note: str) -> None: ...
+
+
+def watch_broker(
+    url: str,
+    *,
+    base: str = "interfaces",
+    password: str | None = None,
+    ca_file: Path | None = None,
+    console: Console | None = None,
+    ended: Callable[[], bool] = lambda: False,
+) -> None:
+    """Show every node under `base` on this broker until Ctrl+C (KeyboardInterrupt goes on) or `ended` says so.
+
+    On a terminal it is a table, elsewhere a line for each event. Raises ConfigurationError for a URL that is none and
+    BrokerError when the broker lets us not in; a connection that is lost later is made again.
+    """
+    from rich.console import Console
+
+    options = _options(url, base, password, ca_file)
+    with ExitStack() as around:
+        output = around.enter_context(_output(console or Console(), options.server.name))
+        _Watch(options, output, ended).run()
+
+
+class _Watch:
+    """One watch. Its thread is the caller's; paho's only fills the inbox."""
+
+    def __init__(self, options: MqttOptions, output: _Output, ended: Callable[[], bool]) -> None:
+        self._options = options
+        self._output = output
+        self._ended = ended
+        self._client = f"watch-{secrets.token_hex(6)}"
+        self._view = BrokerView(options.base, self._client)
+        self._backoff = Backoff(1.0, 30.0)
+
+    def run(self) -> None:
+        """Connect, and connect again when the connection is lost."""
+        trouble = self._session()
+        while trouble is not None:
+            self._output.line(f"{trouble}; trying again in {self._backoff.remaining:.0f} s")
+            self._output.rest(self._view, str(trouble))
+            time.sleep(self._backoff.remaining)
+            try:
+                trouble = self._session()
+            except BrokerError as error:
+                self._backoff.failed()
+                trouble = error
+
+    def _session(self) -> BrokerError | None:
+        """Follow one connection to its end: why it was lost, or `None` when we ended it. Raises BrokerError."""
+        inbox: Inbox = SimpleQueue()
+        connection = self._connection(inbox)
+        connection.open()
+        try:
+            self._backoff.connected()
+            self._view.begin()
+            self._subscribe(connection)
+            while not self._ended():
+                if error := self._step(connection, inbox):
+                    self._backoff.lost(taken_over=False)
+                    return error
+        finally:
+            # The answers' acknowledgements are not waited for: whoever presses Ctrl+C wants the prompt.
+            connection.drop()
+        return None
+
+    def _connection(self, inbox: Inbox) -> Connection:
+        tls = tls_context(self._options) if self._options.server.tls else None
+        who = Credentials(f"publisher-{self._client}", self._options.user, read_password(self._options), tls)
+        return Connection(self._options, who, on_message=inbox.put, on_lost=lambda _lost, error: inbox.put(error))
+
+    def _subscribe(self, connection: Connection) -> None:
+        for topic in self._view.topics:
+            if refusal := connection.subscribe(topic, qos=1):
+                raise BrokerError(f"the broker does not let us subscribe to {topic}: {refusal}")
+
+    def _step(self, connection: Connection, inbox: Inbox) -> BrokerError | None:
+        """Take what came, then draw."""
+        for message in arrived(inbox):
+            if isinstance(message, BrokerError):
+                return message
+            for told in self._view.take(message):
+                if isinstance(told, str):
+                    self._output.line(told)
+                else:
+                    self._request(connection, told)
+        self._output.rest(self._view, self._options.server.name)
+        return None
+
+    def _request(self, connection: Connection, request: Message) -> None:
+        try:
+            connection.put(request)
+        except BrokerError as error:
+            # The inbox says so too, and the next connection's retained states heal every gap.
+            self._output.line(str(error))
+
+
+def _options(url: str, base: str, password: str | None, ca_file: Path | None) -> MqttOptions:
+    # 3.1.1: every broker speaks it on its usual port, the embedded one too, and no property is looked at here.
+    try:
+        return MqttOptions(
+            url=url,
+            protocol="3.1.1",
+            base=base,
+            password=None if password is None else SecretStr(password),
+            ca_file=ca_file,
+        )
+    except ValidationError as error:
+        reasons = "; ".join(str(fault["msg"]).removeprefix("Value error, ") for fault in error.errors())
+        raise ConfigurationError(f"this broker cannot be watched: {reasons}") from None
+
+
+@contextmanager
+def _output(console: Console, broker: str) -> Iterator[_Output]:
+    if not console.is_terminal:
+        yield _Lines(console)
+        return
+    with on_screen(console) as screen:
+        yield _Screen(screen.show, broker)
+
+
+class _Screen:
+    """The table, with the last line that is no event's below it."""
+
+    def __init__(self, show: Callable[[LiveTable], None], broker: str) -> None:
+        self._show = show
+        self._broker = broker
+
+    def line(self, text: str) -> None:
+        """Not on the screen: the table shows it."""
+
+    def rest(self, view: BrokerView, note: str) -> None:
+        """Draw."""
+        view.table.note = " · ".join(dict.fromkeys([self._broker, note, view.summary]))
+        self._show(view.table)
+
+
+class _Lines:
+    """A line for each event, for pipes and files."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    def line(self, text: str) -> None:
+        self._console.print(plain(text), soft_wrap=True)
+
+    def rest(self, view: BrokerView, note: str) -> None:
+        """Nothing more."""

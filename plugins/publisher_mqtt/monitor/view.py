@@ -1,0 +1,224 @@
+"""What a broker tells of its nodes: messages in, rows and lines and requests out. No I/O.
+
+The rows are those of the states. Events say what changed and, by their `seq`, whether a message was missed; then the
+node is asked for the events since the last one that came.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pydantic import Field
+
+from publisher.events import Family, Key
+from publisher.terminal.live_table import FAMILY_NAMES, LiveTable, State, clock
+
+from ..messages import Message
+
+if TYPE_CHECKING:
+    from ..client.connection import Received
+
+# A request that was not answered for so long is not waited for any more.
+_PATIENCE_SECONDS = 10.0
+_TOPIC = re.compile(r"(?P<node>[^/]+)/(?P<luid>[0-9a-f]{16})/(?P<family>inet6?)/(?P<kind>state|event)")
+
+
+class EventState(State):
+    """An event as far as it is shown."""
+
+    epoch: str
+    notification_type: str
+    luid: str
+    family: Family
+    changed: Mapping[str, dict[str, Any]] = Field(default_factory=dict)
+
+    @property
+    def key(self) -> Key:
+        return Key(self.luid, self.family)
+
+
+class Gap(NamedTuple):
+    """Events after `since` did not come; `asked_at` is when they were asked for."""
+
+    since: int
+    asked_at: float
+
+
+class _Node:
+    """How far one node's events have come."""
+
+    def __init__(self) -> None:
+        self.epoch = ""
+        self.seq = 0
+        self.missing = 0
+        self.gap: Gap | None = None
+        self.next_gap: int | None = None
+        self.answer: tuple[str, set[Key]] = ("events", set())
+
+
+class BrokerView:
+    """Every node on a broker. `client` is the topic level where answers come, as `replay/<client>`."""
+
+    def __init__(self, base: str, client: str, clock_seconds: Callable[[], float] = time.monotonic) -> None:
+        self.table = LiveTable()
+        self.missed = 0
+        self.healed = 0
+        self.unreadable = 0
+        self._base = base
+        self._client = client
+        self._clock = clock_seconds
+        self._nodes: dict[str, _Node] = {}
+
+    @property
+    def topics(self) -> list[str]:
+        """The topic filters of everything that is looked at."""
+        about_nodes = [f"{self._base}/+/{name}" for name in ("status", "info", f"replay/{self._client}")]
+        return [*about_nodes, f"{self._base}/+/+/+/event", f"{self._base}/+/+/+/state"]
+
+    @property
+    def summary(self) -> str:
+        """How many nodes and rows there are, and what was missed."""
+        parts = [f"{len(self._nodes)} nodes", f"{len(self.table)} IP interfaces"]
+        if self.missed:
+            parts.append(f"{self.missed} events missed, {self.healed} of them sent again")
+        if self.unreadable:
+            parts.append(f"{self.unreadable} messages could not be read")
+        return " · ".join(parts)
+
+    def begin(self) -> None:
+        """A new connection: its retained messages say everything anew."""
+        self.table.clear()
+        self._nodes.clear()
+
+    def take(self, message: Received) -> list[str | Message]:
+        """What a message leads to: lines for people, and requests to be published."""
+        told: list[str | Message] = []
+        try:
+            told.extend(self._take(message.topic.removeprefix(f"{self._base}/"), message.payload, message.retain))
+        except (ValueError, KeyError, TypeError):
+            # Anybody may publish anything there; it must not end the watch of what is right.
+            self.unreadable += 1
+        return told
+
+    def _take(self, topic: str, payload: bytes, retained: bool) -> Iterator[str | Message]:
+        if match := _TOPIC.fullmatch(topic):
+            node, key = match["node"], Key(match["luid"], "inet6" if match["family"] == "inet6" else "inet")
+            self._nodes.setdefault(node, _Node())
+            if match["kind"] == "state":
+                yield from self._state(node, key, payload, retained)
+            else:
+                yield from self._event(node, _event_of(json.loads(payload)))
+            return
+        node, _, rest = topic.partition("/")
+        if rest == "status":
+            yield from self._status(node, payload == b"online")
+        elif rest == "info" and not retained:
+            info = json.loads(payload)
+            yield from self._reached(node, str(info["epoch"]), int(info["seq"]))
+        elif rest == f"replay/{self._client}":
+            yield from self._answer(node, json.loads(payload))
+
+    def _status(self, node: str, online: bool) -> Iterator[str]:
+        self._nodes.setdefault(node, _Node())
+        self.table.set_online(node, online)
+        yield f"{node}: {'online' if online else 'offline'}"
+
+    def _state(self, node: str, key: Key, payload: bytes, retained: bool) -> Iterator[str]:
+        if not payload:
+            self.table.remove(node, key)
+            return
+        state = State.model_validate_json(payload)
+        self.table.put(node, key, state)
+        if retained:
+            yield _line(node, key, state, f"is there  {state.interface.oper_status}  {state.addresses_text}".rstrip())
+
+    def _event(self, node: str, event: EventState) -> Iterator[str | Message]:
+        yield _line(node, event.key, event, _what(event))
+        yield from self._reached(node, event.epoch, event.seq, itself_came=True)
+
+    def _reached(self, node: str, epoch: str, seq: int, *, itself_came: bool = False) -> Iterator[str | Message]:
+        """The node is at this event. Epochs sort by age; the first thing that is heard of one is its beginning here."""
+        about = self._nodes.setdefault(node, _Node())
+        if epoch != about.epoch:
+            if epoch > about.epoch:
+                about.epoch, about.seq, about.gap, about.next_gap = epoch, seq, None, None
+            return
+        missing = seq - about.seq - itself_came
+        since, about.seq = about.seq, max(seq, about.seq)
+        if missing > 0:
+            self.missed += missing
+            about.missing += missing
+            yield f"{node}: {missing} events missed after {since}"
+            yield from self._ask(node, about, since)
+
+    def _ask(self, node: str, about: _Node, since: int) -> Iterator[Message]:
+        now = self._clock()
+        if about.gap is not None and now - about.gap.asked_at < _PATIENCE_SECONDS:
+            # One request at a time: its answer may hold these too, else they are asked for after it.
+            about.next_gap = since if about.next_gap is None else min(since, about.next_gap)
+            return
+        since = min(since, about.gap.since) if about.gap else since
+        about.gap = Gap(since, now)
+        request = {"since": {"epoch": about.epoch, "seq": since}, "client": self._client}
+        yield Message(f"{self._base}/{node}/replay/get", json.dumps(request).encode(), retain=False)
+
+    def _answer(self, node: str, answer: dict[str, Any]) -> Iterator[str | Message]:
+        about = self._nodes.setdefault(node, _Node())
+        if "error" in answer:
+            about.gap = None
+            yield f"{node}: {answer['error']}"
+            return
+        if answer["position"] == 0:
+            about.answer = (answer["answer"], set())
+        elif (event := _event_of(answer["event"])).epoch == about.epoch:
+            self._replayed(node, about, event)
+        if answer["position"] == answer["count"]:
+            yield from self._answered(node, about)
+
+    def _replayed(self, node: str, about: _Node, event: EventState) -> None:
+        about.answer[1].add(event.key)
+        shown = self.table.get(node, event.key)
+        if shown is not None and shown.seq > event.seq:
+            return
+        if event.notification_type == "delete_instance":
+            self.table.remove(node, event.key)
+        else:
+            self.table.put(node, event.key, event)
+
+    def _answered(self, node: str, about: _Node) -> Iterator[str | Message]:
+        kind, keys = about.answer
+        if kind == "snapshot":
+            self.table.keep_only(node, keys)
+        about.gap, since, about.next_gap = None, about.next_gap, None
+        if since is not None:
+            yield from self._ask(node, about, since)
+            return
+        self.healed += about.missing
+        about.missing = 0
+        yield f"{node}: caught up by {'the events that were missed' if kind == 'events' else 'the rows as they are'}"
+
+
+def _event_of(members: dict[str, Any]) -> EventState:
+    """The event, also out of a CloudEvent's `data`."""
+    return EventState.model_validate(members["data"] if "specversion" in members else members)
+
+
+def _line(node: str, key: Key, state: State, what: str) -> str:
+    return f"{clock(state.time)}  {node}  {state.interface.alias}  {FAMILY_NAMES[key.family]}  {what}"
+
+
+def _what(event: EventState) -> str:
+    plain = {"add_instance": "added", "delete_instance": "deleted"}.get(event.notification_type)
+    changes = (
+        f"{name} {_short(change, 'before')} -> {_short(change, 'after')}" for name, change in event.changed.items()
+    )
+    return plain or ", ".join(changes)
+
+
+def _short(change: dict[str, Any], side: str) -> str:
+    value = change.get(side)
+    return "-" if value is None else "there" if isinstance(value, dict) else json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,243 @@
+"""The command `publisher`: what can be said on the command line. What each command does is in `commands`.
+
+Each command imports what it needs when it is used, so that `publisher run` starts quickly.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from ..errors import ConfigurationError, PublisherError
+
+# rich_markup_mode=None: help is plain text; rich would cost each start 30 ms. No pretty exceptions: they show local
+# variables, and with them passwords.
+app = typer.Typer(
+    name="publisher",
+    help="Publishes every change of every IP interface to MQTT, webhooks and files.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Config = Annotated[
+    Path | None,
+    typer.Option("--config", "-c", metavar="FILE", help="The configuration file, instead of the one that is found."),
+]
+SourceOption = Annotated[
+    str | None,
+    typer.Option(metavar="NAME[:ARGUMENT]", help="Where IP interfaces are read: auto, linux, windows, replay:FILE."),
+]
+FamilyOption = Annotated[
+    Literal["inet", "inet6"] | None, typer.Option(help="Only this address family.", show_default="both")
+]
+SinkArgument = Annotated[str, typer.Argument(metavar="SINK", help="The sink's name in the configuration.")]
+
+
+def main() -> None:
+    """Do what the command line says and exit: 0 done, 1 failed, 2 usage or configuration."""
+    for stream in (sys.stdout, sys.stderr):
+        # An alias may hold what the terminal's encoding has not: then its escape is shown, instead of an error.
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        app(prog_name="publisher")
+    except PublisherError as error:
+        typer.echo(f"publisher: {error}", err=True)
+        sys.exit(2 if isinstance(error, ConfigurationError) else 1)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from .. import __version__
+
+        typer.echo(f"publisher {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _publisher(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Publishes every change of every IP interface to MQTT, webhooks and files."""
+
+
+@app.command()
+def run(
+    config: Config = None,
+    source: SourceOption = None,
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"] | None,
+        typer.Option(help="What the log tells, from this level up."),
+    ] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="The same as --log-level debug.")] = False,
+) -> None:
+    """Run the service: publish until stopped.
+
+    SIGTERM and Ctrl+C finish what is in flight, within 5 seconds. SIGHUP reads the configuration again.
+    """
+    from ..service.run import run_service
+
+    level = "debug" if verbose else log_level
+    overrides = {"source": source, "log": {"level": level} if level else None}
+    run_service(config, {key: value for key, value in overrides.items() if value is not None})
+
+
+@app.command()
+def watch(
+    url: Annotated[
+        str | None, typer.Argument(metavar="mqtt://BROKER", help="A broker: watch every node that publishes there.")
+    ] = None,
+    config: Config = None,
+    source: SourceOption = None,
+    family: FamilyOption = None,
+    lines: Annotated[bool, typer.Option("--lines", help="A line for each event, on a terminal too.")] = False,
+    base: Annotated[str, typer.Option(help="With a broker: where the topics begin.")] = "interfaces",
+    password_file: Annotated[Path | None, typer.Option(metavar="FILE", help="With a broker: its password.")] = None,
+    ca_file: Annotated[Path | None, typer.Option(metavar="FILE", help="With mqtts://: the authority to trust.")] = None,
+) -> None:
+    """Show the IP interfaces, live.
+
+    Those of this host, or of every node on a broker: a table on a terminal, lines elsewhere. Ctrl+C ends it.
+    """
+    from .watch import watch_broker, watch_host
+
+    if url is not None:
+        watch_broker(url, base, password_file, ca_file)
+    else:
+        watch_host(_settings(config, source), family, lines=lines)
+
+
+@app.command()
+def snapshot(
+    config: Config = None,
+    source: SourceOption = None,
+    family: FamilyOption = None,
+    json: Annotated[bool, typer.Option("--json", help="All members, as a JSON array.")] = False,
+) -> None:
+    """Show the IP interfaces as they are now."""
+    from .snapshot import show_snapshot
+
+    show_snapshot(_settings(config, source), family, as_json=json)
+
+
+@app.command()
+def check(config: Config = None) -> None:
+    """Check the configuration and open each sink.
+
+    A line each says what works; the exit status is 1 when one does not.
+    """
+    from .check import check_sinks
+
+    if not check_sinks(_settings(config)):
+        raise typer.Exit(1)
+
+
+@app.command()
+def replay(
+    sink: SinkArgument,
+    since: Annotated[
+        int | None, typer.Option(min=0, metavar="SEQ", help="Send the events after this one, instead of the snapshot.")
+    ] = None,
+    config: Config = None,
+) -> None:
+    """Send a sink the snapshot or events again.
+
+    The running service does it, else the next one at its start.
+    """
+    from .deliveries import ask_for_replay
+
+    ask_for_replay(_settings(config), sink, since)
+
+
+@app.command()
+def dead_letters(
+    sink: Annotated[str | None, typer.Argument(metavar="SINK", help="Only this sink's.")] = None,
+    retry: Annotated[bool, typer.Option("--retry", help="Send them again.")] = False,
+    show: Annotated[
+        int | None, typer.Option(metavar="ID", help="Show this one's event; with --retry: send only this one again.")
+    ] = None,
+    config: Config = None,
+) -> None:
+    """List refused events, or send them again.
+
+    A destination refused them for good, and so they wait here.
+    """
+    from .deliveries import list_dead_letters, retry_dead_letters, show_dead_letter
+
+    settings = _settings(config)
+    if retry:
+        retry_dead_letters(settings, sink, show)
+    elif show is not None:
+        show_dead_letter(settings, show)
+    else:
+        list_dead_letters(settings, sink)
+
+
+@app.command()
+def plugins() -> None:
+    """List the installed sinks and sources.
+
+    A plugin that does not work is named; the exit status is 1 then.
+    """
+    from .describe import list_plugins
+
+    if not list_plugins():
+        raise typer.Exit(1)
+
+
+@app.command()
+def schema(
+    what: Annotated[
+        Literal["event", "config", "asyncapi"],
+        typer.Argument(help="event, config: a JSON Schema. asyncapi: the MQTT topics as an AsyncAPI document."),
+    ] = "event",
+) -> None:
+    """Print a schema as JSON."""
+    from .describe import print_schema
+
+    print_schema(what)
+
+
+@app.command()
+def record(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A file that does not exist yet.")],
+    config: Config = None,
+    source: SourceOption = None,
+) -> None:
+    """Write what happens into a file.
+
+    It goes on until Ctrl+C, and --source replay:FILE plays it.
+
+    It holds this host's interface names and its hardware and IP addresses.
+    """
+    from .record import record_updates
+
+    record_updates(_settings(config, source), file)
+
+
+@app.command()
+def init(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to.")] = Path("publisher.toml"),
+) -> None:
+    """Write a commented configuration.
+
+    A file that exists is left as it is.
+    """
+    from .init import write_configuration
+
+    write_configuration(file)
+
+
+def _settings(config: Path | None, source: str | None = None) -> Any:
+    """The configuration as this process finds it."""
+    from ..config.locations import Locations
+    from ..config.settings import load_settings
+
+    return load_settings(config, Locations.of_this_process(), {"source": source} if source else None)

@@ -1,0 +1,80 @@
+"""This host's interfaces for the commands that only look: with the journal's LUIDs, and without writing anything."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING
+
+import typer
+
+from ..config.settings import Settings
+from ..errors import JournalError
+from ..service.logs import Secrets, make_log
+from ..sources import Families, Source, SourceContext, SourceFactory, open_source
+from ..sources.luids import MemoryLuids
+from ..watcher import InterfaceFilter
+
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger
+
+
+def quiet_log() -> FilteringBoundLogger:
+    """A log on standard error for what a person must know."""
+    return make_log(sys.stderr, Secrets(), level="warning")
+
+
+@contextmanager
+def opened_source(settings: Settings, family: Families | None = None) -> Iterator[Source]:
+    """The configured source, closed at the end; raises SourceError."""
+    context = SourceContext(
+        quiet_log(),
+        known_luids(settings),
+        families=family or "unspec",
+        argument=settings.source_argument,
+        reconcile_seconds=settings.reconcile_seconds,
+        receive_buffer=settings.receive_buffer,
+    )
+    with closing(open_source(settings.source_name, context, _offered(settings))) as source:
+        yield source
+
+
+def _offered(settings: Settings) -> dict[str, SourceFactory]:
+    """The plugins' sources, if one of them can be meant: loading plugins takes longer than reading the interfaces."""
+    from ..plugins import OWN_SOURCES, load_plugins
+
+    return {} if settings.source_name in OWN_SOURCES else load_plugins().sources
+
+
+def interfaces_of(settings: Settings) -> InterfaceFilter:
+    """The configured filter."""
+    return InterfaceFilter(settings.filter.include, settings.filter.exclude)
+
+
+def known_luids(settings: Settings) -> MemoryLuids:
+    """The LUIDs that the journal has, to be read only; none when there is no journal, or it cannot be read (told)."""
+    from ..journal.requests import JournalClient
+
+    luids = MemoryLuids()
+    path = settings.existing_journal
+    try:
+        if path.exists():
+            with closing(JournalClient.open(path)) as journal:
+                luids.save_luids(journal.load_luids())
+    except (JournalError, PermissionError) as error:
+        typer.echo(f"publisher: LUIDs may be others than the service's: {error}", err=True)
+    return luids
+
+
+@contextmanager
+def until_interrupted() -> Iterator[None]:
+    """Ctrl+C, SIGTERM and a reader of the output who leaves end what is inside; no failure. On the main thread."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    except (KeyboardInterrupt, BrokenPipeError):
+        return
+    finally:
+        signal.signal(signal.SIGTERM, before)

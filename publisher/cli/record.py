@@ -1,0 +1,36 @@
+"""`publisher record`: what the source tells, into a file for `--source replay:FILE`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import IO
+
+import typer
+
+from .. import __version__
+from ..config.settings import Settings
+from ..errors import SourceError
+from ..sources.recording import Header, write_recording
+from .host import opened_source, until_interrupted
+
+
+def record_updates(settings: Settings, path: Path) -> None:
+    """Write updates until Ctrl+C or the source's end; raises SourceError. A file that exists is left as it is."""
+    count = 0
+    with opened_source(settings) as source, _new_file(path) as file:
+        typer.echo(f"recording to {path}; Ctrl+C ends it", err=True)
+        with until_interrupted():
+            header = Header(platform=sys.platform, recorder=__version__)
+            for _ in write_recording(file, header, source.updates()):
+                count += 1
+    typer.echo(f"{count} updates recorded: publisher run --source replay:{path}", err=True)
+
+
+def _new_file(path: Path) -> IO[bytes]:
+    try:
+        return path.open("xb")
+    except FileExistsError:
+        raise SourceError(f"{path} exists already: name a file that does not") from None
+    except OSError as error:
+        raise SourceError(f"{path}: cannot be written: {error.strerror}") from None

@@ -1,0 +1,89 @@
+"""`publisher snapshot`: the IP interfaces as they are now."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable
+
+import typer
+
+from ..config.settings import Settings
+from ..errors import SourceError
+from ..events import Family, IpInterface
+from ..service.logs import printable
+from ..sources import Resync
+from .host import interfaces_of, opened_source
+
+
+def show_snapshot(settings: Settings, family: Family | None, *, as_json: bool) -> None:
+    """Print the rows, as a JSON array or as a table; raises SourceError."""
+    rows = read_rows(settings, family)
+    if as_json:
+        typer.echo(json.dumps([as_state(row) for row in rows], indent=2))
+    else:
+        _print_table(rows)
+
+
+def read_rows(settings: Settings, family: Family | None) -> list[IpInterface]:
+    """The rows that the source reads, of the interfaces that the filter lets through, sorted by LUID and family."""
+    with opened_source(settings, family) as source:
+        first = next(source.updates(), None)
+    match first and interfaces_of(settings).apply(first):
+        case Resync(rows):
+            return sorted((row for row in rows if family in (None, row.family)), key=lambda row: row.key)
+        case _:
+            raise SourceError(f"the source {settings.source_name!r} did not begin with all IP interfaces")
+
+
+def as_state(row: IpInterface) -> dict[str, object]:
+    """The row as JSON values, with the members that a state on MQTT has."""
+    return {"luid": row.luid, "family": row.family, **row.model_dump(mode="json")}
+
+
+_COLUMNS = ("Interface", "Index", "LUID", "Family", "State", "Connected", "MTU", "Metric", "Addresses")
+
+
+def _print_table(rows: Iterable[IpInterface]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in _COLUMNS:
+        table.add_column(
+            name, no_wrap=name != "Addresses", justify="right" if name in ("Index", "MTU", "Metric") else "left"
+        )
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in _cells(row)))
+    # Without a terminal there is no width to fit into: nothing is cut for a file or a pipe.
+    Console(file=sys.stdout, width=None if sys.stdout.isatty() else 10_000).print(table)
+
+
+def _cells(row: IpInterface) -> tuple[str, ...]:
+    addresses = (f"{entry.address}/{entry.prefix_length}{_remark(entry.dad_state)}" for entry in row.addresses)
+    return (
+        printable(row.interface.alias),
+        str(row.row.interface_index),
+        row.luid,
+        row.family,
+        row.interface.oper_status,
+        _said(row.row.connected),
+        _said(row.row.nl_mtu),
+        _said(row.row.metric),
+        ", ".join(addresses),
+    )
+
+
+def _remark(dad_state: str) -> str:
+    return "" if dad_state == "preferred" else f" ({dad_state})"
+
+
+def _said(value: bool | int | None) -> str:
+    match value:
+        case None:
+            return "-"
+        case bool():
+            return "yes" if value else "no"
+        case _:
+            return str(value)

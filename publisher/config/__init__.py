@@ -1,0 +1,1 @@
+"""The configuration: the settings, their sources and their mistakes."""

@@ -1,0 +1,234 @@
+"""The configuration: one TOML file, overridden by PUBLISHER_... variables, checked before anything starts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from ..errors import ConfigurationError
+from ..sink import Sink, SinkOptions
+from .environment import ENVIRONMENT_PREFIX, read_environment
+from .errors import Origin, problems, read_toml
+
+if TYPE_CHECKING:
+    from ..plugins import Plugins
+    from .locations import Locations
+
+LogLevel = Literal["debug", "info", "warning", "error"]
+
+
+def default_sinks() -> dict[str, dict[str, Any]]:
+    """What is published to when the configuration names no sink."""
+    return {"terminal": {"type": "terminal"}}
+
+
+def valid_node(name: str) -> str:
+    """The name, if it can be a level of an MQTT topic; else ValueError."""
+    if not name:
+        raise ValueError("must not be empty")
+    if wrong := sorted({character for character in name if not _fits_a_topic_level(character)}):
+        raise ValueError(f"must not contain {', '.join(map(ascii, wrong))}: it is a level of MQTT topics")
+    if len(name.encode()) > 255:
+        raise ValueError("must be at most 255 bytes long")
+    return name
+
+
+def node_from(hostname: str) -> str:
+    """The host's name made a valid topic level."""
+    made = "".join(character if _fits_a_topic_level(character) else "-" for character in hostname[:63])
+    return made or "localhost"
+
+
+def _fits_a_topic_level(character: str) -> bool:
+    """MQTT 5, 1.5.4 and 4.7: neither separator nor wildcard, no control character, no surrogate."""
+    return character not in "+#/" and (character.isprintable() or character == " ")
+
+
+def valid_address(address: str) -> str:
+    """`host:port` or `[IPv6]:port`, else ValueError."""
+    split_address(address)
+    return address
+
+
+def split_address(address: str) -> tuple[str, int]:
+    """Host and port of `host:port` or `[IPv6]:port`."""
+    host, colon, port = address.rpartition(":")
+    if not (colon and host and port.isascii() and port.isdigit() and int(port) < 65536):
+        raise ValueError('must be an address and a port, such as "127.0.0.1:9464" or "[::1]:9464"')
+    return host.removeprefix("[").removesuffix("]"), int(port)
+
+
+def valid_file(path: Path) -> Path:
+    """The path with `~` as the user's directory, if it can be a file's; else ValueError."""
+    if path.name in ("", ".."):
+        raise ValueError("must be the path of a file")
+    return path.expanduser()
+
+
+class _Section(BaseModel):
+    """A table of the file; it takes no unknown key."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class FilterSettings(_Section):
+    """Which interfaces are watched, by shell patterns for their names; `exclude` wins, an empty `include` is all."""
+
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+
+
+class JournalSettings(_Section):
+    """The durable log of events. Without a path it is in the state directory of the user or of the service."""
+
+    path: Annotated[Path, AfterValidator(valid_file)] = Path("journal.sqlite3")
+    max_events: Annotated[int, Field(ge=1)] = 100_000
+    max_bytes: Annotated[int, Field(ge=1 << 20)] = 64 << 20
+    synchronous: Literal["normal", "full"] = "normal"
+
+
+class LogSettings(_Section):
+    """The log on standard error; `auto` is readable lines on a terminal and JSON elsewhere."""
+
+    level: LogLevel = "info"
+    format: Literal["auto", "console", "json"] = "auto"
+
+
+class MetricsSettings(_Section):
+    """Metrics for Prometheus, served on this address and port when one is given."""
+
+    address: Annotated[str, AfterValidator(valid_address)] | None = None
+
+
+SinkName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
+
+
+class Settings(BaseSettings):
+    """Everything that can be configured. The sinks' own options are checked by `sink_options`."""
+
+    model_config = SettingsConfigDict(
+        frozen=True,
+        extra="forbid",
+        env_prefix=ENVIRONMENT_PREFIX.lower(),
+        env_nested_delimiter="__",
+        case_sensitive=True,  # in the file; names of variables are made lower-case first
+    )
+
+    node: Annotated[str, AfterValidator(valid_node)] = Field(
+        default="localhost", description="This host's name in events and topics. Default: the host's name."
+    )
+    source: str = Field(
+        default="auto", min_length=1, description="Where IP interfaces are read: auto, linux, windows, replay:FILE, ..."
+    )
+    filter: FilterSettings = FilterSettings()
+    journal: JournalSettings = JournalSettings()
+    log: LogSettings = LogSettings()
+    metrics: MetricsSettings = MetricsSettings()
+    reconcile_seconds: float = Field(
+        default=60.0, ge=1, description="How often everything is read again, for settings that change silently."
+    )
+    receive_buffer: int = Field(
+        default=32 << 20, ge=4096, description="Bytes the kernel is asked to keep for notifications not yet read."
+    )
+    sinks: dict[SinkName, dict[str, Any]] = Field(
+        default={}, description="One table a sink, by a name of your choice: its type, and that type's options."
+    )
+
+    _origin: Origin = PrivateAttr(default=Origin())
+
+    @property
+    def source_name(self) -> str:
+        """The source's name: what is before the first colon."""
+        return self.source.partition(":")[0]
+
+    @property
+    def source_argument(self) -> str:
+        """What the source is given: what is after the first colon."""
+        return self.source.partition(":")[2]
+
+    @property
+    def existing_journal(self) -> Path:
+        """The journal of a service that may run, for commands that ask it: without a path, its own or the system's."""
+        return self._origin.journal or self.journal.path
+
+    @property
+    def origin(self) -> Origin:
+        """Where the settings came from, for messages."""
+        return self._origin
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003  # the signature is pydantic-settings'
+        init_settings: PydanticBaseSettingsSource,
+        *_: PydanticBaseSettingsSource,
+        **__: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Only what is given: `load_settings` reads file and environment, and knows where each value is from."""
+        return (init_settings,)
+
+
+def load_settings(path: Path | None, locations: Locations, overrides: Mapping[str, Any] | None = None) -> Settings:
+    """The configuration of this file, or of the first one found where it belongs; else the defaults.
+
+    The environment goes before the file, `overrides` (nested like the file) before both. Raises ConfigurationError
+    with one line for each thing that is wrong.
+    """
+    found = path or locations.find_config()
+    file = read_toml(found) if found else {}
+    environment = read_environment(Settings, locations.environment, file.get("sinks"))
+    origin = Origin(found, environment)
+    defaults = {"node": node_from(locations.hostname), "journal": {"path": locations.journal}}
+    merged = _merged(_merged(_merged(defaults, file), environment), overrides or {})
+    try:
+        settings = Settings(**merged)
+    except ValidationError as error:
+        raise ConfigurationError("\n".join(problems(error, Settings, origin))) from None
+    journal = locations.find_journal() if settings.journal.path == locations.journal else None
+    origin = replace(origin, journal=journal, names_sinks=bool(settings.sinks))
+    if not settings.sinks:
+        settings = settings.model_copy(update={"sinks": default_sinks()})
+    settings._origin = origin
+    return settings
+
+
+def sink_options(settings: Settings, plugins: Plugins) -> dict[str, tuple[type[Sink], SinkOptions]]:
+    """Each configured sink's class and checked options; raises ConfigurationError with a line for each mistake."""
+    checked: dict[str, tuple[type[Sink], SinkOptions]] = {}
+    wrong: list[str] = []
+    for name, table in settings.sinks.items():
+        where = settings.origin.of(("sinks", name))
+        kind = table.get("type")
+        sink_class = plugins.sinks.get(kind) if isinstance(kind, str) else None
+        if sink_class is None:
+            wrong.append(f"{where}: sink {name!r}: {_no_such_type(kind, plugins)}")
+            continue
+        options = {key: value for key, value in table.items() if key != "type"}
+        try:
+            checked[name] = (sink_class, sink_class.Options.model_validate(options))
+        except ValidationError as error:
+            wrong += problems(error, sink_class.Options, settings.origin, ("sinks", name))
+    if wrong:
+        raise ConfigurationError("\n".join(wrong))
+    return checked
+
+
+def _no_such_type(kind: object, plugins: Plugins) -> str:
+    if isinstance(kind, str):
+        return plugins.no_such_sink(kind)
+    problem = "type is missing" if kind is None else "type should be a string"
+    return f"{problem}; there are: {', '.join(sorted(plugins.sinks)) or 'none'}"
+
+
+def _merged(lower: Mapping[str, Any], upper: Mapping[str, Any]) -> dict[str, Any]:
+    """Both, tables merged; where both have a value, the upper one's."""
+    both = dict(lower)
+    for key, value in upper.items():
+        below = both.get(key)
+        both[key] = _merged(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
+    return both

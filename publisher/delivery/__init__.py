@@ -1,0 +1,1 @@
+"""Delivery from the journal to the sinks: one worker a sink."""

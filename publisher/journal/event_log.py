@@ -1,0 +1,182 @@
+"""The events that the journal keeps, and the rows that they lead to."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from bisect import bisect_right
+from collections import deque
+from collections.abc import Iterable, Sequence
+from itertools import islice
+from weakref import WeakValueDictionary
+
+from ..events import Event, IpInterface
+from .file import JournalFile, put_meta
+from .requests import decoded_event, decoded_row
+
+# The tail that sinks follow is read from memory: no more than this many events and bytes of JSON are held for it.
+_RECENT_EVENTS = 2048
+_RECENT_BYTES = 2 << 20
+# Old events go many at a time: the file holds at most this fraction more than it must.
+_TRIM_FRACTION = 64
+
+
+class RowTexts(list[bytes]):
+    """Rows as JSON; a list that can be referred to weakly."""
+
+
+class EventLog:
+    """Events in the order of `seq`, the newest of them in memory too, and the rows as the newest event left them.
+
+    One thread appends; any may read, and gets what was committed last.
+    """
+
+    def __init__(self, file: JournalFile, epoch: str, max_events: int, max_bytes: int) -> None:
+        self.epoch = epoch
+        self._file = file
+        self._max_events, self._max_bytes = max_events, max_bytes
+        self._state = threading.Lock()
+        self._recent: deque[Event] = deque()
+        self._recent_bytes = 0
+        # All sinks begin with the snapshot of one moment: while one of them holds it, the next gets the same.
+        self._texts: WeakValueDictionary[int, RowTexts] = WeakValueDictionary()
+        with file.reading() as connection:
+            self.seq, self._position = newest_event(connection)
+            self.oldest, self._oldest_position = _first(connection) or (self.seq + 1, self._position)
+            self.known = bool(connection.execute("SELECT 1 FROM meta WHERE name = 'known'").fetchone())
+
+    def replace_rows(self, rows: Iterable[IpInterface]) -> None:
+        """Make these the rows."""
+        with self._file.writing() as connection:
+            connection.execute("DELETE FROM rows")
+            connection.executemany(_PUT_ROW, ((row.luid, row.family, _row_json(row)) for row in rows))
+            put_meta(connection, known="1")
+        self.known = True
+
+    def append(self, events: Sequence[Event]) -> None:
+        """Write events and the rows they lead to, all or none of them.
+
+        Events must be of this epoch and follow the newest one; a number may be left out. Raises JournalError when
+        they could not be written, and nothing is changed then.
+        """
+        if not events:
+            return
+        self._refuse_disorder(events)
+        position, records = self._position, []
+        for event in events:
+            position += len(event.json_bytes)
+            records.append((event.seq, position, event.json_bytes))
+        with self._file.writing() as connection:
+            connection.executemany("INSERT INTO events (seq, position, data) VALUES (?, ?, ?)", records)
+            _write_rows(connection, events)
+            if not self.known:
+                put_meta(connection, known="1")
+            oldest = self._trim(connection, events[-1].seq, position)
+        with self._state:
+            self.known = True
+            self.seq, self._position = events[-1].seq, position
+            self.oldest, self._oldest_position = oldest or (self._oldest_or(events[0].seq), self._oldest_position)
+            self._remember(events)
+
+    def read(self, after: int, limit: int) -> list[Event]:
+        """At most `limit` events that follow the one of this `seq`, oldest first; from memory where they are recent."""
+        with self._state:
+            recent = self._recent
+            if after >= self.seq:
+                return []
+            if recent and recent[0].seq <= after + 1:
+                start = bisect_right(recent, after, key=lambda event: event.seq)
+                return list(islice(recent, start, start + limit))
+        found = self._file.query("SELECT data FROM events WHERE seq > ? ORDER BY seq LIMIT ?", (after, limit))
+        return [decoded_event(data) for (data,) in found]
+
+    def rows(self) -> tuple[int, RowTexts]:
+        """The rows as JSON, sorted, and the newest event that led to them; those who ask at one `seq` share them."""
+        with self._file.reading() as connection:
+            seq = newest_event(connection)[0]
+            texts = self._texts.get(seq)
+            if texts is None:
+                texts = self._texts[seq] = RowTexts(select_rows(connection))
+        return seq, texts
+
+    def _refuse_disorder(self, events: Sequence[Event]) -> None:
+        newest = self.seq
+        for event in events:
+            if event.epoch != self.epoch or event.seq <= newest:
+                raise ValueError(f"event {event.id} does not follow {self.epoch}-{newest:016d}")
+            newest = event.seq
+
+    def _oldest_or(self, first: int) -> int:
+        """The oldest event's seq, when the first of a batch may be it."""
+        return first if self.oldest > self.seq else self.oldest
+
+    def _trim(self, connection: sqlite3.Connection, seq: int, position: int) -> tuple[int, int] | None:
+        """Delete the oldest events once there are too many; the oldest that is left and the position before it."""
+        spare_events, spare_bytes = self._max_events // _TRIM_FRACTION, self._max_bytes // _TRIM_FRACTION
+        too_many = seq - self.oldest >= self._max_events + spare_events
+        too_big = position - self._oldest_position > self._max_bytes + spare_bytes
+        if not (too_many or too_big):
+            return None
+        sql = "SELECT seq FROM events WHERE position - length(data) >= ? ORDER BY seq LIMIT 1"
+        fits = connection.execute(sql, (position - self._max_bytes,)).fetchone()
+        # The newest stays, however big it is.
+        keep_from = min(seq, max(seq - self._max_events + 1, fits[0] if fits else seq))
+        connection.execute("DELETE FROM events WHERE seq < ?", (keep_from,))
+        return _first(connection)
+
+    def _remember(self, events: Sequence[Event]) -> None:
+        """Hold the newest events for the sinks that follow closely."""
+        for event in events:
+            self._recent.append(event)
+            self._recent_bytes += len(event.json_bytes)
+        while len(self._recent) > _RECENT_EVENTS or (self._recent_bytes > _RECENT_BYTES and len(self._recent) > 1):
+            self._recent_bytes -= len(self._recent.popleft().json_bytes)
+
+
+_PUT_ROW = "INSERT OR REPLACE INTO rows (luid, family, data) VALUES (?, ?, ?)"
+
+
+def _write_rows(connection: sqlite3.Connection, events: Sequence[Event]) -> None:
+    """Bring the rows to where the events lead; of several events about one row only the last counts."""
+    last = {(event.luid, event.family): event for event in events}
+    gone = [key for key, event in last.items() if event.notification_type == "delete_instance"]
+    if gone:
+        connection.executemany("DELETE FROM rows WHERE luid = ? AND family = ?", gone)
+    there = [event for event in last.values() if event.notification_type != "delete_instance"]
+    connection.executemany(_PUT_ROW, [(event.luid, event.family, _row_json_of(event)) for event in there])
+
+
+def _row_json_of(event: Event) -> bytes:
+    if event.row is None or event.interface is None:
+        raise ValueError(f"event {event.id} carries no row: a snapshot is never written")
+    return _row_json(IpInterface(row=event.row, interface=event.interface, addresses=event.addresses))
+
+
+def _row_json(row: IpInterface) -> bytes:
+    # What is null is left out: it halves the bytes, and the memory of a row that is read back.
+    return row.__pydantic_serializer__.to_json(row, exclude_defaults=True)
+
+
+def read_rows(file: JournalFile) -> list[IpInterface]:
+    """The rows, sorted; raises JournalDamagedError when they are no rows."""
+    with file.reading() as connection:
+        found = select_rows(connection)
+    return [decoded_row(data) for data in found]
+
+
+def select_rows(connection: sqlite3.Connection) -> list[bytes]:
+    """The rows as JSON, sorted."""
+    return [data for (data,) in connection.execute("SELECT data FROM rows ORDER BY luid, family")]
+
+
+def newest_event(connection: sqlite3.Connection) -> tuple[int, int]:
+    """The newest event's seq and position; zeros when there is none."""
+    found = connection.execute("SELECT seq, position FROM events ORDER BY seq DESC LIMIT 1").fetchone()
+    return found or (0, 0)
+
+
+def _first(connection: sqlite3.Connection) -> tuple[int, int] | None:
+    """The oldest event's seq, and the position before it."""
+    sql = "SELECT seq, position - length(data) FROM events ORDER BY seq LIMIT 1"
+    found: tuple[int, int] | None = connection.execute(sql).fetchone()
+    return found

@@ -1,0 +1,43 @@
+"""The calls of Windows' netioapi.h for Python programs, with one meaning on Windows and on Linux."""
+
+from .calls import (
+    CancelInsideCallbackError,
+    IfRow,
+    IfStackRow,
+    InterfaceNotFoundError,
+    InvalidHandleError,
+    InvalidParameterError,
+    InvertedIfStackRow,
+    NetioError,
+    NotFoundError,
+    NotificationHandle,
+    cancel_mib_change_notify2,
+    get_if_entry2,
+    get_if_stack_table,
+    get_if_table2,
+    get_inverted_if_stack_table,
+    get_ip_interface_entry,
+    get_ip_interface_table,
+    notify_ip_interface_change,
+)
+
+__all__ = [
+    "CancelInsideCallbackError",
+    "IfRow",
+    "IfStackRow",
+    "InterfaceNotFoundError",
+    "InvalidHandleError",
+    "InvalidParameterError",
+    "InvertedIfStackRow",
+    "NetioError",
+    "NotFoundError",
+    "NotificationHandle",
+    "cancel_mib_change_notify2",
+    "get_if_entry2",
+    "get_if_stack_table",
+    "get_if_table2",
+    "get_inverted_if_stack_table",
+    "get_ip_interface_entry",
+    "get_ip_interface_table",
+    "notify_ip_interface_change",
+]

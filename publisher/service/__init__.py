@@ -1,0 +1,1 @@
+"""The running process: the core's loop, signals, logs, systemd and metrics."""

@@ -1,0 +1,179 @@
+"""`publisher run`: the service as a process, with its log, signals, systemd and metrics."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from ..config.locations import Locations
+from ..config.settings import Settings, load_settings, sink_options
+from ..errors import PublisherError
+from ..plugins import Plugins, load_plugins
+from .logs import Bridge, Secrets, make_log
+from .service import Service
+from .signals import Signals, when_output_closes
+from .systemd import Notifier
+
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger
+
+    from ..sink import SinkOptions
+
+
+def run_service(config: Path | None, overrides: Mapping[str, Any]) -> None:
+    """Run the service until a signal ends it; raises PublisherError when it cannot run."""
+    locations = Locations.of_this_process()
+    read = partial(load_settings, config, locations, overrides)
+    settings = read()
+    secrets = Secrets()
+    colors = "NO_COLOR" not in locations.environment
+    log = make_log(sys.stderr, secrets, level=settings.log.level, style=settings.log.format, colors=colors)
+    with _mistakes_logged(log), ExitStack() as around:
+        plugins = _plugins(log)
+        secrets.learn(_options(settings, plugins))
+        log.info("configuration", file=str(settings.origin.file or "none"), journal=str(settings.journal.path))
+        found = _first_run(settings, log, around)
+        service = Service(_with(found, settings), plugins, log)
+        notifier = Notifier(locations.environment, os.getpid(), log)
+
+        def stop() -> None:
+            notifier.stopping()
+            service.stop()
+
+        def reload() -> None:
+            with _told_as_reload(notifier, log):
+                changed = _with(found, read())
+                secrets.learn(_options(changed, plugins))
+                service.reload(changed)
+
+        around.enter_context(_libraries_and_threads_logged(log))
+        signals = around.enter_context(Signals(stop, reload, log))
+        if writes_to_stdout(service.settings):
+            when_output_closes(signals.stop)
+        _serve_metrics(settings, service, around)
+        around.enter_context(_telling_systemd(notifier, service))
+        service.run()
+
+
+def _plugins(log: FilteringBoundLogger) -> Plugins:
+    plugins = load_plugins()
+    for failure in plugins.failures:
+        log.warning("a plugin is left out", plugin=failure.entry_point, of=failure.distribution, reason=failure.reason)
+    return plugins
+
+
+def _first_run(settings: Settings, log: FilteringBoundLogger, around: ExitStack) -> dict[str, dict[str, Any]]:
+    """A sink for a broker, found or started, when no sink is configured; announced where the terminal sink writes."""
+    if settings.origin.names_sinks:
+        return {}
+    from publisher_mqtt.embedded.first_run import prepare
+
+    first_run = prepare(log)
+    around.callback(first_run.close)
+    for line in first_run.lines:
+        typer.echo(line)
+    return {"mqtt": first_run.sink} if first_run.sink else {}
+
+
+def _with(found: Mapping[str, dict[str, Any]], settings: Settings) -> Settings:
+    """The settings; where they name no sink, with what the first run found besides the terminal."""
+    if settings.origin.names_sinks:
+        return settings
+    return settings.model_copy(update={"sinks": {**settings.sinks, **found}})
+
+
+def writes_to_stdout(settings: Settings) -> bool:
+    """Whether a sink writes to standard output, so that somebody reads along there."""
+    return any(table.get("type") == "terminal" or table.get("path") == "-" for table in settings.sinks.values())
+
+
+def _options(settings: Settings, plugins: Plugins) -> list[SinkOptions]:
+    return [options for _, options in sink_options(settings, plugins).values()]
+
+
+@contextmanager
+def _mistakes_logged(log: FilteringBoundLogger) -> Iterator[None]:
+    """An exception that nobody foresaw goes to the log with its traceback, and the process fails."""
+    try:
+        yield
+    except (PublisherError, typer.Exit):
+        raise
+    except Exception:
+        log.exception("publisher failed; this is a mistake in it")
+        raise typer.Exit(1) from None
+
+
+@contextmanager
+def _told_as_reload(notifier: Notifier, log: FilteringBoundLogger) -> Iterator[None]:
+    notifier.reloading()
+    try:
+        yield
+    except PublisherError as error:
+        log.error("the configuration stays as it was", reason=str(error))
+    finally:
+        notifier.ready()
+
+
+@contextmanager
+def _libraries_and_threads_logged(log: FilteringBoundLogger) -> Iterator[None]:
+    """Have what libraries log, and what ends a thread, in the log as well."""
+    bridge, before = Bridge(log), threading.excepthook
+
+    def told(thread: threading.ExceptHookArgs) -> None:
+        if thread.exc_value is not None:
+            name = thread.thread.name if thread.thread else None
+            log.error("a thread failed; this is a mistake in publisher", thread=name, exc_info=thread.exc_value)
+
+    logging.getLogger().addHandler(bridge)
+    threading.excepthook = told
+    try:
+        yield
+    finally:
+        threading.excepthook = before
+        logging.getLogger().removeHandler(bridge)
+
+
+def _serve_metrics(settings: Settings, service: Service, around: ExitStack) -> None:
+    if settings.metrics.address is not None:
+        from .metrics import serve_metrics
+
+        around.enter_context(serve_metrics(settings.metrics.address, service.status))
+
+
+@contextmanager
+def _telling_systemd(notifier: Notifier, service: Service) -> Iterator[None]:
+    """Say when the service is ready and, as long as its main loop goes round, that it is alive."""
+    if not notifier.wanted:
+        yield
+        return
+    ended = threading.Event()
+    thread = threading.Thread(
+        target=_tell_systemd, args=(notifier, lambda: service.turned, ended.wait), name="systemd", daemon=True
+    )
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def _tell_systemd(notifier: Notifier, turned: Callable[[], float], ended: Callable[[float | None], bool]) -> None:
+    while not turned():
+        if ended(0.05):
+            return
+    notifier.ready()
+    patience = notifier.watchdog_seconds
+    while not ended(patience and patience / 2):
+        if patience and time.monotonic() - turned() < patience:
+            notifier.alive()

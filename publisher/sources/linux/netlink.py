@@ -1,0 +1,170 @@
+"""The two rtnetlink sockets: one asks, the other is told. Both belong to the network namespace of their thread."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import sys
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+from ...errors import SourceError
+from .attributes import RtnetlinkError
+from .rtnetlink import NLM_F_DUMP_INTR, NLMSG_DONE, NLMSG_ERROR, Decoder, Failure, Link, Message, Record, link_read
+
+assert sys.platform == "linux"
+
+# linux.md: forwarding and RA settings are told on groups of their own, not with the links.
+GROUPS = (1, 5, 9, 12, 24, 25)  # LINK, IPV4_IFADDR, IPV6_IFADDR, IPV6_IFINFO, IPV4_NETCONF, IPV6_NETCONF
+_SOL_NETLINK, _ADD_MEMBERSHIP, _GET_STRICT_CHK = 270, 1, 12
+_SO_RCVBUFFORCE = 33
+_DATAGRAM = 65536  # the kernel fills a dump's datagrams up to 32 KiB
+_ATTEMPTS = 50  # a third of the dumps is interrupted while links come and go: fifty in a row are one in 10^23
+_AT_ONCE = 4096  # datagrams taken in one go, so that a flood does not keep us from publishing
+
+
+class InterruptedDumpError(SourceError):
+    """So much is changing that the kernel could not list everything at one moment."""
+
+
+class RequestSocket:
+    """Asks the kernel. One thread at a time."""
+
+    def __init__(self, decoder: Decoder) -> None:
+        self._decoder = decoder
+        self._socket = _open_socket()
+        self._buffer = bytearray(_DATAGRAM)
+        self._seq = 0
+
+    def dump(self, request: Callable[[int], bytes]) -> list[Record]:
+        """Every record, as of one moment; raises InterruptedDumpError when there is none, SourceError."""
+        for attempt in range(_ATTEMPTS):
+            records, interrupted = self._dump(request)
+            if not interrupted:
+                return records
+            time.sleep(min(attempt, 10) / 1000)
+        raise InterruptedDumpError(f"the interfaces changed during each of {_ATTEMPTS} attempts to list them")
+
+    def link(self, index: int) -> Link | None:
+        """This link as it is now, None when it is gone; raises SourceError."""
+        self._seq += 1
+        self._socket.send(link_read(self._seq, index))
+        while True:
+            for message in self._receive():
+                if isinstance(message.record, Link):
+                    return message.record
+                if isinstance(message.record, Failure):
+                    _raise_unless(message.record, 0, errno.ENODEV)
+                    return None
+
+    def close(self) -> None:
+        """Release the socket."""
+        self._socket.close()
+
+    def _dump(self, request: Callable[[int], bytes]) -> tuple[list[Record], bool]:
+        self._seq += 1
+        self._socket.send(request(self._seq))
+        records: list[Record] = []
+        interrupted = False
+        while True:
+            for kind, flags, _, record in self._receive():
+                interrupted = interrupted or bool(flags & NLM_F_DUMP_INTR)
+                if isinstance(record, Failure):
+                    _raise_unless(record, 0)
+                    return records, interrupted
+                if record is not None and kind not in (NLMSG_DONE, NLMSG_ERROR):
+                    records.append(record)
+
+    def _receive(self) -> list[Message]:
+        """The next datagram's messages that answer the last request."""
+        length, sender = self._socket.recvfrom_into(self._buffer, 0, socket.MSG_TRUNC)
+        if sender[0] != 0:
+            return []
+        messages = self._decoder.decode(self._buffer, length) if length <= _DATAGRAM else []
+        return [message for message in messages if message.seq == self._seq]
+
+
+class Told(NamedTuple):
+    """What was waiting: messages in order, whether more was lost, datagrams that could not be decoded, more waiting."""
+
+    messages: list[Message]
+    lost: bool
+    undecodable: list[bytes]
+    more: bool
+
+
+class NotificationSocket:
+    """Is told every change of links, addresses and settings. One thread at a time."""
+
+    def __init__(self, decoder: Decoder, receive_buffer: int) -> None:
+        self._decoder = decoder
+        self._socket = _open_socket()
+        self._buffer = bytearray(_DATAGRAM)
+        self._socket.setblocking(False)
+        self.receive_buffer = _set_receive_buffer(self._socket, receive_buffer)
+        for group in GROUPS:
+            self._socket.setsockopt(_SOL_NETLINK, _ADD_MEMBERSHIP, group)
+
+    def fileno(self) -> int:
+        """Readable when something was told."""
+        return self._socket.fileno()
+
+    def drain(self) -> Told:
+        """What was told since, without blocking; raises SourceError when the socket is of no use any more."""
+        messages: list[Message] = []
+        undecodable: list[bytes] = []
+        lost = False
+        for _ in range(_AT_ONCE):
+            try:
+                length, sender = self._socket.recvfrom_into(self._buffer, 0, socket.MSG_TRUNC)
+            except BlockingIOError:
+                return Told(messages, lost, undecodable, more=False)
+            except OSError as error:
+                # Told once per overflow; what is queued stays readable, and so does the socket (netlink(7)).
+                if error.errno != errno.ENOBUFS:
+                    raise SourceError(f"the kernel's messages cannot be received any more: {error}") from error
+                lost = True
+                continue
+            if sender[0] != 0:
+                continue  # another process, not the kernel
+            try:
+                messages += self._decoder.decode(self._buffer, length)
+            except RtnetlinkError:
+                undecodable.append(bytes(self._buffer[:length]))
+        return Told(messages, lost, undecodable, more=True)
+
+    def close(self) -> None:
+        """Release the socket."""
+        self._socket.close()
+
+
+def _open_socket() -> socket.socket:
+    try:
+        opened = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE)
+    except OSError as error:
+        raise SourceError(f"rtnetlink cannot be used: {error}; a sandbox must allow AF_NETLINK sockets") from error
+    opened.bind((0, 0))
+    # Since Linux 4.20; before, a request is read less strictly, which changes nothing for ours.
+    try:
+        opened.setsockopt(_SOL_NETLINK, _GET_STRICT_CHK, 1)
+    except OSError as error:
+        if error.errno != errno.ENOPROTOOPT:
+            opened.close()
+            raise SourceError(f"rtnetlink cannot be set up: {error}") from error
+    return opened
+
+
+def _set_receive_buffer(opened: socket.socket, size: int) -> int:
+    """Ask for this many bytes, beyond net.core.rmem_max if we may; what the kernel gave (it doubles what is asked)."""
+    try:
+        opened.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, size)
+    except PermissionError:
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, size)
+    return opened.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
+
+
+def _raise_unless(failure: Failure, *expected: int) -> None:
+    if failure.number not in expected:
+        raise SourceError(f"the kernel refused to list the interfaces: {os.strerror(abs(failure.number))}")

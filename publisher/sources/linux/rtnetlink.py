@@ -1,0 +1,259 @@
+"""rtnetlink: bytes to records and requests to bytes. Pure: no socket, no clock.
+
+Layouts are those of the kernel's headers (include/uapi/linux: netlink.h, rtnetlink.h, if_link.h, if_addr.h,
+neighbour.h, netconf.h), in the host's byte order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from struct import Struct
+from typing import NamedTuple
+
+from .attributes import Buffer, RtnetlinkError, Shape, Wanted
+
+NLMSG_NOOP, NLMSG_ERROR, NLMSG_DONE, NLMSG_OVERRUN = 1, 2, 3, 4
+RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK = 16, 17, 18
+RTM_NEWADDR, RTM_DELADDR, RTM_GETADDR = 20, 21, 22
+RTM_NEWNEIGHTBL, RTM_GETNEIGHTBL = 64, 66
+RTM_NEWNETCONF, RTM_DELNETCONF = 80, 81
+
+NLM_F_REQUEST, NLM_F_DUMP_INTR, NLM_F_DUMP = 0x1, 0x10, 0x300
+AF_UNSPEC, AF_INET, AF_BRIDGE, AF_INET6 = 0, 2, 7, 10
+
+# The settings' numbers: include/uapi/linux/ip.h and ipv6.h, the constant minus one.
+_FORWARDING, _MTU6, _ACCEPT_RA, _DAD_TRANSMITS, _ACCEPT_RA_DEFRTR, _DISABLE_IPV6, _ADDR_GEN_MODE = (
+    0,
+    2,
+    3,
+    6,
+    17,
+    26,
+    47,
+)
+
+_HEADER = Struct("=IHHII")
+_LINK_HEADER = Struct("=BxHiI4x")
+_ADDRESS_HEADER = Struct("=BBBBI")
+_FAMILY_HEADER = Struct("=B3x")
+_ERROR_NUMBER = Struct("=i")
+
+
+class Link(NamedTuple):
+    """One interface as RTM_NEWLINK and RTM_DELLINK tell it; `None` is an attribute that was not there.
+
+    The members before `has_inet` are the link's own. Those from there on are the two families' settings, which a told
+    message may show as they were before the change (they are right in the answer to a read). Strings are as told,
+    with their terminating NUL.
+    """
+
+    family: int
+    hardware_type: int
+    ifindex: int
+    flags: int
+    name: bytes | None
+    address: bytes | None
+    permanent_address: bytes | None
+    mtu: int | None
+    master: int | None
+    lower: int | None
+    lower_namespace: int | None
+    operstate: int | None
+    carrier: int | None
+    kind: bytes | None
+    description: bytes | None
+    has_inet: int | None
+    has_inet6: int | None
+    forwarding: int | None
+    forwarding6: int | None
+    mtu6: int | None
+    accept_ra: int | None
+    dad_transmits: int | None
+    accept_ra_defrtr: int | None
+    disable_ipv6: int | None
+    addr_gen_mode: int | None
+    flags6: int | None
+    reachable_time6: int | None
+    retransmit_time6: int | None
+    carrier_ups: int | None
+    carrier_downs: int | None
+
+
+class Address(NamedTuple):
+    """One address as RTM_NEWADDR and RTM_DELADDR tell it."""
+
+    family: int
+    prefix_length: int
+    short_flags: int
+    scope: int
+    ifindex: int
+    address: bytes | None
+    local: bytes | None
+    flags: int | None
+    preferred: int | None
+    valid: int | None
+    protocol: int | None
+
+
+class Neighbours(NamedTuple):
+    """One interface's parameters of a neighbour table (RTM_NEWNEIGHTBL), times in ms; the tables' own have no index."""
+
+    family: int
+    ifindex: int | None
+    reachable_time: int | None
+    base_reachable_time: int | None
+    retransmit_time: int | None
+
+
+class Netconf(NamedTuple):
+    """RTM_NEWNETCONF and RTM_DELNETCONF: some settings of this interface changed; -1 and -2 are `all` and `default`."""
+
+    family: int
+    ifindex: int | None
+
+
+class Failure(NamedTuple):
+    """NLMSG_ERROR and NLMSG_DONE: the error's number, 0 for none."""
+
+    number: int
+
+
+Record = Link | Address | Neighbours | Netconf | Failure
+
+
+class Message(NamedTuple):
+    """A message: its type, flags and sequence number, and its record if the type is one of those above."""
+
+    type: int
+    flags: int
+    seq: int
+    record: Record | None
+
+
+_AF_SPEC, _LINKINFO = 26, 18
+_CONF4 = (_AF_SPEC, AF_INET, 1)
+_INET6 = (_AF_SPEC, AF_INET6)
+_CONF6 = (*_INET6, 2)
+_CACHEINFO6 = (*_INET6, 5)
+
+# In the order of the records' members, after those of the fixed header.
+_LINK = (
+    Wanted((3,), "s"),  # IFLA_IFNAME
+    Wanted((1,), "s"),  # IFLA_ADDRESS
+    Wanted((54,), "s"),  # IFLA_PERM_ADDRESS
+    Wanted((4,), "I"),  # IFLA_MTU
+    Wanted((10,), "I"),  # IFLA_MASTER
+    Wanted((5,), "I"),  # IFLA_LINK
+    Wanted((37,), "i"),  # IFLA_LINK_NETNSID
+    Wanted((16,), "B"),  # IFLA_OPERSTATE
+    Wanted((33,), "B"),  # IFLA_CARRIER
+    Wanted((_LINKINFO, 1), "s"),  # IFLA_INFO_KIND
+    Wanted((20,), "s"),  # IFLA_IFALIAS
+    Wanted((_AF_SPEC, AF_INET), ""),
+    Wanted(_INET6, ""),
+    Wanted(_CONF4, "i", 4 * _FORWARDING),  # IFLA_INET_CONF
+    Wanted(_CONF6, "i", 4 * _FORWARDING),  # IFLA_INET6_CONF
+    Wanted(_CONF6, "i", 4 * _MTU6),
+    Wanted(_CONF6, "i", 4 * _ACCEPT_RA),
+    Wanted(_CONF6, "i", 4 * _DAD_TRANSMITS),
+    Wanted(_CONF6, "i", 4 * _ACCEPT_RA_DEFRTR),
+    Wanted(_CONF6, "i", 4 * _DISABLE_IPV6),
+    Wanted(_CONF6, "i", 4 * _ADDR_GEN_MODE),
+    Wanted((*_INET6, 1), "I"),  # IFLA_INET6_FLAGS
+    Wanted(_CACHEINFO6, "I", 8),  # struct ifla_cacheinfo: max_reasm_len, tstamp, reachable_time, retrans_time
+    Wanted(_CACHEINFO6, "I", 12),
+    Wanted((47,), "I"),  # IFLA_CARRIER_UP_COUNT
+    Wanted((48,), "I"),  # IFLA_CARRIER_DOWN_COUNT
+)
+_ADDRESS = (
+    Wanted((1,), "s"),  # IFA_ADDRESS
+    Wanted((2,), "s"),  # IFA_LOCAL
+    Wanted((8,), "I"),  # IFA_FLAGS
+    Wanted((6,), "I", 0),  # IFA_CACHEINFO: preferred, valid
+    Wanted((6,), "I", 4),
+    Wanted((11,), "B"),  # IFA_PROTO
+)
+_NEIGHBOURS = (
+    Wanted((6, 1), "I"),  # NDTA_PARMS: NDTPA_IFINDEX, _REACHABLE_TIME, _BASE_REACHABLE_TIME, _RETRANS_TIME
+    Wanted((6, 3), "Q"),
+    Wanted((6, 4), "Q"),
+    Wanted((6, 5), "Q"),
+)
+_NETCONF = (Wanted((1,), "i"),)  # NETCONFA_IFINDEX
+
+
+class Decoder:
+    """Decodes datagrams. It remembers layouts, so one thread at a time, and keep it: the first message costs more."""
+
+    def __init__(self) -> None:
+        self._link = Shape(Link._make, _LINK_HEADER, _LINK)
+        self._address = Shape(Address._make, _ADDRESS_HEADER, _ADDRESS)
+        neighbours = Shape(Neighbours._make, _FAMILY_HEADER, _NEIGHBOURS)
+        netconf = Shape(Netconf._make, _FAMILY_HEADER, _NETCONF)
+        self._by_type: dict[int, Callable[[Buffer, int, int], Record]] = {
+            NLMSG_ERROR: _failure,
+            NLMSG_DONE: _failure,
+            RTM_NEWLINK: self._link.decode,
+            RTM_DELLINK: self._link.decode,
+            RTM_NEWADDR: self._address.decode,
+            RTM_DELADDR: self._address.decode,
+            RTM_NEWNEIGHTBL: neighbours.decode,
+            RTM_NEWNETCONF: netconf.decode,
+            RTM_DELNETCONF: netconf.decode,
+        }
+
+    def decode(self, data: Buffer, length: int | None = None) -> list[Message]:
+        """The messages in the first `length` bytes, those of unknown types without a record; raises RtnetlinkError."""
+        end = len(data) if length is None else length
+        messages = []
+        start = 0
+        while start < end:
+            if end - start < _HEADER.size:
+                raise RtnetlinkError(f"{end - start} bytes are left, a message's header has {_HEADER.size}")
+            size, kind, flags, seq, _ = _HEADER.unpack_from(data, start)
+            if size < _HEADER.size or size > end - start:
+                raise RtnetlinkError(f"message {kind} of {size} bytes where {end - start} are left")
+            decode = self._by_type.get(kind)
+            record = decode(data, start + _HEADER.size, start + size) if decode else None
+            messages.append(Message(kind, flags, seq, record))
+            start += (size + 3) & ~3
+        return messages
+
+
+def _failure(data: Buffer, start: int, end: int) -> Failure:
+    if end - start < _ERROR_NUMBER.size:
+        return Failure(0)  # a NLMSG_DONE may come without a number
+    return Failure(-_ERROR_NUMBER.unpack_from(data, start)[0])
+
+
+def text(value: bytes | None) -> str | None:
+    """A told string. Names may hold any bytes: what is no UTF-8 is shown as `\\xff`, so that JSON is always right."""
+    return None if value is None else value.rstrip(b"\0").decode("utf-8", "backslashreplace")
+
+
+def link_dump(seq: int) -> bytes:
+    """Ask for every link, without its counters (IFLA_EXT_MASK: RTEXT_FILTER_SKIP_STATS)."""
+    return _request(RTM_GETLINK, NLM_F_DUMP, seq, _LINK_REQUEST.pack(AF_UNSPEC, 0, 0, 0, 0) + _SKIP_STATISTICS)
+
+
+def link_read(seq: int, index: int) -> bytes:
+    """Ask for one link."""
+    return _request(RTM_GETLINK, 0, seq, _LINK_REQUEST.pack(AF_UNSPEC, 0, index, 0, 0) + _SKIP_STATISTICS)
+
+
+def address_dump(seq: int) -> bytes:
+    """Ask for every address of both families."""
+    return _request(RTM_GETADDR, NLM_F_DUMP, seq, bytes(_ADDRESS_HEADER.size))
+
+
+def neighbours_dump(seq: int) -> bytes:
+    """Ask for the parameters of the neighbour tables of both families."""
+    return _request(RTM_GETNEIGHTBL, NLM_F_DUMP, seq, bytes(_FAMILY_HEADER.size))
+
+
+_LINK_REQUEST = Struct("=BxHiII")
+_SKIP_STATISTICS = Struct("=HHI").pack(8, 29, 8)
+
+
+def _request(kind: int, flags: int, seq: int, body: bytes) -> bytes:
+    return _HEADER.pack(_HEADER.size + len(body), kind, flags | NLM_F_REQUEST, seq, 0) + body

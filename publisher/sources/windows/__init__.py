@@ -1,0 +1,1 @@
+"""The source of Windows, over iphlpapi.dll."""

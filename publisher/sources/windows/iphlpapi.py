@@ -1,0 +1,322 @@
+"""The declarations of iphlpapi.dll that are used here, as data: structures, names of numbers, signatures, error codes.
+
+Fixed widths throughout, so that the layouts are the same on every system and are checked on each (wintypes.DWORD has
+8 bytes on Linux, c_wchar 4). Structures and numbers are those of netioapi.h, nldef.h, ifdef.h and ws2ipdef.h; their
+documentation is https://learn.microsoft.com/en-us/windows/win32/api/netioapi/. Nothing is loaded by importing this.
+"""
+
+from __future__ import annotations
+
+from ctypes import POINTER, Structure, Union, c_int32, c_int64, c_uint8, c_uint16, c_uint32, c_uint64, c_void_p
+from typing import Any, NamedTuple
+
+from ...errors import InterfaceNotFoundError, InvalidHandleError, InvalidParameterError, NetioError, NotFoundError
+from ...events import (
+    AdminStatus,
+    DadState,
+    Family,
+    LinkLocalAddressBehavior,
+    MediaConnectState,
+    NotificationType,
+    OperStatus,
+    PrefixOrigin,
+    RouterDiscoveryBehavior,
+    SuffixOrigin,
+)
+
+AF_UNSPEC, AF_INET, AF_INET6 = 0, 2, 23
+FAMILIES: dict[str, int] = {"unspec": AF_UNSPEC, "inet": AF_INET, "inet6": AF_INET6}
+FAMILY_NAMES: dict[int, Family] = {AF_INET: "inet", AF_INET6: "inet6"}
+
+ERROR_FILE_NOT_FOUND = 2
+ERROR_INVALID_HANDLE = 6
+ERROR_NOT_SUPPORTED = 50
+ERROR_INVALID_PARAMETER = 87
+ERROR_NOT_FOUND = 1168
+
+# MIB_IF_ENTRY_LEVEL: leaves the statistics out, which is quicker (nf-netioapi-getifentry2ex).
+MIB_IF_ENTRY_NORMAL_WITHOUT_STATISTICS = 2
+
+NOTIFICATION_TYPES: dict[int, NotificationType] = {
+    0: "parameter_notification",
+    1: "add_instance",
+    2: "delete_instance",
+    3: "initial_notification",
+}
+# Where -1 says "unchanged", which only a Set call is told, a number has no name here.
+ROUTER_DISCOVERY_BEHAVIORS: dict[int, RouterDiscoveryBehavior] = {0: "disabled", 1: "enabled", 2: "dhcp"}
+LINK_LOCAL_ADDRESS_BEHAVIORS: dict[int, LinkLocalAddressBehavior] = {0: "always_off", 1: "delayed", 2: "always_on"}
+OPER_STATUSES: dict[int, OperStatus] = {
+    1: "up",
+    2: "down",
+    3: "testing",
+    4: "unknown",
+    5: "dormant",
+    6: "not_present",
+    7: "lower_layer_down",
+}
+ADMIN_STATUSES: dict[int, AdminStatus] = {1: "up", 2: "down", 3: "testing"}
+MEDIA_CONNECT_STATES: dict[int, MediaConnectState] = {0: "unknown", 1: "connected", 2: "disconnected"}
+DAD_STATES: dict[int, DadState] = {0: "invalid", 1: "tentative", 2: "duplicate", 3: "deprecated", 4: "preferred"}
+PREFIX_ORIGINS: dict[int, PrefixOrigin] = {
+    0: "other",
+    1: "manual",
+    2: "well_known",
+    3: "dhcp",
+    4: "router_advertisement",
+}
+SUFFIX_ORIGINS: dict[int, SuffixOrigin] = {
+    0: "other",
+    1: "manual",
+    2: "well_known",
+    3: "dhcp",
+    4: "link_layer_address",
+    5: "random",
+}
+
+BOOLEAN = c_uint8
+WCHAR = c_uint16
+HANDLE = c_void_p
+
+
+class NetLuid(Structure):
+    """NET_LUID; its bit fields are taken apart by `publisher.events.luid_parts`."""
+
+    _fields_ = [("Value", c_uint64)]
+
+
+class Guid(Structure):
+    """GUID."""
+
+    _fields_ = [("Data1", c_uint32), ("Data2", c_uint16), ("Data3", c_uint16), ("Data4", c_uint8 * 8)]
+
+
+class OffloadRod(Structure):
+    """NL_INTERFACE_OFFLOAD_ROD: eight bits, lowest first."""
+
+    _fields_ = [
+        ("NlChecksumSupported", c_uint8, 1),
+        ("NlOptionsSupported", c_uint8, 1),
+        ("TlDatagramChecksumSupported", c_uint8, 1),
+        ("TlStreamChecksumSupported", c_uint8, 1),
+        ("TlStreamOptionsSupported", c_uint8, 1),
+        ("FastPathCompatible", c_uint8, 1),
+        ("TlLargeSendOffloadSupported", c_uint8, 1),
+        ("TlGiantSendOffloadSupported", c_uint8, 1),
+    ]
+
+
+class MibIpInterfaceRow(Structure):
+    """MIB_IPINTERFACE_ROW."""
+
+    _fields_ = [
+        ("Family", c_uint16),
+        ("InterfaceLuid", NetLuid),
+        ("InterfaceIndex", c_uint32),
+        ("MaxReassemblySize", c_uint32),
+        ("InterfaceIdentifier", c_uint64),
+        ("MinRouterAdvertisementInterval", c_uint32),
+        ("MaxRouterAdvertisementInterval", c_uint32),
+        ("AdvertisingEnabled", BOOLEAN),
+        ("ForwardingEnabled", BOOLEAN),
+        ("WeakHostSend", BOOLEAN),
+        ("WeakHostReceive", BOOLEAN),
+        ("UseAutomaticMetric", BOOLEAN),
+        ("UseNeighborUnreachabilityDetection", BOOLEAN),
+        ("ManagedAddressConfigurationSupported", BOOLEAN),
+        ("OtherStatefulConfigurationSupported", BOOLEAN),
+        ("AdvertiseDefaultRoute", BOOLEAN),
+        ("RouterDiscoveryBehavior", c_int32),
+        ("DadTransmits", c_uint32),
+        ("BaseReachableTime", c_uint32),
+        ("RetransmitTime", c_uint32),
+        ("PathMtuDiscoveryTimeout", c_uint32),
+        ("LinkLocalAddressBehavior", c_int32),
+        ("LinkLocalAddressTimeout", c_uint32),
+        ("ZoneIndices", c_uint32 * 16),
+        ("SitePrefixLength", c_uint32),
+        ("Metric", c_uint32),
+        ("NlMtu", c_uint32),
+        ("Connected", BOOLEAN),
+        ("SupportsWakeUpPatterns", BOOLEAN),
+        ("SupportsNeighborDiscovery", BOOLEAN),
+        ("SupportsRouterDiscovery", BOOLEAN),
+        ("ReachableTime", c_uint32),
+        ("TransmitOffload", OffloadRod),
+        ("ReceiveOffload", OffloadRod),
+        ("DisableDefaultRoutes", BOOLEAN),
+    ]
+
+
+class MibIfRow2(Structure):
+    """MIB_IF_ROW2. `InterfaceAndOperStatusFlags` is a byte of eight bits."""
+
+    _fields_ = [
+        ("InterfaceLuid", NetLuid),
+        ("InterfaceIndex", c_uint32),
+        ("InterfaceGuid", Guid),
+        ("Alias", WCHAR * 257),
+        ("Description", WCHAR * 257),
+        ("PhysicalAddressLength", c_uint32),
+        ("PhysicalAddress", c_uint8 * 32),
+        ("PermanentPhysicalAddress", c_uint8 * 32),
+        ("Mtu", c_uint32),
+        ("Type", c_uint32),
+        ("TunnelType", c_int32),
+        ("MediaType", c_int32),
+        ("PhysicalMediumType", c_int32),
+        ("AccessType", c_int32),
+        ("DirectionType", c_int32),
+        ("InterfaceAndOperStatusFlags", c_uint8),
+        ("OperStatus", c_int32),
+        ("AdminStatus", c_int32),
+        ("MediaConnectState", c_int32),
+        ("NetworkGuid", Guid),
+        ("ConnectionType", c_int32),
+        ("TransmitLinkSpeed", c_uint64),
+        ("ReceiveLinkSpeed", c_uint64),
+        ("InOctets", c_uint64),
+        ("InUcastPkts", c_uint64),
+        ("InNUcastPkts", c_uint64),
+        ("InDiscards", c_uint64),
+        ("InErrors", c_uint64),
+        ("InUnknownProtos", c_uint64),
+        ("InUcastOctets", c_uint64),
+        ("InMulticastOctets", c_uint64),
+        ("InBroadcastOctets", c_uint64),
+        ("OutOctets", c_uint64),
+        ("OutUcastPkts", c_uint64),
+        ("OutNUcastPkts", c_uint64),
+        ("OutDiscards", c_uint64),
+        ("OutErrors", c_uint64),
+        ("OutUcastOctets", c_uint64),
+        ("OutMulticastOctets", c_uint64),
+        ("OutBroadcastOctets", c_uint64),
+        ("OutQLen", c_uint64),
+    ]
+
+
+class MibIfStackRow(Structure):
+    """MIB_IFSTACK_ROW: two interface indexes."""
+
+    _fields_ = [("HigherLayerInterfaceIndex", c_uint32), ("LowerLayerInterfaceIndex", c_uint32)]
+
+
+class MibInvertedIfStackRow(Structure):
+    """MIB_INVERTEDIFSTACK_ROW: the same, the other way round."""
+
+    _fields_ = [("LowerLayerInterfaceIndex", c_uint32), ("HigherLayerInterfaceIndex", c_uint32)]
+
+
+class SockaddrIn(Structure):
+    """SOCKADDR_IN."""
+
+    _fields_ = [("sin_family", c_uint16), ("sin_port", c_uint16), ("sin_addr", c_uint8 * 4), ("sin_zero", c_uint8 * 8)]
+
+
+class SockaddrIn6(Structure):
+    """SOCKADDR_IN6."""
+
+    _fields_ = [
+        ("sin6_family", c_uint16),
+        ("sin6_port", c_uint16),
+        ("sin6_flowinfo", c_uint32),
+        ("sin6_addr", c_uint8 * 16),
+        ("sin6_scope_id", c_uint32),
+    ]
+
+
+class SockaddrInet(Union):
+    """SOCKADDR_INET."""
+
+    _fields_ = [("Ipv4", SockaddrIn), ("Ipv6", SockaddrIn6), ("si_family", c_uint16)]
+
+
+class ScopeId(Structure):
+    """SCOPE_ID: the zone in the low 28 bits, the scope level in the high 4."""
+
+    _fields_ = [("Value", c_uint32)]
+
+
+class MibUnicastIpAddressRow(Structure):
+    """MIB_UNICASTIPADDRESS_ROW."""
+
+    _fields_ = [
+        ("Address", SockaddrInet),
+        ("InterfaceLuid", NetLuid),
+        ("InterfaceIndex", c_uint32),
+        ("PrefixOrigin", c_int32),
+        ("SuffixOrigin", c_int32),
+        ("ValidLifetime", c_uint32),
+        ("PreferredLifetime", c_uint32),
+        ("OnLinkPrefixLength", c_uint8),
+        ("SkipAsSource", BOOLEAN),
+        ("DadState", c_int32),
+        ("ScopeId", ScopeId),
+        ("CreationTimeStamp", c_int64),
+    ]
+
+
+class MibIpInterfaceTable(Structure):
+    """MIB_IPINTERFACE_TABLE: `NumEntries` rows where `Table` is declared with one."""
+
+    _fields_ = [("NumEntries", c_uint32), ("Table", MibIpInterfaceRow * 1)]
+
+
+class MibIfTable2(Structure):
+    """MIB_IF_TABLE2."""
+
+    _fields_ = [("NumEntries", c_uint32), ("Table", MibIfRow2 * 1)]
+
+
+class MibIfStackTable(Structure):
+    """MIB_IFSTACK_TABLE."""
+
+    _fields_ = [("NumEntries", c_uint32), ("Table", MibIfStackRow * 1)]
+
+
+class MibInvertedIfStackTable(Structure):
+    """MIB_INVERTEDIFSTACK_TABLE."""
+
+    _fields_ = [("NumEntries", c_uint32), ("Table", MibInvertedIfStackRow * 1)]
+
+
+class MibUnicastIpAddressTable(Structure):
+    """MIB_UNICASTIPADDRESS_TABLE."""
+
+    _fields_ = [("NumEntries", c_uint32), ("Table", MibUnicastIpAddressRow * 1)]
+
+
+class Signature(NamedTuple):
+    """A function's types. `fails`: the result is an error code, 0 for success; else there is none."""
+
+    arguments: tuple[Any, ...]
+    fails: bool = True
+
+
+# Callbacks are given as bare pointers: who registers keeps the callback object, ctypes would not.
+_NOTIFY = Signature((c_uint16, c_void_p, c_void_p, BOOLEAN, POINTER(HANDLE)))
+
+SIGNATURES: dict[str, Signature] = {
+    "NotifyIpInterfaceChange": _NOTIFY,
+    "NotifyUnicastIpAddressChange": _NOTIFY,
+    "CancelMibChangeNotify2": Signature((HANDLE,)),
+    "GetIpInterfaceEntry": Signature((POINTER(MibIpInterfaceRow),)),
+    "GetIpInterfaceTable": Signature((c_uint16, POINTER(POINTER(MibIpInterfaceTable)))),
+    "GetIfEntry2": Signature((POINTER(MibIfRow2),)),
+    "GetIfEntry2Ex": Signature((c_int32, POINTER(MibIfRow2))),
+    "GetIfTable2": Signature((POINTER(POINTER(MibIfTable2)),)),
+    "GetIfStackTable": Signature((POINTER(POINTER(MibIfStackTable)),)),
+    "GetInvertedIfStackTable": Signature((POINTER(POINTER(MibInvertedIfStackTable)),)),
+    "GetUnicastIpAddressTable": Signature((c_uint16, POINTER(POINTER(MibUnicastIpAddressTable)))),
+    "ConvertInterfaceIndexToLuid": Signature((c_uint32, POINTER(NetLuid))),
+    "FreeMibTable": Signature((c_void_p,), fails=False),
+}
+
+# Any other code is a plain NetioError with that code.
+ERRORS: dict[int, type[NetioError]] = {
+    ERROR_FILE_NOT_FOUND: InterfaceNotFoundError,
+    ERROR_INVALID_HANDLE: InvalidHandleError,
+    ERROR_INVALID_PARAMETER: InvalidParameterError,
+    ERROR_NOT_FOUND: NotFoundError,
+}

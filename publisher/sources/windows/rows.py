@@ -1,0 +1,160 @@
+"""From the structures of iphlpapi.dll to the published models. No I/O; the same on every system."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Iterable
+from ipaddress import IPv4Address, IPv6Address
+
+from ...events import Address, Family, Interface, IpInterfaceRow, Offload, Scope
+from .iphlpapi import (
+    ADMIN_STATUSES,
+    AF_INET,
+    DAD_STATES,
+    FAMILY_NAMES,
+    LINK_LOCAL_ADDRESS_BEHAVIORS,
+    MEDIA_CONNECT_STATES,
+    OPER_STATUSES,
+    PREFIX_ORIGINS,
+    ROUTER_DISCOVERY_BEHAVIORS,
+    SUFFIX_ORIGINS,
+    MibIfRow2,
+    MibIpInterfaceRow,
+    MibUnicastIpAddressRow,
+    OffloadRod,
+)
+
+_LONGEST_PREFIX: dict[Family, int] = {"inet": 32, "inet6": 128}
+_NO_SPEED = 0xFFFF_FFFF_FFFF_FFFF
+_FOR_EVER = 0xFFFF_FFFF
+
+
+def luid_text(value: int) -> str:
+    """A NET_LUID's value as it is published."""
+    return f"{value:016x}"
+
+
+def ip_interface_row(raw: MibIpInterfaceRow) -> IpInterfaceRow:
+    """The row, without what is reserved or has no meaning in this state (ns-netioapi-mib_ipinterface_row)."""
+    family = FAMILY_NAMES[raw.Family]
+    advertising = bool(raw.AdvertisingEnabled)
+    return IpInterfaceRow(
+        family=family,
+        interface_luid=luid_text(raw.InterfaceLuid.Value),
+        interface_index=raw.InterfaceIndex,
+        min_router_advertisement_interval=raw.MinRouterAdvertisementInterval if advertising else None,
+        max_router_advertisement_interval=raw.MaxRouterAdvertisementInterval if advertising else None,
+        advertising_enabled=advertising,
+        forwarding_enabled=bool(raw.ForwardingEnabled),
+        weak_host_send=bool(raw.WeakHostSend),
+        weak_host_receive=bool(raw.WeakHostReceive),
+        use_automatic_metric=bool(raw.UseAutomaticMetric),
+        use_neighbor_unreachability_detection=bool(raw.UseNeighborUnreachabilityDetection),
+        managed_address_configuration_supported=bool(raw.ManagedAddressConfigurationSupported),
+        other_stateful_configuration_supported=bool(raw.OtherStatefulConfigurationSupported),
+        advertise_default_route=bool(raw.AdvertiseDefaultRoute) if advertising else None,
+        router_discovery_behavior=ROUTER_DISCOVERY_BEHAVIORS.get(raw.RouterDiscoveryBehavior),
+        dad_transmits=raw.DadTransmits,
+        base_reachable_time=raw.BaseReachableTime,
+        retransmit_time=raw.RetransmitTime,
+        path_mtu_discovery_timeout=raw.PathMtuDiscoveryTimeout,
+        link_local_address_behavior=LINK_LOCAL_ADDRESS_BEHAVIORS.get(raw.LinkLocalAddressBehavior),
+        link_local_address_timeout=raw.LinkLocalAddressTimeout,
+        zone_indices=tuple(raw.ZoneIndices),
+        site_prefix_length=raw.SitePrefixLength if raw.SitePrefixLength <= _LONGEST_PREFIX[family] else None,
+        metric=raw.Metric,
+        nl_mtu=raw.NlMtu,
+        connected=bool(raw.Connected),
+        supports_wake_up_patterns=bool(raw.SupportsWakeUpPatterns),
+        supports_neighbor_discovery=bool(raw.SupportsNeighborDiscovery),
+        supports_router_discovery=bool(raw.SupportsRouterDiscovery),
+        reachable_time=raw.ReachableTime,
+        transmit_offload=_offload(raw.TransmitOffload),
+        receive_offload=_offload(raw.ReceiveOffload),
+        disable_default_routes=bool(raw.DisableDefaultRoutes),
+    )
+
+
+def _offload(raw: OffloadRod) -> Offload:
+    return Offload(
+        nl_checksum_supported=bool(raw.NlChecksumSupported),
+        nl_options_supported=bool(raw.NlOptionsSupported),
+        tl_datagram_checksum_supported=bool(raw.TlDatagramChecksumSupported),
+        tl_stream_checksum_supported=bool(raw.TlStreamChecksumSupported),
+        tl_stream_options_supported=bool(raw.TlStreamOptionsSupported),
+        fast_path_compatible=bool(raw.FastPathCompatible),
+        tl_large_send_offload_supported=bool(raw.TlLargeSendOffloadSupported),
+        tl_giant_send_offload_supported=bool(raw.TlGiantSendOffloadSupported),
+    )
+
+
+def interface(raw: MibIfRow2, higher: Iterable[str] = (), lower: Iterable[str] = ()) -> Interface:
+    """The interface itself; `higher` and `lower` are the LUIDs next to it in the stack."""
+    length = raw.PhysicalAddressLength
+    return Interface(
+        alias=_text(raw.Alias),
+        description=_text(raw.Description),
+        type=raw.Type,
+        physical_address=_physical_address(raw.PhysicalAddress, length),
+        permanent_physical_address=_physical_address(raw.PermanentPhysicalAddress, length),
+        mtu=raw.Mtu,
+        admin_status=ADMIN_STATUSES.get(raw.AdminStatus, "down"),
+        oper_status=OPER_STATUSES.get(raw.OperStatus, "unknown"),
+        media_connect_state=MEDIA_CONNECT_STATES.get(raw.MediaConnectState, "unknown"),
+        transmit_link_speed=_speed(raw.TransmitLinkSpeed),
+        receive_link_speed=_speed(raw.ReceiveLinkSpeed),
+        higher=tuple(sorted(higher)),
+        lower=tuple(sorted(lower)),
+    )
+
+
+def _text(units: ctypes.Array[ctypes.c_uint16]) -> str:
+    """UTF-16 code units up to the first NUL. Windows takes lone surrogates in names, JSON does not."""
+    return bytes(units).decode("utf-16-le", errors="replace").partition("\0")[0]
+
+
+def _physical_address(octets: Iterable[int], length: int) -> str | None:
+    """The address, or `None` where there is none: no octets, or nothing but zeros."""
+    known = bytes(octets)[:length]
+    return known.hex(":") if any(known) else None
+
+
+def _speed(bits_per_second: int) -> int | None:
+    """Drivers that do not know the speed say -1."""
+    return None if bits_per_second == _NO_SPEED else bits_per_second
+
+
+def address(raw: MibUnicastIpAddressRow) -> Address:
+    """A unicast address; a prefix length that is no value (255 is common) is the whole address."""
+    ip = _ip(raw)
+    return Address(
+        address=str(ip),
+        prefix_length=min(raw.OnLinkPrefixLength, ip.max_prefixlen),
+        scope=_scope(ip),
+        scope_id=raw.ScopeId.Value & 0x0FFF_FFFF or None,
+        prefix_origin=PREFIX_ORIGINS.get(raw.PrefixOrigin, "other"),
+        suffix_origin=SUFFIX_ORIGINS.get(raw.SuffixOrigin, "other"),
+        dad_state=DAD_STATES.get(raw.DadState, "invalid"),
+        skip_as_source=bool(raw.SkipAsSource),
+        valid_lifetime=_lifetime(raw.ValidLifetime),
+        preferred_lifetime=_lifetime(raw.PreferredLifetime),
+    )
+
+
+def _ip(raw: MibUnicastIpAddressRow) -> IPv4Address | IPv6Address:
+    if raw.Address.si_family == AF_INET:
+        return IPv4Address(bytes(raw.Address.Ipv4.sin_addr))
+    return IPv6Address(bytes(raw.Address.Ipv6.sin6_addr))
+
+
+def _scope(ip: IPv4Address | IPv6Address) -> Scope:
+    """By the address itself (RFC 4007, RFC 3927): Windows' scope id names the zone and often leaves the level out."""
+    if ip.is_loopback:
+        return "interface"
+    if ip.is_link_local:
+        return "link"
+    return "site" if isinstance(ip, IPv6Address) and ip.is_site_local else "global"
+
+
+def _lifetime(seconds: int) -> int | None:
+    return None if seconds == _FOR_EVER else seconds

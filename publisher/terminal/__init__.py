@@ -1,0 +1,1 @@
+"""Lines, colours and live tables for people at a terminal."""

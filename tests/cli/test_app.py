@@ -1,0 +1,183 @@
+"""Usage, and the commands that describe, check and prepare. Each test runs the real command."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from publisher.config.locations import Locations
+from publisher.config.settings import load_settings, sink_options
+from publisher.plugins import load_plugins
+from publisher.sources import Resync
+from publisher.testing import make_event, make_row
+from tests.fixtures.command import FILE_SINK, TERMINAL_SINK, Publisher, posix_only
+
+
+def test_help_and_version(publisher: Publisher) -> None:
+    assert publisher("--version").stdout == "publisher 0.1.0\n"
+    shown = publisher("--help").stdout
+    for command in (
+        "run",
+        "watch",
+        "snapshot",
+        "check",
+        "replay",
+        "dead-letters",
+        "plugins",
+        "schema",
+        "record",
+        "init",
+    ):
+        assert f"\n  {command} " in shown
+    assert "..." not in shown.partition("Commands:")[2], "a summary is too long"
+
+
+@pytest.mark.parametrize("arguments", [["rum"], ["replay"]])
+def test_wrong_usage_is_status_2(publisher: Publisher, arguments: list[str]) -> None:
+    said = publisher(*arguments, status=2).stderr
+    assert "Usage: publisher" in said
+    if arguments == ["rum"]:
+        assert "Did you mean 'run'" in said
+
+
+def test_a_wrong_configuration_is_status_2_and_one_line(publisher: Publisher) -> None:
+    publisher.configure("nod = 1")
+    assert publisher("run", status=2).stderr == (
+        f"publisher: {publisher.folder / 'publisher.toml'}: nod is no setting there is; did you mean 'node'?\n"
+    )
+    assert not publisher.journal.exists()
+
+
+def test_a_sink_of_no_type_there_is_is_told(publisher: Publisher) -> None:
+    publisher.configure('[sinks.x]\ntype = "fil"')
+    said = publisher("check", status=2).stderr
+    assert "sink 'x'" in said
+    assert "did you mean 'file'?" in said
+    assert not publisher.journal.exists()
+
+
+def test_no_secret_is_in_any_output(publisher: Publisher) -> None:
+    publisher.configure(
+        '[sinks.hook]\ntype = "webhook"\nurl = "http://me:hunter2@127.0.0.1:1/x?token=hunter2"\npasword = "hunter2"'
+    )
+    done = publisher("run", status=2)
+    assert "hunter2" not in done.stdout + done.stderr
+    assert "pasword" in done.stderr
+
+
+def test_the_source_can_be_named(publisher: Publisher) -> None:
+    publisher.configure("")
+    said = publisher("run", "--source", "x11", status=1).stderr
+    assert "there is no source 'x11'" in said
+    said = publisher("snapshot", "--source", "replay:none", status=1).stderr
+    assert said == "publisher: none: the recording cannot be read: No such file or directory\n"
+
+
+@posix_only
+def test_a_reader_that_leaves_is_no_error(publisher: Publisher) -> None:
+    publisher.updates(Resync(tuple(make_row(f"eth{index}", index=index) for index in range(1, 1500)), "startup"))
+    publisher.configure(TERMINAL_SINK)
+    for command in ("snapshot", "watch", "run"):
+        line = f"{sys.executable} -m publisher {command} | head -n 1"
+        done = subprocess.run(
+            line, shell=True, cwd=publisher.folder, env=publisher.environment, timeout=60,
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        assert len(done.stdout.splitlines()) == 1, command
+        if command != "run":  # which logs that it starts
+            assert done.stderr == "", command
+        assert "Error" not in done.stderr, command
+
+
+def test_check_says_what_works_and_what_does_not(publisher: Publisher) -> None:
+    publisher.configure(FILE_SINK)
+    lines = publisher("check").stdout.splitlines()
+    assert lines[0] == f"configuration {publisher.folder / 'publisher.toml'}: fine"
+    assert lines[1].startswith("sink 'log': ")
+    publisher.configure(f'{FILE_SINK}\n[sinks.bad]\ntype = "file"\npath = "{publisher.folder.as_posix()}"')
+    lines = publisher("check", status=1).stdout.splitlines()
+    assert [line.partition(":")[0] for line in lines[1:]] == ["sink 'log'", "sink 'bad'"]
+    assert "failed: " in lines[2]
+    assert "failed: " not in lines[1]
+    assert not publisher.journal.exists()
+
+
+def test_init_writes_a_configuration_that_works(publisher: Publisher) -> None:
+    path = publisher.folder / "publisher.toml"
+    assert "written" in publisher("init").stdout
+    assert "sink 'terminal': " in publisher("check").stdout
+    assert "exists already" in publisher("init", status=1).stderr
+    text = path.read_text()
+    path.write_text("".join(uncommented(line) for line in text.splitlines(keepends=True)))
+    settings = load_settings(path, Locations("nas", (), (publisher.folder,)))
+    assert set(sink_options(settings, load_plugins())) == {"terminal", "home", "hook", "log"}
+    assert "cannot be written" in publisher("init", "no/such/x.toml", status=1).stderr
+
+
+def uncommented(line: str) -> str:
+    """The line with its comment sign taken off, if that makes it TOML."""
+    bare = line.removeprefix("# ")
+    return bare if bare != line and (bare.startswith("[") or " = " in bare) else line
+
+
+def test_plugins_lists_what_is_built_in(publisher: Publisher) -> None:
+    lines = publisher("plugins").stdout.splitlines()
+    assert {"sink    file", "sink    mqtt", "sink    terminal", "sink    webhook"} <= {
+        line[:16].rstrip() for line in lines
+    }
+    assert all("interface-publisher 0.1.0" in line for line in lines)
+
+
+def test_the_events_schema_fits_its_events(publisher: Publisher) -> None:
+    schema = json.loads(publisher("schema", "event").stdout)
+    assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+    event = json.loads(make_event().json_bytes)
+    assert set(event) == set(schema["properties"]) == set(schema["required"])
+
+
+def test_the_configurations_schema_has_every_sinks_options(publisher: Publisher) -> None:
+    schema = json.loads(publisher("schema", "config").stdout)
+    assert {"node", "filter", "journal", "sinks"} <= set(schema["properties"])
+    assert "default" not in schema["properties"]["node"]
+    sinks = {
+        sink["properties"]["type"]["const"]: sink
+        for sink in schema["properties"]["sinks"]["additionalProperties"]["anyOf"]
+    }
+    assert {"file", "mqtt", "terminal", "webhook"} <= set(sinks)
+    assert sinks["file"]["required"] == ["type", "path"]
+    assert_references_resolve(schema)
+
+
+def test_asyncapi_describes_the_topics(publisher: Publisher) -> None:
+    document = json.loads(publisher("schema", "asyncapi").stdout)
+    assert document["asyncapi"] == "3.0.0"
+    addresses = {channel["address"].removeprefix("{base}/{node}/") for channel in document["channels"].values()}
+    assert addresses == {
+        "status", "info", "{luid}/{family}/state", "{luid}/{family}/event", "replay/get", "replay/{client}",
+    }  # fmt: skip
+    for channel in document["channels"].values():
+        assert set(channel["parameters"]) == {part[1:-1] for part in channel["address"].split("/") if part[0] == "{"}
+    state = document["components"]["schemas"]["State"]
+    assert set(state["required"]) == {"seq", "time", "row", "interface", "addresses"}
+    assert document["operations"]["sendEvent"]["bindings"]["mqtt"]["retain"] is False
+    assert_references_resolve(document)
+
+
+def assert_references_resolve(document: dict[str, Any]) -> None:
+    def check(value: Any) -> None:
+        if isinstance(value, dict):
+            if isinstance(reference := value.get("$ref"), str):
+                found = document
+                for part in reference.removeprefix("#/").split("/"):
+                    found = found[part]
+            for inner in value.values():
+                check(inner)
+        elif isinstance(value, list):
+            for inner in value:
+                check(inner)
+
+    check(document)

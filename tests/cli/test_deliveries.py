@@ -1,0 +1,68 @@
+"""The commands that ask the service for deliveries. Each test runs the real commands."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+
+from publisher.events import Event
+from publisher.journal.journal import Journal
+from publisher.testing import make_event
+from tests.fixtures.command import FILE_SINK, Publisher, events_in
+from tests.fixtures.poll import wait_for
+
+
+def test_replay_asks_the_running_service(publisher: Publisher, service: Callable[..., subprocess.Popen[str]]) -> None:
+    service()
+    out = publisher.folder / "out.jsonl"
+    assert publisher("replay", "log").stdout == "log: the snapshot is being sent again\n"
+    wait_for(lambda: len(events_in(out)) == 6, what="the snapshot again")
+    assert {event.notification_type for event in events_in(out)} == {"initial_notification"}
+
+
+def test_replay_waits_for_the_next_start(publisher: Publisher, service: Callable[..., subprocess.Popen[str]]) -> None:
+    publisher.configure(FILE_SINK)
+    publisher("run")
+    out = publisher.folder / "out.jsonl"
+    assert len(events_in(out)) == 4
+    assert "will be done at its next start" in publisher("replay", "log").stdout
+    out.unlink()
+    service()
+    kinds = [event.notification_type for event in events_in(out)]
+    assert sorted(kinds) == ["delete_instance"] + ["initial_notification"] * 3, "wlan0 went, then the rows"
+
+
+def test_replay_tells_what_cannot_be(publisher: Publisher) -> None:
+    publisher.configure(FILE_SINK)
+    assert "there is no journal" in publisher("replay", "log", status=1).stderr
+    assert not publisher.journal.exists()
+    publisher("run")
+    assert publisher("replay", "lug", status=2).stderr == "publisher: there is no sink 'lug'; there are: log\n"
+    assert "the newest event is 0" in publisher("replay", "log", "--since", "5", status=1).stderr
+
+
+def refused(publisher: Publisher) -> Event:
+    """A journal that holds one dead letter."""
+    event = make_event(7)
+    journal = Journal.open(publisher.journal, node="nas")
+    journal.add_dead_letter("log", event, "400 \x1b[2J\nno")
+    journal.close()
+    return event
+
+
+def test_dead_letters_are_listed_shown_and_sent_again(
+    publisher: Publisher, service: Callable[..., subprocess.Popen[str]]
+) -> None:
+    event = refused(publisher)
+    publisher.configure(FILE_SINK)
+    [line] = publisher("dead-letters").stdout.splitlines()
+    assert line.startswith("1  ")
+    assert line.endswith("  log  seq 7  parameter_notification  eth0  400 \\x1b[2J no")
+    assert Event.from_json(publisher("dead-letters", "--show", "1").stdout.encode()) == event
+    assert "there is no dead letter 2" in publisher("dead-letters", "--show", "2", status=1).stderr
+    assert "at its next start" in publisher("dead-letters", "--retry").stdout
+    service()
+    wait_for(
+        lambda: event.id in [sent.id for sent in events_in(publisher.folder / "out.jsonl")], what="the dead letter"
+    )
+    wait_for(lambda: publisher("dead-letters").stdout == "", what="an empty list")

@@ -1,0 +1,114 @@
+"""The commands that look at the interfaces: snapshot, watch, record. Each test runs the real command."""
+
+from __future__ import annotations
+
+import json
+import signal
+from pathlib import Path
+
+from publisher.cli.host import known_luids
+from publisher.config.settings import JournalSettings, Settings
+from publisher.events import IpInterface
+from publisher.journal.journal import Journal
+from publisher.sources import Remove, Resync
+from publisher.sources.luids import LuidAssignment
+from publisher.testing import make_row
+from tests.fixtures.command import ETH0, ETH0_6, FOREVER, WLAN0, Publisher, posix_only
+from tests.fixtures.poll import wait_for
+
+
+def test_snapshot_as_a_table(publisher: Publisher) -> None:
+    publisher.updates(Resync((ETH0, make_row("a\x1b[2Jb", "inet6", index=9)), "startup"))
+    publisher.configure("")
+    heading, first, second = publisher("snapshot").stdout.splitlines()
+    assert heading.split() == [
+        "Interface",
+        "Index",
+        "LUID",
+        "Family",
+        "State",
+        "Connected",
+        "MTU",
+        "Metric",
+        "Addresses",
+    ]
+    assert first.split() == ["eth0", "2", ETH0.luid, "inet", "up", "yes", "1500", "100", "192.0.2.10/24"]
+    assert second.startswith("a\\x1b[2Jb ")
+    assert not publisher.journal.exists()
+
+
+def test_snapshot_as_json(publisher: Publisher) -> None:
+    publisher.configure('filter.exclude = ["wlan*"]')
+    rows = json.loads(publisher("snapshot", "--json").stdout)
+    assert [(row["luid"], row["family"]) for row in rows] == [ETH0.key, ETH0_6.key]
+    assert list(rows[0]) == ["luid", "family", "row", "interface", "addresses"]
+    for row, expected in zip(rows, (ETH0, ETH0_6), strict=True):
+        assert IpInterface.model_validate_json(json.dumps({key: row[key] for key in list(row)[2:]})) == expected
+    [only] = json.loads(publisher("snapshot", "--json", "--family", "inet6").stdout)
+    assert only["family"] == "inet6"
+
+
+def test_commands_know_the_journals_luids_and_write_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "journal.sqlite3"
+    settings = Settings(journal=JournalSettings(path=path))
+    assert known_luids(settings).load_luids() == []
+    assert not path.exists()
+    journal = Journal.open(path, node="nas")
+    journal.save_luids([LuidAssignment("0018abcdef000000", "lo", "lo", 2e9)])
+    journal.close()
+    before = path.read_bytes()
+    luids = known_luids(settings)
+    assert luids.load_luids() == [LuidAssignment("0018abcdef000000", "lo", "lo", 2e9)]
+    luids.save_luids([LuidAssignment("0018abcdf0000000", "x", "x", 2e9)])
+    assert path.read_bytes() == before
+
+
+def test_a_journal_that_cannot_be_read_is_told(publisher: Publisher) -> None:
+    publisher.journal.write_bytes(b"no journal" * 500)
+    publisher.configure("")
+    done = publisher("snapshot")
+    assert "LUIDs may be others than the service's" in done.stderr
+    assert "eth0" in done.stdout
+
+
+def test_record_writes_what_replay_reads(publisher: Publisher) -> None:
+    publisher.updates(Resync((ETH0, WLAN0), "startup"), Remove(WLAN0.luid, "inet"))
+    publisher.configure("")
+    assert "2 updates recorded" in publisher("record", "new.jsonl").stderr
+    assert "wlan0" in publisher("watch", "--source", "replay:new.jsonl?speed=0").stdout
+    before = (publisher.folder / "new.jsonl").read_bytes()
+    assert "exists already" in publisher("record", "new.jsonl", status=1).stderr
+    assert (publisher.folder / "new.jsonl").read_bytes() == before
+
+
+@posix_only
+def test_record_and_watch_end_with_a_signal(publisher: Publisher) -> None:
+    publisher.updates(Resync((ETH0,), "startup"), Remove(ETH0.luid, "inet"), last_at=FOREVER)
+    publisher.configure("")
+    record = publisher.start("record", "new.jsonl")
+    wait_for(
+        lambda: (publisher.folder / "new.jsonl").exists() and len((publisher.folder / "new.jsonl").read_bytes()) > 300
+    )
+    record.send_signal(signal.SIGTERM)
+    assert record.wait(30) == 0
+    assert record.stderr
+    assert "1 updates recorded" in record.stderr.read()
+    watch = publisher.start("watch")
+    assert watch.stdout
+    assert "1 IP interface" in watch.stdout.readline()
+    watch.send_signal(signal.SIGINT)
+    assert watch.wait(30) == 0
+
+
+def test_watch_of_a_broker_tells_what_is_wrong(publisher: Publisher) -> None:
+    assert "mqtt://" in publisher("watch", "http://127.0.0.1", status=2).stderr
+
+
+def test_watch_shows_the_snapshot_then_changes(publisher: Publisher) -> None:
+    publisher.updates(Resync((ETH0, ETH0_6), "startup"), Remove(ETH0.luid, "inet6"))
+    publisher.configure('node = "nas"')
+    heading, *lines = publisher("watch").stdout.splitlines()
+    assert heading.endswith("  nas has 2 IP interfaces")
+    assert len(lines) == 3
+    assert lines[2].endswith("deleted")
+    assert "inet6" not in publisher("watch", "--family", "inet").stdout

@@ -1,0 +1,326 @@
+"""The configuration: where it is found, what goes before what, and what a mistake in it is answered with."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import BaseModel, Field, HttpUrl, SecretStr
+
+from publisher.config.locations import Locations
+from publisher.config.settings import Settings, default_sinks, load_settings, node_from, sink_options, split_address
+from publisher.errors import ConfigurationError
+from publisher.plugins import Plugins, load_plugins
+from publisher.sink import SinkOptions
+from publisher.testing import RecordingSink
+
+Load = Callable[..., Settings]
+
+
+def locations(tmp_path: Path, **environment: str) -> Locations:
+    return Locations(
+        hostname="nas",
+        config_dirs=(tmp_path / "here", tmp_path / "user", tmp_path / "system"),
+        state_dirs=(tmp_path / "state", tmp_path / "service"),
+        environment=environment,
+    )
+
+
+@pytest.fixture
+def load(tmp_path: Path) -> Load:
+    """Loads the configuration of this text, with this environment."""
+
+    def load(text: str = "", **environment: str) -> Settings:
+        path = tmp_path / "publisher.toml"
+        path.write_text(text, encoding="utf-8")
+        return load_settings(path, locations(tmp_path, **environment))
+
+    return load
+
+
+def mistakes(load: Load, text: str = "", **environment: str) -> list[str]:
+    with pytest.raises(ConfigurationError) as error:
+        load(text, **environment)
+    return str(error.value).splitlines()
+
+
+def test_without_a_file_there_are_defaults(tmp_path: Path) -> None:
+    settings = load_settings(None, locations(tmp_path))
+    assert settings.node == "nas"
+    assert settings.sinks == default_sinks() == {"terminal": {"type": "terminal"}}
+    assert settings.journal.path == tmp_path / "state" / "journal.sqlite3"
+    assert (settings.source_name, settings.source_argument) == ("auto", "")
+    assert settings.origin.file is None
+    assert not settings.origin.names_sinks
+
+
+def test_the_first_file_that_is_found_counts(tmp_path: Path) -> None:
+    for folder in ("system", "user"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "publisher.toml").write_text(f'node = "{folder}"')
+    assert load_settings(None, locations(tmp_path)).node == "user"
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here" / "publisher.toml").write_text('node = "here"')
+    assert load_settings(None, locations(tmp_path)).node == "here"
+
+
+def test_environment_goes_before_the_file_and_the_command_line_before_both(tmp_path: Path) -> None:
+    path = tmp_path / "a.toml"
+    path.write_text('node = "file"\nsource = "linux"\n[journal]\nmax_events = 5\nsynchronous = "full"\n')
+    around = locations(tmp_path, PUBLISHER_SOURCE="windows", PUBLISHER_JOURNAL__MAX_EVENTS="6", PATH="/bin")
+    settings = load_settings(path, around, {"source": "replay:C:\\x"})
+    assert (settings.node, settings.source_name, settings.source_argument) == ("file", "replay", "C:\\x")
+    assert (settings.journal.max_events, settings.journal.synchronous) == (6, "full")
+
+
+def test_settings_made_in_a_program_do_not_read_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PUBLISHER_NODE", "elsewhere")
+    assert Settings().node == "localhost"
+
+
+def test_the_environment_says_sinks_and_lists(load: Load) -> None:
+    settings = load(
+        '[sinks.Ho-me]\ntype = "mqtt"\nurl = "mqtt://a"',
+        PUBLISHER_SINKS__HO_ME__URL="mqtt://b",
+        PUBLISHER_SINKS__HO_ME__PASSWORD="1234",
+        PUBLISHER_SINKS__HO_ME__REPLAY__BURST="3",
+        PUBLISHER_SINKS__HO_ME__LIST='["a", "b"]',
+        PUBLISHER_FILTER__EXCLUDE="lo, docker*",
+        PUBLISHER_FILTER__INCLUDE='["a,b"]',
+    )
+    assert settings.sinks == {
+        "Ho-me": {"type": "mqtt", "url": "mqtt://b", "password": "1234", "replay": {"burst": "3"}, "list": ["a", "b"]}
+    }
+    assert settings.filter.exclude == ("lo", "docker*")
+    assert settings.filter.include == ("a,b",)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("nod = 'x'", "nod is no setting there is; did you mean 'node'?"),
+        ("Node = 'x'", "Node is no setting there is; did you mean 'node'?"),
+        ("xyz = 1", "xyz is no setting there is"),
+        ("[journal]\nmaxevents = 1", "journal.maxevents is no setting there is; did you mean 'max_events'?"),
+        ("[journal]\nmax_events = 'x'", "journal.max_events should be an integer"),
+        ("[journal]\nmax_events = 0", "journal.max_events should be greater than or equal to 1"),
+        ("[journal]\nsynchronous = 'fast'", "journal.synchronous should be 'normal' or 'full'"),
+        ("[journal]\npath = ''", "journal.path must be the path of a file"),
+        ("[journal]\npath = '/'", "journal.path must be the path of a file"),
+        ("journal = 3", "journal should be a table, not an integer"),
+        ("filter = [1]", "filter should be a table, not an array"),
+        ("[filter]\nexclude = 'lo'", "filter.exclude should be an array, not a string"),
+        ("[filter]\nexclude = ['lo', 3]", "filter.exclude[1] should be a string, not an integer"),
+        ("node = 3", "node should be a string, not an integer"),
+        ("node = ''", "node must not be empty"),
+        ("node = 'a/b'", "node must not contain '/': it is a level of MQTT topics"),
+        ("node = 'a+#'", "node must not contain '#', '+': it is a level of MQTT topics"),
+        ('node = "a\\u0000"', "node must not contain '\\x00': it is a level of MQTT topics"),
+        ("sinks = 3", "sinks should be a table, not an integer"),
+        ("[sinks]\nhome = 3", "sink 'home' should be a table, not an integer"),
+        ("[sinks.'a b']", "sink 'a b' is no name for a sink: letters, digits, _ and - only, at most 64"),
+        ("reconcile_seconds = 0.5", "reconcile_seconds should be greater than or equal to 1"),
+        (
+            "[metrics]\naddress = 'localhost'",
+            'metrics.address must be an address and a port, such as "127.0.0.1:9464" or "[::1]:9464"',
+        ),
+    ],
+)
+def test_a_mistake_is_one_line_with_file_key_and_expectation(load: Load, tmp_path: Path, text: str, said: str) -> None:
+    assert mistakes(load, text) == [f"{tmp_path / 'publisher.toml'}: {said}"]
+
+
+def test_every_mistake_is_told(load: Load) -> None:
+    assert len(mistakes(load, "nod = 1\nsource = 2\n[log]\nlevel = 'loud'")) == 3
+
+
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        (
+            {"PUBLISHER_JOURNAL__MAX_EVENTS": "x"},
+            "PUBLISHER_JOURNAL__MAX_EVENTS: journal.max_events should be an integer",
+        ),
+        (
+            {"PUBLISHER_JOURNAL__PTH": "x"},
+            "PUBLISHER_JOURNAL__PTH: journal.pth is no setting there is; did you mean 'path'?",
+        ),
+        (
+            {"PUBLISHER_SINK__X__TYPE": "x"},
+            "PUBLISHER_SINK__X__TYPE: there is no setting 'sink'; did you mean 'sinks'?",
+        ),
+        ({"PUBLISHER_NODEE": "x"}, "PUBLISHER_NODEE: there is no setting 'nodee'; did you mean 'node'?"),
+        ({"PUBLISHER_SINKS__X": "x"}, "PUBLISHER_SINKS__X: sink 'x' should be a table, not a string"),
+        (
+            {"PUBLISHER_FILTER": "lo"},
+            "PUBLISHER_FILTER: filter is a table: set PUBLISHER_FILTER__<KEY> for each of its keys",
+        ),
+    ],
+)
+def test_a_mistake_in_the_environment_names_the_variable(load: Load, variables: dict[str, str], said: str) -> None:
+    assert mistakes(load, **variables) == [f"environment variable {said}"]
+
+
+def test_variables_of_container_links_are_nobodys_mistake(load: Load) -> None:
+    load(PUBLISHER_PORT_1883_TCP="tcp://10.0.0.1:1883", PUBLISHER_SERVICE_HOST="10.0.0.1")
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [("a = 1\nb = \n", ":2:5: Invalid value"), ("[a]\n[a]\n", ":2:3: Cannot declare ('a',) twice")],
+)
+def test_broken_toml_is_told_with_line_and_column(load: Load, tmp_path: Path, text: str, place: str) -> None:
+    assert mistakes(load, text) == [f"{tmp_path / 'publisher.toml'}{place}"]
+
+
+def test_toml_that_just_ends_is_told_with_line_and_column(load: Load, tmp_path: Path) -> None:
+    [said] = mistakes(load, 'a = 1\nb = """x')
+    assert said.startswith(f"{tmp_path / 'publisher.toml'}:2:9: ")
+
+
+def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    for path, said in (
+        (tmp_path / "none.toml", "No such file"),
+        (tmp_path, "directory" if sys.platform != "win32" else ""),
+    ):
+        with pytest.raises(ConfigurationError, match="cannot be read") as error:
+            load_settings(path, locations(tmp_path))
+        assert said in str(error.value)
+
+
+def test_encodings_that_editors_choose(tmp_path: Path) -> None:
+    path = tmp_path / "a.toml"
+    path.write_text('node = "ü"', encoding="utf-8-sig")
+    assert load_settings(path, locations(tmp_path)).node == "ü"
+    path.write_text('node = "ü"', encoding="utf-16")
+    with pytest.raises(ConfigurationError, match="is not UTF-8"):
+        load_settings(path, locations(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("hostname", "node"),
+    [("nas", "nas"), ("", "localhost"), ("a/b+c#d\0e", "a-b-c-d-e"), ("host.lan", "host.lan"), ("x" * 300, "x" * 63)],
+)
+def test_a_hosts_name_becomes_a_topic_level(hostname: str, node: str) -> None:
+    assert node_from(hostname) == node
+    assert Settings(node=node_from(hostname)).node == node
+
+
+def test_addresses_to_listen_on() -> None:
+    assert split_address("127.0.0.1:9464") == ("127.0.0.1", 9464)
+    assert split_address("[::1]:0") == ("::1", 0)
+    for wrong in ("9464", ":9464", "a:", "a:70000", "a:-1", "a:²"):
+        with pytest.raises(ValueError, match="must be an address and a port"):
+            split_address(wrong)
+
+
+def test_the_commands_find_the_journal_of_the_systems_service(tmp_path: Path) -> None:
+    around = locations(tmp_path)
+    assert load_settings(None, around).existing_journal == tmp_path / "state" / "journal.sqlite3"
+    (tmp_path / "service").mkdir()
+    (tmp_path / "service" / "journal.sqlite3").touch()
+    settings = load_settings(None, around)
+    assert settings.existing_journal == tmp_path / "service" / "journal.sqlite3"
+    assert settings.journal.path == tmp_path / "state" / "journal.sqlite3"
+    (tmp_path / "my.toml").write_text("[journal]\npath = 'mine.sqlite3'")
+    assert load_settings(tmp_path / "my.toml", around).existing_journal == Path("mine.sqlite3")
+
+
+def test_directories_of_somebody_else_are_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(path: Path) -> bool:
+        raise PermissionError(13, "Permission denied", path)
+
+    monkeypatch.setattr(Path, "exists", refused)
+    assert locations(tmp_path).find_config() is None
+    assert locations(tmp_path).find_journal() == tmp_path / "state" / "journal.sqlite3"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="systemd")
+def test_systemd_says_where_state_and_configuration_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STATE_DIRECTORY", "/var/lib/one:/var/lib/two")
+    monkeypatch.setenv("CONFIGURATION_DIRECTORY", "/etc/one")
+    around = Locations.of_this_process()
+    assert around.journal == Path("/var/lib/one/journal.sqlite3")
+    assert Path("/etc/one") in around.config_dirs
+
+
+class Inner(BaseModel):
+    size: int = 1
+
+
+class HookOptions(SinkOptions):
+    url: HttpUrl
+    token: SecretStr | None = None
+    inner: Inner = Inner()
+    count: int = Field(default=3, ge=1)
+    flag: bool = False
+
+
+class Hook(RecordingSink):
+    Options = HookOptions
+
+
+def checked(load: Load, text: str, **environment: str) -> dict[str, Any]:
+    found = sink_options(load(text, **environment), Plugins(sinks={"webhook": Hook, "file": RecordingSink}))
+    return {name: options for name, (_, options) in found.items()}
+
+
+def test_sinks_options_are_checked_by_their_classes(load: Load) -> None:
+    text = "[sinks.a]\ntype = 'webhook'\nurl = 'http://x/'\n[sinks.b]\ntype = 'file'"
+    options = checked(load, text, PUBLISHER_SINKS__A__COUNT="7", PUBLISHER_SINKS__A__FLAG="true")
+    assert list(options) == ["a", "b"]
+    assert load("[sinks.terminal]\ntype = 'terminal'").origin.names_sinks
+    assert options["a"] == HookOptions(url=HttpUrl("http://x/"), count=7, flag=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("type = 'webhook'", "sink 'a': url is missing"),
+        ("type = 'webhook'\nurl = 'http://x'\nulr = 1", "sink 'a': ulr is no setting there is; did you mean 'url'?"),
+        ("type = 'webhook'\nurl = 'http://x'\ninner.siz = 1", None),
+        ("type = 'webhook'\nurl = 'http://x'\ncount = 'x'", "sink 'a': count should be an integer"),
+        ("type = 'webhook'\nurl = 'http://x'\ninner.size = 'x'", "sink 'a': inner.size should be an integer"),
+        ("url = 'http://x'", "sink 'a': type is missing; there are: file, webhook"),
+        ("type = 3", "sink 'a': type should be a string; there are: file, webhook"),
+    ],
+)
+def test_a_sinks_mistake_names_sink_option_and_expectation(
+    load: Load, tmp_path: Path, text: str, said: str | None
+) -> None:
+    if said is None:  # Inner takes what it does not know, as its author wants
+        checked(load, f"[sinks.a]\n{text}")
+        return
+    with pytest.raises(ConfigurationError) as error:
+        checked(load, f"[sinks.a]\n{text}")
+    assert str(error.value) == f"{tmp_path / 'publisher.toml'}: {said}"
+
+
+def test_an_unknown_type_lists_what_there_is(load: Load) -> None:
+    with pytest.raises(ConfigurationError, match=r"sink 'a': .*'webhok'.*file, webhook.*did you mean 'webhook'"):
+        checked(load, "[sinks.a]\ntype = 'webhok'")
+
+
+def test_no_mistake_shows_a_secret(load: Load) -> None:
+    with pytest.raises(ConfigurationError) as error:
+        checked(load, "[sinks.a]\ntype = 'webhook'\nurl = 'hunter2'\ntoken = ['hunter2']\npasword = 'hunter2'")
+    assert "hunter2" not in str(error.value)
+    assert len(str(error.value).splitlines()) == 3
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ("max_size = 'big'", 'max_size should be a size, like 10485760 or "10 MiB"'),
+        ("max_size = '10 apples'", 'max_size should be a size, like 10485760 or "10 MiB"'),
+        ("max_age = 'soon'", 'max_age should be a length of time, like "12h" or "7d"'),
+    ],
+)
+def test_sizes_and_times_are_told_by_example(load: Load, tmp_path: Path, option: str, said: str) -> None:
+    settings = load(f"[sinks.log]\ntype = 'file'\npath = 'x'\n{option}")
+    with pytest.raises(ConfigurationError) as error:
+        sink_options(settings, load_plugins())
+    assert str(error.value) == f"{tmp_path / 'publisher.toml'}: sink 'log': {said}"

@@ -1,0 +1,646 @@
+"""Supervisor: what each sink gets, in which order, and what becomes of failures."""
+
+from __future__ import annotations
+
+import sqlite3
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from publisher.delivery.worker import Clock
+from publisher.errors import JournalDamagedError, JournalError
+from publisher.events import Event
+from publisher.journal.journal import Journal
+from publisher.sink import Cursor, Ended, Rejected, Retry, Sink, SinkContext, SinkOptions
+from publisher.testing import Recorder
+from tests.fixtures.pipeline import Pipeline
+from tests.fixtures.poll import wait_for
+
+
+@pytest.fixture
+def recorder() -> Recorder:
+    return Recorder()
+
+
+@pytest.fixture
+def pipeline(tmp_path: Path, recorder: Recorder) -> Iterator[Pipeline]:
+    with closing(Pipeline(tmp_path / "journal.db")) as pipeline:
+        yield pipeline
+        recorder.flow()
+
+
+def kinds(events: Sequence[Event]) -> list[str | int]:
+    """Events in short: `snapshot@seq` for a whole snapshot, the seq of any other."""
+    short: list[str | int] = []
+    expected = 0
+    for event in events:
+        if event.snapshot is None:
+            short.append(event.seq)
+            continue
+        assert event.snapshot.position == expected, "a snapshot comes whole and in order"
+        expected = 0 if event.snapshot.position == event.snapshot.count else expected + 1
+        if expected == 0:
+            short.append(f"snapshot@{event.seq}")
+    return short
+
+
+def test_a_new_sink_gets_the_snapshot_and_then_every_event(pipeline: Pipeline, recorder: Recorder) -> None:
+    pipeline.change(3)
+    worker = pipeline.deliver(recorder)
+    recorder.wait_for_seq(3)
+    pipeline.change(5)
+    recorder.wait_for_seq(8)
+    assert kinds(recorder.events) == ["snapshot@3", 4, 5, 6, 7, 8]
+    assert worker.stop(5.0)
+    assert pipeline.journal.cursor("sink", "there") == Cursor(pipeline.journal.epoch, 8)
+    assert recorder.closed == 1
+
+
+def test_a_sink_goes_on_where_it_was(pipeline: Pipeline, recorder: Recorder) -> None:
+    pipeline.deliver(recorder)
+    recorder.wait_for_events(3)
+    pipeline.change(2)
+    recorder.wait_for_seq(2)
+    pipeline.restart()
+    pipeline.change(2)
+    pipeline.deliver(recorder)
+    recorder.wait_for_seq(4)
+    assert kinds(recorder.events) == ["snapshot@0", 1, 2, 3, 4]
+
+
+def test_another_destination_is_a_new_subscriber(pipeline: Pipeline, recorder: Recorder) -> None:
+    pipeline.deliver(recorder)
+    pipeline.change(2)
+    recorder.wait_for_seq(2)
+    pipeline.restart()
+    other = Recorder()
+    pipeline.deliver(other, destination="elsewhere")
+    other.wait_for_seq(2)
+    assert kinds(other.events) == ["snapshot@2"]
+
+
+def test_before_anything_is_known_there_is_nothing_to_send(tmp_path: Path, recorder: Recorder) -> None:
+    pipeline = Pipeline(tmp_path / "journal.db")
+    rows = pipeline.table.rows
+    pipeline.close()
+    pipeline.path.unlink()
+    pipeline.journal = Journal.open(pipeline.path, node="nas")
+    with closing(pipeline):
+        worker = pipeline.deliver(recorder)
+        recorder.wait(lambda recorder: recorder.opened)
+        worker.wake()
+        wait_for(lambda: worker.status().state == "following")
+        pipeline.journal.replace_rows(rows)
+        worker.wake()
+        recorder.wait_for_events(3)
+        assert kinds(recorder.events) == ["snapshot@0"]
+
+
+def test_the_cursor_that_the_destination_tells_wins(pipeline: Pipeline, recorder: Recorder) -> None:
+    pipeline.change(5)
+    pipeline.journal.confirm("sink", "there", Cursor(pipeline.journal.epoch, 1))
+    recorder.cursor = Cursor(pipeline.journal.epoch, 3)
+    pipeline.deliver(recorder)
+    recorder.wait_for_seq(5)
+    assert kinds(recorder.events) == [4, 5]
+
+
+@pytest.mark.parametrize(
+    ("cursor", "reason"),
+    [
+        (lambda journal: Cursor(journal.epoch, 2), "oldest that is kept"),
+        (lambda journal: Cursor(journal.epoch, 5000), "newest here is"),
+        (lambda _: Cursor("0" * 16, 100), "epoch"),
+    ],
+    ids=["too old", "ahead", "another epoch"],
+)
+def test_a_sink_that_lost_its_place_is_told_of_and_gets_the_snapshot(
+    tmp_path: Path, recorder: Recorder, cursor: Callable[[Journal], Cursor], reason: str
+) -> None:
+    with closing(Pipeline(tmp_path / "journal.db", max_events=100)) as pipeline:
+        pipeline.change_at_once(300)
+        pipeline.journal.confirm("sink", "there", cursor(pipeline.journal))
+        worker = pipeline.deliver(recorder)
+        recorder.wait_for_seq(300)
+        pipeline.change(2)
+        recorder.wait_for_seq(302)
+        assert kinds(recorder.events) == ["snapshot@300", 301, 302]
+        [told] = pipeline.said("lost its place")
+        assert reason in told["reason"]
+        assert worker.status().failures == 0
+
+
+def test_a_sink_that_is_overrun_while_it_hangs_gets_the_snapshot(tmp_path: Path, recorder: Recorder) -> None:
+    with closing(Pipeline(tmp_path / "journal.db", max_events=100)) as pipeline:
+        pipeline.deliver(recorder)
+        recorder.wait_for_events(3)
+        recorder.hang()
+        pipeline.change(1)
+        pipeline.change_at_once(1000)
+        recorder.flow()
+        recorder.wait_for_seq(1001)
+        assert kinds(recorder.events)[-1] == "snapshot@1001"
+        assert len(pipeline.said("lost its place")) == 1
+
+
+def test_a_snapshot_that_is_asked_for_comes_after_what_was_there_and_swallows_nothing(
+    pipeline: Pipeline, recorder: Recorder
+) -> None:
+    worker = pipeline.deliver(recorder)
+    recorder.wait_for_events(3)
+    recorder.hang()
+    pipeline.change(600)
+    worker.request_snapshot("overrun")
+    pipeline.change(400)
+    recorder.flow()
+    recorder.wait(lambda recorder: recorder.seqs[-1:] == [1000] and recorder.events[-1].seq == 1000)
+    wait_for(lambda: worker.status().behind == 0 and len(kinds(recorder.events)) == 1002)
+    assert recorder.seqs == list(range(1, 1001))
+    told = kinds(recorder.events)
+    [again] = [index for index, what in enumerate(told) if isinstance(what, str) and what != "snapshot@0"]
+    seq = int(str(told[again]).partition("@")[2])
+    assert seq >= 600
+    assert told[again - 1] == seq, "a row of the snapshot never comes after a newer event, nor before an older one"
+    assert {event.cause for event in recorder.events if event.snapshot and event.seq == seq} == {"overrun"}
+
+
+def test_no_snapshot_row_ever_comes_after_a_newer_event_under_a_flood(pipeline: Pipeline, recorder: Recorder) -> None:
+    worker = pipeline.deliver(recorder)
+    recorder.wait_for_events(3)
+    for _ in range(100):
+        pipeline.change(5)
+        worker.request_snapshot("notification")
+    recorder.wait_for_seq(500)
+    assert worker.stop(20.0)
+    seqs = [event.seq for event in recorder.events]
+    assert seqs == sorted(seqs)
+    assert recorder.seqs == list(range(1, 501))
+
+
+def test_a_snapshot_that_fails_midway_goes_on_at_the_event_that_failed(pipeline: Pipeline, recorder: Recorder) -> None:
+    recorder.publish_faults += [Retry(index=2), OSError("broken pipe")]
+    pipeline.deliver(recorder)
+    recorder.wait_for_events(3)
+    assert kinds(recorder.events) == ["snapshot@0"]
+
+
+def test_a_new_request_begins_a_broken_snapshot_anew(pipeline: Pipeline, recorder: Recorder) -> None:
+    recorder.publish_faults.append(Retry(index=2, after=0.0))
+    recorder.hang()
+    worker = pipeline.deliver(recorder)
+    wait_for(lambda: worker.status().state == "sending")
+    worker.request_snapshot("overrun")
+    recorder.flow()
+    events = recorder.wait_for_events(5)
+    assert [event.snapshot and event.snapshot.position for event in events] == [0, 1, 0, 1, 2]
+    assert [event.cause for event in events] == ["notification"] * 2 + ["overrun"] * 3
+
+
+def test_a_loss_stays_marked_over_a_restart(pipeline: Pipeline, recorder: Recorder) -> None:
+    worker = pipeline.deliver(recorder, clock=Clock())
+    recorder.wait_for_events(3)
+    recorder.publish_faults.append(Retry("later", index=1, after=1e9))
+    worker.request_snapshot("overrun")
+    wait_for(lambda: worker.status().state == "retrying")
+    pipeline.restart()
+    again = Recorder()
+    pipeline.deliver(again)
+    again.wait_for_events(3)
+    assert {event.cause for event in again.events} == {"overrun"}
+
+
+def test_a_loss_that_a_hung_sink_was_not_told_of_is_told_after_a_restart(
+    pipeline: Pipeline, recorder: Recorder
+) -> None:
+    worker = pipeline.deliver(recorder, clock=Clock())
+    recorder.wait_for_events(3)
+    recorder.hang()
+    pipeline.change(1)
+    wait_for(lambda: worker.status().state == "sending")
+    worker.request_snapshot("overrun")
+    worker.request_snapshot("notification")
+    assert worker.stop(0.1) is False
+    recorder.flow()
+    worker._thread.join(20)
+    pipeline.restart()
+    again = Recorder()
+    pipeline.deliver(again)
+    again.wait_for_events(4)
+    assert kinds(again.events) == [1, "snapshot@1"]
+    assert again.events[-1].cause == "overrun"
+
+
+def test_a_replay_sends_the_events_since_again(pipeline: Pipeline, recorder: Recorder) -> None:
+    worker = pipeline.deliver(recorder)
+    recorder.wait_for_events(3)
+    pipeline.change(5)
+    recorder.wait_for_seq(5)
+    worker.request_replay(3)
+    pipeline.change(1)
+    wait_for(lambda: len(recorder.seqs) == 8 and worker.status().behind == 0)
+    assert recorder.seqs[:5] == [1, 2, 3, 4, 5]
+    assert sorted(recorder.seqs[5:]) == [4, 5, 6]
+    worker.request_replay(None)
+    recorder.wait(lambda recorder: kinds(recorder.events)[-1] == "snapshot@6")
+
+
+def test_a_replay_of_what_is_gone_is_the_snapshot(tmp_path: Path, recorder: Recorder) -> None:
+    with closing(Pipeline(tmp_path / "journal.db", max_events=100)) as pipeline:
+        pipeline.change_at_once(300)
+        worker = pipeline.deliver(recorder)
+        recorder.wait_for_events(3)
+        worker.request_replay(5)
+        recorder.wait_for_events(6)
+        assert kinds(recorder.events) == ["snapshot@300", "snapshot@300"]
+        assert pipeline.said("lost its place")
+
+
+def test_failures_are_waited_out_ever_longer_and_nothing_is_lost(pipeline: Pipeline, recorder: Recorder) -> None:
+    worker = pipeline.deliver(recorder)
+    recorder.wait_for_events(3)
+    recorder.publish_faults += [OSError("refused")] * 11
+    pipeline.change(1)
+    recorder.wait_for_seq(1)
+    assert pipeline.clock.waits == [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300]
+    assert recorder.seqs == [1]
+    wait_for(lambda: worker.status().error is None)
+    assert (worker.status().failures, worker.status().behind) == (11, 0)
+    recorder.publish_faults.append(OSError("refused"))
+    pipeline.change(1)
+    recorder.wait_for_seq(2)
+    assert pipeline.clock.waits[11:] == [1], "a success begins anew"
+
+
+def test_the_destination_says_when_to_come_back(pipeline: Pipeline, recorder: Recorder) -> None:
+    pipeline.deliver(recorder)
+    recorder.wait_for_events(3)
+    recorder.publish_faults += [Retry(after=17.5), Retry(after=-3), Retry(after=1e12)]
+    pipeline.change(1)
+    recorder.wait_for_seq(1)
+    assert pipeline.clock.waits == [17.5, 86_400]
+
+
+def test_what_was_safe_before_a_failure_is_not_sent_again(pipeline: Pipeline, recorder: Recorder) -> None:
+    pipeline.journal.confirm("sink", "there", Cursor(pipeline.journal.epoch, 0))
+    pipeline.change(10)
+    recorder.publish_faults += [Retry(index=4), Retry(index=3), Retry(index=99), Retry(index=-1)]
+    pipeline.deliver(recorder)
+    recorder.wait(lambda recorder: not recorder.publish_faults and recorder.seqs[-1:] == [10])
+    assert recorder.seqs[:7] == [1, 2, 3, 4, 5, 6, 7]
+    assert recorder.seqs[-3:] == [8, 9, 10]
+
+
+def test_a_refused_event_is_a_dead_letter_and_the_others_go_on(pipeline: Pipeline, recorder: Recorder) -> None:
+    pipeline.journal.confirm("sink", "there", Cursor(pipeline.journal.epoch, 0))
+    pipeline.change(4)
+    recorder.publish_faults += [Rejected("400 too odd", index=1), Rejected("400 odd too")]
+    worker = pipeline.deliver(recorder)
+    recorder.wait_for_seq(4)
+    assert recorder.seqs == [1, 4]
+    assert [(letter.event.seq, letter.reason) for letter in pipeline.journal.dead_letters("sink")] == [
+        (2, "400 too odd"),
+        (3, "400 odd too"),
+    ]
+    wait_for(lambda: worker.status().behind == 0)
+    assert (worker.status().rejected, worker.status().dead_letters) == (2, 2)
+
+
+def test_dead_letters_are_sent_again_by_hand_also_after_a_restart(pipeline: Pipeline, recorder: Recorder) -> None:
+    pipeline.journal.confirm("sink", "there", Cursor(pipeline.journal.epoch, 0))
+    pipeline.change(4)
+    recorder.publish_faults += [Rejected("no", index=1), Rejected("no"), Rejected("no")]
+    pipeline.deliver(recorder)
+    wait_for(lambda: len(pipeline.journal.dead_letters()) == 3)
+    pipeline.restart()
+    worker = pipeline.deliver(recorder)
+    wait_for(lambda: worker.status().dead_letters == 3)
+    first = pipeline.journal.dead_letters()[0].id
+    worker.retry_dead_letters(first)
+    recorder.wait_for_seq(2)
+    wait_for(lambda: worker.status().dead_letters == 2)
+    recorder.publish_faults.append(Rejected("still no"))
+    worker.retry_dead_letters()
+    recorder.wait_for_seq(4)
+    wait_for(lambda: worker.status().dead_letters == 1)
+    assert recorder.seqs == [1, 2, 4]
+    assert [letter.event.seq for letter in pipeline.journal.dead_letters()] == [3]
+
+
+def test_dead_letters_that_cannot_be_delivered_hold_up_no_event(pipeline: Pipeline, recorder: Recorder) -> None:
+    pipeline.journal.confirm("sink", "there", Cursor(pipeline.journal.epoch, 0))
+    pipeline.change(2)
+    recorder.publish_faults += [Rejected("no"), Rejected("no")]
+    worker = pipeline.deliver(recorder)
+    wait_for(lambda: len(pipeline.journal.dead_letters()) == 2)
+    recorder.publish_faults.append(OSError("down"))
+    worker.retry_dead_letters()
+    wait_for(lambda: pipeline.said("dead letters cannot be delivered now"))
+    pipeline.change(1)
+    recorder.wait_for_seq(3)
+    assert (recorder.seqs, len(pipeline.journal.dead_letters()), pipeline.clock.waits) == ([3], 2, [])
+
+
+def test_retries_outlive_a_restart(pipeline: Pipeline, recorder: Recorder) -> None:
+    pipeline.journal.confirm("sink", "there", Cursor(pipeline.journal.epoch, 0))
+    recorder.publish_faults.append(Retry(index=1, after=1e9))
+    pipeline.change(3)
+    worker = pipeline.deliver(recorder, clock=Clock())
+    wait_for(lambda: worker.status().state == "retrying")
+    assert worker.stop(5.0) is False
+    pipeline.restart()
+    pipeline.deliver(recorder)
+    recorder.wait_for_seq(3)
+    assert recorder.seqs == [1, 2, 3]
+
+
+def test_an_ended_sink_rests_until_its_options_change(pipeline: Pipeline, recorder: Recorder) -> None:
+    pipeline.journal.confirm("sink", "there", Cursor(pipeline.journal.epoch, 0))
+    pipeline.change(3)
+    recorder.publish_faults.append(Ended("410 Gone", index=1))
+    worker = pipeline.deliver(recorder)
+    recorder.wait(lambda recorder: recorder.closed)
+    assert (worker.status().state, worker.status().error) == ("ended", "410 Gone")
+    pipeline.restart()
+    resting = pipeline.deliver(recorder)
+    assert resting.status().state == "ended"
+    assert resting.stop(1.0)
+    assert recorder.opened == 1
+    pipeline.deliver(recorder, fingerprint="other options")
+    recorder.wait_for_seq(3)
+    assert recorder.seqs == [1, 2, 3]
+
+
+def test_a_sink_that_cannot_be_opened_is_made_anew_until_it_can(pipeline: Pipeline, recorder: Recorder) -> None:
+    recorder.open_faults += [OSError("no route"), RuntimeError("odd"), SystemExit(3)]
+    worker = pipeline.deliver(recorder)
+    recorder.wait_for_events(3)
+    assert (recorder.opened, recorder.closed, pipeline.clock.waits) == (4, 3, [1, 2, 4])
+    assert len({id(context) for context in recorder.contexts}) == 1
+    assert worker.stop(5.0)
+
+
+def test_a_constructor_that_raises_is_a_failure_to_open(pipeline: Pipeline, recorder: Recorder) -> None:
+    faults = [TypeError("missing argument")]
+
+    def make(context: SinkContext) -> Sink:
+        if faults:
+            raise faults.pop()
+        return recorder.make_sink(context)
+
+    pipeline.deliver(make)
+    recorder.wait_for_events(3)
+    assert pipeline.said("cannot be opened")[0]["reason"] == "TypeError: missing argument"
+
+
+def test_a_plugin_that_exits_is_retried_as_any_other(pipeline: Pipeline, recorder: Recorder) -> None:
+    pipeline.deliver(recorder)
+    recorder.wait_for_events(3)
+    recorder.publish_faults += [SystemExit(1), ZeroDivisionError("bug")]
+    pipeline.change(1)
+    recorder.wait_for_seq(1)
+    traces = [told["exc_info"] for told in pipeline.said("delivery failed")]
+    assert [type(trace) for trace in traces] == [SystemExit, ZeroDivisionError]
+
+
+def test_jobs_run_on_the_sinks_thread_and_a_raising_one_harms_nothing(pipeline: Pipeline, recorder: Recorder) -> None:
+    worker = pipeline.deliver(recorder)
+    recorder.wait_for_events(3)
+    ran: list[tuple[str, str]] = []
+    done = threading.Event()
+
+    def job(what: str) -> None:
+        ran.append((what, threading.current_thread().name))
+        if what == "last":
+            done.set()
+
+    [context] = recorder.contexts
+    context.call(lambda: job("last"), 60.0)
+    context.call(lambda: 1 / 0, 1.0)
+    context.call(lambda: sys.exit(1), 2.0)
+    context.call(lambda: job("first"))
+    assert done.wait(20)
+    assert ran == [("first", "sink sink"), ("last", "sink sink")]
+    pipeline.change(1)
+    recorder.wait_for_seq(1)
+    assert worker.status().failures == 2
+
+
+def test_jobs_run_while_the_sink_waits_for_the_next_attempt(pipeline: Pipeline, recorder: Recorder) -> None:
+    worker = pipeline.deliver(recorder, clock=Clock())
+    recorder.wait_for_events(3)
+    recorder.publish_faults.append(Retry(after=3600.0))
+    pipeline.change(1)
+    wait_for(lambda: worker.status().state == "retrying")
+    ran = threading.Event()
+    recorder.contexts[0].call(ran.set)
+    assert ran.wait(20)
+    assert recorder.seqs == []
+
+
+def test_a_sink_asks_for_the_snapshot_and_for_what_it_missed(pipeline: Pipeline, recorder: Recorder) -> None:
+    pipeline.deliver(recorder)
+    pipeline.change(4)
+    recorder.wait_for_seq(4)
+    [context] = recorder.contexts
+    answers: list[object] = []
+    done = threading.Event()
+
+    def ask() -> None:
+        answers.extend(context.events_since(context.epoch, seq) for seq in (2, 4, 5))
+        answers.append(context.events_since("0" * 16, 2))
+        answers.append(len(context.snapshot()))
+        done.set()
+
+    context.call(ask)
+    assert done.wait(20)
+    assert answers == [pipeline.journal.read(2, 9), [], None, None, 3]
+    context.request_snapshot()
+    recorder.wait(lambda recorder: kinds(recorder.events)[-1] == "snapshot@4")
+
+
+def test_what_was_missed_is_not_answered_when_it_is_gone_or_too_much(tmp_path: Path, recorder: Recorder) -> None:
+    with closing(Pipeline(tmp_path / "journal.db", max_events=6000)) as pipeline:
+        pipeline.change_at_once(9000)
+        pipeline.deliver(recorder)
+        recorder.wait_for_events(3)
+        [context] = recorder.contexts
+        answers: list[int | None] = []
+        done = threading.Event()
+
+        def ask() -> None:
+            for seq in (5, 4500, 9000 - 4096):
+                missed = context.events_since(context.epoch, seq)
+                answers.append(None if missed is None else len(missed))
+            done.set()
+
+        context.call(ask)
+        assert done.wait(20)
+        assert answers == [None, None, 4096]
+
+
+def test_stopping_delivers_what_waits(pipeline: Pipeline, recorder: Recorder) -> None:
+    recorder.hang()
+    worker = pipeline.deliver(recorder, clock=Clock())
+    pipeline.change(700)
+    threading.Timer(0.05, recorder.flow).start()
+    assert worker.stop(20.0)
+    assert recorder.events[-1].seq == 700
+    assert worker.status().state == "stopped"
+
+
+class Stubborn(Sink):
+    """Publishes, and never comes back from `close`."""
+
+    def __init__(self, options: SinkOptions, context: SinkContext, release: threading.Event) -> None:
+        super().__init__(options, context)
+        self.release = release
+        self.published = 0
+
+    def open(self) -> None:
+        pass
+
+    def publish(self, events: Sequence[Event]) -> None:
+        self.published += len(events)
+
+    def close(self) -> None:
+        self.release.wait()
+
+
+def test_a_sink_that_hangs_at_the_end_is_left_behind_in_time_with_its_place_kept(
+    pipeline: Pipeline, recorder: Recorder
+) -> None:
+    release = threading.Event()
+    stubborn = pipeline.deliver(lambda context: Stubborn(SinkOptions(), context, release), "stubborn", clock=Clock())
+    hung = pipeline.deliver(recorder, "hung", clock=Clock())
+    recorder.wait_for_events(3)
+    recorder.hang()
+    pipeline.change(2)
+    wait_for(lambda: stubborn.status().seq == 2)
+    begin = time.monotonic()
+    assert [stubborn.stop(0.3), hung.stop(0.3)] == [False, False]
+    assert time.monotonic() - begin < 10
+    assert len(pipeline.said("left behind")) == 2
+    epoch = pipeline.journal.epoch
+    recorder.flow()
+    release.set()
+    for worker in pipeline.workers:
+        worker._thread.join(20)
+    assert pipeline.journal.cursor("stubborn", "there") == Cursor(epoch, 2)
+    assert pipeline.journal.cursor("hung", "there") == Cursor(epoch, 0), (
+        "what came after it was given up does not count"
+    )
+
+
+def test_a_cursor_that_cannot_be_written_is_written_later(
+    pipeline: Pipeline, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = pipeline.deliver(recorder)
+    recorder.wait_for_events(3)
+    written, full = pipeline.journal.confirm, [True] * 4
+
+    def confirm(*what: object) -> None:
+        if full:
+            full.pop()
+            raise JournalError("the disk is full")
+        written(*what)  # type: ignore[arg-type]  # passed on as they come
+
+    monkeypatch.setattr(pipeline.journal, "confirm", confirm)
+    pipeline.change(2)
+    recorder.wait_for_seq(2)
+    wait_for(lambda: pipeline.journal.cursor("sink", "there") == Cursor(pipeline.journal.epoch, 2))
+    assert worker.status().failures == 0
+    assert len(pipeline.said("cursor is kept in memory")) == 1
+
+
+def test_a_dead_letter_that_cannot_be_kept_is_no_reason_to_lose_the_event(
+    pipeline: Pipeline, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipeline.deliver(recorder)
+    recorder.wait_for_events(3)
+    keep, full = pipeline.journal.add_dead_letter, [True] * 2
+
+    def add(*what: object) -> None:
+        if full:
+            full.pop()
+            raise JournalError("the disk is full")
+        keep(*what)  # type: ignore[arg-type]  # passed on as they come
+
+    monkeypatch.setattr(pipeline.journal, "add_dead_letter", add)
+    recorder.publish_faults += [Rejected("no")] * 3
+    pipeline.change(2)
+    recorder.wait_for_seq(2)
+    assert [letter.event.seq for letter in pipeline.journal.dead_letters()] == [1]
+
+
+def test_events_that_cannot_be_read_are_made_up_for_by_the_snapshot(
+    pipeline: Pipeline, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipeline.deliver(recorder)
+    recorder.wait_for_events(3)
+    read, damage = pipeline.journal.read, [JournalDamagedError("torn"), JournalError("locked")]
+
+    def torn(after: int, limit: int) -> list[Event]:
+        if damage and pipeline.journal.seq:
+            raise damage.pop()
+        return read(after, limit)
+
+    monkeypatch.setattr(pipeline.journal, "read", torn)
+    pipeline.change(1)
+    recorder.wait_for_seq(1)
+    assert kinds(recorder.events) == ["snapshot@0", "snapshot@1"]
+    assert pipeline.clock.waits == [1], "an error that may pass is waited out"
+
+
+def test_a_restart_with_a_hundred_thousand_waiting_events(tmp_path: Path) -> None:
+    with closing(Pipeline(tmp_path / "journal.db", max_bytes=1 << 30)) as pipeline:
+        pipeline.journal.confirm("sink", "there", Cursor(pipeline.journal.epoch, 0))
+        [event] = pipeline.change(1)
+        pipeline.journal.close()
+        fill(pipeline.path, event.json_bytes, 100_000)
+        pipeline.restart()
+        counted = Counted()
+        worker = pipeline.deliver(counted.make)
+        counted.reached.wait(90)
+        assert counted.problem is None
+        assert counted.last == 100_000
+        wait_for(lambda: worker.status().behind == 0)
+
+
+def fill(path: Path, first: bytes, count: int) -> None:
+    """Write copies of the first event behind it, each with a seq of its own: quicker than making them."""
+    head, tail = first.split(b'"seq":1,')
+    rows = ((seq, seq * len(first), b'%s"seq":%d,%s' % (head, seq, tail)) for seq in range(2, count + 1))
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.executemany("INSERT INTO events (seq, position, data) VALUES (?, ?, ?)", rows)
+
+
+class Counted:
+    """A destination that keeps nothing but the last seq, so that memory does not count the test's own events."""
+
+    def __init__(self) -> None:
+        self.last = 0
+        self.problem: str | None = None
+        self.reached = threading.Event()
+
+    def make(self, context: SinkContext) -> Sink:
+        counted = self
+
+        class CountingSink(Sink):
+            def open(self) -> None: ...
+
+            def publish(self, events: Sequence[Event]) -> None:
+                for event in events:
+                    if event.seq != counted.last + 1:
+                        counted.problem = f"{event.seq} after {counted.last}"
+                    counted.last = event.seq
+                if counted.last == 100_000 or counted.problem:
+                    counted.reached.set()
+
+            def close(self) -> None: ...
+
+        return CountingSink(SinkOptions(), context)

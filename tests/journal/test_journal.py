@@ -1,0 +1,531 @@
+"""The journal: what is in it, what it survives, and what it says when it does not."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import sqlite3
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from publisher.errors import JournalDamagedError, JournalError, JournalInUseError
+from publisher.events import Event, IpInterface
+from publisher.journal.journal import Journal, JournalClient, Request
+from publisher.sink import Cursor
+from publisher.sources import Remove, Resync, Upsert
+from publisher.sources.luids import LuidAssignment
+from publisher.table import Stamp, Table
+from publisher.testing.events import make_row
+
+ETH0 = make_row("eth0", addresses=["192.0.2.10/24"])
+ETH1 = make_row("eth1", index=3)
+SECOND = """
+import sys
+from pathlib import Path
+from publisher.journal.journal import Journal
+Journal.open(Path(sys.argv[1]), node="nas")
+"""
+LUID = LuidAssignment(ETH0.luid, "52:54:00:12:34:02 ethernet", "eth0", 1_795_000_000.5)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "state" / "journal.db"
+
+
+@pytest.fixture
+def journal(path: Path) -> Iterator[Journal]:
+    with closing(Journal.open(path, node="nas")) as journal:
+        yield journal
+
+
+def begun(journal: Journal, *rows: IpInterface) -> Table:
+    """A table whose baseline is in the journal."""
+    table = Table(journal.rows(), Stamp(journal.node, journal.epoch, journal.seq))
+    if journal.rows() is None:
+        table.apply(Resync(rows or (ETH0, ETH1), "startup"))
+        journal.replace_rows(table.rows)
+    return table
+
+
+def changes(table: Table, count: int, row: str = "eth0") -> list[Event]:
+    """Events of an interface whose MTU grows by one each time."""
+    first = table.stamp.seq + 1000
+    return [event for mtu in range(first, first + count) for event in table.apply(Upsert(make_row(row, nl_mtu=mtu)))]
+
+
+def crash(journal: Journal) -> None:
+    """Let go of everything as the system does when a process dies: no clean end."""
+    journal._file.close()
+    journal._lock.release()
+
+
+def test_a_new_journal_knows_nothing(journal: Journal) -> None:
+    assert (journal.seq, journal.oldest(), journal.rows(), journal.known) == (0, 1, None, False)
+    assert (journal.set_aside, journal.new_epoch_reason) == (None, "there was no journal")
+    assert journal.read(0, 10) == []
+
+
+def test_an_empty_baseline_is_not_the_same_as_knowing_nothing(path: Path) -> None:
+    with closing(Journal.open(path, node="nas")) as journal:
+        journal.replace_rows([])
+    with closing(Journal.open(path, node="nas")) as journal:
+        assert journal.rows() == []
+        assert [event.snapshot and event.snapshot.count for event in journal.snapshot()] == [0]
+
+
+def test_events_and_the_rows_they_lead_to_outlive_the_process(path: Path) -> None:
+    with closing(Journal.open(path, node="nas")) as journal:
+        table = begun(journal)
+        events = [*changes(table, 3), *table.apply(Remove(ETH1.luid, "inet"))]
+        journal.append(events[:2])
+        journal.append(events[2:])
+        epoch = journal.epoch
+    with closing(Journal.open(path, node="nas")) as journal:
+        assert (journal.epoch, journal.seq, journal.oldest(), journal.new_epoch_reason) == (epoch, 4, 1, None)
+        assert journal.read(0, 10) == events
+        assert [event.json_bytes for event in journal.read(0, 10)] == [event.json_bytes for event in events]
+        assert journal.rows() == table.rows
+        assert len(table.rows) == 1
+
+
+def test_a_batch_about_one_row_leaves_its_last_state(journal: Journal) -> None:
+    table = begun(journal, ETH0)
+    gone_and_back = [*table.apply(Remove(ETH0.luid, "inet")), *table.apply(Upsert(ETH0)), *changes(table, 2)]
+    journal.append(gone_and_back)
+    assert journal.rows() == table.rows
+
+
+def test_recent_events_are_read_from_memory_and_older_ones_from_the_file(journal: Journal) -> None:
+    table = begun(journal)
+    events = changes(table, 3000)
+    journal.append(events)
+    assert journal.read(2998, 5)[0] is events[2998]
+    assert journal.read(2998, 5) == events[2998:]
+    assert journal.read(10, 2)[0] is not events[10]
+    assert journal.read(10, 256) == events[10:266]
+    assert journal.read(3000, 5) == []
+
+
+def test_no_more_than_two_mebibytes_of_recent_events_are_held(journal: Journal) -> None:
+    table = begun(journal)
+    row = make_row(interface={"description": "x" * 100_000})
+    events = [event for mtu in range(30) for event in table.apply(Upsert(make_row(nl_mtu=mtu, interface=about(row))))]
+    journal.append(events)
+    held = [event for event in events if journal.read(event.seq - 1, 1)[0] is event]
+    assert 15 < len(held) < 25
+    assert sum(len(event.json_bytes) for event in held) <= 2 << 20
+
+
+def about(row: IpInterface) -> dict[str, object]:
+    return {"description": row.interface.description}
+
+
+def test_the_newest_events_are_kept_by_number(path: Path) -> None:
+    with closing(Journal.open(path, node="nas", max_events=1000)) as journal:
+        table = begun(journal)
+        for _ in range(50):
+            journal.append(changes(table, 70))
+            assert journal.seq - 1000 - 1000 // 64 - 70 < journal.oldest() <= max(1, journal.seq - 999)
+        oldest, kept = journal.oldest(), len(journal.read(journal.oldest() - 1, 9999))
+        assert kept == journal.seq - oldest + 1
+    with closing(Journal.open(path, node="nas", max_events=1000)) as journal:
+        assert journal.oldest() == oldest
+
+
+def test_the_newest_events_are_kept_by_size_but_for_the_very_newest(path: Path) -> None:
+    with closing(Journal.open(path, node="nas", max_bytes=20_000)) as journal:
+        table = begun(journal)
+        for event in changes(table, 100):
+            journal.append([event])
+        kept = journal.read(journal.oldest() - 1, 999)
+        size = sum(len(event.json_bytes) for event in kept)
+        assert 20_000 - 2 * len(kept[0].json_bytes) < size <= 20_000 + 20_000 // 64 + len(kept[0].json_bytes)
+        [big] = table.apply(Upsert(make_row(interface={"description": "x" * 100_000})))
+        journal.append([big])
+        assert journal.read(journal.oldest() - 1, 999) == [big]
+
+
+def test_an_event_that_does_not_follow_is_refused_whole(journal: Journal) -> None:
+    table = begun(journal)
+    events = changes(table, 3)
+    journal.append(events[:2])
+    with pytest.raises(ValueError, match="does not follow"):
+        journal.append([events[2], events[1]])
+    with pytest.raises(ValueError, match="does not follow"):
+        journal.append([events[2].model_copy(update={"epoch": "f" * 16})])
+    assert journal.seq == 2
+    journal.append(events[2:])
+    assert journal.read(0, 9) == events
+
+
+def test_a_snapshot_is_the_rows_at_one_moment(journal: Journal) -> None:
+    table = begun(journal)
+    journal.append(changes(table, 5))
+    marker, *rest = journal.snapshot("overrun")
+    assert (marker.seq, marker.cause, marker.key) == (5, "overrun", None)
+    assert [event.row for event in rest] == [row.row for row in table.rows]
+
+
+def test_snapshots_beside_a_writer_never_mix_two_moments(journal: Journal) -> None:
+    table = begun(journal, ETH0)
+    stop = threading.Event()
+    torn: list[Event] = []
+
+    def look() -> None:
+        while not stop.is_set():
+            _, event = journal.snapshot()
+            if event.seq and (event.row is None or event.row.nl_mtu != event.seq + 999):
+                torn.append(event)
+
+    looking = threading.Thread(target=look)
+    looking.start()
+    for event in changes(table, 500):
+        journal.append([event])
+    stop.set()
+    looking.join()
+    assert not torn
+
+
+def test_a_cursor_belongs_to_a_sink_and_its_destination(path: Path) -> None:
+    with closing(Journal.open(path, node="nas")) as journal:
+        begun(journal)
+        assert journal.cursor("home", "mqtt://a") is None
+        journal.confirm("home", "mqtt://a", Cursor(journal.epoch, 7), owed="overrun")
+        assert journal.cursor("home", "mqtt://a") == Cursor(journal.epoch, 7)
+        assert journal.owed("home", "mqtt://a") == "overrun"
+        assert journal.cursor("home", "mqtt://b") is None
+        assert journal.cursor("other", "mqtt://a") is None
+    with closing(Journal.open(path, node="nas")) as journal:
+        assert journal.cursor("home", "mqtt://a") == Cursor(journal.epoch, 7)
+        journal.confirm("home", "mqtt://a", Cursor(journal.epoch, 8))
+        assert journal.owed("home", "mqtt://a") is None
+
+
+def test_under_another_node_every_sink_is_new(path: Path) -> None:
+    with closing(Journal.open(path, node="nas")) as journal:
+        begun(journal)
+        journal.confirm("home", "", Cursor(journal.epoch, 0))
+    with closing(Journal.open(path, node="attic")) as journal:
+        assert journal.cursor("home", "") is None
+        assert journal.rows() == [ETH0, ETH1]
+
+
+def test_an_ended_sink_stays_ended_while_its_options_are_the_same(path: Path) -> None:
+    with closing(Journal.open(path, node="nas")) as journal:
+        journal.end("hook", "fingerprint", "410 Gone")
+    with closing(Journal.open(path, node="nas")) as journal:
+        assert journal.ended("hook", "fingerprint") == "410 Gone"
+        assert journal.ended("hook", "another") is None
+
+
+@pytest.mark.parametrize("name", ["eth0", "zażółć", "+/#", b"bad-\xff\xfe".decode("utf-8", "surrogateescape")])
+def test_luids_are_kept_for_interfaces_of_any_name(path: Path, name: str) -> None:
+    assignment = LuidAssignment(ETH0.luid, f"name {name}", name, 1.5)
+    with closing(Journal.open(path, node="nas")) as journal:
+        journal.save_luids([LUID, assignment])
+    with closing(Journal.open(path, node="nas")) as journal:
+        assert journal.load_luids() == [assignment]
+
+
+def test_dead_letters_are_kept_until_removed(journal: Journal) -> None:
+    events = changes(begun(journal), 3)
+    for event, sink in zip(events, ("hook", "hook", "other"), strict=True):
+        journal.add_dead_letter(sink, event, f"400 for {event.seq}")
+    first, second = journal.dead_letters("hook")
+    assert (first.sink, first.reason, first.event) == ("hook", "400 for 1", events[0])
+    assert journal.next_dead_letter("hook", first.id) == second
+    assert journal.next_dead_letter("hook", second.id) is None
+    journal.remove_dead_letter(first.id)
+    assert [letter.event.seq for letter in journal.dead_letters()] == [2, 3]
+    assert journal.count_dead_letters("hook") == 1
+
+
+def test_dead_letters_of_a_sink_do_not_grow_for_ever(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("publisher.journal.journal._DEAD_LETTERS_KEPT", 3)
+    for event in changes(begun(journal), 6):
+        journal.add_dead_letter("hook", event, "no")
+        journal.add_dead_letter("other", event, "no") if event.seq == 1 else None
+    assert [letter.event.seq for letter in journal.dead_letters("hook")] == [4, 5, 6]
+    assert journal.count_dead_letters("other") == 1
+
+
+def test_the_command_line_asks_and_is_answered(path: Path, journal: Journal) -> None:
+    begun(journal)
+    with closing(JournalClient.open(path)) as client:
+        assert (client.running, client.epoch, client.seq) == (str(os.getpid()), journal.epoch, 0)
+        number = client.post(Request("replay", "home", since=3))
+        assert journal.take_requests() == [(number, Request("replay", "home", since=3))]
+        assert journal.take_requests() == []
+        assert client.done(number) is None
+        journal.finish_request(number, "being sent")
+        assert client.done(number) == "being sent"
+        assert client.status() is None
+        journal.put_status({"sinks": {"home": {"behind": 2}}})
+        assert client.status() == {"sinks": {"home": {"behind": 2}}}
+        assert client.rows() == journal.rows()
+
+
+def test_requests_wait_for_the_next_start_and_survive_a_crash(path: Path) -> None:
+    Journal.open(path, node="nas").close()
+    with closing(JournalClient.open(path)) as client:
+        assert client.running is None
+        number = client.post(Request("retry", "hook", dead_letter=4))
+    for _ in range(2):
+        journal = Journal.open(path, node="nas")
+        assert journal.take_requests() == [(number, Request("retry", "hook", dead_letter=4))]
+        crash(journal)
+    with closing(Journal.open(path, node="nas")) as journal:
+        journal.finish_request(number, "done")
+        assert journal.take_requests() == []
+
+
+def test_the_status_of_a_service_that_is_gone_is_none(path: Path) -> None:
+    journal = Journal.open(path, node="nas")
+    journal.put_status({"pid": 1})
+    crash(journal)
+    with closing(JournalClient.open(path)) as client:
+        assert client.status() is None
+
+
+def test_a_client_makes_no_journal(path: Path) -> None:
+    with pytest.raises(JournalError, match=r"no journal .*journal\.db"):
+        JournalClient.open(path)
+    assert not path.parent.exists()
+
+
+def test_a_second_publisher_is_refused_with_the_process_that_holds_it(path: Path, journal: Journal) -> None:
+    with pytest.raises(JournalInUseError, match=rf"{path.name}.*process {os.getpid()}\)"):
+        Journal.open(path, node="nas")
+    other = subprocess.run([sys.executable, "-c", SECOND, path], capture_output=True, text=True, check=False)
+    assert f"process {os.getpid()}" in other.stderr
+    assert other.returncode == 1
+    journal.replace_rows([])
+
+
+def test_a_look_at_the_lock_does_not_keep_a_publisher_from_starting(path: Path) -> None:
+    Journal.open(path, node="nas").close()
+    stop = threading.Event()
+    with closing(JournalClient.open(path)) as client:
+        looking = threading.Thread(target=lambda: [client.running for _ in iter(stop.is_set, True)])
+        looking.start()
+        for _ in range(20):
+            Journal.open(path, node="nas").close()
+        stop.set()
+        looking.join()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows keeps rights elsewhere: the user's directory is the user's")
+def test_only_its_owner_may_read_it(path: Path) -> None:
+    path.parent.mkdir()
+    path.touch(0o644)
+    with closing(Journal.open(path, node="nas")) as journal:
+        begun(journal)
+        modes = {file.name: file.stat().st_mode & 0o777 for file in path.parent.iterdir()}
+    assert set(modes) == {f"journal.db{suffix}" for suffix in ("", "-wal", "-shm", ".lock")}
+    assert set(modes.values()) == {0o600}
+
+
+def test_a_path_that_cannot_be_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(JournalError, match=r"file"):
+        Journal.open(tmp_path / "file" / "journal.db", node="nas")
+    (tmp_path / "journal.db").mkdir()
+    with pytest.raises(JournalError, match=r"journal\.db"):
+        Journal.open(tmp_path / "journal.db", node="nas")
+    assert (tmp_path / "journal.db").is_dir()
+
+
+def test_a_failed_opening_lets_the_lock_go(tmp_path: Path) -> None:
+    (tmp_path / "journal.db").mkdir()
+    with pytest.raises(JournalError):
+        Journal.open(tmp_path / "journal.db", node="nas")
+    (tmp_path / "journal.db").rmdir()
+    Journal.open(tmp_path / "journal.db", node="nas").close()
+
+
+def test_a_closed_journal_says_so(path: Path) -> None:
+    journal = Journal.open(path, node="nas")
+    journal.close()
+    journal.close()
+    with pytest.raises(JournalError, match="closed"):
+        journal.confirm("home", "", Cursor(journal.epoch, 1))
+    with pytest.raises(JournalError, match="closed"):
+        journal.load_luids()
+
+
+def garbage(path: Path) -> None:
+    path.write_bytes(random.Random(1).randbytes(100_000))
+
+
+def short_text(path: Path) -> None:
+    path.write_text("not a database")
+
+
+def truncated(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.truncate(path.stat().st_size // 2)
+
+
+def torn_in_the_middle(path: Path) -> None:
+    content = path.read_bytes()
+    middle = len(content) // 2
+    path.write_bytes(content[:middle] + random.Random(1).randbytes(20_000) + content[middle + 20_000 :])
+
+
+def from_the_future(path: Path) -> None:
+    _execute(path, "PRAGMA user_version = 99")
+
+
+def of_another_program(path: Path) -> None:
+    _execute(path, "PRAGMA application_id = 7")
+
+
+def rows_that_are_none(path: Path) -> None:
+    _execute(path, "UPDATE rows SET data = '{\"row\": 1}'")
+
+
+def _execute(path: Path, sql: str) -> None:
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(sql)
+
+
+DAMAGES = [garbage, short_text, truncated, torn_in_the_middle, from_the_future, of_another_program, rows_that_are_none]
+
+
+def used(path: Path) -> str:
+    """A journal of half a mebibyte, whose publisher was killed; its epoch."""
+    journal = Journal.open(path, node="nas")
+    journal.append(changes(begun(journal), 300))
+    journal.save_luids([LUID])
+    crash(journal)
+    return journal.epoch
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_journal_is_set_aside_and_a_new_epoch_begins(path: Path, damage: Callable[[Path], None]) -> None:
+    epoch = used(path)
+    damage(path)
+    damaged = path.read_bytes()
+    with closing(Journal.open(path, node="nas")) as journal:
+        assert journal.set_aside is not None
+        assert journal.set_aside.parent == path.parent
+        assert journal.set_aside.name.startswith("journal.db.damaged-")
+        assert journal.set_aside.stat().st_size >= min(len(damaged), 14)
+        assert str(journal.set_aside) in (journal.new_epoch_reason or "")
+        assert (journal.epoch != epoch, journal.seq, journal.rows()) == (True, 0, None)
+        journal.append(changes(begun(journal), 3))
+    with closing(Journal.open(path, node="nas")) as journal:
+        assert (journal.seq, journal.set_aside) == (3, None)
+
+
+@pytest.mark.parametrize("damage", [from_the_future, rows_that_are_none])
+def test_interfaces_keep_their_luids_where_the_damaged_journal_still_tells(
+    path: Path, damage: Callable[[Path], None]
+) -> None:
+    used(path)
+    damage(path)
+    with closing(Journal.open(path, node="nas")) as journal:
+        assert journal.load_luids() == [LUID]
+
+
+def test_each_damaged_journal_has_a_name_of_its_own(path: Path) -> None:
+    names = set()
+    for _ in range(3):
+        path.parent.mkdir(exist_ok=True)
+        garbage(path)
+        with closing(Journal.open(path, node="nas")) as journal:
+            names.add(journal.set_aside)
+    assert len(names) == 3
+
+
+def test_an_empty_file_is_a_new_journal(path: Path) -> None:
+    path.parent.mkdir()
+    path.touch()
+    with closing(Journal.open(path, node="nas")) as journal:
+        assert (journal.set_aside, journal.new_epoch_reason) == (None, "there was no journal")
+
+
+def test_damage_that_shows_while_running_is_told_and_set_aside_at_the_next_start(path: Path) -> None:
+    used(path)
+    journal = Journal.open(path, node="nas")
+    torn_in_the_middle(path)
+    with pytest.raises(JournalDamagedError, match="damaged"):
+        journal.read(0, 300)
+    with contextlib.suppress(JournalError):
+        journal.close()
+    with closing(Journal.open(path, node="nas")) as again:
+        assert again.set_aside is not None
+
+
+def test_after_a_kill_everything_committed_is_there_and_the_epoch_goes_on(path: Path) -> None:
+    epoch = used(path)
+    with closing(Journal.open(path, node="nas")) as journal:
+        assert (journal.epoch, journal.seq, journal.new_epoch_reason) == (epoch, 300, None)
+        assert [event.seq for event in journal.read(0, 999)] == list(range(1, 301))
+
+
+def test_another_boot_without_a_clean_end_is_a_new_epoch_that_knows_the_rows(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    epoch = used(path)
+    with closing(Journal.open(path, node="nas")) as journal:
+        journal.confirm("home", "", Cursor(epoch, 300))
+        rows = journal.rows()
+    crash(Journal.open(path, node="nas"))
+    monkeypatch.setattr("publisher.journal.journal.boot_id", lambda: "another boot")
+    with closing(Journal.open(path, node="nas")) as journal:
+        assert "started anew" in (journal.new_epoch_reason or "")
+        assert (journal.epoch > epoch, journal.seq, journal.oldest()) == (True, 0, 1)
+        assert (journal.read(0, 9), journal.cursor("home", "")) == ([], None)
+        assert (journal.rows(), journal.load_luids()) == (rows, [LUID])
+
+
+def test_another_boot_after_a_clean_end_goes_on(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    epoch = used(path)
+    Journal.open(path, node="nas").close()
+    monkeypatch.setattr("publisher.journal.journal.boot_id", lambda: "another boot")
+    with closing(Journal.open(path, node="nas")) as journal:
+        assert (journal.epoch, journal.seq) == (epoch, 300)
+
+
+def test_a_system_that_does_not_tell_its_boot_gets_a_new_epoch(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("publisher.journal.journal.boot_id", lambda: "")
+    epoch = used(path)
+    with closing(Journal.open(path, node="nas")) as journal:
+        assert journal.epoch != epoch
+
+
+@pytest.mark.parametrize("synchronous", ["normal", "full"])
+def test_threads_write_and_read_beside_one_another(path: Path, synchronous: str) -> None:
+    with closing(Journal.open(path, node="nas", synchronous="full" if synchronous == "full" else "normal")) as journal:
+        table = begun(journal)
+        failures: list[BaseException] = []
+
+        def follow(sink: str) -> None:
+            try:
+                seen = 0
+                while seen < 60:
+                    for event in journal.read(seen, 7):
+                        assert event.seq == seen + 1
+                        seen = event.seq
+                        journal.confirm(sink, "", Cursor(journal.epoch, seen))
+            except BaseException as error:  # noqa: BLE001 - carried to the test
+                failures.append(error)
+
+        threads = [threading.Thread(target=follow, args=(f"sink{number}",)) for number in range(4)]
+        for thread in threads:
+            thread.start()
+        for event in changes(table, 60):
+            journal.append([event])
+        for thread in threads:
+            thread.join()
+        assert not failures
+        assert [journal.cursor(f"sink{number}", "") for number in range(4)] == [Cursor(journal.epoch, 60)] * 4

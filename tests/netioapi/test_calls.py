@@ -1,0 +1,537 @@
+"""What `publisher.netioapi` means, once for both systems.
+
+On Linux it runs against the kernel in a network namespace; under Windows Python against the stand-in for iphlpapi.dll.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import os
+import queue
+import sys
+import threading
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple, Protocol
+
+import pytest
+
+from publisher.errors import NetioError
+from publisher.events import Family, IpInterfaceRow, NotificationType
+from publisher.netioapi.calls import (
+    CancelInsideCallbackError,
+    InterfaceNotFoundError,
+    InvalidHandleError,
+    InvalidParameterError,
+    InvertedIfStackRow,
+    NotFoundError,
+    NotificationHandle,
+    cancel_mib_change_notify2,
+    get_if_entry2,
+    get_if_stack_table,
+    get_if_table2,
+    get_inverted_if_stack_table,
+    get_ip_interface_entry,
+    get_ip_interface_table,
+    notify_ip_interface_change,
+)
+
+LONG = 20.0
+pytestmark = pytest.mark.usefixtures("world")
+
+
+class World(Protocol):
+    """The interfaces of a machine, for a test to change. Every change is told as its system tells it."""
+
+    def add(self, alias: str) -> None: ...
+    def remove(self, alias: str) -> None: ...
+    def set_mtu(self, alias: str, mtu: int) -> None: ...
+    def drop_ipv6(self, alias: str) -> None: ...
+    def add_address(self, alias: str, address: str) -> None: ...
+    def put_on(self, new: str, lower: str) -> None: ...
+
+
+if sys.platform == "win32":
+    from tests.windows.inside.standin import StandIn, prepared
+
+    class WindowsWorld:
+        """The stand-in; told from threads of its own."""
+
+        def __init__(self, standin: StandIn) -> None:
+            self.standin = standin
+
+        def add(self, alias: str) -> None:
+            self.standin.add(alias, tell=True)
+
+        def remove(self, alias: str) -> None:
+            self.standin.remove(alias, tell=True)
+
+        def set_mtu(self, alias: str, mtu: int) -> None:
+            for family in ("inet", "inet6"):
+                self.standin.change(alias, family, NlMtu=mtu, tell=True)
+
+        def drop_ipv6(self, alias: str) -> None:
+            self.standin.remove_family(alias, "inet6", tell=True)
+
+        def add_address(self, alias: str, address: str) -> None:
+            self.standin.add_address(alias, address, tell=True)
+
+        def put_on(self, new: str, lower: str) -> None:
+            self.standin.add(new)
+            self.standin.stack(new, lower)
+
+    @pytest.fixture
+    def world() -> Iterator[World]:
+        with prepared() as standin:
+            yield WindowsWorld(standin)
+
+else:
+    from tests.fixtures.netns import NetNs, enter
+
+    class LinuxWorld:
+        """A network namespace's kernel."""
+
+        def __init__(self, netns: NetNs) -> None:
+            self.netns = netns
+
+        def add(self, alias: str) -> None:
+            self.netns.ip(f"link add {alias} type bridge")
+
+        def remove(self, alias: str) -> None:
+            self.netns.ip(f"link del {alias}")
+
+        def set_mtu(self, alias: str, mtu: int) -> None:
+            self.netns.ip(f"link set {alias} mtu {mtu}")
+
+        def drop_ipv6(self, alias: str) -> None:
+            self.netns.ip(f"link set {alias} mtu 1000")
+
+        def add_address(self, alias: str, address: str) -> None:
+            self.netns.ip(f"addr add {address} dev {alias}")
+
+        def put_on(self, new: str, lower: str) -> None:
+            self.netns.ip(f"link add link {lower} name {new} type macvlan")
+
+    @pytest.fixture
+    def world(netns: NetNs) -> Iterator[World]:
+        home = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
+        enter(netns.fd)
+        yield LinuxWorld(netns)
+        enter(home)
+        os.close(home)
+
+
+class Call(NamedTuple):
+    context: Any
+    row: IpInterfaceRow | None
+    type: NotificationType
+
+
+class Calls:
+    """A callback that keeps what it is given."""
+
+    def __init__(self) -> None:
+        self.all: queue.Queue[Call] = queue.Queue()
+
+    def __call__(self, context: Any, row: IpInterfaceRow | None, notification_type: NotificationType) -> None:
+        self.all.put(Call(context, row, notification_type))
+
+    def next(self) -> Call:
+        return self.all.get(timeout=LONG)
+
+    def until(self, wanted: Callable[[Call], bool]) -> Call:
+        while not wanted(call := self.next()):
+            pass
+        return call
+
+    def next_of(self, luid: str, family: Family, kind: NotificationType) -> Call:
+        return self.until(lambda call: _is(call, luid, family, kind))
+
+
+def _is(call: Call, luid: str, family: Family, kind: NotificationType) -> bool:
+    return call.row is not None and (call.row.interface_luid, call.row.family, call.type) == (luid, family, kind)
+
+
+@contextmanager
+def registered(
+    callback: Callable[[Any, IpInterfaceRow | None, NotificationType], None],
+    family: Any = "unspec",
+    context: Any = None,
+    initial: bool = False,
+) -> Iterator[NotificationHandle]:
+    handle = notify_ip_interface_change(family, callback, context, initial)
+    try:
+        yield handle
+    finally:
+        cancel_mib_change_notify2(handle)
+
+
+def luid_of(alias: str) -> str:
+    [luid] = [row.interface_luid for row in get_if_table2() if row.interface.alias == alias]
+    return luid
+
+
+def assert_refused(error: pytest.ExceptionInfo[NetioError], code: int) -> None:
+    assert error.value.winerror_code == code
+    assert f"(error {code})" in str(error.value)
+    if sys.platform == "win32":
+        assert ctypes.FormatError(code).strip() in str(error.value)
+
+
+# Families
+
+
+@pytest.mark.parametrize("family", ["", "INET", "ipv4", 2, None])
+def test_a_family_other_than_the_three_is_an_invalid_parameter(family: Any) -> None:
+    for call in (
+        lambda: notify_ip_interface_change(family, Calls()),
+        lambda: get_ip_interface_table(family),
+        lambda: get_ip_interface_entry(family, index=1),
+    ):
+        with pytest.raises(InvalidParameterError) as error:
+            call()
+        assert_refused(error, 87)
+
+
+def test_a_row_is_of_one_family() -> None:
+    unspec: Any = "unspec"
+    with pytest.raises(InvalidParameterError) as error:
+        get_ip_interface_entry(unspec, index=1)
+    assert_refused(error, 87)
+
+
+def test_a_registration_for_one_family_is_told_of_that_alone(world: World) -> None:
+    four, six, both = Calls(), Calls(), Calls()
+    with registered(four, "inet"), registered(six, "inet6"), registered(both):
+        world.add("eth7")
+        luid = luid_of("eth7")
+        world.remove("eth7")
+        both.next_of(luid, "inet", "delete_instance")
+        for calls in (four, six):
+            calls.until(lambda call: call.type == "delete_instance")
+    for calls, family in ((four, "inet"), (six, "inet6")):
+        assert {call.row.family for call in calls.all.queue if call.row} <= {family}
+
+
+# What is told
+
+
+def test_the_initial_notification_has_no_row_and_comes_once(world: World) -> None:
+    calls, context = Calls(), object()
+    with registered(calls, context=context, initial=True):
+        first = calls.next()
+        assert first == Call(context, None, "initial_notification")
+        world.add("eth7")
+        rest = [calls.next()]
+    rest += calls.all.queue
+    assert all(call.row is not None and call.type != "initial_notification" for call in rest)
+
+
+def test_without_asking_there_is_no_initial_notification(world: World) -> None:
+    calls = Calls()
+    with registered(calls):
+        world.add("eth7")
+        first = calls.next()
+    assert first.row is not None
+    assert first.type == "add_instance"
+
+
+def test_coming_changing_and_going_are_told_in_order(world: World) -> None:
+    calls = Calls()
+    with registered(calls, "inet"):
+        world.add("eth7")
+        luid = luid_of("eth7")
+        calls.next_of(luid, "inet", "add_instance")
+        world.set_mtu("eth7", 1400)
+        calls.next_of(luid, "inet", "parameter_notification")
+        world.remove("eth7")
+        calls.next_of(luid, "inet", "delete_instance")
+        assert calls.all.empty()
+
+
+def test_of_a_told_row_only_the_key_means_something(world: World) -> None:
+    calls = Calls()
+    with registered(calls, "inet"):
+        world.add("eth7")
+        told = calls.next().row
+    [entry] = [row for row in get_if_table2() if row.interface.alias == "eth7"]
+    assert told == IpInterfaceRow(
+        family="inet", interface_luid=entry.interface_luid, interface_index=entry.interface_index
+    )
+
+
+def test_a_change_of_addresses_alone_is_not_told(world: World) -> None:
+    world.add("eth7")
+    luid = luid_of("eth7")
+    calls = Calls()
+    with registered(calls, "inet"):
+        world.add_address("eth7", "192.0.2.1/24")
+        world.set_mtu("eth7", 1400)
+        told = [calls.next(), *calls.all.queue]
+    assert [(call.row and call.row.interface_luid, call.type) for call in told] == [(luid, "parameter_notification")]
+
+
+def test_each_registration_has_its_own_context(world: World) -> None:
+    calls = Calls()
+    with registered(calls, "inet", context="one"), registered(calls, "inet", context="two"):
+        world.add("eth7")
+        assert {calls.next().context, calls.next().context} == {"one", "two"}
+
+
+# Callbacks
+
+
+def test_callbacks_of_a_registration_are_serialized(world: World) -> None:
+    running, most, done = [0], [0], Calls()
+
+    def callback(context: Any, row: IpInterfaceRow | None, kind: NotificationType) -> None:
+        running[0] += 1
+        most[0] = max(most[0], running[0])
+        # Whoever else could call now has every chance to.
+        threading.Event().wait(0.002)
+        running[0] -= 1
+        done(context, row, kind)
+
+    world.add("eth7")
+    luid = luid_of("eth7")
+    with registered(callback):
+        for mtu in range(1400, 1420):
+            world.set_mtu("eth7", mtu)
+        world.remove("eth7")
+        done.next_of(luid, "inet", "delete_instance")
+    assert most == [1]
+
+
+def test_a_callback_that_raises_does_not_end_the_watching(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    reported: queue.Queue[threading.ExceptHookArgs] = queue.Queue()
+    monkeypatch.setattr(threading, "excepthook", reported.put)
+    calls = Calls()
+
+    def callback(context: Any, row: IpInterfaceRow | None, kind: NotificationType) -> None:
+        calls(context, row, kind)
+        raise ValueError("from the callback")
+
+    with registered(callback, "inet"):
+        world.add("eth7")
+        luid = luid_of("eth7")
+        assert str(reported.get(timeout=LONG).exc_value) == "from the callback"
+        world.remove("eth7")
+        calls.next_of(luid, "inet", "delete_instance")
+
+
+def test_a_registration_that_nobody_refers_to_lives_on(world: World) -> None:
+    calls = Calls()
+    forgotten = weakref.ref(notify_ip_interface_change("inet", calls))
+    gc.collect()
+    world.add("eth7")
+    assert calls.next().type == "add_instance"
+    handle = forgotten()
+    assert handle is not None
+    cancel_mib_change_notify2(handle)
+
+
+# Cancelling
+
+
+def test_after_cancelling_no_callback_runs(world: World) -> None:
+    world.add("eth7")
+    stop, cancelled, late = threading.Event(), threading.Event(), Calls()
+
+    def callback(context: Any, row: IpInterfaceRow | None, kind: NotificationType) -> None:
+        if cancelled.is_set():
+            late(context, row, kind)
+
+    def keep_changing() -> None:
+        mtu = 1300
+        while not stop.is_set():
+            mtu = 1300 + (mtu + 1) % 100
+            world.set_mtu("eth7", mtu)
+
+    changer = threading.Thread(target=keep_changing)
+    changer.start()
+    try:
+        for _ in range(5):
+            cancelled.clear()
+            handle = notify_ip_interface_change("unspec", callback)
+            seen = Calls()
+            with registered(seen):
+                seen.next()
+            cancel_mib_change_notify2(handle)
+            cancelled.set()
+            with registered(seen := Calls()):
+                seen.next()
+    finally:
+        stop.set()
+        changer.join()
+    assert late.all.empty()
+
+
+def test_cancelling_waits_for_a_running_callback() -> None:
+    entered, leave = threading.Event(), threading.Event()
+    order: list[str] = []
+
+    def callback(*_told: Any) -> None:
+        entered.set()
+        assert leave.wait(LONG)
+        order.append("callback ended")
+
+    handle = notify_ip_interface_change("inet", callback, initial_notification=True)
+    assert entered.wait(LONG)
+
+    def cancel() -> None:
+        cancel_mib_change_notify2(handle)
+        order.append("cancelled")
+
+    canceller = threading.Thread(target=cancel)
+    canceller.start()
+    leave.set()
+    canceller.join(LONG)
+    assert order == ["callback ended", "cancelled"]
+
+
+def test_cancelling_twice_is_an_invalid_handle() -> None:
+    handle = notify_ip_interface_change("unspec", Calls())
+    cancel_mib_change_notify2(handle)
+    with pytest.raises(InvalidHandleError) as error:
+        cancel_mib_change_notify2(handle)
+    assert_refused(error, 6)
+
+
+def test_a_foreign_handle_is_an_invalid_handle() -> None:
+    foreign: Any = 0x7A1200000020
+    with pytest.raises(InvalidHandleError) as error:
+        cancel_mib_change_notify2(foreign)
+    assert_refused(error, 6)
+
+
+def test_no_handle_is_an_invalid_parameter() -> None:
+    nothing: Any = None
+    with pytest.raises(InvalidParameterError) as error:
+        cancel_mib_change_notify2(nothing)
+    assert_refused(error, 87)
+
+
+def test_cancelling_from_inside_a_callback_raises() -> None:
+    handles: queue.Queue[NotificationHandle] = queue.Queue()
+    errors: queue.Queue[BaseException] = queue.Queue()
+
+    def callback(*_told: Any) -> None:
+        try:
+            cancel_mib_change_notify2(handles.get(timeout=LONG))
+        except NetioError as error:
+            errors.put(error)
+
+    with registered(callback, initial=True) as handle:
+        handles.put(handle)
+        error = errors.get(timeout=LONG)
+        assert isinstance(error, CancelInsideCallbackError)
+        assert error.winerror_code == 1131
+        handles.put(handle)
+
+
+def test_a_callback_that_cannot_be_called_is_an_invalid_parameter() -> None:
+    nothing: Any = None
+    with pytest.raises(InvalidParameterError):
+        notify_ip_interface_change("unspec", nothing)
+
+
+# Reading
+
+
+def test_a_row_is_found_by_luid_and_by_index(world: World) -> None:
+    world.add("eth7")
+    world.set_mtu("eth7", 1400)
+    luid = luid_of("eth7")
+    row = get_ip_interface_entry("inet", luid)
+    assert (row.family, row.interface_luid, row.nl_mtu) == ("inet", luid, 1400)
+    assert get_ip_interface_entry("inet", index=row.interface_index) == row
+    assert get_ip_interface_entry("inet", "0" * 16, row.interface_index) == row
+    assert get_ip_interface_entry("inet6", luid).family == "inet6"
+
+
+def test_the_luid_counts_and_not_the_index(world: World) -> None:
+    world.add("eth7")
+    world.add("eth8")
+    other = get_if_entry2(luid_of("eth8"))
+    assert get_ip_interface_entry("inet", luid_of("eth7"), other.interface_index).interface_luid == luid_of("eth7")
+    with pytest.raises(InterfaceNotFoundError):
+        get_ip_interface_entry("inet", "00060fffff000000", other.interface_index)
+
+
+def test_what_is_not_there_is_told_apart(world: World) -> None:
+    world.add("eth7")
+    luid = luid_of("eth7")
+    world.drop_ipv6("eth7")
+    with pytest.raises(NotFoundError) as not_found:
+        get_ip_interface_entry("inet6", luid)
+    assert_refused(not_found, 1168)
+    world.remove("eth7")
+    with pytest.raises(InterfaceNotFoundError) as gone:
+        get_ip_interface_entry("inet", luid)
+    assert_refused(gone, 2)
+    with pytest.raises(InterfaceNotFoundError) as gone:
+        get_if_entry2(luid)
+    assert_refused(gone, 2)
+
+
+@pytest.mark.parametrize(
+    ("luid", "index"), [(None, None), (None, 0), ("0" * 16, None), ("6", 1), (None, -1), (None, 1 << 32)]
+)
+def test_nothing_to_know_an_interface_by_is_an_invalid_parameter(luid: Any, index: Any) -> None:
+    for call in (lambda: get_ip_interface_entry("inet", luid, index), lambda: get_if_entry2(luid, index)):
+        with pytest.raises(InvalidParameterError) as error:
+            call()
+        assert_refused(error, 87)
+
+
+def test_the_table_has_the_rows_of_the_family(world: World) -> None:
+    world.add("eth7")
+    world.add("eth8")
+    world.drop_ipv6("eth8")
+    luids = {luid_of("eth7"): "eth7", luid_of("eth8"): "eth8"}
+    found = {
+        family: {luids[row.interface_luid] for row in get_ip_interface_table(family) if row.interface_luid in luids}
+        for family in ("inet", "inet6")
+    }
+    assert found == {"inet": {"eth7", "eth8"}, "inet6": {"eth7"}}
+    both = get_ip_interface_table()
+    assert sorted(both, key=repr) == sorted(
+        [*get_ip_interface_table("inet"), *get_ip_interface_table("inet6")], key=repr
+    )
+    assert get_ip_interface_entry("inet", luid_of("eth7")) in both
+
+
+def test_the_interfaces_are_listed_and_found(world: World) -> None:
+    world.add("eth7")
+    [listed] = [row for row in get_if_table2() if row.interface.alias == "eth7"]
+    assert get_if_entry2(listed.interface_luid) == listed
+    assert get_if_entry2(index=listed.interface_index) == listed
+
+
+def test_the_stack_is_told_both_ways(world: World) -> None:
+    world.add("eth7")
+    world.put_on("top", "eth7")
+    top, below = get_if_entry2(luid_of("top")), get_if_entry2(luid_of("eth7"))
+    assert [(row.higher_layer_interface_index, row.lower_layer_interface_index) for row in get_if_stack_table()] == [
+        (top.interface_index, below.interface_index)
+    ]
+    assert get_inverted_if_stack_table() == [InvertedIfStackRow(below.interface_index, top.interface_index)]
+    assert (top.interface.lower, below.interface.higher) == ((below.interface_luid,), (top.interface_luid,))
+
+
+def test_a_luid_stays_the_same_over_calls_and_registrations(world: World) -> None:
+    for number in range(5):
+        world.add(f"eth{number}")
+    before = {row.interface.alias: row.interface_luid for row in get_if_table2()}
+    calls = Calls()
+    with registered(calls, "inet"):
+        world.add("eth7")
+        told = calls.next().row
+        assert told is not None
+        assert told.interface_luid == luid_of("eth7")
+        assert {row.interface.alias: row.interface_luid for row in get_if_table2()} == before | {
+            "eth7": told.interface_luid
+        }
+    assert luid_of("eth7") == told.interface_luid

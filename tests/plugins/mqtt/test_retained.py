@@ -1,0 +1,298 @@
+"""Which messages follow from which events, when to try again, and what requests may cost: no broker."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from publisher.events import Event, IpInterface
+from publisher.testing import FakeSinkContext, make_event, make_events, make_row, make_snapshot
+from publisher_mqtt.client.backoff import Backoff
+from publisher_mqtt.client.connection import Received
+from publisher_mqtt.homeassistant.devices import Devices
+from publisher_mqtt.homeassistant.discovery import Discovery, HomeAssistantOptions
+from publisher_mqtt.messages import Messages
+from publisher_mqtt.options import MqttOptions, ReplayOptions
+from publisher_mqtt.replay import Ask, Inbox, answer_messages, answer_to, read_request
+from publisher_mqtt.retained import RetainedState
+from publisher_mqtt.topics import Topics
+
+ETH0 = make_row("eth0")
+ETH1 = make_row("eth1", index=3)
+TOPICS = Topics("interfaces", "testnode")
+MESSAGES = Messages(MqttOptions(url="mqtt://h"), TOPICS, "testnode")
+
+
+def board(*, devices: bool = False) -> RetainedState:
+    return RetainedState(MESSAGES, Devices(Discovery(HomeAssistantOptions(), "testnode")) if devices else None)
+
+
+def sent(board: RetainedState, *events: Event) -> list[tuple[str, int | None]]:
+    """What was planned: the end of each topic with the `seq` in its payload."""
+    return [
+        (
+            message.topic.removeprefix("interfaces/testnode/").removeprefix("homeassistant/device/testnode/"),
+            json.loads(message.payload).get("seq") if message.payload else None,
+        )
+        for message, _ in board.plan(events)
+    ]
+
+
+def path(row: IpInterface, what: str) -> str:
+    return f"{row.luid}/{row.family}/{what}"
+
+
+def test_a_batch_is_the_newest_state_of_each_row_and_then_every_event() -> None:
+    events = [*make_events(2, row=ETH0), make_event(3, row=ETH1, changed={}), *make_events(1, 4, row=ETH0)]
+    assert sent(board(), *events) == [
+        (path(ETH0, "state"), 4),
+        (path(ETH1, "state"), 3),
+        (path(ETH0, "event"), 1),
+        (path(ETH0, "event"), 2),
+        (path(ETH1, "event"), 3),
+        (path(ETH0, "event"), 4),
+    ]
+
+
+def test_events_that_the_states_hold_already_leave_them_alone() -> None:
+    one = board()
+    sent(one, *make_snapshot([ETH0], seq=10))
+    assert sent(one, *make_events(2, 9, row=ETH0)) == [(path(ETH0, "event"), 9), (path(ETH0, "event"), 10)]
+    assert (path(ETH0, "state"), 11) in sent(one, *make_events(1, 11, row=ETH0))
+
+
+def test_an_older_snapshot_is_left_out_but_a_loss_stays_marked() -> None:
+    one = board()
+    sent(one, *make_snapshot([ETH0], seq=10))
+    assert sent(one, *make_snapshot([ETH0, ETH1], seq=9, cause="overrun")) == []
+    assert one.resynced is not None
+    assert (one.resynced.seq, one.resynced.cause) == (9, "overrun")
+
+
+def test_another_epoch_begins_anew() -> None:
+    one = board()
+    sent(one, *make_snapshot([ETH0], seq=10))
+    assert sent(one, *make_snapshot([ETH0], seq=1, epoch="01926f6e8c7e4b40")) == [(path(ETH0, "state"), 1)]
+
+
+def test_after_a_snapshot_what_is_not_in_it_is_cleared() -> None:
+    one = board()
+    one.found([ETH0.key, ETH1.key], complete=True)
+    assert sent(one, *make_snapshot([ETH0], seq=3)) == [(path(ETH0, "state"), 3), (path(ETH1, "state"), None)]
+    assert one.rows == 1
+
+
+def test_a_snapshot_in_parts_is_cleared_after_the_last() -> None:
+    one = board()
+    one.found([ETH1.key], complete=True)
+    parts = make_snapshot([ETH0, make_row("eth0", "inet6")], seq=3)
+    assert one.takes_snapshot(parts[0])
+    assert (path(ETH1, "state"), None) not in sent(one, *parts[:2])
+    assert one.takes_snapshot(parts[2])
+    assert (path(ETH1, "state"), None) in sent(one, *parts[2:])
+
+
+def test_a_snapshot_with_a_hole_clears_nothing() -> None:
+    one = board()
+    one.found([ETH1.key], complete=True)
+    parts = make_snapshot([ETH0, make_row("eth0", "inet6")], seq=3)
+    assert sent(one, parts[0], parts[2]) == [(path(parts_row(parts[2]), "state"), 3)]
+    assert one.resynced is not None
+
+
+def parts_row(event: Event) -> IpInterface:
+    assert event.row is not None
+    assert event.interface is not None
+    return IpInterface(row=event.row, interface=event.interface, addresses=event.addresses)
+
+
+def test_made_and_deleted_in_one_batch_is_an_empty_state() -> None:
+    events = [make_event(1, "add_instance", ETH0), make_event(2, "delete_instance", ETH0)]
+    assert sent(board(), *events)[0] == (path(ETH0, "state"), None)
+
+
+def test_a_device_is_announced_once_with_all_its_families() -> None:
+    one = board(devices=True)
+    rows = [ETH0, make_row("eth0", "inet6")]
+    topics = [topic for topic, _ in sent(one, *make_snapshot(rows))]
+    assert topics.count(f"{ETH0.luid}/config") == 1
+    assert f"{ETH0.luid}/config" not in [topic for topic, _ in sent(one, *make_events(3))]
+
+
+def test_a_device_goes_before_its_state_and_as_a_whole() -> None:
+    one = board(devices=True)
+    v6 = make_row("eth0", "inet6")
+    sent(one, *make_snapshot([ETH0, v6]))
+    planned = sent(one, make_event(1, "delete_instance", ETH0), make_event(2, "delete_instance", v6))
+    assert planned[:3] == [(f"{ETH0.luid}/config", None), (path(ETH0, "state"), None), (path(v6, "state"), None)]
+
+
+def test_devices_that_another_life_announced_are_removed_by_the_snapshot() -> None:
+    one = board(devices=True)
+    assert one.devices is not None
+    one.devices.found({"homeassistant/device/testnode/0006008009000000/config": b"{}"})
+    assert ("0006008009000000/config", None) in sent(one, *make_snapshot([ETH0]))
+
+
+def test_containers_are_no_devices_and_cost_no_memory() -> None:
+    one = board(devices=True)
+    planned = sent(one, *make_snapshot([make_row("veth12ab", index=9)]))
+    assert [topic for topic, _ in planned] == ["0006008009000000/inet/state"]
+    assert one.devices is not None
+    assert not one.devices._rows
+
+
+class Clock:
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_waiting_grows_and_a_long_connection_forgets_it() -> None:
+    clock = Clock()
+    backoff = Backoff(1.0, 60.0, clock)
+    assert all(backoff.failed() <= min(60, 2 ** (attempt + 1)) for attempt in range(20))
+    backoff.connected()
+    clock.now += 31
+    assert backoff.lost(taken_over=False) <= 1.0
+
+
+def test_two_clients_with_one_id_back_off_and_are_told() -> None:
+    clock = Clock()
+    backoff = Backoff(1.0, 60.0, clock)
+    waits = []
+    for _ in range(8):
+        backoff.connected()
+        clock.now += 1
+        waits.append(backoff.lost(taken_over=True))
+        assert backoff.conflict
+        clock.now += waits[-1]
+    assert waits[0] >= 2.5
+    assert waits[-1] >= 150
+
+
+def test_a_rival_that_was_met_is_as_good_as_being_told() -> None:
+    backoff = Backoff()
+    backoff.connected()
+    backoff.met_rival()
+    assert backoff.lost(taken_over=False) >= 2.5
+    backoff.connected()
+    assert backoff.lost(taken_over=False) <= 2
+
+
+def test_short_connections_in_a_row_are_suspicious_unless_the_broker_was_away() -> None:
+    backoff = Backoff()
+    for _ in range(5):
+        assert not backoff.suspicious
+        backoff.connected()
+        backoff.lost(taken_over=False)
+    assert backoff.suspicious
+    backoff.failed()
+    assert not backoff.suspicious
+
+
+def asked(payload: bytes | str, response: str | None = "answers/me", **members: Any) -> Received:
+    text = payload.encode() if isinstance(payload, str) else payload
+    return Received(TOPICS.request, text, members.get("retain", False), response, members.get("correlation"))
+
+
+def ask(payload: str, response: str | None = "answers/me") -> Ask:
+    read = read_request(asked(payload, response), TOPICS, "homeassistant")
+    assert isinstance(read, Ask), read
+    return read
+
+
+@pytest.mark.parametrize(
+    ("payload", "word"),
+    [
+        ("{", "JSON"),
+        ("[]", "object"),
+        ("null", "object"),
+        ('{"since": 5}', "since"),
+        ('{"since": {"epoch": "x", "seq": 1}}', "since.epoch"),
+        ('{"since": {"epoch": "01926f6e8c7e4b3f", "seq": -1}}', "since.seq"),
+        ('{"luid": "eth0"}', "luid"),
+        ('{"family": "ipx"}', "family"),
+        ('{"colour": 1}', "colour"),
+        ('{"client": "a/b"}', "client"),
+    ],
+)
+def test_a_wrong_request_is_told_what_is_wrong(payload: str, word: str) -> None:
+    read = ask(payload)
+    assert read.request is None
+    assert word in read.error
+
+
+def test_a_wrong_request_of_mqtt_3_is_told_too() -> None:
+    read = ask('{"client": "me", "colour": 1}', None)
+    assert (read.topic, read.request) == ("interfaces/testnode/replay/me", None)
+
+
+@pytest.mark.parametrize("request_", [asked("{}", None), asked("{}", "a/#"), asked('{"client": "get"}', None)])
+def test_without_a_place_to_answer_to_there_is_silence(request_: Received) -> None:
+    assert isinstance(read_request(request_, TOPICS, "homeassistant"), str)
+
+
+def answer(payload: str, context: FakeSinkContext, newest: int = 0) -> list[Any]:
+    from publisher.sink import Cursor
+
+    read = ask(payload)
+    assert read.request is not None
+    told = answer_to(read.request, context, Cursor(context.epoch, newest), ReplayOptions(max_events=5))
+    return [json.loads(message.payload) for message in answer_messages(read, told, MESSAGES)]
+
+
+def test_the_snapshot_is_the_answer_to_an_empty_request() -> None:
+    head, *rows = answer("{}", FakeSinkContext())
+    assert head == {"position": 0, "count": 3, "answer": "snapshot", "too_old": False, "epoch": EPOCH, "seq": 0}
+    assert [row["position"] for row in rows] == [1, 2, 3]
+    assert {row["event"]["notification_type"] for row in rows} == {"initial_notification"}
+
+
+EPOCH = FakeSinkContext().epoch
+
+
+def test_the_tail_is_the_answer_to_a_known_event() -> None:
+    context = FakeSinkContext()
+    context.journal = make_events(4)
+    head, *rows = answer(f'{{"since": {{"epoch": "{EPOCH}", "seq": 2}}}}', context)
+    assert (head["answer"], head["too_old"], head["count"], head["seq"]) == ("events", False, 2, 4)
+    assert [row["event"]["seq"] for row in rows] == [3, 4]
+
+
+def test_nothing_new_is_an_answer_too() -> None:
+    context = FakeSinkContext()
+    context.journal = make_events(4)
+    assert answer(f'{{"since": {{"epoch": "{EPOCH}", "seq": 4}}}}', context)[0]["count"] == 0
+
+
+@pytest.mark.parametrize("since", ['{"epoch": "0000000000000000", "seq": 2}', f'{{"epoch": "{EPOCH}", "seq": 1}}'])
+def test_too_old_says_so_and_gives_the_snapshot(since: str) -> None:
+    context = FakeSinkContext()
+    context.journal = make_events(4, first=4)
+    head, *_ = answer(f'{{"since": {since}}}', context)
+    assert (head["answer"], head["too_old"], head["count"]) == ("snapshot", True, 3)
+
+
+def test_a_tail_that_is_too_long_is_the_snapshot() -> None:
+    context = FakeSinkContext()
+    context.journal = make_events(20)
+    assert answer(f'{{"since": {{"epoch": "{EPOCH}", "seq": 1}}}}', context, newest=20)[0]["answer"] == "snapshot"
+
+
+def test_an_answer_is_narrowed() -> None:
+    head, row = answer(f'{{"luid": "{ETH0.luid}", "family": "inet6"}}', FakeSinkContext())
+    assert head["count"] == row["count"] == row["position"] == 1
+    assert row["event"]["family"] == "inet6"
+
+
+def test_requests_over_a_limit_are_dropped_and_logged_once() -> None:
+    context = FakeSinkContext()
+    inbox = Inbox(ReplayOptions(requests_per_second=0.001, burst=3), context.log)
+    assert [inbox.put(asked("{}")) for _ in range(5)] == [True] * 3 + [False] * 2
+    assert not inbox.put(asked(b"x" * 10_000_000))
+    assert not inbox.put(asked("{}", retain=True))
+    assert len(context.logged) == 1

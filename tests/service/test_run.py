@@ -1,0 +1,59 @@
+"""The service as a process: its log, its metrics, its failures. Each test runs the real command."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Callable
+
+import pytest
+
+from tests.fixtures.command import FILE_SINK, Publisher
+
+
+def test_run_logs_json_on_standard_error(publisher: Publisher) -> None:
+    publisher.configure(FILE_SINK)
+    done = publisher("run", "--verbose")
+    assert done.stdout == ""
+    entries = [json.loads(line) for line in done.stderr.splitlines()]
+    assert {"timestamp", "level", "event"} <= entries[0].keys()
+
+
+def test_metrics_are_served(service: Callable[..., subprocess.Popen[str]]) -> None:
+    pytest.importorskip("prometheus_client")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    service(PUBLISHER_METRICS__ADDRESS=f"127.0.0.1:{port}")
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+        assert 'publisher_sink_state{publisher_sink_state="following",sink="log"}' in answer.read().decode()
+
+
+def test_what_nobody_foresaw_is_in_the_log_with_its_traceback(publisher: Publisher) -> None:
+    publisher.configure(FILE_SINK)
+    program = (
+        "import sys, publisher.service, publisher.cli\n"
+        "def run(self): raise ZeroDivisionError('oops')\n"
+        "publisher.service.service.Service.run = run\n"
+        "sys.argv = ['publisher', 'run']\n"
+        "publisher.cli.main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=publisher.folder, env=publisher.environment, timeout=60,
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    last = json.loads(done.stderr.splitlines()[-1])
+    assert done.returncode == 1
+    assert last["level"] == "error"
+    assert "ZeroDivisionError: oops" in last["exception"]
+
+
+def test_a_second_publisher_on_one_journal_is_told(
+    publisher: Publisher, service: Callable[..., subprocess.Popen[str]]
+) -> None:
+    service()
+    done = publisher("run", status=1)
+    assert "is in use by another publisher" in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr

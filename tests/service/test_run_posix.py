@@ -1,0 +1,130 @@
+"""The service under signals, systemd and terminals of POSIX. Each test runs the real command."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from publisher.journal.lock import holder
+from publisher.sources import Remove, Resync, Upsert
+from publisher.testing import make_row
+from tests.fixtures.command import ETH0, FILE_SINK, FOREVER, TERMINAL_SINK, Publisher, events_in
+from tests.fixtures.poll import wait_for
+
+if sys.platform == "win32":
+    pytest.skip("signals, pipes and sockets of POSIX", allow_module_level=True)
+
+
+def test_run_shows_snapshot_and_changes_in_the_terminal(publisher: Publisher) -> None:
+    publisher.updates(Resync((ETH0,), "startup"), Upsert(make_row("eth0", nl_mtu=1400, addresses=["192.0.2.10/24"])))
+    recording = (publisher.folder / "updates.jsonl").read_bytes().splitlines(keepends=True)
+    (publisher.folder / "updates.jsonl").unlink()
+    os.mkfifo(publisher.folder / "updates.jsonl")
+    publisher.configure(TERMINAL_SINK)
+    process = publisher.start("run")
+    assert process.stdout
+    with (publisher.folder / "updates.jsonl").open("wb", buffering=0) as source:
+        source.write(b"".join(recording[:2]))
+        assert process.stdout.readline().endswith("1 IP interface\n")
+        assert "192.0.2.10/24" in process.stdout.readline()
+        source.write(recording[2])
+        assert process.stdout.readline().endswith("nl_mtu 1500 -> 1400\n")
+    assert process.wait(30) == 0
+    assert {path.name for path in publisher.folder.iterdir()} == {
+        "publisher.toml", "updates.jsonl", "journal.sqlite3", "journal.sqlite3.lock",
+    }  # fmt: skip
+
+
+def test_run_ends_when_nobody_reads_its_terminal_lines_any_more(publisher: Publisher) -> None:
+    publisher.updates(Resync((ETH0,), "startup"), Remove(ETH0.luid, "inet"), last_at=FOREVER)
+    publisher.configure(TERMINAL_SINK)
+    process = publisher.start("run")
+    assert process.stdout
+    assert "1 IP interface" in process.stdout.readline()
+    process.stdout.close()
+    assert process.wait(30) == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_run_in_order(service: Callable[..., subprocess.Popen[str]], number: signal.Signals) -> None:
+    process = service()
+    process.send_signal(number)
+    assert process.wait(30) == 0
+
+
+def test_sighup_reads_the_configuration_again(
+    publisher: Publisher, service: Callable[..., subprocess.Popen[str]]
+) -> None:
+    process = service()
+    publisher.configure("nod = 3")
+    process.send_signal(signal.SIGHUP)
+    assert "did you mean 'node'" in logged(process, "the configuration stays as it was")["reason"]
+    publisher.configure(f'{FILE_SINK}\n[sinks.more]\ntype = "file"\npath = "more.jsonl"')
+    process.send_signal(signal.SIGHUP)
+    wait_for(lambda: len(events_in(publisher.folder / "more.jsonl")) == 3, what="the new sink's snapshot")
+    assert len(events_in(publisher.folder / "out.jsonl")) == 3
+
+
+def logged(process: subprocess.Popen[str], event: str) -> dict[str, Any]:
+    """The next log entry of this kind; the test's timeout ends the wait."""
+    assert process.stderr
+    for line in process.stderr:
+        if (entry := json.loads(line))["event"] == event:
+            return dict(entry)
+    raise AssertionError(f"the log ended without {event!r}")
+
+
+def test_a_terminal_that_is_closed_ends_run_instead_of_reloading(publisher: Publisher) -> None:
+    publisher.updates(Resync((ETH0,), "startup"), Remove(ETH0.luid, "inet"), last_at=FOREVER)
+    publisher.configure(FILE_SINK)
+    on_terminal = "import pty, sys; pty.spawn([sys.executable, '-m', 'publisher', 'run'])"
+    terminal = subprocess.Popen(
+        [sys.executable, "-c", on_terminal], cwd=publisher.folder, env=publisher.environment,
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+    )  # fmt: skip
+    wait_for(lambda: len(events_in(publisher.folder / "out.jsonl")) == 2, what="snapshot")
+    assert holder(publisher.journal)
+    terminal.kill()
+    terminal.wait()
+    wait_for(lambda: holder(publisher.journal) is None, what="the end of publisher")
+
+
+def test_systemd_is_told(service: Callable[..., subprocess.Popen[str]], tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind(str(tmp_path / "n"))
+        listener.settimeout(30)
+        process = service(NOTIFY_SOCKET=str(tmp_path / "n"), WATCHDOG_USEC="3000000")
+        assert [listener.recv(100), listener.recv(100)] == [b"READY=1", b"WATCHDOG=1"]
+        process.send_signal(signal.SIGHUP)
+        told = told_until(listener, b"READY=1")
+        assert any(state.startswith(b"RELOADING=1\nMONOTONIC_USEC=") for state in told)
+        process.send_signal(signal.SIGTERM)
+        told_until(listener, b"STOPPING=1")
+        assert process.wait(30) == 0
+
+
+def told_until(listener: socket.socket, last: bytes) -> list[bytes]:
+    told = [listener.recv(100)]
+    while told[-1] != last:
+        told.append(listener.recv(100))
+    return told
+
+
+def test_run_imports_neither_broker_nor_http_client_nor_tables_of_its_own(publisher: Publisher) -> None:
+    publisher.configure(FILE_SINK)
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "publisher", "run"],
+        cwd=publisher.folder, env=publisher.environment, timeout=60, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if line.startswith("import time:")}
+    assert "publisher.service.service" in imported
+    assert not imported & {"paho.mqtt.client", "urllib3", "prometheus_client", "publisher_mqtt.asyncapi", "iotcore"}

@@ -1,0 +1,144 @@
+"""A recording: what was written is what is read, at its pace, and a damaged one is told with its line."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from itertools import count
+from pathlib import Path
+
+import pytest
+from structlog.testing import CapturingLogger
+
+from publisher.errors import SourceError
+from publisher.sources import Remove, Resync, Source, SourceContext, Update, Upsert, open_source
+from publisher.sources.luids import MemoryLuids
+from publisher.sources.recording import Header, read_recording, write_recording
+from publisher.testing import make_row
+
+ETH0 = make_row("eth0", addresses=["192.0.2.1/24"])
+ETH0_6 = make_row("eth0", "inet6", addresses=["fe80::1/64"])
+UPDATES: list[Update] = [
+    Resync((ETH0, ETH0_6), "startup"),
+    Upsert(make_row("eth0", nl_mtu=1400)),
+    Remove(ETH0.luid, "inet6"),
+    Resync((ETH0,), "overrun"),
+]
+
+
+def recording(path: Path, updates: Iterable[Update] = UPDATES, times: Iterator[float] | None = None) -> Path:
+    clock = times or map(float, count())
+    with path.open("xb") as file:
+        for _ in write_recording(file, Header(platform="linux", recorder="0"), updates, lambda: next(clock)):
+            pass
+    return path
+
+
+def source(argument: object) -> Source:
+    log = CapturingLogger()
+    return open_source("replay", SourceContext(log, MemoryLuids(), argument=str(argument)), {})
+
+
+def test_what_was_written_is_what_is_read(tmp_path: Path) -> None:
+    path = recording(tmp_path / "a.jsonl")
+    assert list(source(f"{path}?speed=0").updates()) == UPDATES
+    assert [at for at, _ in read_recording(path)] == [1.0, 2.0, 3.0, 4.0]
+
+
+def test_every_update_is_on_disk_when_it_is_yielded(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    with path.open("xb") as file:
+        for number, _ in enumerate(write_recording(file, Header(platform="linux", recorder="0"), UPDATES), start=2):
+            assert len(path.read_bytes().splitlines()) == number
+
+
+def test_it_goes_at_the_recordings_pace(tmp_path: Path) -> None:
+    path = recording(tmp_path / "a.jsonl", UPDATES[:2], iter([0.0, 0.0, 0.4]))
+    for argument, least in ((path, 0.4), (f"{path}?speed=4", 0.1)):
+        began = time.monotonic()
+        assert list(source(argument).updates()) == UPDATES[:2]
+        assert time.monotonic() - began >= least
+
+
+def test_close_ends_it_while_it_waits(tmp_path: Path) -> None:
+    path = recording(tmp_path / "a.jsonl", UPDATES[:2], iter([0.0, 0.0, 3600.0]))
+    replayed = source(path)
+    updates = replayed.updates()
+    assert next(updates) == UPDATES[0]
+    threading.Timer(0.05, replayed.close).start()
+    assert list(updates) == []
+
+
+def test_reconcile_gives_the_rows_as_they_are(tmp_path: Path) -> None:
+    replayed = source(f"{recording(tmp_path / 'a.jsonl')}?speed=0")
+    updates = replayed.updates()
+    assert [next(updates), next(updates), next(updates)] == UPDATES[:3]
+    replayed.reconcile()
+    assert next(updates) == Resync((make_row("eth0", nl_mtu=1400),), "reconcile")
+    assert next(updates) == UPDATES[3]
+
+
+def lines(tmp_path: Path) -> list[bytes]:
+    return recording(tmp_path / "good.jsonl").read_bytes().splitlines(keepends=True)
+
+
+@pytest.mark.parametrize(
+    ("damage", "number", "said"),
+    [
+        (lambda lines: [*lines[:3], lines[3][:20]], 4, "the recording is torn here"),
+        (lambda lines: [*lines[:2], b"x\n", *lines[3:]], 3, "no line of a recording"),
+        (lambda lines: [*lines[:2], b"\n", *lines[3:]], 3, "no line of a recording"),
+        (lambda lines: [lines[0], lines[2]], 2, "a recording begins with a resync, not with upsert"),
+        (lambda lines: lines[1:], 1, "no header of a recording"),
+        (lambda lines: [lines[0].replace(b'"version":1', b'"version":2'), *lines[1:]], 1, "version"),
+        (lambda lines: [*lines[:2], lines[2].replace(b'"nl_mtu":1400', b'"nl_mtu":-1')], 3, "row.row.nl_mtu"),
+        (lambda lines: [*lines[:2], b'{"at":1,"update":"flip"}\n'], 3, "'flip'"),
+        (
+            lambda lines: [*lines[:2], b'{"at":-1,"update":"remove","luid":"0006008001000000","family":"inet"}\n'],
+            3,
+            "at",
+        ),
+        (lambda lines: [*lines[:2], b"\xff\xfe\x00\n"], 3, "no line of a recording"),
+    ],
+)
+def test_a_damaged_recording_is_told_with_file_and_line(
+    tmp_path: Path, damage: Callable[[list[bytes]], list[bytes]], number: int, said: str
+) -> None:
+    path = tmp_path / "bad.jsonl"
+    path.write_bytes(b"".join(damage(lines(tmp_path))))
+    with pytest.raises(SourceError) as error:
+        list(source(f"{path}?speed=0").updates())
+    assert str(error.value).startswith(f"{path}:{number}: ")
+    assert said in str(error.value)
+
+
+def test_what_comes_before_the_damage_is_played(tmp_path: Path) -> None:
+    path = tmp_path / "bad.jsonl"
+    path.write_bytes(b"".join(lines(tmp_path)[:3]) + b"{")
+    updates = source(f"{path}?speed=0").updates()
+    assert [next(updates), next(updates)] == UPDATES[:2]
+    with pytest.raises(SourceError, match=":4:"):
+        next(updates)
+
+
+def test_a_recording_without_updates_or_without_a_file(tmp_path: Path) -> None:
+    for content in (b"", lines(tmp_path)[0]):
+        (tmp_path / "empty.jsonl").write_bytes(content)
+        with pytest.raises(SourceError, match="is empty"):
+            list(source(tmp_path / "empty.jsonl").updates())
+    with pytest.raises(SourceError, match=r"none\.jsonl: the recording cannot be read: No such file"):
+        list(source(tmp_path / "none.jsonl").updates())
+
+
+@pytest.mark.parametrize(
+    ("argument", "said"),
+    [
+        ("", "needs a file"),
+        ("a?sped=0", "'sped=0' is no option"),
+        *((f"a?speed={wrong}", "is no option") for wrong in ("-1", "x", "nan", "inf")),
+    ],
+)
+def test_a_wrong_argument_is_told(argument: str, said: str) -> None:
+    with pytest.raises(SourceError, match=said):
+        source(argument)
