@@ -34,11 +34,11 @@ def test_metrics_are_served(service: Callable[..., subprocess.Popen[str]]) -> No
 def test_what_nobody_foresaw_is_in_the_log_with_its_traceback(publisher: Publisher) -> None:
     publisher.configure(FILE_SINK)
     program = (
-        "import sys, publisher.service, publisher.cli\n"
+        "import sys, publisher.service.service, publisher.cli.app\n"
         "def run(self): raise ZeroDivisionError('oops')\n"
         "publisher.service.service.Service.run = run\n"
         "sys.argv = ['publisher', 'run']\n"
-        "publisher.cli.main()"
+        "publisher.cli.app.main()"
     )
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=publisher.folder, env=publisher.environment, timeout=60,
