@@ -14,10 +14,10 @@ from publisher.sink import Cursor
 from publisher.sources import Update, Upsert
 from publisher.testing import Recorder, ScriptedSource, make_row
 from publisher.watcher import watch
+from tests.fixtures.journal import begun, changes, crash
 from tests.fixtures.pipeline import Pipeline
 from tests.fixtures.poll import wait_for
-from tests.journal.test_journal import begun, changes, crash
-from tests.service.test_service import ETH0, ETH1, House
+from tests.fixtures.service import ETH0, ETH1, House
 
 
 @pytest.fixture

@@ -2,62 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from typing import Any
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from publisher.events import (
-    Address,
-    Cause,
-    Change,
-    Event,
-    Family,
-    Interface,
-    IpInterface,
-    IpInterfaceRow,
-    Key,
-    make_luid,
-)
+from publisher.events import Cause, Change, Event, IpInterfaceRow, Key
 from publisher.sources import Remove, Resync, Update, Upsert
-from publisher.table import Stamp, Table, new_epoch
-
-ETH0, ETH1 = make_luid(6, 0x8000), make_luid(6, 0x8001)
-MOMENT = datetime(2026, 11, 22, tzinfo=UTC)
-
-
-def row(
-    luid: str = ETH0, family: Family = "inet", *, addresses: tuple[Address, ...] = (), **members: Any
-) -> IpInterface:
-    interface: dict[str, Any] = {
-        "alias": "eth0",
-        "type": 6,
-        "admin_status": "up",
-        "oper_status": "up",
-        "media_connect_state": "connected",
-    }
-    own = {name: members.pop(name) for name in list(members) if name in Interface.model_fields}
-    return IpInterface(
-        row=IpInterfaceRow(family=family, interface_luid=luid, **({"interface_index": 2} | members)),
-        interface=Interface.model_validate(interface | own),
-        addresses=addresses,
-    )
-
-
-def address(text: str = "192.0.2.1", **members: Any) -> Address:
-    return Address.model_validate(
-        {"address": text, "prefix_length": 24, "scope": "global", "dad_state": "preferred"} | members
-    )
-
-
-def table(*rows: IpInterface) -> Table:
-    return Table(rows, Stamp("node", "0123456789abcdef", clock=lambda: MOMENT))
-
-
-def kinds(events: list[Event]) -> list[tuple[str, str | None, str | None]]:
-    return [(event.notification_type, event.luid, event.family) for event in events]
+from publisher.table import Table, new_epoch
+from tests.fixtures.rows import ETH0, ETH1, address, kinds, row, table
 
 
 def test_a_lost_carrier_is_one_parameter_notification() -> None:

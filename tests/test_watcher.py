@@ -11,7 +11,7 @@ from publisher.events import IpInterface
 from publisher.sources import Remove, Resync, Update, Upsert
 from publisher.table import Table
 from publisher.watcher import InterfaceFilter, Watcher, watch
-from tests.test_table import ETH0, ETH1, kinds, row
+from tests.fixtures.rows import ETH0, ETH1, kinds, row
 
 
 class Scripted:

@@ -7,7 +7,7 @@ import time
 
 from publisher.events import IpInterface
 from tests.benchmarks.figures import Figure
-from tests.benchmarks.running import namespace
+from tests.benchmarks.program import namespace
 from tests.fixtures.linux_source import Following
 from tests.fixtures.netns import NetNs
 

@@ -15,7 +15,7 @@ import structlog
 from publisher.sources import SourceContext
 from publisher.sources.luids import MemoryLuids
 from tests.benchmarks.figures import Figure
-from tests.benchmarks.running import namespace
+from tests.benchmarks.program import namespace
 
 assert sys.platform == "linux"
 

@@ -13,7 +13,7 @@ import time
 from contextlib import closing
 
 from tests.benchmarks.figures import Figure
-from tests.benchmarks.running import STDOUT, namespace, publisher
+from tests.benchmarks.program import STDOUT, namespace, publisher
 from tests.fixtures.netns import NetNs
 
 CHANGES = 300

@@ -24,7 +24,7 @@ from publisher_mqtt.options import MqttOptions
 from publisher_mqtt.sink import MqttSink
 from tests.benchmarks.figures import Figure
 from tests.benchmarks.latency import set_mtu
-from tests.benchmarks.running import namespace, publisher
+from tests.benchmarks.program import namespace, publisher
 from tests.fixtures.brokers import Mosquitto
 from tests.fixtures.netns import NetNs
 from tests.fixtures.poll import wait_for

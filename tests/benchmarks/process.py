@@ -18,7 +18,7 @@ import psutil
 from publisher.journal.journal import JournalClient
 from tests.benchmarks.figures import Figure
 from tests.benchmarks.latency import next_line, wait_for_snapshot
-from tests.benchmarks.running import STDOUT, journal_of, namespace, publisher
+from tests.benchmarks.program import STDOUT, journal_of, namespace, publisher
 from tests.fixtures.brokers import Mosquitto
 from tests.fixtures.netns import NetNs
 from tests.fixtures.poll import wait_for

@@ -22,6 +22,6 @@ def test_a_disk_that_takes_nothing(tmp_path: Path, fault: str) -> None:
     unshare = ["unshare", "--mount"] if os.geteuid() == 0 else ["unshare", "--mount", "--map-root-user"]
     if subprocess.run([*unshare, "true"], check=False, capture_output=True).returncode:
         unable("no mount namespace can be made: run as root, or allow user namespaces")
-    script = [sys.executable, "-m", "tests.fixtures.small_disk", fault, str(tmp_path)]
+    script = [sys.executable, "-m", "tests.fixtures.disk_faults", fault, str(tmp_path)]
     done = subprocess.run([*unshare, *script], capture_output=True, text=True, check=False, timeout=100)
     assert done.returncode == 0, done.stderr

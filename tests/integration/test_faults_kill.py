@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from publisher.journal.journal import Journal
-from tests.fixtures.killed import worker_to
+from tests.fixtures.journal_writers import worker_to
 from tests.fixtures.poll import wait_for
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="os.fork and SIGKILL are POSIX's")
@@ -25,7 +25,7 @@ ROUNDS = 20
 
 @pytest.fixture
 def nursery(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
-    command = [sys.executable, "-m", "tests.fixtures.killed", str(tmp_path)]
+    command = [sys.executable, "-m", "tests.fixtures.journal_writers", str(tmp_path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         yield process
         process.communicate("", timeout=20)

@@ -19,13 +19,11 @@ from publisher.errors import JournalDamagedError, JournalError, JournalInUseErro
 from publisher.events import Event, IpInterface
 from publisher.journal.journal import Journal, JournalClient, Request
 from publisher.sink import Cursor
-from publisher.sources import Remove, Resync, Upsert
+from publisher.sources import Remove, Upsert
 from publisher.sources.luids import LuidAssignment
-from publisher.table import Stamp, Table
 from publisher.testing.events import make_row
+from tests.fixtures.journal import ETH0, ETH1, begun, changes, crash
 
-ETH0 = make_row("eth0", addresses=["192.0.2.10/24"])
-ETH1 = make_row("eth1", index=3)
 SECOND = """
 import sys
 from pathlib import Path
@@ -44,27 +42,6 @@ def path(tmp_path: Path) -> Path:
 def journal(path: Path) -> Iterator[Journal]:
     with closing(Journal.open(path, node="nas")) as journal:
         yield journal
-
-
-def begun(journal: Journal, *rows: IpInterface) -> Table:
-    """A table whose baseline is in the journal."""
-    table = Table(journal.rows(), Stamp(journal.node, journal.epoch, journal.seq))
-    if journal.rows() is None:
-        table.apply(Resync(rows or (ETH0, ETH1), "startup"))
-        journal.replace_rows(table.rows)
-    return table
-
-
-def changes(table: Table, count: int, row: str = "eth0") -> list[Event]:
-    """Events of an interface whose MTU grows by one each time."""
-    first = table.stamp.seq + 1000
-    return [event for mtu in range(first, first + count) for event in table.apply(Upsert(make_row(row, nl_mtu=mtu)))]
-
-
-def crash(journal: Journal) -> None:
-    """Let go of everything as the system does when a process dies: no clean end."""
-    journal._file.close()
-    journal._lock.release()
 
 
 def test_a_new_journal_knows_nothing(journal: Journal) -> None:

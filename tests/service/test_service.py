@@ -2,67 +2,17 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
-import structlog
 
-from publisher.config.settings import FilterSettings, JournalSettings, Settings
+from publisher.config.settings import FilterSettings
 from publisher.errors import ConfigurationError, SourceError
 from publisher.journal.journal import JournalClient, Request
-from publisher.plugins import Plugins
-from publisher.service.service import Service
 from publisher.sources import Remove, Resync, Upsert
-from publisher.testing import Recorder, ScriptedSource, make_row
+from publisher.testing import ScriptedSource, make_row
 from tests.fixtures.poll import wait_for
-
-ETH0 = make_row("eth0", index=2)
-ETH1 = make_row("eth1", index=3)
-
-
-class House:
-    """A service with what it stands on; `start` and `stop` it as often as you like."""
-
-    def __init__(self, folder: Path) -> None:
-        self.path = folder / "journal.sqlite3"
-        self.source = ScriptedSource([ETH0])
-        self.recorders = {name: Recorder() for name in ("one", "two")}
-        self.errors: list[BaseException] = []
-
-    def settings(self, *sinks: str, **members: Any) -> Settings:
-        return Settings(
-            node="testnode",
-            source="scripted",
-            journal=JournalSettings(path=self.path),
-            sinks={name: {"type": name} for name in sinks},
-            **members,
-        )
-
-    @contextmanager
-    def running(self, settings: Settings) -> Iterator[Service]:
-        plugins = Plugins(
-            sinks={name: recorder.sink_type() for name, recorder in self.recorders.items()},
-            sources={"scripted": lambda _: self.source},
-        )
-        service = Service(settings, plugins, structlog.get_logger())
-        thread = threading.Thread(target=self._run, args=(service,))
-        thread.start()
-        try:
-            yield service
-        finally:
-            service.stop()
-            thread.join(20)
-            assert not thread.is_alive()
-
-    def _run(self, service: Service) -> None:
-        try:
-            service.run()
-        except BaseException as error:  # noqa: BLE001  # looked at by the test
-            self.errors.append(error)
+from tests.fixtures.service import ETH0, ETH1, House
 
 
 @pytest.fixture

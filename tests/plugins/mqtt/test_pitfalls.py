@@ -17,8 +17,8 @@ import pytest
 
 from publisher.testing import make_row
 from tests.fixtures.brokers import Mosquitto
-from tests.fixtures.mqtt_child import publish_until
 from tests.fixtures.mqtt_host import Host, said
+from tests.fixtures.mqtt_process import publish_until
 from tests.fixtures.mqtt_subscriber import Subscriber, retained
 from tests.fixtures.poll import wait_for
 

@@ -14,9 +14,9 @@ import pytest
 
 from publisher.journal.journal import Journal
 from tests.fixtures.brokers import Broker, Mosquitto
-from tests.fixtures.mqtt_child import change, publish_until
+from tests.fixtures.mqtt_follower import Follower
 from tests.fixtures.mqtt_host import Host, said
-from tests.fixtures.mqtt_stream import Follower
+from tests.fixtures.mqtt_process import change, publish_until
 from tests.fixtures.mqtt_subscriber import retained
 from tests.fixtures.poll import wait_for
 
@@ -95,7 +95,7 @@ def test_the_broker_is_killed_and_restarted(tmp_path: Path, end: str) -> None:
 def test_the_publisher_is_killed(tmp_path: Path) -> None:
     # A server that has imported everything and forks: twenty interpreters would take most of the time.
     processes = multiprocessing.get_context("forkserver")
-    processes.set_forkserver_preload(["tests.fixtures.mqtt_child"])
+    processes.set_forkserver_preload(["tests.fixtures.mqtt_process"])
     (tmp_path / "publisher").mkdir()
     with Mosquitto(tmp_path) as broker:
         follower = Follower(broker)
