@@ -171,3 +171,13 @@ def test_there_is_an_example_in_the_readme() -> None:
 @pytest.mark.parametrize("code", readme_blocks())
 def test_the_examples_of_the_readme_run(code: str) -> None:
     run(code)
+
+
+PITFALLS = re.findall(r"`(test_\w+)`", (ROOT / "tests" / "PITFALLS.md").read_text(encoding="utf-8"))
+
+
+def test_each_test_that_the_pitfalls_name_exists() -> None:
+    sources = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
+    defined = set(re.findall(r"^ *def (test_\w+)\(", sources, re.MULTILINE))
+    assert PITFALLS
+    assert sorted(set(PITFALLS) - defined) == []

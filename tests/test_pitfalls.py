@@ -1,4 +1,4 @@
-"""What broke for others between a change and its delivery: stories that the other files lack."""
+"""Faults of other projects between a change and its delivery; PITFALLS.md lists every fault with its test."""
 
 from __future__ import annotations
 
