@@ -1,8 +1,10 @@
-"""What many tests share."""
+"""Fixtures and guards of all tests."""
 
 from __future__ import annotations
 
 import contextlib
+import functools
+import os
 import sys
 import threading
 from collections.abc import Iterator
@@ -24,7 +26,7 @@ def pytest_configure() -> None:
 
 @pytest.fixture(autouse=True)
 def no_thread_is_left() -> Iterator[None]:
-    """Each test ends the threads that it began; one that is on its way out gets a moment."""
+    """Fails a test that leaves a thread behind; one that is about to end gets a moment."""
     before = set(threading.enumerate())
     yield
     begun = [thread for thread in threading.enumerate() if thread not in before]
@@ -34,11 +36,25 @@ def no_thread_is_left() -> Iterator[None]:
     assert not left, f"threads are left: {left}"
 
 
+@pytest.fixture(autouse=True)
+def no_test_moves_the_main_thread() -> Iterator[None]:
+    """Fails a test that moves pytest's own thread to another network namespace.
+
+    An ordinary user cannot move it back, and every later test of that process would have no network.
+    """
+    if sys.platform != "linux":
+        yield
+        return
+    before = os.readlink("/proc/self/ns/net")  # noqa: PTH115 - not the path of a file, and os.readlink is quick
+    yield
+    assert os.readlink("/proc/self/ns/net") == before  # noqa: PTH115 - as above
+
+
 @pytest.fixture
 def netns() -> Iterator[NetNs]:
-    """A network namespace of the test's own, with nothing but a loopback that is down."""
+    """A network namespace of the test's own with nothing in it but a loopback that is down."""
     if sys.platform != "linux":
-        pytest.skip("network namespaces are Linux's")
+        pytest.skip("network namespaces exist on Linux only")
     need("ip", package="iproute2")
     try:
         namespace = NetNs()
@@ -46,3 +62,13 @@ def netns() -> Iterator[NetNs]:
         unable(f"no network namespace can be made ({error}): run as root, or allow user namespaces")
     with contextlib.closing(namespace):
         yield namespace
+
+
+@pytest.fixture
+def inside_netns(netns: NetNs, request: pytest.FixtureRequest) -> NetNs:
+    """A network namespace in which the test's function runs, in a thread of its own.
+
+    For tests of calls that act on the network namespace of the calling thread.
+    """
+    request.node.obj = functools.partial(netns.in_thread, request.node.obj)
+    return netns

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import ctypes
 import gc
-import os
 import queue
 import sys
 import threading
@@ -88,7 +87,7 @@ if sys.platform == "win32":
             yield WindowsWorld(standin)
 
 else:
-    from tests.fixtures.netns import NetNs, enter
+    from tests.fixtures.netns import NetNs
 
     class LinuxWorld:
         """A network namespace's kernel."""
@@ -115,12 +114,8 @@ else:
             self.netns.ip(f"link add link {lower} name {new} type macvlan")
 
     @pytest.fixture
-    def world(netns: NetNs) -> Iterator[World]:
-        home = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
-        enter(netns.fd)
-        yield LinuxWorld(netns)
-        enter(home)
-        os.close(home)
+    def world(inside_netns: NetNs) -> World:
+        return LinuxWorld(inside_netns)
 
 
 class Call(NamedTuple):
