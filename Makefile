@@ -8,32 +8,38 @@ endif
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 ARGS ?=
 
-.PHONY: run test lint bench lock clean
+.PHONY: run test lint bench lock release clean help
 
-run: .venv/run.stamp ## the main job
+run: .venv/run.stamp ## publish this host's interfaces; ARGS are given to `publisher run`
 	@$(BIN)/publisher run $(ARGS)
 
-test: .venv/test.stamp ## the tests
+test: .venv/test.stamp ## run the tests; ARGS are given to pytest
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
 
-lint: .venv/test.stamp ## style and types, for both systems
+lint: .venv/test.stamp ## check style and types, for both systems
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --platform linux
 	$(BIN)/mypy --platform win32
 
-bench: .venv/test.stamp ## the figures of tests/benchmarks/RESULTS.md
+bench: .venv/test.stamp ## measure the figures of tests/benchmarks/RESULTS.md
 	$(BIN)/python -m tests.benchmarks $(ARGS)
 
-lock: .venv/test.stamp ## pin the dependencies anew
+lock: .venv/test.stamp ## pin the newest versions of the dependencies
 	$(PIP) install uv
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 		--upgrade --group build --extra metrics pyproject.toml --output-file requirements.lock
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 		--upgrade --group build --group test --constraints requirements.lock pyproject.toml --output-file tests/requirements.lock
 
-clean: ## forget what was made
+release: .venv/test.stamp ## build the sdist and the wheel, check both, tag the commit; ARGS=--dry-run tags nothing
+	@$(BIN)/python .ci/release.py $(ARGS)
+
+clean: ## remove everything that was made here
 	rm -rf .venv dist .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-8s %s\n", $$1, $$2 }' Makefile
 
 .venv/run.stamp: requirements.lock pyproject.toml
 	@echo "preparing .venv (once) ..."
