@@ -1,0 +1,1 @@
+"""The public API as its users see it, checked by mypy and run by a test."""

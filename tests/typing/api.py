@@ -1,0 +1,164 @@
+"""The public API in use: by the author of a sink, by the author of a source, by a program that watches.
+
+`make lint` checks the types, `test_api.py` runs it. It imports public modules only. `assert_type` pins the type that a
+user gets: a change there breaks their type check, so it belongs in the changelog.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import assert_type
+
+from publisher import (
+    Address,
+    Change,
+    Cursor,
+    Ended,
+    Event,
+    Interface,
+    InterfaceFilter,
+    IpInterface,
+    IpInterfaceRow,
+    PublisherError,
+    Rejected,
+    Remove,
+    Resync,
+    Retry,
+    Sink,
+    SinkOptions,
+    Snapshot,
+    Source,
+    SourceContext,
+    Update,
+    Upsert,
+    hookimpl,
+    watch,
+)
+from publisher.events import Family, Key, NotificationType, make_luid
+
+
+# The author of a sink.
+class NotebookSink(Sink):
+    """Write one line for each event into a notebook."""
+
+    class Options(SinkOptions):
+        """The options of a `notebook` sink."""
+
+        path: Path
+        longest: int = 80
+
+        @property
+        def destination(self) -> str:
+            return str(self.path)
+
+    options: Options
+    batch_size = 16
+
+    def open(self) -> None:
+        if not self.options.path.parent.is_dir():
+            raise Retry(f"{self.options.path.parent} is not a folder", after=30.0)
+        self.context.call(self.rule_off, delay=60.0)
+
+    def publish(self, events: Sequence[Event]) -> None:
+        for index, event in enumerate(events):
+            line = describe(event)
+            if len(line) > self.options.longest:
+                raise Rejected(f"a line of {len(line)} characters does not fit", index=index)
+            if self.options.path.is_dir():
+                raise Ended("the notebook became a folder", index=index)
+            self.write(line)
+
+    def cursor(self) -> Cursor | None:
+        return None
+
+    def rule_off(self) -> None:
+        """Draws a line; called on the sink's thread."""
+        self.write("---")
+        for event in self.context.snapshot():
+            self.write(describe(event))
+        missed = self.context.events_since(self.context.epoch, 0)
+        assert_type(missed, list[Event] | None)
+        if missed is None:
+            self.context.request_snapshot()
+
+    def write(self, line: str) -> None:
+        """Appends one line."""
+        with self.options.path.open("a", encoding="utf-8") as notebook:
+            notebook.write(f"{line}\n")
+
+
+@hookimpl
+def publisher_sinks() -> dict[str, type[Sink]]:
+    return {"notebook": NotebookSink}
+
+
+# The author of a source.
+class OneInterface:
+    """A source with a single interface, which goes up, changes its address and is removed."""
+
+    def __init__(self, context: SourceContext) -> None:
+        self._alias = context.argument or "one0"
+        self._closed = threading.Event()
+
+    def updates(self) -> Iterator[Update]:
+        row = self.row("192.0.2.1")
+        yield Resync((row,), "startup")
+        yield Upsert(self.row("192.0.2.2"))
+        yield Remove(row.luid, row.family)
+        self._closed.wait()
+
+    def row(self, address: str) -> IpInterface:
+        """Returns the interface with this address."""
+        luid = make_luid(if_type=6, net_luid_index=1)
+        return IpInterface(
+            row=IpInterfaceRow(family="inet", interface_luid=luid, interface_index=1, connected=True),
+            interface=Interface(
+                alias=self._alias, type=6, admin_status="up", oper_status="up", media_connect_state="connected"
+            ),
+            addresses=(Address(address=address, prefix_length=24, scope="global", dad_state="preferred"),),
+        )
+
+    def reconcile(self) -> None:
+        """Nothing changes silently here."""
+
+    def close(self) -> None:
+        self._closed.set()
+
+
+def open_one(context: SourceContext) -> Source:
+    """Opens the source; its type shows that the class fits the protocol."""
+    return OneInterface(context)
+
+
+# A program that watches.
+def follow(source: Source | None = None, most: int = 10) -> list[str]:
+    """Returns one line for each of the first events; with `source` None, of this host's interfaces."""
+    lines: list[str] = []
+    events = watch("inet", interfaces=InterfaceFilter(exclude=("lo",)), source=source)
+    assert_type(events, Iterator[Event])
+    try:
+        for event in events:
+            lines.append(describe(event))
+            if len(lines) == most:
+                break
+    except PublisherError as error:
+        lines.append(f"no more: {error}")
+    return lines
+
+
+def describe(event: Event) -> str:
+    """Returns the event as a line."""
+    assert_type(event.notification_type, NotificationType)
+    assert_type(event.key, Key | None)
+    assert_type(event.family, Family | None)
+    assert_type(event.addresses, tuple[Address, ...])
+    assert_type(event.changed, dict[str, Change])
+    assert_type(event.snapshot, Snapshot | None)
+    assert_type(event.json_bytes, bytes)
+    if event.row is None or event.interface is None:
+        return "snapshot"
+    assert_type(event.row.nl_mtu, int | None)
+    changed = " ".join(sorted(event.changed))
+    return f"{event.notification_type} {event.interface.alias} {changed}".rstrip()

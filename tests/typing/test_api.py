@@ -1,0 +1,71 @@
+"""The example of the public API does what it says."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+import publisher
+from publisher.sources.luids import MemoryLuids
+from publisher.testing import FakeSinkContext, ScriptedSource, make_events, make_row
+from tests.typing import api
+
+EXAMPLE = Path(api.__file__).read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def sink(tmp_path: Path) -> api.NotebookSink:
+    options = api.NotebookSink.Options(path=tmp_path / "notebook.txt")
+    sink = api.NotebookSink(options, FakeSinkContext("notebook"))
+    sink.open()
+    return sink
+
+
+def test_the_sink_writes_a_line_for_each_event(sink: api.NotebookSink) -> None:
+    sink.publish(make_events(3))
+    lines = sink.options.path.read_text(encoding="utf-8").splitlines()
+    assert lines == ["parameter_notification eth0 row.metric"] * 3
+
+
+def test_the_sink_rejects_the_event_that_does_not_fit(sink: api.NotebookSink) -> None:
+    events = [
+        *make_events(2),
+        *make_events(1, 3, row=make_row("a-name-of-more-than-forty-characters-is-much-too-long")),
+    ]
+    with pytest.raises(publisher.Rejected) as rejected:
+        sink.publish(events)
+    assert rejected.value.index == 2
+
+
+def test_the_sink_does_its_job_on_its_own_thread(sink: api.NotebookSink) -> None:
+    context = sink.context
+    assert isinstance(context, FakeSinkContext)
+    assert context.run_jobs() == 1
+    assert sink.options.path.read_text(encoding="utf-8").startswith("---\nsnapshot\ninitial_notification lo\n")
+
+
+def test_a_program_follows_the_source() -> None:
+    source = api.open_one(publisher.SourceContext(FakeSinkContext().log, MemoryLuids(), argument="wan0"))
+    assert api.follow(source, most=4) == [
+        "snapshot",
+        "initial_notification wan0",
+        "parameter_notification wan0 addresses.192.0.2.1/24 addresses.192.0.2.2/24",
+        "delete_instance wan0",
+    ]
+
+
+def test_a_program_ends_when_the_source_fails() -> None:
+    source = ScriptedSource([make_row()], publisher.PublisherError("unplugged"))
+    assert api.follow(source)[-1] == "no more: unplugged"
+
+
+def test_the_example_imports_public_modules_only() -> None:
+    modules = set(re.findall(r"^from (publisher[\w.]*) import", EXAMPLE, re.MULTILINE))
+    assert modules == {"publisher", "publisher.events"}
+
+
+def test_the_example_uses_every_public_name() -> None:
+    unused = [name for name in publisher.__all__ if not re.search(rf"\b{name}\b", EXAMPLE)]
+    assert unused == ["SinkContext", "__version__"]
