@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import NamedTuple
+
+from pydantic import ConfigDict
+from pydantic.dataclasses import dataclass
 
 from .events import Event, IpInterface
 from .sources import Families, Remove, Resync, Source, SourceContext, Update, Upsert, open_source
@@ -14,9 +16,9 @@ from .sources.luids import LuidStore, MemoryLuids
 from .table import Table
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class InterfaceFilter:
-    """Which interfaces are watched: shell patterns for the alias; `exclude` wins, an empty `include` is all."""
+    """The filter of interfaces: shell patterns for the alias; `exclude` wins, an empty `include` is all."""
 
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
@@ -74,7 +76,7 @@ class Watcher:
 def watch(
     family: Families = "unspec",
     *,
-    interfaces: InterfaceFilter = InterfaceFilter(),
+    interfaces: InterfaceFilter = InterfaceFilter(),  # noqa: B008 - it is frozen
     source: Source | None = None,
     luids: LuidStore | None = None,
 ) -> Iterator[Event]:

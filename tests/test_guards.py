@@ -100,7 +100,7 @@ def no_work(event, arguments):
 
 sys.dont_write_bytecode = True
 # What the libraries do when they are imported is theirs.
-import paho.mqtt.client, pydantic_settings, rich.live, sqlite3, structlog, typer, typer.rich_utils, urllib3
+import paho.mqtt.client, rich.live, sqlite3, structlog, typer, typer.rich_utils, urllib3
 environment = dict(os.environ)
 sys.addaudithook(no_work)
 for name in sys.argv[1:]:

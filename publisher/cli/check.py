@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from ..config.settings import Settings, sink_options
+from ..config.settings import Settings, sink_options, with_default_sinks
 from ..events import Event
 from ..plugins import load_plugins
 from ..service.logs import Secrets, make_log
@@ -50,7 +50,7 @@ class CheckContext:
 def check_sinks(settings: Settings) -> bool:
     """Print a line for each thing that works or does not; False when a sink does not. Raises ConfigurationError."""
     plugins = load_plugins()
-    plan = sink_options(settings, plugins)
+    plan = sink_options(with_default_sinks(settings), plugins)
     secrets = Secrets()
     secrets.learn(options for _, options in plan.values())
     typer.echo(f"configuration {settings.origin.file or '(none, so the defaults)'}: fine")

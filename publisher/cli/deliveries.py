@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 
 import typer
 
-from ..config.settings import Settings
+from ..config.settings import Settings, with_default_sinks
 from ..errors import ConfigurationError, JournalError
 from ..journal.requests import DeadLetter, JournalClient, Request
 from ..service.logs import printable
+from .journal import opened_journal
 
 # A service looks for requests once a second.
 _PATIENCE_SECONDS = 5.0
@@ -21,9 +20,10 @@ _LOOK_SECONDS = 0.05
 
 def ask_for_replay(settings: Settings, sink: str, since: int | None) -> None:
     """Have a sink sent the snapshot, or the events since one; raises ConfigurationError for an unknown sink."""
-    if sink not in settings.sinks:
-        raise ConfigurationError(f"there is no sink {sink!r}; there are: {', '.join(settings.sinks)}")
-    with _journal(settings) as journal:
+    sinks = with_default_sinks(settings).sinks
+    if sink not in sinks:
+        raise ConfigurationError(f"there is no sink {sink!r}; there are: {', '.join(sinks)}")
+    with opened_journal(settings) as journal:
         if since is not None and since > journal.seq:
             raise JournalError(f"the newest event is {journal.seq}: there is none after {since} yet")
         _ask(journal, Request("replay", sink, since=since))
@@ -31,7 +31,7 @@ def ask_for_replay(settings: Settings, sink: str, since: int | None) -> None:
 
 def list_dead_letters(settings: Settings, sink: str | None) -> None:
     """Print a line for each."""
-    with _journal(settings) as journal:
+    with opened_journal(settings) as journal:
         letters = journal.dead_letters(sink)
     for letter in letters:
         typer.echo(_line(letter))
@@ -41,7 +41,7 @@ def list_dead_letters(settings: Settings, sink: str | None) -> None:
 
 def show_dead_letter(settings: Settings, number: int) -> None:
     """Print the event, as it was to be sent, on standard output, and why it was not on standard error."""
-    with _journal(settings) as journal:
+    with opened_journal(settings) as journal:
         letter = _letter(journal, None, number)
     typer.echo(_line(letter), err=True)
     typer.echo(letter.event.model_dump_json(indent=2))
@@ -49,23 +49,12 @@ def show_dead_letter(settings: Settings, number: int) -> None:
 
 def retry_dead_letters(settings: Settings, sink: str | None, number: int | None) -> None:
     """Have dead letters sent again: one, a sink's, or all."""
-    with _journal(settings) as journal:
+    with opened_journal(settings) as journal:
         letters = journal.dead_letters(sink) if number is None else [_letter(journal, sink, number)]
         if not letters:
             typer.echo("no dead letters" + (f" of {sink!r}" if sink else ""), err=True)
         for name in dict.fromkeys(letter.sink for letter in letters):
             _ask(journal, Request("retry", name, dead_letter=number))
-
-
-@contextmanager
-def _journal(settings: Settings) -> Iterator[JournalClient]:
-    path = settings.existing_journal
-    try:
-        opened = JournalClient.open(path)
-    except PermissionError as error:
-        raise JournalError(f"the journal {path} cannot be read: {error.strerror}; ask as its service's user") from None
-    with closing(opened) as journal:
-        yield journal
 
 
 def _letter(journal: JournalClient, sink: str | None, number: int) -> DeadLetter:

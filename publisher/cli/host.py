@@ -15,7 +15,7 @@ from ..errors import JournalError
 from ..service.logs import Secrets, make_log
 from ..sources import Families, Source, SourceContext, SourceFactory, open_source
 from ..sources.luids import MemoryLuids
-from ..watcher import InterfaceFilter
+from .journal import find_journal
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
@@ -48,17 +48,12 @@ def _offered(settings: Settings) -> dict[str, SourceFactory]:
     return {} if settings.source_name in OWN_SOURCES else load_plugins().sources
 
 
-def interfaces_of(settings: Settings) -> InterfaceFilter:
-    """The configured filter."""
-    return InterfaceFilter(settings.filter.include, settings.filter.exclude)
-
-
 def known_luids(settings: Settings) -> MemoryLuids:
     """The LUIDs that the journal has, to be read only; none when there is no journal, or it cannot be read (told)."""
     from ..journal.requests import JournalClient
 
     luids = MemoryLuids()
-    path = settings.existing_journal
+    path = find_journal(settings)
     try:
         if path.exists():
             with closing(JournalClient.open(path)) as journal:

@@ -13,7 +13,7 @@ from ..errors import SourceError
 from ..events import Family, IpInterface
 from ..service.logs import printable
 from ..sources import Resync
-from .host import interfaces_of, opened_source
+from .host import opened_source
 
 
 def show_snapshot(settings: Settings, family: Family | None, *, as_json: bool) -> None:
@@ -29,7 +29,7 @@ def read_rows(settings: Settings, family: Family | None) -> list[IpInterface]:
     """The rows that the source reads, of the interfaces that the filter lets through, sorted by LUID and family."""
     with opened_source(settings, family) as source:
         first = next(source.updates(), None)
-    match first and interfaces_of(settings).apply(first):
+    match first and settings.filter.apply(first):
         case Resync(rows):
             return sorted((row for row in rows if family in (None, row.family)), key=lambda row: row.key)
         case _:

@@ -14,7 +14,7 @@ from ..table import Stamp, Table
 from ..terminal.lines import Lines  # the terminal sink's own
 from ..terminal.screen import shows_colours, write
 from ..watcher import Watcher
-from .host import interfaces_of, opened_source, until_interrupted
+from .host import opened_source, until_interrupted
 
 
 def watch_host(settings: Settings, family: Family | None, *, lines: bool) -> None:
@@ -23,7 +23,7 @@ def watch_host(settings: Settings, family: Family | None, *, lines: bool) -> Non
     On a terminal it is a table that is kept up to date, elsewhere and with `lines` a line for each event.
     """
     with opened_source(settings, family) as source, until_interrupted():
-        watcher = Watcher(source, Table(stamp=Stamp(settings.node)), interfaces_of(settings))
+        watcher = Watcher(source, Table(stamp=Stamp(settings.node)), settings.filter)
         batches = (_of_family(events, family) for events in watcher.batches())
         if sys.stdout.isatty() and not lines:
             from rich.console import Console

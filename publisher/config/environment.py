@@ -1,4 +1,4 @@
-"""What the environment says of the configuration: PUBLISHER_... variables, tables with two underscores."""
+"""The PUBLISHER_... variables of the environment, as a part of the configuration."""
 
 from __future__ import annotations
 
@@ -6,74 +6,67 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel
-from pydantic_settings import BaseSettings, EnvSettingsSource
-
 from ..errors import ConfigurationError
 from .errors import nearest
 
 if TYPE_CHECKING:
-    from pydantic.fields import FieldInfo
+    from pydantic import BaseModel
 
-ENVIRONMENT_PREFIX = "PUBLISHER_"
+_PREFIX = "publisher_"
 
 
-def read_environment(model: type[BaseSettings], environment: Mapping[str, str], sinks: object) -> dict[str, Any]:
-    """The PUBLISHER_... variables, nested as in the file, whose `sinks` are given; raises ConfigurationError."""
-    for name in environment:
-        _check_variable(model, name)
-    given = _Environment(model, environment)()
-    if patterns := given.get("filter"):
-        given["filter"] = {key: _listed(value) for key, value in patterns.items()}
-    if tables := given.get("sinks"):
-        # Names of variables have no case and no "-": a sink of the file is meant whatever its name's case.
-        known = {name.lower().replace("-", "_"): name for name in sinks} if isinstance(sinks, dict) else {}
-        given["sinks"] = {known.get(name, name): _decoded(table) for name, table in tables.items()}
+def read_environment(model: type[BaseModel], environment: Mapping[str, str], sinks: object) -> dict[str, Any]:
+    """Returns the PUBLISHER_... variables, nested like the file: PUBLISHER_JOURNAL__PATH sets `path` of `[journal]`.
+
+    `sinks` is the file's table of sinks, whose names the variables are matched with. Values stay text, for the
+    models to convert, except JSON arrays and objects. Raises ConfigurationError for an unknown variable.
+    """
+    # Names of variables have neither case nor "-": PUBLISHER_SINKS__HO_ME__URL means the file's [sinks.Ho-me].
+    known = {name.lower().replace("-", "_"): name for name in sinks} if isinstance(sinks, dict) else {}
+    given: dict[str, Any] = {}
+    for name, value in environment.items():
+        if name.lower().startswith(_PREFIX) and (keys := _keys(model, name)):
+            if keys[0] == "sinks":
+                keys[1] = known.get(keys[1], keys[1])
+            _put(given, keys, _listed(value) if keys[0] == "filter" else _decoded(value), name)
     return given
 
 
-def _check_variable(model: type[BaseSettings], name: str) -> None:
-    """Raise ConfigurationError for a variable that is meant for us and sets nothing."""
-    key, *rest = name.lower().removeprefix(ENVIRONMENT_PREFIX.lower()).split("__")
-    if key == name.lower():
-        return
-    if key not in model.model_fields:
-        hint = nearest(key, model.model_fields)
-        # A container's links set names such as PUBLISHER_PORT_1883_TCP: those are nobody's mistake.
-        if hint or rest:
-            raise ConfigurationError(f"environment variable {name}: there is no setting {key!r}{hint}")
-    elif not rest and isinstance(model.model_fields[key].default, (BaseModel, dict)):
+def _keys(model: type[BaseModel], name: str) -> list[str]:
+    """Returns the path to the setting that a variable sets, or an empty list for a variable that is not ours."""
+    keys = name.lower().removeprefix(_PREFIX).split("__")
+    if keys[0] not in model.model_fields:
+        hint = nearest(keys[0], model.model_fields)
+        # Container links set names such as PUBLISHER_PORT_1883_TCP, which are not mistakes of the user.
+        if not hint and len(keys) == 1:
+            return []
+        raise ConfigurationError(f"environment variable {name}: unknown setting {keys[0]!r}{hint}")
+    if len(keys) == 1 and not isinstance(model.model_fields[keys[0]].default, (str, int, float)):
         raise ConfigurationError(
-            f"environment variable {name}: {key} is a table: set {name}__<KEY> for each of its keys"
+            f"environment variable {name}: {keys[0]} is a table: set {name}__<KEY> for each of its keys"
         )
+    return keys
 
 
-def _listed(value: Any) -> Any:
-    """A list out of a variable: JSON, or items with commas between them."""
+def _put(table: dict[str, Any], keys: list[str], value: object, name: str) -> None:
+    for key in keys[:-1]:
+        table = table.setdefault(key, {})
+        if not isinstance(table, dict):
+            raise ConfigurationError(f"environment variable {name}: another variable sets {key} itself; remove one")
+    if isinstance(table.get(keys[-1]), dict):
+        raise ConfigurationError(f"environment variable {name}: other variables set keys of {keys[-1]}; remove one")
+    table[keys[-1]] = value
+
+
+def _listed(value: str) -> object:
+    """Returns a list from a JSON array or from items with commas between them."""
     decoded = _decoded(value)
     return [item.strip() for item in decoded.split(",") if item.strip()] if isinstance(decoded, str) else decoded
 
 
-def _decoded(value: Any) -> Any:
-    """What a variable says: arrays and tables are JSON, the rest is text for the settings' types to read."""
-    if isinstance(value, dict):
-        return {key: _decoded(inner) for key, inner in value.items()}
+def _decoded(value: str) -> object:
+    """Returns JSON arrays and objects decoded, other text as it is: a password may look like broken JSON."""
     try:
         return json.loads(value) if value.startswith(("[", "{")) else value
     except ValueError:
-        return value
-
-
-class _Environment(EnvSettingsSource):
-    """PUBLISHER_... variables out of a mapping instead of the process's own."""
-
-    def __init__(self, model: type[BaseSettings], environment: Mapping[str, str]) -> None:
-        self._environment = {name.lower(): value for name, value in environment.items()}
-        super().__init__(model)
-
-    def _load_env_vars(self) -> Mapping[str, str | None]:
-        return self._environment
-
-    def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:  # noqa: ARG002  # its signature
-        """As it is: what looks like JSON may be a password, and an error here would not name the variable."""
         return value

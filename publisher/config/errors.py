@@ -1,4 +1,4 @@
-"""What is wrong with a configuration, in words that say where it is and what was expected."""
+"""Messages about mistakes in the configuration: the place, the setting and the expected value."""
 
 from __future__ import annotations
 
@@ -8,27 +8,26 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from pydantic import BaseModel, ValidationError
+from pydantic.dataclasses import is_pydantic_dataclass
 
 from ..errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
 
 
 @dataclass(frozen=True)
 class Origin:
-    """Where settings came from: a file, and the part of them that the environment said.
-
-    `journal` is one that exists where the configuration says nothing of it; `names_sinks`, whether it says any sink.
-    """
+    """The origin of settings: a file, and the settings that the environment gave."""
 
     file: Path | None = None
     environment: Mapping[str, Any] = field(default_factory=dict)
-    journal: Path | None = None
-    names_sinks: bool = True
 
     def of(self, location: tuple[str | int, ...]) -> str:
-        """The place to look at for this setting."""
+        """Returns the file or the environment variable that this setting came from."""
         here: Any = self.environment
         for part in location:
             if not isinstance(here, Mapping) or part not in here:
@@ -38,13 +37,13 @@ class Origin:
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """`; did you mean '...'?` when something known is near, else nothing."""
+    """Returns `; did you mean '...'?` when a known word is near, else an empty string."""
     near = get_close_matches(word.lower(), list(known), n=1)
     return f"; did you mean {near[0]!r}?" if near else ""
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """The file's content; raises ConfigurationError naming file, line and column."""
+    """Reads a TOML file; raises ConfigurationError with file, line and column."""
     try:
         # utf-8-sig: editors on Windows put a byte order mark first, which TOML does not allow.
         text = path.read_text(encoding="utf-8-sig")
@@ -67,8 +66,11 @@ def _toml_problem(path: Path, text: str, message: str) -> str:
 
 
 def problems(error: ValidationError, model: type[BaseModel], origin: Origin, prefix: tuple[str, ...] = ()) -> list[str]:
-    """A line for each mistake: where, which key, what was expected. Never the value, which may be a secret."""
-    # A union tells a mistake once for each of its members: one line for each place is enough.
+    """Returns one line for each mistake: its place, the key and the expected value.
+
+    The given value is left out, since it may be a secret.
+    """
+    # pydantic reports a mistake in a union once for each member: one line for each setting is enough.
     lines: dict[str, str] = {}
     for detail in error.errors(include_url=False, include_context=False):
         location = (*prefix, *detail["loc"])
@@ -100,6 +102,7 @@ _EXPECTED = {
     "list": "an array",
     "set": "an array",
     "model": "a table",
+    "dataclass": "a table",
     "dict": "a table",
 }
 
@@ -107,13 +110,13 @@ _EXPECTED = {
 def _expectation(detail: Any, model: type[BaseModel]) -> str:
     kind, message = str(detail["type"]), str(detail["msg"])
     match kind:
-        case "extra_forbidden":
+        case "extra_forbidden" | "unexpected_keyword_argument":
             *table, key = detail["loc"]
-            return f"is no setting there is{nearest(str(key), _keys(model, table))}"
+            return f"is an unknown setting{nearest(str(key), _keys(model, table))}"
         case "missing":
             return "is missing"
         case "string_pattern_mismatch" if detail["loc"][-1] == "[key]":
-            return "is no name for a sink: letters, digits, _ and - only, at most 64"
+            return "is an invalid sink name: use letters, digits, _ and - only, at most 64"
         case "byte_size" | "byte_size_unit":
             return 'should be a size, like 10485760 or "10 MiB"'
         case "time_delta_parsing" | "time_delta_type":
@@ -131,16 +134,19 @@ def _kind(value: object) -> str:
     return names.get(type(value), f"a {type(value).__name__}")
 
 
-def _keys(model: type[BaseModel], location: Iterable[str | int]) -> list[str]:
-    """The keys that the model takes at this place."""
+def _keys(model: type, location: Iterable[str | int]) -> list[str]:
+    """Returns the keys of the table at this place."""
+    fields = _fields(model)
     for part in location:
-        annotation = model.model_fields[str(part)].annotation if part in model.model_fields else None
-        inner = [kind for kind in (annotation, *get_args(annotation)) if _is_model(kind)]
-        if not inner:
-            return []
-        model = inner[0]
-    return [info.alias or name for name, info in model.model_fields.items()]
+        annotation = fields[str(part)].annotation if part in fields else None
+        fields = next((found for kind in (annotation, *get_args(annotation)) if (found := _fields(kind))), {})
+    return [info.alias or name for name, info in fields.items()]
 
 
-def _is_model(kind: object) -> bool:
-    return isinstance(kind, type) and issubclass(kind, BaseModel)
+def _fields(kind: object) -> Mapping[str, FieldInfo]:
+    """Returns the fields of a pydantic model or dataclass, none of anything else."""
+    if not isinstance(kind, type):
+        return {}
+    if issubclass(kind, BaseModel):
+        return kind.model_fields
+    return kind.__pydantic_fields__ if is_pydantic_dataclass(kind) else {}

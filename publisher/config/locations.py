@@ -41,17 +41,17 @@ class Locations:
         return next((path for folder in self.config_dirs if _is_there(path := folder / CONFIG_NAME)), None)
 
     @property
-    def journal(self) -> Path:
-        """Where this process's journal is unless the configuration says otherwise."""
-        return self.state_dirs[0] / JOURNAL_NAME
+    def journals(self) -> tuple[Path, ...]:
+        """The journals that a running service may hold, this process's own first.
 
-    def find_journal(self) -> Path:
-        """The first journal there is, else where it would be: for commands that speak to a running service.
-
-        A service under systemd keeps its journal where the shell of the person who asks does not look for it.
+        A service under systemd keeps its journal in a directory that no other process has for its own.
         """
-        candidates = (folder / JOURNAL_NAME for folder in self.state_dirs)
-        return next((path for path in candidates if _is_there(path)), self.journal)
+        return tuple(folder / JOURNAL_NAME for folder in self.state_dirs)
+
+    @property
+    def journal(self) -> Path:
+        """The journal that this process uses unless another is configured."""
+        return self.journals[0]
 
 
 def _is_there(path: Path) -> bool:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from ..errors import ConfigurationError
 from ..sink import Sink, SinkOptions
-from .environment import ENVIRONMENT_PREFIX, read_environment
+from ..watcher import InterfaceFilter
+from .environment import read_environment
 from .errors import Origin, problems, read_toml
 
 if TYPE_CHECKING:
@@ -76,13 +75,6 @@ class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class FilterSettings(_Section):
-    """Which interfaces are watched, by shell patterns for their names; `exclude` wins, an empty `include` is all."""
-
-    include: tuple[str, ...] = ()
-    exclude: tuple[str, ...] = ()
-
-
 class JournalSettings(_Section):
     """The durable log of events. Without a path it is in the state directory of the user or of the service."""
 
@@ -108,16 +100,8 @@ class MetricsSettings(_Section):
 SinkName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
 
 
-class Settings(BaseSettings):
-    """Everything that can be configured. The sinks' own options are checked by `sink_options`."""
-
-    model_config = SettingsConfigDict(
-        frozen=True,
-        extra="forbid",
-        env_prefix=ENVIRONMENT_PREFIX.lower(),
-        env_nested_delimiter="__",
-        case_sensitive=True,  # in the file; names of variables are made lower-case first
-    )
+class Settings(_Section):
+    """The whole configuration. The sinks' own options are checked by `sink_options`."""
 
     node: Annotated[str, AfterValidator(valid_node)] = Field(
         default="localhost", description="This host's name in events and topics. Default: the host's name."
@@ -125,7 +109,7 @@ class Settings(BaseSettings):
     source: str = Field(
         default="auto", min_length=1, description="Where IP interfaces are read: auto, linux, windows, replay:FILE, ..."
     )
-    filter: FilterSettings = FilterSettings()
+    filter: InterfaceFilter = InterfaceFilter()
     journal: JournalSettings = JournalSettings()
     log: LogSettings = LogSettings()
     metrics: MetricsSettings = MetricsSettings()
@@ -140,44 +124,37 @@ class Settings(BaseSettings):
     )
 
     _origin: Origin = PrivateAttr(default=Origin())
+    _journals: tuple[Path, ...] = PrivateAttr(default=())
 
     @property
     def source_name(self) -> str:
-        """The source's name: what is before the first colon."""
+        """The source's name: the part before the first colon."""
         return self.source.partition(":")[0]
 
     @property
     def source_argument(self) -> str:
-        """What the source is given: what is after the first colon."""
+        """The source's argument: the part after the first colon."""
         return self.source.partition(":")[2]
 
     @property
-    def existing_journal(self) -> Path:
-        """The journal of a service that may run, for commands that ask it: without a path, its own or the system's."""
-        return self._origin.journal or self.journal.path
-
-    @property
     def origin(self) -> Origin:
-        """Where the settings came from, for messages."""
+        """The file and the variables that the settings came from, for messages."""
         return self._origin
 
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],  # noqa: ARG003  # the signature is pydantic-settings'
-        init_settings: PydanticBaseSettingsSource,
-        *_: PydanticBaseSettingsSource,
-        **__: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Only what is given: `load_settings` reads file and environment, and knows where each value is from."""
-        return (init_settings,)
+    @property
+    def journals(self) -> tuple[Path, ...]:
+        """The journals that a running service may hold, this process's own first.
+
+        Only the configured one, if one is configured: a service of the system may run with another configuration.
+        """
+        return self._journals or (self.journal.path,)
 
 
 def load_settings(path: Path | None, locations: Locations, overrides: Mapping[str, Any] | None = None) -> Settings:
-    """The configuration of this file, or of the first one found where it belongs; else the defaults.
+    """Loads the configuration from this file, or from the first one found; without one, the defaults.
 
-    The environment goes before the file, `overrides` (nested like the file) before both. Raises ConfigurationError
-    with one line for each thing that is wrong.
+    The environment takes precedence over the file, and `overrides` (nested like the file) over both. Raises
+    ConfigurationError with one line for each mistake.
     """
     found = path or locations.find_config()
     file = read_toml(found) if found else {}
@@ -189,12 +166,17 @@ def load_settings(path: Path | None, locations: Locations, overrides: Mapping[st
         settings = Settings(**merged)
     except ValidationError as error:
         raise ConfigurationError("\n".join(problems(error, Settings, origin))) from None
-    journal = locations.find_journal() if settings.journal.path == locations.journal else None
-    origin = replace(origin, journal=journal, names_sinks=bool(settings.sinks))
-    if not settings.sinks:
-        settings = settings.model_copy(update={"sinks": default_sinks()})
     settings._origin = origin
+    if settings.journal.path == locations.journal:
+        settings._journals = locations.journals
     return settings
+
+
+def with_default_sinks(settings: Settings, found: Mapping[str, dict[str, Any]] | None = None) -> Settings:
+    """Returns the settings; where they configure no sink, with the default sinks and those that a first run found."""
+    if settings.sinks:
+        return settings
+    return settings.model_copy(update={"sinks": {**default_sinks(), **(found or {})}})
 
 
 def sink_options(settings: Settings, plugins: Plugins) -> dict[str, tuple[type[Sink], SinkOptions]]:

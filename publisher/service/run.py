@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from ..config.locations import Locations
-from ..config.settings import Settings, load_settings, sink_options
+from ..config.settings import Settings, load_settings, sink_options, with_default_sinks
 from ..errors import PublisherError
 from ..plugins import Plugins, load_plugins
 from .logs import Bridge, Secrets, make_log
@@ -40,10 +40,13 @@ def run_service(config: Path | None, overrides: Mapping[str, Any]) -> None:
     log = make_log(sys.stderr, secrets, level=settings.log.level, style=settings.log.format, colors=colors)
     with _mistakes_logged(log), ExitStack() as around:
         plugins = _plugins(log)
-        secrets.learn(_options(settings, plugins))
-        log.info("configuration", file=str(settings.origin.file or "none"), journal=str(settings.journal.path))
         found = _first_run(settings, log, around)
-        service = Service(_with(found, settings), plugins, log)
+        settings = with_default_sinks(settings, found)
+        secrets.learn(_options(settings, plugins))
+        log.info(
+            "configuration: %s; journal: %s", settings.origin.file or "none, so the defaults", settings.journal.path
+        )
+        service = Service(settings, plugins, log)
         notifier = Notifier(locations.environment, os.getpid(), log)
 
         def stop() -> None:
@@ -52,13 +55,13 @@ def run_service(config: Path | None, overrides: Mapping[str, Any]) -> None:
 
         def reload() -> None:
             with _told_as_reload(notifier, log):
-                changed = _with(found, read())
+                changed = with_default_sinks(read(), found)
                 secrets.learn(_options(changed, plugins))
                 service.reload(changed)
 
         around.enter_context(_libraries_and_threads_logged(log))
         signals = around.enter_context(Signals(stop, reload, log))
-        if writes_to_stdout(service.settings):
+        if writes_to_stdout(settings):
             when_output_closes(signals.stop)
         _serve_metrics(settings, service, around)
         around.enter_context(_telling_systemd(notifier, service))
@@ -74,7 +77,7 @@ def _plugins(log: FilteringBoundLogger) -> Plugins:
 
 def _first_run(settings: Settings, log: FilteringBoundLogger, around: ExitStack) -> dict[str, dict[str, Any]]:
     """A sink for a broker, found or started, when no sink is configured; announced where the terminal sink writes."""
-    if settings.origin.names_sinks:
+    if settings.sinks:
         return {}
     from publisher_mqtt.embedded.first_run import prepare
 
@@ -83,13 +86,6 @@ def _first_run(settings: Settings, log: FilteringBoundLogger, around: ExitStack)
     for line in first_run.lines:
         typer.echo(line)
     return {"mqtt": first_run.sink} if first_run.sink else {}
-
-
-def _with(found: Mapping[str, dict[str, Any]], settings: Settings) -> Settings:
-    """The settings; where they name no sink, with what the first run found besides the terminal."""
-    if settings.origin.names_sinks:
-        return settings
-    return settings.model_copy(update={"sinks": {**settings.sinks, **found}})
 
 
 def writes_to_stdout(settings: Settings) -> bool:

@@ -23,7 +23,7 @@ from ..journal.journal import Journal
 from ..plugins import Plugins
 from ..sources import Source, SourceContext, Update, open_source
 from ..table import Stamp, Table
-from ..watcher import InterfaceFilter, Watcher
+from ..watcher import Watcher
 from .recorder import Recorder
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ class Service:
         )
         source = closers.enter_context(closing(open_source(self.settings.source_name, context, self._plugins.sources)))
         table = Table(journal.rows(), Stamp(node, journal.epoch, journal.seq))
-        watcher = Watcher(source, table, _interfaces(self.settings))
+        watcher = Watcher(source, table, self.settings.filter)
         return _Pipeline(
             journal, source, watcher, Recorder(journal, watcher, self._log), Supervisor(journal, self._log)
         )
@@ -204,7 +204,7 @@ class Service:
         except JournalError as error:
             self._log.error("not every sink could be changed; reload again", reason=str(error))
         if settings.filter != self.settings.filter:
-            pipeline.watcher.interfaces = _interfaces(settings)
+            pipeline.watcher.interfaces = settings.filter
             pipeline.source.reconcile()
         fixed = settings.model_dump(exclude={"sinks", "filter"})
         if fixed != self.settings.model_dump(exclude={"sinks", "filter"}):
@@ -215,7 +215,3 @@ class Service:
     def _stop_workers(self, workers: Supervisor) -> None:
         if not workers.stop(_STOP_SECONDS):
             self._log.warning("not everything was delivered: the journal has it, and it is sent at the next start")
-
-
-def _interfaces(settings: Settings) -> InterfaceFilter:
-    return InterfaceFilter(tuple(settings.filter.include), tuple(settings.filter.exclude))

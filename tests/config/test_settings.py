@@ -10,8 +10,17 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, Field, HttpUrl, SecretStr
 
+from publisher.cli.journal import find_journal
 from publisher.config.locations import Locations
-from publisher.config.settings import Settings, default_sinks, load_settings, node_from, sink_options, split_address
+from publisher.config.settings import (
+    Settings,
+    default_sinks,
+    load_settings,
+    node_from,
+    sink_options,
+    split_address,
+    with_default_sinks,
+)
 from publisher.errors import ConfigurationError
 from publisher.plugins import Plugins, load_plugins
 from publisher.sink import SinkOptions
@@ -50,11 +59,18 @@ def mistakes(load: Load, text: str = "", **environment: str) -> list[str]:
 def test_without_a_file_there_are_defaults(tmp_path: Path) -> None:
     settings = load_settings(None, locations(tmp_path))
     assert settings.node == "nas"
-    assert settings.sinks == default_sinks() == {"terminal": {"type": "terminal"}}
+    assert settings.sinks == {}
     assert settings.journal.path == tmp_path / "state" / "journal.sqlite3"
     assert (settings.source_name, settings.source_argument) == ("auto", "")
     assert settings.origin.file is None
-    assert not settings.origin.names_sinks
+
+
+def test_without_a_configured_sink_there_are_the_default_and_the_found_ones(load: Load) -> None:
+    assert with_default_sinks(load()).sinks == default_sinks() == {"terminal": {"type": "terminal"}}
+    found = {"mqtt": {"type": "mqtt"}}
+    assert with_default_sinks(load(), found).sinks == {**default_sinks(), **found}
+    configured = load("[sinks.terminal]\ntype = 'terminal'")
+    assert with_default_sinks(configured, found) == configured
 
 
 def test_the_first_file_that_is_found_counts(tmp_path: Path) -> None:
@@ -101,10 +117,10 @@ def test_the_environment_says_sinks_and_lists(load: Load) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("nod = 'x'", "nod is no setting there is; did you mean 'node'?"),
-        ("Node = 'x'", "Node is no setting there is; did you mean 'node'?"),
-        ("xyz = 1", "xyz is no setting there is"),
-        ("[journal]\nmaxevents = 1", "journal.maxevents is no setting there is; did you mean 'max_events'?"),
+        ("nod = 'x'", "nod is an unknown setting; did you mean 'node'?"),
+        ("Node = 'x'", "Node is an unknown setting; did you mean 'node'?"),
+        ("xyz = 1", "xyz is an unknown setting"),
+        ("[journal]\nmaxevents = 1", "journal.maxevents is an unknown setting; did you mean 'max_events'?"),
         ("[journal]\nmax_events = 'x'", "journal.max_events should be an integer"),
         ("[journal]\nmax_events = 0", "journal.max_events should be greater than or equal to 1"),
         ("[journal]\nsynchronous = 'fast'", "journal.synchronous should be 'normal' or 'full'"),
@@ -121,7 +137,7 @@ def test_the_environment_says_sinks_and_lists(load: Load) -> None:
         ('node = "a\\u0000"', "node must not contain '\\x00': it is a level of MQTT topics"),
         ("sinks = 3", "sinks should be a table, not an integer"),
         ("[sinks]\nhome = 3", "sink 'home' should be a table, not an integer"),
-        ("[sinks.'a b']", "sink 'a b' is no name for a sink: letters, digits, _ and - only, at most 64"),
+        ("[sinks.'a b']", "sink 'a b' is an invalid sink name: use letters, digits, _ and - only, at most 64"),
         ("reconcile_seconds = 0.5", "reconcile_seconds should be greater than or equal to 1"),
         (
             "[metrics]\naddress = 'localhost'",
@@ -146,14 +162,23 @@ def test_every_mistake_is_told(load: Load) -> None:
         ),
         (
             {"PUBLISHER_JOURNAL__PTH": "x"},
-            "PUBLISHER_JOURNAL__PTH: journal.pth is no setting there is; did you mean 'path'?",
+            "PUBLISHER_JOURNAL__PTH: journal.pth is an unknown setting; did you mean 'path'?",
         ),
         (
             {"PUBLISHER_SINK__X__TYPE": "x"},
-            "PUBLISHER_SINK__X__TYPE: there is no setting 'sink'; did you mean 'sinks'?",
+            "PUBLISHER_SINK__X__TYPE: unknown setting 'sink'; did you mean 'sinks'?",
         ),
-        ({"PUBLISHER_NODEE": "x"}, "PUBLISHER_NODEE: there is no setting 'nodee'; did you mean 'node'?"),
+        ({"PUBLISHER_NODEE": "x"}, "PUBLISHER_NODEE: unknown setting 'nodee'; did you mean 'node'?"),
         ({"PUBLISHER_SINKS__X": "x"}, "PUBLISHER_SINKS__X: sink 'x' should be a table, not a string"),
+        (
+            {"PUBLISHER_JOURNAL__PATH": "x", "PUBLISHER_JOURNAL__PATH__X": "y"},
+            "PUBLISHER_JOURNAL__PATH__X: another variable sets path itself; remove one",
+        ),
+        (
+            {"PUBLISHER_SINKS__X__A__B": "x", "PUBLISHER_SINKS__X__A": "y"},
+            "PUBLISHER_SINKS__X__A: other variables set keys of a; remove one",
+        ),
+        ({"PUBLISHER_NODE__X": "x"}, "PUBLISHER_NODE: node should be a string, not a table"),
         (
             {"PUBLISHER_FILTER": "lo"},
             "PUBLISHER_FILTER: filter is a table: set PUBLISHER_FILTER__<KEY> for each of its keys",
@@ -217,16 +242,14 @@ def test_addresses_to_listen_on() -> None:
             split_address(wrong)
 
 
-def test_the_commands_find_the_journal_of_the_systems_service(tmp_path: Path) -> None:
+def test_a_service_may_hold_the_systems_journal_unless_one_is_configured(tmp_path: Path) -> None:
     around = locations(tmp_path)
-    assert load_settings(None, around).existing_journal == tmp_path / "state" / "journal.sqlite3"
-    (tmp_path / "service").mkdir()
-    (tmp_path / "service" / "journal.sqlite3").touch()
     settings = load_settings(None, around)
-    assert settings.existing_journal == tmp_path / "service" / "journal.sqlite3"
-    assert settings.journal.path == tmp_path / "state" / "journal.sqlite3"
+    own, services = tmp_path / "state" / "journal.sqlite3", tmp_path / "service" / "journal.sqlite3"
+    assert settings.journal.path == own
+    assert settings.journals == around.journals == (own, services)
     (tmp_path / "my.toml").write_text("[journal]\npath = 'mine.sqlite3'")
-    assert load_settings(tmp_path / "my.toml", around).existing_journal == Path("mine.sqlite3")
+    assert load_settings(tmp_path / "my.toml", around).journals == (Path("mine.sqlite3"),)
 
 
 def test_directories_of_somebody_else_are_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -235,7 +258,7 @@ def test_directories_of_somebody_else_are_passed_over(tmp_path: Path, monkeypatc
 
     monkeypatch.setattr(Path, "exists", refused)
     assert locations(tmp_path).find_config() is None
-    assert locations(tmp_path).find_journal() == tmp_path / "state" / "journal.sqlite3"
+    assert find_journal(load_settings(None, locations(tmp_path))) == tmp_path / "state" / "journal.sqlite3"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="systemd")
@@ -272,7 +295,6 @@ def test_sinks_options_are_checked_by_their_classes(load: Load) -> None:
     text = "[sinks.a]\ntype = 'webhook'\nurl = 'http://x/'\n[sinks.b]\ntype = 'file'"
     options = checked(load, text, PUBLISHER_SINKS__A__COUNT="7", PUBLISHER_SINKS__A__FLAG="true")
     assert list(options) == ["a", "b"]
-    assert load("[sinks.terminal]\ntype = 'terminal'").origin.names_sinks
     assert options["a"] == HookOptions(url=HttpUrl("http://x/"), count=7, flag=True)
 
 
@@ -280,7 +302,7 @@ def test_sinks_options_are_checked_by_their_classes(load: Load) -> None:
     ("text", "said"),
     [
         ("type = 'webhook'", "sink 'a': url is missing"),
-        ("type = 'webhook'\nurl = 'http://x'\nulr = 1", "sink 'a': ulr is no setting there is; did you mean 'url'?"),
+        ("type = 'webhook'\nurl = 'http://x'\nulr = 1", "sink 'a': ulr is an unknown setting; did you mean 'url'?"),
         ("type = 'webhook'\nurl = 'http://x'\ninner.siz = 1", None),
         ("type = 'webhook'\nurl = 'http://x'\ncount = 'x'", "sink 'a': count should be an integer"),
         ("type = 'webhook'\nurl = 'http://x'\ninner.size = 'x'", "sink 'a': inner.size should be an integer"),

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from publisher.config.settings import FilterSettings
 from publisher.errors import ConfigurationError, SourceError
 from publisher.journal.journal import JournalClient, Request
 from publisher.sources import Remove, Resync, Upsert
 from publisher.testing import ScriptedSource, make_row
+from publisher.watcher import InterfaceFilter
 from tests.fixtures.poll import wait_for
 from tests.fixtures.service import ETH0, ETH1, House
 
@@ -79,7 +79,7 @@ def test_a_reload_of_the_filter_adds_and_removes_interfaces(house: House) -> Non
     one = house.recorders["one"]
     with house.running(house.settings("one")) as service:
         one.wait_for_events(2)
-        service.reload(house.settings("one", filter=FilterSettings(exclude=("eth*",))))
+        service.reload(house.settings("one", filter=InterfaceFilter(exclude=("eth*",))))
         assert one.wait_for_seq(1)[-1].notification_type == "delete_instance"
         service.reload(house.settings("one"))
         added = one.wait_for_seq(2)[-1]
