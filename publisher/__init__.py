@@ -3,10 +3,10 @@
 `watch()` follows the interfaces in a Python program; the rest is for authors of sinks and sources.
 """
 
-from .errors import PublisherError
+from .errors import ConfigurationError, PublisherError
 from .events import Address, Change, Event, Interface, IpInterface, IpInterfaceRow, Snapshot
 from .hookspecs import hookimpl
-from .sink import Cursor, Ended, Rejected, Retry, Sink, SinkContext, SinkOptions
+from .sink import Cursor, Ended, Log, Rejected, Retry, Sink, SinkContext, SinkOptions
 from .sources import Remove, Resync, Source, SourceContext, Update, Upsert
 from .watcher import InterfaceFilter, watch
 
@@ -15,6 +15,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Address",
     "Change",
+    "ConfigurationError",
     "Cursor",
     "Ended",
     "Event",
@@ -22,6 +23,7 @@ __all__ = [
     "InterfaceFilter",
     "IpInterface",
     "IpInterfaceRow",
+    "Log",
     "PublisherError",
     "Rejected",
     "Remove",

@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol, TypeAlias
 
 from pydantic import BaseModel, ConfigDict
 
 from .errors import PublisherError
 from .events import Event
 
-if TYPE_CHECKING:
-    from structlog.typing import FilteringBoundLogger
+Log: TypeAlias = logging.Logger | logging.LoggerAdapter[logging.Logger]
+"""A logger of the standard library: `log.warning("no answer from %s", host)`."""
 
 
 class SinkOptions(BaseModel):
-    """A sink's options in the configuration file; an unknown one is an error there."""
+    """A sink's options in the configuration file. An unknown option is an error, which names it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     @property
     def destination(self) -> str:
-        """What is written to. When it differs from last time, the sink is a new subscriber and gets the snapshot."""
+        """Returns the name of the place that the sink writes to, without secrets.
+
+        When it differs from that of the last run, the sink is a new subscriber and receives the snapshot.
+        """
         return ""
 
 
@@ -33,10 +37,11 @@ class Cursor(NamedTuple):
     seq: int
 
 
-class Retry(PublisherError):  # noqa: N818  # said to the worker, not reported: the design names it so
-    """Not now: the events before `index` are safe, those from it on are sent again after a while.
+class Retry(PublisherError):  # noqa: N818  # a signal to the worker, not an error for people
+    """Raised by `publish` when the destination takes nothing for now.
 
-    `after` is what the destination asked for, in seconds; without it the worker backs off by itself.
+    The events before `index` are safe; the worker sends those from `index` on again. `after` is the pause that the
+    destination asked for, in seconds; without it the worker backs off by itself.
     """
 
     def __init__(self, reason: str = "", *, after: float | None = None, index: int = 0) -> None:
@@ -46,7 +51,10 @@ class Retry(PublisherError):  # noqa: N818  # said to the worker, not reported: 
 
 
 class Rejected(PublisherError):  # noqa: N818  # as Retry
-    """Never: the event at `index` goes to the dead letters with this reason; those before it are safe."""
+    """Raised by `publish` when the destination refuses the event at `index` for good.
+
+    The worker puts that event into the dead letters with this reason. The events before it are safe.
+    """
 
     def __init__(self, reason: str, *, index: int = 0) -> None:
         super().__init__(reason)
@@ -55,78 +63,108 @@ class Rejected(PublisherError):  # noqa: N818  # as Retry
 
 
 class Ended(PublisherError):  # noqa: N818  # as Retry
-    """The destination wants nothing more: the sink rests until its configuration changes.
+    """Raised by `open` or `publish` when the destination takes nothing more; the events before `index` are safe.
 
-    The events before `index` are safe.
+    `durable` tells for how long the worker stops the sink:
+
+    - True: until the sink's options change, also over restarts. A server answered 410 Gone.
+    - False: in this process only; the next start opens the sink again. The reader of standard output left.
     """
 
-    def __init__(self, reason: str, *, index: int = 0) -> None:
+    def __init__(self, reason: str, *, index: int = 0, durable: bool = True) -> None:
         super().__init__(reason)
         self.reason = reason
         self.index = index
+        self.durable = durable
 
 
 class SinkContext(Protocol):
-    """What a sink is given by its worker."""
+    """The sink's access to its worker: names, a logger, and requests."""
 
     name: str
     """The sink's name in the configuration."""
     node: str
+    """The name of this host in every event."""
     epoch: str
-    log: FilteringBoundLogger
+    """The journal's identity; `seq` grows within it."""
+    log: Log
 
     def request_snapshot(self) -> None:
-        """Ask for the snapshot; `publish` gets it before anything newer. Any thread."""
+        """Requests the snapshot; `publish` receives it before any newer event. Any thread may call it."""
         ...
 
     def call(self, job: Callable[[], object], delay: float = 0.0) -> None:
-        """Run `job` on the sink's thread, between two batches, after `delay` seconds. Any thread.
+        """Runs `job` on the sink's thread, between two batches, after `delay` seconds. Any thread may call it.
 
-        An exception that it raises is logged and counted, and goes no further.
+        An exception that the job raises is logged and counted; the worker goes on.
         """
         ...
 
     def snapshot(self) -> Sequence[Event]:
-        """The snapshot as the journal has it now, position 0 first. Only on the sink's thread."""
+        """Returns the snapshot of the journal's rows as they are now, position 0 first. Only on the sink's thread."""
         ...
 
     def events_since(self, epoch: str, seq: int) -> list[Event] | None:
-        """The events after this one, oldest first; `None` when the journal lacks them. Only on the sink's thread."""
+        """Returns the events after this one, oldest first; `None` when the journal no longer has all of them.
+
+        Only on the sink's thread.
+        """
         ...
 
 
 class Sink(ABC):
-    """A destination. All methods are called on one thread, so no locks are needed; any of them may block.
+    """A destination for events. A subclass needs `publish`; `open`, `close`, `cursor` and `check` are optional.
 
-    `open` is called first, `publish` for every batch, `close` last (also after a failed `open`).
-    An exception from `open` is retried with the worker's backoff, as is one from `publish`.
+    A sink's life is one of two:
+
+    - **publishing**: `open`, `cursor`, then `publish` for every batch, then `close`;
+    - **checking** (`publisher check`): `check`, then `close`.
+
+    `close` is called last in any case, also after an `open` or a `check` that raised. All methods are called on one
+    thread, so a sink needs no locks; each may block. An exception from `open` or `publish` makes the worker try again
+    with its backoff.
+
+        class NtfySink(Sink):
+            class Options(SinkOptions):
+                topic: str
+
+            def publish(self, events):
+                for event in events:
+                    urlopen(self.options.topic, event.json_bytes, timeout=15).close()
     """
 
     Options: ClassVar[type[SinkOptions]] = SinkOptions
     batch_size: int = 256
-    """How many events `publish` is given at most. After a crash, or a stop amid it, all of them are sent again."""
+    """The largest number of events in one `publish`. After a crash the whole batch is sent again."""
 
     def __init__(self, options: Any, context: SinkContext) -> None:
         self.options = options
         self.context = context
 
-    def open(self) -> None:  # noqa: B027  # a sink with nothing to get ready leaves it out
-        """Get ready to publish; raises whatever stands in the way."""
+    def open(self) -> None:  # noqa: B027  # a sink that needs no preparation leaves it out
+        """Prepares the sink for `publish`. Raises any exception when that fails; the worker tries again later."""
 
     @abstractmethod
     def publish(self, events: Sequence[Event]) -> None:
-        """Return when all events are safe there; raise Retry, Rejected or Ended, or anything for a retry of all."""
+        """Returns when all events are safe at the destination.
+
+        Raises Retry, Rejected or Ended. After any other exception the worker sends the whole batch again.
+        """
 
     def close(self) -> None:  # noqa: B027  # as open
-        """Let go of everything; the last call."""
+        """Releases everything that the sink holds. The last call."""
 
     def cursor(self) -> Cursor | None:
-        """The last event that the destination itself is known to hold, asked once after `open`.
+        """Returns the last event that the destination itself holds; called once after `open`.
 
-        `None`, the default, leaves it to the journal's cursor.
+        `None`, the default, means that the destination cannot tell: the journal's cursor counts.
         """
         return None
 
     def check(self) -> str:
-        """Say in a line what works, for `publisher check`, called between `open` and `close`; raises what does not."""
-        return "opened"
+        """Returns one line about what works; raises an exception that names what does not.
+
+        Called instead of `open`, perhaps while another process publishes to the same destination, so it changes
+        nothing there: it opens nothing for writing, and sends nothing that a subscriber could take for an event.
+        """
+        return "the options are valid; this sink has no check of its own"

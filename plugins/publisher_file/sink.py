@@ -11,6 +11,7 @@ from typing import ClassVar
 from publisher import Cursor, Ended, Event, Retry, Sink, SinkContext, SinkOptions
 
 from .appender import Appender
+from .check import check_file, check_output
 from .errors import FileSinkError, explain
 from .lines import lines_from_end, place_of
 from .options import STANDARD_OUTPUT, FileOptions
@@ -55,8 +56,8 @@ class FileSink(Sink):
                 count = self._fitting(file, events[done:])
                 self._append(file, events[done : done + count])
                 done += count
-        except BrokenPipeError as error:
-            raise Ended(f"nobody reads {self._name} any more", index=done) from error
+        except (BrokenPipeError, ConnectionResetError) as error:  # a pipe's; a socket's with unread data
+            raise Ended(f"nobody reads {self._name} any more", index=done, durable=False) from error
         except OSError as error:
             raise Retry(explain(error, self._name), index=done) from error
 
@@ -79,9 +80,11 @@ class FileSink(Sink):
         return place.cursor if place else self._cursor_put_away()
 
     def check(self) -> str:
-        if self._file and self._file.whole:
-            return f"appends to {self._name}, {self._file.size} bytes now"
-        return f"writes to {self._name}"
+        """Returns where the sink would write, and the room there. Raises FileSinkError. Opens nothing."""
+        try:
+            return check_output() if self.options.path == STANDARD_OUTPUT else check_file(self._path, self._rotates)
+        except OSError as error:
+            raise FileSinkError(explain(error, self._name)) from error
 
     @property
     def _name(self) -> str:
@@ -95,7 +98,7 @@ class FileSink(Sink):
         try:
             return self._archive.cursor()
         except OSError as error:
-            self.context.log.warning("a file put away cannot be read", reason=str(error))
+            self.context.log.warning("the archives of %s cannot be read: %s", self._path, error)
             return None
 
     def _open(self) -> Appender:
@@ -131,7 +134,7 @@ class FileSink(Sink):
         except OSError as error:
             # Windows does not rename a file that another program reads. Better a file too large than none.
             self._may_rotate = False
-            self.context.log.warning("the file is not put away", path=str(self._path), reason=str(error))
+            self.context.log.warning("%s is not rotated and grows: %s", self._path, error)
         file = self._open()
         self._tidy()
         return file
@@ -140,7 +143,7 @@ class FileSink(Sink):
         try:
             self._archive.tidy()
         except OSError as error:
-            self.context.log.warning("files put away are not compressed", path=str(self._path), reason=str(error))
+            self.context.log.warning("the archives of %s are not compressed: %s", self._path, error)
 
     def _fitting(self, file: Appender, events: Sequence[Event]) -> int:
         """How many of these events go into the file in one write: at least one."""

@@ -132,7 +132,7 @@ class Inbox:
         now = time.monotonic()
         if now - self._logged_at >= _LOG_EVERY_SECONDS:
             self._logged_at = now
-            self._log.warning("replay requests are not answered", reason=reason, dropped=self._dropped)
+            self._log.warning("%d replay requests were not answered: %s", self._dropped, reason)
             self._dropped = 0
         return False
 

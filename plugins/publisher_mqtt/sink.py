@@ -81,6 +81,10 @@ class MqttSink(Sink):
 
     def open(self) -> None:
         """Read the files that the options name; raises ConfigurationError."""
+        self._credentials = self._read_credentials()
+        self._recover_in(_FIRST_CONNECT_SECONDS)
+
+    def _read_credentials(self) -> Credentials:
         from .client.connection import Credentials
         from .client.tls import read_password, tls_context
 
@@ -88,11 +92,10 @@ class MqttSink(Sink):
         tls = tls_context(options) if options.server.tls else None
         if options.insecure:
             self.context.log.warning(
-                "the broker's certificate is not verified: insecure = true", broker=options.server.name
+                "the certificate of the broker %s is not verified: insecure = true", options.server.name
             )
         name = options.client_id or client_id(self.context.node, self.context.name, options.base)
-        self._credentials = Credentials(name, options.user, read_password(options), tls)
-        self._recover_in(_FIRST_CONNECT_SECONDS)
+        return Credentials(name, options.user, read_password(options), tls)
 
     def publish(self, events: Sequence[Event]) -> None:
         """Return when the broker has acknowledged every state and event."""
@@ -113,7 +116,7 @@ class MqttSink(Sink):
         """Try everything that the sink needs of the broker, without disturbing one that runs."""
         from .check import check_broker
 
-        return check_broker(self.options, self._identity(), self._topics, self._discovery)
+        return check_broker(self.options, self._read_credentials(), self._topics, self._discovery)
 
     def close(self) -> None:
         """Say that the node is offline, and goodbye."""
@@ -172,7 +175,7 @@ class MqttSink(Sink):
         connection.open()
         self._backoff.connected()
         self._connection, self._reader = connection, ReadBack(connection, self._topics.fence)
-        self.context.log.info("connected to the MQTT broker", broker=self.options.server.name)
+        self.context.log.info("connected to the MQTT broker %s", self.options.server.name)
         self._subscribe(connection)
         if self._is_intact(self._reader):
             connection.put(self._messages.status(ONLINE))
@@ -229,7 +232,7 @@ class MqttSink(Sink):
         """The connection ended by itself, perhaps with nothing to publish: make a new one."""
         if connection is self._connection and not self._closed:
             delay = self._drop(error)
-            self.context.log.warning("the MQTT connection is lost", reason=str(error), retry_in=round(delay, 1))
+            self.context.log.warning("the MQTT connection is lost: %s; trying again in %.1f s", error, delay)
             self._recover_in(delay)
 
     def _drop(self, error: BrokerError) -> float:
@@ -242,11 +245,13 @@ class MqttSink(Sink):
             delay = self._backoff.lost(taken_over=isinstance(error, TakenOverError))
         if self._backoff.conflict or self._backoff.suspicious:
             self.context.log.warning(
-                "another publisher has this node and client id: give one of them another node or sink name"
+                "another publisher has this node and the client id %s: give one of them another node or sink name; "
+                "trying again in %.1f s"
                 if self._backoff.conflict
-                else "the broker ends each connection soon: does another client use this client id?",
-                client_id=self._identity().client_id,
-                retry_in=round(delay, 1),
+                else "the broker ends each connection soon: does another client use the client id %s? "
+                "trying again in %.1f s",
+                self._identity().client_id,
+                delay,
             )
         return delay
 
@@ -263,7 +268,7 @@ class MqttSink(Sink):
             self._ready(snapshot_follows=False)
         except Retry as trouble:
             delay = trouble.after or _REFUSED_SECONDS
-            self.context.log.warning("no MQTT connection", reason=str(trouble), retry_in=round(delay, 1))
+            self.context.log.warning("no MQTT connection: %s; trying again in %.1f s", trouble, delay)
             self._recover_in(delay)
 
     def _identity(self) -> Credentials:
@@ -344,7 +349,7 @@ class MqttSink(Sink):
         try:
             self._sort(message)
         except Exception as error:  # whatever somebody sends, the connection goes on
-            self.context.log.error("a message could not be taken", topic=message.topic, exc_info=error)
+            self.context.log.error("a message on %s could not be processed", message.topic, exc_info=error)
 
     def _sort(self, message: Received) -> None:
         reader = self._reader

@@ -41,8 +41,8 @@ class TerminalSink(Sink):
         text = "".join(f"{line}\n" for line in self._lines.lines(events))
         try:
             write(sys.stdout, text)
-        except BrokenPipeError as error:
-            raise Ended("nobody reads standard output any more") from error
+        except (BrokenPipeError, ConnectionResetError) as error:  # a pipe's; a socket's with unread data
+            raise Ended("nobody reads standard output any more", durable=False) from error
 
     def close(self) -> None:
         """Nothing to let go of."""

@@ -63,8 +63,14 @@ class WebhookSink(Sink):
             self._poster.close()
 
     def check(self) -> str:
-        """Ask for OPTIONS: whatever the answer, there is somebody who answers."""
-        assert self._poster is not None
+        """Returns the receiver's answer to an OPTIONS request; no event is sent.
+
+        Raises ConfigurationError for files that cannot be used, and Retry when nobody answers.
+        """
+        from .http import Poster
+
+        self._credentials = load_credentials(self.options)
+        self._poster = Poster(self.options)
         try:
             answer = self._hidden(self._poster.probe(self._credentials.headers))
         except NotAnswered as error:

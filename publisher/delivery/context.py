@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
 from ..events import Cause, Event
 from ..journal.journal import Journal
+from ..sink import Log
 from .subscription import Subscription
 
 if TYPE_CHECKING:
@@ -30,7 +31,8 @@ class WorkerContext:
         self.name = worker.name
         self.node = journal.node
         self.epoch = journal.epoch
-        self.log = log
+        # Sinks log as with the standard library's loggers: positional arguments, no fields.
+        self.log = cast("Log", log)
         self._worker, self._journal, self._feed = worker, journal, feed
 
     def request_snapshot(self) -> None:

@@ -18,12 +18,15 @@ def shows_colours(stream: TextIO) -> bool:
 
 
 def write(stream: TextIO, text: str) -> None:
-    """Write at once; what the terminal's encoding lacks becomes an escape. Raises BrokenPipeError when nobody reads."""
+    """Writes and flushes the text; characters that the stream's encoding lacks become escapes.
+
+    Raises BrokenPipeError, or ConnectionResetError where the stream is a socket, when nobody reads it any more.
+    """
     encoding = stream.encoding or "utf-8"
     try:
         stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
         stream.flush()
-    except BrokenPipeError:
+    except (BrokenPipeError, ConnectionResetError):
         _forget(stream)
         raise
 

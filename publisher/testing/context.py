@@ -1,25 +1,22 @@
-"""What a worker gives to a sink, without the worker."""
+"""A sink's context for tests, without a worker."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, cast
-
-import structlog
-from structlog.testing import CapturingLogger
 
 from ..events import Event
+from ..sink import Log
 from .events import EPOCH, make_snapshot
-
-if TYPE_CHECKING:
-    from structlog.typing import FilteringBoundLogger
 
 
 class FakeSinkContext:
-    """A `SinkContext` for a sink under test: what the sink asks for is kept, and done when the test says so.
+    """A `SinkContext` for a sink under test: keeps the sink's requests until the test asks for them.
 
-    `snapshots_requested` counts; `jobs` are run by `run_jobs`; `journal` are the events that `events_since` knows;
-    `logged` are the calls of the logger, as structlog's CapturedCall.
+    - `snapshots_requested` counts the calls of `request_snapshot`;
+    - `jobs` holds the arguments of `call`, as (delay, job); `run_jobs` runs them;
+    - `journal` holds the events that `events_since` returns; `rows_now` the snapshot, when the test sets it;
+    - `logged` holds the log records, oldest first: `[record.getMessage() for record in context.logged]`.
     """
 
     def __init__(self, name: str = "sink", *, node: str = "testnode", epoch: str = EPOCH) -> None:
@@ -30,37 +27,50 @@ class FakeSinkContext:
         self.rows_now: Sequence[Event] | None = None
         self.snapshots_requested = 0
         self.jobs: list[tuple[float, Callable[[], object]]] = []
-        self._calls = CapturingLogger()
-        self.log = cast("FilteringBoundLogger", _logger(self._calls).bind(sink=name))
-
-    @property
-    def logged(self) -> list[Any]:
-        return self._calls.calls
+        self.logged: list[logging.LogRecord] = []
+        self.log: Log = _logger(f"publisher.sink.{name}", self.logged)
 
     def request_snapshot(self) -> None:
+        """Counts the request."""
         self.snapshots_requested += 1
 
     def call(self, job: Callable[[], object], delay: float = 0.0) -> None:
+        """Keeps the job for `run_jobs`."""
         self.jobs.append((delay, job))
 
     def run_jobs(self) -> int:
-        """Run what `call` was given, at once whatever the delay; says how many jobs there were."""
+        """Runs the jobs that wait, at once whatever their delay; returns how many there were."""
         jobs, self.jobs = self.jobs, []
         for _, job in jobs:
             job()
         return len(jobs)
 
     def snapshot(self) -> list[Event]:
-        """`rows_now` when the test has set it, else the default snapshot at the journal's newest `seq`."""
+        """Returns `rows_now` when the test has set it, else the default snapshot at the journal's newest `seq`."""
         if self.rows_now is not None:
             return list(self.rows_now)
         return make_snapshot(seq=self.journal[-1].seq if self.journal else 0, epoch=self.epoch, node=self.node)
 
     def events_since(self, epoch: str, seq: int) -> list[Event] | None:
+        """Returns the events of `journal` after this one; `None` when it does not reach back so far."""
         if epoch != self.epoch or (self.journal and seq + 1 < self.journal[0].seq):
             return None
         return [event for event in self.journal if event.seq > seq]
 
 
-def _logger(calls: CapturingLogger) -> Any:
-    return structlog.wrap_logger(calls, processors=[], wrapper_class=structlog.make_filtering_bound_logger(0))
+class _Records(logging.Handler):
+    """Appends each record to a list."""
+
+    def __init__(self, records: list[logging.LogRecord]) -> None:
+        super().__init__()
+        self._records = records
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._records.append(record)
+
+
+def _logger(name: str, records: list[logging.LogRecord]) -> logging.Logger:
+    # Made directly, not by getLogger: two tests with one sink's name must not share their records.
+    logger = logging.Logger(name, logging.DEBUG)
+    logger.addHandler(_Records(records))
+    return logger

@@ -220,7 +220,7 @@ def test_the_sink_works_with_these_permissions(broker: Broker) -> None:
                 == SUCCESS
             )
             wait_for(lambda: any([context.run_jobs(), "interfaces/nas/replay/asker" in reader.heard]), what="an answer")
-    warnings = [call for call in context.logged if call.method_name in ("warning", "error")]
+    warnings = [record for record in context.logged if record.levelname in ("WARNING", "ERROR")]
     assert warnings == []
 
 

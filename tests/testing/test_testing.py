@@ -140,9 +140,13 @@ class TestFakeSinkContext:
         context.request_snapshot()
         context.call(lambda: done.append(1), delay=60.0)
         assert (context.snapshots_requested, context.run_jobs(), done, context.run_jobs()) == (1, 1, [1], 0)
-        context.log.warning("careful", why="so")
-        [call] = context.logged
-        assert (call.method_name, call.kwargs) == ("warning", {"sink": "mine", "event": "careful", "why": "so"})
+        context.log.warning("no answer from %s", "host")
+        [record] = context.logged
+        assert (record.levelname, record.name, record.getMessage()) == (
+            "WARNING",
+            "publisher.sink.mine",
+            "no answer from host",
+        )
 
     def test_it_answers_from_its_journal(self) -> None:
         context = FakeSinkContext()
@@ -344,7 +348,7 @@ class ChecksInTwoLines(ListSink):
             "test_a_destination_that_is_away_at_start_is_reached_by_a_later_sink",
             "does not say what stands in the way",
         ),
-        (ChecksInTwoLines, "test_check_says_a_line", "one line"),
+        (ChecksInTwoLines, "test_check_returns_a_line", "one line"),
     ],
 )
 def test_a_sink_that_breaks_a_promise_is_told(sink: type[ListSink], test: str, complaint: str) -> None:

@@ -67,7 +67,9 @@ def test_a_file_that_cannot_be_put_away_grows(tmp_path: Path, monkeypatch: pytes
             sink.publish(make_events(40))
             assert path.read_bytes().count(b"\n") == 40
         sink.publish(make_events(1, first=41))
-    assert [call.kwargs["event"] for call in context.logged] == ["the file is not put away"]
+    assert [record.getMessage() for record in context.logged] == [
+        f"{path} is not rotated and grows: [Errno {errno.EACCES}] another program reads it"
+    ]
     assert len(put_away(path)) == 1
     assert seqs(path) == list(range(1, 42))
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import subprocess
-import sys
+import re
 import threading
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
@@ -16,9 +15,11 @@ import pytest
 from pydantic import ValidationError
 
 from publisher.testing import FakeSinkContext, SinkConformance, make_event, make_events, make_snapshot
+from publisher_file.errors import FileSinkError
 from publisher_file.options import FileOptions
 from publisher_file.sink import FileSink
-from tests.fixtures.file_sink import opened, seqs, written
+from tests.fixtures.file_reader import KINDS, Kind, run_without_reader
+from tests.fixtures.file_sink import make_sink, opened, seqs, written
 
 
 class TestConformance(SinkConformance):
@@ -96,35 +97,21 @@ class TestStandardOutput:
         with opened("-", context) as sink:
             sink.publish(make_snapshot([]))
             assert sink.cursor() is None
-            assert sink.check() == "writes to standard output"
         os.write(1, b"still open\n")
         assert capfd.readouterr().out.splitlines()[-1] == "still open"
         assert context.snapshots_requested == 1, "whoever reads it now did not see what was written last time"
 
-    def test_a_reader_that_went_away_ends_the_sink(self) -> None:
+    @pytest.mark.parametrize("kind", KINDS)
+    def test_a_reader_that_left_ends_the_sink_in_this_process_only(self, kind: Kind) -> None:
         script = (
             "import sys; from tests.fixtures.file_sink import opened; from publisher import Ended\n"
             "from publisher.testing import make_events\n"
             "sys.stdin.readline()\n"
             "with opened('-') as sink:\n"
             "    try: sink.publish(make_events(500))\n"
-            "    except Ended as error: sys.exit(str(error))\n"
+            "    except Ended as error: sys.stderr.write(f'{error}, durable: {error.durable}')\n"
         )
-        with subprocess.Popen(
-            [sys.executable, "-c", script],
-            cwd=Path(__file__).parents[3],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        ) as process:
-            assert process.stdin
-            assert process.stdout
-            assert process.stderr
-            process.stdout.close()
-            process.stdin.write("go\n")
-            process.stdin.close()
-            assert process.stderr.read() == "nobody reads standard output any more\n"
+        assert run_without_reader(script, kind) == "nobody reads standard output any more, durable: False"
 
 
 class TestOptions:
@@ -163,9 +150,28 @@ def test_every_option_is_described() -> None:
     assert all(option.description for option in FileOptions.model_fields.values())
 
 
-def test_check_says_where_it_writes(tmp_path: Path) -> None:
-    with opened(tmp_path / "events.jsonl") as sink:
-        assert str(tmp_path / "events.jsonl") in sink.check()
+class TestCheck:
+    def test_standard_output(self) -> None:
+        assert make_sink("-").check() == "writes to standard output"
+
+    def test_a_file_that_is_not_there_yet(self, tmp_path: Path) -> None:
+        path = tmp_path / "events.jsonl"
+        assert re.fullmatch(rf"creates {re.escape(str(path))}; \d+ MB are free there", make_sink(path).check())
+        assert not list(tmp_path.iterdir())
+
+    def test_a_file_that_is_there(self, tmp_path: Path) -> None:
+        path = tmp_path / "events.jsonl"
+        path.write_bytes(b"x" * 17)
+        assert make_sink(path).check().startswith(f"appends to {path}, 17 bytes now; ")
+
+    @pytest.mark.parametrize(
+        ("path", "expected"), [(".", "it is a directory"), ("absent/events.jsonl", "create the directory")]
+    )
+    def test_a_path_that_cannot_work(self, tmp_path: Path, path: str, expected: str) -> None:
+        with pytest.raises(FileSinkError, match=expected) as error:
+            make_sink(tmp_path / path).check()
+        assert str(tmp_path / path) in str(error.value)
+        assert not list(tmp_path.iterdir())
 
 
 def _calls(monkeypatch: pytest.MonkeyPatch, name: str) -> list[tuple[Any, ...]]:

@@ -102,5 +102,5 @@ def test_a_damaged_file_put_away_leaves_the_cursor_to_the_journal(tmp_path: Path
     (tmp_path / "events.jsonl.000001.gz").write_bytes(b"\x1f\x8b no")
     with opened(path, context) as sink:
         assert sink.cursor() is None
-    assert [call.method_name for call in context.logged] == ["warning"]
+    assert [record.levelname for record in context.logged] == ["WARNING"]
     assert put_away(path)

@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from publisher import Event
 from publisher.testing import FakeSinkContext, SinkConformance, make_event, make_row, make_snapshot
 from publisher_terminal.sink import TerminalOptions, TerminalSink
+from tests.fixtures.file_reader import KINDS, Kind, run_without_reader
 
 ROOT = Path(__file__).parents[3]
 SHOW = (
@@ -29,7 +30,7 @@ SHOW = (
     "sink = TerminalSink(TerminalOptions(), FakeSinkContext())\n"
     "sink.open()\n"
     "try: sink.publish([*make_snapshot([]), make_event()])\n"
-    "except Ended as error: sys.stderr.write(str(error))\n"
+    "except Ended as error: sys.stderr.write(f'{error}, durable: {error.durable}')\n"
 )
 
 
@@ -85,26 +86,9 @@ def test_on_a_terminal_there_is_colour() -> None:
     assert "\x1b[33mnl_mtu 1500 -> 1400\x1b[0m" in shown
 
 
-def test_a_reader_that_went_away_ends_the_sink_quietly() -> None:
-    # As users have it: with a buffer, which Python writes once more when it ends.
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
-    with subprocess.Popen(
-        [sys.executable, "-c", SHOW],
-        cwd=ROOT,
-        env=environment,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        assert process.stdin
-        assert process.stdout
-        assert process.stderr
-        process.stdout.close()
-        process.stdin.write("go\n")
-        process.stdin.close()
-        assert process.stderr.read() == "nobody reads standard output any more"
-        assert process.wait() == 0
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_reader_that_left_ends_the_sink_quietly_and_in_this_process_only(kind: Kind) -> None:
+    assert run_without_reader(SHOW, kind) == "nobody reads standard output any more, durable: False"
 
 
 def test_what_the_encoding_lacks_becomes_an_escape(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -47,9 +47,16 @@ EVENTS = make_events(3)
 
 @contextmanager
 def opened(receiver: Receiver, **options: Any) -> Iterator[WebhookSink]:
+    with closed(receiver, **options) as sink:
+        sink.open()
+        yield sink
+
+
+@contextmanager
+def closed(receiver: Receiver, **options: Any) -> Iterator[WebhookSink]:
+    """A sink that is not open, for its `check`."""
     sink = WebhookSink(options_for(receiver, **options), FakeSinkContext("hook"))
     try:
-        sink.open()
         yield sink
     finally:
         sink.close()
@@ -455,12 +462,12 @@ def test_nothing_is_sent_unencrypted_to_a_public_address() -> None:
 
 def test_check_asks_for_options_and_says_who_answers(receiver: Receiver) -> None:
     receiver.always = answer(405)
-    with opened(receiver, secret=SECRET) as sink:
+    with closed(receiver, secret=SECRET) as sink:
         said = sink.check()
     assert said == f"http://127.0.0.1:{receiver.port} answers (to OPTIONS: status 405); requests are signed"
     assert [request.method for request in receiver.requests] == ["OPTIONS"]
     receiver.close()
-    with opened(receiver) as sink, pytest.raises(Retry, match="cannot connect"):
+    with closed(receiver) as sink, pytest.raises(Retry, match="cannot connect"):
         sink.check()
     receiver.listen()
 
