@@ -5,7 +5,7 @@
 
 from .errors import ConfigurationError, PublisherError
 from .events import Address, Change, Event, Interface, IpInterface, IpInterfaceRow, Snapshot
-from .hookspecs import hookimpl
+from .plugins import DefaultSinks, WatchRequest, hookimpl
 from .sink import Cursor, Ended, Log, Rejected, Retry, Sink, SinkContext, SinkOptions
 from .sources import Remove, Resync, Source, SourceContext, Update, Upsert
 from .watcher import InterfaceFilter, watch
@@ -17,6 +17,7 @@ __all__ = [
     "Change",
     "ConfigurationError",
     "Cursor",
+    "DefaultSinks",
     "Ended",
     "Event",
     "Interface",
@@ -37,6 +38,7 @@ __all__ = [
     "SourceContext",
     "Update",
     "Upsert",
+    "WatchRequest",
     "__version__",
     "hookimpl",
     "watch",

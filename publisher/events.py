@@ -55,7 +55,10 @@ def luid_parts(luid: str) -> LuidParts:
 class _Fact(BaseModel):
     """A frozen, strict model that takes no unknown member."""
 
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+    # Every member is always there in the published JSON, those with a default too: the schema says so.
+    model_config = ConfigDict(
+        frozen=True, strict=True, extra="forbid", json_schema_serialization_defaults_required=True
+    )
 
 
 class Offload(_Fact):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ast
+import graphlib
 import importlib
+import importlib.util
 import pkgutil
 import re
 import subprocess
@@ -15,12 +18,13 @@ from types import ModuleType
 import pytest
 
 import publisher
+import publisher.terminal
 import publisher.testing
 import publisher_file
 import publisher_mqtt
 import publisher_terminal
 import publisher_webhook
-from publisher.hookspecs import PublisherHooks
+from publisher.plugins import PublisherHooks
 from tests.fixtures.requirements import need
 
 ROOT = Path(__file__).parent.parent
@@ -72,7 +76,9 @@ def test_every_hook_says_when_it_is_called() -> None:
         assert "Called " in (hook.__doc__ or ""), f"{hook.__name__} does not say when it is called"
 
 
-@pytest.mark.parametrize("module", [publisher, publisher.testing], ids=lambda module: module.__name__)
+@pytest.mark.parametrize(
+    "module", [publisher, publisher.terminal, publisher.testing], ids=lambda module: module.__name__
+)
 def test_all_is_exactly_what_is_public(module: ModuleType) -> None:
     public = {
         name for name, value in vars(module).items() if not name.startswith("_") and not isinstance(value, ModuleType)
@@ -86,6 +92,101 @@ def test_every_module_is_described_and_its_all_exists(name: str) -> None:
     module = importlib.import_module(name)
     assert (module.__doc__ or "").strip(), f"{name} does not say what is inside"
     assert not [offered for offered in getattr(module, "__all__", []) if not hasattr(module, offered)]
+
+
+PUBLIC_FOR_SINKS = {
+    "publisher",
+    "publisher.cloudevents",
+    "publisher.credentials",
+    "publisher.events",
+    "publisher.terminal",
+}
+
+
+class Imports(ast.NodeVisitor):
+    """The modules that one module imports: all of them, and those that its own import waits for."""
+
+    def __init__(self, name: str, path: Path, known: set[str]) -> None:
+        self.all: set[str] = set()
+        self.at_import: set[str] = set()
+        self._name = name
+        self._package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+        self._known = known
+        self._deferred = 0
+        self.visit(ast.parse(path.read_text(encoding="utf-8")))
+
+    def visit_Import(self, node: ast.Import) -> None:
+        for alias in node.names:
+            self._add(alias.name)
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
+        module = importlib.util.resolve_name("." * node.level + (node.module or ""), self._package)
+        for alias in node.names:
+            inner = f"{module}.{alias.name}"
+            self._add(inner if inner in self._known else module)
+
+    def visit_If(self, node: ast.If) -> None:
+        typing_only = ast.unparse(node.test) == "TYPE_CHECKING"
+        self._deferred += typing_only
+        for child in node.body:
+            self.visit(child)
+        self._deferred -= typing_only
+        for child in node.orelse:
+            self.visit(child)
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
+        self._deferred += 1
+        self.generic_visit(node)
+        self._deferred -= 1
+
+    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> None:
+        self.visit_FunctionDef(node)  # type: ignore[arg-type]  # the same members
+
+    def _add(self, module: str) -> None:
+        self.all.add(module)
+        if not self._deferred:
+            self.at_import.add(module)
+
+
+def imports(*packages: ModuleType) -> dict[str, Imports]:
+    """The imports of every module of these packages, by its name; read from the source, nothing is imported."""
+    paths: dict[str, Path] = {}
+    for package in packages:
+        root = Path(package.__path__[0])
+        for path in root.rglob("*.py"):
+            parts = [package.__name__, *path.relative_to(root).with_suffix("").parts]
+            paths[".".join(part for part in parts if part != "__init__")] = path
+    return {name: Imports(name, path, set(paths)) for name, path in paths.items()}
+
+
+def test_the_core_imports_no_sink() -> None:
+    arrows = [
+        f"{name} -> {module}"
+        for name, found in imports(publisher).items()
+        for module in sorted(found.all)
+        if module.partition(".")[0].startswith("publisher_")
+    ]
+    assert not arrows
+
+
+def test_sinks_import_public_names_only() -> None:
+    arrows = [
+        f"{name} -> {module}"
+        for name, found in imports(*PACKAGES[1:]).items()
+        for module in sorted(found.all)
+        if module.partition(".")[0] == "publisher" or module.startswith("publisher_")
+        if module not in PUBLIC_FOR_SINKS and module.partition(".")[0] != name.partition(".")[0]
+    ]
+    assert not arrows
+
+
+def test_the_import_graph_of_the_core_has_no_cycle() -> None:
+    graph = {name: found.at_import for name, found in imports(publisher).items()}
+    sorter = graphlib.TopologicalSorter({name: found & graph.keys() for name, found in graph.items()})
+    try:
+        sorter.prepare()
+    except graphlib.CycleError as error:
+        pytest.fail(f"modules import each other: {' -> '.join(reversed(error.args[1]))}")
 
 
 IMPORT_ALL = """

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from publisher.errors import PluginError
+from publisher import ConfigurationError, WatchRequest
 from publisher.plugins import Plugins, load_plugins
 
 GOOD = """
@@ -100,6 +100,26 @@ BROKEN = {
     "source-is-no-function": (
         "@hookimpl\n    def publisher_sources(): return {'mine': 'x'}",
         "source 'mine' cannot be called",
+    ),
+    "viewer-is-no-function": (
+        "@hookimpl\n    def publisher_viewers(): return {'amqp': 'x'}",
+        "viewer 'amqp' cannot be called: offer a function that takes a WatchRequest",
+    ),
+    "takes-a-builtin-scheme": (
+        "@hookimpl\n    def publisher_viewers(): return {'mqtts': print}",
+        "a viewer named 'mqtts', which interface-publisher offers already",
+    ),
+    "schema-is-no-function": (
+        "@hookimpl\n    def publisher_schemas(): return {'openapi': {}}",
+        "schema 'openapi' cannot be called: offer a function that takes nothing",
+    ),
+    "takes-a-builtin-schema": (
+        "@hookimpl\n    def publisher_schemas(): return {'event': dict}",
+        "a schema named 'event', which publisher offers already",
+    ),
+    "async-default-sinks": (
+        "@hookimpl\n    async def publisher_default_sinks(log): return None",
+        "publisher_default_sinks is an async function",
     ),
 }
 PREFIX = GOOD.partition("    @hookimpl")[0]
@@ -202,17 +222,102 @@ def test_a_plugin_may_offer_a_source(install: Install) -> None:
     assert list(plugins.sources) == ["mine"]
 
 
-def test_a_sink_that_nobody_offers_is_an_error_that_lists_what_there_is(install: Install) -> None:
+def test_the_message_for_a_missing_sink_lists_the_others(install: Install) -> None:
     install("a-broken", "    import no_such_library_there")
-    plugins = load_plugins()
-    assert plugins.sink("file") is plugins.sinks["file"]
-    with pytest.raises(PluginError) as failure:
-        plugins.sink("wehbook")
-    assert str(failure.value).startswith(
+    message = load_plugins().no_such_sink("wehbook")
+    assert message.startswith(
         "no plugin offers a sink of type 'wehbook'; there are: file, mqtt, terminal, webhook; did you mean 'webhook'?"
     )
     # The sink that is missing may be the one of the plugin that failed.
-    assert "plugin 'a-broken' of a-broken is left out: importing 'a_broken' failed" in str(failure.value)
+    assert "plugin 'a-broken' of a-broken is left out: importing 'a_broken' failed" in message
+
+
+VIEWS_AND_SCHEMAS = """
+    from publisher import WatchRequest, hookimpl
+
+    seen = []
+
+    def watch(request):
+        '''Show a queue.'''
+        seen.append(request)
+
+    @hookimpl
+    def publisher_viewers(): return {"amqp": watch}
+
+    @hookimpl
+    def publisher_schemas(): return {"openapi": lambda: {"openapi": "3.1.0"}}
+"""
+
+
+def test_a_plugin_may_offer_viewers_and_schemas(install: Install) -> None:
+    install("a-view", VIEWS_AND_SCHEMAS)
+    plugins = load_plugins()
+    assert plugins.failures == []
+    plugins.viewer("AMQP://host")(WatchRequest("AMQP://host"))
+    assert sys.modules["a_view"].seen == [WatchRequest("AMQP://host")]
+    assert plugins.schema("openapi")() == {"openapi": "3.1.0"}
+    offers = {(offer.kind, offer.name): offer.summary for offer in plugins.offers if offer.distribution == "a-view"}
+    assert offers == {("viewer", "amqp"): "Show a queue.", ("schema", "openapi"): ""}
+
+
+@pytest.mark.parametrize("url", ["amqp://host", "mqtt", "host:1883", ""])
+def test_a_url_that_no_plugin_can_watch_is_an_error_that_lists_the_schemes(url: str) -> None:
+    with pytest.raises(ConfigurationError) as failure:
+        load_plugins().viewer(url)
+    assert f"no plugin can watch {url!r}; there are: mqtt://, mqtts://, ws://, wss://" in str(failure.value)
+
+
+def test_a_schema_that_no_plugin_offers_is_an_error_that_lists_the_names() -> None:
+    with pytest.raises(ConfigurationError, match="'asyncap'; there are: asyncapi, config, event; did you mean 'async"):
+        load_plugins().schema("asyncap")
+
+
+DEFAULTS = """
+    from publisher import DefaultSinks, hookimpl
+
+    closed = []
+
+    @hookimpl
+    def publisher_default_sinks(log):
+        return DefaultSinks({"mine": {"type": "file", "path": "-"}}, ("a line",), lambda: closed.append(1))
+"""
+
+
+def test_each_plugins_default_sinks_are_asked_for_when_wanted_and_not_before(install: Install) -> None:
+    install(
+        "a-first",
+        "    from publisher import hookimpl\n"
+        + "\n".join(["    @hookimpl", "    def publisher_default_sinks(log): raise OSError('no such device')"]),
+    )
+    install(
+        "b-wrong", "    from publisher import hookimpl\n    @hookimpl\n    def publisher_default_sinks(): return {}"
+    )
+    install("c-good", DEFAULTS)
+    plugins = load_plugins()
+    assert plugins.failures == []
+    plugins.first_run = [entry for entry in plugins.first_run if entry[0].distribution != "interface-publisher"]
+    log = Lines()
+    [default] = plugins.default_sinks(log)  # type: ignore[arg-type]  # as much of a log as is used
+    assert default.sinks == {"mine": {"type": "file", "path": "-"}}
+    assert default.lines == ("a line",)
+    default.close()
+    assert sys.modules["c_good"].closed == [1]
+    assert log.lines == [
+        "plugin 'a-first' of a-first adds no sink to this run: publisher_default_sinks() raised:"
+        " OSError: no such device",
+        "plugin 'b-wrong' of b-wrong adds no sink to this run: publisher_default_sinks() returned a dict:"
+        " it returns DefaultSinks",
+    ]
+
+
+class Lines:
+    """A log that keeps its lines."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def warning(self, text: str, *values: object) -> None:
+        self.lines.append(text % values)
 
 
 def test_with_no_plugins_at_all_the_error_says_so() -> None:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from publisher.sink import Cursor, SinkContext
+from publisher import Cursor, SinkContext
 
 from .messages import Message, Messages
 from .replay import Inbox, answer_messages, answer_to, error_message, read_request, rest_after

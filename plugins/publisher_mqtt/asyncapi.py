@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from publisher import __version__
-from publisher.cli.schemas import event_schema
+from publisher.events import Event
 
 from .replay import ReplayRequest  # the built-in sink's own model of what it is asked
 
@@ -43,7 +43,7 @@ def asyncapi_document() -> dict[str, Any]:
 
 
 def _schemas() -> dict[str, Any]:
-    event = event_schema(_WHOLE + "{model}")
+    event = Event.model_json_schema(mode="serialization", ref_template=_WHOLE + "{model}")
     request = ReplayRequest.model_json_schema(ref_template=_WHOLE + "{model}")
     shared = {**event.pop("$defs"), **request.pop("$defs", {})}
     state = {

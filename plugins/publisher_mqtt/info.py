@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import publisher
 
 if TYPE_CHECKING:
-    from publisher.sink import SinkContext
+    from publisher import SinkContext
 
     from .retained import RetainedState
 

@@ -8,7 +8,7 @@ from urllib.parse import unquote, urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, field_validator, model_validator
 
-from publisher.sink import SinkOptions
+from publisher import SinkOptions
 
 from .homeassistant.discovery import HomeAssistantOptions
 

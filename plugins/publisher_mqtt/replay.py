@@ -16,7 +16,7 @@ from publisher.events import Event, Family, Luid
 from .messages import Message, Messages
 
 if TYPE_CHECKING:
-    from publisher.sink import Cursor, SinkContext
+    from publisher import Cursor, SinkContext
 
     from .client.connection import Received
     from .options import ReplayOptions

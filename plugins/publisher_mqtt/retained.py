@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import NamedTuple
 
+from publisher import Cursor
 from publisher.events import Event, Key
-from publisher.sink import Cursor
 
 from .homeassistant.devices import Devices
 from .messages import Message, Messages

@@ -9,8 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 import publisher
-from publisher.events import Event
-from publisher.sink import Rejected, Retry, Sink, SinkContext
+from publisher import Event, Rejected, Retry, Sink, SinkContext
 
 from .answering import Answering
 from .client.backoff import Backoff

@@ -9,8 +9,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from publisher import Ended, Event, Sink, SinkOptions
-from publisher.terminal.lines import Lines
-from publisher.terminal.screen import shows_colours, write
+from publisher.terminal import Lines, shows_colours, write
 
 
 class TerminalOptions(SinkOptions):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from publisher.errors import ConfigurationError
+from publisher import ConfigurationError
 
 from .options import WebhookOptions
 from .signature import parse_secret

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 import urllib3
 from urllib3 import exceptions
 
-from publisher.errors import ConfigurationError
+from publisher import ConfigurationError
 
 from .connection import BoundedConnection, PrivateConnection, SecureConnection
 from .options import PLAIN_HTTP, WebhookOptions

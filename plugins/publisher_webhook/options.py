@@ -11,7 +11,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from pydantic import ConfigDict, Field, SecretStr, field_validator, model_validator
 
-from publisher.sink import SinkOptions
+from publisher import SinkOptions
 
 from .signature import parse_secret
 

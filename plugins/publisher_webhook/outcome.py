@@ -8,8 +8,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 
-from publisher.errors import PublisherError
-from publisher.sink import Ended, Rejected, Retry
+from publisher import Ended, PublisherError, Rejected, Retry
 
 SHOWN_BYTES = 1024
 # A receiver may ask for a pause, but not for the end of deliveries by a typing error.

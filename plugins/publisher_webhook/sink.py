@@ -8,8 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from publisher.events import Event
-from publisher.sink import Ended, Rejected, Retry, Sink
+from publisher import Ended, Event, Rejected, Retry, Sink
 
 from .cloudevents import BATCH_EVENTS, FORMATS, Message, batch, batches
 from .credentials import Credentials, load_credentials

@@ -106,10 +106,11 @@ def watch(
 
     Those of this host, or of every node on a broker: a table on a terminal, lines elsewhere. Ctrl+C ends it.
     """
-    from .watch import watch_broker, watch_host
+    from .. import WatchRequest
+    from .watch import watch_host, watch_url
 
     if url is not None:
-        watch_broker(url, base, password_file, ca_file)
+        watch_url(WatchRequest(url, base, password_file, ca_file))
     else:
         watch_host(_settings(config, source), family, lines=lines)
 
@@ -195,8 +196,11 @@ def plugins() -> None:
 @app.command()
 def schema(
     what: Annotated[
-        Literal["event", "config", "asyncapi"],
-        typer.Argument(help="event, config: a JSON Schema. asyncapi: the MQTT topics as an AsyncAPI document."),
+        str,
+        typer.Argument(
+            metavar="[event|config|asyncapi|...]",
+            help="event, config: a JSON Schema. asyncapi: the MQTT topics as an AsyncAPI document. Plugins add others.",
+        ),
     ] = "event",
 ) -> None:
     """Print a schema as JSON."""

@@ -1,9 +1,8 @@
-"""`publisher plugins` and `publisher schema`: what is installed, and what things look like."""
+"""`publisher plugins` and `publisher schema`: the installed plugins, and the formats as JSON documents."""
 
 from __future__ import annotations
 
 import json
-from typing import Literal
 
 import typer
 
@@ -12,7 +11,7 @@ from .schemas import DIALECT, config_schema, event_schema
 
 
 def list_plugins() -> bool:
-    """Print a line for each sink and source; False when a plugin was left out."""
+    """Prints a line for each thing that a plugin offers; returns False when a plugin was left out."""
     plugins = load_plugins()
     for offer in sorted(plugins.offers, key=lambda offer: (offer.kind, offer.name)):
         typer.echo(f"{offer.kind:7} {offer.name:10} {offer.distribution} {offer.version}  {offer.summary}".rstrip())
@@ -21,15 +20,13 @@ def list_plugins() -> bool:
     return not plugins.failures
 
 
-def print_schema(what: Literal["event", "config", "asyncapi"]) -> None:
-    """Print it as JSON."""
-    match what:
+def print_schema(name: str) -> None:
+    """Prints a schema as JSON; raises ConfigurationError when neither publisher nor a plugin has it."""
+    match name:
         case "event":
             document = {"$schema": DIALECT, **event_schema()}
         case "config":
             document = config_schema(load_plugins())
-        case "asyncapi":
-            from publisher_mqtt.asyncapi import asyncapi_document
-
-            document = asyncapi_document()
+        case _:
+            document = load_plugins().schema(name)()
     typer.echo(json.dumps(document, indent=2))

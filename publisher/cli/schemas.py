@@ -1,10 +1,8 @@
-"""JSON Schemas, out of the models that make what they describe."""
+"""JSON Schemas, made from the models that they describe."""
 
 from __future__ import annotations
 
 from typing import Any
-
-from pydantic.json_schema import GenerateJsonSchema
 
 from ..config.settings import Settings
 from ..events import Event
@@ -14,20 +12,13 @@ from ..sink import SinkOptions
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
-class _AllMembers(GenerateJsonSchema):
-    """Every member is always there in what is published, those with a default too."""
-
-    def field_is_required(self, *_: object, **__: object) -> bool:
-        return True
-
-
-def event_schema(ref_template: str = "#/$defs/{model}") -> dict[str, Any]:
-    """The JSON Schema of a published event."""
-    return Event.model_json_schema(mode="serialization", schema_generator=_AllMembers, ref_template=ref_template)
+def event_schema() -> dict[str, Any]:
+    """Returns the JSON Schema of a published event."""
+    return Event.model_json_schema(mode="serialization")
 
 
 def config_schema(plugins: Plugins) -> dict[str, Any]:
-    """The JSON Schema of publisher.toml, with the options of every installed sink."""
+    """Returns the JSON Schema of publisher.toml, with the options of every installed sink."""
     schema = {"$schema": DIALECT, **Settings.model_json_schema()}
     definitions = schema.setdefault("$defs", {})
     for member in ("node", "path"):  # these defaults depend on the host
@@ -38,7 +29,7 @@ def config_schema(plugins: Plugins) -> dict[str, Any]:
 
 
 def _sink_schema(kind: str, options: type[SinkOptions], definitions: dict[str, Any]) -> dict[str, Any]:
-    """One sink's table. Its definitions get its name before theirs, since two sinks may use one name."""
+    """Returns the schema of one sink's table; its name begins its definitions' names: two sinks may share some."""
     table = options.model_json_schema(ref_template=f"#/$defs/{kind}.{{model}}")
     definitions.update({f"{kind}.{name}": inner for name, inner in table.pop("$defs", {}).items()})
     properties = {

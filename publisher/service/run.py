@@ -40,7 +40,7 @@ def run_service(config: Path | None, overrides: Mapping[str, Any]) -> None:
     log = make_log(sys.stderr, secrets, level=settings.log.level, style=settings.log.format, colors=colors)
     with _mistakes_logged(log), ExitStack() as around:
         plugins = _plugins(log)
-        found = _first_run(settings, log, around)
+        found = _first_run(settings, plugins, log, around)
         settings = with_default_sinks(settings, found)
         secrets.learn(_options(settings, plugins))
         log.info(
@@ -75,17 +75,18 @@ def _plugins(log: FilteringBoundLogger) -> Plugins:
     return plugins
 
 
-def _first_run(settings: Settings, log: FilteringBoundLogger, around: ExitStack) -> dict[str, dict[str, Any]]:
-    """A sink for a broker, found or started, when no sink is configured; announced where the terminal sink writes."""
-    if settings.sinks:
-        return {}
-    from publisher_mqtt.embedded.first_run import prepare
-
-    first_run = prepare(log)
-    around.callback(first_run.close)
-    for line in first_run.lines:
-        typer.echo(line)
-    return {"mqtt": first_run.sink} if first_run.sink else {}
+def _first_run(
+    settings: Settings, plugins: Plugins, log: FilteringBoundLogger, around: ExitStack
+) -> dict[str, dict[str, Any]]:
+    """Returns the plugins' default sinks when no sink is configured; announces them where the terminal sink writes."""
+    found: dict[str, dict[str, Any]] = {}
+    if not settings.sinks:
+        for default in plugins.default_sinks(log):
+            around.callback(default.close)
+            for line in default.lines:
+                typer.echo(line)
+            found = {**default.sinks, **found}
+    return found
 
 
 def writes_to_stdout(settings: Settings) -> bool:

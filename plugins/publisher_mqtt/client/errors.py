@@ -6,7 +6,7 @@ import socket
 import ssl
 from typing import TYPE_CHECKING
 
-from publisher.errors import PublisherError
+from publisher import PublisherError
 
 if TYPE_CHECKING:
     from ..options import MqttOptions

@@ -6,7 +6,7 @@ import ssl
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from publisher.errors import ConfigurationError
+from publisher import ConfigurationError
 
 if TYPE_CHECKING:
     from ..options import MqttOptions

@@ -11,7 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Literal
 
-from publisher.errors import PublisherError
+from publisher import PublisherError
 
 LOOPBACK = "127.0.0.1"
 

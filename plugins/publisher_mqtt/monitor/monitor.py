@@ -6,14 +6,13 @@ import secrets
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Protocol
 
-from pydantic import SecretStr, ValidationError
+from pydantic import ValidationError
 
-from publisher.errors import ConfigurationError
-from publisher.terminal.live_table import LiveTable, arrived, on_screen, plain
+from publisher import ConfigurationError, WatchRequest
+from publisher.terminal import LiveTable, arrived, on_screen, plain
 
 from ..client.backoff import Backoff
 from ..client.connection import Connection, Credentials, Received
@@ -35,22 +34,16 @@ class _Output(Protocol):
 
 
 def watch_broker(
-    url: str,
-    *,
-    base: str = "interfaces",
-    password: str | None = None,
-    ca_file: Path | None = None,
-    console: Console | None = None,
-    ended: Callable[[], bool] = lambda: False,
+    request: WatchRequest, *, console: Console | None = None, ended: Callable[[], bool] = lambda: False
 ) -> None:
-    """Show every node under `base` on this broker until Ctrl+C (KeyboardInterrupt goes on) or `ended` says so.
+    """Shows every node under `base` on this broker until Ctrl+C (KeyboardInterrupt is raised) or `ended` returns True.
 
-    On a terminal it is a table, elsewhere a line for each event. Raises ConfigurationError for a URL that is none and
-    BrokerError when the broker lets us not in; a connection that is lost later is made again.
+    On a terminal it is a table, elsewhere a line for each event. Raises ConfigurationError for unusable arguments and
+    BrokerError when the broker refuses the first connection; one that is lost later is made again.
     """
     from rich.console import Console
 
-    options = _options(url, base, password, ca_file)
+    options = _options(request)
     with ExitStack() as around:
         output = around.enter_context(_output(console or Console(), options.server.name))
         _Watch(options, output, ended).run()
@@ -129,15 +122,15 @@ class _Watch:
             self._output.line(str(error))
 
 
-def _options(url: str, base: str, password: str | None, ca_file: Path | None) -> MqttOptions:
+def _options(request: WatchRequest) -> MqttOptions:
     # 3.1.1: every broker speaks it on its usual port, the embedded one too, and no property is looked at here.
     try:
         return MqttOptions(
-            url=url,
+            url=request.url,
             protocol="3.1.1",
-            base=base,
-            password=None if password is None else SecretStr(password),
-            ca_file=ca_file,
+            base=request.base,
+            password_file=request.password_file,
+            ca_file=request.ca_file,
         )
     except ValidationError as error:
         reasons = "; ".join(str(fault["msg"]).removeprefix("Value error, ") for fault in error.errors())

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from pydantic import Field
 
 from publisher.events import Family, Key
-from publisher.terminal.live_table import FAMILY_NAMES, LiveTable, State, clock
+from publisher.terminal import FAMILY_NAMES, LiveTable, State, clock
 
 from ..messages import Message
 

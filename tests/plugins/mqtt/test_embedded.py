@@ -159,7 +159,7 @@ def test_a_first_run_starts_a_broker_and_its_line_works(broker: EmbeddedBroker) 
     need("mosquitto_sub", package="mosquitto-clients")
     port = free_port()
     with contextlib.closing(prepare(LOG, port=port)) as first:
-        assert first.sink == {
+        assert first.sinks["mqtt"] == {
             "type": "mqtt",
             "url": f"mqtt://127.0.0.1:{port}",
             "protocol": "3.1.1",
@@ -177,25 +177,25 @@ def test_a_first_run_starts_a_broker_and_its_line_works(broker: EmbeddedBroker) 
 def test_a_first_run_uses_the_broker_that_is_there(broker: EmbeddedBroker) -> None:
     first = prepare(LOG, port=broker.port)
     first.close()
-    assert first.sink is not None
+    assert first.sinks
     assert "that listens on" in first.lines[0]
     assert ask(LOOPBACK, broker.port) == "broker"
 
 
 @pytest.mark.parametrize(
-    ("reply", "words"), [(b"\x20\x02\x00\x05", "user and a password"), (b"HTTP/1.1 400\r\n", "no MQTT broker")]
+    ("reply", "words"), [(b"\x20\x02\x00\x05", "user and a password"), (b"HTTP/1.1 400\r\n", "not an MQTT broker")]
 )
 def test_a_first_run_goes_on_without_mqtt_when_the_port_is_taken(reply: bytes, words: str) -> None:
     with listener(reply) as port:
         first = prepare(LOG, port=port)
-    assert first.sink is None
+    assert first.sinks == {}
     assert words in first.lines[0]
 
 
 def test_a_first_run_goes_on_without_iotcore(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     first = prepare(LOG, port=free_port())
-    assert first.sink is None
+    assert first.sinks == {}
     assert "no embedded broker for this system" in first.lines[0]
 
 

@@ -13,7 +13,7 @@ from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion
 from rich.console import Console
 
-from publisher.errors import ConfigurationError
+from publisher import ConfigurationError, WatchRequest
 from publisher.events import Event, IpInterface
 from publisher.sources import Upsert
 from publisher.terminal.live_table import LiveTable, follow
@@ -304,7 +304,7 @@ class Watch:
         url, options = self._arguments
         console = Console(file=self._file, width=160, height=30, color_system=None, **options)
         try:
-            watch_broker(url, console=console, ended=self._ended.is_set)
+            watch_broker(WatchRequest(url), console=console, ended=self._ended.is_set)
         except BaseException as error:  # noqa: BLE001  # looked at by the test
             self.error = error
 
@@ -384,11 +384,11 @@ def test_a_terminal_gets_a_table_and_a_lost_broker_is_found_again(broker: Mosqui
 
 def test_a_broker_that_is_not_there_is_an_error_at_once() -> None:
     with pytest.raises(BrokerError, match="nothing listens"):
-        watch_broker(f"mqtt://127.0.0.1:{free_port()}")
+        watch_broker(WatchRequest(f"mqtt://127.0.0.1:{free_port()}"))
 
 
 @pytest.mark.parametrize("url", ["http://host", "mqtt://user:secret@host", "mqtt://"])
 def test_a_url_that_is_none_is_a_mistake_in_the_command(url: str) -> None:
     with pytest.raises(ConfigurationError) as raised:
-        watch_broker(url)
+        watch_broker(WatchRequest(url))
     assert "secret" not in str(raised.value)
