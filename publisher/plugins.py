@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 ENTRY_POINT_GROUP = "publisher"
 OWN_DISTRIBUTION = "interface-publisher"
-OWN_SOURCES = frozenset({"auto", "linux", "windows", "replay"})
+OWN_SOURCES = frozenset({"auto", "linux", "windows", "recording"})
 OWN_SCHEMAS = frozenset({"event", "config"})
 
 hookspec = pluggy.HookspecMarker("publisher")
@@ -71,7 +71,7 @@ class PublisherHooks:
 
     @hookspec
     def publisher_sources(self) -> dict[str, SourceFactory]:  # type: ignore[empty-body]  # as above
-        """Returns sources, by the name that `--source` uses; auto, linux, windows and replay are taken.
+        """Returns sources, by the name that `--source` uses; auto, linux, windows and recording are taken.
 
         Called once when plugins are loaded, like `publisher_sinks`; the factory is called when the source is opened.
         """

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from fnmatch import fnmatchcase
+from itertools import chain
 from typing import NamedTuple
 
 from pydantic import ConfigDict
@@ -40,10 +41,24 @@ class InterfaceFilter:
 
 
 class Step(NamedTuple):
-    """What one update came to. After an overrun, whoever follows gets the snapshot too: what was lost is unknown."""
+    """The result of one list of updates.
+
+    `overrun`: a resync after an overrun was among them. A subscriber then needs a snapshot too, since nobody knows
+    which changes were lost.
+    """
 
     events: list[Event]
     overrun: bool = False
+
+
+def step(updates: Iterable[Update], table: Table, interfaces: InterfaceFilter) -> Step:
+    """Applies a list of updates to the table, for the interfaces that the filter keeps."""
+    events: list[Event] = []
+    overrun = False
+    for update in updates:
+        events += table.apply(interfaces.apply(update))
+        overrun = overrun or (isinstance(update, Resync) and update.cause == "overrun")
+    return Step(events, overrun)
 
 
 class Watcher:
@@ -55,22 +70,25 @@ class Watcher:
         self.interfaces = interfaces
 
     def batches(self) -> Iterator[Sequence[Event]]:
-        """The snapshot, then the events of each update, and after an overrun the snapshot again; iterate it once."""
+        """Yields the snapshot, then the events of each list of updates, and after an overrun the snapshot again.
+
+        Iterate it once.
+        """
         updates = self.source.updates()
         first = next(updates, None)
         if first is None:
             return  # closed before it began
-        self.step(first)
+        self.step(first[:1])
         yield self.table.snapshot()
-        for step in map(self.step, updates):
-            yield step.events
-            if step.overrun:
+        for events, overrun in map(self.step, chain([first[1:]], updates)):
+            if events:
+                yield events
+            if overrun:
                 yield self.table.snapshot("overrun")
 
-    def step(self, update: Update) -> Step:
-        """Bring one update into the table."""
-        events = self.table.apply(self.interfaces.apply(update))
-        return Step(events, overrun=isinstance(update, Resync) and update.cause == "overrun")
+    def step(self, updates: Iterable[Update]) -> Step:
+        """Applies a list of updates to the table."""
+        return step(updates, self.table, self.interfaces)
 
 
 def watch(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -67,7 +67,7 @@ def test_what_a_source_told_before_it_failed_is_delivered(house: House) -> None:
 
 def test_a_watch_whose_source_is_closed_before_it_begins_is_empty() -> None:
     class Closed(ScriptedSource):
-        def updates(self) -> Iterator[Update]:
+        def updates(self) -> Iterator[Sequence[Update]]:
             yield from ()
 
     assert list(watch(source=Closed())) == []

@@ -30,7 +30,7 @@ Config = Annotated[
 ]
 SourceOption = Annotated[
     str | None,
-    typer.Option(metavar="NAME[:ARGUMENT]", help="Where IP interfaces are read: auto, linux, windows, replay:FILE."),
+    typer.Option(metavar="NAME[:ARGUMENT]", help="Where IP interfaces are read: auto, linux, windows, recording:FILE."),
 ]
 FamilyOption = Annotated[
     Literal["inet", "inet6"] | None, typer.Option(help="Only this address family.", show_default="both")
@@ -217,7 +217,7 @@ def record(
 ) -> None:
     """Write what happens into a file.
 
-    It goes on until Ctrl+C, and --source replay:FILE plays it.
+    It goes on until Ctrl+C, and --source recording:FILE plays it.
 
     It holds this host's interface names and its hardware and IP addresses.
     """

@@ -1,4 +1,4 @@
-"""`publisher record`: what the source tells, into a file for `--source replay:FILE`."""
+"""`publisher record`: writes the updates of the source into a file for `--source recording:FILE`."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from .host import opened_source, until_interrupted
 
 
 def record_updates(settings: Settings, path: Path) -> None:
-    """Write updates until Ctrl+C or the source's end; raises SourceError. A file that exists is left as it is."""
+    """Writes updates until Ctrl+C or the source's end; raises SourceError. A file that exists is left as it is."""
     count = 0
     with opened_source(settings) as source, _new_file(path) as file:
         typer.echo(f"recording to {path}; Ctrl+C ends it", err=True)
         with until_interrupted():
             header = Header(platform=sys.platform, recorder=__version__)
-            for _ in write_recording(file, header, source.updates()):
-                count += 1
-    typer.echo(f"{count} updates recorded: publisher run --source replay:{path}", err=True)
+            for updates in write_recording(file, header, source.updates()):
+                count += len(updates)
+    typer.echo(f"{count} updates recorded: publisher run --source recording:{path}", err=True)
 
 
 def _new_file(path: Path) -> IO[bytes]:

@@ -28,8 +28,8 @@ def show_snapshot(settings: Settings, family: Family | None, *, as_json: bool) -
 def read_rows(settings: Settings, family: Family | None) -> list[IpInterface]:
     """The rows that the source reads, of the interfaces that the filter lets through, sorted by LUID and family."""
     with opened_source(settings, family) as source:
-        first = next(source.updates(), None)
-    match first and settings.filter.apply(first):
+        first = next(source.updates(), ())
+    match first and settings.filter.apply(first[0]):
         case Resync(rows):
             return sorted((row for row in rows if family in (None, row.family)), key=lambda row: row.key)
         case _:

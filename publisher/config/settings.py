@@ -107,7 +107,9 @@ class Settings(_Section):
         default="localhost", description="This host's name in events and topics. Default: the host's name."
     )
     source: str = Field(
-        default="auto", min_length=1, description="Where IP interfaces are read: auto, linux, windows, replay:FILE, ..."
+        default="auto",
+        min_length=1,
+        description="Where IP interfaces are read: auto, linux, windows, recording:FILE, ...",
     )
     filter: InterfaceFilter = InterfaceFilter()
     journal: JournalSettings = JournalSettings()

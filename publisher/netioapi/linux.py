@@ -74,7 +74,7 @@ class LinuxSystem:
             if self._watch is not None and not self._watch.failed:
                 return self._watch.read()
             with closing(self._source()) as source:
-                first = next(iter(source.updates()))
+                [first, *_] = next(iter(source.updates()))
                 return first.rows if isinstance(first, Resync) else ()
 
     def _source(self) -> Source:
@@ -132,7 +132,7 @@ class _Watch:
     def read(self) -> list[IpInterface]:
         """The rows now: the source reads them anew."""
         before = self._readings
-        self._source.reconcile()
+        self._source.resync()
         self._wait_for_reading(before)
         with self._changed:
             return self._table.rows
@@ -153,11 +153,12 @@ class _Watch:
 
     def _follow(self) -> None:
         try:
-            for update in self._source.updates():
+            for updates in self._source.updates():
                 with self._changed:
-                    for event in self._table.apply(update):
-                        self._tell(event)
-                    self._readings += isinstance(update, Resync)
+                    for update in updates:
+                        for event in self._table.apply(update):
+                            self._tell(event)
+                        self._readings += isinstance(update, Resync)
                     self._changed.notify_all()
         except SourceError as error:
             with self._changed:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from ..errors import JournalDamagedError, JournalError
@@ -37,16 +38,16 @@ class Recorder:
 
     def begin(self, first: Update) -> None:
         """Write the source's first update: the baseline of a new epoch, else what changed while nobody watched."""
-        step = self._watcher.step(first)
+        step = self._watcher.step([first])
         if not self._journal.known:
             self._journal.replace_rows(self._watcher.table.rows)
         elif step.events:
             self._journal.append(step.events)
 
-    def take(self, update: Update) -> None:
-        """Bring an update into the table, and its events among those that wait."""
+    def take(self, updates: Iterable[Update]) -> None:
+        """Bring updates into the table, and its events among those that wait."""
         with self._lock:
-            step = self._watcher.step(update)
+            step = self._watcher.step(updates)
             self._waiting.append(step)
             self._size += len(step.events)
             self._bound()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass
 from queue import Empty, SimpleQueue
@@ -71,7 +71,8 @@ class Service:
             first = next(updates, None)
             if first is None:
                 raise SourceError("the source ended before it reported the interfaces")
-            pipeline.recorder.begin(first)
+            pipeline.recorder.begin(first[0])
+            pipeline.recorder.take(first[1:])
             self._pipeline = pipeline
             closers.callback(self._stop_workers, pipeline.workers)
             pipeline.workers.change_to(plan, _STOP_SECONDS)
@@ -139,11 +140,11 @@ class Service:
             journal, source, watcher, Recorder(journal, watcher, self._log), Supervisor(journal, self._log)
         )
 
-    def _follow(self, recorder: Recorder, updates: Iterator[Update]) -> None:
+    def _follow(self, recorder: Recorder, updates: Iterator[Sequence[Update]]) -> None:
         """Take what the source tells into the recorder, as quickly as it comes."""
         try:
-            for update in updates:
-                recorder.take(update)
+            for together in updates:
+                recorder.take(together)
                 self._inbox.put(None)
         except BaseException as error:  # noqa: BLE001 - carried over: the thread that runs the service raises it
             self._inbox.put(error)
@@ -205,7 +206,7 @@ class Service:
             self._log.error("not every sink could be changed; reload again", reason=str(error))
         if settings.filter != self.settings.filter:
             pipeline.watcher.interfaces = settings.filter
-            pipeline.source.reconcile()
+            pipeline.source.resync()
         fixed = settings.model_dump(exclude={"sinks", "filter"})
         if fixed != self.settings.model_dump(exclude={"sinks", "filter"}):
             self._log.warning("what is neither a sink nor the filter takes effect at the next start only")

@@ -1,11 +1,13 @@
-"""What a source is, what it reports, and which one is used."""
+"""Sources: the contract of a source, the updates that it yields, and the choice of one by name."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, TypeVar, runtime_checkable
+
+from pydantic import ValidationError
 
 from ..errors import SourceError
 from ..events import Cause, Family, IpInterface
@@ -15,24 +17,25 @@ if TYPE_CHECKING:
 
     from .luids import LuidStore
 
+T = TypeVar("T")
 Families = Literal["unspec", "inet", "inet6"]
 
 
 class Upsert(NamedTuple):
-    """An IP interface is there, like this."""
+    """A new or changed IP interface."""
 
     row: IpInterface
 
 
 class Remove(NamedTuple):
-    """An IP interface is gone."""
+    """A removed IP interface."""
 
     luid: str
     family: Family
 
 
 class Resync(NamedTuple):
-    """These are all the IP interfaces there are; `cause` says why the source read them again."""
+    """All IP interfaces that exist; `cause` is the reason why they were read again."""
 
     rows: tuple[IpInterface, ...]
     cause: Cause
@@ -43,28 +46,45 @@ Update = Upsert | Remove | Resync
 
 @runtime_checkable
 class Source(Protocol):
-    """One operating system's IP interfaces: all of them now, then every change.
+    """The IP interfaces of one operating system: all of them now, then every change.
 
-    A source subscribes before it reads, so nothing falls between. `updates()` is iterated by one thread, once; the
-    first update is `Resync(rows, "startup")`. `reconcile()` and `close()` may be called from any thread.
+    A source subscribes before it reads, so no change is lost between the two. One thread iterates `updates()`, once.
+    The other methods may be called from any thread, from a signal handler and from inside the loop over `updates()`.
+
+        for updates in source.updates():
+            for update in updates:
+                events = table.apply(update)
     """
 
-    def updates(self) -> Iterator[Update]:
-        """Every update, blocking while nothing happens; raises SourceError if following is no longer possible."""
+    def updates(self) -> Iterator[Sequence[Update]]:
+        """Yields updates in order, in lists of bounded length; blocks while nothing happens.
+
+        The first list begins with `Resync(rows, "startup")`. An empty list is yielded after `wake()`, and at the
+        latest when `SourceContext.idle_seconds` have passed without an update. Raises SourceError when the interfaces
+        cannot be followed any longer.
+        """
         ...
 
-    def reconcile(self) -> None:
-        """Ask for a `Resync(rows, "reconcile")`."""
+    def wake(self) -> None:
+        """Makes `updates()` yield soon: an empty list if nothing happened."""
+        ...
+
+    def resync(self, cause: Cause = "reconcile") -> None:
+        """Requests a `Resync(rows, cause)` of rows that are read after this call."""
         ...
 
     def close(self) -> None:
-        """End `updates()`; harmless when repeated."""
+        """Ends `updates()`; harmless when repeated."""
         ...
 
 
 @dataclass(frozen=True)
 class SourceContext:
-    """What a source is given. `argument` is what followed the colon in `--source name:argument`."""
+    """The settings and services that a source gets.
+
+    `argument` is the text after the colon in `--source name:argument`. `idle_seconds` is the longest time between two
+    lists of updates, without a limit when it is None.
+    """
 
     log: FilteringBoundLogger
     luids: LuidStore
@@ -72,22 +92,43 @@ class SourceContext:
     argument: str = ""
     reconcile_seconds: float = 60.0
     receive_buffer: int = 32 * 1024 * 1024
+    idle_seconds: float | None = None
+
+
+class Validator:
+    """Builds models from the records of an operating system, and counts and logs each record that no model accepts.
+
+    Such a record is an error in this program. It ends no source: the row stays as it was last valid.
+    """
+
+    def __init__(self, log: FilteringBoundLogger) -> None:
+        self._log = log
+        self.invalid = 0
+
+    def build(self, build: Callable[[], T], raw: object) -> T | None:
+        """Returns what `build` returns; None when it raises pydantic.ValidationError. `raw` is shown in the log."""
+        try:
+            return build()
+        except ValidationError as error:
+            self.invalid += 1
+            self._log.error("internal error: the record %r does not fit the models and is left out: %s", raw, error)
+            return None
 
 
 SourceFactory = Callable[[SourceContext], Source]
 
 
 def open_source(name: str, context: SourceContext, offered: Mapping[str, SourceFactory]) -> Source:
-    """The source of this name (`auto`: this system's own); raises SourceError when there is none.
+    """Opens the source of this name (`auto`: this system's own); raises SourceError when there is none.
 
-    `offered` are the plugins' sources; the built-in names cannot be taken by a plugin.
+    `offered` are the sources of plugins; a plugin cannot replace a built-in source.
     """
-    builtin = {"linux": _open_linux, "windows": _open_windows, "replay": _open_replay}
+    builtin = {"linux": _open_linux, "windows": _open_windows, "recording": _open_recording}
     factories = {**offered, **builtin}
     chosen = _own_source() if name == "auto" else name
     if chosen not in factories:
-        raise SourceError(f"there is no source {chosen!r}; there are: auto, {', '.join(sorted(factories))}")
-    context.log.info("source chosen", source=chosen)
+        raise SourceError(f"unknown source {chosen!r}; known are: auto, {', '.join(sorted(factories))}")
+    context.log.info("source: %s", chosen)
     return factories[chosen](context)
 
 
@@ -98,7 +139,7 @@ def _own_source() -> str:
         case "win32":
             return "windows"
         case other:
-            raise SourceError(f"publisher cannot watch IP interfaces on {other!r}: it can on Linux and on Windows")
+            raise SourceError(f"publisher supports Linux and Windows, not {other!r}; a plugin may offer a source")
 
 
 def _open_linux(context: SourceContext) -> Source:
@@ -106,7 +147,7 @@ def _open_linux(context: SourceContext) -> Source:
         from .linux.source import LinuxSource
 
         return LinuxSource(context)
-    raise SourceError("the source 'linux' is for Linux; leave it at auto")
+    raise SourceError("the source 'linux' needs Linux; use auto")
 
 
 def _open_windows(context: SourceContext) -> Source:
@@ -115,7 +156,7 @@ def _open_windows(context: SourceContext) -> Source:
     return WindowsSource(context)
 
 
-def _open_replay(context: SourceContext) -> Source:
+def _open_recording(context: SourceContext) -> Source:
     from .recording import RecordingSource
 
     return RecordingSource(context)

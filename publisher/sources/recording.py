@@ -1,6 +1,6 @@
-"""A recording of updates: written by `publisher record`, read as the source `replay:FILE`.
+"""Recordings of updates: written by `publisher record`, played back by the source `recording:FILE`.
 
-JSON Lines. The first line is a header; each other one is an update and when it came, in seconds since the recording
+JSON Lines. The first line is a header; each other line is an update and its time, in seconds since the recording
 began: `{"at": 0.0, "update": "resync", "cause": "startup", "rows": [{"row", "interface", "addresses"}, ...]}`,
 `{"at": 1.5, "update": "upsert", "row": {...}}` or `{"at": 2.0, "update": "remove", "luid": "...", "family": "inet"}`.
 """
@@ -8,7 +8,7 @@ began: `{"at": 0.0, "update": "resync", "cause": "startup", "rows": [{"row", "in
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import IO, Annotated, Any, Literal, NamedTuple
@@ -54,25 +54,29 @@ class _Remove(_Line):
 
 
 class TimedUpdate(NamedTuple):
-    """An update, and when it came: seconds since the recording began."""
+    """An update and its time, in seconds since the recording began."""
 
     at: float
     update: Update
 
 
 def write_recording(
-    file: IO[bytes], header: Header, updates: Iterable[Update], clock: Callable[[], float] = time.monotonic
-) -> Iterator[Update]:
-    """Write each update as it comes, and yield it once it is written."""
+    file: IO[bytes],
+    header: Header,
+    updates: Iterable[Sequence[Update]],
+    clock: Callable[[], float] = time.monotonic,
+) -> Iterator[Sequence[Update]]:
+    """Writes each list of updates as it comes, and yields it when it is in the file."""
     began = clock()
-    _write(file, header)
-    for update in updates:
-        _write(file, _line(clock() - began, update))
-        yield update
+    _write(file, [header])
+    for together in updates:
+        at = clock() - began
+        _write(file, [_line(at, update) for update in together])
+        yield together
 
 
-def _write(file: IO[bytes], line: BaseModel) -> None:
-    file.write(line.model_dump_json().encode() + b"\n")
+def _write(file: IO[bytes], lines: Iterable[BaseModel]) -> None:
+    file.write(b"".join(line.model_dump_json().encode() + b"\n" for line in lines))
     file.flush()
 
 
@@ -87,7 +91,7 @@ def _line(at: float, update: Update) -> _Line:
 
 
 def read_recording(path: Path) -> Iterator[TimedUpdate]:
-    """The updates of a recording, read as they are asked for; raises SourceError naming the file and the line."""
+    """Yields the updates of a recording, read one by one; raises SourceError that names the file and the line."""
     lines: TypeAdapter[Any] = TypeAdapter(Annotated[_Resync | _Upsert | _Remove, Field(discriminator="update")])
     try:
         with path.open("rb") as file:
@@ -97,20 +101,18 @@ def read_recording(path: Path) -> Iterator[TimedUpdate]:
                 if number > 1:
                     yield _timed(path, number, read)
     except OSError as error:
-        raise SourceError(f"{path}: the recording cannot be read: {error.strerror}") from error
+        raise SourceError(f"{path}: cannot read the recording: {error.strerror}") from error
 
 
 def _read_line(path: Path, number: int, line: bytes, validate: Callable[[bytes], Any]) -> Any:
     if not line.endswith(b"\n"):
-        raise SourceError(
-            f"{path}:{number}: the recording is torn here: this line has no end; delete it to use the rest"
-        )
+        raise SourceError(f"{path}:{number}: the recording is cut off in this line; delete the line to use the rest")
     try:
         return validate(line)
     except ValidationError as error:
         detail = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(map(str, detail["loc"]))
-        what = "no line of a recording" if number > 1 else "no header of a recording"
+        what = "invalid line of a recording" if number > 1 else "invalid header of a recording"
         raise SourceError(f"{path}:{number}: {what}: {where + ': ' if where else ''}{detail['msg']}") from error
 
 
@@ -127,34 +129,42 @@ def _timed(path: Path, number: int, line: _Resync | _Upsert | _Remove) -> TimedU
 
 
 class RecordingSource:
-    """Plays a recording: `replay:FILE` as quickly as it was recorded, `replay:FILE?speed=10` ten times as quickly,
-    `replay:FILE?speed=0` at once. `updates()` ends with the recording.
+    """Plays a recording: `recording:FILE` at the pace of the recording, `recording:FILE?speed=10` ten times as fast,
+    `recording:FILE?speed=0` at once. `updates()` ends with the recording.
     """
 
     def __init__(self, context: SourceContext) -> None:
         self._path, self._speed = _parse(context.argument)
-        self._asked: SimpleQueue[Literal["reconcile", "close"]] = SimpleQueue()
+        self._idle_seconds = context.idle_seconds
+        self._requests: SimpleQueue[Cause | Literal["wake", "close"]] = SimpleQueue()
 
-    def updates(self) -> Iterator[Update]:
-        """The recording's updates; raises SourceError for one that is torn or wrong."""
+    def updates(self) -> Iterator[Sequence[Update]]:
+        """Yields each update of the recording as a list of its own, since the recording may be a pipe.
+
+        Raises SourceError for one that is cut off or invalid.
+        """
         rows: dict[Key, IpInterface] = {}
         began = time.monotonic()
         for at, update in self._read():
             due = began + at / self._speed if self._speed else began
-            while asked := self._next_request(due):
-                if asked == "close":
+            while (request := self._next_request(due)) is not None:
+                if request == "close":
                     return
-                yield Resync(tuple(rows.values()), "reconcile")
+                yield [] if request == "wake" else [Resync(tuple(rows.values()), request)]
             _follow(rows, update)
-            yield update
+            yield [update]
 
-    def reconcile(self) -> None:
-        """Ask for the rows as the recording has brought them so far."""
-        self._asked.put("reconcile")
+    def wake(self) -> None:
+        """Makes `updates()` yield soon."""
+        self._requests.put("wake")
+
+    def resync(self, cause: Cause = "reconcile") -> None:
+        """Requests the rows as the updates played so far leave them."""
+        self._requests.put(cause)
 
     def close(self) -> None:
-        """End `updates()`."""
-        self._asked.put("close")
+        """Ends `updates()`."""
+        self._requests.put("close")
 
     def _read(self) -> Iterator[TimedUpdate]:
         updates = read_recording(self._path)
@@ -164,11 +174,17 @@ class RecordingSource:
         yield first
         yield from updates
 
-    def _next_request(self, due: float) -> Literal["reconcile", "close"] | None:
-        """What was asked for before the next update is due."""
-        wait = due - time.monotonic()
+    def _next_request(self, due: float) -> Cause | Literal["wake", "close"] | None:
+        """Returns what is requested before the next updates are due; idle time over counts as `wake`."""
+        while (wait := due - time.monotonic()) > 0:
+            idle = self._idle_seconds is not None and self._idle_seconds < wait
+            try:
+                return self._requests.get(timeout=self._idle_seconds if idle else wait)
+            except Empty:
+                if idle:
+                    return "wake"
         try:
-            return self._asked.get(timeout=wait) if wait > 0 else self._asked.get_nowait()
+            return self._requests.get_nowait()
         except Empty:
             return None
 
@@ -185,9 +201,9 @@ def _follow(rows: dict[Key, IpInterface], update: Update) -> None:
 
 
 def _parse(argument: str) -> tuple[Path, float]:
-    """File and speed; raises SourceError."""
+    """Returns file and speed; raises SourceError."""
     if not argument:
-        raise SourceError("replay needs a file: --source replay:FILE")
+        raise SourceError("the source 'recording' needs a file: --source recording:FILE")
     file, mark, option = argument.rpartition("?")
     if not mark:
         return Path(argument).expanduser(), 1.0
@@ -197,5 +213,5 @@ def _parse(argument: str) -> tuple[Path, float]:
     except ValueError:
         speed = -1.0
     if name != "speed" or not 0 <= speed < float("inf"):
-        raise SourceError(f"replay: {option!r} is no option: there is speed=FACTOR, and 0 is at once")
+        raise SourceError(f"recording: invalid option {option!r}; the one option is speed=FACTOR, where 0 is at once")
     return Path(file).expanduser(), speed

@@ -1,56 +1,88 @@
-"""A source that says what a test tells it to."""
+"""A source for tests: it yields what the test gives it."""
 
 from __future__ import annotations
 
 import queue
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
-from ..events import IpInterface, Key
-from ..sources import Remove, Resync, Update, Upsert
+from ..events import Cause, IpInterface, Key
+from ..sources import Remove, Resync, SourceContext, Update, Upsert
 
-_END = object()
+
+class _End:
+    """The end of the script."""
 
 
 class ScriptedSource:
-    """A `Source`: reports `rows` as its first resync, then what `send` is given, until `close`.
+    """A `Source`: yields `rows` as its first resync, then what `send` gets, until `close`.
 
-    It remembers the rows that its updates lead to, and reports them when asked to `reconcile`. An exception given to
-    `send` is raised from `updates()`. All methods may be called from any thread.
+    Each call of `send` is one list of updates. The source remembers the rows that its updates lead to, and yields them
+    after `resync`. An exception given to `send` is raised from `updates()`. `idle_seconds` is the longest time between
+    two lists. All methods may be called from any thread.
     """
 
-    def __init__(self, rows: Iterable[IpInterface] = (), *then: Update | Exception) -> None:
-        self._script: queue.SimpleQueue[Update | Exception | object] = queue.SimpleQueue()
-        self._rows: dict[Key, IpInterface] = {}
-        self.reconciles = 0
+    def __init__(
+        self, rows: Iterable[IpInterface] = (), *then: Update | Exception, idle_seconds: float | None = None
+    ) -> None:
+        self.idle_seconds = idle_seconds
+        self.resyncs: list[Cause] = []
+        """The cause of each `resync` so far."""
         self.closed = False
-        self.send(Resync(tuple(rows), "startup"), *then)
+        self._script: queue.SimpleQueue[list[Update] | Exception | _End] = queue.SimpleQueue()
+        self._rows: dict[Key, IpInterface] = {}
+        self.send(Resync(tuple(rows), "startup"))
+        if then:
+            self.send(*then)
+
+    def open(self, context: SourceContext) -> ScriptedSource:
+        """Returns this source, with the idle time of the context: `Plugins(sources={"scripted": source.open})`."""
+        self.idle_seconds = context.idle_seconds
+        return self
 
     @property
     def rows(self) -> list[IpInterface]:
-        """The rows as the updates sent so far leave them, sorted by LUID and family."""
+        """The rows that the updates sent so far lead to, sorted by LUID and family."""
         return [self._rows[key] for key in sorted(self._rows)]
 
     def send(self, *updates: Update | Exception) -> None:
-        """Report these next."""
+        """Makes `updates()` yield these next, as one list; an exception is raised after those before it."""
+        together: list[Update] = []
         for update in updates:
-            self._remember(update)
-            self._script.put(update)
-
-    def updates(self) -> Iterator[Update]:
-        while (update := self._script.get()) is not _END:
             if isinstance(update, Exception):
-                raise update
-            yield update  # type: ignore[misc]  # what is neither the end nor an exception is an update
+                if together:
+                    self._script.put(together)
+                together = []
+                self._script.put(update)
+            else:
+                self._remember(update)
+                together.append(update)
+        if together:
+            self._script.put(together)
 
-    def reconcile(self) -> None:
-        self.reconciles += 1
-        self.send(Resync(tuple(self.rows), "reconcile"))
+    def updates(self) -> Iterator[Sequence[Update]]:
+        while not isinstance(entry := self._next(), _End):
+            if isinstance(entry, Exception):
+                raise entry
+            yield entry
+
+    def wake(self) -> None:
+        self._script.put([])
+
+    def resync(self, cause: Cause = "reconcile") -> None:
+        self.resyncs.append(cause)
+        self.send(Resync(tuple(self.rows), cause))
 
     def close(self) -> None:
         self.closed = True
-        self._script.put(_END)
+        self._script.put(_End())
 
-    def _remember(self, update: Update | Exception) -> None:
+    def _next(self) -> list[Update] | Exception | _End:
+        try:
+            return self._script.get(timeout=self.idle_seconds)
+        except queue.Empty:
+            return []
+
+    def _remember(self, update: Update) -> None:
         match update:
             case Upsert(row):
                 self._rows[row.key] = row
@@ -58,5 +90,3 @@ class ScriptedSource:
                 self._rows.pop(Key(luid, family), None)
             case Resync(rows, _):
                 self._rows = {row.key: row for row in rows}
-            case _:
-                pass

@@ -46,11 +46,11 @@ def ours(netns: NetNs, at_once: int) -> float:
     from publisher.sources.linux.follower import Clocks, Counts, LinuxFollower
     from publisher.sources.linux.wakeup import Wakeup
 
-    bell = Wakeup()
-    context = SourceContext(structlog.get_logger(), MemoryLuids())
+    wakeup = Wakeup()
+    context = SourceContext(structlog.get_logger(), MemoryLuids(), idle_seconds=0.0)
 
     def follow(fd: int) -> float:
-        follower = LinuxFollower(context, fd, Clocks(), Counts())
+        follower = LinuxFollower(context, wakeup, fd, Clocks(), Counts())
         follower.start()
         spent = 0.0
         for _ in range(MESSAGES // at_once):
@@ -62,7 +62,7 @@ def ours(netns: NetNs, at_once: int) -> float:
         follower.close()
         return spent / MESSAGES
 
-    with bell.waited_for() as fd:
+    with wakeup.open() as fd:
         assert fd is not None
         change = Changes(netns)
         return netns.call(follow, fd)

@@ -72,9 +72,9 @@ def test_no_secret_is_in_any_output(publisher: Publisher) -> None:
 def test_the_source_can_be_named(publisher: Publisher) -> None:
     publisher.configure("")
     said = publisher("run", "--source", "x11", status=1).stderr
-    assert "there is no source 'x11'" in said
-    said = publisher("snapshot", "--source", "replay:none", status=1).stderr
-    assert said == "publisher: none: the recording cannot be read: No such file or directory\n"
+    assert "unknown source 'x11'" in said
+    said = publisher("snapshot", "--source", "recording:none", status=1).stderr
+    assert said == "publisher: none: cannot read the recording: No such file or directory\n"
 
 
 @posix_only

@@ -75,7 +75,7 @@ def test_record_writes_what_replay_reads(publisher: Publisher) -> None:
     publisher.updates(Resync((ETH0, WLAN0), "startup"), Remove(WLAN0.luid, "inet"))
     publisher.configure("")
     assert "2 updates recorded" in publisher("record", "new.jsonl").stderr
-    assert "wlan0" in publisher("watch", "--source", "replay:new.jsonl?speed=0").stdout
+    assert "wlan0" in publisher("watch", "--source", "recording:new.jsonl?speed=0").stdout
     before = (publisher.folder / "new.jsonl").read_bytes()
     assert "exists already" in publisher("record", "new.jsonl", status=1).stderr
     assert (publisher.folder / "new.jsonl").read_bytes() == before

@@ -87,8 +87,8 @@ def test_environment_goes_before_the_file_and_the_command_line_before_both(tmp_p
     path = tmp_path / "a.toml"
     path.write_text('node = "file"\nsource = "linux"\n[journal]\nmax_events = 5\nsynchronous = "full"\n')
     around = locations(tmp_path, PUBLISHER_SOURCE="windows", PUBLISHER_JOURNAL__MAX_EVENTS="6", PATH="/bin")
-    settings = load_settings(path, around, {"source": "replay:C:\\x"})
-    assert (settings.node, settings.source_name, settings.source_argument) == ("file", "replay", "C:\\x")
+    settings = load_settings(path, around, {"source": "recording:C:\\x"})
+    assert (settings.node, settings.source_name, settings.source_argument) == ("file", "recording", "C:\\x")
     assert (settings.journal.max_events, settings.journal.synchronous) == (6, "full")
 
 

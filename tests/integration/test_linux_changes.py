@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 
 from publisher.events import Event, Key
-from publisher.sources import Remove, Upsert
+from publisher.sources import Remove, Resync, SourceContext, Update, Upsert, open_source
 from publisher.sources.luids import MemoryLuids
 from tests.fixtures.linux_source import Following, told
 from tests.fixtures.netns import NetNs
@@ -248,8 +249,45 @@ def test_close_ends_it_from_any_thread_and_before_it_began(pair: NetNs) -> None:
     with Following(pair) as following:
         following.source.close()
         following.source.close()
-        following.source.reconcile()
+        following.source.resync()
     assert list(following.source.updates()) == []
+
+
+def test_a_wake_yields_an_empty_list_and_a_resync_is_answered_for_each_cause(pair: NetNs) -> None:
+    with Following(pair) as following:
+        following.source.wake()
+        assert following.lists.get(timeout=20) == []
+        following.source.resync("overrun")
+        following.source.resync()
+        causes: list[str] = []
+        while "reconcile" not in causes:
+            causes += [update.cause for update in following.lists.get(timeout=20) if isinstance(update, Resync)]
+        assert causes == ["overrun", "reconcile"]
+
+
+def test_a_wake_from_inside_the_loop_yields_at_once(pair: NetNs) -> None:
+    def lists() -> list[list[Update]]:
+        source = open_source("linux", SourceContext(structlog.get_logger(), MemoryLuids()), {})
+        updates = source.updates()
+        next(updates)
+        source.wake()
+        woken = list(next(updates))
+        source.resync("overrun")
+        read = list(next(updates))
+        source.close()
+        return [woken, read, *map(list, updates)]
+
+    woken, [read] = pair.call(lists)
+    assert woken == []
+    assert isinstance(read, Resync)
+    assert read.cause == "overrun"
+
+
+def test_an_empty_list_comes_when_the_idle_time_is_over(pair: NetNs) -> None:
+    with Following(pair, idle_seconds=0.01) as following:
+        assert [following.lists.get(timeout=20) for _ in range(3)] == [[], [], []]
+    with Following(pair) as following, pytest.raises(queue.Empty):
+        following.lists.get(timeout=0.3)
 
 
 def test_idle_costs_nothing(following: Following) -> None:
@@ -270,7 +308,7 @@ def _cpu(thread: int) -> int:
 def test_updates_name_rows_that_are_there(pair: NetNs, following: Following) -> None:
     """The same LUID again: its removal comes before its row."""
     pair.ip("link del v0", "link add v0 type veth peer name v1")
-    following.source.reconcile()
+    following.source.resync()
     present = {row.key for row in following.table.rows}
     while isinstance(update := following.update(), Upsert | Remove):
         match update:

@@ -68,22 +68,22 @@ def test_a_flood_into_a_tiny_buffer_is_marked_and_the_end_is_right(netns: NetNs)
 
 def test_a_reconcile_asked_for_while_messages_were_lost_is_answered_after_the_overrun(netns: NetNs) -> None:
     netns.ip("link add f0 type ifb")
-    bell = Wakeup()
+    wakeup = Wakeup()
 
     def causes(fd: int) -> list[str]:
         context = SourceContext(structlog.get_logger(), MemoryLuids(), receive_buffer=4096)
-        with contextlib.closing(LinuxFollower(context, fd, Clocks(), Counts())) as follower:
+        with contextlib.closing(LinuxFollower(context, wakeup, fd, Clocks(), Counts())) as follower:
             follower.start()
             flood.start()
-            flood.join()  # nobody reads meanwhile, so that the loss and the bell are found at the same moment
-            bell.ring()
+            flood.join()  # nobody reads meanwhile, so that the loss and the request are found at the same moment
+            wakeup.request_resync("reconcile")
             found: list[str] = []
             while "reconcile" not in found:
                 found += [update.cause for update in follower.next() if isinstance(update, Resync)]
         return found
 
     flood = threading.Thread(target=netns.ip, args=[f"link set f0 mtu {1400 + n % 97}" for n in range(500)])
-    with bell.waited_for() as fd:
+    with wakeup.open() as fd:
         assert fd is not None
         found: list[list[str]] = []
         netns.thread(lambda: found.append(causes(fd))).join()
@@ -138,8 +138,9 @@ def test_after_a_suspend_everything_is_read_again(netns: NetNs) -> None:
     updates: queue.Queue[Any] = queue.Queue()
 
     def run() -> None:
-        for update in source.updates():
-            updates.put(update)
+        for together in source.updates():
+            for update in together:
+                updates.put(update)
 
     thread = netns.thread(run)
     try:

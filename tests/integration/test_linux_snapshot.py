@@ -218,7 +218,7 @@ def test_one_read_is_what_following_begins_with(zoo: NetNs) -> None:
     def first() -> Resync:
         source = open_source("linux", SourceContext(structlog.get_logger(), luids), {})
         updates = source.updates()
-        update = next(iter(updates))
+        [update] = next(iter(updates))
         source.close()
         assert list(updates) == []
         assert isinstance(update, Resync)

@@ -49,7 +49,7 @@ def recorder_of(journal: Journal, limit: int = 1000) -> Recorder:
 
 def take_mtus(recorder: Recorder, *mtus: int) -> None:
     for mtu in mtus:
-        recorder.take(Upsert(make_row("eth0", nl_mtu=mtu)))
+        recorder.take([Upsert(make_row("eth0", nl_mtu=mtu))])
 
 
 def written(journal: Journal) -> list[tuple[int, str, int | None]]:
@@ -146,5 +146,5 @@ def test_the_first_update_of_a_new_epoch_is_the_baseline_and_makes_no_event(jour
 
 def test_an_overrun_is_reported_with_the_write_even_when_nothing_differs(journal: FullDisk) -> None:
     recorder = recorder_of(journal)
-    recorder.take(Resync((make_row("eth0", nl_mtu=1500),), "overrun"))
+    recorder.take([Resync((make_row("eth0", nl_mtu=1500),), "overrun")])
     assert recorder.write() == (False, True)

@@ -11,12 +11,14 @@ from typing import Any
 from unittest import SkipTest
 
 import pytest
+import structlog
 from pydantic import ConfigDict
 
 import publisher.testing
 from publisher.events import Event
 from publisher.sink import Cursor, Rejected, Retry, Sink, SinkOptions
-from publisher.sources import Remove, Resync, Source, Upsert
+from publisher.sources import Remove, Resync, Source, SourceContext, Upsert
+from publisher.sources.luids import MemoryLuids
 from publisher.table import Table
 from publisher.testing import (
     EPOCH,
@@ -65,24 +67,34 @@ class TestScriptedSource:
     def test_it_is_a_source(self) -> None:
         assert isinstance(ScriptedSource(), Source)
 
-    def test_it_says_what_it_was_told_until_it_is_closed(self) -> None:
-        eth0, eth1 = make_row(), make_row("eth1", index=3)
+    def test_it_yields_what_it_was_given_until_it_is_closed(self) -> None:
+        eth0, eth1, eth2 = make_row(), make_row("eth1", index=3), make_row("eth2", index=4)
         source = ScriptedSource([eth0], Upsert(eth1))
-        source.send(Remove(eth0.luid, "inet"))
-        source.reconcile()
+        source.send(Remove(eth0.luid, "inet"), Upsert(eth2))
+        source.resync()
+        source.wake()
+        source.resync("overrun")
         source.close()
         assert list(source.updates()) == [
-            Resync((eth0,), "startup"),
-            Upsert(eth1),
-            Remove(eth0.luid, "inet"),
-            Resync((eth1,), "reconcile"),
+            [Resync((eth0,), "startup")],
+            [Upsert(eth1)],
+            [Remove(eth0.luid, "inet"), Upsert(eth2)],
+            [Resync((eth1, eth2), "reconcile")],
+            [],
+            [Resync((eth1, eth2), "overrun")],
         ]
-        assert (source.reconciles, source.closed) == (1, True)
+        assert (source.resyncs, source.closed) == (["reconcile", "overrun"], True)
+
+    def test_it_yields_an_empty_list_when_its_idle_time_is_over(self) -> None:
+        source = ScriptedSource()
+        assert source.open(SourceContext(structlog.get_logger(), MemoryLuids(), idle_seconds=0.01)) is source
+        updates = source.updates()
+        assert [next(updates), next(updates), next(updates)] == [[Resync((), "startup")], [], []]
 
     def test_it_fails_when_told_to(self) -> None:
-        source = ScriptedSource([], OSError("gone"))
+        source = ScriptedSource([make_row()], Upsert(make_row("eth1")), OSError("gone"))
         updates = source.updates()
-        next(updates)
+        assert [len(next(updates)), len(next(updates))] == [1, 1]
         with pytest.raises(OSError, match="gone"):
             next(updates)
 
@@ -90,7 +102,7 @@ class TestScriptedSource:
         source = ScriptedSource([make_row()], Upsert(make_row(nl_mtu=1400)))
         source.close()
         table = Table()
-        [event] = [event for update in source.updates() for event in table.apply(update)]
+        [event] = [event for updates in source.updates() for update in updates for event in table.apply(update)]
         assert event.changed["row.nl_mtu"].after == 1400
 
 

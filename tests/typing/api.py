@@ -6,10 +6,10 @@ user gets: a change there breaks their type check, so it belongs in the changelo
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import assert_type
+from queue import Empty, SimpleQueue
+from typing import Literal, assert_type
 
 from publisher import (
     Address,
@@ -36,7 +36,7 @@ from publisher import (
     hookimpl,
     watch,
 )
-from publisher.events import Family, Key, NotificationType, make_luid
+from publisher.events import Cause, Family, Key, NotificationType, make_luid
 
 
 # The author of a sink.
@@ -100,14 +100,15 @@ class OneInterface:
 
     def __init__(self, context: SourceContext) -> None:
         self._alias = context.argument or "one0"
-        self._closed = threading.Event()
+        self._idle_seconds = context.idle_seconds
+        self._requests: SimpleQueue[Cause | Literal["wake", "close"]] = SimpleQueue()
 
-    def updates(self) -> Iterator[Update]:
+    def updates(self) -> Iterator[Sequence[Update]]:
         row = self.row("192.0.2.1")
-        yield Resync((row,), "startup")
-        yield Upsert(self.row("192.0.2.2"))
-        yield Remove(row.luid, row.family)
-        self._closed.wait()
+        yield [Resync((row,), "startup")]
+        yield [Upsert(self.row("192.0.2.2")), Remove(row.luid, row.family)]
+        while (request := self._next_request()) != "close":
+            yield [] if request == "wake" else [Resync((), request)]
 
     def row(self, address: str) -> IpInterface:
         """Returns the interface with this address."""
@@ -120,11 +121,20 @@ class OneInterface:
             addresses=(Address(address=address, prefix_length=24, scope="global", dad_state="preferred"),),
         )
 
-    def reconcile(self) -> None:
-        """Nothing changes silently here."""
+    def wake(self) -> None:
+        self._requests.put("wake")
+
+    def resync(self, cause: Cause = "reconcile") -> None:
+        self._requests.put(cause)
 
     def close(self) -> None:
-        self._closed.set()
+        self._requests.put("close")
+
+    def _next_request(self) -> Cause | Literal["wake", "close"]:
+        try:
+            return self._requests.get(timeout=self._idle_seconds)
+        except Empty:
+            return "wake"
 
 
 def open_one(context: SourceContext) -> Source:

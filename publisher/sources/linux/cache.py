@@ -7,13 +7,12 @@ settings in it may be those from before the change (linux.md, trap 1), so they a
 from __future__ import annotations
 
 from collections.abc import Iterable, KeysView, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
-
-from pydantic import ValidationError
 
 from ...errors import PublisherError
 from ...events import Family, IpInterface
-from .. import Families, Update
+from .. import Families, Update, Validator
 from ..luids import LuidAssigner
 from .coalesce import classify, index_of, same
 from .iftype import interface_type
@@ -62,8 +61,7 @@ class LinkCache:
         self._beside: dict[int, set[int]] = {}
         self._unsent: set[int] = set()
         self.path_mtu = PathMtuTimes()
-        self.invalid = 0
-        """How many times something could not be said in our models: a bug of ours."""
+        self.validator = Validator(log)
 
     def names(self) -> dict[int, bytes]:
         """The known interfaces' names by index."""
@@ -166,23 +164,18 @@ class LinkCache:
         if kind == RTM_DELADDR:
             changed = port.remove_address(told)
         else:
-            try:
-                changed = port.add_address(told)
-            except ValidationError as error:
-                return updates + self._unsayable(told, error)
+            changed = self.validator.build(lambda: port.add_address(told), told) or False
         self._unsent.add(told.ifindex)
         # A mere refresh of its lifetimes is reported once everything that was told has been looked at.
         return updates + (self._publish(told.ifindex) if changed else [])
 
     def _take_addresses(self, addresses: Iterable[ToldAddress]) -> None:
         by_index: dict[int, list[ToldAddress]] = {}
-        for told in addresses:
-            by_index.setdefault(told.ifindex, []).append(told)
+        for address in addresses:
+            by_index.setdefault(address.ifindex, []).append(address)
         for index, port in self._ports.items():
-            try:
-                port.set_addresses(by_index.get(index, ()))
-            except ValidationError as error:
-                self._unsayable(by_index.get(index), error)
+            told = by_index.get(index, ())
+            self.validator.build(partial(port.set_addresses, told), told)
 
     def _set(self, link: Link, *, look: bool = False) -> list[Update]:
         """The link is like this now; `look`: so see what its driver says, even when it says the same."""
@@ -261,18 +254,11 @@ class LinkCache:
         beside = self._beside.get(index, ())
         higher = {port.link.master, *(other for other in beside if lower_index(self._ports[other].link) == index)}
         lower = {lower_index(port.link), *(other for other in beside if self._ports[other].link.master == index)}
-        try:
-            return port.build(self._families, self.path_mtu, self._luids_of(higher), self._luids_of(lower))
-        except ValidationError as error:
-            return self._unsayable(port.link, error)
+        above, below = self._luids_of(higher), self._luids_of(lower)
+        return self.validator.build(lambda: port.build(self._families, self.path_mtu, above, below), port.link) or []
 
     def _luids_of(self, indexes: Iterable[int | None]) -> tuple[str, ...]:
         return tuple(sorted(self._ports[index].luid for index in indexes if index in self._ports))
-
-    def _unsayable(self, raw: object, error: ValidationError) -> list[Update]:
-        self.invalid += 1
-        self._log.error("the kernel told what our models cannot say", raw=repr(raw), error=str(error))
-        return []
 
     def _count_flaps(self, port: CachedLink, link: Link) -> None:
         """Say in the log that a carrier was lost and came back without a message: between two told states there is no

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import selectors
 import sys
 import time
@@ -30,7 +31,7 @@ from .rtnetlink import (
 if sys.platform == "linux":
     from .netlink import InterruptedDumpError, NotificationSocket, RequestSocket
     from .sysctl import Hardware, Modified, Watches
-    from .wakeup import rang
+    from .wakeup import Wakeup
 
 assert sys.platform == "linux"
 
@@ -92,11 +93,14 @@ class LinuxReader:
 
 
 class LinuxFollower:
-    """Follows the network namespace of its thread. `bell` wakes it for a reconcile."""
+    """Follows the network namespace of its thread. `wakeup` wakes it, and holds requests for a resync."""
 
-    def __init__(self, context: SourceContext, bell: int, clocks: Clocks, counts: Counts) -> None:
+    def __init__(self, context: SourceContext, wakeup: Wakeup, fd: int, clocks: Clocks, counts: Counts) -> None:
         self._log = context.log
-        self._bell = bell
+        self._wakeup = wakeup
+        self._wakeup_fd = fd
+        self._idle = math.inf if context.idle_seconds is None else context.idle_seconds
+        self._idle_until = 0.0
         self._clocks = clocks
         self._counts = counts
         self._every = context.reconcile_seconds
@@ -106,14 +110,13 @@ class LinuxFollower:
         self._subscription = NotificationSocket(self._reader.decoder, context.receive_buffer)
         self._watches = Watches()
         self._selector = selectors.DefaultSelector()
-        for waited_for in (self._subscription.fileno(), bell, self._watches.fileno()):
+        for waited_for in (self._subscription.fileno(), fd, self._watches.fileno()):
             if waited_for >= 0:
                 self._selector.register(waited_for, selectors.EVENT_READ)
         self._suspended = clocks.elapsed() - clocks.running()
         self._lost_since: float | None = None
         self._more = False
-        self._asked_meanwhile = False
-        self._cause: Cause = "reconcile"
+        self._causes: list[Cause] = []
         self._due = 0.0
 
     def start(self) -> tuple[IpInterface, ...]:
@@ -123,11 +126,21 @@ class LinuxFollower:
         return rows
 
     def next(self) -> list[Update]:
-        """Wait until something happens, and what it makes; raises SourceError."""
-        ready = {key.fd for key, _ in self._selector.select(max(0.0, self._due - self._clocks.running()))}
+        """Returns the next updates, none when woken or when the idle time is over; raises SourceError."""
+        self._idle_until = self._clocks.running() + self._idle
+        while True:
+            updates, woken = self._step()
+            if updates or woken or self._clocks.running() >= self._idle_until:
+                return updates
+
+    def _step(self) -> tuple[list[Update], bool]:
+        """Waits until something happens; returns the updates that it leads to, and whether it was a request."""
+        wait = min(self._due, self._idle_until) - self._clocks.running()
+        ready = {key.fd for key, _ in self._selector.select(max(0.0, wait))}
         self._notice_suspend()
-        if self._bell in ready and rang(self._bell):
-            self._ask("reconcile")
+        if woken := self._wakeup_fd in ready:
+            for cause in self._wakeup.take():
+                self._ask(cause)
         modified = self._watches.modified() if self._watches.fileno() in ready else _NOTHING
         if modified.all:
             self._ask("reconcile", _CALM)
@@ -135,8 +148,8 @@ class LinuxFollower:
         # What waits is older than what would be read, and comes first; after a loss there is no such order to keep.
         if self._clocks.running() >= self._due and (self._lost_since is not None or not self._more):
             updates += self._resync()
-        self._counts.invalid = self._state.invalid
-        return updates
+        self._counts.invalid = self._state.validator.invalid
+        return updates, woken
 
     def close(self) -> None:
         """Release the sockets."""
@@ -167,9 +180,8 @@ class LinuxFollower:
             self._counts.lost += 1
             if self._lost_since is None:
                 self._log.warning("the kernel dropped messages; all interfaces are read when the flood is over")
-                # A reconcile that is due at this very moment is owed still.
-                self._asked_meanwhile = self._due <= now
-                self._lost_since, self._cause = now, "overrun"
+                self._lost_since = now
+                self._causes.insert(0, "overrun")
         if self._lost_since is not None and (told.lost or told.messages):
             self._due = min(now + _CALM, self._lost_since + _PATIENCE)
         for datagram in told.undecodable:
@@ -207,28 +219,27 @@ class LinuxFollower:
 
     def _read_all(self) -> tuple[IpInterface, ...]:
         rows = self._reader.read_all()
-        self._lost_since, self._cause = None, "reconcile"
-        self._due = self._clocks.running() + (0.0 if self._asked_meanwhile else self._every)
-        self._asked_meanwhile = False
+        self._lost_since = None
+        self._due = self._clocks.running() + self._every
         self._watches.keep_only(self._state.names())
         return rows
 
     def _resync(self) -> list[Update]:
-        cause = self._cause
         try:
-            return [Resync(self._read_all(), cause)]
+            rows = self._read_all()
         except InterruptedDumpError as error:
             self._log.warning("the interfaces cannot be read now; trying again", error=str(error))
             self._due = self._clocks.running() + _RETRY
             return []
+        # One read answers every request, and each cause is reported.
+        causes, self._causes = self._causes or ["reconcile"], []
+        return [Resync(rows, cause) for cause in dict.fromkeys(causes)]
 
     def _ask(self, cause: Cause, delay: float = 0.0) -> None:
-        """Read everything, not later than after this delay."""
-        if self._lost_since is not None:
-            self._asked_meanwhile = True
-            return
-        self._cause = cause
-        self._due = min(self._due, self._clocks.running() + delay)
+        """Requests a read of everything, at the latest after this delay; after a loss, when the flood is over."""
+        self._causes.append(cause)
+        if self._lost_since is None:
+            self._due = min(self._due, self._clocks.running() + delay)
 
     def _notice_suspend(self) -> None:
         suspended = self._clocks.elapsed() - self._clocks.running()

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 
-from ...events import IpInterface
+from ...events import Cause, IpInterface
 from .. import Resync, SourceContext, Update
 
 if sys.platform == "linux":
@@ -31,23 +31,29 @@ class LinuxSource:
     def __init__(self, context: SourceContext, clocks: Clocks | None = None) -> None:
         self._context = context
         self._clocks = clocks or Clocks()
-        self._bell = Wakeup()
+        self._wakeup = Wakeup()
         self.counts = Counts()
 
-    def updates(self) -> Iterator[Update]:
-        """Every update; the first is `Resync(rows, "startup")`. Raises SourceError."""
-        with self._bell.waited_for() as bell:
-            if bell is None:
+    def updates(self) -> Iterator[Sequence[Update]]:
+        """Yields lists of updates; the first is `[Resync(rows, "startup")]`. Raises SourceError."""
+        with self._wakeup.open() as fd:
+            if fd is None:
                 return
-            with closing(LinuxFollower(self._context, bell, self._clocks, self.counts)) as follower:
-                yield Resync(follower.start(), "startup")
-                while not self._bell.closed:
-                    yield from follower.next()
+            with closing(LinuxFollower(self._context, self._wakeup, fd, self._clocks, self.counts)) as follower:
+                yield [Resync(follower.start(), "startup")]
+                while not self._wakeup.closed:
+                    updates = follower.next()
+                    if updates or not self._wakeup.closed:
+                        yield updates
 
-    def reconcile(self) -> None:
-        """Ask for a `Resync(rows, "reconcile")`; from any thread."""
-        self._bell.ring()
+    def wake(self) -> None:
+        """Makes `updates()` yield soon."""
+        self._wakeup.wake()
+
+    def resync(self, cause: Cause = "reconcile") -> None:
+        """Requests a `Resync(rows, cause)`."""
+        self._wakeup.request_resync(cause)
 
     def close(self) -> None:
-        """End `updates()`, also from within; from any thread, harmless when repeated."""
-        self._bell.end()
+        """Ends `updates()`; harmless when repeated."""
+        self._wakeup.close()

@@ -1,4 +1,4 @@
-"""Waking a thread that waits for descriptors, from any other thread."""
+"""Wakes a thread that waits for file descriptors, from any other thread or from a signal handler."""
 
 from __future__ import annotations
 
@@ -8,57 +8,70 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from ...events import Cause
+
 assert sys.platform == "linux"
 
 
 class Wakeup:
-    """Rings, any number of times, until it is ended. An eventfd (eventfd(2)), so that nobody polls."""
+    """An eventfd (eventfd(2)) that becomes readable with each request, until it is closed.
+
+    The lock is reentrant, since a signal handler runs between any two steps of the thread that it interrupts.
+    """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._waited_for = False
+        self._opened = False
+        self._causes: list[Cause] = []
         self.closed = False
 
     @contextmanager
-    def waited_for(self) -> Iterator[int | None]:
-        """The descriptor, readable when it rang, while somebody waits for it; None when it was ended before."""
+    def open(self) -> Iterator[int | None]:
+        """Yields the descriptor, readable after each request; None when it was closed before."""
         with self._lock:
-            self._waited_for = not self.closed
-            fd = self._fd if self._waited_for else None
+            self._opened = not self.closed
+            fd = self._fd if self._opened else None
         try:
             yield fd
         finally:
             self._release()
 
-    def ring(self) -> None:
-        """Wake who waits; from any thread."""
+    def wake(self) -> None:
+        """Makes the descriptor readable."""
         with self._lock:
             if self._fd >= 0:
                 os.eventfd_write(self._fd, 1)
 
-    def end(self) -> None:
-        """Ring for the last time; from any thread, harmless when repeated."""
+    def request_resync(self, cause: Cause) -> None:
+        """Adds a cause for which everything is to be read, and wakes."""
+        with self._lock:
+            if cause not in self._causes:
+                self._causes.append(cause)
+            self.wake()
+
+    def take(self) -> list[Cause]:
+        """Returns the requested causes and makes the descriptor unreadable, until the next request."""
+        with self._lock:
+            try:
+                os.eventfd_read(self._fd)
+            except BlockingIOError:
+                return []
+            causes, self._causes = self._causes, []
+            return causes
+
+    def close(self) -> None:
+        """Wakes for the last time; harmless when repeated."""
         with self._lock:
             self.closed = True
-            waited_for = self._waited_for
-        if waited_for:
-            self.ring()
-        else:
-            self._release()
+            if self._opened:
+                self.wake()
+            else:
+                self._release()
 
     def _release(self) -> None:
         with self._lock:
             self.closed = True
-            if self._fd >= 0:
-                os.close(self._fd)
-                self._fd = -1
-
-
-def rang(fd: int) -> bool:
-    """Whether it rang since the last call."""
-    try:
-        os.eventfd_read(fd)
-    except BlockingIOError:
-        return False
-    return True
+            fd, self._fd = self._fd, -1
+            if fd >= 0:
+                os.close(fd)

@@ -6,9 +6,10 @@ of; both carry a key and no state. So a flap that is over before it is read show
 
 from __future__ import annotations
 
+import math
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -48,7 +49,8 @@ class _Wanted:
 
 class _Rung(NamedTuple):
     told: frozenset[tuple[_Key, str]]
-    reconcile: bool
+    causes: list[Cause]
+    woken: bool
     closed: bool
 
 
@@ -58,7 +60,8 @@ class _Bell:
     def __init__(self) -> None:
         self._condition = threading.Condition()
         self._told: set[tuple[_Key, str]] = set()
-        self._reconcile = False
+        self._causes: list[Cause] = []
+        self._woken = False
         self._closed = False
 
     def ip_interface(self, told: Told | None) -> None:
@@ -79,9 +82,15 @@ class _Bell:
                     self._told.add(rung)
                     self._condition.notify()
 
-    def reconcile(self) -> None:
+    def wake(self) -> None:
         with self._condition:
-            self._reconcile = True
+            self._woken = True
+            self._condition.notify()
+
+    def resync(self, cause: Cause) -> None:
+        with self._condition:
+            if cause not in self._causes:
+                self._causes.append(cause)
             self._condition.notify()
 
     def close(self) -> None:
@@ -92,10 +101,10 @@ class _Bell:
     def wait(self, timeout: float) -> _Rung:
         """What rang since the last time, after at most `timeout` seconds."""
         with self._condition:
-            self._condition.wait_for(lambda: bool(self._told) or self._reconcile or self._closed, timeout)
-            rung = _Rung(frozenset(self._told), self._reconcile, self._closed)
+            self._condition.wait_for(lambda: bool(self._told or self._causes) or self._woken or self._closed, timeout)
+            rung = _Rung(frozenset(self._told), self._causes, self._woken, self._closed)
             self._told.clear()
-            self._reconcile = False
+            self._causes, self._woken = [], False
             return rung
 
 
@@ -108,31 +117,43 @@ class WindowsSource:
         self._family = FAMILIES[context.families]
         self._families: tuple[Family, ...] = ("inet", "inet6") if context.families == "unspec" else (context.families,)
         self._reconcile_seconds = context.reconcile_seconds
+        self._idle_seconds = math.inf if context.idle_seconds is None else context.idle_seconds
         self._bell = _Bell()
         self._wanted: dict[_Key, _Wanted] = {}
         self._lost = False
         self._failures = 0
         self._again_at = 0.0
 
-    def updates(self) -> Iterator[Update]:
-        """Every update: registers, reads everything, then reads what rang. Raises SourceError if it cannot begin."""
+    def updates(self) -> Iterator[Sequence[Update]]:
+        """Yields lists of updates: registers, reads everything, then reads what changed.
+
+        Raises SourceError if it cannot begin.
+        """
         with ExitStack() as registrations:
             self._register(registrations)
-            yield self._begin()
+            yield [self._begin()]
             reconcile_at = time.monotonic() + self._reconcile_seconds
-            while not (rung := self._bell.wait(self._patience(reconcile_at))).closed:
+            idle_until = time.monotonic() + self._idle_seconds
+            while not (rung := self._bell.wait(self._patience(min(reconcile_at, idle_until)))).closed:
                 self._note(rung.told)
-                yield from self._changes()
-                if rung.reconcile or time.monotonic() >= reconcile_at:
+                updates = list(self._changes())
+                if rung.causes or time.monotonic() >= reconcile_at:
                     reconcile_at = time.monotonic() + self._reconcile_seconds
-                    yield from self._resync("reconcile")
+                    updates += self._resync(rung.causes or ["reconcile"])
+                if updates or rung.woken or time.monotonic() >= idle_until:
+                    yield updates
+                    idle_until = time.monotonic() + self._idle_seconds
 
-    def reconcile(self) -> None:
-        """Ask for a `Resync(rows, "reconcile")`."""
-        self._bell.reconcile()
+    def wake(self) -> None:
+        """Makes `updates()` yield soon."""
+        self._bell.wake()
+
+    def resync(self, cause: Cause = "reconcile") -> None:
+        """Requests a `Resync(rows, cause)`."""
+        self._bell.resync(cause)
 
     def close(self) -> None:
-        """End `updates()`, which cancels the registrations in its own thread."""
+        """Ends `updates()`, which cancels the registrations in its own thread."""
         self._bell.close()
 
     def _register(self, registrations: ExitStack) -> None:
@@ -150,9 +171,9 @@ class WindowsSource:
         except NetioError as error:
             raise SourceError(f"the IP interfaces of Windows cannot be read: {error}") from error
 
-    def _patience(self, reconcile_at: float) -> float:
+    def _patience(self, next_at: float) -> float:
         """Seconds until something is due. At most one: an untimed wait on Windows swallows Ctrl+C."""
-        due = [reconcile_at]
+        due = [next_at]
         if self._lost:
             due.append(self._again_at)
         else:
@@ -170,7 +191,7 @@ class WindowsSource:
     def _changes(self) -> Iterator[Update]:
         """Reads what is due. Trouble in reading makes everything be read again, until that works."""
         if self._lost and time.monotonic() >= self._again_at:
-            yield from self._resync("overrun")
+            yield from self._resync(["overrun"])
         if not self._lost:
             yield from self._due()
 
@@ -207,7 +228,7 @@ class WindowsSource:
             wanted.put_off(now)
             self._wanted[key] = wanted
 
-    def _resync(self, cause: Cause) -> Iterator[Update]:
+    def _resync(self, causes: Iterable[Cause]) -> Iterator[Update]:
         try:
             rows = self._read_all()
         except NetioError as error:
@@ -217,7 +238,8 @@ class WindowsSource:
             # What these rows show was read; what was told as there and is not among them is still held.
             shown = {_Key(int(row.luid, 16), row.family) for row in rows}
             self._wanted = {key: wanted for key, wanted in self._wanted.items() if wanted.expected and key not in shown}
-            yield Resync(rows, cause)
+            # One read answers every request, and each cause is reported.
+            yield from (Resync(rows, cause) for cause in causes)
 
     def _read_all(self) -> tuple[IpInterface, ...]:
         return Reading(self._iphlpapi, self._families).everything()

@@ -35,8 +35,9 @@ class Follower:
 
     def _follow(self) -> None:
         try:
-            for update in self.source.updates():
-                self.updates.put(update)
+            for updates in self.source.updates():
+                for update in updates:
+                    self.updates.put(update)
         except SourceError as error:
             self.updates.put(error)
         self.updates.put(None)
@@ -237,8 +238,32 @@ def test_a_reconcile_reads_what_nobody_told(standin: StandIn) -> None:
     with following() as follower:
         follower.resync("startup")
         standin.change("eth0", "inet", NlMtu=1400)
-        follower.source.reconcile()
+        follower.source.resync()
         assert follower.resync("reconcile")[0].row.nl_mtu == 1400
+
+
+def test_a_wake_yields_an_empty_list_and_a_resync_is_answered_for_each_cause(standin: StandIn) -> None:
+    standin.add("eth0", ["inet"])
+    source = WindowsSource(SourceContext(structlog.testing.CapturingLogger(), MemoryLuids()))
+    updates = source.updates()
+    next(updates)
+    source.wake()
+    assert list(next(updates)) == []
+    source.resync("overrun")
+    source.resync()
+    assert [update.cause for update in next(updates) if isinstance(update, Resync)] == ["overrun", "reconcile"]
+    source.close()
+    assert list(updates) == []
+
+
+def test_an_empty_list_comes_when_the_idle_time_is_over(standin: StandIn) -> None:
+    standin.add("eth0", ["inet"])
+    source = WindowsSource(SourceContext(structlog.testing.CapturingLogger(), MemoryLuids(), idle_seconds=0.01))
+    updates = source.updates()
+    next(updates)
+    assert [list(next(updates)), list(next(updates))] == [[], []]
+    source.close()
+    assert list(updates) == []
 
 
 def test_a_reconcile_comes_by_itself(standin: StandIn) -> None:
