@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import random
-import signal
-import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -15,36 +11,29 @@ from pathlib import Path
 import pytest
 
 from publisher.journal.journal import Journal
+from tests.faults import Forks, kill_at_random
 from tests.fixtures.journal_writers import worker_to
 from tests.fixtures.poll import wait_for
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="os.fork and SIGKILL are POSIX's")
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has neither os.fork nor SIGKILL")
 
 ROUNDS = 20
 
 
 @pytest.fixture
-def nursery(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
-    command = [sys.executable, "-m", "tests.fixtures.journal_writers", str(tmp_path)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        yield process
-        process.communicate("", timeout=20)
+def writers() -> Iterator[Forks]:
+    with closing(Forks("tests.fixtures.journal_writers")) as started:
+        yield started
 
 
-def kill_one(nursery: subprocess.Popen[str], directory: Path, after: float) -> None:
-    """Start a publisher and kill it so many seconds after it began to append."""
-    if sys.platform == "win32":
-        raise OSError("SIGKILL is POSIX's")
-    assert nursery.stdin
-    assert nursery.stdout
+def kill_one(writers: Forks, directory: Path, chance: random.Random) -> None:
+    """Starts a publisher and kills it soon after it began to append."""
     committed = directory / "committed"
     before = committed.stat().st_size if committed.exists() else 0
-    nursery.stdin.write("\n")
-    nursery.stdin.flush()
-    child = int(nursery.stdout.readline())
+    writer = writers.start(str(directory))
     wait_for(lambda: committed.exists() and committed.stat().st_size > before, what="the first append")
-    time.sleep(after)  # The fault itself: when it strikes is left to chance.
-    os.kill(child, signal.SIGKILL)
+    kill_at_random(writer, chance, within=0.06)
+    assert writer.wait() == -9
 
 
 def lines(path: Path) -> list[tuple[str, int, str, str]]:
@@ -54,8 +43,8 @@ def lines(path: Path) -> list[tuple[str, int, str, str]]:
 
 
 def check(directory: Path) -> None:
-    """What must hold after each kill."""
-    with closing(wait_for(lambda: opened(directory), what="the lock of the killed one")) as journal:
+    """Checks what must hold after each kill."""
+    with closing(opened(directory)) as journal:
         [*_, last_committed] = map(int, (directory / "committed").read_text().splitlines())
         assert (journal.set_aside, journal.seq >= last_committed) == (None, True)
         kept = journal.read(0, 1_000_000)
@@ -74,12 +63,10 @@ def opened(directory: Path) -> Journal:
     return Journal.open(directory / "journal.db", node="nas", max_events=1_000_000)
 
 
-def test_a_kill_loses_nothing_and_repeats_at_most_the_last_batch(
-    tmp_path: Path, nursery: subprocess.Popen[str]
-) -> None:
+def test_a_kill_loses_nothing_and_repeats_at_most_the_last_batch(tmp_path: Path, writers: Forks) -> None:
     chance = random.Random(7)
     for _ in range(ROUNDS):
-        kill_one(nursery, tmp_path, chance.uniform(0, 0.06))
+        kill_one(writers, tmp_path, chance)
         check(tmp_path)
     with closing(opened(tmp_path)) as journal:
         worker = worker_to(tmp_path / "delivered", journal)

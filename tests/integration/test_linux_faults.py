@@ -7,7 +7,6 @@ import json
 import queue
 import sys
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -16,6 +15,7 @@ import structlog
 from publisher.events import IpInterface
 from publisher.sources import Resync, SourceContext
 from publisher.sources.luids import MemoryLuids
+from tests.faults import changing
 from tests.fixtures.linux_source import Following
 from tests.fixtures.netns import NetNs
 
@@ -32,25 +32,6 @@ def told_by_ip(netns: NetNs) -> dict[str, tuple[int, bool]]:
 
 def told_by_us(rows: list[IpInterface]) -> dict[str, tuple[int | None, bool]]:
     return {row.interface.alias: (row.interface.mtu, row.interface.admin_status == "up") for row in rows}
-
-
-@contextlib.contextmanager
-def churn(netns: NetNs) -> Iterator[None]:
-    """Links that come and go all the time."""
-    stop = threading.Event()
-    lines = [f"link {verb}" for n in range(20) for verb in (f"add c{n} type ifb", f"set c{n} mtu 1400", f"del c{n}")]
-
-    def forever() -> None:
-        while not stop.is_set():
-            netns.ip(*lines)
-
-    thread = threading.Thread(target=forever)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
 
 
 def test_a_flood_into_a_tiny_buffer_is_marked_and_the_end_is_right(netns: NetNs) -> None:
@@ -102,7 +83,8 @@ def test_a_large_buffer_loses_nothing_of_a_burst(netns: NetNs) -> None:
 
 
 def test_reading_while_links_come_and_go(netns: NetNs) -> None:
-    with churn(netns), Following(netns) as following:
+    lines = [f"link {verb}" for n in range(20) for verb in (f"add c{n} type ifb", f"set c{n} mtu 1400", f"del c{n}")]
+    with changing(lambda: netns.ip(*lines)), Following(netns) as following:
         for _ in range(20):
             following.settled()
     # Whoever came or went in between: the end is what it is.

@@ -7,7 +7,6 @@ import json
 import socket
 import struct
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -16,6 +15,7 @@ import pytest
 import structlog.testing
 
 from publisher.events import Event
+from tests.faults import changing
 from tests.fixtures.linux_source import Following, told
 from tests.fixtures.netns import NetNs
 from tests.fixtures.poll import wait_for
@@ -110,21 +110,9 @@ def test_an_interrupted_listing_is_thrown_away_whole() -> None:
 
 def test_who_stays_is_never_said_to_be_gone_while_others_come_and_go(netns: NetNs) -> None:
     netns.ip(*(f"link add stays{number} type ifb" for number in range(20)))
-    over = threading.Event()
     lines = [f"link {verb} c{n}{more}" for n in range(20) for verb, more in (("add", " type ifb"), ("del", ""))]
-
-    def churn() -> None:
-        while not over.is_set():
-            netns.ip(*lines)
-
-    with Following(netns) as following:
-        churning = threading.Thread(target=churn)
-        churning.start()
-        try:
-            events = [event for _ in range(40) for event in following.settled()]
-        finally:
-            over.set()
-            churning.join()
+    with Following(netns) as following, changing(lambda: netns.ip(*lines)):
+        events = [event for _ in range(40) for event in following.settled()]
     names = {event.interface.alias for event in events if event.interface}
     assert any(name.startswith("c") for name in names)
     assert not any(name.startswith("stays") for name in names)

@@ -5,20 +5,19 @@ from __future__ import annotations
 import contextlib
 import random
 import signal
-import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from tests.faults import changing, kill_at_random, small_disk
 from tests.fixtures.linux_source import told
 from tests.fixtures.netns import NetNs
 from tests.fixtures.program import COMMAND, Changes, Program, assert_as_ip_says, assert_true, both, journal_events
-from tests.fixtures.requirements import need, unable
 
 if sys.platform == "win32":
     pytest.skip("network namespaces and SIGKILL are not Windows'", allow_module_level=True)
@@ -34,18 +33,14 @@ def changes(netns: NetNs) -> Iterator[Changes]:
 
 
 def kill_again_and_again(program: Program, chance: random.Random, times: int) -> None:
-    """Each time at another moment: mostly soon after it said something new, now and then before it could."""
+    """Kills it mostly soon after its first new event, and each fifth time at a moment that may be before that."""
     for number in range(times):
         seen = program.size
         process = program.start()
         if number % 5:
-            program.wait(lambda seen=seen: program.size > seen, "something new")
-            moment = chance.uniform(0, 0.06)
-        else:
-            moment = chance.uniform(0, 0.6)
-        time.sleep(moment)  # The fault itself: when it strikes is left to chance.
-        assert process.poll() is None, program.log()[-3000:]
-        program.end(signal.SIGKILL)
+            program.wait(lambda seen=seen: program.size > seen, "a new event")
+        kill_at_random(process, chance, within=0.06 if number % 5 else 0.6)
+        assert process.wait(30) == -signal.SIGKILL, program.log()[-3000:]
 
 
 def test_50_kills_under_a_stream_of_changes(netns: NetNs, changes: Changes, tmp_path: Path) -> None:
@@ -55,7 +50,7 @@ def test_50_kills_under_a_stream_of_changes(netns: NetNs, changes: Changes, tmp_
     for program in programs:
         with program.running():
             program.mark(1400)
-    with changes.streaming(), ThreadPoolExecutor() as both:
+    with changing(partial(changes.make, 1), pause=0.003), ThreadPoolExecutor() as both:
         killed = [
             both.submit(kill_again_and_again, program, random.Random(number), KILLS // 2)
             for number, program in enumerate(programs)
@@ -96,20 +91,11 @@ def test_a_flood_into_a_tiny_buffer_is_marked_and_survived(netns: NetNs, changes
     assert_true(program)
 
 
-def on_a_disk_of_its_own(folder: Path) -> list[str]:
-    """What gives a command a small disk there, that only it and who looks through /proc sees."""
-    need("unshare", "mount", package="util-linux and mount")
-    unshare = ["unshare", "--mount"]
-    if subprocess.run([*unshare, "true"], check=False, capture_output=True).returncode:
-        unable("no mount namespace can be made: run as root, or allow user namespaces")
-    return [*unshare, "sh", "-c", 'mount -t tmpfs -o size=64m disk "$0" && exec "$@"', str(folder)]
-
-
 def test_a_full_disk_is_said_and_survived_and_nothing_is_lost(netns: NetNs, changes: Changes, tmp_path: Path) -> None:
     pytest.importorskip("prometheus_client")
     netns.ip("link set lo up")
     folder = tmp_path / "it"
-    command = [*on_a_disk_of_its_own(folder / "data"), *COMMAND]
+    command = [*small_disk(folder / "data", "64m"), *COMMAND]
     program = Program(netns, folder, 'metrics.address = "127.0.0.1:9464"', command=command)
     process = program.start()
     program.data = Path(f"/proc/{process.pid}/root{program.data}")

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import random
 import signal
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -14,47 +12,44 @@ from typing import Any
 
 import pytest
 
+from tests.faults import Forks, kill_at_random
 from tests.fixtures.file_sink import seqs
 
 if sys.platform == "win32":
     pytest.skip("writers are forked and killed with SIGKILL", allow_module_level=True)
 
-from tests.fixtures.file_writers import Order, Writers
+from tests.fixtures.file_writers import Order, start
 
 
 @pytest.fixture(scope="module")
-def writers() -> Iterator[Writers]:
-    with closing(Writers()) as started:
+def writers() -> Iterator[Forks]:
+    with closing(Forks("tests.fixtures.file_writers")) as started:
         yield started
 
 
 @pytest.mark.parametrize("options", [{}, {"max_size": 20_000, "keep": 1000}], ids=["one file", "rotation"])
-def test_killed_at_any_moment(writers: Writers, tmp_path: Path, options: dict[str, Any]) -> None:
+def test_killed_at_any_moment(writers: Forks, tmp_path: Path, options: dict[str, Any]) -> None:
     path = tmp_path / "events.jsonl"
     order = Order({"path": str(path)} | options)
-    kills = 0
+    chance, kills = random.Random(), 0
     for _ in range(40):
-        pid = writers.start(order)
-        time.sleep(random.uniform(0, 0.02))  # the moment is the point: any will do
-        os.kill(pid, signal.SIGKILL)
-        kills += writers.result() == -signal.SIGKILL
+        writer = start(writers, order)
+        kill_at_random(writer, chance, within=0.02)
+        kills += writer.wait() == -signal.SIGKILL
     assert kills > 20, "the writers came to their end before they were killed"
     last = seqs(path)[-1] + 5
-    writers.start(Order(order.options, until=last))
-    assert writers.result() == 0
+    assert start(writers, Order(order.options, until=last)).wait() == 0
     assert seqs(path) == list(range(1, last + 1))
 
 
-def test_killed_before_each_file_operation_of_rotation(writers: Writers, tmp_path: Path) -> None:
+def test_killed_before_each_file_operation_of_rotation(writers: Forks, tmp_path: Path) -> None:
     for operation in range(1, 200):
         folder = tmp_path / str(operation)
         folder.mkdir()
         path = folder / "events.jsonl"
         options = {"path": str(path), "max_size": 20_000, "keep": 100}
-        writers.start(Order(options, until=25, die_at=operation))
-        died = writers.result()
-        writers.start(Order(options, until=35))
-        assert writers.result() == 0
+        died = start(writers, Order(options, until=25, die_at=operation)).wait()
+        assert start(writers, Order(options, until=35)).wait() == 0
         assert seqs(path) == list(range(1, 36)), f"killed before file operation {operation}"
         assert not list(folder.glob("*.tmp"))
         if died == 0:

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
-import multiprocessing
 import sqlite3
 import sys
 from collections import defaultdict
 from collections.abc import Iterator
-from multiprocessing.connection import Connection
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
@@ -18,7 +15,7 @@ import pytest
 from publisher.testing import make_row
 from tests.fixtures.brokers import Mosquitto
 from tests.fixtures.mqtt_host import Host, said
-from tests.fixtures.mqtt_process import publish_until
+from tests.fixtures.mqtt_process import begin
 from tests.fixtures.mqtt_subscriber import Subscriber, retained
 from tests.fixtures.poll import wait_for
 
@@ -41,7 +38,7 @@ def test_killed_before_the_broker_acknowledged_it_sends_the_same_events_again(
     folder = tmp_path / "publisher"
     folder.mkdir()
     journal = folder / "testnode-home.journal"
-    child, _ = begin(folder, broker)
+    child, _ = begin(folder, broker.url)
     with Subscriber(broker, "interfaces/testnode/#") as subscriber:
         subscriber.wait_for("/event", 5)
         broker.freeze()
@@ -53,7 +50,7 @@ def test_killed_before_the_broker_acknowledged_it_sends_the_same_events_again(
         broker.thaw()
         wait_for(lambda: retained(broker, "interfaces/testnode/status"), what="the will")
         assert retained(broker, "interfaces/testnode/status") == {"interfaces/testnode/status": b"offline"}
-        child, end = begin(folder, broker)
+        child, end = begin(folder, broker.url)
         wait_for(lambda: max(heard.json["seq"] for heard in subscriber.of("/event")) > max(in_flight), what="the rest")
         end.send("end")
         child.join(20)
@@ -63,15 +60,6 @@ def test_killed_before_the_broker_acknowledged_it_sends_the_same_events_again(
             sent[heard.json["seq"]].add(heard.json["id"])
     assert sorted(sent) == list(range(min(sent), max(sent) + 1)), "none is missing"
     assert {seq: sent[seq] for seq in in_flight} == in_flight
-
-
-def begin(folder: Path, broker: Mosquitto) -> tuple[BaseProcess, Connection]:
-    """A publisher in a process of its own, and what ends it well."""
-    processes = multiprocessing.get_context("forkserver")
-    ours, theirs = processes.Pipe()
-    child = processes.Process(target=publish_until, args=(theirs, folder, broker.url), daemon=True)
-    child.start()
-    return child, ours
 
 
 def ids_in(journal: Path) -> dict[int, str]:

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import signal
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from publisher.journal.journal import Journal
+from tests.faults import changing
 from tests.fixtures.brokers import Broker, Mosquitto
 from tests.fixtures.mqtt_follower import Follower
 from tests.fixtures.mqtt_host import Host, said
-from tests.fixtures.mqtt_process import change, publish_until
+from tests.fixtures.mqtt_process import begin, change
 from tests.fixtures.mqtt_subscriber import retained
 from tests.fixtures.poll import wait_for
 
@@ -48,24 +46,6 @@ def is_exact(broker: Broker, journal: Journal) -> None:
     assert devices == {key.partition("/")[0] for key in rows}
 
 
-@contextmanager
-def changing(host: Host) -> Iterator[None]:
-    """A stream of changes meanwhile."""
-    over = threading.Event()
-
-    def go_on() -> None:
-        while not over.wait(0.005):
-            change(host)
-
-    thread = threading.Thread(target=go_on)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
-
-
 ENDS = {
     "with its store": (signal.SIGTERM, True),
     # Written once a second and not at the end: what it has afterwards is older than what it acknowledged.
@@ -81,7 +61,7 @@ def test_the_broker_is_killed_and_restarted(tmp_path: Path, end: str) -> None:
         # From the empty table on, so that the follower is told of everything.
         host.quiet()
         follower = Follower(broker)
-        with changing(host):
+        with changing(partial(change, host), pause=0.005):
             for _ in range(TIMES):
                 comes_on(follower, host.journal.seq + 5)
                 broker.end(how)
@@ -93,28 +73,21 @@ def test_the_broker_is_killed_and_restarted(tmp_path: Path, end: str) -> None:
 
 
 def test_the_publisher_is_killed(tmp_path: Path) -> None:
-    # A server that has imported everything and forks: twenty interpreters would take most of the time.
-    processes = multiprocessing.get_context("forkserver")
-    processes.set_forkserver_preload(["tests.fixtures.mqtt_process"])
-    (tmp_path / "publisher").mkdir()
+    folder = tmp_path / "publisher"
+    folder.mkdir()
     with Mosquitto(tmp_path) as broker:
         follower = Follower(broker)
         for _ in range(TIMES):
-            ours, theirs = processes.Pipe()
-            child = processes.Process(
-                target=publish_until, args=(theirs, tmp_path / "publisher", broker.url), daemon=True
-            )
-            child.start()
+            child, _ = begin(folder, broker.url)
             comes_on(follower, follower.last + 5)
             child.kill()
             child.join(30)
-        child = processes.Process(target=publish_until, args=(theirs, tmp_path / "publisher", broker.url), daemon=True)
-        child.start()
+        child, end = begin(folder, broker.url)
         comes_on(follower, follower.last + 5)
-        ours.send("end")
+        end.send("end")
         child.join(30)
         assert child.exitcode == 0
-        journal = Journal.open(tmp_path / "publisher" / "testnode-home.journal", node="testnode")
+        journal = Journal.open(folder / "testnode-home.journal", node="testnode")
         try:
             comes_on(follower, journal.seq)
             assert follower.seqs == list(range(1, journal.seq + 1))
