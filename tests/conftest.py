@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import signal
 import sys
 import threading
 from collections.abc import Iterator
@@ -18,10 +19,19 @@ pytest_plugins = ["tests.fixtures.command"]
 
 
 def pytest_configure() -> None:
+    _obey_signals()
     if sys.platform == "linux":
         # Now, while the process has one thread: later the kernel refuses a user namespace.
         with contextlib.suppress(OSError):
             become_capable()
+
+
+def _obey_signals() -> None:
+    """Undoes what a background job of a shell or nohup was started with: the programs under test inherit it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if sys.platform != "win32" and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(autouse=True)
