@@ -90,6 +90,21 @@ def run(
 
 
 @app.command()
+def status(
+    config: Config = None,
+    json: Annotated[bool, typer.Option("--json", help="The same facts as a JSON object.")] = False,
+) -> None:
+    """Show the state of the running service.
+
+    A line each tells how a sink does. The exit status is 1 when something is in trouble or no service runs.
+    """
+    from .status import show_status
+
+    if not show_status(_settings(config), as_json=json):
+        raise typer.Exit(1)
+
+
+@app.command()
 def watch(
     url: Annotated[
         str | None, typer.Argument(metavar="mqtt://BROKER", help="A broker: watch every node that publishes there.")

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Iterable
 
 import typer
 
@@ -14,6 +12,7 @@ from ..events import Family, IpInterface
 from ..service.logs import printable
 from ..sources import Resync
 from .host import opened_source
+from .tables import print_table
 
 
 def show_snapshot(settings: Settings, family: Family | None, *, as_json: bool) -> None:
@@ -22,7 +21,7 @@ def show_snapshot(settings: Settings, family: Family | None, *, as_json: bool) -
     if as_json:
         typer.echo(json.dumps([as_state(row) for row in rows], indent=2))
     else:
-        _print_table(rows)
+        print_table(_COLUMNS, map(_cells, rows), right={1, 6, 7}, wrapped={8})
 
 
 def read_rows(settings: Settings, family: Family | None) -> list[IpInterface]:
@@ -42,22 +41,6 @@ def as_state(row: IpInterface) -> dict[str, object]:
 
 
 _COLUMNS = ("Interface", "Index", "LUID", "Family", "State", "Connected", "MTU", "Metric", "Addresses")
-
-
-def _print_table(rows: Iterable[IpInterface]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in _COLUMNS:
-        table.add_column(
-            name, no_wrap=name != "Addresses", justify="right" if name in ("Index", "MTU", "Metric") else "left"
-        )
-    for row in rows:
-        table.add_row(*(Text(cell) for cell in _cells(row)))
-    # Without a terminal there is no width to fit into: nothing is cut for a file or a pipe.
-    Console(file=sys.stdout, width=None if sys.stdout.isatty() else 10_000).print(table)
 
 
 def _cells(row: IpInterface) -> tuple[str, ...]:

@@ -22,6 +22,7 @@ def test_help_and_version(publisher: Publisher) -> None:
     shown = publisher("--help").stdout
     for command in (
         "run",
+        "status",
         "watch",
         "snapshot",
         "check",

@@ -1,0 +1,106 @@
+"""`publisher status`: the state of the running service and of each of its sinks."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import typer
+from pydantic import ValidationError
+
+from ..config.settings import Settings
+from ..errors import JournalError
+from ..service.logs import Secrets, printable
+from ..service.status import ServiceReport, SinkReport
+from .journal import find_journal, opened_journal
+from .tables import print_table
+
+
+def show_status(settings: Settings, *, as_json: bool, clock: Callable[[], float] = time.time) -> bool:
+    """Prints the status, as text or as JSON; returns whether a service runs and nothing is in trouble.
+
+    Raises JournalError when the journal cannot be read, or holds a status that cannot be understood.
+    """
+    path, report = _read(settings)
+    if as_json:
+        typer.echo(json.dumps(_as_json(path, report), indent=2))
+    elif report is None:
+        looked = " or ".join(map(str, settings.journals))
+        typer.echo(f"publisher: no service runs: no process holds the journal {looked}", err=True)
+    else:
+        _print(path, report, clock())
+    return report is not None and not report.in_trouble
+
+
+def _read(settings: Settings) -> tuple[Path, ServiceReport | None]:
+    """Returns the journal, and the status of the service that holds it, if one does."""
+    path = find_journal(settings)
+    if not path.exists():
+        return path, None
+    with opened_journal(settings) as journal:
+        running = journal.running
+        if running is None:
+            return path, None
+        try:
+            report = ServiceReport.model_validate(journal.status())
+        except ValueError as error:  # no JSON, or another object
+            raise JournalError(
+                f"the status in the journal {path} cannot be understood ({_reason(error)}): "
+                "use the version of publisher that the service runs"
+            ) from None
+    if str(report.pid) != running:
+        raise JournalError(f"the service (process {running}) has just started and has reported no status yet")
+    return path, report
+
+
+def _reason(error: ValueError) -> str:
+    if not isinstance(error, ValidationError):
+        return str(error)
+    [first, *_] = error.errors(include_url=False, include_input=False)
+    return f"{'.'.join(map(str, first['loc'])) or 'status'}: {first['msg']}"
+
+
+def _as_json(path: Path, report: ServiceReport | None) -> dict[str, Any]:
+    found = {"running": report is not None, "journal": str(path), "healthy": bool(report and not report.in_trouble)}
+    return found | (report.model_dump(mode="json") if report else {})
+
+
+_COLUMNS = ("Sink", "State", "Behind", "Dead letters", "Next attempt", "Last error")
+
+
+def _print(path: Path, report: ServiceReport, now: float) -> None:
+    since = datetime.fromtimestamp(report.started).astimezone().isoformat(sep=" ", timespec="seconds")
+    node = printable(report.node)
+    typer.echo(f"publisher {report.version} on {node}: process {report.pid} since {since}, {report.seq} events")
+    typer.echo(f"journal {path}: {_safe(report.trouble) if report.trouble else 'fine'}")
+    print_table(_COLUMNS, [_cells(name, sink, now) for name, sink in report.sinks.items()], right={2, 3}, wrapped={5})
+
+
+def _cells(name: str, sink: SinkReport, now: float) -> tuple[str, ...]:
+    return (
+        name,
+        printable(sink.state),
+        str(sink.behind),
+        str(sink.dead_letters),
+        "-" if sink.next_attempt is None else _until(sink.next_attempt - now),
+        "-" if sink.error is None else _safe(sink.error),
+    )
+
+
+def _until(seconds: float) -> str:
+    """Returns the time until a moment, in words: "in 12 s"."""
+    if seconds <= 0:
+        return "now"
+    for unit, length in (("h", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"in {seconds / length:.0f} {unit}"
+    return f"in {seconds:.0f} s"
+
+
+def _safe(text: str) -> str:
+    """Returns the text in one line, without passwords in URLs and without control characters."""
+    return printable(Secrets().mask(text).replace("\n", " "))

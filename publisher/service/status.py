@@ -1,0 +1,65 @@
+"""The status that a running service reports: its model, and its summary in one line."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict
+
+# The states in which a sink delivers nothing until something changes.
+_TROUBLE = frozenset({"retrying", "ended", "abandoned"})
+
+
+class _Report(BaseModel):
+    """A part of the status. Unknown members are ignored: the service may be newer than the reader."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+class SinkReport(_Report):
+    """The status of one sink. Times are in seconds since 1970; the counts are since the service started."""
+
+    state: str = "unknown"
+    seq: int | None = None
+    behind: int = 0
+    delivered: int = 0
+    failures: int = 0
+    rejected: int = 0
+    dead_letters: int = 0
+    error: str | None = None
+    last_delivery: float | None = None
+    next_attempt: float | None = None
+
+    @property
+    def in_trouble(self) -> bool:
+        """Whether events do not reach the destination. Dead letters are settled, and no trouble."""
+        return self.error is not None or self.state in _TROUBLE
+
+
+class ServiceReport(_Report):
+    """The status of a service: of its journal, and of each sink by its name in the configuration."""
+
+    version: str
+    pid: int
+    started: float
+    node: str = ""
+    epoch: str = ""
+    seq: int = 0
+    trouble: str | None = None
+    sinks: dict[str, SinkReport] = {}
+
+    @property
+    def in_trouble(self) -> bool:
+        """Whether the journal or a sink is in trouble."""
+        return self.trouble is not None or any(sink.in_trouble for sink in self.sinks.values())
+
+    def summary(self) -> str:
+        """Returns one line: the journal's trouble, else the first sink's, else how far the sinks are."""
+        if self.trouble is not None:
+            return f"the journal takes no events: {self.trouble}"
+        troubled = [(name, sink) for name, sink in self.sinks.items() if sink.in_trouble]
+        if troubled:
+            name, sink = troubled[0]
+            others = f" (and {len(troubled) - 1} more in trouble)" if len(troubled) > 1 else ""
+            return f"sink {name!r} {sink.state}: {sink.error or 'no reason given'}{others}"
+        busy = any(sink.behind or sink.state != "following" for sink in self.sinks.values())
+        count = f"{len(self.sinks)} sink{'' if len(self.sinks) == 1 else 's'}"
+        return f"{count}, {'delivering' if busy else 'all delivered'}"

@@ -1,0 +1,134 @@
+"""`publisher status`, of a real service and of a journal that another version wrote."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from publisher.cli.status import show_status
+from publisher.config.settings import JournalSettings, Settings
+from publisher.errors import JournalError
+from publisher.journal.journal import Journal
+from tests.fixtures.command import FILE_SINK, Publisher
+from tests.fixtures.poll import wait_for
+
+Service = Callable[..., "subprocess.Popen[str]"]
+# Nothing listens on port 1 of the loopback interface.
+HOOK = '[sinks.hook]\ntype = "webhook"\nurl = "http://127.0.0.1:1/"'
+
+
+def status_of(publisher: Publisher) -> dict[str, Any]:
+    done = subprocess.run(
+        [sys.executable, "-m", "publisher", "status", "--json"],
+        cwd=publisher.folder, env=publisher.environment, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    return dict(json.loads(done.stdout)) if done.stdout else {"sinks": {}}
+
+
+def sink_state(publisher: Publisher, name: str) -> str:
+    return str(status_of(publisher)["sinks"].get(name, {}).get("state", "unknown"))
+
+
+def test_a_service_that_is_well_is_status_0(publisher: Publisher, service: Service) -> None:
+    process = service()
+    wait_for(lambda: sink_state(publisher, "log") == "following", what="the status")
+    first, second, heading, row = publisher("status").stdout.splitlines()
+    assert re.fullmatch(rf"publisher 0\.1\.0 on \S+: process {process.pid} since .*, 0 events", first)
+    assert second == f"journal {publisher.journal.name}: fine"
+    assert re.split(r"  +", heading) == ["Sink", "State", "Behind", "Dead letters", "Next attempt", "Last error"]
+    assert row.split() == ["log", "following", "0", "0", "-", "-"]
+    found = json.loads(publisher("status", "--json").stdout)
+    assert {"running": True, "healthy": True, "pid": process.pid, "trouble": None}.items() <= found.items()
+    assert found["sinks"]["log"]["delivered"] == 3
+
+
+def test_a_sink_in_trouble_is_status_1_with_its_error_and_next_attempt(publisher: Publisher, service: Service) -> None:
+    service(sinks=f"{FILE_SINK}\n{HOOK}")
+    wait_for(lambda: sink_state(publisher, "hook") == "retrying", what="a failure of the sink")
+    done = publisher("status", status=1)
+    [row] = [line for line in done.stdout.splitlines() if line.startswith("hook ")]
+    assert re.match(r"hook +retrying +\d+ +0 +(in \d+ s|now) +\S.*refused", row)
+    assert json.loads(publisher("status", "--json", status=1).stdout)["healthy"] is False
+
+
+def test_without_a_service_it_is_status_1_and_names_the_journal(publisher: Publisher) -> None:
+    publisher.configure(FILE_SINK)
+    said = publisher("status", status=1).stderr
+    assert said == "publisher: no service runs: no process holds the journal journal.sqlite3\n"
+    assert not publisher.journal.exists()
+    publisher("run")
+    assert publisher("status", status=1).stderr == said
+    found = json.loads(publisher("status", "--json", status=1).stdout)
+    assert found == {"running": False, "journal": "journal.sqlite3", "healthy": False}
+
+
+@contextmanager
+def held_journal(path: Path, status: object) -> Iterator[Settings]:
+    """A journal that this process holds as a service would, with this status in it."""
+    with closing(Journal.open(path, node="nas")):
+        with closing(sqlite3.connect(path)) as connection, connection:
+            data = status if isinstance(status, str) else json.dumps(status)
+            connection.execute("INSERT OR REPLACE INTO status (only, data) VALUES (1, ?)", (data,))
+        yield Settings(journal=JournalSettings(path=path))
+
+
+def test_a_newer_services_status_is_shown_as_far_as_it_is_understood(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sink = {"state": "resting", "mood": "fine", "error": "a\x1b[2J\nb http://me:hunter2@x", "next_attempt": 7300.0}
+    status = {
+        "version": "9.0", "pid": os.getpid(), "started": 0, "node": "n", "colour": 1, "sinks": {"new": sink},
+    }  # fmt: skip
+    with held_journal(tmp_path / "j.sqlite3", status) as settings:
+        assert not show_status(settings, as_json=False, clock=lambda: 100.0)
+    row = capsys.readouterr().out.splitlines()[-1]
+    assert re.split(r"  +", row) == ["new", "resting", "0", "0", "in 2 h", "a\\x1b[2J b http://me:***@x"]
+
+
+@pytest.mark.parametrize(
+    ("status", "reason"),
+    [
+        ({"version": "9.0", "started": 0}, r"\(pid: Field required\)"),
+        ("no JSON", "cannot be understood"),
+        ("[]", "cannot be understood"),
+    ],
+)
+def test_a_status_that_cannot_be_understood_is_a_clear_error(tmp_path: Path, status: object, reason: str) -> None:
+    with (
+        held_journal(tmp_path / "j.sqlite3", status) as settings,
+        pytest.raises(JournalError, match=f"the status in the journal .*{reason}"),
+    ):
+        show_status(settings, as_json=False)
+
+
+def test_the_status_of_an_earlier_process_is_not_shown(tmp_path: Path) -> None:
+    status = {"version": "1", "pid": 1, "started": 0}
+    with (
+        held_journal(tmp_path / "j.sqlite3", status) as settings,
+        pytest.raises(JournalError, match=r"has just started"),
+    ):
+        show_status(settings, as_json=False)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_looking_changes_no_file(publisher: Publisher) -> None:
+    publisher.configure(FILE_SINK)
+    publisher("run")
+    before = contents(publisher.folder)
+    publisher("status", status=1)
+    publisher("dead-letters")
+    publisher("snapshot")
+    assert contents(publisher.folder) == before
