@@ -1,7 +1,4 @@
-"""The command `publisher`: what can be said on the command line. What each command does is in `commands`.
-
-Each command imports what it needs when it is used, so that `publisher run` starts quickly.
-"""
+"""The command `publisher`: its commands and options. Each command imports its own module, for a quick start."""
 
 from __future__ import annotations
 
@@ -39,9 +36,9 @@ SinkArgument = Annotated[str, typer.Argument(metavar="SINK", help="The sink's na
 
 
 def main() -> None:
-    """Do what the command line says and exit: 0 done, 1 failed, 2 usage or configuration."""
+    """Runs the command line and exits: 0 done, 1 failed, 2 wrong usage or configuration."""
     for stream in (sys.stdout, sys.stderr):
-        # An alias may hold what the terminal's encoding has not: then its escape is shown, instead of an error.
+        # An alias may hold a character that the terminal's encoding lacks: its escape is shown, instead of an error.
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     try:
@@ -74,13 +71,14 @@ def run(
     source: SourceOption = None,
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"] | None,
-        typer.Option(help="What the log tells, from this level up."),
+        typer.Option(help="The lowest level that is logged."),
     ] = None,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="The same as --log-level debug.")] = False,
 ) -> None:
     """Run the service: publish until stopped.
 
-    SIGTERM and Ctrl+C finish what is in flight, within 5 seconds. SIGHUP reads the configuration again.
+    SIGTERM and Ctrl+C end it; deliveries that have begun are finished within 5 seconds. SIGHUP reads the
+    configuration again.
     """
     from ..service.run import run_service
 
@@ -96,7 +94,7 @@ def status(
 ) -> None:
     """Show the state of the running service.
 
-    A line each tells how a sink does. The exit status is 1 when something is in trouble or no service runs.
+    One line is printed for each sink. The exit status is 1 when something is in trouble or no service runs.
     """
     from .status import show_status
 
@@ -119,7 +117,7 @@ def watch(
 ) -> None:
     """Show the IP interfaces, live.
 
-    Those of this host, or of every node on a broker: a table on a terminal, lines elsewhere. Ctrl+C ends it.
+    Shows this host, or every node on a broker: as a table on a terminal, as lines elsewhere. Ctrl+C ends it.
     """
     from .. import WatchRequest
     from .watch import watch_host, watch_url
@@ -145,9 +143,9 @@ def snapshot(
 
 @app.command()
 def check(config: Config = None) -> None:
-    """Check the configuration and open each sink.
+    """Check the configuration and each sink.
 
-    A line each says what works; the exit status is 1 when one does not.
+    One line is printed for each sink; the exit status is 1 when one does not work.
     """
     from .check import check_sinks
 
@@ -165,7 +163,7 @@ def replay(
 ) -> None:
     """Send a sink the snapshot or events again.
 
-    The running service does it, else the next one at its start.
+    The running service does it; without one, the next start does.
     """
     from .deliveries import ask_for_replay
 
@@ -181,9 +179,9 @@ def dead_letters(
     ] = None,
     config: Config = None,
 ) -> None:
-    """List refused events, or send them again.
+    """List dead letters, or send them again.
 
-    A destination refused them for good, and so they wait here.
+    A dead letter is an event that its destination refused for good.
     """
     from .deliveries import list_dead_letters, retry_dead_letters, show_dead_letter
 
@@ -200,7 +198,7 @@ def dead_letters(
 def plugins() -> None:
     """List the installed sinks and sources.
 
-    A plugin that does not work is named; the exit status is 1 then.
+    The exit status is 1 when a plugin does not work; its name and the reason are printed.
     """
     from .describe import list_plugins
 
@@ -230,11 +228,11 @@ def record(
     config: Config = None,
     source: SourceOption = None,
 ) -> None:
-    """Write what happens into a file.
+    """Record all changes into a file.
 
-    It goes on until Ctrl+C, and --source recording:FILE plays it.
+    Ctrl+C ends it, and --source recording:FILE plays it.
 
-    It holds this host's interface names and its hardware and IP addresses.
+    The file holds this host's interface names and its hardware and IP addresses.
     """
     from .record import record_updates
 
@@ -243,11 +241,11 @@ def record(
 
 @app.command()
 def init(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to.")] = Path("publisher.toml"),
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The file to write.")] = Path("publisher.toml"),
 ) -> None:
     """Write a commented configuration.
 
-    A file that exists is left as it is.
+    A file that exists is not changed.
     """
     from .init import write_configuration
 
@@ -255,7 +253,7 @@ def init(
 
 
 def _settings(config: Path | None, source: str | None = None) -> Any:
-    """The configuration as this process finds it."""
+    """Loads the configuration of this process."""
     from ..config.locations import Locations
     from ..config.settings import load_settings
 

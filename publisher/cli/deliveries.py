@@ -1,9 +1,10 @@
-"""`publisher replay` and `publisher dead-letters`: they ask the service, or leave the request for its next start."""
+"""`publisher replay` and `publisher dead-letters`: requests to the running service, or for its next start."""
 
 from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 
 import typer
 
@@ -11,7 +12,7 @@ from ..config.settings import Settings, with_default_sinks
 from ..errors import ConfigurationError, JournalError
 from ..journal.requests import DeadLetter, JournalClient, Request
 from ..service.logs import printable
-from .journal import opened_journal
+from .journal import find_journal, opened_journal
 
 # A service looks for requests once a second.
 _PATIENCE_SECONDS = 5.0
@@ -19,42 +20,49 @@ _LOOK_SECONDS = 0.05
 
 
 def ask_for_replay(settings: Settings, sink: str, since: int | None) -> None:
-    """Have a sink sent the snapshot, or the events since one; raises ConfigurationError for an unknown sink."""
+    """Requests the snapshot, or the events after `since`, for a sink; raises ConfigurationError for an unknown sink."""
     sinks = with_default_sinks(settings).sinks
     if sink not in sinks:
         raise ConfigurationError(f"there is no sink {sink!r}; there are: {', '.join(sinks)}")
-    with opened_journal(settings) as journal:
+    path = find_journal(settings)
+    with opened_journal(path) as journal:
         if since is not None and since > journal.seq:
-            raise JournalError(f"the newest event is {journal.seq}: there is none after {since} yet")
-        _ask(journal, Request("replay", sink, since=since))
+            raise JournalError(f"the newest event is {journal.seq}: no event follows {since} yet")
+        _ask(path, journal, Request("replay", sink, since=since))
 
 
 def list_dead_letters(settings: Settings, sink: str | None) -> None:
-    """Print a line for each."""
-    with opened_journal(settings) as journal:
+    """Prints one line for each dead letter."""
+    path = find_journal(settings)
+    with opened_journal(path) as journal:
         letters = journal.dead_letters(sink)
     for letter in letters:
         typer.echo(_line(letter))
     if not letters:
-        typer.echo("no dead letters" + (f" of {sink!r}" if sink else ""), err=True)
+        _echo_none(path, sink)
 
 
 def show_dead_letter(settings: Settings, number: int) -> None:
-    """Print the event, as it was to be sent, on standard output, and why it was not on standard error."""
-    with opened_journal(settings) as journal:
+    """Prints the event on standard output, and the reason of its refusal on standard error."""
+    with opened_journal(find_journal(settings)) as journal:
         letter = _letter(journal, None, number)
     typer.echo(_line(letter), err=True)
     typer.echo(letter.event.model_dump_json(indent=2))
 
 
 def retry_dead_letters(settings: Settings, sink: str | None, number: int | None) -> None:
-    """Have dead letters sent again: one, a sink's, or all."""
-    with opened_journal(settings) as journal:
+    """Requests that dead letters are sent again: one, those of a sink, or all."""
+    path = find_journal(settings)
+    with opened_journal(path) as journal:
         letters = journal.dead_letters(sink) if number is None else [_letter(journal, sink, number)]
         if not letters:
-            typer.echo("no dead letters" + (f" of {sink!r}" if sink else ""), err=True)
+            _echo_none(path, sink)
         for name in dict.fromkeys(letter.sink for letter in letters):
-            _ask(journal, Request("retry", name, dead_letter=number))
+            _ask(path, journal, Request("retry", name, dead_letter=number))
+
+
+def _echo_none(path: Path, sink: str | None) -> None:
+    typer.echo(f"no dead letters{f' of {sink!r}' if sink else ''} in the journal {path}", err=True)
 
 
 def _letter(journal: JournalClient, sink: str | None, number: int) -> DeadLetter:
@@ -72,16 +80,16 @@ def _line(letter: DeadLetter) -> str:
     return printable(text.replace("\n", " "))
 
 
-def _ask(journal: JournalClient, request: Request) -> None:
-    """Leave the request and say what came of it."""
+def _ask(path: Path, journal: JournalClient, request: Request) -> None:
+    """Leaves the request in the journal, and prints the answer."""
     number = journal.post(request)
     if not journal.running:
-        typer.echo(f"{request.sink}: no publisher runs on this journal; it will be done at its next start")
+        typer.echo(f"{request.sink}: no service runs on the journal {path}; it will be done at its next start")
         return
     deadline = time.monotonic() + _PATIENCE_SECONDS
     while (answer := journal.done(number)) is None:
         if time.monotonic() > deadline:
-            typer.echo(f"{request.sink}: the service has the request and is busy")
+            typer.echo(f"{request.sink}: no answer yet: the service is busy; the request stays in the journal {path}")
             return
         time.sleep(_LOOK_SECONDS)
     typer.echo(answer)

@@ -1,4 +1,4 @@
-"""This host's interfaces for the commands that only look: with the journal's LUIDs, and without writing anything."""
+"""The source of the commands that only read: with the LUIDs of the journal, and without writing anything."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
 
 def quiet_log() -> FilteringBoundLogger:
-    """A log on standard error for what a person must know."""
+    """Returns a log on standard error, from warnings on."""
     return make_log(sys.stderr, Secrets(), level="warning")
 
 
 @contextmanager
 def opened_source(settings: Settings, family: Families | None = None) -> Iterator[Source]:
-    """The configured source, closed at the end; raises SourceError."""
+    """Opens the configured source for a block; raises SourceError."""
     context = SourceContext(
         quiet_log(),
         known_luids(settings),
@@ -42,14 +42,14 @@ def opened_source(settings: Settings, family: Families | None = None) -> Iterato
 
 
 def _offered(settings: Settings) -> dict[str, SourceFactory]:
-    """The plugins' sources, if one of them can be meant: loading plugins takes longer than reading the interfaces."""
+    """Returns the plugins' sources if one is configured: loading plugins takes longer than reading the interfaces."""
     from ..plugins import OWN_SOURCES, load_plugins
 
     return {} if settings.source_name in OWN_SOURCES else load_plugins().sources
 
 
 def known_luids(settings: Settings) -> MemoryLuids:
-    """The LUIDs that the journal has, to be read only; none when there is no journal, or it cannot be read (told)."""
+    """Returns a copy of the journal's LUIDs; none without a journal, or, after a warning, when it cannot be read."""
     from ..journal.requests import JournalClient
 
     luids = MemoryLuids()
@@ -59,13 +59,13 @@ def known_luids(settings: Settings) -> MemoryLuids:
             with closing(JournalClient.open(path)) as journal:
                 luids.save_luids(journal.load_luids())
     except (JournalError, PermissionError) as error:
-        typer.echo(f"publisher: LUIDs may be others than the service's: {error}", err=True)
+        typer.echo(f"publisher: LUIDs may differ from those of the service: {error}", err=True)
     return luids
 
 
 @contextmanager
 def until_interrupted() -> Iterator[None]:
-    """Ctrl+C, SIGTERM and a reader of the output who leaves end what is inside; no failure. On the main thread."""
+    """A block that Ctrl+C, SIGTERM and the end of the output's reader leave without an error. The main thread's."""
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield

@@ -1,4 +1,4 @@
-"""`publisher init`: a configuration to start from."""
+"""`publisher init`: a commented configuration to start from."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ import typer
 from ..errors import PublisherError
 
 TEMPLATE = """\
-# publisher's configuration. What is commented out shows the default or an example.
+# The configuration of publisher. A line that is commented out shows the default or an example.
 # Every setting can be given as an environment variable too, tables with two underscores: PUBLISHER_SINKS__HOME__URL.
-# `publisher check` says whether it works; a running service reads it again on SIGHUP.
+# `publisher check` tests it; a running service reads it again on SIGHUP.
 
 # This host's name in events and topics.
 # node = "nas"
 
-# Everything is read again this often, for the few settings that change silently.
+# Everything is read again after so many seconds, for the few settings that change without a notification.
 # reconcile_seconds = 60
 
 # [filter]
-# Which interfaces are watched, by shell patterns for their names; exclude wins, an empty include is all.
+# The interfaces that are watched, as shell patterns for their names. exclude wins; an empty include means all.
 # include = []
 # exclude = ["lo", "docker*", "veth*"]
 
 # [journal]
-# The durable log of events; "full" survives a power cut as well, at a price.
+# The durable log of events. "full" also survives a power cut, but waits for the disk at each write.
 # path = "/var/lib/interface-publisher/journal.sqlite3"
 # max_events = 100000
 # max_bytes = 67108864
@@ -36,10 +36,10 @@ TEMPLATE = """\
 # format = "auto"
 
 # [metrics]
-# Metrics for Prometheus, served at this address; needs the extra "metrics".
+# Serves metrics for Prometheus at this address; needs the extra "metrics".
 # address = "127.0.0.1:9464"
 
-# One table for each destination, by a name of your choice. `publisher plugins` lists the types there are.
+# One table for each destination, under a name of your choice. `publisher plugins` lists the types.
 [sinks.terminal]
 type = "terminal"
 
@@ -59,12 +59,12 @@ type = "terminal"
 
 
 def write_configuration(path: Path) -> None:
-    """Write it; raises PublisherError when the file exists or cannot be written."""
+    """Writes the configuration; raises PublisherError when the file exists or cannot be written."""
     try:
         with path.open("x", encoding="utf-8") as file:
             file.write(TEMPLATE)
     except FileExistsError:
-        raise PublisherError(f"{path} exists already and is left as it is") from None
+        raise PublisherError(f"{path} exists already and was not changed: name another file") from None
     except OSError as error:
-        raise PublisherError(f"{path}: cannot be written: {error.strerror}") from None
+        raise PublisherError(f"{path} cannot be written: {error.strerror}") from None
     typer.echo(f"{path} written; next: publisher check --config {path}")

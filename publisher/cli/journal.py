@@ -23,9 +23,8 @@ def find_journal(settings: Settings) -> Path:
 
 
 @contextmanager
-def opened_journal(settings: Settings) -> Iterator[JournalClient]:
-    """Opens the journal that `find_journal` finds; raises JournalError."""
-    path = find_journal(settings)
+def opened_journal(path: Path) -> Iterator[JournalClient]:
+    """Opens a journal for a block; raises JournalError."""
     try:
         opened = JournalClient.open(path)
     except PermissionError as error:

@@ -1,4 +1,4 @@
-"""`publisher record`: writes the updates of the source into a file for `--source recording:FILE`."""
+"""`publisher record`: writes the source's updates into a file for `--source recording:FILE`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .host import opened_source, until_interrupted
 
 
 def record_updates(settings: Settings, path: Path) -> None:
-    """Writes updates until Ctrl+C or the source's end; raises SourceError. A file that exists is left as it is."""
+    """Writes updates until Ctrl+C or the source's end; raises SourceError, also when the file exists already."""
     count = 0
     with opened_source(settings) as source, _new_file(path) as file:
         typer.echo(f"recording to {path}; Ctrl+C ends it", err=True)
@@ -31,6 +31,6 @@ def _new_file(path: Path) -> IO[bytes]:
     try:
         return path.open("xb")
     except FileExistsError:
-        raise SourceError(f"{path} exists already: name a file that does not") from None
+        raise SourceError(f"{path} exists already: name another file") from None
     except OSError as error:
-        raise SourceError(f"{path}: cannot be written: {error.strerror}") from None
+        raise SourceError(f"{path} cannot be written: {error.strerror}") from None

@@ -16,7 +16,7 @@ from .tables import print_table
 
 
 def show_snapshot(settings: Settings, family: Family | None, *, as_json: bool) -> None:
-    """Print the rows, as a JSON array or as a table; raises SourceError."""
+    """Prints the rows as a JSON array or as a table; raises SourceError."""
     rows = read_rows(settings, family)
     if as_json:
         typer.echo(json.dumps([as_state(row) for row in rows], indent=2))
@@ -25,7 +25,7 @@ def show_snapshot(settings: Settings, family: Family | None, *, as_json: bool) -
 
 
 def read_rows(settings: Settings, family: Family | None) -> list[IpInterface]:
-    """The rows that the source reads, of the interfaces that the filter lets through, sorted by LUID and family."""
+    """Returns the rows of the interfaces that pass the filter, sorted by LUID and family; raises SourceError."""
     with opened_source(settings, family) as source:
         first = next(source.updates(), ())
     match first and settings.filter.apply(first[0]):
@@ -36,7 +36,7 @@ def read_rows(settings: Settings, family: Family | None) -> list[IpInterface]:
 
 
 def as_state(row: IpInterface) -> dict[str, object]:
-    """The row as JSON values, with the members that a state on MQTT has."""
+    """Returns the row as JSON values, with the members of a state on MQTT."""
     return {"luid": row.luid, "family": row.family, **row.model_dump(mode="json")}
 
 
@@ -51,9 +51,9 @@ def _cells(row: IpInterface) -> tuple[str, ...]:
         row.luid,
         row.family,
         row.interface.oper_status,
-        _said(row.row.connected),
-        _said(row.row.nl_mtu),
-        _said(row.row.metric),
+        _shown(row.row.connected),
+        _shown(row.row.nl_mtu),
+        _shown(row.row.metric),
         ", ".join(addresses),
     )
 
@@ -62,7 +62,7 @@ def _remark(dad_state: str) -> str:
     return "" if dad_state == "preferred" else f" ({dad_state})"
 
 
-def _said(value: bool | int | None) -> str:
+def _shown(value: bool | int | None) -> str:
     match value:
         case None:
             return "-"

@@ -41,7 +41,7 @@ def _read(settings: Settings) -> tuple[Path, ServiceReport | None]:
     path = find_journal(settings)
     if not path.exists():
         return path, None
-    with opened_journal(settings) as journal:
+    with opened_journal(path) as journal:
         running = journal.running
         if running is None:
             return path, None

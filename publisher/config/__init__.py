@@ -1,1 +1,1 @@
-"""The configuration: the settings, their sources and their mistakes."""
+"""The configuration: its settings, the places it is read from, and messages about mistakes in it."""

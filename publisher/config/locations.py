@@ -1,4 +1,4 @@
-"""What the process was started in: read once at the edge, handed in everywhere else."""
+"""Locations of files: of the configuration and of the journal, from the environment and the host's name."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ JOURNAL_NAME = "journal.sqlite3"
 
 @dataclass(frozen=True)
 class Locations:
-    """The host and the process's environment, as far as they decide where things are."""
+    """The directories, the host's name and the environment of a process, read once and passed to whoever needs them."""
 
     hostname: str
     config_dirs: tuple[Path, ...]
-    """Where the configuration file is looked for, in this order."""
+    """The directories that are searched for the configuration file, in this order."""
     state_dirs: tuple[Path, ...]
-    """Where journals may be: this process's own first, then where a service of this system has its own."""
+    """The directories of journals: this process's own first, then those of a service of the system."""
     environment: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of_this_process(cls) -> Locations:
-        """Read the environment, the host's name and the system's directories."""
+        """Reads the environment, the host's name and the system's directories."""
         environment = dict(os.environ)
         return cls(
             hostname=socket.gethostname(),
@@ -37,7 +37,7 @@ class Locations:
         )
 
     def find_config(self) -> Path | None:
-        """The first configuration file there is."""
+        """Returns the first configuration file that exists; `None` without one."""
         return next((path for folder in self.config_dirs if _is_there(path := folder / CONFIG_NAME)), None)
 
     @property
@@ -57,7 +57,7 @@ class Locations:
 def _is_there(path: Path) -> bool:
     try:
         return path.exists()
-    except PermissionError:  # a service's own directory, and somebody else asks
+    except PermissionError:  # the directory is a service's, and another user runs this process
         return False
 
 
@@ -84,7 +84,10 @@ def _state_dirs(environment: Mapping[str, str]) -> tuple[Path, ...]:
 
 
 def _windows_state_dirs(environment: Mapping[str, str]) -> tuple[Path, ...]:
-    """%LOCALAPPDATA%, then %PROGRAMDATA%; a service account's LOCALAPPDATA lies in the Windows folder: not there."""
+    """Returns the folders of %LOCALAPPDATA% and %PROGRAMDATA%.
+
+    A service account has its LOCALAPPDATA in the Windows folder, which is no place for a journal.
+    """
     shared = Path(environment.get("PROGRAMDATA", r"C:\ProgramData")) / APPLICATION
     local = environment.get("LOCALAPPDATA", "")
     windows = environment.get("SYSTEMROOT", r"C:\Windows")

@@ -1,4 +1,4 @@
-"""The configuration: one TOML file, overridden by PUBLISHER_... variables, checked before anything starts."""
+"""Settings: one TOML file, overridden by PUBLISHER_... variables, validated before anything starts."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ LogLevel = Literal["debug", "info", "warning", "error"]
 
 
 def default_sinks() -> dict[str, dict[str, Any]]:
-    """What is published to when the configuration names no sink."""
+    """Returns the sinks that are used when none is configured."""
     return {"terminal": {"type": "terminal"}}
 
 
 def valid_node(name: str) -> str:
-    """The name, if it can be a level of an MQTT topic; else ValueError."""
+    """Returns the name if it can be a level of an MQTT topic; raises ValueError."""
     if not name:
         raise ValueError("must not be empty")
     if wrong := sorted({character for character in name if not _fits_a_topic_level(character)}):
@@ -38,24 +38,24 @@ def valid_node(name: str) -> str:
 
 
 def node_from(hostname: str) -> str:
-    """The host's name made a valid topic level."""
+    """Returns the host's name as a valid topic level: wrong characters become `-`."""
     made = "".join(character if _fits_a_topic_level(character) else "-" for character in hostname[:63])
     return made or "localhost"
 
 
 def _fits_a_topic_level(character: str) -> bool:
-    """MQTT 5, 1.5.4 and 4.7: neither separator nor wildcard, no control character, no surrogate."""
+    """Returns whether MQTT allows the character in a level: MQTT 5, 1.5.4 and 4.7."""
     return character not in "+#/" and (character.isprintable() or character == " ")
 
 
 def valid_address(address: str) -> str:
-    """`host:port` or `[IPv6]:port`, else ValueError."""
+    """Returns the address if it is `host:port` or `[IPv6]:port`; raises ValueError."""
     split_address(address)
     return address
 
 
 def split_address(address: str) -> tuple[str, int]:
-    """Host and port of `host:port` or `[IPv6]:port`."""
+    """Returns host and port of `host:port` or `[IPv6]:port`; raises ValueError."""
     host, colon, port = address.rpartition(":")
     if not (colon and host and port.isascii() and port.isdigit() and int(port) < 65536):
         raise ValueError('must be an address and a port, such as "127.0.0.1:9464" or "[::1]:9464"')
@@ -63,14 +63,14 @@ def split_address(address: str) -> tuple[str, int]:
 
 
 def valid_file(path: Path) -> Path:
-    """The path with `~` as the user's directory, if it can be a file's; else ValueError."""
+    """Returns the path of a file, with `~` replaced by the user's directory; raises ValueError."""
     if path.name in ("", ".."):
         raise ValueError("must be the path of a file")
     return path.expanduser()
 
 
 class _Section(BaseModel):
-    """A table of the file; it takes no unknown key."""
+    """A table of the file, in which an unknown key is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -116,10 +116,14 @@ class Settings(_Section):
     log: LogSettings = LogSettings()
     metrics: MetricsSettings = MetricsSettings()
     reconcile_seconds: float = Field(
-        default=60.0, ge=1, description="How often everything is read again, for settings that change silently."
+        default=60.0,
+        ge=1,
+        description="Everything is read again after so many seconds, for settings that change without a notification.",
     )
     receive_buffer: int = Field(
-        default=32 << 20, ge=4096, description="Bytes the kernel is asked to keep for notifications not yet read."
+        default=32 << 20,
+        ge=4096,
+        description="Bytes of the kernel's receive buffer for notifications that are not read yet.",
     )
     sinks: dict[SinkName, dict[str, Any]] = Field(
         default={}, description="One table a sink, by a name of your choice: its type, and that type's options."
@@ -182,7 +186,7 @@ def with_default_sinks(settings: Settings, found: Mapping[str, dict[str, Any]] |
 
 
 def sink_options(settings: Settings, plugins: Plugins) -> dict[str, tuple[type[Sink], SinkOptions]]:
-    """Each configured sink's class and checked options; raises ConfigurationError with a line for each mistake."""
+    """Returns each sink's class and validated options; raises ConfigurationError with one line for each mistake."""
     checked: dict[str, tuple[type[Sink], SinkOptions]] = {}
     wrong: list[str] = []
     for name, table in settings.sinks.items():
@@ -210,7 +214,7 @@ def _no_such_type(kind: object, plugins: Plugins) -> str:
 
 
 def _merged(lower: Mapping[str, Any], upper: Mapping[str, Any]) -> dict[str, Any]:
-    """Both, tables merged; where both have a value, the upper one's."""
+    """Returns both tables merged; a value of `upper` replaces one of `lower`."""
     both = dict(lower)
     for key, value in upper.items():
         below = both.get(key)

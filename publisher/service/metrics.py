@@ -1,4 +1,4 @@
-"""Metrics for Prometheus: what `Service.status` says, asked anew at each scrape."""
+"""Metrics for Prometheus, made from `Service.status` at each scrape."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def serve_metrics(address: str, status: Callable[[], Mapping[str, Any]]) -> Iterator[int]:
-    """Serve them on `host:port` until the block ends; the port, which the system chooses when it is 0.
+    """Serves metrics on `host:port` until the block ends; yields the port, which the system chooses for port 0.
 
     Raises ConfigurationError without prometheus-client, PublisherError when the address cannot be listened on.
     """
@@ -42,7 +42,7 @@ def serve_metrics(address: str, status: Callable[[], Mapping[str, Any]]) -> Iter
 
 
 class _Status:
-    """Collects what the service says of itself. Called by the server's threads."""
+    """Collects the service's status. Called by the server's threads."""
 
     def __init__(self, status: Callable[[], Mapping[str, Any]]) -> None:
         self._status = status
@@ -52,26 +52,34 @@ class _Status:
 
         status = self._status()
         about = {name: str(status[name]) for name in ("version", "node", "epoch") if name in status}
-        yield InfoMetricFamily("publisher", "What publishes", about)
-        yield GaugeMetricFamily("publisher_start_time_seconds", "When it started, since 1970", status["started"])
+        yield InfoMetricFamily("publisher", "Version, node and epoch of the publisher", about)
+        yield GaugeMetricFamily(
+            "publisher_start_time_seconds", "Time of the start, in seconds since 1970", status["started"]
+        )
         if "seq" in status:
             yield CounterMetricFamily("publisher_events", "Events in this epoch", status["seq"])
-            yield CounterMetricFamily("publisher_dropped", "Events dropped, no memory left for them", status["dropped"])
-            yield GaugeMetricFamily("publisher_waiting", "Events that the journal does not have yet", status["waiting"])
-            yield GaugeMetricFamily("publisher_trouble", "1 while the journal takes nothing", bool(status["trouble"]))
+            yield CounterMetricFamily(
+                "publisher_dropped", "Events dropped because the bound of memory was reached", status["dropped"]
+            )
+            yield GaugeMetricFamily(
+                "publisher_waiting", "Events that wait to be written to the journal", status["waiting"]
+            )
+            yield GaugeMetricFamily(
+                "publisher_trouble", "1 while the journal cannot be written", bool(status["trouble"])
+            )
         yield from _of_sinks(status.get("sinks", {}))
 
 
-# Of `sink_status.SinkStatus`.
+# Members of `SinkStatus`, the status of one sink.
 _COUNTS = {
     "delivered": "Events that the sink confirmed",
-    "failures": "Deliveries that failed and are tried again",
+    "failures": "Deliveries that failed and are retried",
     "rejected": "Events that the destination refused for good",
 }
 _LEVELS = {
     "behind": "Events that the sink has not confirmed yet",
     "dead_letters": "Refused events that are kept",
-    "last_delivery": "When the sink last confirmed an event, in seconds since 1970",
+    "last_delivery": "Time when the sink last confirmed an event, in seconds since 1970",
 }
 
 
@@ -89,7 +97,7 @@ def _of_sinks(sinks: Mapping[str, Mapping[str, Any]]) -> Iterator[Metric]:
             if sink[member] is not None:
                 gauge.add_metric([name], sink[member])
         yield gauge
-    states = StateSetMetricFamily("publisher_sink_state", "What the sink does", labels=["sink"])
+    states = StateSetMetricFamily("publisher_sink_state", "The state of the sink", labels=["sink"])
     for name, sink in sinks.items():
         states.add_metric([name], {state: state == sink["state"] for state in get_args(State)})
     yield states

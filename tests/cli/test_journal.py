@@ -1,4 +1,4 @@
-"""Which journal the commands look at."""
+"""The choice of the journal that the commands read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The commands that look at the interfaces: snapshot, watch, record. Each test runs the real command."""
+"""The commands that read the interfaces: snapshot, watch, record. Each test runs the real command."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_a_journal_that_cannot_be_read_is_told(publisher: Publisher) -> None:
     publisher.journal.write_bytes(b"no journal" * 500)
     publisher.configure("")
     done = publisher("snapshot")
-    assert "LUIDs may be others than the service's" in done.stderr
+    assert "LUIDs may differ from those of the service" in done.stderr
     assert "eth0" in done.stdout
 
 

@@ -1,4 +1,4 @@
-"""The configuration: where it is found, what goes before what, and what a mistake in it is answered with."""
+"""The configuration: the places it is read from, their precedence, and the messages about mistakes."""
 
 from __future__ import annotations
 
