@@ -6,6 +6,7 @@
 from .errors import ConfigurationError, PublisherError
 from .events import Address, Change, Event, Interface, IpInterface, IpInterfaceRow, Snapshot
 from .plugins import DefaultSinks, WatchRequest, hookimpl
+from .lock import FileLock, InUseError
 from .sink import Cursor, Ended, Log, Rejected, Retry, Sink, SinkContext, SinkOptions
 from .sources import Remove, Resync, Source, SourceContext, Update, Upsert
 from .watcher import InterfaceFilter, watch
@@ -20,6 +21,8 @@ __all__ = [
     "DefaultSinks",
     "Ended",
     "Event",
+    "FileLock",
+    "InUseError",
     "Interface",
     "InterfaceFilter",
     "IpInterface",

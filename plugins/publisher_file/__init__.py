@@ -5,7 +5,8 @@ from publisher import Sink, hookimpl
 
 @hookimpl
 def publisher_sinks() -> dict[str, type[Sink]]:
-    """The sink `file`."""
+    """Returns the sink `file`."""
+    # Imported here: a configuration without files does not pay for it.
     from .sink import FileSink
 
     return {"file": FileSink}

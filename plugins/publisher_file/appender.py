@@ -1,4 +1,4 @@
-"""Appending to a file so that all of it is there or nothing."""
+"""Appends to a file so that all of a batch is in it, or nothing of it."""
 
 from __future__ import annotations
 
@@ -10,12 +10,15 @@ from pathlib import Path
 
 from .lines import end_of_last_line, is_torn_event
 
-# The descriptor: what Python wraps around it may be absent, or somebody's capture.
-_STANDARD_OUTPUT = 1
+# The descriptor, not sys.stdout: that may be absent, or replaced by a program's own stream.
+STANDARD_OUTPUT_DESCRIPTOR = 1
 
 
 class Appender:
-    """An open destination: a file, a device, or standard output. `whole` says that it is a file, which can be cut."""
+    """An open destination: a regular file, a pipe or device, or standard output.
+
+    `whole` is True for a regular file, which can be truncated after a failed write.
+    """
 
     def __init__(self, descriptor: int, *, owned: bool) -> None:
         self.descriptor = descriptor
@@ -25,13 +28,16 @@ class Appender:
 
     @classmethod
     def standard_output(cls) -> Appender:
-        """Standard output, which is left open by `close`; raises OSError when it is closed."""
-        os.fstat(_STANDARD_OUTPUT)
-        return cls(_STANDARD_OUTPUT, owned=False)
+        """Returns standard output, which `close` leaves open; raises OSError when it is closed."""
+        os.fstat(STANDARD_OUTPUT_DESCRIPTOR)
+        return cls(STANDARD_OUTPUT_DESCRIPTOR, owned=False)
 
     @classmethod
     def open(cls, path: Path) -> Appender:
-        """The file, made if absent, without the line that a crash left half written; raises OSError."""
+        """Opens the file, creates it where it is missing, and removes a line that a crash left half written.
+
+        Raises OSError. The caller holds the file's lock: another writer's line would look like one half written.
+        """
         # O_BINARY: Windows would write line feeds as two bytes.
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)
         opened = cls(os.open(path, flags, 0o644), owned=True)
@@ -45,11 +51,11 @@ class Appender:
 
     @property
     def size(self) -> int:
-        """Bytes in the file; 0 for what is none."""
+        """The size of a regular file in bytes; 0 for everything else."""
         return os.fstat(self.descriptor).st_size if self.whole else 0
 
     def is_at(self, path: Path) -> bool:
-        """Whether the file is still the one of this name: it may have been moved or deleted."""
+        """Returns whether the file still has this name: it may have been moved or deleted."""
         if not self.whole:
             return True
         try:
@@ -58,7 +64,7 @@ class Appender:
             return False
 
     def append(self, data: bytes, *, sync: bool) -> None:
-        """Write it all, in one write where the system takes it so; raises OSError, and then a file is as it was."""
+        """Writes all of the data, in one write where the system allows it. Raises OSError; a file is then unchanged."""
         self._cut()
         before = self.size
         try:
@@ -71,6 +77,7 @@ class Appender:
             raise
 
     def close(self) -> None:
+        """Closes the descriptor, unless it is standard output."""
         if self._owned:
             with suppress(OSError):  # what had to be on the disk was synced; nothing can be done about the rest
                 os.close(self.descriptor)
@@ -81,17 +88,17 @@ class Appender:
         while rest:
             try:
                 rest = rest[os.write(self.descriptor, rest) :]
-            except BlockingIOError:  # standard output may be a pipe that somebody made non-blocking
+            except BlockingIOError:  # another program may have made the pipe of standard output non-blocking
                 select.select([], [self.descriptor], [])
 
     def _cut(self) -> None:
-        """Take back what was written of something that failed; if that fails too, before anything else is written."""
+        """Truncates what a failed write left. When that fails too, it is tried again before the next write."""
         if self.whole and self._cut_to is not None:
             os.ftruncate(self.descriptor, self._cut_to)
         self._cut_to = None
 
     def _mend(self, path: Path) -> None:
-        """Cut a torn last line off; what is no event of ours is ended with a line feed instead of being destroyed."""
+        """Truncates a torn last line. What is no event of ours is completed with a line feed instead of destroyed."""
         with path.open("rb") as file:
             end = end_of_last_line(file)
             if end == self.size:

@@ -1,4 +1,4 @@
-"""Checks of a destination that open nothing for writing, so that a publisher that runs is left alone."""
+"""Checks a destination without opening it, so that a publisher that writes there is left alone."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ import shutil
 import stat
 from pathlib import Path
 
-_STANDARD_OUTPUT = 1
+from .appender import STANDARD_OUTPUT_DESCRIPTOR
 
 
-def check_output() -> str:
-    """Returns that standard output is there; raises OSError when it is closed."""
-    os.fstat(_STANDARD_OUTPUT)
+def check_standard_output() -> str:
+    """Returns a line for people; raises OSError when standard output is closed."""
+    os.fstat(STANDARD_OUTPUT_DESCRIPTOR)
     return "writes to standard output"
 
 
-def check_file(path: Path, rotates: bool) -> str:
-    """Returns what the sink would do with this path, and the room on its disk; raises OSError for what it could not.
+def check_file(path: Path, *, rotates: bool) -> str:
+    """Returns a line for people: whether the file is there, its size, and the free space on its disk.
 
-    `rotates` means that files are also made and renamed beside it.
+    `rotates` means that files are also created and renamed beside it. Raises OSError for what a sink could not do.
     """
     try:
         status = path.stat()
     except FileNotFoundError:
         _require_writable(path.parent)
-        return f"creates {path}; {_room(path)}"
+        return f"creates {path}; {_free_space(path)}"
     if stat.S_ISDIR(status.st_mode):
         raise _error(errno.EISDIR)
     _require_writable(path)
@@ -34,7 +34,7 @@ def check_file(path: Path, rotates: bool) -> str:
         return f"writes to {path}"
     if rotates:
         _require_writable(path.parent)
-    return f"appends to {path}, {status.st_size} bytes now; {_room(path)}"
+    return f"appends to {path}, {status.st_size} bytes now; {_free_space(path)}"
 
 
 def _require_writable(path: Path) -> None:
@@ -45,7 +45,7 @@ def _require_writable(path: Path) -> None:
         raise _error(errno.EACCES)
 
 
-def _room(path: Path) -> str:
+def _free_space(path: Path) -> str:
     free = shutil.disk_usage(path.parent).free
     if not free:
         raise _error(errno.ENOSPC)

@@ -1,4 +1,4 @@
-"""What the system's errors mean for whoever configured the file."""
+"""Errors of the file sink, with what to do about them."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _REMEDIES = {
 
 
 class FileSinkError(PublisherError):
-    """A file cannot be opened or written."""
+    """The file cannot be opened or written."""
 
 
 def explain(error: OSError, path: Path | str) -> str:
-    """What failed, for which file, and what to do about it."""
+    """Returns what failed, for which file, and what to do about it."""
     remedy = _REMEDIES.get(error.errno or 0)
     return f"cannot write to {path}: {error.strerror or error}" + (f"; {remedy}" if remedy else "")

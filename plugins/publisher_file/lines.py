@@ -1,4 +1,4 @@
-"""Reading a file of events from its end: where the last whole line ends, and which event was the last."""
+"""Reads a file of events from its end: the end of the last whole line, and the last event."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _BEGINNING = b'{"schema_version":'
 
 
 def end_of_last_line(file: BinaryIO) -> int:
-    """The offset just after the last line feed; 0 when there is none."""
+    """Returns the offset just after the last line feed; 0 when there is none."""
     end = file.seek(0, 2)
     while end > 0:
         start = max(0, end - _CHUNK)
@@ -26,14 +26,14 @@ def end_of_last_line(file: BinaryIO) -> int:
 
 
 def is_torn_event(file: BinaryIO, start: int) -> bool:
-    """Whether what begins at `start` is the beginning of an event, or the zeros that a power cut leaves."""
+    """Returns whether the bytes from `start` on begin an event, or are the zeros that a power cut leaves."""
     file.seek(start)
     beginning = file.read(len(_BEGINNING))
     return _BEGINNING.startswith(beginning) or not beginning.strip(b"\0")
 
 
 def lines_from_end(file: BinaryIO) -> Iterator[bytes]:
-    """The lines that end in a line feed, last first, read in chunks."""
+    """Yields the lines that end in a line feed, last first; reads the file in chunks."""
     position = end_of_last_line(file)
     tail = b""
     while position > 0:
@@ -47,18 +47,18 @@ def lines_from_end(file: BinaryIO) -> Iterator[bytes]:
 
 
 class Place(NamedTuple):
-    """Where a sink stands after a line. It is not `complete` on the way through a snapshot: something is missing."""
+    """The position after a line. In the middle of a snapshot it is not `complete`: the rest is missing."""
 
     cursor: Cursor
     complete: bool
 
 
 def place_of(line: bytes) -> Place | None:
-    """The place after this line; None when it is no event."""
+    """Returns the position after this line; `None` when the line is no event."""
     try:
         event = json.loads(line)
         snapshot = event["snapshot"]
         complete = snapshot is None or snapshot["position"] == snapshot["count"]
         return Place(Cursor(str(event["epoch"]), int(event["seq"])), complete)
     except (ValueError, KeyError, TypeError):
-        return None  # somebody else's line
+        return None  # a line of another program

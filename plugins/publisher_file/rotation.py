@@ -1,7 +1,7 @@
-"""Files that were put away: `events.jsonl.000001.gz`, `events.jsonl.000002.gz`, and so on, the newest last.
+"""Rotated files: `events.jsonl.000001.gz`, `events.jsonl.000002.gz`, and so on, the newest last.
 
-A file is renamed, compressed beside it under a temporary name, renamed, and only then removed. Whatever step a crash
-comes after, `tidy` goes on from there, and every line is in exactly one file.
+A file is renamed, compressed under a temporary name, that is renamed, and only then the plain file is removed. After a
+crash at any step `tidy` completes the rest, and every line is in exactly one file.
 
 gzip and shutil are imported where they are used: with what they bring they cost most of the time this plugin loads in.
 """
@@ -19,7 +19,7 @@ from .lines import place_of
 
 
 class Archive:
-    """The files put away from one path. `sync` forces renames and compressed files to the disk."""
+    """The rotated files of one path, at most `keep`. `sync` forces renames and compressed files to the disk."""
 
     def __init__(self, path: Path, keep: int, *, sync: bool) -> None:
         self._path = path
@@ -28,7 +28,7 @@ class Archive:
         self._pattern = re.compile(re.escape(path.name) + r"\.(\d{6,})(\.gz)?")
 
     def files(self) -> list[Path]:
-        """The files put away, oldest first; of a pair that a crash left, the compressed one."""
+        """Returns the rotated files, oldest first; of a pair that a crash left, the compressed one."""
         by_number: dict[int, Path] = {}
         for found in self._path.parent.iterdir():
             if match := self._pattern.fullmatch(found.name):
@@ -37,15 +37,15 @@ class Archive:
                     by_number[number] = found
         return [by_number[number] for number in sorted(by_number)]
 
-    def put_away(self) -> None:
-        """Rename the file to the next number; it must be closed (Windows). Raises OSError, and then nothing changed."""
+    def rotate(self) -> None:
+        """Renames the file to the next number. It must be closed (Windows). Raises OSError; nothing is changed then."""
         numbers = [self._number(file) for file in self.files()]
         target = self._path.with_name(f"{self._path.name}.{max(numbers, default=0) + 1:06d}")
         self._path.rename(target)
         self._sync_directory()
 
     def tidy(self) -> None:
-        """Compress what is not, remove what is too old, and what a crash left there twice; raises OSError."""
+        """Compresses plain files, removes those over `keep` and those that a crash left twice. Raises OSError."""
         files = self.files()
         for file in files[: -self._keep]:
             _plain(file).unlink(missing_ok=True)
@@ -57,7 +57,7 @@ class Archive:
         self._sync_directory()
 
     def cursor(self) -> Cursor | None:
-        """Where a sink stands after all these lines; raises OSError when one is damaged."""
+        """Returns the last event of these files; raises OSError when one is damaged."""
         for file in reversed(self.files()):
             # From the beginning, since compressed data cannot be read from its end; hardly ever needed.
             last = None
@@ -91,7 +91,7 @@ class Archive:
             raise
 
     def _sync_directory(self) -> None:
-        """Make renames last over a power cut; Windows has no such call."""
+        """Makes renames survive a power cut; Windows has no such call."""
         if not self._sync or os.name == "nt":
             return
         directory = os.open(self._path.parent, os.O_RDONLY)
@@ -102,7 +102,7 @@ class Archive:
 
 
 def _plain(file: Path) -> Path:
-    """The name without `.gz`."""
+    """Returns the path without `.gz`."""
     return file.with_suffix("") if file.suffix == ".gz" else file
 
 

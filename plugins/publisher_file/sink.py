@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import ClassVar
 
-from publisher import Cursor, Ended, Event, Retry, Sink, SinkContext, SinkOptions
+from publisher import Cursor, Ended, Event, FileLock, InUseError, Retry, Sink, SinkContext, SinkOptions
 
 from .appender import Appender
-from .check import check_file, check_output
+from .check import check_file, check_standard_output
 from .errors import FileSinkError, explain
 from .lines import lines_from_end, place_of
 from .options import STANDARD_OUTPUT, FileOptions
@@ -21,8 +22,9 @@ from .rotation import Archive
 class FileSink(Sink):
     """Append each event to a file as a line of JSON, or write it to standard output.
 
-    The file itself says which event was the last, so after a crash no line is missing and none is there twice.
-    A file that is moved or deleted is made anew, so logrotate works with it.
+    The file itself holds the position: after a crash no line is missing and none is there twice. A file that is moved
+    or deleted is created anew, so logrotate works with it. A regular file has one writer: the lock beside it,
+    `.NAME.lock`, keeps others out.
     """
 
     Options: ClassVar[type[SinkOptions]] = FileOptions
@@ -31,14 +33,22 @@ class FileSink(Sink):
     def __init__(self, options: FileOptions, context: SinkContext) -> None:
         super().__init__(options, context)
         self._path = Path(options.destination)
+        self._lock = _lock_of(self._path)
         self._archive = Archive(self._path, options.keep, sync=options.fsync != "off")
         self._file: Appender | None = None
         self._since: datetime | None = None
         self._may_rotate = True
 
     def open(self) -> None:
+        """Locks and opens the file. Raises FileSinkError, also while another process writes to it."""
         try:
+            self._acquire_lock()
             self._open()
+        except InUseError as error:
+            raise FileSinkError(
+                f"cannot write to {self._name}: process {error.process} writes to it; "
+                "stop that publisher, or give this sink another path"
+            ) from None
         except OSError as error:
             raise FileSinkError(explain(error, self.options.destination)) from error
         if not self._file or not self._file.whole:
@@ -48,6 +58,7 @@ class FileSink(Sink):
             self._tidy()
 
     def publish(self, events: Sequence[Event]) -> None:
+        """Appends the events; raises Retry when the file takes nothing, Ended when nobody reads a pipe any more."""
         done = 0
         self._may_rotate = True
         try:
@@ -62,12 +73,15 @@ class FileSink(Sink):
             raise Retry(explain(error, self._name), index=done) from error
 
     def close(self) -> None:
-        if self._file:
-            self._file.close()
-        self._file = None
+        """Closes the file and releases its lock."""
+        self._close_file()
+        self._lock.release()
 
     def cursor(self) -> Cursor | None:
-        """Where the file ends, or the newest one put away; where a snapshot was cut short, what came before it."""
+        """Returns the last event of the file, or of its newest rotated one.
+
+        Where the last snapshot is cut short, that is the event before it, and a snapshot is requested.
+        """
         if not self._file or not self._file.whole:
             return None
         cut_short = False
@@ -77,12 +91,14 @@ class FileSink(Sink):
                 cut_short = True
         if cut_short:
             self.context.request_snapshot()
-        return place.cursor if place else self._cursor_put_away()
+        return place.cursor if place else self._archived_cursor()
 
     def check(self) -> str:
-        """Returns where the sink would write, and the room there. Raises FileSinkError. Opens nothing."""
+        """Returns where the sink would write, and the free space there; raises FileSinkError. Opens nothing."""
         try:
-            return check_output() if self.options.path == STANDARD_OUTPUT else check_file(self._path, self._rotates)
+            if self.options.path == STANDARD_OUTPUT:
+                return check_standard_output()
+            return check_file(self._path, rotates=self._rotates)
         except OSError as error:
             raise FileSinkError(explain(error, self._name)) from error
 
@@ -94,15 +110,30 @@ class FileSink(Sink):
     def _rotates(self) -> bool:
         return self.options.max_size is not None or self.options.max_age is not None
 
-    def _cursor_put_away(self) -> Cursor | None:
+    def _acquire_lock(self) -> None:
+        # Pipes and devices may have several writers; of standard output nobody knows.
+        if self.options.path == STANDARD_OUTPUT or (self._path.exists() and not self._path.is_file()):
+            return
+        try:
+            self._lock.acquire()
+        except OSError:
+            folder = self._lock.path.parent
+            if self._lock.path.exists() or os.access(folder, os.W_OK) or not self._path.exists():
+                raise
+            # The file was made for publisher in a directory of somebody else's, like /var/log: still, it is a place.
+            self.context.log.warning(
+                "%s is not protected against a second writer: no file can be made in %s", self._path, folder
+            )
+
+    def _archived_cursor(self) -> Cursor | None:
         try:
             return self._archive.cursor()
         except OSError as error:
-            self.context.log.warning("the archives of %s cannot be read: %s", self._path, error)
+            self.context.log.warning("the rotated files of %s cannot be read: %s", self._path, error)
             return None
 
     def _open(self) -> Appender:
-        self.close()
+        self._close_file()
         if self.options.path == STANDARD_OUTPUT:
             self._file = Appender.standard_output()
         else:
@@ -110,8 +141,13 @@ class FileSink(Sink):
             self._since = _first_time(self._path) if self._file.size else None
         return self._file
 
+    def _close_file(self) -> None:
+        if self._file:
+            self._file.close()
+        self._file = None
+
     def _file_for(self, event: Event) -> Appender:
-        """Where this event goes: a new file when the old one was moved, is full, or is too old."""
+        """Returns the file for this event: a new one when the old one was moved, is full, or is too old."""
         file = self._file
         if file is None or not file.is_at(self._path):
             file = self._open()
@@ -128,9 +164,9 @@ class FileSink(Sink):
         return too_large or (self.options.max_age is not None and age is not None and age >= self.options.max_age)
 
     def _rotate(self) -> Appender:
-        self.close()
+        self._close_file()
         try:
-            self._archive.put_away()
+            self._archive.rotate()
         except OSError as error:
             # Windows does not rename a file that another program reads. Better a file too large than none.
             self._may_rotate = False
@@ -143,10 +179,10 @@ class FileSink(Sink):
         try:
             self._archive.tidy()
         except OSError as error:
-            self.context.log.warning("the archives of %s are not compressed: %s", self._path, error)
+            self.context.log.warning("the rotated files of %s are not compressed: %s", self._path, error)
 
     def _fitting(self, file: Appender, events: Sequence[Event]) -> int:
-        """How many of these events go into the file in one write: at least one."""
+        """Returns how many of these events go into the file in one write: at least one."""
         if self.options.fsync == "always":
             return 1
         if self.options.max_size is None or not self._may_rotate or not file.whole:
@@ -164,8 +200,14 @@ class FileSink(Sink):
         self._since = self._since or events[0].time
 
 
+def _lock_of(path: Path) -> FileLock:
+    # Beside the file itself, whatever symbolic links lead to it. A shell's `*` does not match the name.
+    target = path.resolve()
+    return FileLock(target.with_name(f".{target.name}.lock"))
+
+
 def _first_time(path: Path) -> datetime | None:
-    """The time of the file's first event; None when its first line is none."""
+    """Returns the time of the file's first event; `None` when its first line is no event."""
     with path.open("rb") as file:
         line = file.readline()
     try:

@@ -71,8 +71,8 @@ class TestFormat:
         )
 
     def test_a_batch_is_one_write(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        writes = _calls(monkeypatch, "write")
         with opened(tmp_path / "events.jsonl") as sink:
+            writes = _calls(monkeypatch, "write")
             sink.publish(make_events(50))
         assert len(writes) == 1
 
@@ -132,7 +132,7 @@ class TestOptions:
             ({"path": "x", "keep": 0}, "keep"),
             ({"path": "x", "fsync": "sometimes"}, "'batch', 'always' or 'off'"),
             ({"path": "x", "rotate": True}, "rotate"),
-            ({"path": "-", "max_size": "1 MiB"}, "standard output cannot be put away"),
+            ({"path": "-", "max_size": "1 MiB"}, "standard output cannot be rotated"),
         ],
     )
     def test_a_wrong_option_is_named(self, wrong: dict[str, Any], expected: str) -> None:

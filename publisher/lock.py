@@ -1,0 +1,119 @@
+"""Lock files: one process holds one, and the operating system releases it when that process ends."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+
+from .errors import PublisherError
+
+# `holder` holds the lock for an instant; whoever acquires it just then tries again.
+_ATTEMPTS = 5
+_PAUSE_SECONDS = 0.05
+# Windows locks bytes against reading too, so the locked one is far behind the process id.
+_LOCKED_BYTE = 1 << 30
+
+
+class InUseError(PublisherError):
+    """Another holder has the lock. `process` is its process id, as text."""
+
+    def __init__(self, path: Path, process: str) -> None:
+        super().__init__(f"{path} is locked by process {process}")
+        self.process = process
+
+
+class FileLock:
+    """A lock file, which holds the process id of its holder. Two locks of one process exclude each other, too.
+
+        lock = FileLock(path.with_name(f".{path.name}.lock"))
+        lock.acquire()  # raises InUseError
+        ...
+        lock.release()
+
+    The file stays after `release`: removing it would race with the next holder.
+    """
+
+    def __init__(self, path: Path, *, mode: int = 0o600) -> None:
+        self.path = path
+        self._mode = mode
+        self._descriptor: int | None = None
+
+    def acquire(self) -> None:
+        """Acquires the lock, waiting at most a quarter of a second. Its directory must exist.
+
+        Raises InUseError when another holder has it, OSError when the file cannot be made.
+        """
+        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, self._mode)
+        try:
+            if not _lock_patiently(descriptor):
+                raise InUseError(self.path, _read_pid(descriptor))
+            _write_pid(descriptor)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        self._descriptor = descriptor
+
+    def release(self) -> None:
+        """Releases the lock; does nothing when it is not held."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+
+def holder(path: Path) -> str | None:
+    """Returns the process id of the lock's holder, as text; `None` when nobody holds it. Raises OSError."""
+    try:
+        descriptor = os.open(path, os.O_RDWR)
+    except FileNotFoundError:
+        return None
+    try:
+        return None if _try_lock(descriptor) else _read_pid(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _lock_patiently(descriptor: int) -> bool:
+    for attempt in range(_ATTEMPTS):
+        if attempt:
+            time.sleep(_PAUSE_SECONDS)
+        if _try_lock(descriptor):
+            return True
+    return False
+
+
+def _write_pid(descriptor: int) -> None:
+    os.ftruncate(descriptor, 0)
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    os.write(descriptor, str(os.getpid()).encode())
+
+
+def _read_pid(descriptor: int) -> str:
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return os.read(descriptor, 20).decode("ascii", "replace") or "unknown"
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _try_lock(descriptor: int) -> bool:
+        """Locks the open file; returns whether that succeeded. Closing the descriptor releases it."""
+        os.lseek(descriptor, _LOCKED_BYTE, os.SEEK_SET)
+        try:
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        return True
+
+else:
+    import fcntl
+
+    def _try_lock(descriptor: int) -> bool:
+        """Locks the open file; returns whether that succeeded. Closing the descriptor releases it."""
+        # flock belongs to the open file, so a second lock in this process is refused too; lockf's does not.
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
