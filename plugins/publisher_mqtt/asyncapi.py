@@ -1,17 +1,15 @@
-"""The MQTT topics as an AsyncAPI 3 document, with payloads out of the models that make them."""
+"""The topics as an AsyncAPI 3 document; its payloads are the schemas of the models that make them."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, Literal, NamedTuple
 
 from publisher import __version__
-from publisher.events import Event
 
-from .replay import ReplayRequest  # the built-in sink's own model of what it is asked
+from .payloads import schemas
 
-# What a retained state has of an event; `publisher_mqtt.messages.state_bytes` cuts out the same.
-_STATE_MEMBERS = ("seq", "time", "row", "interface", "addresses")
-_WHOLE = "#/components/schemas/"
+_SCHEMA = "#/components/schemas/{model}"
 _NODE = {
     "base": {"default": "interfaces", "description": "The sink's option `base`"},
     "node": {"description": "The host"},
@@ -21,11 +19,42 @@ _ROW = {
     "luid": {"description": "The interface's LUID, 16 hexadecimal digits"},
     "family": {"enum": ["inet", "inet6"], "description": "The address family"},
 }
+_CLIENT = {"client": {"description": "The request's `client`; in MQTT 5 the response topic is used instead"}}
+_PREFIX = {"prefix": {"default": "homeassistant", "description": "The sink's option `home_assistant.prefix`"}}
+_DEVICE = {
+    **_PREFIX,
+    "node_id": {"description": "The host, in letters that Home Assistant takes"},
+    "luid": _ROW["luid"],
+}
+
+
+class _Channel(NamedTuple):
+    """A topic, its parameters, and the messages that are sent or received there."""
+
+    address: str
+    parameters: dict[str, Any]
+    messages: tuple[str, ...]
+    action: Literal["send", "receive", "reply"]
+    retain: bool = False
+
+
+_CHANNELS = {
+    "status": _Channel("{base}/{node}/status", _NODE, ("status",), "send", retain=True),
+    "info": _Channel("{base}/{node}/info", _NODE, ("info",), "send", retain=True),
+    "state": _Channel("{base}/{node}/{luid}/{family}/state", _ROW, ("state", "noState"), "send", retain=True),
+    "event": _Channel("{base}/{node}/{luid}/{family}/event", _ROW, ("event",), "send"),
+    "replayRequest": _Channel("{base}/{node}/replay/get", _NODE, ("replayRequest",), "receive"),
+    "replayAnswer": _Channel("{base}/{node}/replay/{client}", _NODE | _CLIENT, ("replayAnswer",), "reply"),
+    "fence": _Channel("{base}/{node}/fence", _NODE, ("fence",), "send"),
+    "discovery": _Channel(
+        "{prefix}/device/{node_id}/{luid}/config", _DEVICE, ("discovery", "noDevice"), "send", retain=True
+    ),
+    "homeAssistant": _Channel("{prefix}/status", _PREFIX, ("homeAssistant",), "receive"),
+}
 
 
 def asyncapi_document() -> dict[str, Any]:
-    """The document, as JSON values."""
-    schemas = _schemas()
+    """Returns the document, as JSON values."""
     return {
         "asyncapi": "3.0.0",
         "info": {
@@ -36,111 +65,59 @@ def asyncapi_document() -> dict[str, Any]:
             "license": {"name": "MIT"},
         },
         "defaultContentType": "application/json",
-        "channels": _channels(),
-        "operations": _operations(),
-        "components": {"messages": _messages(), "schemas": schemas},
+        "channels": {name: _channel(channel) for name, channel in _CHANNELS.items()},
+        "operations": dict(_operations()),
+        "components": {"messages": _messages(), "schemas": schemas(_SCHEMA)},
     }
 
 
-def _schemas() -> dict[str, Any]:
-    event = Event.model_json_schema(mode="serialization", ref_template=_WHOLE + "{model}")
-    request = ReplayRequest.model_json_schema(ref_template=_WHOLE + "{model}")
-    shared = {**event.pop("$defs"), **request.pop("$defs", {})}
-    state = {
-        "type": "object",
-        "description": "The IP interface as it is; an empty payload when it is gone.",
-        "properties": {name: event["properties"][name] for name in _STATE_MEMBERS},
-        "required": list(_STATE_MEMBERS),
-        "additionalProperties": False,
+def _channel(channel: _Channel) -> dict[str, Any]:
+    return {
+        "address": channel.address,
+        "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in channel.messages},
+        "parameters": channel.parameters,
     }
-    return {**shared, "Event": event, "State": state, "ReplayRequest": request, "Info": _INFO, "ReplayAnswer": _ANSWER}
 
 
-_INFO = {
-    "type": "object",
-    "properties": {
-        "version": {"type": "string"},
-        "epoch": {"type": "string", "pattern": "^[0-9a-f]{16}$"},
-        "seq": {"type": "integer", "minimum": 0},
-        "os": {"type": "string"},
-        "families": {"type": "array", "items": {"enum": ["inet", "inet6"]}},
-        "count": {"type": "integer", "minimum": 0, "description": "How many IP interfaces there are"},
-    },
-    "required": ["version", "epoch", "seq", "os", "families", "count"],
-}
-_ANSWER = {
-    "description": "Position 0 says what follows, positions 1 to `count` carry an event each.",
-    "type": "object",
-    "properties": {
-        "position": {"type": "integer", "minimum": 0},
-        "count": {"type": "integer", "minimum": 0},
-        "answer": {"enum": ["events", "snapshot"]},
-        "too_old": {"type": "boolean", "description": "The events asked for are gone, so the rows follow"},
-        "epoch": {"type": "string"},
-        "seq": {"type": "integer", "minimum": 0},
-        "error": {"type": "string", "description": "What is wrong with the request"},
-        "event": {"$ref": _WHOLE + "Event"},
-    },
-    "required": ["position", "count"],
-}
+def _operations() -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yields what the publisher sends and receives, from its own point of view as AsyncAPI 3 wants it."""
+    for name, channel in _CHANNELS.items():
+        if channel.action == "reply":
+            continue
+        operation: dict[str, Any] = {
+            "action": channel.action,
+            "channel": {"$ref": f"#/channels/{name}"},
+            "bindings": {"mqtt": {"qos": 1, "retain": channel.retain, "bindingVersion": "0.2.0"}},
+        }
+        if name == "replayRequest":
+            operation["reply"] = {"channel": {"$ref": "#/channels/replayAnswer"}}
+        yield f"{channel.action}{name[0].upper()}{name[1:]}", operation
 
 
 def _messages() -> dict[str, Any]:
     return {
-        "status": {
-            "summary": "Retained, and the will: whether the node's publisher is there",
-            "contentType": "text/plain",
-            "payload": {"type": "string", "enum": ["online", "offline"]},
+        "status": _text("Retained, and the will: is the node's publisher there", enum=["online", "offline"]),
+        "info": _json("Info", "Retained: the publisher, and how far the retained states are"),
+        "state": _json("State", "Retained: the IP interface as it is"),
+        "noState": _text("Empty: the IP interface was removed", maxLength=0),
+        "event": _json("Event", "Never retained: one change"),
+        "replayRequest": _json("ReplayRequest", "Asks for the rows, or for the events after one"),
+        "replayAnswer": _json("ReplayAnswer", "One message of the answer, in order; correlation data is kept"),
+        "fence": _text("From the publisher to itself: it comes back after all that is retained", pattern="^[0-9a-f]+$"),
+        "discovery": {
+            "summary": "Retained: a device of Home Assistant's MQTT discovery",
+            "contentType": "application/json",
+            "payload": {"type": "object", "required": ["device", "origin", "components"]},
         },
-        "info": _message("Info", "Retained: what publishes"),
-        "state": _message("State", "Retained: the IP interface as it is; emptied when it is gone"),
-        "event": _message("Event", "Never retained: what changed"),
-        "replayRequest": _message("ReplayRequest", "Asks for the rows, or for the events since one"),
-        "replayAnswer": _message("ReplayAnswer", "What was asked for, in order, correlation data kept"),
+        "noDevice": _text("Empty: the device was removed", maxLength=0),
+        "homeAssistant": _text("Home Assistant's birth message: the publisher sends the devices again"),
     }
 
 
-def _message(schema: str, summary: str) -> dict[str, Any]:
-    return {"summary": summary, "contentType": "application/json", "payload": {"$ref": _WHOLE + schema}}
+def _json(schema: str, summary: str) -> dict[str, Any]:
+    payload = {"$ref": _SCHEMA.format(model=schema)}
+    return {"summary": summary, "contentType": "application/json", "payload": payload}
 
 
-def _channels() -> dict[str, Any]:
-    answer = {
-        **_NODE,
-        "client": {"description": "The request's `client`; in MQTT 5 the response topic is used instead"},
-    }
-    return {
-        "status": _channel("status", "status", _NODE),
-        "info": _channel("info", "info", _NODE),
-        "state": _channel("{luid}/{family}/state", "state", _ROW),
-        "event": _channel("{luid}/{family}/event", "event", _ROW),
-        "replayRequest": _channel("replay/get", "replayRequest", _NODE),
-        "replayAnswer": _channel("replay/{client}", "replayAnswer", answer),
-    }
-
-
-def _channel(topic: str, message: str, parameters: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "address": f"{{base}}/{{node}}/{topic}",
-        "messages": {message: {"$ref": f"#/components/messages/{message}"}},
-        "parameters": parameters,
-    }
-
-
-def _operations() -> dict[str, Any]:
-    """What the publisher does, from its own point of view as AsyncAPI 3 wants it."""
-    sent = {
-        f"send{name[0].upper()}{name[1:]}": _operation("send", name, retain=name not in ("event", "replayAnswer"))
-        for name in ("status", "info", "state", "event")
-    }
-    asked = _operation("receive", "replayRequest", retain=False)
-    asked["reply"] = {"channel": {"$ref": "#/channels/replayAnswer"}}
-    return {**sent, "receiveReplayRequest": asked}
-
-
-def _operation(action: str, channel: str, *, retain: bool) -> dict[str, Any]:
-    return {
-        "action": action,
-        "channel": {"$ref": f"#/channels/{channel}"},
-        "bindings": {"mqtt": {"qos": 1, "retain": retain, "bindingVersion": "0.2.0"}},
-    }
+def _text(summary: str, **schema: Any) -> dict[str, Any]:
+    return {"summary": summary, "contentType": "text/plain", "payload": {"type": "string", **schema}}

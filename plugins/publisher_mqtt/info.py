@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import platform
 from typing import TYPE_CHECKING
 
 import publisher
+
+from .payloads import Info
 
 if TYPE_CHECKING:
     from publisher import SinkContext
@@ -19,16 +20,15 @@ def info_bytes(board: RetainedState, context: SinkContext, instance: str) -> byt
 
     `instance` is another at each start, so that a publisher knows its own `info` from a rival's.
     """
-    newest, resynced = board.newest, board.resynced
-    info = {
-        "version": publisher.__version__,
-        "node": context.node,
-        "instance": instance,
-        "epoch": newest.epoch if newest else context.epoch,
-        "seq": newest.seq if newest else 0,
-        "os": platform.system().lower(),
-        "families": ["inet", "inet6"],
-        "rows": board.rows,
-        "resynced": resynced and resynced._asdict(),
-    }
-    return json.dumps(info, separators=(",", ":")).encode()
+    newest = board.newest
+    return Info(
+        version=publisher.__version__,
+        node=context.node,
+        instance=instance,
+        epoch=newest.epoch if newest else context.epoch,
+        seq=newest.seq if newest else 0,
+        os=platform.system().lower(),
+        families=("inet", "inet6"),
+        rows=board.rows,
+        resynced=board.resynced,
+    ).json_bytes

@@ -7,13 +7,14 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
-from publisher.events import Event, Family, Luid
+from publisher.events import Event
 
 from .messages import Message, Messages
+from .payloads import AnswerError, AnswerHead, ReplayRequest, Since
 
 if TYPE_CHECKING:
     from publisher import Cursor, SinkContext
@@ -26,34 +27,6 @@ if TYPE_CHECKING:
 _SHARE_OF_TIME = 0.2
 _LOG_EVERY_SECONDS = 60.0
 _CLIENT = re.compile(r'"client"\s*:\s*"([A-Za-z0-9_-]{1,64})"')
-
-
-class Since(BaseModel):
-    """The last event that the asker has."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-    epoch: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
-    seq: Annotated[int, Field(ge=0)]
-
-
-class ReplayRequest(BaseModel):
-    """The payload of a request; without `since` it asks for the rows as they are."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-    since: Since | None = None
-    luid: Luid | None = None
-    family: Family | None = None
-    client: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")] | None = None
-
-    def wants(self, event: Event) -> bool:
-        """Whether the event is about what was asked for."""
-        return (
-            event.luid is not None
-            and (self.luid is None or event.luid == self.luid)
-            and (self.family is None or event.family == self.family)
-        )
 
 
 class Ask(NamedTuple):
@@ -191,14 +164,10 @@ def _is_far(since: Since, newest: Cursor | None, most: int) -> bool:
 def answer_messages(ask: Ask, answer: Answer, messages: Messages) -> Iterator[Message]:
     """Position 0 says what follows; positions 1 to `count` carry an event each, and `count` is the last."""
     properties = messages.plain(ask.correlation)
-    head = b'{"position":0,"count":%d,"answer":"%b","too_old":%b,"epoch":"%b","seq":%d}' % (
-        len(answer.events),
-        answer.kind.encode(),
-        b"true" if answer.too_old else b"false",
-        answer.epoch.encode(),
-        answer.seq,
+    head = AnswerHead(
+        count=len(answer.events), answer=answer.kind, too_old=answer.too_old, epoch=answer.epoch, seq=answer.seq
     )
-    yield Message(ask.topic, head, False, properties)
+    yield Message(ask.topic, head.json_bytes, False, properties)
     for position, event in enumerate(answer.events, 1):
         payload = b'{"position":%d,"count":%d,"event":%b}' % (position, len(answer.events), event.json_bytes)
         yield Message(ask.topic, payload, False, properties)
@@ -206,10 +175,7 @@ def answer_messages(ask: Ask, answer: Answer, messages: Messages) -> Iterator[Me
 
 def error_message(ask: Ask, messages: Messages) -> Message:
     """What is wrong with the request."""
-    from pydantic_core import to_json
-
-    payload = to_json({"position": 0, "count": 0, "error": ask.error})
-    return Message(ask.topic, payload, False, messages.plain(ask.correlation))
+    return Message(ask.topic, AnswerError(error=ask.error).json_bytes, False, messages.plain(ask.correlation))
 
 
 def rest_after(seconds: float) -> float:

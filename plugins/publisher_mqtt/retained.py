@@ -11,6 +11,7 @@ from publisher.events import Event, Key
 
 from .homeassistant.devices import Devices
 from .messages import Message, Messages
+from .payloads import Resynced
 
 
 class Planned(NamedTuple):
@@ -18,14 +19,6 @@ class Planned(NamedTuple):
 
     message: Message
     at: int | None
-
-
-class Resynced(NamedTuple):
-    """The last snapshot that was published whole: how subscribers learn that something may have been missed."""
-
-    seq: int
-    cause: str
-    time: str
 
 
 class RetainedState:
@@ -125,7 +118,7 @@ class RetainedState:
         self._mark(event)
 
     def _mark(self, event: Event) -> None:
-        self.resynced = Resynced(event.seq, event.cause, event.time.isoformat())
+        self.resynced = Resynced(seq=event.seq, cause=event.cause, time=event.time.isoformat())
 
     def _state(self, event: Event) -> Message:
         if event.key is not None:

@@ -11,6 +11,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ import pytest
 
 from publisher_mqtt.embedded.broker import ask
 from tests.fixtures.brokers import Broker, Mosquitto
+from tests.fixtures.mqtt_asyncapi import Action, AsyncApi
 from tests.fixtures.mqtt_subscriber import Heard, Subscriber
 from tests.fixtures.netns import NetNs
 from tests.fixtures.poll import wait_for
@@ -186,6 +188,47 @@ def test_the_topics_that_home_assistant_is_told_of_are_published(house: House) -
     named = {part["state_topic"] for part in parts} | {config["availability_topic"] for config in configs}
     assert f"interfaces/nas/{luid_of(retained, 'eth0')}/inet/state" in named
     assert named <= {heard.topic for heard in retained}
+
+
+# What subscribers and Home Assistant send; the rest is the publisher's.
+ASKED = ("interfaces/nas/replay/get", "homeassistant/status")
+
+
+def test_every_message_is_as_the_asyncapi_document_describes_it(house: House) -> None:
+    command = [sys.executable, "-m", "publisher", "schema", "asyncapi"]
+    described = AsyncApi(json.loads(subprocess.run(command, capture_output=True, check=True).stdout))
+    house.netns.veth("eth0", "eth1")
+    with house.subscribed("interfaces/#", "homeassistant/#") as live:
+        with house.publishing():
+            wait_for(lambda: len(live.of("/config")) == 3, what="the devices")
+            house.netns.ip("addr add 192.0.2.10/24 dev eth0", "link set eth0 mtu 1400", "link del eth0")
+            wait_for(lambda: len([heard for heard in live.of("/config") if not heard.payload]) == 2, what="their end")
+            retained = house.retained()
+            first = live.of("/event")[0].json
+            since = {"epoch": first["id"].partition("-")[0], "seq": first["seq"]}
+            requests: list[dict[str, Any]] = [{}, {"family": "inet"}, {"since": since}, {"luid": 5}]
+            for number, request in enumerate(requests, 1):
+                live.publish("interfaces/nas/replay/get", json.dumps({"client": "me", **request}))
+                wait_for(partial(has_answers, live, number), what=f"answer {number}")
+            live.publish("homeassistant/status", "online")
+        assert live.wait_for("/status")[-1].payload == b"offline"
+    for heard in [*live.messages, *retained]:
+        if heard.topic in ASKED and b'"luid": 5' in heard.payload:
+            with pytest.raises(AssertionError):
+                described.check(heard.topic, heard.payload, "receive", retain=False)
+        elif not heard.topic.startswith("test/"):
+            described.check(heard.topic, heard.payload, action_of(heard), retain=heard.retain)
+    assert described.seen == described.channels
+
+
+def action_of(heard: Heard) -> Action:
+    return "receive" if heard.topic in ASKED else "send"
+
+
+def has_answers(subscriber: Subscriber, count: int) -> bool:
+    """Returns whether so many answers came to their end."""
+    parts = [heard.json for heard in subscriber.of("/replay/me")]
+    return len([part for part in parts if part["position"] == part["count"]]) == count
 
 
 def luid_of(messages: Sequence[Heard], alias: str) -> str:

@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
-from pydantic import SecretStr, ValidationError
+from pydantic import BaseModel, SecretStr, ValidationError
 
 from publisher.events import Event, Key
 from publisher.testing import make_event, make_events, make_row, make_snapshot
 from publisher_mqtt.client.properties import pack
 from publisher_mqtt.messages import Messages, cloudevent_bytes, state_bytes
 from publisher_mqtt.options import MqttOptions, parse_url
+from publisher_mqtt.payloads import AnswerError, AnswerEvent, AnswerHead, Info, ReplayRequest, Resynced, Since, State
 from publisher_mqtt.topics import Topics, client_id
 
 NASTY = 'a/+/#"},"row":{"x":1},"changed":\\ \u0000😀'
@@ -127,6 +128,16 @@ def test_a_binary_cloudevent_has_its_attributes_as_user_properties() -> None:
     attributes = dict(tuple(pair) for pair in properties["UserProperty"])
     assert properties["ContentType"] == "application/json"
     assert (attributes["specversion"], attributes["id"], attributes["source"]) == ("1.0", event.id, "/testnode")
+
+
+@pytest.mark.parametrize("model", [Info, Resynced, State, ReplayRequest, Since, AnswerHead, AnswerEvent, AnswerError])
+def test_every_member_of_a_payload_is_described(model: type[BaseModel]) -> None:
+    assert [name for name, field in model.model_fields.items() if not field.description] == []
+
+
+def test_a_state_is_as_its_model_describes_it() -> None:
+    event = make_event(42, row=make_row(addresses=["192.0.2.10/24"]), changed={})
+    assert State.model_validate_json(state_bytes(event)).model_dump_json().encode() == state_bytes(event)
 
 
 def test_an_event_is_the_very_bytes_of_the_journal() -> None:

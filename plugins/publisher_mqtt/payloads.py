@@ -1,0 +1,140 @@
+"""The JSON payloads on the broker, as models; the AsyncAPI document is made from them.
+
+States and the events of an answer are cut from an event's own bytes (`messages.state_bytes`, `replay.answer_messages`),
+which is ten times quicker than to serialize them anew; tests compare those bytes with these models.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, RootModel
+
+from publisher.events import Address, Cause, Event, Family, Interface, IpInterfaceRow, Luid
+
+Epoch = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$", description="The journal's identity; epochs sort by age")]
+Count = Annotated[int, Field(ge=0)]
+
+
+class _Sent(BaseModel):
+    """A payload that the publisher sends: every member is always there."""
+
+    # Deferred, since some of them are used for the document only, and plugins are loaded at each start.
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", defer_build=True, json_schema_serialization_defaults_required=True
+    )
+
+    @property
+    def json_bytes(self) -> bytes:
+        """The payload as compact UTF-8 JSON."""
+        return self.model_dump_json().encode()
+
+
+class Resynced(_Sent):
+    """The last snapshot that was published whole; after an overrun, events before it may be missing for good."""
+
+    seq: Count = Field(description="The newest event that the snapshot contains")
+    cause: Cause = Field(description="The reason for the snapshot; overrun: the kernel dropped notifications")
+    time: str = Field(description="The time of the snapshot, RFC 3339", json_schema_extra={"format": "date-time"})
+
+
+class Info(_Sent):
+    """The publisher of a node, and how far the retained states are."""
+
+    version: str = Field(description="The version of interface-publisher")
+    node: str = Field(description="The host's name in topics and events")
+    instance: str = Field(description="Another at each start, so that a publisher knows its own `info` from a rival's")
+    epoch: Epoch
+    seq: Count = Field(description="The newest event that the states contain")
+    os: str = Field(description="The operating system: linux or windows")
+    families: tuple[Family, ...] = Field(description="The address families that are published")
+    rows: Count = Field(description="The number of retained states: a subscriber that has as many is in sync")
+    resynced: Resynced | None = Field(description="The last whole snapshot; null before the first")
+
+
+class State(_Sent):
+    """An IP interface as it is. An empty payload in its place means that the interface was removed."""
+
+    seq: Count = Field(description="The event that led to this state")
+    time: AwareDatetime = Field(description="The time of that event, RFC 3339")
+    row: IpInterfaceRow = Field(description="The members of MIB_IPINTERFACE_ROW")
+    interface: Interface = Field(description="The interface itself and its place in the stack")
+    addresses: tuple[Address, ...] = Field(description="The unicast addresses of this family")
+
+
+class _Asked(BaseModel):
+    """A payload that a subscriber sends: an unknown member is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
+
+
+class Since(_Asked):
+    """The last event that the subscriber has."""
+
+    epoch: Epoch
+    seq: Count = Field(description="Its number within the epoch")
+
+
+class ReplayRequest(_Asked):
+    """Asks for the rows as they are or, with `since`, for the events after that one."""
+
+    since: Since | None = Field(default=None, description="Send the events after this one; without it, the rows")
+    luid: Luid | None = Field(default=None, description="Only this interface, by its LUID")
+    family: Family | None = Field(default=None, description="Only this address family")
+    client: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")] | None = Field(
+        default=None, description="Answer to `replay/<client>`; MQTT 5 may name a response topic instead"
+    )
+
+    def wants(self, event: Event) -> bool:
+        """Returns whether the event is about what was asked for."""
+        return (
+            event.luid is not None
+            and (self.luid is None or event.luid == self.luid)
+            and (self.family is None or event.family == self.family)
+        )
+
+
+class AnswerHead(_Sent):
+    """The beginning of an answer, and what follows."""
+
+    position: Literal[0] = Field(default=0, description="The place in the answer")
+    count: Count = Field(description="The number of messages that follow")
+    answer: Literal["events", "snapshot"] = Field(description="What follows: the events asked for, or the rows")
+    too_old: bool = Field(description="The events asked for are no longer there, so the rows follow instead")
+    epoch: Epoch
+    seq: Count = Field(description="The newest event that the answer contains")
+
+
+class AnswerEvent(_Sent):
+    """One event of an answer; the one whose position equals `count` is the last."""
+
+    position: int = Field(ge=1, description="The place in the answer")
+    count: int = Field(ge=1, description="The number of events in the answer")
+    event: Event = Field(description="The event; a row is an event of type initial_notification")
+
+
+class AnswerError(_Sent):
+    """The whole answer to a request that is wrong."""
+
+    position: Literal[0] = Field(default=0, description="The place in the answer")
+    count: Literal[0] = Field(default=0, description="The number of messages that follow")
+    error: str = Field(description="What is wrong with the request")
+
+
+class ReplayAnswer(RootModel[AnswerHead | AnswerEvent | AnswerError]):
+    """One message of the answer to a request; correlation data is kept."""
+
+    model_config = ConfigDict(defer_build=True)
+
+
+def schemas(ref_template: str) -> dict[str, dict[str, Any]]:
+    """Returns the JSON Schema of each payload and of its parts, by name."""
+    from pydantic.json_schema import models_json_schema
+
+    models: list[tuple[type[BaseModel], Literal["serialization", "validation"]]] = [
+        *((model, "serialization") for model in (Info, State, Event, ReplayAnswer)),
+        (ReplayRequest, "validation"),
+    ]
+    _, whole = models_json_schema(models, ref_template=ref_template)
+    definitions: dict[str, dict[str, Any]] = whole["$defs"]
+    return definitions
