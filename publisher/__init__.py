@@ -5,8 +5,8 @@
 
 from .errors import ConfigurationError, PublisherError
 from .events import Address, Change, Event, Interface, IpInterface, IpInterfaceRow, Snapshot
-from .plugins import DefaultSinks, WatchRequest, hookimpl
 from .lock import FileLock, InUseError
+from .plugins import DefaultSinks, WatchRequest, hookimpl
 from .sink import Cursor, Ended, Log, Rejected, Retry, Sink, SinkContext, SinkOptions
 from .sources import Remove, Resync, Source, SourceContext, Update, Upsert
 from .watcher import InterfaceFilter, watch
