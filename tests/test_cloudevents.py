@@ -51,7 +51,7 @@ MODES = [structured, binary_over_http, binary_over_mqtt]
 
 
 @pytest.mark.parametrize("read", MODES)
-@pytest.mark.parametrize("event", EVENTS, ids=lambda event: event.id)
+@pytest.mark.parametrize("event", EVENTS, ids=lambda event: f"{event.notification_type}-{event.seq}")
 def test_the_sdk_reads_every_event_as_it_is(read: type, event: Event) -> None:
     parsed = read(event)
     assert parsed.get_id() == event.id
@@ -70,13 +70,13 @@ def test_the_sdk_reads_every_event_as_it_is(read: type, event: Event) -> None:
     assert Event.from_json(json.dumps(parsed.get_data()).encode()) == event
 
 
-@pytest.mark.parametrize("event", EVENTS, ids=lambda event: event.id)
+@pytest.mark.parametrize("event", EVENTS, ids=lambda event: f"{event.notification_type}-{event.seq}")
 def test_one_event_is_one_cloudevent_in_every_mode(event: Event) -> None:
     first, *others = [read(event) for read in MODES]
     assert [other.get_attributes() for other in others] == [first.get_attributes()] * len(others)
 
 
-@pytest.mark.parametrize("event", EVENTS, ids=lambda event: event.id)
+@pytest.mark.parametrize("event", EVENTS, ids=lambda event: f"{event.notification_type}-{event.seq}")
 def test_names_and_values_are_what_the_specification_allows(event: Event) -> None:
     for name, value in attributes(event).items():
         assert re.fullmatch(r"[a-z0-9]{1,20}", name)
