@@ -10,28 +10,29 @@ from typing import Any, assert_never
 
 from pydantic import BaseModel
 
-from .events import Address, Cause, Change, Event, IpInterface, Key, NotificationType
-from .snapshot import Moment, SnapshotEvents
+from .events import Address, Cause, Change, Event, IpInterface, Key, Moment, NotificationType, SnapshotEvents
 from .sources import Remove, Resync, Update, Upsert
 
 # Systems pick reachable_time at random around the base time every few minutes (RFC 4861, 6.3.2): reported, no change.
 _UNSTABLE_ROW_MEMBERS = frozenset({"reachable_time"})
+# The stack's lists: a bridge of 1,000 ports must not carry all of them twice for each port that joins.
+_LISTS = frozenset({"higher", "lower"})
 # These count down or are refreshed all the time; only "for ever" against "for a while" is a change.
 _LIFETIMES = frozenset({"valid_lifetime", "preferred_lifetime"})
 
 
 def new_epoch() -> str:
-    """An identity for a new journal: milliseconds since 1970 and 16 random bits, so that epochs sort by age."""
+    """Returns an identity for a new journal: milliseconds since 1970 and 16 random bits, so that epochs sort by age."""
     return f"{time.time_ns() // 1_000_000:012x}{secrets.randbits(16):04x}"
 
 
 def now() -> datetime:
-    """This moment in UTC."""
+    """Returns this moment in UTC."""
     return datetime.now(UTC)
 
 
 class Stamp:
-    """Gives events their identity: the node, the epoch and the next `seq` of it. One thread at a time."""
+    """The identity of the next event: the node, the epoch and its next `seq`. One thread at a time."""
 
     def __init__(
         self, node: str = "localhost", epoch: str | None = None, seq: int = 0, clock: Callable[[], datetime] = now
@@ -48,7 +49,7 @@ class Stamp:
         ip_interface: IpInterface,
         changed: Mapping[str, Change] | None = None,
     ) -> Event:
-        """The next event."""
+        """Returns the next event."""
         self.seq += 1
         return Event(
             id=f"{self.epoch}-{self.seq:016d}",
@@ -67,15 +68,15 @@ class Stamp:
         )
 
     def snapshot(self, rows: Sequence[IpInterface], cause: Cause = "notification") -> Sequence[Event]:
-        """The rows as `initial_notification` events at the current `seq`, position 0 first."""
+        """Returns the rows as `initial_notification` events at the current `seq`, position 0 first."""
         moment = Moment(self.node, self.epoch, self.seq, self.clock())
         return SnapshotEvents(moment, cause, rows, lambda row: row)
 
 
 class Table:
-    """The rows as last known. Pure: the same updates give the same events, but for times and the epoch.
+    """The rows as last known. Pure: the same updates make the same events, but for times and the epoch.
 
-    With `rows=None` nothing was ever known: the first `Resync` is taken as the beginning and makes no event.
+    With `rows=None` nothing was ever known: the first `Resync` is the baseline and makes no event.
     """
 
     def __init__(self, rows: Iterable[IpInterface] | None = None, stamp: Stamp | None = None) -> None:
@@ -89,11 +90,11 @@ class Table:
         return [self._rows[key] for key in sorted(self._rows)]
 
     def snapshot(self, cause: Cause = "notification") -> Sequence[Event]:
-        """The rows as a snapshot."""
+        """Returns the rows as a snapshot."""
         return self.stamp.snapshot(self.rows, cause)
 
     def apply(self, update: Update) -> list[Event]:
-        """The events that this update makes, in order; the table then holds what the update says."""
+        """Brings an update into the table; returns the events that it makes, in order."""
         match update:
             case Upsert(row):
                 return list(self._upsert(row, "notification"))
@@ -131,7 +132,10 @@ class Table:
 
 
 def difference(before: IpInterface, after: IpInterface) -> dict[str, Change]:
-    """The members that differ: `row.<member>`, `interface.<member>`, `addresses.<address>/<prefix length>`."""
+    """Returns the members that differ: `row.<member>`, `interface.<member>`, `addresses.<address>/<prefix length>`.
+
+    Of the lists `interface.higher` and `interface.lower`, `before` has the LUIDs removed and `after` those added.
+    """
     changed: dict[str, Change] = {}
     if before.row is not after.row:
         changed |= _members("row", before.row, after.row, _UNSTABLE_ROW_MEMBERS)
@@ -147,7 +151,7 @@ def _members(
 ) -> dict[str, Change]:
     old, new = before.__dict__, after.__dict__
     return {
-        f"{prefix}.{name}": Change(before=_jsonable(old[name]), after=_jsonable(value))
+        f"{prefix}.{name}": _list_change(old[name], value) if name in _LISTS else _change(old[name], value)
         for name, value in new.items()
         if value != old[name] and name not in leave_out
     }
@@ -156,10 +160,19 @@ def _members(
 def _addresses(before: Iterable[Address], after: Iterable[Address]) -> dict[str, Change]:
     old, new = _by_name(before), _by_name(after)
     return {
-        f"addresses.{name}": Change(before=_jsonable(old.get(name)), after=_jsonable(new.get(name)))
+        f"addresses.{name}": _change(old.get(name), new.get(name))
         for name in sorted(old.keys() | new.keys())
         if _lasting(old.get(name)) != _lasting(new.get(name))
     }
+
+
+def _change(before: Any, after: Any) -> Change:
+    return Change(before=_jsonable(before), after=_jsonable(after))
+
+
+def _list_change(before: Sequence[str], after: Sequence[str]) -> Change:
+    old, new = set(before), set(after)
+    return Change(before=sorted(old - new), after=sorted(new - old))
 
 
 def _by_name(addresses: Iterable[Address]) -> dict[str, Address]:
@@ -167,7 +180,7 @@ def _by_name(addresses: Iterable[Address]) -> dict[str, Address]:
 
 
 def _lasting(address: Address | None) -> dict[str, Any] | None:
-    """What of an address counts as its state."""
+    """Returns the members of an address whose change is a change of state."""
     if address is None:
         return None
     return {name: value is None if name in _LIFETIMES else value for name, value in address.__dict__.items()}

@@ -10,12 +10,11 @@ import pytest
 
 from publisher.errors import SourceError
 from publisher.journal.journal import Journal
-from publisher.sink import Cursor
 from publisher.sources import Update, Upsert
 from publisher.testing import Recorder, ScriptedSource, make_row
 from publisher.watcher import watch
 from tests.fixtures.journal import begun, changes, crash
-from tests.fixtures.pipeline import Pipeline
+from tests.fixtures.pipeline import Pipeline, confirm
 from tests.fixtures.poll import wait_for
 from tests.fixtures.service import ETH0, ETH1, House
 
@@ -77,7 +76,7 @@ def test_a_torn_last_record_costs_that_record_and_nothing_before_it(tmp_path: Pa
     """fluent-bit#2412, #5166: a restart begins with a file whose last write was cut off."""
     path = tmp_path / "journal.db"
     journal = Journal.open(path, node="nas")
-    journal.confirm("sink", "there", Cursor(journal.epoch, 0))
+    confirm(journal, "sink", 0, "there")
     table = begun(journal)
     for _ in range(20):
         journal.append(changes(table, 1))

@@ -10,7 +10,8 @@ import typer
 
 from ..config.settings import Settings, with_default_sinks
 from ..errors import ConfigurationError, JournalError
-from ..journal.requests import DeadLetter, JournalClient, Request
+from ..journal.dead_letters import DeadLetter
+from ..journal.requests import JournalClient, Request
 from ..service.logs import printable
 from .journal import find_journal, opened_journal
 
@@ -28,7 +29,7 @@ def ask_for_replay(settings: Settings, sink: str, since: int | None) -> None:
     with opened_journal(path) as journal:
         if since is not None and since > journal.seq:
             raise JournalError(f"the newest event is {journal.seq}: no event follows {since} yet")
-        _ask(path, journal, Request("replay", sink, since=since))
+        _ask(path, journal, Request(kind="replay", sink=sink, since=since))
 
 
 def list_dead_letters(settings: Settings, sink: str | None) -> None:
@@ -58,7 +59,7 @@ def retry_dead_letters(settings: Settings, sink: str | None, number: int | None)
         if not letters:
             _echo_none(path, sink)
         for name in dict.fromkeys(letter.sink for letter in letters):
-            _ask(path, journal, Request("retry", name, dead_letter=number))
+            _ask(path, journal, Request(kind="retry", sink=name, dead_letter=number))
 
 
 def _echo_none(path: Path, sink: str | None) -> None:

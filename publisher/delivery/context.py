@@ -1,48 +1,53 @@
-"""What a worker gives its sink."""
+"""The context of a sink: its access to its worker."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Protocol, cast
+import logging
+from collections.abc import Callable, MutableMapping, Sequence
+from typing import Any
 
-from ..events import Cause, Event
+from ..events import Event
 from ..journal.journal import Journal
+from ..journal.positions import NumberedResend, ResendSnapshot
 from ..sink import Log
+from .inbox import Inbox
 from .subscription import Subscription
-
-if TYPE_CHECKING:
-    from structlog.typing import FilteringBoundLogger
-
-
-class Thread(Protocol):
-    """What a sink may ask of its worker."""
-
-    name: str
-
-    def request_snapshot(self, cause: Cause) -> None: ...
-
-    def call(self, job: Callable[[], object], delay: float = 0.0) -> None: ...
 
 
 class WorkerContext:
-    """A SinkContext, which says what each of these promises."""
+    """A SinkContext over a worker's parts; that protocol has the promises of each method."""
 
-    def __init__(self, worker: Thread, journal: Journal, feed: Subscription, log: FilteringBoundLogger) -> None:
-        self.name = worker.name
+    def __init__(self, name: str, journal: Journal, subscription: Subscription, inbox: Inbox, log: Log) -> None:
+        self.name = name
         self.node = journal.node
         self.epoch = journal.epoch
-        # Sinks log as with the standard library's loggers: positional arguments, no fields.
-        self.log = cast("Log", log)
-        self._worker, self._journal, self._feed = worker, journal, feed
+        self.log = log
+        self._journal, self._subscription, self._inbox = journal, subscription, inbox
 
     def request_snapshot(self) -> None:
-        self._worker.request_snapshot("notification")
+        # Not numbered: only what the journal holds is. It is in the position as soon as the sink's thread takes it.
+        self._inbox.resend(NumberedResend(0, ResendSnapshot("notification", self._journal.seq)))
 
     def call(self, job: Callable[[], object], delay: float = 0.0) -> None:
-        self._worker.call(job, delay)
+        self._inbox.call(job, delay)
 
     def snapshot(self) -> Sequence[Event]:
         return self._journal.snapshot()
 
     def events_since(self, epoch: str, seq: int) -> list[Event] | None:
-        return self._feed.events_since(epoch, seq)
+        return self._subscription.events_since(epoch, seq)
+
+
+class SinkLog(logging.LoggerAdapter[logging.Logger]):
+    """The log of one sink: its name begins each line."""
+
+    def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[str, MutableMapping[str, Any]]:
+        return f"sink {self.extra['sink']!r}: {msg}" if self.extra else msg, kwargs
+
+
+def log_of_sink(log: Log, name: str) -> Log:
+    """Returns a logger whose lines begin with the sink's name."""
+    if not isinstance(log, logging.Logger | logging.LoggerAdapter):
+        return log.bind(sink=name)  # structlog's, as long as the command still makes one
+    logger = log if isinstance(log, logging.Logger) else log.logger
+    return SinkLog(logger, {"sink": name})

@@ -1,57 +1,68 @@
-"""Dead letters on their way once more, because somebody asked for it."""
+"""Redelivery of dead letters on request."""
 
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING
 
-from ..journal.journal import Journal
-from ..sink import Rejected, Sink
-
-if TYPE_CHECKING:
-    from structlog.typing import FilteringBoundLogger
+from ..journal.positions import NumberedResend, ResendDeadLetters
+from ..journal.sink_journal import SinkJournal
+from ..sink import Log, Rejected, Sink
 
 
 class Redelivery:
-    """Sends dead letters of one sink again, each once for each request. The worker's thread; `request` any thread."""
+    """Sends dead letters of one sink again, each once for each request. The sink's thread."""
 
-    def __init__(self, journal: Journal, sink: str, log: FilteringBoundLogger) -> None:
-        self._journal = journal
-        self._sink = sink
+    def __init__(self, part: SinkJournal, log: Log) -> None:
+        self._part = part
         self._log = log
-        # The letters with numbers from the first to the second, bounds excluded and included.
-        self._asked: deque[tuple[int, int]] = deque()
+        self._requests: deque[tuple[int, ResendDeadLetters]] = deque()
+        self._newest = 0
 
     def __bool__(self) -> bool:
-        return bool(self._asked)
+        return bool(self._requests)
 
-    def request(self, number: int | None) -> None:
-        """Ask for one dead letter, or for all there are."""
-        self._asked.append((0, 1 << 62) if number is None else (number - 1, number))
+    def begin(self) -> None:
+        """Goes on with the requests that a stop left unfinished; raises JournalError."""
+        for resend in self._part.resends():
+            self.request(resend)
+
+    def request(self, numbered: NumberedResend) -> None:
+        """Takes a request for dead letters; one that the journal already handed over is ignored."""
+        number, resend = numbered
+        if isinstance(resend, ResendDeadLetters) and number > self._newest:
+            self._newest = number
+            self._requests.append((number, resend))
 
     def send_next(self, sink: Sink) -> bool:
-        """Send the next one; whether it was delivered, and is no dead letter any more.
+        """Sends the next one; returns whether it was delivered, and is no dead letter any more.
 
         One that is refused again stays. When the destination cannot be reached now, all that are left stay and wait
-        to be asked for: newer events must not wait for old ones.
+        to be requested: newer events must not wait for old ones. Raises JournalError.
         """
-        if not self._asked:
+        if not self._requests:
             return False
-        after, until = self._asked.popleft()
-        letter = self._journal.next_dead_letter(self._sink, after)
-        if letter is None or letter.id > until:
+        number, wanted = self._requests[0]
+        letter = self._part.next_dead_letter(wanted.after)
+        if letter is None or letter.id > wanted.until:
+            self._finish(number)
             return False
+        self._requests[0] = number, ResendDeadLetters(letter.id, wanted.until)
         try:
             sink.publish([letter.event])
         except Rejected as error:
-            self._log.warning("a dead letter was refused again", id=letter.event.id, reason=error.reason)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - as in delivery: a sink's failure stays the sink's
-            reason = f"{type(error).__name__}: {error}"
-            self._log.warning("dead letters cannot be delivered now and stay", reason=reason)
-            return False
+            self._log.warning("dead letter %d was refused again: %s", letter.id, error.reason)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - as in worker.py: a sink's failure stays the sink's
+            self._log.warning(
+                "dead letters cannot be delivered now and stay; request them again later: %s: %s",
+                type(error).__name__,
+                error,
+            )
+            self._finish(number)
         else:
-            self._journal.remove_dead_letter(letter.id)
-            self._asked.appendleft((letter.id, until))
+            self._part.remove_dead_letter(letter.id)
             return True
-        self._asked.appendleft((letter.id, until))
         return False
+
+    def _finish(self, number: int) -> None:
+        self._requests.popleft()
+        self._part.settle(number)

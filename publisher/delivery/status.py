@@ -1,4 +1,4 @@
-"""How a sink is doing, for the log, the command line and the metrics."""
+"""The state of a sink, for the log, the command line and the metrics."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ State = Literal["opening", "following", "sending", "retrying", "ended", "stopped
 
 @dataclass
 class SinkStatus:
-    """How a sink is doing. Times in seconds since 1970; the counts are since the start."""
+    """The state of a sink. Times in seconds since 1970; the counts are since the start."""
 
     state: State = "opening"
     seq: int | None = None
@@ -20,8 +20,8 @@ class SinkStatus:
     failures: int = 0
     rejected: int = 0
     dead_letters: int = 0
-    """How many it has now."""
+    """The number that it has now."""
     error: str | None = None
-    """What went wrong last; `None` since a delivery succeeded."""
+    """The last error; `None` since a delivery succeeded."""
     last_delivery: float | None = None
     next_attempt: float | None = None

@@ -1,188 +1,206 @@
-"""What a sink gets next: the snapshot when it needs one, then the tail."""
+"""A sink's subscription to the journal: the snapshot when one is due, then the tail."""
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
 
-from ..errors import JournalDamagedError, JournalError
-from ..events import Cause, Event
+from ..errors import JournalDamagedError
+from ..events import Cause, Event, SnapshotEvents
 from ..journal.journal import Journal
-from ..sink import Cursor, Sink
-from ..snapshot import SnapshotEvents
+from ..journal.positions import NumberedResend, Position, ResendEvents, ResendSnapshot, SnapshotDue, Tail
+from ..journal.sink_journal import SinkJournal
+from ..sink import Cursor, Log, Sink
 
-if TYPE_CHECKING:
-    from structlog.typing import FilteringBoundLogger
-
-# What `events_since` answers is held in memory as a whole; whoever missed more is better off with the snapshot.
+# The answer of `events_since` is held in memory as a whole; whoever missed more is better off with the snapshot.
 _ANSWER = 4096
 
 
+@dataclass(frozen=True)
+class Sending:
+    """The snapshot is being sent: the tail up to its `seq`, then its events, of which `sent` are safe."""
+
+    snapshot: SnapshotEvents[bytes]
+    cause: Cause
+    sent: int
+    confirmed: Cursor | None
+
+    @property
+    def tail_first(self) -> bool:
+        """Whether the sink has yet to get events that the snapshot contains."""
+        return self.confirmed is not None and self.confirmed.seq < self.snapshot.seq
+
+
+State = Tail | SnapshotDue | Sending
+
+
 class Subscription:
-    """One sink's way through the journal. The worker's thread calls everything but the two requests, which any may.
+    """One sink's way through the journal. The sink's thread; `seq`, `behind` and `done` may be read by any.
 
     The order is: the events up to a snapshot's `seq`, the snapshot, the events after it. So a row of a snapshot never
-    comes after a newer event of that row, and a snapshot that is asked for makes no event go missing. A sink that
-    has no place in the journal, or lost it, begins with the snapshot.
+    comes after a newer event of that row, and a snapshot that is requested makes no event go missing. A sink that has
+    no position in the journal, or lost it, begins with the snapshot.
     """
 
-    def __init__(self, journal: Journal, sink: str, destination: str, log: FilteringBoundLogger) -> None:
+    def __init__(self, journal: Journal, part: SinkJournal, log: Log) -> None:
         self._journal = journal
-        self._sink, self._destination = sink, destination
+        self._part = part
         self._log = log
-        # A snapshot's cause and the event it comes after, or `None` and the event after which all are sent again.
-        self._requests: deque[tuple[Cause | None, int]] = deque()
-        self._cursor: Cursor | None = None
-        # The snapshot that is being sent, and how many of its events are safe already.
-        self._snapshot: SnapshotEvents[bytes] | None = None
-        self._sent = 0
-        # A snapshot that is wanted once the sink has come to this event.
-        self._wanted: tuple[Cause, int] | None = None
-        self._owed: Cause | None = None
-        self.unconfirmed = False
-        """Whether the journal did not take the cursor: `confirm` is to be tried again."""
+        self._state: State = SnapshotDue("notification", 0, None)
+        self._newest_resend = 0
 
     def begin(self, own: Cursor | None) -> None:
-        """Start at the cursor that the destination itself told, else at the journal's; raises JournalError."""
-        self._cursor = own or self._journal.cursor(self._sink, self._destination)
-        owed = self._journal.owed(self._sink, self._destination)
-        if owed is not None:
-            self._requests.append((owed, self._journal.seq))
+        """Starts after the event that the destination itself reports, else at the position; raises JournalError."""
+        position = self._part.position()
+        if own is not None:
+            self._state = replace(position, confirmed=own) if position else Tail(own)
+        elif position:
+            self._state = position
+        for resend in self._part.resends():
+            self.resend(resend)
+        self._note_reading()
 
-    def request_snapshot(self, cause: Cause) -> None:
-        """Have the snapshot sent, after the events there are now; one that is under way is begun anew.
-
-        A crash does not undo it.
-        """
-        self._requests.append((cause, self._journal.seq))
-        try:
-            self._journal.owe(self._sink, self._outstanding() or cause)
-        except JournalError as error:
-            self._log.warning("a crash now would undo the request for the snapshot", reason=str(error))
-
-    def request_replay(self, since: int) -> None:
-        """Go back: have the events after this one sent again, or the snapshot when they are no longer kept."""
-        self._requests.append((None, since))
+    def resend(self, numbered: NumberedResend) -> None:
+        """Takes a request to send again; one that the journal already handed over is ignored."""
+        number, resend = numbered
+        if 0 < number <= self._newest_resend:
+            return
+        match resend:
+            case ResendSnapshot(cause, after):
+                # A loss stays marked, whatever else is requested.
+                marked: Cause = "overrun" if "overrun" in (cause, self._outstanding()) else cause
+                self._state = SnapshotDue(marked, after, self._state.confirmed)
+            case ResendEvents(since):
+                self._state = self._back_to(min(since, self._journal.seq))
+            case _:
+                return
+        self._newest_resend = max(self._newest_resend, number)
+        self._report((number,) if number else ())
 
     @property
     def seq(self) -> int | None:
-        """The last event that the sink has confirmed; `None` while it has no place in the journal."""
-        cursor = self._cursor
-        return cursor and cursor.seq
+        """The last event that the sink confirmed; `None` while it has no position."""
+        confirmed = self._state.confirmed
+        return confirmed and confirmed.seq
 
     @property
     def behind(self) -> int:
-        """How many events the sink has yet to get; the rest of a snapshot counts."""
-        cursor = self._cursor
-        snapshot = self._snapshot
-        rest = len(snapshot) - self._sent if snapshot else 0
-        return (max(0, self._journal.seq - cursor.seq) if cursor else 0) + rest
+        """The number of events that the sink has yet to get; the rest of a snapshot counts."""
+        state = self._state
+        rest = len(state.snapshot) - state.sent if isinstance(state, Sending) else 0
+        return (max(0, self._journal.seq - state.confirmed.seq) if state.confirmed else 0) + rest
 
     @property
     def done(self) -> bool:
-        """Whether the sink has everything, and nothing was asked for."""
-        return bool(self._cursor or not self._journal.known) and not (self.behind or self._requests or self._wanted)
+        """Whether the sink has everything, and nothing is due."""
+        state = self._state
+        return not self._journal.known or (isinstance(state, Tail) and state.confirmed.seq >= self._journal.seq)
 
     def next_batch(self, most: int = Sink.batch_size) -> list[Event]:
-        """At most so many events, all of a snapshot or none of it; empty when there is nothing. Raises JournalError."""
-        self._take_requests()
+        """Returns at most so many events, all of a snapshot or none of it; none when there are none.
+
+        Raises JournalError.
+        """
         if not self._journal.known:
             return []
-        if not self._snapshot and (cause := self._due()):
-            self._begin_snapshot(cause)
-        if self._snapshot and (self._cursor is None or self._cursor.seq >= self._snapshot.seq):
-            return self._snapshot[self._sent : self._sent + most]
-        return self._tail(most)
+        self._begin_anew_if_lost()
+        match self._state:
+            case SnapshotDue(cause, after, confirmed) if confirmed is None or confirmed.seq >= after:
+                self._state = Sending(self._journal.snapshot(cause), cause, 0, confirmed)
+                self._report()
+                return self.next_batch(most)
+            case Sending(snapshot, _, sent, confirmed) as sending:
+                if confirmed is None or not sending.tail_first:
+                    return snapshot[sent : sent + most]
+                return self._tail(confirmed.seq, min(most, snapshot.seq - confirmed.seq))
+            case Tail(confirmed) | SnapshotDue(confirmed=confirmed):
+                return self._tail(confirmed.seq, most) if confirmed else []
 
     def advance(self, sent: Sequence[Event]) -> None:
-        """The first events of the last batch are safe at the destination."""
+        """Moves past the first events of the last batch: they are safe at the destination."""
         if not sent:
             return
-        if sent[0].snapshot is None:
-            self._cursor = Cursor(sent[-1].epoch, sent[-1].seq)
-        else:
-            self._sent += len(sent)
-            if self._snapshot is None or self._sent < len(self._snapshot):
+        last, state = sent[-1], self._state
+        if last.snapshot is None:
+            self._state = replace(state, confirmed=Cursor(last.epoch, last.seq))
+        elif isinstance(state, Sending):
+            safe = state.sent + len(sent)
+            if safe < len(state.snapshot):
+                self._state = replace(state, sent=safe)
                 return
-            self._cursor = Cursor(self._journal.epoch, max(self._snapshot.seq, self.seq or 0))
-            self._snapshot = self._owed = None
-        self.confirm()
-
-    def confirm(self) -> None:
-        """Write the cursor; when the journal does not take it, a crash would cost no more than repeats."""
-        if self._cursor is None:
-            return
-        try:
-            self._journal.confirm(self._sink, self._destination, self._cursor, self._outstanding())
-        except JournalError as error:
-            if not self.unconfirmed:
-                self._log.warning("the cursor is kept in memory for now", reason=str(error))
-            self.unconfirmed = True
-        else:
-            self.unconfirmed = False
+            self._state = Tail(Cursor(self._journal.epoch, state.snapshot.seq))
+        self._report()
 
     def events_since(self, epoch: str, seq: int) -> list[Event] | None:
-        """The events after this one; `None` when they are no longer all there, or more than 4,096."""
+        """Returns the events after this one; `None` when they are no longer all kept, or more than 4,096."""
         if self._lost(Cursor(epoch, seq)) or self._journal.seq - seq > _ANSWER:
             return None
         events = self._journal.read(seq, _ANSWER)
         return None if events and events[0].seq != seq + 1 else events
 
     def _outstanding(self) -> Cause | None:
-        """The cause of the snapshot that the sink has yet to get, or to get to the end of."""
-        causes = [self._owed, self._wanted and self._wanted[0], *(cause for cause, _ in tuple(self._requests))]
-        return "overrun" if "overrun" in causes else next((cause for cause in causes if cause), None)
+        """Returns the cause of the snapshot that the sink has yet to get, or to get to the end of."""
+        return None if isinstance(self._state, Tail) else self._state.cause
 
-    def _take_requests(self) -> None:
-        while self._requests:
-            cause, seq = self._requests.popleft()
-            if cause is None:
-                if self._cursor is not None:
-                    self._cursor = Cursor(self._journal.epoch, min(seq, self._journal.seq))
-                continue
-            # A loss stays marked, whatever else is asked for.
-            self._wanted = ("overrun" if "overrun" in (cause, self._outstanding()) else cause, seq)
-            self._snapshot = None
+    def _back_to(self, seq: int) -> State:
+        """Returns the state with fewer events confirmed; a snapshot that is being sent is due again after its seq."""
+        state = self._state
+        if state.confirmed is None:
+            return state
+        confirmed = Cursor(self._journal.epoch, seq)
+        if isinstance(state, Sending):
+            return SnapshotDue(state.cause, state.snapshot.seq, confirmed)
+        return replace(state, confirmed=confirmed)
 
-    def _due(self) -> Cause | None:
-        """The cause of the snapshot that must come now."""
-        if self._cursor is not None and (reason := self._lost(self._cursor)):
-            self._log.warning("the sink lost its place in the journal and gets the snapshot", reason=reason)
-            self._cursor = None
-        if self._cursor is None:
-            return self._wanted[0] if self._wanted else "notification"
-        return self._wanted[0] if self._wanted and self._cursor.seq >= self._wanted[1] else None
+    def _begin_anew_if_lost(self) -> None:
+        state = self._state
+        if state.confirmed is None or (isinstance(state, Sending) and not state.tail_first):
+            return
+        if reason := self._lost(state.confirmed):
+            self._log.warning("lost its position in the journal and gets the snapshot: %s", reason)
+            self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        self._state = SnapshotDue(self._outstanding() or "notification", 0, None)
 
     def _lost(self, cursor: Cursor) -> str | None:
-        """Why the journal cannot go on from here."""
+        """Returns why the journal cannot go on from here; `None` when it can."""
         if cursor.epoch != self._journal.epoch:
             return f"its last event is of epoch {cursor.epoch}, this is {self._journal.epoch}"
-        if cursor.seq + 1 < self._journal.oldest():
-            return f"its last event is {cursor.seq}, the oldest that is kept is {self._journal.oldest()}"
+        if cursor.seq + 1 < self._journal.oldest:
+            return f"its last event is {cursor.seq}, the oldest that is kept is {self._journal.oldest}"
         if cursor.seq > self._journal.seq:
             return f"its last event is {cursor.seq}, the newest here is {self._journal.seq}"
         return None
 
-    def _begin_snapshot(self, cause: Cause) -> None:
-        self._snapshot, self._sent = self._journal.snapshot(cause), 0
-        self._wanted, self._owed = None, cause
-        self.confirm()
-
-    def _tail(self, most: int) -> list[Event]:
-        """The events after the cursor; those that a snapshot holds come before it."""
-        if self._cursor is None:
-            return []
-        after = self._cursor.seq
-        limit = min(most, self._snapshot.seq - after) if self._snapshot else most
+    def _tail(self, after: int, limit: int) -> list[Event]:
+        """Returns the events after this one; when they cannot be had, the beginning of the snapshot."""
         try:
             events = self._journal.read(after, limit)
         except JournalDamagedError as error:
-            self._log.error("events cannot be read, the sink gets the snapshot", reason=str(error))
-            self._cursor = None
-            return self.next_batch(most)
-        if events and events[0].seq != after + 1:
-            # They were let go between the look at the oldest and the reading.
-            self._cursor = None
-            return self.next_batch(most)
-        return events
+            self._log.error("events cannot be read, so it gets the snapshot: %s", error)
+        else:
+            # They may have been deleted between the look at the oldest and the reading.
+            if not events or events[0].seq == after + 1:
+                return events
+        self._begin_anew()
+        return self.next_batch(limit)
+
+    def _report(self, done: Sequence[int] = ()) -> None:
+        self._part.report(_durable(self._state), done)
+        self._note_reading()
+
+    def _note_reading(self) -> None:
+        """Notes from which event on the journal must keep them for this sink."""
+        match self._state:
+            case Sending(snapshot) as sending if not sending.tail_first:
+                self._part.reading = snapshot.seq
+            case state:
+                self._part.reading = state.confirmed and state.confirmed.seq
+
+
+def _durable(state: State) -> Position:
+    """Returns the position to go on from after a restart: a snapshot that was not sent whole is due again."""
+    if isinstance(state, Sending):
+        return SnapshotDue(state.cause, state.snapshot.seq, state.confirmed)
+    return state

@@ -1,111 +1,151 @@
-"""The workers of the configured sinks: one each, started, changed and stopped together."""
+"""Supervision of the configured sinks' workers: start, change, retirement and stop."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
 from pydantic import SecretBytes, SecretStr
 
-from ..events import Cause
-from ..journal.journal import Journal, Request
-from ..sink import Sink, SinkContext, SinkOptions
-from .worker import SinkStatus, Worker
+from ..journal.journal import Journal
+from ..journal.positions import NumberedResend, Resend, ResendSnapshot
+from ..journal.requests import InvalidRequest, Request
+from ..sink import Log, Sink, SinkContext, SinkOptions
+from .context import log_of_sink
+from .status import SinkStatus
+from .worker import Worker
 
-if TYPE_CHECKING:
-    from structlog.typing import FilteringBoundLogger
+SinkPlan = Mapping[str, tuple[type[Sink], SinkOptions]]
 
-SinkPlan = dict[str, tuple[type[Sink], SinkOptions]]
+
+class Answer(NamedTuple):
+    """The answer to a request, and the resend that it leads to."""
+
+    text: str
+    sink: str = ""
+    resend: Resend | None = None
+
+
+class _Retiring(NamedTuple):
+    worker: Worker
+    deadline: float
 
 
 class Supervisor:
-    """Every sink's worker by the sink's name in the configuration. One thread calls all methods but `status`."""
+    """Every sink's worker, by the sink's name in the configuration. The core's thread; `status` any.
 
-    def __init__(self, journal: Journal, log: FilteringBoundLogger) -> None:
+    A worker whose sink was removed or changed retires by itself; its successor starts when it has ended, or when its
+    time is over. Nobody waits for it: `turn` looks, and `ended` is called as soon as a worker's thread ends.
+    """
+
+    def __init__(self, journal: Journal, log: Log, ended: Callable[[], object]) -> None:
         self._journal = journal
         self._log = log
+        self._ended = ended
+        self._plan: SinkPlan = {}
         self._workers: dict[str, Worker] = {}
+        self._retiring: list[_Retiring] = []
 
-    def change_to(self, plan: SinkPlan, timeout: float) -> None:
-        """Have exactly these sinks: those that are gone or changed are closed, new ones started, others left alone."""
-        fingerprints = {name: _fingerprint(*sink) for name, sink in plan.items()}
-        leaving = [name for name, worker in self._workers.items() if worker.fingerprint != fingerprints.get(name)]
-        self._stop(leaving, timeout)
-        for name, (sink, options) in plan.items():
-            if name not in self._workers:
-                self._start(name, sink, options, fingerprints[name])
+    def change_to(self, plan: SinkPlan, seconds: float) -> None:
+        """Begins to have exactly these sinks: others retire within so many seconds, unchanged ones are left alone."""
+        self._plan = plan
+        for name, worker in list(self._workers.items()):
+            if name not in plan or worker.fingerprint != _fingerprint(*plan[name]):
+                worker.retire(seconds)
+                self._retiring.append(_Retiring(self._workers.pop(name), time.monotonic() + seconds))
+        self.turn()
+
+    def turn(self) -> None:
+        """Starts the successors of workers that have ended or are out of time."""
+        now = time.monotonic()
+        left = [retiring for retiring in self._retiring if not retiring.worker.alive or now >= retiring.deadline]
+        self._retiring = [retiring for retiring in self._retiring if retiring not in left]
+        for retiring in left:
+            retiring.worker.leave()
+        busy = {retiring.worker.name for retiring in self._retiring}
+        for name, (sink, options) in self._plan.items():
+            if name not in self._workers and name not in busy:
+                self._start(name, sink, options)
+
+    @property
+    def settled(self) -> bool:
+        """Whether the last change is done: every sink of the plan has its worker."""
+        return self._workers.keys() == self._plan.keys()
 
     def wake(self) -> None:
-        """Tell every worker that there is something new in the journal."""
+        """Tells every worker that there is something new in the journal."""
         for worker in self._workers.values():
             worker.wake()
 
-    def request_snapshot(self, cause: Cause) -> None:
-        """Have every sink get the rows again."""
-        for worker in self._workers.values():
-            worker.request_snapshot(cause)
+    def snapshots_after_loss(self, seq: int) -> dict[str, Resend]:
+        """Returns the resends that mark a loss for every sink, after the event `seq`."""
+        return {name: ResendSnapshot("overrun", seq) for name in self._workers}
 
-    def serve(self, request: Request) -> str:
-        """Do what the command line asked for; the answer is for people."""
+    def resend(self, sink: str, numbered: NumberedResend) -> None:
+        """Hands a resend that the journal holds to its worker."""
+        if worker := self._workers.get(sink):
+            worker.resend(numbered)
+
+    def answer(self, request: Request | InvalidRequest) -> Answer:
+        """Returns the answer to a request of the command line. Raises JournalError."""
+        if isinstance(request, InvalidRequest):
+            return Answer(request.reason)
         worker = self._workers.get(request.sink)
         if worker is None:
-            return f"no sink {request.sink!r} is running; there are: {', '.join(self._workers) or 'none'}"
-        if request.kind == "retry":
-            worker.retry_dead_letters(request.dead_letter)
-            return f"{request.sink}: dead letters are being sent again"
-        worker.request_replay(request.since)
-        what = "the snapshot is" if request.since is None else f"the events after {request.since} are"
-        return f"{request.sink}: {what} being sent again"
+            return Answer(f"no sink {request.sink!r} is running; there are: {', '.join(self._workers) or 'none'}")
+        text, resend = worker.answer(request)
+        return Answer(text, request.sink, resend)
 
     def status(self) -> dict[str, SinkStatus]:
-        """How each sink is doing. Any thread."""
+        """Returns the state of each sink. Any thread."""
         return {name: worker.status() for name, worker in dict(self._workers).items()}
 
-    def stop(self, timeout: float) -> bool:
-        """Finish in-flight deliveries, all sinks at once; False when a sink did not in time (its cursor says where)."""
-        return self._stop(list(self._workers), timeout)
+    def stop(self, seconds: float, commit: Callable[[], object]) -> bool:
+        """Finishes in-flight deliveries, all sinks at once; returns whether every sink has everything.
 
-    def _start(self, name: str, sink: type[Sink], options: SinkOptions, fingerprint: str) -> None:
+        It calls `commit` again and again while it waits, so that what the workers report does not pile up.
+        """
+        deadline = time.monotonic() + seconds
+        for worker in self._workers.values():
+            worker.retire(seconds)
+        workers = [*self._workers.values(), *(retiring.worker for retiring in self._retiring)]
+        for worker in workers:
+            while worker.alive and (left := deadline - time.monotonic()) > 0:
+                worker.join(min(left, 0.5))
+                commit()
+        done = [not worker.alive and worker.done for worker in workers]
+        for worker in workers:
+            worker.leave()
+        return all(done)
+
+    def _start(self, name: str, sink: type[Sink], options: SinkOptions) -> None:
         make: Callable[[SinkContext], Sink] = partial(sink, options)
         worker = Worker(
             name,
             make,
             destination=options.destination,
-            fingerprint=fingerprint,
+            fingerprint=_fingerprint(sink, options),
             journal=self._journal,
-            log=self._log.bind(sink=name),
+            log=log_of_sink(self._log, name),
+            ended=self._ended,
         )
         worker.start()
-        self._workers[name] = worker
-
-    def _stop(self, names: list[str], timeout: float) -> bool:
-        deadline = time.monotonic() + timeout
-        leaving = [self._workers.pop(name) for name in names]
-        results: list[bool] = []
-        closers = [
-            threading.Thread(target=lambda worker=worker: results.append(worker.stop(timeout)), daemon=True)
-            for worker in leaving
-        ]
-        for closer in closers:
-            closer.start()
-        for closer in closers:
-            closer.join(max(0.0, deadline + 0.5 - time.monotonic()))
-        return len(results) == len(leaving) and all(results)
+        # A new dictionary for each change: `status` may be reading the old one.
+        self._workers = {**self._workers, name: worker}
 
 
 def _fingerprint(sink: type[Sink], options: SinkOptions) -> str:
-    """What tells one configuration of a sink from another, by its secrets too; nothing can be read from it."""
+    """Returns what distinguishes two configurations of a sink, by their secrets too; nothing can be read from it."""
     values = json.dumps(options.model_dump(), default=_json_value)
     return hashlib.sha256(f"{sink.__module__}.{sink.__qualname__} {values}".encode()).hexdigest()
 
 
 def _json_value(value: Any) -> Any:
-    """The same for the same value at every start: a set has its members in any order."""
+    """Returns the same for the same value at every start: a set has its members in any order."""
     match value:
         case SecretStr() | SecretBytes():
             return str(value.get_secret_value())

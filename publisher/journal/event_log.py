@@ -6,33 +6,40 @@ import sqlite3
 import threading
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from weakref import WeakValueDictionary
 
+from ..errors import JournalDamagedError
 from ..events import Event, IpInterface
 from .file import JournalFile, put_meta
-from .requests import decoded_event, decoded_row
+from .pending import Write
 
 # The tail that sinks follow is read from memory: no more than this many events and bytes of JSON are held for it.
 _RECENT_EVENTS = 2048
 _RECENT_BYTES = 2 << 20
-# Old events go many at a time: the file holds at most this fraction more than it must.
+# Old events are deleted many at a time: the file holds at most this fraction more than it must.
 _TRIM_FRACTION = 64
+# Events that a healthy sink has yet to read are kept beyond the bounds, up to this many times them.
+_MOST_TIMES = 2
 
 
 class RowTexts(list[bytes]):
-    """Rows as JSON; a list that can be referred to weakly."""
+    """Rows as JSON, in a list that can be referred to weakly."""
 
 
 class EventLog:
     """Events in the order of `seq`, the newest of them in memory too, and the rows as the newest event left them.
 
-    One thread appends; any may read, and gets what was committed last.
+    The core's thread appends; any may read, and gets what was committed last. `unread` is asked before events are
+    deleted: the last event before those that a healthy sink has yet to read, given the newest.
     """
 
-    def __init__(self, file: JournalFile, epoch: str, max_events: int, max_bytes: int) -> None:
+    def __init__(
+        self, file: JournalFile, epoch: str, max_events: int, max_bytes: int, unread: Callable[[int], int]
+    ) -> None:
         self.epoch = epoch
+        self._unread = unread
         self._file = file
         self._max_events, self._max_bytes = max_events, max_bytes
         self._state = threading.Lock()
@@ -46,20 +53,21 @@ class EventLog:
             self.known = bool(connection.execute("SELECT 1 FROM meta WHERE name = 'known'").fetchone())
 
     def replace_rows(self, rows: Iterable[IpInterface]) -> None:
-        """Make these the rows."""
+        """Makes these the rows; raises JournalError."""
         with self._file.writing() as connection:
             connection.execute("DELETE FROM rows")
             connection.executemany(_PUT_ROW, ((row.luid, row.family, _row_json(row)) for row in rows))
             put_meta(connection, known="1")
         self.known = True
 
-    def append(self, events: Sequence[Event]) -> None:
-        """Write events and the rows they lead to, all or none of them.
+    def append(self, events: Sequence[Event], also: Sequence[Write] = ()) -> None:
+        """Writes events, the rows they lead to and what else is given, all or none of it.
 
-        Events must be of this epoch and follow the newest one; a number may be left out. Raises JournalError when
-        they could not be written, and nothing is changed then.
+        Events must be of this epoch and follow the newest one. Raises JournalError when they could not be written,
+        and nothing is changed then.
         """
         if not events:
+            self._write(also)
             return
         self._refuse_disorder(events)
         position, records = self._position, []
@@ -71,6 +79,8 @@ class EventLog:
             _write_rows(connection, events)
             if not self.known:
                 put_meta(connection, known="1")
+            for write in also:
+                write(connection)
             oldest = self._trim(connection, events[-1].seq, position)
         with self._state:
             self.known = True
@@ -78,8 +88,14 @@ class EventLog:
             self.oldest, self._oldest_position = oldest or (self._oldest_or(events[0].seq), self._oldest_position)
             self._remember(events)
 
+    def _write(self, also: Sequence[Write]) -> None:
+        if also:
+            with self._file.writing() as connection:
+                for write in also:
+                    write(connection)
+
     def read(self, after: int, limit: int) -> list[Event]:
-        """At most `limit` events that follow the one of this `seq`, oldest first; from memory where they are recent."""
+        """Returns at most `limit` events after the one of this `seq`, oldest first; recent ones from memory."""
         with self._state:
             recent = self._recent
             if after >= self.seq:
@@ -91,7 +107,7 @@ class EventLog:
         return [decoded_event(data) for (data,) in found]
 
     def rows(self) -> tuple[int, RowTexts]:
-        """The rows as JSON, sorted, and the newest event that led to them; those who ask at one `seq` share them."""
+        """Returns the newest event's seq and the rows it led to, as sorted JSON; readers at one `seq` share them."""
         with self._file.reading() as connection:
             seq = newest_event(connection)[0]
             texts = self._texts.get(seq)
@@ -107,25 +123,31 @@ class EventLog:
             newest = event.seq
 
     def _oldest_or(self, first: int) -> int:
-        """The oldest event's seq, when the first of a batch may be it."""
+        """Returns the oldest event's seq when the first of a batch may be it."""
         return first if self.oldest > self.seq else self.oldest
 
     def _trim(self, connection: sqlite3.Connection, seq: int, position: int) -> tuple[int, int] | None:
-        """Delete the oldest events once there are too many; the oldest that is left and the position before it."""
+        """Deletes the oldest events once there are too many; returns the oldest left and the position before it."""
         spare_events, spare_bytes = self._max_events // _TRIM_FRACTION, self._max_bytes // _TRIM_FRACTION
         too_many = seq - self.oldest >= self._max_events + spare_events
         too_big = position - self._oldest_position > self._max_bytes + spare_bytes
         if not (too_many or too_big):
             return None
-        sql = "SELECT seq FROM events WHERE position - length(data) >= ? ORDER BY seq LIMIT 1"
-        fits = connection.execute(sql, (position - self._max_bytes,)).fetchone()
-        # The newest stays, however big it is.
-        keep_from = min(seq, max(seq - self._max_events + 1, fits[0] if fits else seq))
+        keep_from = self._first_within(connection, seq, position, 1)
+        unread = self._unread(seq) + 1
+        if unread < keep_from:
+            keep_from = max(unread, self._first_within(connection, seq, position, _MOST_TIMES))
         connection.execute("DELETE FROM events WHERE seq < ?", (keep_from,))
         return _first(connection)
 
+    def _first_within(self, connection: sqlite3.Connection, seq: int, position: int, times: int) -> int:
+        """Returns the oldest event within so many times the bounds: the newest stays, however big it is."""
+        sql = "SELECT seq FROM events WHERE position - length(data) >= ? ORDER BY seq LIMIT 1"
+        fits = connection.execute(sql, (position - times * self._max_bytes,)).fetchone()
+        return min(seq, max(seq - times * self._max_events + 1, fits[0] if fits else seq))
+
     def _remember(self, events: Sequence[Event]) -> None:
-        """Hold the newest events for the sinks that follow closely."""
+        """Holds the newest events for the sinks that follow closely."""
         for event in events:
             self._recent.append(event)
             self._recent_bytes += len(event.json_bytes)
@@ -137,11 +159,11 @@ _PUT_ROW = "INSERT OR REPLACE INTO rows (luid, family, data) VALUES (?, ?, ?)"
 
 
 def _write_rows(connection: sqlite3.Connection, events: Sequence[Event]) -> None:
-    """Bring the rows to where the events lead; of several events about one row only the last counts."""
+    """Brings the rows to where the events lead; of several events about one row only the last counts."""
     last = {(event.luid, event.family): event for event in events}
-    gone = [key for key, event in last.items() if event.notification_type == "delete_instance"]
-    if gone:
-        connection.executemany("DELETE FROM rows WHERE luid = ? AND family = ?", gone)
+    removed = [key for key, event in last.items() if event.notification_type == "delete_instance"]
+    if removed:
+        connection.executemany("DELETE FROM rows WHERE luid = ? AND family = ?", removed)
     there = [event for event in last.values() if event.notification_type != "delete_instance"]
     connection.executemany(_PUT_ROW, [(event.luid, event.family, _row_json_of(event)) for event in there])
 
@@ -153,30 +175,46 @@ def _row_json_of(event: Event) -> bytes:
 
 
 def _row_json(row: IpInterface) -> bytes:
-    # What is null is left out: it halves the bytes, and the memory of a row that is read back.
+    # Members that are null are left out: it halves the bytes, and the memory of a row that is read back.
     return row.__pydantic_serializer__.to_json(row, exclude_defaults=True)
 
 
 def read_rows(file: JournalFile) -> list[IpInterface]:
-    """The rows, sorted; raises JournalDamagedError when they are no rows."""
+    """Returns the rows, sorted; raises JournalDamagedError when they are no rows."""
     with file.reading() as connection:
         found = select_rows(connection)
     return [decoded_row(data) for data in found]
 
 
 def select_rows(connection: sqlite3.Connection) -> list[bytes]:
-    """The rows as JSON, sorted."""
+    """Returns the rows as JSON, sorted by LUID and family."""
     return [data for (data,) in connection.execute("SELECT data FROM rows ORDER BY luid, family")]
 
 
 def newest_event(connection: sqlite3.Connection) -> tuple[int, int]:
-    """The newest event's seq and position; zeros when there is none."""
+    """Returns the newest event's seq and position; zeros when there is none."""
     found = connection.execute("SELECT seq, position FROM events ORDER BY seq DESC LIMIT 1").fetchone()
     return found or (0, 0)
 
 
 def _first(connection: sqlite3.Connection) -> tuple[int, int] | None:
-    """The oldest event's seq, and the position before it."""
+    """Returns the oldest event's seq, and the position before it; `None` when there is none."""
     sql = "SELECT seq, position - length(data) FROM events ORDER BY seq LIMIT 1"
     found: tuple[int, int] | None = connection.execute(sql).fetchone()
     return found
+
+
+def decoded_event(data: bytes) -> Event:
+    """Returns the event that was written; raises JournalDamagedError."""
+    try:
+        return Event.from_json(data)
+    except ValueError as error:
+        raise JournalDamagedError(f"the journal holds an invalid event: {error}") from error
+
+
+def decoded_row(data: bytes) -> IpInterface:
+    """Returns the row that was written; raises JournalDamagedError."""
+    try:
+        return IpInterface.model_validate_json(data)
+    except ValueError as error:
+        raise JournalDamagedError(f"the journal holds an invalid row: {error}") from error

@@ -1,4 +1,4 @@
-"""The journal's file: its schema, its connections, and what happens when it is damaged."""
+"""The journal's file: its connections, and the setting aside of a damaged one."""
 
 from __future__ import annotations
 
@@ -12,74 +12,53 @@ from pathlib import Path
 from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
 from ..errors import JournalDamagedError, JournalError
+from .checkpoint import Checkpointer
+from .migrations import check_version, prepare
 
 Synchronous = Literal["normal", "full"]
 Row = tuple[Any, ...]
 Content = TypeVar("Content")
 
-_SCHEMA_VERSION = 1
-_APPLICATION_ID = 0x69706A31  # "ipj1"
-# Events' `position` is how many bytes of events there were in this epoch up to and with this one, so that
-# the size of those that are kept is one subtraction.
-_SCHEMA = """
-CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE events (seq INTEGER PRIMARY KEY, position INTEGER NOT NULL, data BLOB NOT NULL);
-CREATE TABLE rows (luid TEXT, family TEXT, data BLOB NOT NULL, PRIMARY KEY (luid, family)) WITHOUT ROWID;
-CREATE TABLE luids (luid TEXT PRIMARY KEY, key BLOB NOT NULL, name BLOB NOT NULL, last_seen REAL NOT NULL);
-CREATE TABLE cursors (
-    sink TEXT PRIMARY KEY, destination TEXT NOT NULL, epoch TEXT NOT NULL, seq INTEGER NOT NULL, owed TEXT);
-CREATE TABLE ended (sink TEXT PRIMARY KEY, fingerprint TEXT NOT NULL, reason TEXT NOT NULL);
-CREATE TABLE dead_letters (
-    id INTEGER PRIMARY KEY AUTOINCREMENT, sink TEXT NOT NULL, time REAL NOT NULL,
-    reason TEXT NOT NULL, data BLOB NOT NULL);
-CREATE INDEX dead_letters_of_sink ON dead_letters (sink, id);
-CREATE TABLE requests (id INTEGER PRIMARY KEY AUTOINCREMENT, data TEXT NOT NULL, result TEXT);
-CREATE TABLE status (only INTEGER PRIMARY KEY CHECK (only = 1), data TEXT NOT NULL);
-"""
-# A checkpoint waits for the disk and writes each page once, however often it changed: four times SQLite's 1,000
-# made appends in batches twice as quick. The file beside the journal is of 16 MiB then.
-_CHECKPOINT_PAGES = 4000
 _SUFFIXES = ("", "-wal", "-shm")
 _DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 # Another process (the command line) holds the file for milliseconds; ten seconds is for one that is suspended.
 _BUSY_SECONDS = 10.0
+# A log that was checkpointed whole is cut to this size when it is used again.
+_LOG_BYTES = 8 << 20
 
 
 class JournalFile:
-    """One SQLite file in WAL mode, open for one writer at a time and for reading beside it. Any thread.
+    """One SQLite file in WAL mode. Every error is a JournalError that names the file.
 
-    There are two connections: one writes, under a lock; the other reads, under its own, so that a sink that reads
-    far back does not hold up the writer. Every error is a JournalError that names the file.
+    There are three connections: the core's thread writes (`writing`, `look`), the sinks' threads read (`reading`,
+    `query`) under a lock of theirs, and a thread of its own makes checkpoints. None waits for another's disk access.
     """
 
-    def __init__(self, path: Path, synchronous: Synchronous = "normal") -> None:
-        """Open a file that exists; raises JournalError, and JournalDamagedError when it is no journal."""
+    def __init__(self, path: Path, synchronous: Synchronous = "normal", *, owned: bool = True) -> None:
+        """Opens a file that exists; raises JournalError, and JournalDamagedError when it is no journal.
+
+        `owned`: by the publisher that holds the lock. Anybody else makes no schema and no checkpoints.
+        """
         self.path = path
         self.damaged = False
         """Whether damage showed since it was opened."""
-        self._synchronous = synchronous
-        self._write_lock, self._read_lock = threading.Lock(), threading.Lock()
+        self._read_lock = threading.Lock()
         with self._errors("opened"):
             self._writer = _connect(path)
             try:
-                _prepare(self._writer, synchronous)
+                _own(self._writer, synchronous) if owned else check_version(self._writer)
                 self._reader = _connect(path)
             except BaseException:
                 self._writer.close()
                 raise
+        self._checkpointer = Checkpointer(path) if owned else None
         self._closed = False
 
     @contextmanager
-    def writing(self, *, durably: bool = True) -> Iterator[sqlite3.Connection]:
-        """A transaction, committed at the end of the block.
-
-        With `durably=False` a power cut may take it, also under `synchronous="full"`: for what may be done twice.
-        """
-        with self._write_lock, self._errors("written"):
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """A transaction, committed at the end of the block. One thread."""
+        with self._errors("written"):
             self._check_open()
-            relaxed = not durably and self._synchronous == "full"
-            if relaxed:
-                self._writer.execute("PRAGMA synchronous = normal")
             try:
                 self._writer.execute("BEGIN IMMEDIATE")
                 yield self._writer
@@ -87,12 +66,18 @@ class JournalFile:
             finally:
                 if self._writer.in_transaction:
                     self._writer.execute("ROLLBACK")
-                if relaxed:
-                    self._writer.execute("PRAGMA synchronous = full")
+        if self._checkpointer:
+            self._checkpointer.committed()
+
+    def look(self, sql: str, parameters: Sequence[object] = ()) -> list[Row]:
+        """Returns all rows of a SELECT, without waiting for a sink that reads. The writer's thread."""
+        with self._errors("read"):
+            self._check_open()
+            return self._writer.execute(sql, parameters).fetchall()
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
-        """What is read in the block is of one moment."""
+        """A block in which everything is read as of one moment. Any thread."""
         with self._read_lock, self._errors("read"):
             self._check_open()
             self._reader.execute("BEGIN")
@@ -102,12 +87,12 @@ class JournalFile:
                 self._reader.execute("ROLLBACK")
 
     def query(self, sql: str, parameters: Sequence[object] = ()) -> list[Row]:
-        """All rows of a SELECT."""
+        """Returns all rows of a SELECT. Any thread."""
         with self.reading() as connection:
             return connection.execute(sql, parameters).fetchall()
 
     def check(self) -> None:
-        """Look for damage where the last publisher did not end well; raises JournalDamagedError."""
+        """Looks for damage where the last publisher did not end well; raises JournalDamagedError."""
         if self.query("SELECT 1 FROM meta WHERE name = 'clean' AND value = '1'"):
             return
         verdict = self.query("PRAGMA quick_check(1)")[0][0]
@@ -115,8 +100,10 @@ class JournalFile:
             raise JournalDamagedError(f"the journal {self.path} is damaged: {verdict}")
 
     def close(self) -> None:
-        """Let go of the file; harmless when repeated. Later calls raise JournalError."""
-        with self._write_lock, self._read_lock:
+        """Releases the file; harmless when repeated. Later calls raise JournalError. The writer's thread."""
+        if self._checkpointer:
+            self._checkpointer.close()
+        with self._read_lock:
             self._closed = True
             self._reader.close()
             self._writer.close()
@@ -136,7 +123,7 @@ class JournalFile:
 
 
 class Opened(NamedTuple, Generic[Content]):
-    """A file that was opened, what was read of it, and where a damaged one before it was set aside to."""
+    """A file that was opened, the content read from it, and the new path of a damaged one before it."""
 
     file: JournalFile
     content: Content
@@ -144,9 +131,9 @@ class Opened(NamedTuple, Generic[Content]):
 
 
 def open_file(path: Path, synchronous: Synchronous, read: Callable[[JournalFile], Content]) -> Opened[Content]:
-    """The file, made if need be, and what `read` read of it, which raises JournalDamagedError when it is no good.
+    """Returns the file, made if need be, and its content; `read` raises JournalDamagedError when it is invalid.
 
-    Raises JournalError for what is not damage: no space, no permission.
+    Raises JournalError for what is not damage: no space, no permission, a newer version.
     """
     _create(path)
     try:
@@ -170,7 +157,7 @@ def _read(path: Path, synchronous: Synchronous, read: Callable[[JournalFile], Co
 
 
 def _create(path: Path) -> None:
-    """An empty file that only its owner may read, unless there is one."""
+    """Makes an empty file that only its owner may read, unless there is one."""
     try:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
         if os.name == "posix" and path.stat().st_mode & 0o077:
@@ -185,23 +172,17 @@ def _connect(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(uri, uri=True, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
 
 
-def _prepare(connection: sqlite3.Connection, synchronous: Synchronous) -> None:
-    """Make the schema in an empty file; raises JournalDamagedError for one that is not ours."""
+def _own(connection: sqlite3.Connection, synchronous: Synchronous) -> None:
+    """Makes the connection the writer of a journal with the schema of today."""
     connection.execute("PRAGMA journal_mode = wal")
     connection.execute(f"PRAGMA synchronous = {synchronous}")
-    connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
-    if not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-        connection.executescript(
-            f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA application_id = {_APPLICATION_ID};"
-            f"PRAGMA user_version = {_SCHEMA_VERSION}; COMMIT;"
-        )
-    found = [connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")]
-    if found != [_APPLICATION_ID, _SCHEMA_VERSION]:
-        raise JournalDamagedError(f"the file is no journal of this version (application id and version: {found})")
+    connection.execute("PRAGMA wal_autocheckpoint = 0")
+    connection.execute(f"PRAGMA journal_size_limit = {_LOG_BYTES}")
+    prepare(connection)
 
 
 def _set_aside(path: Path) -> Path:
-    """Give the file and its companions another name; the new name of the file itself."""
+    """Gives the file and its companions another name; returns the new name of the file itself."""
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
     names = [f"{path.name}.damaged-{stamp}{number}" for number in ("", *(f"-{n}" for n in range(1, 1000)))]
     aside = next(candidate for name in names if not (candidate := path.with_name(name)).exists())
@@ -216,19 +197,19 @@ def _set_aside(path: Path) -> Path:
 
 
 def _salvage_luids(aside: Path, file: JournalFile) -> None:
-    """Keep which interface has which LUID, where the damaged file still tells: others know interfaces by it."""
+    """Keeps which interface has which LUID, where the damaged file still has it: others know interfaces by it."""
     columns = "luid, key, name, last_seen"
     try:
         with closing(_connect(aside)) as damaged:
             found = damaged.execute(f"SELECT {columns} FROM luids").fetchall()
     except sqlite3.Error:
-        return  # The part that tells is damaged too: they are given anew.
+        return  # That part is damaged too: LUIDs are given anew.
     with file.writing() as connection:
         connection.executemany(f"INSERT OR REPLACE INTO luids ({columns}) VALUES (?, ?, ?, ?)", found)
 
 
 def put_meta(connection: sqlite3.Connection, **values: str) -> None:
-    """Insert or replace facts about the journal."""
+    """Inserts or replaces facts about the journal."""
     connection.executemany("INSERT OR REPLACE INTO meta (name, value) VALUES (?, ?)", values.items())
 
 

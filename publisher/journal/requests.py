@@ -1,93 +1,108 @@
-"""How the command line speaks to a service that runs, or will: through the journal, and without its lock."""
+"""Requests of the command line to a service that runs, or will: through the journal, and without its lock."""
 
 from __future__ import annotations
 
 import json
-import sqlite3
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
-from ..errors import JournalDamagedError, JournalError
-from ..events import Event, IpInterface
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ..errors import JournalError
+from ..events import IpInterface
 from ..sources.luids import LuidAssignment
-from .file import JournalFile, Row
+from .dead_letters import DeadLetter, select_dead_letters
+from .event_log import decoded_row
+from .file import JournalFile
 from .lock import holder
+from .luids import SELECT_LUIDS, decoded_assignment
+from .pending import PendingWrites
+from .positions import NumberedResend, Resend, Seq, insert_resend
 
 # Answers are kept for a command line that looks for its own; the newest are enough.
 _ANSWERS_KEPT = 100
 
 
-@dataclass(frozen=True)
-class Request:
-    """What the command line asks a service for.
+class Request(BaseModel):
+    """One request to a sink of a service.
 
     `replay`: send the events after `since` again, or the snapshot when it is `None`. `retry`: send the dead letter
     of this number again, or all of the sink's when it is `None`.
     """
 
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+
     kind: Literal["replay", "retry"]
     sink: str
-    since: int | None = None
-    dead_letter: int | None = None
+    since: Seq | None = None
+    dead_letter: Annotated[int, Field(ge=0)] | None = None
 
 
-@dataclass(frozen=True)
-class DeadLetter:
-    """An event that a sink's destination refused for good. `time` is in seconds since 1970."""
+class InvalidRequest(NamedTuple):
+    """A request that this version does not understand."""
 
-    id: int
-    sink: str
-    time: float
     reason: str
-    event: Event
 
 
 class RequestQueue:
-    """The service's side: takes requests, answers them, and says how it is doing. Any thread."""
+    """The service's side: takes requests, answers them, and reports the status. The core's thread."""
 
-    def __init__(self, file: JournalFile) -> None:
+    def __init__(self, file: JournalFile, pending: PendingWrites) -> None:
         self._file = file
-        self._taken: set[int] = set()
+        self._pending = pending
         self._status: str | None = None
 
-    def take_requests(self) -> list[tuple[int, Request]]:
-        """The requests not taken yet, with numbers, oldest first; those that a crash left unanswered come again."""
-        waiting = self._file.query("SELECT id, data FROM requests WHERE result IS NULL ORDER BY id")
-        fresh = [(number, Request(**json.loads(data))) for number, data in waiting if number not in self._taken]
-        self._taken.update(number for number, _ in fresh)
-        return fresh
+    def waiting(self) -> list[tuple[int, Request | InvalidRequest]]:
+        """Returns the unanswered requests with their numbers, oldest first; raises JournalError."""
+        found = self._file.look("SELECT id, data FROM requests WHERE result IS NULL ORDER BY id")
+        return [(number, _parsed(data)) for number, data in found]
 
-    def finish_request(self, number: int, text: str) -> None:
-        """Answer a request."""
+    def answer(self, number: int, text: str, sink: str = "", resend: Resend | None = None) -> NumberedResend | None:
+        """Answers a request and keeps the resend that it leads to, in one transaction; returns the resend.
+
+        Raises JournalError, and then the request is still unanswered.
+        """
         with self._file.writing() as connection:
+            added = None if resend is None else insert_resend(connection, sink, resend)
             connection.execute("UPDATE requests SET result = ? WHERE id = ?", (text, number))
             connection.execute("DELETE FROM requests WHERE result IS NOT NULL AND id <= ?", (number - _ANSWERS_KEPT,))
-        self._taken.discard(number)
+        return added
 
     def put_status(self, status: dict[str, Any]) -> None:
-        """Say how the service is doing, in JSON values; writes nothing when it is what was said last."""
+        """Has the service's status, in JSON values, written with the next commit, when it is another than last time."""
         text = json.dumps(status)
         if text != self._status:
-            with self._file.writing(durably=False) as connection:
-                connection.execute("INSERT OR REPLACE INTO status (only, data) VALUES (1, ?)", (text,))
+            sql = "INSERT OR REPLACE INTO status (only, data) VALUES (1, ?)"
+            self._pending.put(self, {"status": lambda connection: connection.execute(sql, (text,))})
             self._status = text
 
 
+def _parsed(data: str | bytes) -> Request | InvalidRequest:
+    try:
+        return Request.model_validate_json(data)
+    except ValidationError as error:
+        detail = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(map(str, detail["loc"])) or "request"
+        return InvalidRequest(
+            f"the service does not understand this request ({where}: {detail['msg']}): "
+            "restart it with the version of the command that asks"
+        )
+
+
 class JournalClient:
-    """What another process may do with a journal, whether a service holds it or not. One thread at a time."""
+    """A journal as another process sees it, whether a service holds it or not. One thread at a time."""
 
     def __init__(self, file: JournalFile) -> None:
         self._file = file
 
     @classmethod
     def open(cls, path: Path) -> JournalClient:
-        """Raises JournalError when there is no journal, or none that can be read; nothing is set aside."""
+        """Raises JournalError when there is no journal, or none that can be read; nothing is set aside or migrated."""
         if not path.exists():
             raise JournalError(
                 f"there is no journal {path}: has the publisher been run? (journal.path says where it is)"
             )
-        return cls(JournalFile(path))
+        return cls(JournalFile(path, owned=False))
 
     @property
     def running(self) -> str | None:
@@ -102,86 +117,41 @@ class JournalClient:
 
     @property
     def seq(self) -> int:
-        """The newest event's."""
+        """The newest event's seq."""
         return int(self._file.query("SELECT coalesce(max(seq), 0) FROM events")[0][0])
 
     def status(self) -> dict[str, Any] | None:
-        """What the running service said last; `None` when none runs."""
+        """Returns the last status of the running service; `None` when none runs."""
         found = self._file.query("SELECT data FROM status") if self.running else []
         return dict(json.loads(found[0][0])) if found else None
 
     def post(self, request: Request) -> int:
-        """Leave a request; its number. A service that is not running finds it at its start."""
+        """Leaves a request and returns its number. A service that is not running finds it at its start."""
         with self._file.writing() as connection:
-            number = connection.execute(
-                "INSERT INTO requests (data) VALUES (?)", (json.dumps(asdict(request)),)
-            ).lastrowid
+            data = request.model_dump_json(exclude_none=True)
+            number = connection.execute("INSERT INTO requests (data) VALUES (?)", (data,)).lastrowid
         if number is None:
             raise JournalError(f"the journal {self._file.path} did not take the request")
         return number
 
     def done(self, number: int) -> str | None:
-        """The answer to a request; `None` while there is none."""
+        """Returns the answer to a request; `None` while there is none."""
         found = self._file.query("SELECT result FROM requests WHERE id = ?", (number,))
         return str(found[0][0]) if found and found[0][0] is not None else None
 
     def rows(self) -> list[IpInterface]:
-        """The rows as last known."""
+        """Returns the rows as last known."""
         return [decoded_row(data) for (data,) in self._file.query("SELECT data FROM rows ORDER BY luid, family")]
 
     def dead_letters(self, sink: str | None = None) -> list[DeadLetter]:
-        """Those of one sink, or all, oldest first."""
-        return read_dead_letters(self._file, sink)
+        """Returns the dead letters of one sink, or all, oldest first."""
+        with self._file.reading() as connection:
+            return select_dead_letters(connection, sink)
 
     def load_luids(self) -> list[LuidAssignment]:
-        """Which interface has which LUID."""
-        return read_luids(self._file)
+        """Returns every assignment of a LUID."""
+        return [decoded_assignment(row) for row in self._file.query(SELECT_LUIDS)]
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Releases the file."""
         self._file.close()
-
-
-def read_dead_letters(file: JournalFile, sink: str | None, after: int = 0, limit: int = -1) -> list[DeadLetter]:
-    """The dead letters of one sink, or all, with greater numbers than `after`, oldest first."""
-    sql = "SELECT id, sink, time, reason, data FROM dead_letters WHERE (?1 IS NULL OR sink = ?1) AND id > ?2"
-    found = file.query(f"{sql} ORDER BY id LIMIT ?3", (sink, after, limit))
-    return [DeadLetter(number, name, when, why, decoded_event(data)) for number, name, when, why, data in found]
-
-
-def read_luids(file: JournalFile) -> list[LuidAssignment]:
-    """Every LUID that was given, with the interface it was given to."""
-    found = file.query("SELECT luid, key, name, last_seen FROM luids ORDER BY luid")
-    return [LuidAssignment(luid, _decoded(key), _decoded(name), last_seen) for luid, key, name, last_seen in found]
-
-
-def write_luid(connection: sqlite3.Connection, assignment: LuidAssignment) -> None:
-    """Insert or replace by LUID."""
-    key, name = _encoded(assignment.key), _encoded(assignment.name)
-    row: Row = (assignment.luid, key, name, assignment.last_seen)
-    connection.execute("INSERT OR REPLACE INTO luids (luid, key, name, last_seen) VALUES (?, ?, ?, ?)", row)
-
-
-def decoded_event(data: bytes) -> Event:
-    """The event that was written; raises JournalDamagedError."""
-    try:
-        return Event.from_json(data)
-    except ValueError as error:
-        raise JournalDamagedError(f"the journal holds what is no event: {error}") from error
-
-
-def decoded_row(data: bytes) -> IpInterface:
-    """The row that was written; raises JournalDamagedError."""
-    try:
-        return IpInterface.model_validate_json(data)
-    except ValueError as error:
-        raise JournalDamagedError(f"the journal holds what is no row: {error}") from error
-
-
-# An interface name need not be UTF-8; Python carries such bytes as lone surrogates, which SQLite refuses as text.
-def _encoded(text: str) -> bytes:
-    return text.encode("utf-8", "surrogatepass")
-
-
-def _decoded(data: bytes) -> str:
-    return data.decode("utf-8", "surrogatepass")

@@ -59,10 +59,7 @@ class _Status:
         if "seq" in status:
             yield CounterMetricFamily("publisher_events", "Events in this epoch", status["seq"])
             yield CounterMetricFamily(
-                "publisher_dropped", "Events dropped because the bound of memory was reached", status["dropped"]
-            )
-            yield GaugeMetricFamily(
-                "publisher_waiting", "Events that wait to be written to the journal", status["waiting"]
+                "publisher_dropped", "Updates lost while the journal took nothing", status["dropped"]
             )
             yield GaugeMetricFamily(
                 "publisher_trouble", "1 while the journal cannot be written", bool(status["trouble"])

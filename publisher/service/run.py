@@ -7,11 +7,11 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import typer
 
@@ -46,8 +46,8 @@ def run_service(config: Path | None, overrides: Mapping[str, Any]) -> None:
         log.info(
             "configuration: %s; journal: %s", settings.origin.file or "none, so the defaults", settings.journal.path
         )
-        service = Service(settings, plugins, log)
         notifier = Notifier(locations.environment, os.getpid(), log)
+        service = Service(settings, plugins, cast("Any", log), _Heartbeat(notifier))
 
         def stop() -> None:
             notifier.stopping()
@@ -57,14 +57,13 @@ def run_service(config: Path | None, overrides: Mapping[str, Any]) -> None:
             with _told_as_reload(notifier, log):
                 changed = with_default_sinks(read(), found)
                 secrets.learn(_options(changed, plugins))
-                service.reload(changed)
+                service.reload(changed).result()
 
         around.enter_context(_libraries_and_threads_logged(log))
         signals = around.enter_context(Signals(stop, reload, log))
         if writes_to_stdout(settings):
             when_output_closes(signals.stop)
         _serve_metrics(settings, service, around)
-        around.enter_context(_telling_systemd(notifier, service))
         service.run()
 
 
@@ -147,30 +146,19 @@ def _serve_metrics(settings: Settings, service: Service, around: ExitStack) -> N
         around.enter_context(serve_metrics(settings.metrics.address, service.status))
 
 
-@contextmanager
-def _telling_systemd(notifier: Notifier, service: Service) -> Iterator[None]:
-    """Say when the service is ready and, as long as its main loop goes round, that it is alive."""
-    if not notifier.wanted:
-        yield
-        return
-    ended = threading.Event()
-    thread = threading.Thread(
-        target=_tell_systemd, args=(notifier, lambda: service.turned, ended.wait), name="systemd", daemon=True
-    )
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join()
+class _Heartbeat:
+    """Tells systemd at the service's first turn that it is ready, and afterwards that it is alive."""
 
+    def __init__(self, notifier: Notifier) -> None:
+        self._notifier = notifier
+        self._ready = False
+        self._told = 0.0
 
-def _tell_systemd(notifier: Notifier, turned: Callable[[], float], ended: Callable[[float | None], bool]) -> None:
-    while not turned():
-        if ended(0.05):
-            return
-    notifier.ready()
-    patience = notifier.watchdog_seconds
-    while not ended(patience and patience / 2):
-        if patience and time.monotonic() - turned() < patience:
-            notifier.alive()
+    def __call__(self) -> None:
+        if not self._ready:
+            self._ready = True
+            self._notifier.ready()
+        patience = self._notifier.watchdog_seconds
+        if patience and time.monotonic() - self._told >= patience / 2:
+            self._told = time.monotonic()
+            self._notifier.alive()

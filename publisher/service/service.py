@@ -1,218 +1,219 @@
 """The service: a source's updates become events in the journal, and each sink's worker delivers them from there.
 
-Three kinds of thread: one follows the source, the caller of `run` writes the journal and does what the command line
-asks for, and each sink has its worker.
+One thread, the caller of `Service.run`, owns the source with its sockets, the LUIDs, the table, the journal's writing
+and the requests of the command line. Each sink has a thread of its own. They meet in the journal.
 """
 
 from __future__ import annotations
 
+import logging
 import os
-import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Generator
+from concurrent.futures import Future
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple, cast
 
 from .. import __version__
 from ..config.settings import Settings, sink_options
-from ..delivery.supervisor import Supervisor
-from ..errors import ConfigurationError, JournalError, SourceError
+from ..delivery.supervisor import SinkPlan, Supervisor
+from ..errors import JournalError, PublisherError, SourceError
 from ..journal.journal import Journal
 from ..plugins import Plugins
-from ..sources import Source, SourceContext, Update, open_source
-from ..table import Stamp, Table
-from ..watcher import Watcher
-from .recorder import Recorder
+from ..sink import Log
+from ..sources import Source, SourceContext, open_source
+from .core import Core
 
-if TYPE_CHECKING:
-    from structlog.typing import FilteringBoundLogger
-
-# The command line's requests are looked for this often, and no timer is shorter, so that an idle service stays idle.
+# Requests are looked for and the status is written this often; no timer is shorter, so that an idle service is idle.
 _TICK_SECONDS = 1.0
 _STOP_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
-class _Pipeline:
-    """What a running service is made of."""
+class _Parts:
+    """The parts of a running service."""
 
     journal: Journal
     source: Source
-    watcher: Watcher
-    recorder: Recorder
-    workers: Supervisor
+    core: Core
+    supervisor: Supervisor
+
+
+class _Reload(NamedTuple):
+    settings: Settings
+    plan: SinkPlan
+    done: Future[None]
 
 
 class Service:
-    """Publishes what happens to this host's IP interfaces until it is stopped.
+    """Publishes the changes of this host's IP interfaces until it is stopped.
 
-    `run` blocks. `stop` and `reload` may be called from any thread and from a signal handler; `status` from any thread.
+    `run` blocks. `stop` and `reload` may be called from any thread, `status` too.
     """
 
-    def __init__(self, settings: Settings, plugins: Plugins, log: FilteringBoundLogger) -> None:
+    def __init__(
+        self, settings: Settings, plugins: Plugins, log: Log, heartbeat: Callable[[], object] = lambda: None
+    ) -> None:
+        """`heartbeat` is called at each turn of the main loop, at least once a second, by the thread of `run`."""
         self.settings = settings
-        self.turned = 0.0
-        """When the main loop last went round, by time.monotonic(); 0 until the service is ready."""
         self._plugins = plugins
         self._log = log
-        self._inbox: SimpleQueue[Settings | BaseException | None] = SimpleQueue()
+        self._heartbeat = heartbeat
         self._stopping = False
         self._started = time.time()
-        self._pipeline: _Pipeline | None = None
+        self._tick_at = 0.0
+        self._reloads: SimpleQueue[_Reload] = SimpleQueue()
+        self._unsettled: list[Future[None]] = []
+        self._parts: _Parts | None = None
 
     def run(self) -> None:
-        """Publish until `stop`; raises PublisherError when it cannot start or the source fails."""
+        """Publishes until `stop`; raises PublisherError when it cannot start or the source fails."""
         plan = sink_options(self.settings, self._plugins)
         with ExitStack() as closers:
-            pipeline = self._open(closers)
-            updates = pipeline.source.updates()
+            parts = self._open(closers)
+            updates = parts.source.updates()
+            if isinstance(updates, Generator):
+                closers.callback(updates.close)
             first = next(updates, None)
-            if first is None:
+            if not first:
                 raise SourceError("the source ended before it reported the interfaces")
-            pipeline.recorder.begin(first[0])
-            pipeline.recorder.take(first[1:])
-            self._pipeline = pipeline
-            closers.callback(self._stop_workers, pipeline.workers)
-            pipeline.workers.change_to(plan, _STOP_SECONDS)
-            follower = threading.Thread(
-                target=self._follow, args=(pipeline.recorder, updates), name="source", daemon=True
-            )
-            follower.start()
-            # In this order at the end: nothing is told any more, then the sinks get the rest, then the journal closes.
-            closers.callback(follower.join, _STOP_SECONDS)
-            closers.callback(pipeline.source.close)
-            self._serve(pipeline)
+            parts.core.begin(first)
+            closers.callback(self._stop_workers, parts)
+            parts.supervisor.change_to(plan, _STOP_SECONDS)
+            self._parts = parts
+            closers.callback(self._give_up_reloads)
+            self._turn(parts)
+            for together in updates:
+                parts.core.apply(together)
+                self._turn(parts)
+                if self._stopping:
+                    break
 
     def stop(self) -> None:
-        """Make `run` return: what is in flight is delivered first, within 5 s."""
+        """Makes `run` return, after what is in flight was delivered, within 5 s."""
         self._stopping = True
-        self._inbox.put(None)
+        self._wake()
 
-    def reload(self, settings: Settings) -> None:
-        """Use other settings: sinks come, go and change; unchanged sinks are not disturbed."""
-        self._inbox.put(settings)
+    def reload(self, settings: Settings) -> Future[None]:
+        """Brings other settings into effect: sinks are added, removed and changed, unchanged ones are left alone.
+
+        Returns a future that is done when every sink has its worker. Raises ConfigurationError, and changes nothing.
+        """
+        reload = _Reload(settings, sink_options(settings, self._plugins), Future())
+        self._reloads.put(reload)
+        self._wake()
+        return reload.done
 
     def status(self) -> dict[str, Any]:
-        """How it is doing, as JSON values."""
+        """Returns its state, in JSON values."""
         status: dict[str, Any] = {"version": __version__, "pid": os.getpid(), "started": self._started}
-        if pipeline := self._pipeline:
+        if parts := self._parts:
             status |= {
-                "node": pipeline.journal.node,
-                "epoch": pipeline.journal.epoch,
-                "seq": pipeline.journal.seq,
-                "waiting": pipeline.recorder.waiting,
-                "dropped": pipeline.recorder.dropped,
-                "trouble": pipeline.recorder.trouble,
-                "sinks": {name: asdict(sink) for name, sink in pipeline.workers.status().items()},
+                "node": parts.journal.node,
+                "epoch": parts.journal.epoch,
+                "seq": parts.journal.seq,
+                "dropped": parts.core.dropped,
+                "trouble": parts.core.trouble,
+                "sinks": {name: asdict(sink) for name, sink in parts.supervisor.status().items()},
             }
         return status
 
-    def _open(self, closers: ExitStack) -> _Pipeline:
-        """Open the journal, then the source; what is opened is closed in the opposite order."""
-        options, node = self.settings.journal, self.settings.node
-        journal = closers.enter_context(
-            closing(
-                Journal.open(
-                    options.path,
-                    node=node,
-                    max_events=options.max_events,
-                    max_bytes=options.max_bytes,
-                    synchronous=options.synchronous,
-                )
-            )
+    def _open(self, closers: ExitStack) -> _Parts:
+        """Opens the journal, then the source; what is opened is closed in the opposite order."""
+        options = self.settings.journal
+        journal = Journal.open(
+            options.path,
+            node=self.settings.node,
+            max_events=options.max_events,
+            max_bytes=options.max_bytes,
+            synchronous=options.synchronous,
         )
+        closers.enter_context(closing(journal))
         if journal.new_epoch_reason:
-            tell = self._log.warning if journal.set_aside else self._log.info
-            tell("a new epoch begins", epoch=journal.epoch, reason=journal.new_epoch_reason)
+            level = logging.WARNING if journal.set_aside else logging.INFO
+            self._log.log(level, "epoch %s begins: %s", journal.epoch, journal.new_epoch_reason)
         context = SourceContext(
-            self._log,
-            journal,
+            cast("Any", self._log),
+            journal.luids,
             argument=self.settings.source_argument,
             reconcile_seconds=self.settings.reconcile_seconds,
             receive_buffer=self.settings.receive_buffer,
+            idle_seconds=_TICK_SECONDS,
         )
         source = closers.enter_context(closing(open_source(self.settings.source_name, context, self._plugins.sources)))
-        table = Table(journal.rows(), Stamp(node, journal.epoch, journal.seq))
-        watcher = Watcher(source, table, self.settings.filter)
-        return _Pipeline(
-            journal, source, watcher, Recorder(journal, watcher, self._log), Supervisor(journal, self._log)
-        )
+        supervisor = Supervisor(journal, self._log, source.wake)
+        core = Core(journal, source, supervisor, self.settings.filter, self._log)
+        return _Parts(journal, source, core, supervisor)
 
-    def _follow(self, recorder: Recorder, updates: Iterator[Sequence[Update]]) -> None:
-        """Take what the source tells into the recorder, as quickly as it comes."""
+    def _turn(self, parts: _Parts) -> None:
+        """Does what was asked for meanwhile; once a second looks into the journal. Waits for nobody."""
+        parts.core.recover()
+        while reload := self._next_reload():
+            self._change_to(reload, parts)
+        parts.supervisor.turn()
+        if parts.supervisor.settled:
+            self._finish_reloads()
+        if time.monotonic() >= self._tick_at:
+            self._tick_at = time.monotonic() + _TICK_SECONDS
+            self._tick(parts)
+        self._heartbeat()
+
+    def _tick(self, parts: _Parts) -> None:
+        """Serves the requests of the command line, and writes the status and what the sinks reported."""
+        if parts.core.trouble is not None:
+            return
+        requests = parts.journal.requests
         try:
-            for together in updates:
-                recorder.take(together)
-                self._inbox.put(None)
-        except BaseException as error:  # noqa: BLE001 - carried over: the thread that runs the service raises it
-            self._inbox.put(error)
-        else:
-            self.stop()
+            for number, request in requests.waiting():
+                answer = parts.supervisor.answer(request)
+                resend = requests.answer(number, answer.text, answer.sink, answer.resend)
+                if resend is not None:
+                    parts.supervisor.resend(answer.sink, resend)
+            requests.put_status(self.status())
+            parts.journal.commit()
+        except JournalError as error:
+            parts.core.degrade(error)
 
-    def _serve(self, pipeline: _Pipeline) -> None:
-        """Write what was taken and wake the sinks; once a second see what the command line wants."""
-        due = time.monotonic()
-        while not self._stopping:
-            self.turned = time.monotonic()
-            for message in self._messages():
-                if isinstance(message, BaseException):
-                    self._write(pipeline)  # what the source told before it failed happened, too
-                    raise message
-                if message is not None:
-                    self._change_to(message, pipeline)
-            self._write(pipeline)
-            if time.monotonic() >= due:
-                due = time.monotonic() + _TICK_SECONDS
-                self._answer(pipeline)
-        self._write(pipeline)
-
-    def _messages(self) -> Iterator[Settings | BaseException | None]:
-        """What is in the inbox, after waiting a tick at most for the first."""
+    def _next_reload(self) -> _Reload | None:
         try:
-            yield self._inbox.get(timeout=_TICK_SECONDS)
-            while True:
-                yield self._inbox.get_nowait()
+            return self._reloads.get_nowait()
         except Empty:
-            return
+            return None
 
-    def _write(self, pipeline: _Pipeline) -> None:
-        new, lost = pipeline.recorder.write()
-        if lost:
-            pipeline.workers.request_snapshot("overrun")
-        if new or lost:
-            pipeline.workers.wake()
-
-    def _answer(self, pipeline: _Pipeline) -> None:
-        """Do what the command line asks for, and say how the service is doing."""
-        try:
-            for number, request in pipeline.journal.take_requests():
-                pipeline.journal.finish_request(number, pipeline.workers.serve(request))
-            pipeline.journal.put_status(self.status())
-        except JournalError as error:
-            self._log.warning("the command line cannot be served", reason=str(error))
-
-    def _change_to(self, settings: Settings, pipeline: _Pipeline) -> None:
-        """Bring changed settings into effect: sinks and the filter; the rest is read at start only."""
-        try:
-            plan = sink_options(settings, self._plugins)
-        except ConfigurationError as error:
-            self._log.error("the configuration stays as it was", reason=str(error))
-            return
-        try:
-            pipeline.workers.change_to(plan, _STOP_SECONDS)
-        except JournalError as error:
-            self._log.error("not every sink could be changed; reload again", reason=str(error))
-        if settings.filter != self.settings.filter:
-            pipeline.watcher.interfaces = settings.filter
-            pipeline.source.resync()
-        fixed = settings.model_dump(exclude={"sinks", "filter"})
-        if fixed != self.settings.model_dump(exclude={"sinks", "filter"}):
-            self._log.warning("what is neither a sink nor the filter takes effect at the next start only")
+    def _change_to(self, reload: _Reload, parts: _Parts) -> None:
+        """Brings changed settings into effect: sinks and the filter; the rest is read at start only."""
+        settings, before = reload.settings, self.settings
+        self._unsettled.append(reload.done)
+        parts.supervisor.change_to(reload.plan, _STOP_SECONDS)
+        if settings.filter != before.filter:
+            parts.core.interfaces = settings.filter
+            parts.source.resync()
+        if settings.model_dump(exclude=_LIVE) != before.model_dump(exclude=_LIVE):
+            self._log.warning("changed settings other than sinks and filter take effect at the next start only")
         self.settings = settings
-        self._log.info("configuration reloaded", sinks=sorted(plan))
 
-    def _stop_workers(self, workers: Supervisor) -> None:
-        if not workers.stop(_STOP_SECONDS):
-            self._log.warning("not everything was delivered: the journal has it, and it is sent at the next start")
+    def _finish_reloads(self) -> None:
+        for done in self._unsettled:
+            self._log.info("configuration reloaded; sinks: %s", ", ".join(sorted(self.settings.sinks)) or "none")
+            done.set_result(None)
+        self._unsettled = []
+
+    def _give_up_reloads(self) -> None:
+        while reload := self._next_reload():
+            self._unsettled.append(reload.done)
+        for done in self._unsettled:
+            done.set_exception(PublisherError("the service stopped before the configuration was reloaded"))
+        self._unsettled = []
+
+    def _stop_workers(self, parts: _Parts) -> None:
+        if not parts.supervisor.stop(_STOP_SECONDS, parts.journal.commit):
+            self._log.warning("not everything was delivered; the journal keeps it for the next start")
+
+    def _wake(self) -> None:
+        if self._parts:
+            self._parts.source.wake()
+
+
+_LIVE = {"sinks", "filter"}

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from publisher.events import Event
 from publisher.journal.journal import Journal
+from publisher.journal.positions import Tail
 from publisher.sink import Cursor
 from publisher.sources import Resync, Upsert
 from publisher.table import Stamp, Table
@@ -64,10 +65,12 @@ def _events(stamp: Stamp, number: int) -> list[Event]:
 
 
 def _confirming(journal: Journal, sinks: int) -> Callable[[list[Event]], None]:
+    parts = [journal.sink(f"sink{number}", "") for number in range(sinks)]
+
     def append(events: list[Event]) -> None:
         journal.append(events)
-        for sink in range(sinks):
-            journal.confirm(f"sink{sink}", "", Cursor(journal.epoch, events[-1].seq))
+        for part in parts:
+            part.report(Tail(Cursor(journal.epoch, events[-1].seq)))
 
     return append
 

@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 
 import psutil
 
-from publisher.journal.journal import JournalClient
+from publisher.journal.requests import JournalClient
 from tests.benchmarks.figures import Figure
 from tests.benchmarks.latency import next_line, wait_for_snapshot
 from tests.benchmarks.program import STDOUT, journal_of, namespace, publisher

@@ -45,7 +45,7 @@ def refused(publisher: Publisher) -> Event:
     """A journal that holds one dead letter."""
     event = make_event(7)
     journal = Journal.open(publisher.journal, node="nas")
-    journal.add_dead_letter("log", event, "400 \x1b[2J\nno")
+    journal.sink("log", "").add_dead_letter(event, "400 \x1b[2J\nno")
     journal.close()
     return event
 

@@ -54,7 +54,7 @@ def test_commands_know_the_journals_luids_and_write_nothing(tmp_path: Path) -> N
     assert known_luids(settings).load_luids() == []
     assert not path.exists()
     journal = Journal.open(path, node="nas")
-    journal.save_luids([LuidAssignment("0018abcdef000000", "lo", "lo", 2e9)])
+    journal.luids.save_luids([LuidAssignment("0018abcdef000000", "lo", "lo", 2e9)])
     journal.close()
     before = path.read_bytes()
     luids = known_luids(settings)

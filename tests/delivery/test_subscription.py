@@ -10,6 +10,7 @@ import pytest
 
 from publisher.delivery.subscription import Subscription
 from publisher.events import Event
+from publisher.journal.positions import Position, Resend, ResendEvents, ResendSnapshot, SnapshotDue, Tail
 from publisher.sink import Cursor
 from tests.fixtures.pipeline import Pipeline
 
@@ -21,18 +22,35 @@ def pipeline(tmp_path: Path) -> Iterator[Pipeline]:
 
 
 @pytest.fixture
-def feed(pipeline: Pipeline) -> Subscription:
-    """The feed of a sink that has the first five events."""
+def subscription(pipeline: Pipeline) -> Subscription:
+    """Returns the subscription of a sink that has the first five events."""
     pipeline.change(5)
-    feed = Subscription(pipeline.journal, "sink", "there", pipeline.log)
-    feed.begin(Cursor(pipeline.journal.epoch, 5))
-    return feed
+    return subscribed(pipeline, 5)
 
 
-def take(feed: Subscription, most: int = 256) -> list[str]:
+def subscribed(pipeline: Pipeline, seq: int | None = None) -> Subscription:
+    """Returns the subscription of a sink whose destination reports this event as its last."""
+    subscription = Subscription(pipeline.journal, pipeline.journal.sink("sink", "there"), pipeline.log)
+    subscription.begin(None if seq is None else Cursor(pipeline.journal.epoch, seq))
+    return subscription
+
+
+def resend(pipeline: Pipeline, subscription: Subscription, what: Resend) -> None:
+    """Has something sent again, as the core and the worker do it."""
+    [numbered] = pipeline.journal.append((), {"sink": what}).values()
+    subscription.resend(numbered)
+
+
+def position(pipeline: Pipeline) -> Position | None:
+    """Returns the position in the file."""
+    pipeline.journal.commit()
+    return pipeline.journal.sink("sink", "there").position()
+
+
+def take(subscription: Subscription, most: int = 256) -> list[str]:
     """The next batch, confirmed, in short: seq, and `+` for a row of a snapshot."""
-    batch = feed.next_batch(most)
-    feed.advance(batch)
+    batch = subscription.next_batch(most)
+    subscription.advance(batch)
     return [short(event) for event in batch]
 
 
@@ -40,42 +58,45 @@ def short(event: Event) -> str:
     return f"{event.seq}" if event.snapshot is None else f"{event.seq}+{event.snapshot.position}"
 
 
-def test_events_stop_where_a_snapshot_was_taken_until_it_is_sent(pipeline: Pipeline, feed: Subscription) -> None:
-    feed.request_snapshot("overrun")
+def test_events_stop_where_a_snapshot_was_taken_until_it_is_sent(
+    pipeline: Pipeline, subscription: Subscription
+) -> None:
+    resend(pipeline, subscription, ResendSnapshot("overrun", pipeline.journal.seq))
     pipeline.change(3)
-    assert take(feed, 2) == ["6", "7"]
+    assert take(subscription, 2) == ["6", "7"]
     pipeline.change(2)
-    assert take(feed) == ["8"], "9 and 10 are newer than the snapshot's rows"
-    assert take(feed, 2) == ["8+0", "8+1"]
-    assert pipeline.journal.owed("sink", "there") == "overrun"
-    assert take(feed, 2) == ["8+2"]
-    assert pipeline.journal.owed("sink", "there") is None
-    assert take(feed) == ["9", "10"]
-    assert take(feed) == []
-    assert feed.done
+    assert take(subscription) == ["8"], "9 and 10 are newer than the snapshot's rows"
+    assert take(subscription, 2) == ["8+0", "8+1"]
+    assert isinstance(due := position(pipeline), SnapshotDue)
+    assert due.cause == "overrun"
+    assert take(subscription, 2) == ["8+2"]
+    assert position(pipeline) == Tail(Cursor(pipeline.journal.epoch, 8))
+    assert take(subscription) == ["9", "10"]
+    assert take(subscription) == []
+    assert subscription.done
 
 
-def test_what_waits_is_counted(pipeline: Pipeline, feed: Subscription) -> None:
+def test_what_waits_is_counted(pipeline: Pipeline, subscription: Subscription) -> None:
     pipeline.change(3)
-    assert (feed.seq, feed.behind, feed.done) == (5, 3, False)
-    take(feed)
-    assert (feed.seq, feed.behind, feed.done) == (8, 0, True)
-    feed.request_snapshot("notification")
-    assert not feed.done
+    assert (subscription.seq, subscription.behind, subscription.done) == (5, 3, False)
+    take(subscription)
+    assert (subscription.seq, subscription.behind, subscription.done) == (8, 0, True)
+    resend(pipeline, subscription, ResendSnapshot("notification", pipeline.journal.seq))
+    assert not subscription.done
 
 
-def test_a_replay_goes_back_and_no_further_than_the_newest(pipeline: Pipeline, feed: Subscription) -> None:
-    feed.request_replay(2)
-    assert take(feed) == ["3", "4", "5"]
-    feed.request_replay(99)
-    assert take(feed) == []
+def test_a_replay_goes_back_and_no_further_than_the_newest(pipeline: Pipeline, subscription: Subscription) -> None:
+    resend(pipeline, subscription, ResendEvents(2))
+    assert take(subscription) == ["3", "4", "5"]
+    resend(pipeline, subscription, ResendEvents(99))
+    assert take(subscription) == []
     pipeline.change(1)
-    assert take(feed) == ["6"]
+    assert take(subscription) == ["6"]
 
 
-def test_partly_confirmed_batches_go_on_after_what_is_safe(feed: Subscription) -> None:
-    feed.request_replay(0)
-    batch = feed.next_batch()
-    feed.advance(batch[:2])
-    feed.advance([])
-    assert take(feed) == ["3", "4", "5"]
+def test_partly_confirmed_batches_go_on_after_what_is_safe(pipeline: Pipeline, subscription: Subscription) -> None:
+    resend(pipeline, subscription, ResendEvents(0))
+    batch = subscription.next_batch()
+    subscription.advance(batch[:2])
+    subscription.advance([])
+    assert take(subscription) == ["3", "4", "5"]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from publisher.delivery.worker import Clock
+from publisher.delivery.backoff import Clock
 from publisher.errors import JournalDamagedError, JournalError
 from publisher.events import Event
 from publisher.journal.journal import Journal
@@ -57,7 +57,7 @@ def test_a_new_sink_gets_the_snapshot_and_then_every_event(pipeline: Pipeline, r
     recorder.wait_for_seq(8)
     assert kinds(recorder.events) == ["snapshot@3", 4, 5, 6, 7, 8]
     assert worker.stop(5.0)
-    assert pipeline.journal.cursor("sink", "there") == Cursor(pipeline.journal.epoch, 8)
+    assert pipeline.confirmed() == Cursor(pipeline.journal.epoch, 8)
     assert recorder.closed == 1
 
 
@@ -103,7 +103,7 @@ def test_before_anything_is_known_there_is_nothing_to_send(tmp_path: Path, recor
 
 def test_the_cursor_that_the_destination_tells_wins(pipeline: Pipeline, recorder: Recorder) -> None:
     pipeline.change(5)
-    pipeline.journal.confirm("sink", "there", Cursor(pipeline.journal.epoch, 1))
+    pipeline.confirm(1)
     recorder.cursor = Cursor(pipeline.journal.epoch, 3)
     pipeline.deliver(recorder)
     recorder.wait_for_seq(5)
@@ -124,14 +124,15 @@ def test_a_sink_that_lost_its_place_is_told_of_and_gets_the_snapshot(
 ) -> None:
     with closing(Pipeline(tmp_path / "journal.db", max_events=100)) as pipeline:
         pipeline.change_at_once(300)
-        pipeline.journal.confirm("sink", "there", cursor(pipeline.journal))
+        at = cursor(pipeline.journal)
+        pipeline.confirm(at.seq, epoch=at.epoch)
         worker = pipeline.deliver(recorder)
         recorder.wait_for_seq(300)
         pipeline.change(2)
         recorder.wait_for_seq(302)
         assert kinds(recorder.events) == ["snapshot@300", 301, 302]
-        [told] = pipeline.said("lost its place")
-        assert reason in told["reason"]
+        [line] = pipeline.said("lost its position")
+        assert reason in line
         assert worker.status().failures == 0
 
 
@@ -145,7 +146,7 @@ def test_a_sink_that_is_overrun_while_it_hangs_gets_the_snapshot(tmp_path: Path,
         recorder.flow()
         recorder.wait_for_seq(1001)
         assert kinds(recorder.events)[-1] == "snapshot@1001"
-        assert len(pipeline.said("lost its place")) == 1
+        assert len(pipeline.said("lost its position")) == 1
 
 
 def test_a_snapshot_that_is_asked_for_comes_after_what_was_there_and_swallows_nothing(
@@ -155,7 +156,7 @@ def test_a_snapshot_that_is_asked_for_comes_after_what_was_there_and_swallows_no
     recorder.wait_for_events(3)
     recorder.hang()
     pipeline.change(600)
-    worker.request_snapshot("overrun")
+    pipeline.snapshot_again(worker, "overrun")
     pipeline.change(400)
     recorder.flow()
     recorder.wait(lambda recorder: recorder.seqs[-1:] == [1000] and recorder.events[-1].seq == 1000)
@@ -174,7 +175,7 @@ def test_no_snapshot_row_ever_comes_after_a_newer_event_under_a_flood(pipeline: 
     recorder.wait_for_events(3)
     for _ in range(100):
         pipeline.change(5)
-        worker.request_snapshot("notification")
+        pipeline.snapshot_again(worker, "notification")
     recorder.wait_for_seq(500)
     assert worker.stop(20.0)
     seqs = [event.seq for event in recorder.events]
@@ -194,7 +195,7 @@ def test_a_new_request_begins_a_broken_snapshot_anew(pipeline: Pipeline, recorde
     recorder.hang()
     worker = pipeline.deliver(recorder)
     wait_for(lambda: worker.status().state == "sending")
-    worker.request_snapshot("overrun")
+    pipeline.snapshot_again(worker, "overrun")
     recorder.flow()
     events = recorder.wait_for_events(5)
     assert [event.snapshot and event.snapshot.position for event in events] == [0, 1, 0, 1, 2]
@@ -205,7 +206,7 @@ def test_a_loss_stays_marked_over_a_restart(pipeline: Pipeline, recorder: Record
     worker = pipeline.deliver(recorder, clock=Clock())
     recorder.wait_for_events(3)
     recorder.publish_faults.append(Retry("later", index=1, after=1e9))
-    worker.request_snapshot("overrun")
+    pipeline.snapshot_again(worker, "overrun")
     wait_for(lambda: worker.status().state == "retrying")
     pipeline.restart()
     again = Recorder()
@@ -222,8 +223,8 @@ def test_a_loss_that_a_hung_sink_was_not_told_of_is_told_after_a_restart(
     recorder.hang()
     pipeline.change(1)
     wait_for(lambda: worker.status().state == "sending")
-    worker.request_snapshot("overrun")
-    worker.request_snapshot("notification")
+    pipeline.snapshot_again(worker, "overrun")
+    pipeline.snapshot_again(worker, "notification")
     assert worker.stop(0.1) is False
     recorder.flow()
     worker._thread.join(20)
@@ -240,12 +241,12 @@ def test_a_replay_sends_the_events_since_again(pipeline: Pipeline, recorder: Rec
     recorder.wait_for_events(3)
     pipeline.change(5)
     recorder.wait_for_seq(5)
-    worker.request_replay(3)
+    pipeline.ask(worker, kind="replay", since=3)
     pipeline.change(1)
     wait_for(lambda: len(recorder.seqs) == 8 and worker.status().behind == 0)
     assert recorder.seqs[:5] == [1, 2, 3, 4, 5]
     assert sorted(recorder.seqs[5:]) == [4, 5, 6]
-    worker.request_replay(None)
+    pipeline.ask(worker, kind="replay")
     recorder.wait(lambda recorder: kinds(recorder.events)[-1] == "snapshot@6")
 
 
@@ -254,10 +255,10 @@ def test_a_replay_of_what_is_gone_is_the_snapshot(tmp_path: Path, recorder: Reco
         pipeline.change_at_once(300)
         worker = pipeline.deliver(recorder)
         recorder.wait_for_events(3)
-        worker.request_replay(5)
+        pipeline.ask(worker, kind="replay", since=5)
         recorder.wait_for_events(6)
         assert kinds(recorder.events) == ["snapshot@300", "snapshot@300"]
-        assert pipeline.said("lost its place")
+        assert pipeline.said("lost its position")
 
 
 def test_failures_are_waited_out_ever_longer_and_nothing_is_lost(pipeline: Pipeline, recorder: Recorder) -> None:
@@ -286,7 +287,7 @@ def test_the_destination_says_when_to_come_back(pipeline: Pipeline, recorder: Re
 
 
 def test_what_was_safe_before_a_failure_is_not_sent_again(pipeline: Pipeline, recorder: Recorder) -> None:
-    pipeline.journal.confirm("sink", "there", Cursor(pipeline.journal.epoch, 0))
+    pipeline.confirm(0)
     pipeline.change(10)
     recorder.publish_faults += [Retry(index=4), Retry(index=3), Retry(index=99), Retry(index=-1)]
     pipeline.deliver(recorder)
@@ -296,13 +297,13 @@ def test_what_was_safe_before_a_failure_is_not_sent_again(pipeline: Pipeline, re
 
 
 def test_a_refused_event_is_a_dead_letter_and_the_others_go_on(pipeline: Pipeline, recorder: Recorder) -> None:
-    pipeline.journal.confirm("sink", "there", Cursor(pipeline.journal.epoch, 0))
+    pipeline.confirm(0)
     pipeline.change(4)
     recorder.publish_faults += [Rejected("400 too odd", index=1), Rejected("400 odd too")]
     worker = pipeline.deliver(recorder)
     recorder.wait_for_seq(4)
     assert recorder.seqs == [1, 4]
-    assert [(letter.event.seq, letter.reason) for letter in pipeline.journal.dead_letters("sink")] == [
+    assert [(letter.event.seq, letter.reason) for letter in pipeline.dead_letters("sink")] == [
         (2, "400 too odd"),
         (3, "400 odd too"),
     ]
@@ -311,42 +312,42 @@ def test_a_refused_event_is_a_dead_letter_and_the_others_go_on(pipeline: Pipelin
 
 
 def test_dead_letters_are_sent_again_by_hand_also_after_a_restart(pipeline: Pipeline, recorder: Recorder) -> None:
-    pipeline.journal.confirm("sink", "there", Cursor(pipeline.journal.epoch, 0))
+    pipeline.confirm(0)
     pipeline.change(4)
     recorder.publish_faults += [Rejected("no", index=1), Rejected("no"), Rejected("no")]
     pipeline.deliver(recorder)
-    wait_for(lambda: len(pipeline.journal.dead_letters()) == 3)
+    wait_for(lambda: len(pipeline.dead_letters()) == 3)
     pipeline.restart()
     worker = pipeline.deliver(recorder)
     wait_for(lambda: worker.status().dead_letters == 3)
-    first = pipeline.journal.dead_letters()[0].id
-    worker.retry_dead_letters(first)
+    first = pipeline.dead_letters()[0].id
+    pipeline.ask(worker, kind="retry", dead_letter=first)
     recorder.wait_for_seq(2)
     wait_for(lambda: worker.status().dead_letters == 2)
     recorder.publish_faults.append(Rejected("still no"))
-    worker.retry_dead_letters()
+    pipeline.ask(worker, kind="retry")
     recorder.wait_for_seq(4)
     wait_for(lambda: worker.status().dead_letters == 1)
     assert recorder.seqs == [1, 2, 4]
-    assert [letter.event.seq for letter in pipeline.journal.dead_letters()] == [3]
+    assert [letter.event.seq for letter in pipeline.dead_letters()] == [3]
 
 
 def test_dead_letters_that_cannot_be_delivered_hold_up_no_event(pipeline: Pipeline, recorder: Recorder) -> None:
-    pipeline.journal.confirm("sink", "there", Cursor(pipeline.journal.epoch, 0))
+    pipeline.confirm(0)
     pipeline.change(2)
     recorder.publish_faults += [Rejected("no"), Rejected("no")]
     worker = pipeline.deliver(recorder)
-    wait_for(lambda: len(pipeline.journal.dead_letters()) == 2)
+    wait_for(lambda: len(pipeline.dead_letters()) == 2)
     recorder.publish_faults.append(OSError("down"))
-    worker.retry_dead_letters()
+    pipeline.ask(worker, kind="retry")
     wait_for(lambda: pipeline.said("dead letters cannot be delivered now"))
     pipeline.change(1)
     recorder.wait_for_seq(3)
-    assert (recorder.seqs, len(pipeline.journal.dead_letters()), pipeline.clock.waits) == ([3], 2, [])
+    assert (recorder.seqs, len(pipeline.dead_letters()), pipeline.clock.waits) == ([3], 2, [])
 
 
 def test_retries_outlive_a_restart(pipeline: Pipeline, recorder: Recorder) -> None:
-    pipeline.journal.confirm("sink", "there", Cursor(pipeline.journal.epoch, 0))
+    pipeline.confirm(0)
     recorder.publish_faults.append(Retry(index=1, after=1e9))
     pipeline.change(3)
     worker = pipeline.deliver(recorder, clock=Clock())
@@ -359,7 +360,7 @@ def test_retries_outlive_a_restart(pipeline: Pipeline, recorder: Recorder) -> No
 
 
 def test_an_ended_sink_rests_until_its_options_change(pipeline: Pipeline, recorder: Recorder) -> None:
-    pipeline.journal.confirm("sink", "there", Cursor(pipeline.journal.epoch, 0))
+    pipeline.confirm(0)
     pipeline.change(3)
     recorder.publish_faults.append(Ended("410 Gone", index=1))
     worker = pipeline.deliver(recorder)
@@ -367,7 +368,7 @@ def test_an_ended_sink_rests_until_its_options_change(pipeline: Pipeline, record
     assert (worker.status().state, worker.status().error) == ("ended", "410 Gone")
     pipeline.restart()
     resting = pipeline.deliver(recorder)
-    assert resting.status().state == "ended"
+    wait_for(lambda: resting.status().state == "ended")
     assert resting.stop(1.0)
     assert recorder.opened == 1
     pipeline.deliver(recorder, fingerprint="other options")
@@ -394,7 +395,7 @@ def test_a_constructor_that_raises_is_a_failure_to_open(pipeline: Pipeline, reco
 
     pipeline.deliver(make)
     recorder.wait_for_events(3)
-    assert pipeline.said("cannot be opened")[0]["reason"] == "TypeError: missing argument"
+    assert pipeline.said("cannot be opened")[0].endswith(": TypeError: missing argument")
 
 
 def test_a_plugin_that_exits_is_retried_as_any_other(pipeline: Pipeline, recorder: Recorder) -> None:
@@ -403,8 +404,8 @@ def test_a_plugin_that_exits_is_retried_as_any_other(pipeline: Pipeline, recorde
     recorder.publish_faults += [SystemExit(1), ZeroDivisionError("bug")]
     pipeline.change(1)
     recorder.wait_for_seq(1)
-    traces = [told["exc_info"] for told in pipeline.said("delivery failed")]
-    assert [type(trace) for trace in traces] == [SystemExit, ZeroDivisionError]
+    traces = [record.exc_info and record.exc_info[0] for record in pipeline.records("delivery failed")]
+    assert traces == [SystemExit, ZeroDivisionError]
 
 
 def test_jobs_run_on_the_sinks_thread_and_a_raising_one_harms_nothing(pipeline: Pipeline, recorder: Recorder) -> None:
@@ -524,57 +525,42 @@ def test_a_sink_that_hangs_at_the_end_is_left_behind_in_time_with_its_place_kept
     begin = time.monotonic()
     assert [stubborn.stop(0.3), hung.stop(0.3)] == [False, False]
     assert time.monotonic() - begin < 10
-    assert len(pipeline.said("left behind")) == 2
+    assert len(pipeline.said("is abandoned")) == 2
     epoch = pipeline.journal.epoch
     recorder.flow()
     release.set()
     for worker in pipeline.workers:
         worker._thread.join(20)
-    assert pipeline.journal.cursor("stubborn", "there") == Cursor(epoch, 2)
-    assert pipeline.journal.cursor("hung", "there") == Cursor(epoch, 0), (
-        "what came after it was given up does not count"
-    )
+    assert pipeline.confirmed("stubborn") == Cursor(epoch, 2)
+    assert pipeline.confirmed("hung") == Cursor(epoch, 0), "what came after it was given up does not count"
 
 
-def test_a_cursor_that_cannot_be_written_is_written_later(
-    pipeline: Pipeline, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+class Refusing(Sink):
+    """Refuses every event, and takes the rows of a snapshot."""
+
+    def publish(self, events: Sequence[Event]) -> None:
+        for index, event in enumerate(events):
+            if event.snapshot is None:
+                raise Rejected("no", index=index)
+
+
+def test_dead_letters_that_the_disk_does_not_take_hold_the_sink_up_and_none_is_lost(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    worker = pipeline.deliver(recorder)
-    recorder.wait_for_events(3)
-    written, full = pipeline.journal.confirm, [True] * 4
+    monkeypatch.setattr("publisher.journal.sink_journal._MOST_WAITING", 2)
+    worker = pipeline.deliver(lambda context: Refusing(SinkOptions(), context))
+    wait_for(lambda: worker.status().state == "following")
+    pipeline.change_at_once(4)
+    worker.wake()
+    wait_for(lambda: pipeline.said("cannot keep a dead letter"))
+    assert worker.status().behind == 2, "the events after the second wait for the disk"
 
-    def confirm(*what: object) -> None:
-        if full:
-            full.pop()
-            raise JournalError("the disk is full")
-        written(*what)  # type: ignore[arg-type]  # passed on as they come
+    def all_settled() -> bool:
+        pipeline.journal.commit()
+        return worker.status().behind == 0
 
-    monkeypatch.setattr(pipeline.journal, "confirm", confirm)
-    pipeline.change(2)
-    recorder.wait_for_seq(2)
-    wait_for(lambda: pipeline.journal.cursor("sink", "there") == Cursor(pipeline.journal.epoch, 2))
-    assert worker.status().failures == 0
-    assert len(pipeline.said("cursor is kept in memory")) == 1
-
-
-def test_a_dead_letter_that_cannot_be_kept_is_no_reason_to_lose_the_event(
-    pipeline: Pipeline, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pipeline.deliver(recorder)
-    recorder.wait_for_events(3)
-    keep, full = pipeline.journal.add_dead_letter, [True] * 2
-
-    def add(*what: object) -> None:
-        if full:
-            full.pop()
-            raise JournalError("the disk is full")
-        keep(*what)  # type: ignore[arg-type]  # passed on as they come
-
-    monkeypatch.setattr(pipeline.journal, "add_dead_letter", add)
-    recorder.publish_faults += [Rejected("no")] * 3
-    pipeline.change(2)
-    recorder.wait_for_seq(2)
-    assert [letter.event.seq for letter in pipeline.journal.dead_letters()] == [1]
+    wait_for(all_settled)
+    assert [letter.event.seq for letter in pipeline.dead_letters()] == [1, 2, 3, 4]
 
 
 def test_events_that_cannot_be_read_are_made_up_for_by_the_snapshot(
@@ -598,7 +584,7 @@ def test_events_that_cannot_be_read_are_made_up_for_by_the_snapshot(
 
 def test_a_restart_with_a_hundred_thousand_waiting_events(tmp_path: Path) -> None:
     with closing(Pipeline(tmp_path / "journal.db", max_bytes=1 << 30)) as pipeline:
-        pipeline.journal.confirm("sink", "there", Cursor(pipeline.journal.epoch, 0))
+        pipeline.confirm(0)
         [event] = pipeline.change(1)
         pipeline.journal.close()
         fill(pipeline.path, event.json_bytes, 100_000)

@@ -13,6 +13,7 @@ import pytest
 from publisher.journal.journal import Journal
 from tests.faults import Forks, kill_at_random
 from tests.fixtures.journal_writers import worker_to
+from tests.fixtures.pipeline import confirmed
 from tests.fixtures.poll import wait_for
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has neither os.fork nor SIGKILL")
@@ -53,7 +54,7 @@ def check(directory: Path) -> None:
         assert rows
         assert rows[0].row == kept[-1].row
         delivered = lines(directory / "delivered")
-        cursor = journal.cursor("lines", "")
+        cursor = confirmed(journal, "lines")
         if cursor is not None:
             assert cursor.epoch == journal.epoch
             assert cursor.seq <= max(seq for _, seq, _, _ in delivered)

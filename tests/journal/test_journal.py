@@ -12,12 +12,16 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
 from publisher.errors import JournalDamagedError, JournalError, JournalInUseError
 from publisher.events import Event, IpInterface
-from publisher.journal.journal import Journal, JournalClient, Request
+from publisher.journal.journal import Journal
+from publisher.journal.positions import NumberedResend, Position, ResendEvents, ResendSnapshot, SnapshotDue, Tail
+from publisher.journal.requests import InvalidRequest, JournalClient, Request
+from publisher.journal.sink_journal import SinkJournal
 from publisher.sink import Cursor
 from publisher.sources import Remove, Upsert
 from publisher.sources.luids import LuidAssignment
@@ -45,7 +49,7 @@ def journal(path: Path) -> Iterator[Journal]:
 
 
 def test_a_new_journal_knows_nothing(journal: Journal) -> None:
-    assert (journal.seq, journal.oldest(), journal.rows(), journal.known) == (0, 1, None, False)
+    assert (journal.seq, journal.oldest, journal.rows(), journal.known) == (0, 1, None, False)
     assert (journal.set_aside, journal.new_epoch_reason) == (None, "there was no journal")
     assert journal.read(0, 10) == []
 
@@ -66,7 +70,7 @@ def test_events_and_the_rows_they_lead_to_outlive_the_process(path: Path) -> Non
         journal.append(events[2:])
         epoch = journal.epoch
     with closing(Journal.open(path, node="nas")) as journal:
-        assert (journal.epoch, journal.seq, journal.oldest(), journal.new_epoch_reason) == (epoch, 4, 1, None)
+        assert (journal.epoch, journal.seq, journal.oldest, journal.new_epoch_reason) == (epoch, 4, 1, None)
         assert journal.read(0, 10) == events
         assert [event.json_bytes for event in journal.read(0, 10)] == [event.json_bytes for event in events]
         assert journal.rows() == table.rows
@@ -110,11 +114,11 @@ def test_the_newest_events_are_kept_by_number(path: Path) -> None:
         table = begun(journal)
         for _ in range(50):
             journal.append(changes(table, 70))
-            assert journal.seq - 1000 - 1000 // 64 - 70 < journal.oldest() <= max(1, journal.seq - 999)
-        oldest, kept = journal.oldest(), len(journal.read(journal.oldest() - 1, 9999))
+            assert journal.seq - 1000 - 1000 // 64 - 70 < journal.oldest <= max(1, journal.seq - 999)
+        oldest, kept = journal.oldest, len(journal.read(journal.oldest - 1, 9999))
         assert kept == journal.seq - oldest + 1
     with closing(Journal.open(path, node="nas", max_events=1000)) as journal:
-        assert journal.oldest() == oldest
+        assert journal.oldest == oldest
 
 
 def test_the_newest_events_are_kept_by_size_but_for_the_very_newest(path: Path) -> None:
@@ -122,12 +126,12 @@ def test_the_newest_events_are_kept_by_size_but_for_the_very_newest(path: Path) 
         table = begun(journal)
         for event in changes(table, 100):
             journal.append([event])
-        kept = journal.read(journal.oldest() - 1, 999)
+        kept = journal.read(journal.oldest - 1, 999)
         size = sum(len(event.json_bytes) for event in kept)
         assert 20_000 - 2 * len(kept[0].json_bytes) < size <= 20_000 + 20_000 // 64 + len(kept[0].json_bytes)
         [big] = table.apply(Upsert(make_row(interface={"description": "x" * 100_000})))
         journal.append([big])
-        assert journal.read(journal.oldest() - 1, 999) == [big]
+        assert journal.read(journal.oldest - 1, 999) == [big]
 
 
 def test_an_event_that_does_not_follow_is_refused_whole(journal: Journal) -> None:
@@ -171,102 +175,209 @@ def test_snapshots_beside_a_writer_never_mix_two_moments(journal: Journal) -> No
     assert not torn
 
 
-def test_a_cursor_belongs_to_a_sink_and_its_destination(path: Path) -> None:
+def position(journal: Journal, sink: str, destination: str = "") -> Position | None:
+    """Returns a sink's position in the file."""
+    return journal.sink(sink, destination).position()
+
+
+def confirm(journal: Journal, sink: str, seq: int, destination: str = "") -> None:
+    """Writes a sink's position."""
+    journal.sink(sink, destination).report(Tail(Cursor(journal.epoch, seq)))
+    journal.commit()
+
+
+def test_a_position_belongs_to_a_sink_and_its_destination(path: Path) -> None:
+    due = SnapshotDue("overrun", 9, Cursor("0123456789abcdef", 7))
     with closing(Journal.open(path, node="nas")) as journal:
         begun(journal)
-        assert journal.cursor("home", "mqtt://a") is None
-        journal.confirm("home", "mqtt://a", Cursor(journal.epoch, 7), owed="overrun")
-        assert journal.cursor("home", "mqtt://a") == Cursor(journal.epoch, 7)
-        assert journal.owed("home", "mqtt://a") == "overrun"
-        assert journal.cursor("home", "mqtt://b") is None
-        assert journal.cursor("other", "mqtt://a") is None
+        assert position(journal, "home", "mqtt://a") is None
+        journal.sink("home", "mqtt://a").report(due)
+        assert position(journal, "home", "mqtt://a") == due
+        assert position(journal, "home", "mqtt://b") is None
+        assert position(journal, "other", "mqtt://a") is None
     with closing(Journal.open(path, node="nas")) as journal:
-        assert journal.cursor("home", "mqtt://a") == Cursor(journal.epoch, 7)
-        journal.confirm("home", "mqtt://a", Cursor(journal.epoch, 8))
-        assert journal.owed("home", "mqtt://a") is None
+        assert position(journal, "home", "mqtt://a") == due
+        confirm(journal, "home", 8, "mqtt://a")
+        assert position(journal, "home", "mqtt://a") == Tail(Cursor(journal.epoch, 8))
+
+
+def test_what_a_sink_reported_is_written_with_the_next_events(path: Path) -> None:
+    journal = Journal.open(path, node="nas")
+    table = begun(journal)
+    part = journal.sink("home", "")
+    part.report(Tail(Cursor(journal.epoch, 0)))
+    assert part.position() is None
+    journal.append(changes(table, 1))
+    assert part.position() == Tail(Cursor(journal.epoch, 0))
+    part.report(Tail(Cursor(journal.epoch, 1)))
+    journal.close()
+    with closing(Journal.open(path, node="nas")) as journal:
+        assert position(journal, "home") == Tail(Cursor(journal.epoch, 1)), "a clean end writes it, too"
+
+
+def test_what_a_sink_reported_waits_while_the_disk_takes_nothing(
+    journal: Journal,
+) -> None:
+    begun(journal)
+    part = journal.sink("home", "")
+    part.report(Tail(Cursor(journal.epoch, 1)))
+    part.settle(7)
+
+    def full(_: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    part._pending.put(part, {"last": full})
+    with pytest.raises(JournalError, match="full"):
+        journal.commit()
+    assert part.position() is None
+    part.report(Tail(Cursor(journal.epoch, 2)))
+    part._pending.put(part, {"last": lambda _: None})
+    journal.commit()
+    assert part.position() == Tail(Cursor(journal.epoch, 2)), "the later report counts"
+
+
+def test_an_abandoned_worker_moves_no_position(journal: Journal) -> None:
+    begun(journal)
+    part = journal.sink("home", "")
+    part.report(Tail(Cursor(journal.epoch, 1)))
+    journal.revoke(part)
+    part.report(Tail(Cursor(journal.epoch, 2)))
+    assert position(journal, "home") == Tail(Cursor(journal.epoch, 1))
+
+
+def test_resends_are_kept_until_they_are_done(path: Path) -> None:
+    with closing(Journal.open(path, node="nas")) as journal:
+        begun(journal)
+        kept = journal.append((), {"home": ResendEvents(3), "other": ResendSnapshot("overrun", 5)})
+        number = kept["home"].number
+        assert kept["home"] == NumberedResend(number, ResendEvents(3))
+    with closing(Journal.open(path, node="nas")) as journal:
+        part = journal.sink("home", "")
+        assert part.resends() == [NumberedResend(number, ResendEvents(3))]
+        part.report(Tail(Cursor(journal.epoch, 3)), [number])
+        journal.commit()
+        assert part.resends() == []
+        assert journal.sink("other", "").resends() == [kept["other"]]
 
 
 def test_under_another_node_every_sink_is_new(path: Path) -> None:
     with closing(Journal.open(path, node="nas")) as journal:
         begun(journal)
-        journal.confirm("home", "", Cursor(journal.epoch, 0))
+        confirm(journal, "home", 0)
     with closing(Journal.open(path, node="attic")) as journal:
-        assert journal.cursor("home", "") is None
+        assert position(journal, "home") is None
         assert journal.rows() == [ETH0, ETH1]
 
 
 def test_an_ended_sink_stays_ended_while_its_options_are_the_same(path: Path) -> None:
     with closing(Journal.open(path, node="nas")) as journal:
-        journal.end("hook", "fingerprint", "410 Gone")
+        journal.sink("hook", "").end("fingerprint", "410 Gone")
     with closing(Journal.open(path, node="nas")) as journal:
-        assert journal.ended("hook", "fingerprint") == "410 Gone"
-        assert journal.ended("hook", "another") is None
+        assert journal.sink("hook", "").ended("fingerprint") == "410 Gone"
+        assert journal.sink("hook", "").ended("another") is None
 
 
 @pytest.mark.parametrize("name", ["eth0", "zażółć", "+/#", b"bad-\xff\xfe".decode("utf-8", "surrogateescape")])
 def test_luids_are_kept_for_interfaces_of_any_name(path: Path, name: str) -> None:
     assignment = LuidAssignment(ETH0.luid, f"name {name}", name, 1.5)
     with closing(Journal.open(path, node="nas")) as journal:
-        journal.save_luids([LUID, assignment])
+        journal.luids.save_luids([LUID, assignment])
     with closing(Journal.open(path, node="nas")) as journal:
-        assert journal.load_luids() == [assignment]
+        assert journal.luids.load_luids() == [assignment]
 
 
 def test_dead_letters_are_kept_until_removed(journal: Journal) -> None:
     events = changes(begun(journal), 3)
-    for event, sink in zip(events, ("hook", "hook", "other"), strict=True):
-        journal.add_dead_letter(sink, event, f"400 for {event.seq}")
+    hook, other = journal.sink("hook", ""), journal.sink("other", "")
+    for event, part in zip(events, (hook, hook, other), strict=True):
+        part.add_dead_letter(event, f"400 for {event.seq}")
+    assert journal.newest_dead_letter("hook") == 2
     first, second = journal.dead_letters("hook")
     assert (first.sink, first.reason, first.event) == ("hook", "400 for 1", events[0])
-    assert journal.next_dead_letter("hook", first.id) == second
-    assert journal.next_dead_letter("hook", second.id) is None
-    journal.remove_dead_letter(first.id)
+    assert hook.next_dead_letter(first.id) == second
+    assert hook.next_dead_letter(second.id) is None
+    hook.remove_dead_letter(first.id)
+    journal.commit()
     assert [letter.event.seq for letter in journal.dead_letters()] == [2, 3]
-    assert journal.count_dead_letters("hook") == 1
+    assert hook.count_dead_letters() == 1
 
 
 def test_dead_letters_of_a_sink_do_not_grow_for_ever(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("publisher.journal.journal._DEAD_LETTERS_KEPT", 3)
+    monkeypatch.setattr("publisher.journal.dead_letters.KEPT", 3)
+    hook, other = journal.sink("hook", ""), journal.sink("other", "")
     for event in changes(begun(journal), 6):
-        journal.add_dead_letter("hook", event, "no")
-        journal.add_dead_letter("other", event, "no") if event.seq == 1 else None
+        hook.add_dead_letter(event, "no")
+        if event.seq == 1:
+            other.add_dead_letter(event, "no")
+    journal.commit()
     assert [letter.event.seq for letter in journal.dead_letters("hook")] == [4, 5, 6]
-    assert journal.count_dead_letters("other") == 1
+    assert other.count_dead_letters() == 1
 
 
 def test_the_command_line_asks_and_is_answered(path: Path, journal: Journal) -> None:
     begun(journal)
     with closing(JournalClient.open(path)) as client:
         assert (client.running, client.epoch, client.seq) == (str(os.getpid()), journal.epoch, 0)
-        number = client.post(Request("replay", "home", since=3))
-        assert journal.take_requests() == [(number, Request("replay", "home", since=3))]
-        assert journal.take_requests() == []
+        request = Request(kind="replay", sink="home", since=3)
+        number = client.post(request)
+        assert journal.requests.waiting() == [(number, request)]
         assert client.done(number) is None
-        journal.finish_request(number, "being sent")
+        resend = journal.requests.answer(number, "being sent", "home", ResendEvents(3))
         assert client.done(number) == "being sent"
+        assert journal.requests.waiting() == []
+        assert journal.sink("home", "").resends() == [resend]
         assert client.status() is None
-        journal.put_status({"sinks": {"home": {"behind": 2}}})
+        journal.requests.put_status({"sinks": {"home": {"behind": 2}}})
+        journal.commit()
         assert client.status() == {"sinks": {"home": {"behind": 2}}}
         assert client.rows() == journal.rows()
 
 
 def test_requests_wait_for_the_next_start_and_survive_a_crash(path: Path) -> None:
     Journal.open(path, node="nas").close()
+    request = Request(kind="retry", sink="hook", dead_letter=4)
     with closing(JournalClient.open(path)) as client:
         assert client.running is None
-        number = client.post(Request("retry", "hook", dead_letter=4))
+        number = client.post(request)
     for _ in range(2):
         journal = Journal.open(path, node="nas")
-        assert journal.take_requests() == [(number, Request("retry", "hook", dead_letter=4))]
+        assert journal.requests.waiting() == [(number, request)]
         crash(journal)
     with closing(Journal.open(path, node="nas")) as journal:
-        journal.finish_request(number, "done")
-        assert journal.take_requests() == []
+        journal.requests.answer(number, "done")
+        assert journal.requests.waiting() == []
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        '{"kind":"replay","sink":"log","priority":"high"}',
+        '{"kind":"forget","sink":"log"}',
+        '{"kind":"replay","sink":7}',
+        '{"kind":"replay","sink":"log","since":-1}',
+        "[]",
+        "no JSON",
+        "",
+        b"\xff\xfe",
+    ],
+)
+def test_a_request_of_another_version_is_answered_and_ends_nothing(path: Path, data: str | bytes) -> None:
+    Journal.open(path, node="nas").close()
+    with closing(sqlite3.connect(path)) as connection, connection:
+        number = connection.execute("INSERT INTO requests (data) VALUES (?)", (data,)).lastrowid
+    with closing(Journal.open(path, node="nas")) as journal:
+        [(waiting, request)] = journal.requests.waiting()
+        assert waiting == number
+        assert isinstance(request, InvalidRequest)
+        assert "does not understand this request" in request.reason
+        journal.requests.answer(waiting, request.reason)
+        assert journal.requests.waiting() == []
 
 
 def test_the_status_of_a_service_that_is_gone_is_none(path: Path) -> None:
     journal = Journal.open(path, node="nas")
-    journal.put_status({"pid": 1})
+    journal.requests.put_status({"pid": 1})
+    journal.commit()
     crash(journal)
     with closing(JournalClient.open(path)) as client:
         assert client.status() is None
@@ -333,9 +444,9 @@ def test_a_closed_journal_says_so(path: Path) -> None:
     journal.close()
     journal.close()
     with pytest.raises(JournalError, match="closed"):
-        journal.confirm("home", "", Cursor(journal.epoch, 1))
+        confirm(journal, "home", 1)
     with pytest.raises(JournalError, match="closed"):
-        journal.load_luids()
+        journal.luids.load_luids()
 
 
 def garbage(path: Path) -> None:
@@ -357,10 +468,6 @@ def torn_in_the_middle(path: Path) -> None:
     path.write_bytes(content[:middle] + random.Random(1).randbytes(20_000) + content[middle + 20_000 :])
 
 
-def from_the_future(path: Path) -> None:
-    _execute(path, "PRAGMA user_version = 99")
-
-
 def of_another_program(path: Path) -> None:
     _execute(path, "PRAGMA application_id = 7")
 
@@ -374,14 +481,14 @@ def _execute(path: Path, sql: str) -> None:
         connection.execute(sql)
 
 
-DAMAGES = [garbage, short_text, truncated, torn_in_the_middle, from_the_future, of_another_program, rows_that_are_none]
+DAMAGES = [garbage, short_text, truncated, torn_in_the_middle, of_another_program, rows_that_are_none]
 
 
 def used(path: Path) -> str:
     """A journal of half a mebibyte, whose publisher was killed; its epoch."""
     journal = Journal.open(path, node="nas")
     journal.append(changes(begun(journal), 300))
-    journal.save_luids([LUID])
+    journal.luids.save_luids([LUID])
     crash(journal)
     return journal.epoch
 
@@ -403,14 +510,14 @@ def test_a_damaged_journal_is_set_aside_and_a_new_epoch_begins(path: Path, damag
         assert (journal.seq, journal.set_aside) == (3, None)
 
 
-@pytest.mark.parametrize("damage", [from_the_future, rows_that_are_none])
+@pytest.mark.parametrize("damage", [of_another_program, rows_that_are_none])
 def test_interfaces_keep_their_luids_where_the_damaged_journal_still_tells(
     path: Path, damage: Callable[[Path], None]
 ) -> None:
     used(path)
     damage(path)
     with closing(Journal.open(path, node="nas")) as journal:
-        assert journal.load_luids() == [LUID]
+        assert journal.luids.load_luids() == [LUID]
 
 
 def test_each_damaged_journal_has_a_name_of_its_own(path: Path) -> None:
@@ -454,15 +561,15 @@ def test_another_boot_without_a_clean_end_is_a_new_epoch_that_knows_the_rows(
 ) -> None:
     epoch = used(path)
     with closing(Journal.open(path, node="nas")) as journal:
-        journal.confirm("home", "", Cursor(epoch, 300))
+        confirm(journal, "home", 300)
         rows = journal.rows()
     crash(Journal.open(path, node="nas"))
     monkeypatch.setattr("publisher.journal.journal.boot_id", lambda: "another boot")
     with closing(Journal.open(path, node="nas")) as journal:
         assert "started anew" in (journal.new_epoch_reason or "")
-        assert (journal.epoch > epoch, journal.seq, journal.oldest()) == (True, 0, 1)
-        assert (journal.read(0, 9), journal.cursor("home", "")) == ([], None)
-        assert (journal.rows(), journal.load_luids()) == (rows, [LUID])
+        assert (journal.epoch > epoch, journal.seq, journal.oldest) == (True, 0, 1)
+        assert (journal.read(0, 9), position(journal, "home")) == ([], None)
+        assert (journal.rows(), journal.luids.load_luids()) == (rows, [LUID])
 
 
 def test_another_boot_after_a_clean_end_goes_on(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -481,28 +588,30 @@ def test_a_system_that_does_not_tell_its_boot_gets_a_new_epoch(path: Path, monke
 
 
 @pytest.mark.parametrize("synchronous", ["normal", "full"])
-def test_threads_write_and_read_beside_one_another(path: Path, synchronous: str) -> None:
-    with closing(Journal.open(path, node="nas", synchronous="full" if synchronous == "full" else "normal")) as journal:
+def test_sinks_read_and_report_beside_the_writer(path: Path, synchronous: Literal["normal", "full"]) -> None:
+    with closing(Journal.open(path, node="nas", synchronous=synchronous)) as journal:
         table = begun(journal)
+        parts = [journal.sink(f"sink{number}", "") for number in range(4)]
         failures: list[BaseException] = []
 
-        def follow(sink: str) -> None:
+        def follow(part: SinkJournal) -> None:
             try:
                 seen = 0
                 while seen < 60:
                     for event in journal.read(seen, 7):
                         assert event.seq == seen + 1
                         seen = event.seq
-                        journal.confirm(sink, "", Cursor(journal.epoch, seen))
+                        part.report(Tail(Cursor(journal.epoch, seen)))
             except BaseException as error:  # noqa: BLE001 - carried to the test
                 failures.append(error)
 
-        threads = [threading.Thread(target=follow, args=(f"sink{number}",)) for number in range(4)]
+        threads = [threading.Thread(target=follow, args=(part,)) for part in parts]
         for thread in threads:
             thread.start()
         for event in changes(table, 60):
             journal.append([event])
         for thread in threads:
             thread.join()
+        journal.commit()
         assert not failures
-        assert [journal.cursor(f"sink{number}", "") for number in range(4)] == [Cursor(journal.epoch, 60)] * 4
+        assert [part.position() for part in parts] == [Tail(Cursor(journal.epoch, 60))] * 4

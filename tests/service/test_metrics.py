@@ -19,7 +19,7 @@ pytest.importorskip("prometheus_client")
 
 STATUS: dict[str, Any] = {
     "version": "1.2", "pid": 1, "started": 1000.5, "node": "nas", "epoch": "01926f6e8c7e4b3f", "seq": 42,
-    "waiting": 3, "dropped": 0, "trouble": None,
+    "dropped": 3, "trouble": None,
     "sinks": {
         "home": asdict(SinkStatus(state="following", delivered=40, behind=2, last_delivery=2000.0)),
         'we"ird': asdict(SinkStatus(state="retrying", failures=7, error="secret reason")),
@@ -43,7 +43,7 @@ def test_the_service_and_its_sinks_are_told() -> None:
         assert scrape(port)["publisher_events_total"] == 43
     assert metrics['publisher_info{epoch="01926f6e8c7e4b3f",node="nas",version="1.2"}'] == 1
     assert metrics["publisher_events_total"] == 42
-    assert metrics["publisher_waiting"] == 3
+    assert metrics["publisher_dropped_total"] == 3
     assert metrics["publisher_trouble"] == 0
     assert metrics['publisher_sink_delivered_total{sink="home"}'] == 40
     assert metrics['publisher_sink_behind{sink="home"}'] == 2

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from publisher.errors import ConfigurationError, SourceError
-from publisher.journal.journal import JournalClient, Request
+from publisher.journal.requests import JournalClient, Request
 from publisher.sources import Remove, Resync, Upsert
 from publisher.testing import ScriptedSource, make_row
 from publisher.watcher import InterfaceFilter
@@ -68,7 +68,8 @@ def test_a_reload_with_a_mistake_changes_nothing(house: House) -> None:
     one = house.recorders["one"]
     with house.running(house.settings("one")) as service:
         one.wait_for_events(2)
-        service.reload(house.settings("one", "nothing_like_it"))
+        with pytest.raises(ConfigurationError, match="nothing_like_it"):
+            service.reload(house.settings("one", "nothing_like_it"))
         house.source.send(Upsert(ETH1))
         one.wait_for_seq(1)
     assert one.opened == 1
@@ -92,8 +93,8 @@ def test_the_command_line_is_answered_through_the_journal(house: House) -> None:
         one.wait_for_events(2)
         client = JournalClient.open(house.path)
         try:
-            good = client.post(Request("replay", "one"))
-            bad = client.post(Request("replay", "tow"))
+            good = client.post(Request(kind="replay", sink="one"))
+            bad = client.post(Request(kind="replay", sink="tow"))
             one.wait_for_events(4)
             assert "snapshot" in wait_for(lambda: client.done(good), what="an answer")
             assert "'tow'" in wait_for(lambda: client.done(bad), what="an answer")
@@ -120,14 +121,14 @@ def test_a_source_that_ends_before_it_says_anything_is_an_error(house: House) ->
     assert isinstance(error, SourceError)
 
 
-def test_a_reload_of_what_is_read_at_start_only_says_so(house: House, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_reload_of_what_is_read_at_start_only_says_so(house: House) -> None:
     one = house.recorders["one"]
     with house.running(house.settings("one")) as service:
         one.wait_for_events(2)
         service.reload(house.settings("one", reconcile_seconds=30))
         service.reload(house.settings("one", "two"))
         house.recorders["two"].wait_for_events(2)
-    assert "next start only" in capsys.readouterr().out
+    assert any("next start only" in record.getMessage() for record in house.logged)
 
 
 def test_a_source_that_ends_has_its_last_events_delivered_before_the_service_ends(house: House) -> None:

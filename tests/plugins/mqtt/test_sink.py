@@ -11,11 +11,13 @@ from typing import Any
 import pytest
 
 from publisher.events import Key
+from publisher.journal.positions import ResendSnapshot
 from publisher.sources import Resync
 from publisher.testing import make_row
 from tests.fixtures.brokers import Broker, Mosquitto, Nats, RabbitMq
 from tests.fixtures.mqtt_host import Host, said, some_rows
 from tests.fixtures.mqtt_subscriber import Subscriber, retained, states
+from tests.fixtures.pipeline import ask, send_again
 from tests.fixtures.poll import wait_for
 
 ROOT = "interfaces/testnode"
@@ -345,7 +347,7 @@ def test_an_overrun_is_marked_where_subscribers_see_it(broker: Mosquitto, tmp_pa
         host.put(make_row())
         host.quiet()
         host.apply(Resync((make_row(),), "overrun"))
-        host.worker.request_snapshot("overrun")
+        send_again(host.journal, host.worker, ResendSnapshot("overrun", host.journal.seq))
         wait_for(
             lambda: (json.loads(last(broker, f"{ROOT}/info") or b"{}").get("resynced") or {}).get("cause") == "overrun",
             what="the mark in info",
@@ -360,7 +362,7 @@ def test_replayed_events_do_not_turn_the_states_back(broker: Mosquitto, tmp_path
         host.quiet()
         before = states(broker)
         with Subscriber(broker, f"{ROOT}/#") as live:
-            host.worker.request_replay(1)
+            ask(host.journal, host.worker, kind="replay", since=1)
             live.wait_for("/event", 4)
             host.quiet()
             assert all(heard.retain for heard in live.of("/state"))

@@ -17,13 +17,15 @@ import pytest
 import structlog
 import trustme
 
-from publisher.delivery.worker import Backoff, Worker
+from publisher.delivery.backoff import Backoff
+from publisher.delivery.worker import Worker
 from publisher.events import Event
 from publisher.journal.journal import Journal
 from publisher.sink import SinkOptions
 from publisher.testing import Recorder, make_events, make_row
 from publisher_webhook.options import WebhookOptions
 from publisher_webhook.sink import WebhookSink
+from tests.fixtures.pipeline import ask
 from tests.fixtures.poll import wait_for
 from tests.fixtures.webhook_server import (
     Behaviour,
@@ -98,6 +100,7 @@ class Host:
         return done
 
     def dead_letters(self) -> dict[str, str]:
+        self.journal.commit()
         return {letter.event.id: letter.reason for letter in self.journal.dead_letters("hook")}
 
     def _worker(self, name: str, make: Any, options: SinkOptions) -> Worker:
@@ -251,9 +254,9 @@ def test_a_dead_letter_that_is_sent_again_keeps_its_id_and_body(host: Host, rece
     events = host.happen(3)
     wait_for_delivery(host, events[-1])
     assert list(host.dead_letters()) == ids_of(events[:2])
-    host.hook.retry_dead_letters()  # the first is refused once more
+    ask(host.journal, host.hook, kind="retry")  # the first is refused once more
     wait_for(lambda: list(host.dead_letters()) == [events[0].id], what="the second letter delivered")
-    host.hook.retry_dead_letters(host.journal.dead_letters("hook")[0].id)
+    ask(host.journal, host.hook, kind="retry", dead_letter=host.journal.dead_letters("hook")[0].id)
     wait_for(lambda: not host.dead_letters(), what="the first letter delivered")
     requests = tail(receiver.requests)
     assert ids(requests[3:]) == [events[0].id, events[1].id, events[0].id]

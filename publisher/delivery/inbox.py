@@ -1,0 +1,87 @@
+"""The one crossing from other threads to a worker's: news, resends, jobs, and the order to stop."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from heapq import heappop, heappush
+from itertools import count
+
+from ..journal.positions import NumberedResend
+from .backoff import Clock
+
+Job = Callable[[], object]
+
+
+class Inbox:
+    """What a worker has yet to do, under one lock, with one wake-up. Any thread puts; the worker's takes and waits."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._changed = threading.Condition()
+        self._news = False
+        self._resends: list[NumberedResend] = []
+        self._jobs: list[tuple[float, int, Job]] = []
+        self._numbers = count()
+        self.stop_by: float | None = None
+        """The clock's moment at which deliveries end; `None` while nobody asked to stop."""
+
+    def wake(self) -> None:
+        """Notes that there is something new in the journal."""
+        with self._changed:
+            self._news = True
+            self._changed.notify()
+
+    def resend(self, numbered: NumberedResend) -> None:
+        """Hands over a request to send again."""
+        with self._changed:
+            self._resends.append(numbered)
+            self._news = True
+            self._changed.notify()
+
+    def call(self, job: Job, delay: float) -> None:
+        """Hands over a job that is due after so many seconds."""
+        with self._changed:
+            heappush(self._jobs, (self._clock.monotonic() + delay, next(self._numbers), job))
+            self._changed.notify()
+
+    def stop(self, moment: float) -> None:
+        """Asks the worker to stop, and to deliver what waits until this moment of the clock."""
+        with self._changed:
+            self.stop_by = moment
+            self._changed.notify()
+
+    @property
+    def empty(self) -> bool:
+        """Whether no resend waits."""
+        return not self._resends
+
+    def take(self) -> list[NumberedResend]:
+        """Returns the resends in order, and forgets the news: the journal is looked at next."""
+        with self._changed:
+            self._news = False
+            resends, self._resends = self._resends, []
+        return resends
+
+    def take_jobs(self) -> list[Job]:
+        """Returns the jobs that are due now, in order. One that adds itself again comes with the next call."""
+        due = []
+        with self._changed:
+            now = self._clock.monotonic()
+            while self._jobs and self._jobs[0][0] <= now:
+                due.append(heappop(self._jobs)[2])
+        return due
+
+    def wait(self, until: float | None, *, jobs: bool) -> bool:
+        """Waits for this moment, or for news when it is `None`; at most until the next job is due, if `jobs` count.
+
+        Returns whether the rest is over: the moment has come, there is news, or the worker is to stop.
+        """
+        with self._changed:
+            now = self._clock.monotonic()
+            if self.stop_by is not None or (self._news if until is None else now >= until):
+                return True
+            next_job = self._jobs[0][0] if jobs and self._jobs else None
+            moments = [moment for moment in (until, next_job) if moment is not None]
+            self._clock.wait(self._changed, max(0.0, min(moments) - now) if moments else None)
+            return False

@@ -1,0 +1,63 @@
+"""Checkpoints of the journal's write-ahead log, in a thread of their own, so that no commit waits for the disk."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import threading
+from contextlib import closing
+from pathlib import Path
+
+_LOG = logging.getLogger("publisher.journal")
+# A checkpoint writes each changed page once, however often it changed: 16 MiB between two are cheaper than SQLite's 4.
+_DUE_BYTES = 16 << 20
+# A log of this size is emptied although the writer must wait for it: a steady stream of commits can keep a passive
+# checkpoint from ever reaching the log's end (https://www.sqlite.org/wal.html, "Checkpoint starvation").
+_MOST_BYTES = 2 * _DUE_BYTES
+
+
+class Checkpointer:
+    """Moves the write-ahead log into the database when it has grown. `committed` is called by the writer's thread."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._log_path = path.with_name(f"{path.name}-wal")
+        self._wanted = threading.Event()
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, name="checkpoints", daemon=True)
+        self._thread.start()
+
+    def committed(self) -> None:
+        """Asks for a checkpoint when the log has grown enough; never blocks."""
+        if self._size() >= _DUE_BYTES:
+            self._wanted.set()
+
+    def close(self) -> None:
+        """Ends the thread, after the checkpoint that is running; harmless when repeated."""
+        self._closed = True
+        self._wanted.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while True:
+            self._wanted.wait()
+            self._wanted.clear()
+            if self._closed:
+                return
+            try:
+                self._checkpoint()
+            except sqlite3.Error as error:
+                # The next commit asks again; the disk may be full, and then the log stays as it is.
+                _LOG.debug("the journal %s cannot be checkpointed now: %s", self._path, error)
+
+    def _checkpoint(self) -> None:
+        with closing(sqlite3.connect(f"{self._path.absolute().as_uri()}?mode=rw", uri=True)) as connection:
+            connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+            if self._size() >= _MOST_BYTES:
+                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def _size(self) -> int:
+        try:
+            return self._log_path.stat().st_size
+        except FileNotFoundError:
+            return 0

@@ -1,0 +1,50 @@
+"""Dead letters: the events that a sink's destination refused for good, as the journal keeps them."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from dataclasses import dataclass
+
+from ..events import Event
+from .event_log import decoded_event
+from .file import Row
+
+# A destination that refuses everything must not fill the disk.
+KEPT = 10_000
+
+
+@dataclass(frozen=True)
+class DeadLetter:
+    """An event that a sink's destination refused for good. `time` is in seconds since 1970."""
+
+    id: int
+    sink: str
+    time: float
+    reason: str
+    event: Event
+
+
+def select_dead_letters(
+    connection: sqlite3.Connection, sink: str | None, after: int = 0, limit: int = -1
+) -> list[DeadLetter]:
+    """Returns the dead letters of one sink, or all, with numbers greater than `after`, oldest first.
+
+    Raises JournalDamagedError for one that is no event.
+    """
+    sql = "SELECT id, sink, time, reason, data FROM dead_letters WHERE (?1 IS NULL OR sink = ?1) AND id > ?2"
+    found: list[Row] = connection.execute(f"{sql} ORDER BY id LIMIT ?3", (sink, after, limit)).fetchall()
+    return [DeadLetter(number, name, when, why, decoded_event(data)) for number, name, when, why, data in found]
+
+
+def insert_dead_letter(connection: sqlite3.Connection, sink: str, event: Event, reason: str) -> None:
+    """Keeps an event that was refused; only the newest 10,000 of a sink are kept."""
+    connection.execute(
+        "INSERT INTO dead_letters (sink, time, reason, data) VALUES (?, ?, ?, ?)",
+        (sink, time.time(), reason, event.json_bytes),
+    )
+    connection.execute(
+        "DELETE FROM dead_letters WHERE sink = ?1 AND id <= "
+        "(SELECT id FROM dead_letters WHERE sink = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)",
+        (sink, KEPT),
+    )

@@ -1,0 +1,98 @@
+"""The schema of the journal's file, and the steps that bring an older file to it, in place."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from ..errors import JournalDamagedError, JournalError
+from ..sink import Cursor
+from .positions import POSITIONS, Position, SnapshotDue, Tail
+
+APPLICATION_ID = 0x69706A31  # "ipj1"
+VERSION = 2
+# Events' `position` is the number of bytes of events in this epoch up to and with this one, so that the size of
+# those that are kept is one subtraction.
+SCHEMA = """
+CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE events (seq INTEGER PRIMARY KEY, position INTEGER NOT NULL, data BLOB NOT NULL);
+CREATE TABLE rows (luid TEXT, family TEXT, data BLOB NOT NULL, PRIMARY KEY (luid, family)) WITHOUT ROWID;
+CREATE TABLE luids (luid TEXT PRIMARY KEY, key BLOB NOT NULL, name BLOB NOT NULL, last_seen REAL NOT NULL);
+CREATE TABLE positions (sink TEXT PRIMARY KEY, destination TEXT NOT NULL, position BLOB NOT NULL);
+CREATE TABLE resends (id INTEGER PRIMARY KEY AUTOINCREMENT, sink TEXT NOT NULL, data BLOB NOT NULL);
+CREATE TABLE ended (sink TEXT PRIMARY KEY, fingerprint TEXT NOT NULL, reason TEXT NOT NULL);
+CREATE TABLE dead_letters (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, sink TEXT NOT NULL, time REAL NOT NULL,
+    reason TEXT NOT NULL, data BLOB NOT NULL);
+CREATE INDEX dead_letters_of_sink ON dead_letters (sink, id);
+CREATE TABLE requests (id INTEGER PRIMARY KEY AUTOINCREMENT, data TEXT NOT NULL, result TEXT);
+CREATE TABLE status (only INTEGER PRIMARY KEY CHECK (only = 1), data TEXT NOT NULL);
+"""
+
+
+def prepare(connection: sqlite3.Connection) -> None:
+    """Makes the schema in an empty file, or migrates an older one, in one transaction.
+
+    Raises JournalDamagedError for a file that is no journal, and JournalError for one of a newer version.
+    """
+    if not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+        connection.executescript(
+            f"BEGIN IMMEDIATE; {SCHEMA} PRAGMA application_id = {APPLICATION_ID};"
+            f"PRAGMA user_version = {VERSION}; COMMIT;"
+        )
+    version = _version(connection)
+    if version < VERSION:
+        _migrate(connection, version)
+
+
+def check_version(connection: sqlite3.Connection) -> None:
+    """Raises JournalError unless the file has the schema of today, and JournalDamagedError when it is no journal."""
+    version = _version(connection)
+    if version < VERSION:
+        raise JournalError(f"the journal has version {version}, and {VERSION} is read here: start the publisher once")
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    application, version = (
+        int(connection.execute(f"PRAGMA {name}").fetchone()[0]) for name in ("application_id", "user_version")
+    )
+    if application != APPLICATION_ID or version < 1:
+        raise JournalDamagedError(f"the file is no journal (application id {application}, version {version})")
+    if version > VERSION:
+        raise JournalError(
+            f"the journal has version {version}, and this publisher knows versions up to {VERSION}: "
+            "use the publisher that wrote it, or another journal.path"
+        )
+    return version
+
+
+def _migrate(connection: sqlite3.Connection, version: int) -> None:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        for step in _STEPS[version - 1 :]:
+            step(connection)
+        connection.execute(f"PRAGMA user_version = {VERSION}")
+        connection.execute("COMMIT")
+    finally:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+
+
+def _positions_for_cursors(connection: sqlite3.Connection) -> None:
+    """Version 2: the cursor of a sink and the snapshot that it was owed became one position."""
+    connection.execute(
+        "CREATE TABLE positions (sink TEXT PRIMARY KEY, destination TEXT NOT NULL, position BLOB NOT NULL)"
+    )
+    connection.execute(
+        "CREATE TABLE resends (id INTEGER PRIMARY KEY AUTOINCREMENT, sink TEXT NOT NULL, data BLOB NOT NULL)"
+    )
+    newest = connection.execute("SELECT coalesce(max(seq), 0) FROM events").fetchone()[0]
+    for sink, destination, epoch, seq, owed in connection.execute("SELECT * FROM cursors").fetchall():
+        confirmed = Cursor(epoch, seq)
+        position: Position = SnapshotDue(owed, newest, confirmed) if owed else Tail(confirmed)
+        row = (sink, destination, POSITIONS.dump_json(position))
+        connection.execute("INSERT INTO positions (sink, destination, position) VALUES (?, ?, ?)", row)
+    connection.execute("DROP TABLE cursors")
+
+
+# The step at index n brings version n + 1 to version n + 2.
+_STEPS = (_positions_for_cursors,)

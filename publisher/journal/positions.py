@@ -1,0 +1,82 @@
+"""The position of a sink in the journal, and the resends that were asked for: values, and their JSON."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+from typing import Annotated, Literal, NamedTuple
+
+from pydantic import Field, TypeAdapter
+
+from ..events import Cause
+from ..sink import Cursor
+
+Seq = Annotated[int, Field(ge=0)]
+
+
+@dataclass(frozen=True)
+class Tail:
+    """The sink confirmed every event up to this one; those after it come next."""
+
+    confirmed: Cursor
+    state: Literal["tail"] = "tail"
+
+
+@dataclass(frozen=True)
+class SnapshotDue:
+    """The snapshot is due: after the event `after`, or at once when the sink confirmed nothing yet."""
+
+    cause: Cause
+    after: Seq
+    confirmed: Cursor | None
+    state: Literal["snapshot_due"] = "snapshot_due"
+
+
+Position = Tail | SnapshotDue
+
+
+@dataclass(frozen=True)
+class ResendSnapshot:
+    """Send the snapshot again, after the event `after`."""
+
+    cause: Cause
+    after: Seq
+    kind: Literal["snapshot"] = "snapshot"
+
+
+@dataclass(frozen=True)
+class ResendEvents:
+    """Send the events after `since` again, or the snapshot when they are no longer kept."""
+
+    since: Seq
+    kind: Literal["events"] = "events"
+
+
+@dataclass(frozen=True)
+class ResendDeadLetters:
+    """Send the dead letters with numbers greater than `after`, up to and including `until`, again."""
+
+    after: int
+    until: int
+    kind: Literal["dead_letters"] = "dead_letters"
+
+
+Resend = ResendSnapshot | ResendEvents | ResendDeadLetters
+
+POSITIONS: TypeAdapter[Position] = TypeAdapter(Annotated[Position, Field(discriminator="state")])
+RESENDS: TypeAdapter[Resend] = TypeAdapter(Annotated[Resend, Field(discriminator="kind")])
+
+
+class NumberedResend(NamedTuple):
+    """A resend as the journal holds it; numbers grow."""
+
+    number: int
+    resend: Resend
+
+
+def insert_resend(connection: sqlite3.Connection, sink: str, resend: Resend) -> NumberedResend:
+    """Keeps what was asked to be sent again, until the sink's worker reports it as done."""
+    row = (sink, RESENDS.dump_json(resend))
+    number = connection.execute("INSERT INTO resends (sink, data) VALUES (?, ?)", row).lastrowid
+    assert number is not None, "SQLite numbers each row that is inserted"
+    return NumberedResend(number, resend)

@@ -1,0 +1,125 @@
+"""One worker's part of the journal: its position, its resends, its dead letters, and its end."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Hashable, Iterable, Mapping
+from functools import partial
+
+from pydantic import ValidationError
+
+from ..errors import JournalDamagedError, JournalError
+from ..events import Event
+from .dead_letters import DeadLetter, insert_dead_letter, select_dead_letters
+from .file import JournalFile
+from .pending import PendingWrites, Write
+from .positions import POSITIONS, RESENDS, NumberedResend, Position
+
+# Dead letters wait in memory for the next transaction, which a full disk puts off.
+_MOST_WAITING = 256
+# A sink that has read nothing for so long has had its chance: the journal no longer waits for it.
+_PATIENCE_SECONDS = 60.0
+
+
+class SinkJournal:
+    """What one worker reads and reports. Reports go into the core's next transaction, at the latest a second later.
+
+    The sink's thread calls everything but what says otherwise. Reading raises JournalError; reporting does not.
+    """
+
+    def __init__(self, sink: str, destination: str, file: JournalFile, pending: PendingWrites) -> None:
+        self.sink = sink
+        self.destination = destination
+        self.reading: int | None = None
+        """The last event that the sink read, as long as it is healthy: events after it are kept. The core reads it."""
+        self._file = file
+        self._pending = pending
+        self._seen: tuple[int | None, float] = (None, 0.0)
+
+    def position(self) -> Position | None:
+        """Returns the position; `None` for a new sink, or one that now writes somewhere else."""
+        sql = "SELECT position FROM positions WHERE sink = ? AND destination = ?"
+        found = self._file.query(sql, (self.sink, self.destination))
+        try:
+            return POSITIONS.validate_json(found[0][0]) if found else None
+        except ValidationError as error:
+            raise JournalDamagedError(
+                f"the journal holds an invalid position of sink {self.sink!r}: {error}"
+            ) from error
+
+    def resends(self) -> list[NumberedResend]:
+        """Returns what was asked to be sent again and is not done, oldest first."""
+        found = self._file.query("SELECT id, data FROM resends WHERE sink = ? ORDER BY id", (self.sink,))
+        try:
+            return [NumberedResend(number, RESENDS.validate_json(data)) for number, data in found]
+        except ValidationError as error:
+            raise JournalDamagedError(f"the journal holds an invalid resend for sink {self.sink!r}: {error}") from error
+
+    def report(self, position: Position, done: Iterable[int] = ()) -> None:
+        """Hands over the new position, which includes these resends."""
+        data = POSITIONS.dump_json(position)
+        row = (self.sink, self.destination, data)
+        sql = "INSERT OR REPLACE INTO positions (sink, destination, position) VALUES (?, ?, ?)"
+        self._put(self._settled(done) | {("position", self.sink): lambda connection: connection.execute(sql, row)})
+
+    def settle(self, number: int) -> None:
+        """Reports a resend as done."""
+        self._put(self._settled((number,)))
+
+    def add_dead_letter(self, event: Event, reason: str) -> None:
+        """Hands over an event that the destination refused; raises JournalError when too many wait for the disk."""
+        letters = ("letter", self.sink)
+        if self._pending.count(lambda key: isinstance(key, tuple) and key[:2] == letters) >= _MOST_WAITING:
+            raise JournalError(f"{_MOST_WAITING} dead letters of sink {self.sink!r} wait for the journal to be written")
+        self._put({(*letters, event.id): partial(insert_dead_letter, sink=self.sink, event=event, reason=reason)})
+
+    def remove_dead_letter(self, number: int) -> None:
+        """Hands over that a dead letter was delivered; harmless when there is none of this number."""
+        sql = "DELETE FROM dead_letters WHERE id = ?"
+        self._put({("delivered letter", number): lambda connection: connection.execute(sql, (number,))})
+
+    def next_dead_letter(self, after: int) -> DeadLetter | None:
+        """Returns the sink's first dead letter with a greater number."""
+        with self._file.reading() as connection:
+            return next(iter(select_dead_letters(connection, self.sink, after, 1)), None)
+
+    def count_dead_letters(self) -> int:
+        """Returns the number of the sink's dead letters."""
+        return int(self._file.query("SELECT count(*) FROM dead_letters WHERE sink = ?", (self.sink,))[0][0])
+
+    def end(self, fingerprint: str, reason: str) -> None:
+        """Hands over that the destination ended the sink, as long as its options have this fingerprint."""
+        row = (self.sink, fingerprint, reason)
+        sql = "INSERT OR REPLACE INTO ended (sink, fingerprint, reason) VALUES (?, ?, ?)"
+        self._put({("ended", self.sink): lambda connection: connection.execute(sql, row)})
+
+    def ended(self, fingerprint: str) -> str | None:
+        """Returns why the destination ended a sink with these options; `None` when it did not."""
+        sql = "SELECT reason FROM ended WHERE sink = ? AND fingerprint = ?"
+        found = self._file.query(sql, (self.sink, fingerprint))
+        return found[0][0] if found else None
+
+    def revoke(self) -> None:
+        """Ignores what is reported from now on: the worker was abandoned, and another may have its place. The core."""
+        self._pending.revoke(self)
+        self.reading = None
+
+    def unread(self, newest: int) -> int:
+        """Returns the last event before those to be kept for this sink: `newest` when none are. The core's thread."""
+        reading, now = self.reading, time.monotonic()
+        if reading is None:
+            return newest
+        if reading >= newest or self._seen[0] != reading:
+            self._seen = (reading, now)
+        return reading if now - self._seen[1] < _PATIENCE_SECONDS else newest
+
+    def _settled(self, numbers: Iterable[int]) -> dict[Hashable, Write]:
+        return {("resend", number): partial(_delete_resend, number=number) for number in numbers}
+
+    def _put(self, writes: Mapping[Hashable, Write]) -> None:
+        self._pending.put(self, writes)
+
+
+def _delete_resend(connection: sqlite3.Connection, number: int) -> None:
+    connection.execute("DELETE FROM resends WHERE id = ?", (number,))
