@@ -20,6 +20,7 @@ pytest_plugins = ["tests.fixtures.command"]
 
 def pytest_configure() -> None:
     _obey_signals()
+    _be_patient()
     if sys.platform == "linux":
         # Now, while the process has one thread: later the kernel refuses a user namespace.
         with contextlib.suppress(OSError):
@@ -32,6 +33,15 @@ def _obey_signals() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if sys.platform != "win32" and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
         signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+def _be_patient() -> None:
+    """Has hypothesis judge what is right and not how long it took."""
+    with contextlib.suppress(ImportError):  # Windows Python under Wine has none
+        from hypothesis import HealthCheck, settings
+
+        settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+        settings.load_profile("patient")
 
 
 @pytest.fixture(autouse=True)

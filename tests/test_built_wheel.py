@@ -39,12 +39,10 @@ def test_the_wheel_holds_the_core_and_each_sink_and_nothing_else(wheel: Path) ->
     assert {folder for folder in folders if not folder.endswith(".dist-info")} == {"publisher", *sinks}
 
 
-@pytest.mark.timeout(240)
 def test_the_tests_pass_against_the_wheel(wheel: Path, tmp_path: Path) -> None:
     run_tests(sys.executable, wheel, tmp_path, PACKAGED)
 
 
-@pytest.mark.timeout(240)
 def test_the_tests_pass_on_the_newest_other_python(wheel: Path, tmp_path: Path) -> None:
     run_tests(venv_of(*newest_other_python()), wheel, tmp_path, PORTABLE)
 

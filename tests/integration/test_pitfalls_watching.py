@@ -262,8 +262,13 @@ def test_what_vanished_without_a_message_is_said_by_the_reconcile_and_marked(
 def test_a_wall_clock_that_is_set_is_no_suspend(pair: NetNs) -> None:
     """Both clocks that tell a suspend stay as they are when the time of day is set (clock_gettime(2))."""
     clocks = linux_follower.Clocks()
-    apart = clocks.elapsed() - clocks.running()
-    assert apart == pytest.approx(time.clock_gettime(time.CLOCK_BOOTTIME) - time.monotonic(), abs=0.1)
+
+    def difference() -> float:
+        apart = clocks.elapsed() - clocks.running()
+        return abs(apart - (time.clock_gettime(time.CLOCK_BOOTTIME) - time.monotonic()))
+
+    # The smallest of many: between two readings a busy machine can do something else.
+    assert min(difference() for _ in range(100)) < 0.1
     with Following(pair) as following:
         pair.ip("link set v0 mtu 1400")
         following.until(is_about("v0", "inet6"))

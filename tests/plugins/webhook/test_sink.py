@@ -255,14 +255,14 @@ def bytes_that_go_nowhere(exchange: Exchange) -> None:
         exchange.send(b"HTTP/1.1 100 Continue\r\n\r\n")
 
 
-@pytest.mark.parametrize("behaviour", [hang, drip(SLOW, 0.2), bytes_that_go_nowhere], ids=["hang", "drip", "continue"])
+@pytest.mark.parametrize("behaviour", [hang, drip(SLOW, 3.0), bytes_that_go_nowhere], ids=["hang", "drip", "continue"])
 def test_a_request_ends_after_its_timeout_however_the_server_plays_for_time(behaviour: Behaviour) -> None:
     with receiving(behaviour) as receiver, opened(receiver, timeout=0.5) as sink:
         began = time.monotonic()
         with pytest.raises(Retry, match=r"no answer from http://127.0.0.1:\d+ within 0.5 s"):
             sink.publish(EVENTS)
-        # The drip would take 8 s; one that a socket's own timeout does not end.
-        assert 0.4 < time.monotonic() - began < 5
+        # The drip would take two minutes, and a socket's own timeout does not end it.
+        assert 0.4 < time.monotonic() - began < 60
         assert len(receiver.requests) == 1
 
 
@@ -271,12 +271,12 @@ def test_the_timeout_holds_for_a_body_that_drips_after_success() -> None:
 
     def drip_the_body(exchange: Exchange) -> None:
         exchange.send(body)
-        drip(b"x" * 100, 0.1, status=200)(exchange)
+        drip(b"x" * 100, 1.0, status=200)(exchange)
 
     with receiving(drip_the_body) as receiver, opened(receiver, timeout=1) as sink:
         began = time.monotonic()
         sink.publish(EVENTS)
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 50
         assert ids(receiver) == [event.id for event in EVENTS]  # it has said 200: sent once
 
 
