@@ -1,4 +1,4 @@
-# Everything that `make run` and `make test` need is made here, once: .venv and the locked dependencies.
+# Makes once what `make run` and `make test` need: .venv with the locked dependencies.
 PYTHON ?= python3
 ifeq ($(OS),Windows_NT)
 BIN := .venv/Scripts

@@ -22,13 +22,13 @@ def pytest_configure() -> None:
     _obey_signals()
     _be_patient()
     if sys.platform == "linux":
-        # Now, while the process has one thread: later the kernel refuses a user namespace.
+        # Done now, while the process has one thread: with more the kernel refuses a user namespace.
         with contextlib.suppress(OSError):
             become_capable()
 
 
 def _obey_signals() -> None:
-    """Undoes what a background job of a shell or nohup was started with: the programs under test inherit it."""
+    """Stops ignoring the signals that a background job or nohup ignores: the programs under test inherit that."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if sys.platform != "win32" and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
@@ -36,7 +36,7 @@ def _obey_signals() -> None:
 
 
 def _be_patient() -> None:
-    """Has hypothesis judge what is right and not how long it took."""
+    """Lets hypothesis judge results, and no durations."""
     with contextlib.suppress(ImportError):  # Windows Python under Wine has none
         from hypothesis import HealthCheck, settings
 

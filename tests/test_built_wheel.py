@@ -1,4 +1,4 @@
-"""The tests against what users install: the built wheel, and the newest other Python on this machine."""
+"""The built wheel, which users install, under this Python and the newest other one on this machine."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from tests.fixtures.requirements import unable
 
 ROOT = Path(__file__).parents[1]
 LOCK = ROOT / "tests" / "requirements.lock"
-# What can differ from the checkout: entry points, packages, metadata. These need them all, and are quick.
+# The wheel can differ from the checkout in entry points, packages and metadata: these tests use them all.
 PACKAGED = ("test_plugins", "test_table", "test_watcher", "journal/test_journal")
-# What can differ from Python to Python: typing, threads, SQLite, models.
+# Pythons can differ in typing, threads, SQLite and models.
 PORTABLE = (*PACKAGED, "config/test_settings", "delivery/test_subscription", "service/test_service")
 
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel, built from this checkout with what is installed: no network is needed."""
+    """Returns the wheel, built from this checkout with the installed packages, so that no network is needed."""
     folder = tmp_path_factory.mktemp("wheel")
     options = ["--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir", str(folder)]
     subprocess.run([sys.executable, "-m", "pip", "wheel", *options, "."], cwd=ROOT, check=True)
@@ -48,7 +48,7 @@ def test_the_tests_pass_on_the_newest_other_python(wheel: Path, tmp_path: Path) 
 
 
 def run_tests(python: str, wheel: Path, folder: Path, names: tuple[str, ...]) -> None:
-    """Run these tests where only the unpacked wheel is found: the checkout's own modules are out of reach."""
+    """Runs these tests in a folder with the unpacked wheel, where the checkout's own modules are not found."""
     zipfile.ZipFile(wheel).extractall(folder)
     shutil.copytree(ROOT / "tests", folder / "tests", ignore=shutil.ignore_patterns("__pycache__", ".cache"))
     shutil.copy(ROOT / "pyproject.toml", folder)
@@ -69,7 +69,7 @@ def run_tests(python: str, wheel: Path, folder: Path, names: tuple[str, ...]) ->
 
 
 def newest_other_python() -> tuple[str, str]:
-    """Version and path of the newest Python that works, from 3.11 up, of another version than this one."""
+    """Returns version and path of the newest Python that works, is 3.11 or later, and is not this version."""
     candidates = [found for minor in range(11, 30) if (found := shutil.which(f"python3.{minor}"))]
     if pyenv := shutil.which("pyenv"):
         root = subprocess.run([pyenv, "root"], capture_output=True, text=True, check=True).stdout.strip()
@@ -83,13 +83,13 @@ def newest_other_python() -> tuple[str, str]:
             others[major, minor] = candidate
     others = {version: path for version, path in others.items() if (3, 11) <= version != sys.version_info[:2]}
     if not others:
-        unable("there is no other Python from 3.11 up: install another one, such as Debian's newer python3")
+        unable("no other Python of version 3.11 or later was found: install one, such as Debian's newer python3")
     newest = max(others)
     return f"{newest[0]}.{newest[1]}", others[newest]
 
 
 def venv_of(version: str, python: str) -> str:
-    """The Python of a virtual environment with the locked requirements, made once for each version and lock."""
+    """Returns the Python of a virtual environment with the locked requirements, made once per version and lock."""
     digest = hashlib.sha256(LOCK.read_bytes()).hexdigest()[:12]
     folder = ROOT / ".cache" / f"python{version}-{digest}"
     made = str(folder / "bin" / "python")

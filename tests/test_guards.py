@@ -1,4 +1,4 @@
-"""Promises about the code itself: what it offers, what an import does, what is beside each exception to a rule."""
+"""Rules for the code itself: its public names, its imports, its examples, and a reason beside each ignore."""
 
 from __future__ import annotations
 
@@ -29,26 +29,26 @@ from tests.fixtures.requirements import need
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = [publisher, publisher_file, publisher_mqtt, publisher_terminal, publisher_webhook]
-# What is imported only where it is used, so that a start is quick.
+# Imported only where they are used, so that a start is quick.
 HEAVY = ["iotcore", "paho", "prometheus_client", "pyroute2", "pytest", "rich", "typer", "urllib3"]
 
 
 def modules() -> list[str]:
-    """Every module of ours, by name; `__main__` would run."""
+    """Returns the names of all our modules, but for `__main__`, which would run."""
     found = chain.from_iterable(pkgutil.walk_packages(package.__path__, f"{package.__name__}.") for package in PACKAGES)
     names = [package.__name__ for package in PACKAGES] + [module.name for module in found]
     return sorted(name for name in names if not name.endswith("__main__"))
 
 
 def tracked(*patterns: str) -> Iterator[tuple[str, str]]:
-    """The files that git knows, as names and texts; those that are no text are left out."""
+    """Yields the name and the text of each file that git knows and that is text."""
     need("git", package="git")
     listed = subprocess.run(["git", "ls-files", "-z", *patterns], cwd=ROOT, capture_output=True, check=False)
     if listed.returncode:
         pytest.skip("not in a git checkout")
     for name in filter(None, listed.stdout.decode().split("\0")):
         path = ROOT / name
-        if path.is_file():  # else it was deleted, but not yet there
+        if path.is_file():  # else it was deleted, and git does not know yet
             try:
                 yield name, path.read_text(encoding="utf-8")
             except UnicodeDecodeError:
@@ -56,14 +56,14 @@ def tracked(*patterns: str) -> Iterator[tuple[str, str]]:
 
 
 def lines(*patterns: str) -> Iterator[tuple[str, str]]:
-    """Each line of the tracked files, and where it is."""
+    """Yields each line of the tracked files after its place."""
     for name, text in tracked(*patterns):
         for number, line in enumerate(text.splitlines(), 1):
             yield f"{name}:{number}", line
 
 
 def run(code: str, *arguments: str) -> None:
-    """Run code in an interpreter of its own, in which warnings are errors."""
+    """Runs code in an interpreter of its own, in which warnings are errors."""
     command = [sys.executable, "-W", "error", "-c", code, *arguments]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100, check=False)
     assert result.returncode == 0, result.stderr
@@ -90,7 +90,7 @@ def test_all_is_exactly_what_is_public(module: ModuleType) -> None:
 @pytest.mark.parametrize("name", modules())
 def test_every_module_is_described_and_its_all_exists(name: str) -> None:
     module = importlib.import_module(name)
-    assert (module.__doc__ or "").strip(), f"{name} does not say what is inside"
+    assert (module.__doc__ or "").strip(), f"{name} has no docstring"
     assert not [offered for offered in getattr(module, "__all__", []) if not hasattr(module, offered)]
 
 
@@ -200,7 +200,7 @@ def no_work(event, arguments):
         raise RuntimeError(f"an import opened {arguments[0]} to write it")
 
 sys.dont_write_bytecode = True
-# What the libraries do when they are imported is theirs.
+# The libraries come first, since their own imports may do work.
 import paho.mqtt.client, rich.live, sqlite3, structlog, typer, typer.rich_utils, urllib3
 environment = dict(os.environ)
 sys.addaudithook(no_work)

@@ -25,7 +25,7 @@ def house(tmp_path: Path) -> House:
 
 
 def test_deleted_while_it_was_away_is_a_delete_at_the_start_with_what_was_last_known(house: House) -> None:
-    """debezium PR#7811: who goes while nobody looks is there for ever."""
+    """debezium PR#7811: an interface that is removed while nobody watches stays for ever."""
     house.source = ScriptedSource([ETH0, ETH1])
     with house.running(house.settings("one")):
         house.recorders["one"].wait_for_events(3)
@@ -80,7 +80,7 @@ def test_a_torn_last_record_costs_that_record_and_nothing_before_it(tmp_path: Pa
     table = begun(journal)
     for _ in range(20):
         journal.append(changes(table, 1))
-    # The write-ahead log as it was, cut within the last write's last page (sqlite.org/fileformat2.html, 4).
+    # The write-ahead log, cut within the last page of the last write (sqlite.org/fileformat2.html, 4).
     log = Path(f"{path}-wal").read_bytes()
     database = path.read_bytes()
     epoch = journal.epoch

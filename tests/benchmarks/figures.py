@@ -1,4 +1,4 @@
-"""What a benchmark tells."""
+"""The result of a benchmark."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Figure:
-    """One measurement, what it was measured beside in the same run, and whether it keeps its budget."""
+    """One measurement, its reference measured in the same run, and whether its budget is kept."""
 
     what: str
     value: float
     unit: str
     beside: str
-    """What it is compared with and that one's own figure."""
+    """The reference and its own figure."""
     ratio: float | None
     budget: str
     kept: bool

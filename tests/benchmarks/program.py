@@ -1,4 +1,4 @@
-"""A publisher at work in a network namespace of its own, for the figures that need the whole program."""
+"""The whole program in a network namespace of its own, for the figures that need it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.fixtures.netns import NetNs, become_capable
 
 @contextmanager
 def namespace() -> Iterator[NetNs]:
-    """A network namespace with its loopback up."""
+    """Yields a network namespace whose loopback is up."""
     become_capable()
     with closing(NetNs()) as netns:
         netns.ip("link set lo up")
@@ -23,7 +23,7 @@ def namespace() -> Iterator[NetNs]:
 
 @contextmanager
 def publisher(netns: NetNs, sinks: str) -> Iterator[subprocess.Popen[bytes]]:
-    """`publisher run` with these sinks, its standard output a pipe; ended by SIGTERM."""
+    """Runs `publisher run` with these sinks and its standard output in a pipe; ends it with SIGTERM."""
     with TemporaryDirectory() as name:
         folder = Path(name)
         config = folder / "publisher.toml"
@@ -41,7 +41,7 @@ def publisher(netns: NetNs, sinks: str) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def journal_of(process: subprocess.Popen[bytes]) -> Path:
-    """Where a publisher started here has its journal: beside its configuration, the last of its arguments."""
+    """Returns the path of the journal, which is beside the configuration, the last argument of the command."""
     arguments = process.args
     assert isinstance(arguments, list)
     return Path(str(arguments[-1])).parent / "journal.sqlite3"

@@ -1,4 +1,4 @@
-"""`kill -9` at any instant: nothing that was committed is lost, no cursor is ahead of its sink, no id is used twice."""
+"""`kill -9` at any moment: no committed event is lost, no position is ahead of its sink, no id is used twice."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ ROUNDS, EVENTS = 6, 80
 
 
 class Timed(Sink):
-    """Notes when each event arrives."""
+    """A sink that records the time at which each event arrives."""
 
     def __init__(self, arrivals: dict[int, float], context: SinkContext) -> None:
         super().__init__(SinkOptions(), context)
@@ -34,14 +34,14 @@ class Timed(Sink):
 
 
 class Raising(Timed):
-    """Fails at everything."""
+    """A sink that fails at every batch."""
 
     def publish(self, events: Sequence[Event]) -> None:
         raise RuntimeError(f"as always, with {len(events)} events")
 
 
 def latencies(directory: Path, *, troubled: bool) -> list[float]:
-    """Seconds from an append to its arrival, for events one by one, with or without bad company."""
+    """Returns the seconds from append to arrival of single events, alone or beside two troubled sinks."""
     arrivals: dict[int, float] = {}
     hung = Recorder()
     hung.hang()
@@ -71,6 +71,6 @@ def test_bad_company_costs_a_sink_nothing(tmp_path: Path) -> None:
         directory.mkdir()
         alone += latencies(directory, troubled=False)
         beside += latencies(directory, troubled=True)
-    # Each is its own thread, so only the processor is shared; the bounds are wide for a busy machine.
+    # The sinks share nothing but the processor; the bounds are wide enough for a busy machine.
     assert statistics.median(beside) < 3 * statistics.median(alone) + 0.001
     assert statistics.quantiles(beside, n=20)[-1] < 5 * statistics.quantiles(alone, n=20)[-1] + 0.005

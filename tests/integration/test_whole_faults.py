@@ -1,4 +1,4 @@
-"""The whole program when things go wrong: killed, flooded, on a full disk. Nothing is lost unsaid."""
+"""The whole program killed, flooded and on a full disk: no loss goes unmarked."""
 
 from __future__ import annotations
 
@@ -45,8 +45,7 @@ def kill_again_and_again(program: Program, chance: random.Random, times: int) ->
 
 @pytest.mark.timeout(600)  # 52 starts, each of which a busy machine can make ten times as long
 def test_50_kills_under_a_stream_of_changes(netns: NetNs, changes: Changes, tmp_path: Path) -> None:
-    # Two publishers, each with a journal and a file of its own: most of the time goes into starting, and there are
-    # two processors.
+    # Two publishers at once, since most of the time goes into their starts.
     programs = [Program(netns, tmp_path / str(number)) for number in range(2)]
     for program in programs:
         with program.running():
@@ -66,7 +65,7 @@ def test_50_kills_under_a_stream_of_changes(netns: NetNs, changes: Changes, tmp_
 
 
 def assert_each_once(program: Program) -> None:
-    """What the journal has, and nothing else, stands in the file, in its order, besides the snapshots."""
+    """Checks that the file has the journal's events, all and in order, and besides them only snapshots."""
     journal = journal_events(program.journal)
     assert list(journal) == list(range(1, len(journal) + 1))
     assert len(journal) > 10 * KILLS
@@ -84,7 +83,7 @@ def test_a_flood_into_a_tiny_buffer_is_marked_and_survived(netns: NetNs, changes
         program.mark(1400)
         program.wait(lambda: any(event.cause == "overrun" for event in program.events), "a loss that is marked")
         assert process.poll() is None
-        # After the loss it follows again, change by change.
+        # After the loss it follows every change again.
         before = len(program.events)
         netns.ip("link set f1 mtu 1290")
         after = [told(event) for event in program.mark(1401)[before:] if event.snapshot is None]
@@ -129,14 +128,14 @@ def test_a_full_disk_is_reported_survived_and_healed_by_a_marked_resync(
 
 
 def fill(path: Path) -> None:
-    """Leave no byte free on the disk."""
+    """Fills the disk to the last byte."""
     with path.open("wb", buffering=0) as file, contextlib.suppress(OSError):
         while file.write(bytes(1 << 16)):
             pass
 
 
 def metrics(netns: NetNs) -> dict[str, float]:
-    """Those without labels."""
+    """Returns the metrics without labels."""
     with netns.call(urllib.request.urlopen, "http://127.0.0.1:9464/metrics", timeout=10) as answer:
         lines = answer.read().decode().splitlines()
     return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines if line[0] != "#")}

@@ -1,4 +1,4 @@
-"""The real `publisher run` with the real file sink over the real kernel: what a person who starts it relies on."""
+"""The real `publisher run` with a file sink over the real kernel, as a user starts it."""
 
 from __future__ import annotations
 
@@ -49,12 +49,12 @@ def test_what_changed_while_it_was_down_is_told_at_start(netns: NetNs, tmp_path:
         [
             ("parameter_notification", "changed", "inet", {*mtu, "addresses.192.0.2.1/24"}),
             ("parameter_notification", "changed", "inet6", set(mtu)),
-            # Without a hardware address of its own that stays, an interface is known by its name and kind.
+            # An interface without a permanent hardware address is known by its name and kind.
             *both("delete_instance", "renamed"),
             *both("add_instance", "another"),
             *both("delete_instance", "deleted"),
             *both("add_instance", "added"),
-            # Who forwards does not listen to routers.
+            # A host that forwards does not accept router advertisements.
             ("parameter_notification", "silent", "inet6", {"row.forwarding_enabled", "row.router_discovery_behavior"}),
         ]
     )
@@ -76,7 +76,7 @@ def test_each_change_of_a_veth_is_the_events_that_one_would_say_aloud(netns: Net
         aloud = Aloud(program)
         aloud.says("link set v0 mtu 1400", both(changed, "v0", "row.nl_mtu", "interface.mtu"))
         aloud.becomes("link set v0 up", v0=["lower_layer_down"])
-        # Its own carrier is there at once; that it is up the kernel says in a message of its own (link_watch.c).
+        # Its carrier is there at once; the kernel reports in another message that it is up (net/core/link_watch.c).
         aloud.becomes("link set v1 up", v0=["up"], v1=["lower_layer_down", "up"])
         aloud.becomes("link set v1 down", v0=["lower_layer_down"], v1=["down"])
         aloud.becomes("link set v0 down", v0=["down"])
@@ -90,7 +90,7 @@ def test_each_change_of_a_veth_is_the_events_that_one_would_say_aloud(netns: Net
 
 
 class Aloud:
-    """Does something with `ip`, and compares the events that it leads to with what one would say."""
+    """A comparison of the events of one `ip` command with the expected ones."""
 
     def __init__(self, program: Program) -> None:
         self._program = program
@@ -98,11 +98,11 @@ class Aloud:
         self._before = len(program.events)
 
     def says(self, line: str, expected: list[Told]) -> None:
-        """Exactly these events, in this order."""
+        """Checks that the command leads to exactly these events, in this order."""
         assert list(map(told, self._events(line, len(expected)))) == expected
 
     def becomes(self, line: str, **expected: list[str]) -> None:
-        """In both families, one event for each operational status that these interfaces go through, and no other."""
+        """Checks that the command leads to one event in each family for each of these states in turn."""
         events = self._events(line, 2 * sum(map(len, expected.values())))
         for family in ("inet", "inet6"):
             said: dict[str, list[str]] = {}
@@ -113,7 +113,7 @@ class Aloud:
             assert said == expected
 
     def _events(self, line: str, expected: int) -> list[Event]:
-        """So many events, or more if more come before the mark that is made then."""
+        """Runs the command, waits for that number of events and for a mark; returns all events before the mark."""
         if line:
             self._program.netns.ip(line)
         self._program.wait(lambda: len(self._new()) >= expected, f"{expected} events of {line}")
@@ -128,7 +128,7 @@ class Aloud:
 
 
 def as_nobody() -> list[str]:
-    """What makes a program one of an ordinary user: of nobody, or of whoever runs the tests, without capabilities."""
+    """Returns the beginning of a command that runs as an ordinary user: nobody, or the tests' own user."""
     need("setpriv", package="util-linux")
     if os.geteuid() == 0:
         nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
@@ -140,7 +140,7 @@ def as_nobody() -> list[str]:
 
 def test_an_ordinary_user_may_run_it(netns: NetNs) -> None:
     netns.ip("link add mark type ifb")
-    # Not below tmp_path: that is the tests' user's alone.
+    # Not below tmp_path, which only the tests' user may enter.
     with TemporaryDirectory() as name:
         program = Program(netns, Path(name), command=[*as_nobody(), *COMMAND])
         for folder in (program.folder, program.data):
@@ -181,7 +181,7 @@ def test_a_first_run_says_how_to_subscribe_and_that_works(netns: NetNs, tmp_path
 
 
 def first_heard(netns: NetNs, subscribe: list[str], wanted: str) -> str:
-    """The first line of this command in which that stands; the test's timeout ends the wait."""
+    """Returns the first line of the command's output that contains `wanted`."""
     with netns.popen(subscribe, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
         try:
@@ -192,7 +192,7 @@ def first_heard(netns: NetNs, subscribe: list[str], wanted: str) -> str:
 
 @contextlib.contextmanager
 def there_on_1883(netns: NetNs, folder: Path) -> Iterator[None]:
-    """A mosquitto that was there before."""
+    """Runs a mosquitto on port 1883."""
     broker = Mosquitto(folder)
     broker.port = 1883
     netns.call(broker.start)
