@@ -20,7 +20,7 @@ from tests.fixtures.netns import NetNs
 from tests.fixtures.program import COMMAND, Changes, Program, assert_as_ip_says, assert_true, both, journal_events
 
 if sys.platform == "win32":
-    pytest.skip("network namespaces and SIGKILL are not Windows'", allow_module_level=True)
+    pytest.skip("Windows has neither network namespaces nor SIGKILL", allow_module_level=True)
 
 KILLS = 50
 

@@ -23,7 +23,7 @@ from tests.fixtures.program import COMMAND, Program, Told, assert_true, both
 from tests.fixtures.requirements import need, unable
 
 if sys.platform == "win32":
-    pytest.skip("network namespaces are Linux's", allow_module_level=True)
+    pytest.skip("only Linux has network namespaces", allow_module_level=True)
 
 
 def test_what_changed_while_it_was_down_is_told_at_start(netns: NetNs, tmp_path: Path) -> None:

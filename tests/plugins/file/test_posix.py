@@ -18,9 +18,9 @@ import pytest
 from publisher import Retry
 from publisher.testing import SinkConformance, make_events
 from publisher_file.sink import FileSink
+from tests.faults import small_disk
 from tests.fixtures.file_sink import opened, seqs
 from tests.fixtures.poll import wait_for
-from tests.fixtures.requirements import need, unable
 
 if sys.platform == "win32":
     pytest.skip("Windows has none of this", allow_module_level=True)
@@ -124,15 +124,10 @@ class TestLimits:
             sink.publish(events[2 + failure.value.index :])
         assert seqs(path) == list(range(1, 21))
 
-    @pytest.mark.skipif(sys.platform != "linux", reason="mount namespaces are Linux's")
+    @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has mount namespaces")
     def test_a_full_disk(self, tmp_path: Path) -> None:
-        need("unshare", "mount", package="util-linux and mount")
-        unshare = ["unshare", "--mount"] if os.geteuid() == 0 else ["unshare", "--map-root-user", "--mount"]
-        mount = f"mount -t tmpfs -o size=400k none {tmp_path}"
-        if subprocess.run([*unshare, "sh", "-c", mount], capture_output=True).returncode:
-            unable("no small file system can be mounted: run as root, or allow user namespaces")
         program = f"from {__name__} import fill_the_disk; fill_the_disk({str(tmp_path)!r})"
-        command = [*unshare, "sh", "-c", f'{mount} && exec "$@"', "sh", sys.executable, "-c", program]
+        command = [*small_disk(tmp_path, "400k"), sys.executable, "-c", program]
         done = subprocess.run(command, cwd=Path(__file__).parents[3], capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
 

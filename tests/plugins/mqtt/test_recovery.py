@@ -19,7 +19,7 @@ from tests.fixtures.mqtt_subscriber import retained
 from tests.fixtures.poll import wait_for
 
 if sys.platform == "win32":
-    pytest.skip("needs signals, and brokers of Debian's", allow_module_level=True)
+    pytest.skip("the brokers, and the signals that end them, exist on Linux only", allow_module_level=True)
 
 TIMES = 20
 
