@@ -99,7 +99,6 @@ def test_a_flood_into_a_tiny_buffer_is_marked_and_survived(netns: NetNs, changes
 def test_a_full_disk_is_reported_survived_and_healed_by_a_marked_resync(
     netns: NetNs, changes: Changes, tmp_path: Path
 ) -> None:
-    pytest.importorskip("prometheus_client")
     netns.ip("link set lo up")
     folder = tmp_path / "it"
     command = [*small_disk(folder / "data", "64m"), *COMMAND]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import itertools
 import queue
 import sys
 import threading
@@ -36,6 +37,7 @@ from publisher.netioapi.calls import (
     get_ip_interface_table,
     notify_ip_interface_change,
 )
+from tests.faults import changing
 
 LONG = 20.0
 pytestmark = pytest.mark.usefixtures("world")
@@ -332,21 +334,14 @@ def test_a_registration_that_nobody_refers_to_lives_on(world: World) -> None:
 
 def test_after_cancelling_no_callback_runs(world: World) -> None:
     world.add("eth7")
-    stop, cancelled, late = threading.Event(), threading.Event(), Calls()
+    cancelled, late = threading.Event(), Calls()
+    mtus = itertools.cycle(range(1300, 1400))
 
     def callback(context: Any, row: IpInterfaceRow | None, kind: NotificationType) -> None:
         if cancelled.is_set():
             late(context, row, kind)
 
-    def keep_changing() -> None:
-        mtu = 1300
-        while not stop.is_set():
-            mtu = 1300 + (mtu + 1) % 100
-            world.set_mtu("eth7", mtu)
-
-    changer = threading.Thread(target=keep_changing)
-    changer.start()
-    try:
+    with changing(lambda: world.set_mtu("eth7", next(mtus))):
         for _ in range(5):
             cancelled.clear()
             handle = notify_ip_interface_change("unspec", callback)
@@ -357,9 +352,6 @@ def test_after_cancelling_no_callback_runs(world: World) -> None:
             cancelled.set()
             with registered(seen := Calls()):
                 seen.next()
-    finally:
-        stop.set()
-        changer.join()
     assert late.all.empty()
 
 

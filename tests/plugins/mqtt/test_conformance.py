@@ -13,6 +13,7 @@ import pytest
 
 from publisher.events import Event
 from publisher.testing.conformance import SinkConformance
+from tests.faults import changing
 from tests.fixtures.brokers import Mosquitto
 from tests.fixtures.mqtt_host import QuickSink
 from tests.fixtures.mqtt_subscriber import Subscriber, states
@@ -60,16 +61,10 @@ class TestMqttSink(SinkConformance):
 
     @contextlib.contextmanager
     def slow(self) -> Iterator[None]:
-        over = threading.Event()
-
         def stutter() -> None:
-            while not over.wait(0.01):
-                self.broker.freeze()
-                over.wait(0.05)
-                self.broker.thaw()
+            self.broker.freeze()
+            threading.Event().wait(0.05)  # the fault itself: a broker that hangs for a moment
+            self.broker.thaw()
 
-        thread = threading.Thread(target=stutter)
-        thread.start()
-        yield
-        over.set()
-        thread.join()
+        with changing(stutter, pause=0.01):
+            yield

@@ -276,11 +276,17 @@ def test_a_first_run_publishes_to_a_broker_that_ends_with_it(netns: NetNs, tmp_p
             stdout=told,
             stderr=told,
         )
-    wait_for(lambda: b"mosquitto_sub -h 127.0.0.1 -p 1883" in (tmp_path / "told").read_bytes(), what="how to subscribe")
-    with House(netns, FirstBroker(tmp_path), tmp_path).subscribed("interfaces/#") as subscriber:
-        subscriber.wait_for("/inet/state")
-        process.send_signal(signal.Signals[name])
-        assert process.wait(30) == (-signal.Signals[name] if name == "SIGKILL" else 0)
-        if name != "SIGKILL":
-            assert subscriber.wait_for("/status")[-1].payload == b"offline"
+    try:
+        wait_for(
+            lambda: b"mosquitto_sub -h 127.0.0.1 -p 1883" in (tmp_path / "told").read_bytes(), what="how to subscribe"
+        )
+        with House(netns, FirstBroker(tmp_path), tmp_path).subscribed("interfaces/#") as subscriber:
+            subscriber.wait_for("/inet/state")
+            process.send_signal(signal.Signals[name])
+            assert process.wait(30) == (-signal.Signals[name] if name == "SIGKILL" else 0)
+            if name != "SIGKILL":
+                assert subscriber.wait_for("/status")[-1].payload == b"offline"
+    finally:
+        process.kill()
+        process.wait(30)
     wait_for(lambda: netns.call(ask, "127.0.0.1", 1883) == "nothing", what="the end of the broker")

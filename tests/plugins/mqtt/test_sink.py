@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from publisher.events import Key
 from publisher.journal.positions import ResendSnapshot
 from publisher.sources import Resync
 from publisher.testing import make_row
+from tests.faults import changing
 from tests.fixtures.brokers import Broker, Mosquitto, Nats, RabbitMq
 from tests.fixtures.mqtt_host import Host, said, some_rows
 from tests.fixtures.mqtt_subscriber import Subscriber, retained, states
@@ -210,23 +212,12 @@ def test_a_flood_of_requests_does_not_keep_events_back(broker: Mosquitto, tmp_pa
     with Host(tmp_path, broker) as host, Subscriber(broker, f"{ROOT}/+/+/event") as live:
         host.put(*some_rows(200))
         host.quiet()
-        over = threading.Event()
-        flooding = Subscriber(broker, f"{ROOT}/replay/me", qos=0)
-
-        def flood() -> None:
-            while not over.wait(0.001):
-                flooding.client.publish(f"{ROOT}/replay/get", b'{"client":"me"}')
-
-        thread = threading.Thread(target=flood)
-        thread.start()
-        try:
-            for mtu in range(1000, 1050):
-                host.put(make_row("eth0", index=2, nl_mtu=mtu))
-                live.wait_for("/event", 200 + mtu - 999)
-        finally:
-            over.set()
-            thread.join()
-            flooding.close()
+        with Subscriber(broker, f"{ROOT}/replay/me", qos=0) as asking:
+            flood = partial(asking.client.publish, f"{ROOT}/replay/get", b'{"client":"me"}')
+            with changing(flood, pause=0.001):
+                for mtu in range(1000, 1050):
+                    host.put(make_row("eth0", index=2, nl_mtu=mtu))
+                    live.wait_for("/event", 200 + mtu - 999)
 
 
 def test_no_answer_is_older_than_an_event_already_sent_there(broker: Mosquitto, tmp_path: Path) -> None:
