@@ -8,12 +8,12 @@ import statistics
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from typing import Any
 
 import structlog
 
-from publisher.sources import SourceContext
-from publisher.sources.luids import MemoryLuids
+from publisher.sources.luids import LuidAssigner, MemoryLuids
 from tests.benchmarks.figures import Figure
 from tests.benchmarks.program import namespace
 
@@ -51,9 +51,14 @@ def measure() -> list[Figure]:
 
 def ours(luids: MemoryLuids) -> int:
     """As `publisher snapshot` reads."""
-    from publisher.sources.linux.source import read_rows
+    from publisher.sources.linux.cache import LinkCache
+    from publisher.sources.linux.reader import LinuxReader
+    from publisher.sources.linux.rtnetlink import Decoder
 
-    return len(read_rows(SourceContext(structlog.get_logger(), luids)))
+    with closing(LinuxReader(Decoder())) as reader:
+        cache = LinkCache(structlog.get_logger(), LuidAssigner(luids), reader.details, "unspec")
+        rows, _ = cache.resync(reader.dump(), [])
+    return len(rows)
 
 
 def by_ip() -> int:

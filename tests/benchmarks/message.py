@@ -5,11 +5,12 @@ from __future__ import annotations
 import statistics
 import sys
 import time
+from contextlib import closing
 from typing import Any
 
 import structlog
 
-from publisher.sources import SourceContext
+from publisher.sources import SourceContext, open_source
 from publisher.sources.luids import MemoryLuids
 from tests.benchmarks.figures import Figure
 from tests.benchmarks.program import namespace
@@ -42,30 +43,24 @@ def figure(how: str, own: list[float], peer: list[float]) -> Figure:
 
 
 def ours(netns: NetNs, at_once: int) -> float:
-    """CPU seconds a message in the whole source: told, decoded, the link read, compared."""
-    from publisher.sources.linux.follower import Clocks, Counts, LinuxFollower
-    from publisher.sources.linux.wakeup import Wakeup
+    """CPU seconds a message in the whole source: received, decoded, the link read, compared."""
 
-    wakeup = Wakeup()
-    context = SourceContext(structlog.get_logger(), MemoryLuids(), idle_seconds=0.0)
-
-    def follow(fd: int) -> float:
-        follower = LinuxFollower(context, wakeup, fd, Clocks(), Counts())
-        follower.start()
+    def follow() -> float:
+        context = SourceContext(structlog.get_logger(), MemoryLuids(), idle_seconds=0.0)
+        source = open_source("linux", context, {})
         spent = 0.0
-        for _ in range(MESSAGES // at_once):
-            change(at_once)
-            begin = time.process_time()
-            updates = follower.next()
-            spent += time.process_time() - begin
-            assert not updates
-        follower.close()
+        with closing(source):
+            updates = source.updates()
+            next(updates)
+            for _ in range(MESSAGES // at_once):
+                change(at_once)
+                begin = time.process_time()
+                assert not next(updates)
+                spent += time.process_time() - begin
         return spent / MESSAGES
 
-    with wakeup.open() as fd:
-        assert fd is not None
-        change = Changes(netns)
-        return netns.call(follow, fd)
+    change = Changes(netns)
+    return netns.call(follow)
 
 
 def pyroute2(netns: NetNs, at_once: int) -> float:

@@ -87,13 +87,24 @@ def test_a_rename_keeps_the_luid(pair: NetNs, following: Following) -> None:
 
 
 def test_addresses_come_and_go(pair: NetNs, following: Following) -> None:
-    pair.ip("addr add 192.0.2.1/24 dev v0", "addr del 192.0.2.1/24 dev v0", "addr add fd00::1/64 dev v0 nodad")
-    first, second, third = following.settled()
+    commands = ("addr add 192.0.2.1/24 dev v0", "addr del 192.0.2.1/24 dev v0", "addr add fd00::1/64 dev v0 nodad")
+    events = []
+    for command in commands:
+        pair.ip(command)
+        events += following.settled()
+    first, second, third = events
     assert told(first) == told(second) == ("parameter_notification", "v0", "inet", {"addresses.192.0.2.1/24"})
     assert first.changed["addresses.192.0.2.1/24"].before is None
     assert second.changed["addresses.192.0.2.1/24"].after is None
     assert third.changed["addresses.fd00::1/64"].after["dad_state"] == "preferred"
     assert third.family == "inet6"
+
+
+def test_addresses_that_change_at_once_are_one_event_of_what_remains(pair: NetNs, following: Following) -> None:
+    with following.paused():
+        pair.ip("addr add 192.0.2.1/24 dev v0", "addr del 192.0.2.1/24 dev v0", "addr add 192.0.2.2/24 dev v0")
+    [event] = following.settled()
+    assert told(event) == ("parameter_notification", "v0", "inet", {"addresses.192.0.2.2/24"})
 
 
 def test_forwarding_is_told_for_its_family(pair: NetNs, following: Following) -> None:

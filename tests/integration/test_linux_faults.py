@@ -6,7 +6,6 @@ import contextlib
 import json
 import queue
 import sys
-import threading
 from typing import Any
 
 import pytest
@@ -20,8 +19,10 @@ from tests.fixtures.linux_source import Following
 from tests.fixtures.netns import NetNs
 
 if sys.platform == "linux":
-    from publisher.sources.linux.follower import Clocks, Counts, LinuxFollower
-    from publisher.sources.linux.wakeup import Wakeup
+    from publisher.sources.linux import link as linux_link
+    from publisher.sources.linux import netlink, rtnetlink
+    from publisher.sources.linux import source as linux_source
+    from publisher.sources.linux.clocks import Clocks
 
 assert sys.platform == "linux"
 
@@ -47,28 +48,17 @@ def test_a_flood_into_a_tiny_buffer_is_marked_and_the_end_is_right(netns: NetNs)
         assert {e.interface.alias for e in following.settled() if e.interface} == {"f0"}
 
 
-def test_a_reconcile_asked_for_while_messages_were_lost_is_answered_after_the_overrun(netns: NetNs) -> None:
+def test_a_reconcile_requested_while_messages_were_lost_is_answered_after_the_overrun(netns: NetNs) -> None:
     netns.ip("link add f0 type ifb")
-    wakeup = Wakeup()
-
-    def causes(fd: int) -> list[str]:
-        context = SourceContext(structlog.get_logger(), MemoryLuids(), receive_buffer=4096)
-        with contextlib.closing(LinuxFollower(context, wakeup, fd, Clocks(), Counts())) as follower:
-            follower.start()
-            flood.start()
-            flood.join()  # nobody reads meanwhile, so that the loss and the request are found at the same moment
-            wakeup.request_resync("reconcile")
-            found: list[str] = []
-            while "reconcile" not in found:
-                found += [update.cause for update in follower.next() if isinstance(update, Resync)]
-        return found
-
-    flood = threading.Thread(target=netns.ip, args=[f"link set f0 mtu {1400 + n % 97}" for n in range(500)])
-    with wakeup.open() as fd:
-        assert fd is not None
-        found: list[list[str]] = []
-        netns.thread(lambda: found.append(causes(fd))).join()
-    assert found == [["overrun", "reconcile"]]
+    with Following(netns, receive_buffer=4096) as following:
+        with following.paused():  # so that the loss and the request are found at the same moment
+            netns.ip(*(f"link set f0 mtu {1400 + n % 97}" for n in range(500)))
+            following.source.resync()
+        causes: list[str] = []
+        while "reconcile" not in causes:
+            update = following.update()
+            causes += [update.cause] if isinstance(update, Resync) else []
+    assert causes == ["overrun", "reconcile"]
 
 
 def test_a_large_buffer_loses_nothing_of_a_burst(netns: NetNs) -> None:
@@ -95,9 +85,7 @@ def test_reading_while_links_come_and_go(netns: NetNs) -> None:
 
 
 def test_an_interrupted_listing_is_read_again_a_bounded_number_of_times() -> None:
-    requests = pytest.importorskip("publisher.sources.linux.netlink", reason="Linux only")
-    rtnetlink = pytest.importorskip("publisher.sources.linux.rtnetlink")
-    asked = requests.RequestSocket(rtnetlink.Decoder())
+    asked: Any = netlink.RequestSocket(rtnetlink.Decoder())
     attempts: list[int] = []
 
     def interrupted(_: Any) -> tuple[list[Any], bool]:
@@ -105,18 +93,16 @@ def test_an_interrupted_listing_is_read_again_a_bounded_number_of_times() -> Non
         return [], True
 
     asked._dump = interrupted
-    with contextlib.closing(asked), pytest.raises(requests.InterruptedDumpError, match="50 attempts"):
+    with contextlib.closing(asked), pytest.raises(netlink.InterruptedDumpError, match="50 attempts"):
         asked.dump(rtnetlink.link_dump)
     assert len(attempts) == 50
 
 
 def test_after_a_suspend_everything_is_read_again(netns: NetNs) -> None:
-    linux = pytest.importorskip("publisher.sources.linux.source", reason="Linux only")
-    follower = pytest.importorskip("publisher.sources.linux.follower")
     asleep = [0.0]
-    real = follower.Clocks()
-    clocks = follower.Clocks(real.running, lambda: real.elapsed() + asleep[0])
-    source = linux.LinuxSource(SourceContext(structlog.get_logger(), MemoryLuids()), clocks)
+    real = Clocks()
+    clocks = Clocks(real.running, lambda: real.elapsed() + asleep[0])
+    source = linux_source.LinuxSource(SourceContext(structlog.get_logger(), MemoryLuids()), clocks)
     updates: queue.Queue[Any] = queue.Queue()
 
     def run() -> None:
@@ -138,36 +124,33 @@ def test_after_a_suspend_everything_is_read_again(netns: NetNs) -> None:
         thread.join(20)
 
 
-def test_what_cannot_be_decoded_is_counted_and_everything_read(netns: NetNs, monkeypatch: pytest.MonkeyPatch) -> None:
-    socket = pytest.importorskip("publisher.sources.linux.netlink", reason="Linux only")
-    follower = pytest.importorskip("publisher.sources.linux.follower")
-    monkeypatch.setattr(follower, "_RETRY", 0.1)
+def test_an_invalid_message_is_counted_and_everything_read(netns: NetNs, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(linux_source, "_RETRY", 0.1)
     with Following(netns) as following:
-        drain = socket.NotificationSocket.drain
+        receive = netlink.NotificationSocket.receive
 
         def corrupted(self: Any) -> Any:
-            told = drain(self)
-            return told._replace(messages=[], undecodable=[b"not rtnetlink"]) if told.messages else told
+            received = receive(self)
+            return received._replace(messages=[], invalid=[b"not rtnetlink"]) if received.messages else received
 
-        monkeypatch.setattr(socket.NotificationSocket, "drain", corrupted)
+        monkeypatch.setattr(netlink.NotificationSocket, "receive", corrupted)
         netns.ip("link add unheard type ifb")
         [event, _] = following.until(lambda e: e.family == "inet6")
         assert event.cause == "reconcile"
-        assert following.source.counts.undecodable > 0
+        assert following.source.counts.invalid_messages > 0
 
 
-def test_what_our_models_cannot_say_is_counted_and_the_rest_goes_on(
+def test_a_record_that_our_models_do_not_accept_is_counted_and_the_rest_goes_on(
     netns: NetNs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    port = pytest.importorskip("publisher.sources.linux.link")
-    right = port.interface_values
+    right: Any = vars(linux_link)["interface_values"]
 
     def wrong(link: Any, *others: Any) -> dict[str, Any]:
         values: dict[str, Any] = right(link, *others)
         return values | ({"mtu": "wrong"} if values["alias"] == "bad" else {})
 
-    monkeypatch.setattr(port, "interface_values", wrong)
+    monkeypatch.setattr(linux_link, "interface_values", wrong)
     with Following(netns) as following:
         netns.ip("link add bad type ifb", "link add good type ifb")
         assert {e.interface.alias for e in following.settled() if e.interface} == {"good"}
-        assert following.source.counts.invalid > 0
+        assert following.source.counts.invalid_records > 0

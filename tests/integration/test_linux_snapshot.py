@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Sequence
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -22,12 +22,11 @@ IANA_TYPE = {"lo": 24, "v0": 53, "v1": 53, "br0": 209, "mv0": 53, "vx0": 131, "i
 
 def read_rows(**options: Any) -> Sequence[IpInterface]:
     """One read, as `publisher snapshot` does it."""
-    context = SourceContext(structlog.get_logger(), MemoryLuids(), **options)
-    if sys.platform == "linux":
-        from publisher.sources.linux.source import read_rows
-
-        return read_rows(context)
-    raise AssertionError
+    source = open_source("linux", SourceContext(structlog.get_logger(), MemoryLuids(), **options), {})
+    with closing(source):
+        [first] = next(source.updates())
+    assert isinstance(first, Resync)
+    return first.rows
 
 
 @pytest.fixture

@@ -21,13 +21,13 @@ from tests.fixtures.netns import NetNs
 from tests.fixtures.poll import wait_for
 
 if sys.platform == "linux":
-    from publisher.sources.linux import follower as linux_follower
-    from publisher.sources.linux.netlink import NotificationSocket, RequestSocket, Told
+    from publisher.sources.linux.clocks import Clocks
+    from publisher.sources.linux.netlink import NotificationSocket, Received, RequestSocket
     from publisher.sources.linux.rtnetlink import (
         NLM_F_DUMP_INTR,
         NLMSG_DONE,
         RTM_NEWLINK,
-        Address,
+        AddressMessage,
         Decoder,
         Failure,
         Link,
@@ -141,11 +141,11 @@ def test_a_message_with_the_old_name_after_one_with_the_new_changes_nobodys_iden
     pair: NetNs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """systemd PR#20206, PR#42545. And somebody else has taken the old name by then."""
-    drain = NotificationSocket.drain
+    receive = NotificationSocket.receive
     stale: list[Any] = []
 
-    def late(self: NotificationSocket) -> Told:
-        told = drain(self)
+    def late(self: NotificationSocket) -> Received:
+        told = receive(self)
         names = [m.record.name if isinstance(m.record, Link) and not m.record.family else b"" for m in told.messages]
         stale.extend(message for message, name in zip(told.messages, names, strict=True) if name == b"v0\0")
         if stale and b"new\0" in names:
@@ -154,7 +154,7 @@ def test_a_message_with_the_old_name_after_one_with_the_new_changes_nobodys_iden
 
     with Following(pair) as following:
         luids = {row.interface.alias: row.luid for row in following.table.rows}
-        monkeypatch.setattr(NotificationSocket, "drain", late)
+        monkeypatch.setattr(NotificationSocket, "receive", late)
         pair.ip("link set v0 mtu 1400", "link set v0 name new", "link add v0 type ifb")
         events = following.settled()
         assert stale, "the old name was told"
@@ -193,14 +193,14 @@ def test_a_thousand_router_advertisements_are_no_event_and_cost_little(
     pair: NetNs, router: Callable[[], object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """tailscale#4282, libtorrent#3148: each refresh of a lifetime wakes whoever listens."""
-    drain, heard = NotificationSocket.drain, [0]
+    receive, heard = NotificationSocket.receive, [0]
 
-    def counted(self: NotificationSocket) -> Told:
-        told = drain(self)
-        heard[0] += sum(isinstance(message.record, Address) for message in told.messages)
+    def counted(self: NotificationSocket) -> Received:
+        told = receive(self)
+        heard[0] += sum(isinstance(message.record, AddressMessage) for message in told.messages)
         return told
 
-    monkeypatch.setattr(NotificationSocket, "drain", counted)
+    monkeypatch.setattr(NotificationSocket, "receive", counted)
 
     def announced(event: Event) -> bool:
         found = [change.after for name, change in event.changed.items() if name.startswith("addresses.fd00:1:")]
@@ -249,9 +249,9 @@ def test_what_vanished_without_a_message_is_said_by_the_reconcile_and_marked(
     pair: NetNs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """pyroute2#849."""
-    drain = NotificationSocket.drain
+    receive = NotificationSocket.receive
     with Following(pair, reconcile_seconds=0.3) as following:
-        monkeypatch.setattr(NotificationSocket, "drain", lambda self: drain(self)._replace(messages=[]))
+        monkeypatch.setattr(NotificationSocket, "receive", lambda self: receive(self)._replace(messages=[]))
         pair.ip("link del v0")
         events = following.until(is_about("v1", "inet6"))
         assert {(event.notification_type, event.cause) for event in events} == {("delete_instance", "reconcile")}
@@ -261,7 +261,7 @@ def test_what_vanished_without_a_message_is_said_by_the_reconcile_and_marked(
 
 def test_a_wall_clock_that_is_set_is_no_suspend(pair: NetNs) -> None:
     """Both clocks that tell a suspend stay as they are when the time of day is set (clock_gettime(2))."""
-    clocks = linux_follower.Clocks()
+    clocks = Clocks()
 
     def difference() -> float:
         apart = clocks.elapsed() - clocks.running()

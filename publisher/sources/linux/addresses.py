@@ -1,4 +1,4 @@
-"""What the kernel tells of an address, as an Address. Pure."""
+"""Addresses: the members of an Address from a received message. Pure."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ import socket
 from typing import Any
 
 from ...events import DadState, PrefixOrigin, Scope, SuffixOrigin
-from .rtnetlink import AF_INET6
-from .rtnetlink import Address as ToldAddress
+from .rtnetlink import AF_INET6, AddressMessage
 
 # IFA_F_*, include/uapi/linux/if_addr.h
 _TEMPORARY, _DADFAILED, _DEPRECATED, _TENTATIVE = 0x01, 0x08, 0x20, 0x40
@@ -18,28 +17,28 @@ _FOR_EVER = 0xFFFF_FFFF
 _LOCALHOST = bytes((127, 0, 0, 1))
 
 
-def address_values(told: ToldAddress) -> dict[str, Any]:
-    """The members of the Address."""
-    flags = told.short_flags if told.flags is None else told.flags
-    packed = told_address(told)
-    prefix, suffix = _origin(told, flags, packed)
-    link_scoped = told.family == AF_INET6 and _scope(told.scope) == "link"
+def address_values(message: AddressMessage) -> dict[str, Any]:
+    """Returns the members of the Address."""
+    flags = message.short_flags if message.flags is None else message.flags
+    packed = own_address(message)
+    prefix, suffix = _origin(message, flags, packed)
+    link_scoped = message.family == AF_INET6 and _scope(message.scope) == "link"
     return {
-        "address": socket.inet_ntop(told.family, packed),
-        "prefix_length": told.prefix_length,
-        "scope": _scope(told.scope),
-        "scope_id": told.ifindex if link_scoped else None,
+        "address": socket.inet_ntop(message.family, packed),
+        "prefix_length": message.prefix_length,
+        "scope": _scope(message.scope),
+        "scope_id": message.ifindex if link_scoped else None,
         "prefix_origin": prefix,
         "suffix_origin": suffix,
         "dad_state": _dad(flags),
-        "valid_lifetime": _lifetime(told.valid),
-        "preferred_lifetime": _lifetime(told.preferred),
+        "valid_lifetime": _lifetime(message.valid),
+        "preferred_lifetime": _lifetime(message.preferred),
     }
 
 
-def told_address(told: ToldAddress) -> bytes:
-    """The interface's own address: on a point-to-point link IFA_ADDRESS is the other end's."""
-    return told.local or told.address or b""
+def own_address(message: AddressMessage) -> bytes:
+    """Returns the address of this link: on a point-to-point link IFA_ADDRESS is that of the other end."""
+    return message.local or message.address or b""
 
 
 def _lifetime(seconds: int | None) -> int | None:
@@ -55,7 +54,7 @@ def _dad(flags: int) -> DadState:
 
 
 def _scope(number: int) -> Scope:
-    """RT_SCOPE_* (rtnetlink.h): the administrator may define the numbers between."""
+    """Returns the scope of RT_SCOPE_* (rtnetlink.h); the numbers in between are free for the administrator."""
     if number == 0:
         return "global"
     if number < 200:
@@ -65,14 +64,14 @@ def _scope(number: int) -> Scope:
     return "link" if number <= 253 else "interface"
 
 
-def _origin(told: ToldAddress, flags: int, packed: bytes) -> tuple[PrefixOrigin, SuffixOrigin]:
-    """Where prefix and interface identifier came from, as far as the kernel tells; "other" where it does not."""
-    # The kernel does not mark the 127.0.0.1 that it gives to every loopback (devinet.c, inetdev_event).
-    if told.protocol == _PROTO_LO or packed == _LOCALHOST:
+def _origin(message: AddressMessage, flags: int, packed: bytes) -> tuple[PrefixOrigin, SuffixOrigin]:
+    """Returns the origin of prefix and interface identifier; "other" where the kernel does not report it."""
+    # The kernel does not mark the 127.0.0.1 that it adds to every loopback (devinet.c, inetdev_event).
+    if message.protocol == _PROTO_LO or packed == _LOCALHOST:
         return "well_known", "well_known"
-    if told.protocol == _PROTO_LL:
+    if message.protocol == _PROTO_LL:
         return "well_known", _suffix(flags, packed)
-    if told.protocol == _PROTO_RA or (flags & (_MANAGETEMPADDR | _TEMPORARY) and not flags & _PERMANENT):
+    if message.protocol == _PROTO_RA or (flags & (_MANAGETEMPADDR | _TEMPORARY) and not flags & _PERMANENT):
         return "router_advertisement", _suffix(flags, packed)
     return ("manual", "manual") if flags & _PERMANENT else ("other", "other")
 
@@ -80,5 +79,5 @@ def _origin(told: ToldAddress, flags: int, packed: bytes) -> tuple[PrefixOrigin,
 def _suffix(flags: int, packed: bytes) -> SuffixOrigin:
     if flags & (_TEMPORARY | _STABLE_PRIVACY):
         return "random"
-    # RFC 4291, appendix A: an EUI-64 made from a hardware address has ff:fe in its middle.
+    # RFC 4291, appendix A: an EUI-64 from a hardware address has ff:fe in the middle.
     return "link_layer_address" if packed[11:13] == b"\xff\xfe" else "other"

@@ -1,8 +1,9 @@
 """Netlink attributes out of a message at the cost of one unpack. Pure.
 
 Messages of one kind nearly always carry the same attributes in the same order. So the first of a kind is walked
-attribute by attribute, and its layout compiled to one `struct` that yields every attribute's header and every wanted
-value. The next one costs one unpack and one comparison of its headers with those that were walked: half of a walk.
+attribute by attribute, and its layout is compiled to one `struct` that unpacks the header of every attribute and every
+wanted value. The next message costs one unpack and one comparison of its headers with those of the first: half of a
+walk (docs/linux.md).
 """
 
 from __future__ import annotations
@@ -18,15 +19,15 @@ Buffer = bytes | bytearray | memoryview
 
 _ATTRIBUTE = Struct("=HH")
 _TYPE_MASK = 0x3FFF  # NLA_F_NESTED and NLA_F_NET_BYTEORDER are the two high bits
-_MOST_LAYOUTS = 512  # a host has a few dozen; a bound, in case somebody makes them at will
+_MOST_LAYOUTS = 512  # a host has a few dozen; without a bound, whoever can send odd messages fills the memory
 
 
 class RtnetlinkError(SourceError):
-    """These bytes are no rtnetlink message: cut off, or with a length that leads outside."""
+    """The bytes are not a valid rtnetlink message: cut off, or with a length that leads outside."""
 
 
 class Wanted(NamedTuple):
-    """A value to take out: the attribute's path of types, the format (`s`: all of it, empty: that it is there)."""
+    """A value to unpack: the attribute's path of types, its format (`s`: all bytes, empty: only its presence)."""
 
     path: tuple[int, ...]
     format: str
@@ -37,7 +38,7 @@ R = TypeVar("R")
 
 
 class _Layout(NamedTuple):
-    """A walked message: what unpacks one like it, where its headers and values then are, and its headers."""
+    """A compiled layout: the unpack, the places of headers and values in its result, and the expected headers."""
 
     unpack: Callable[[Buffer, int], tuple[Any, ...]]
     headers: Callable[[tuple[Any, ...]], Any]
@@ -45,8 +46,8 @@ class _Layout(NamedTuple):
     expected: Any
 
 
-class Shape(Generic[R]):
-    """One kind of message: its fixed header and the attributes wanted of it. Remembers the layouts it has met."""
+class MessageLayout(Generic[R]):
+    """One kind of message: its fixed header and the wanted attributes. Keeps the layouts that it has compiled."""
 
     def __init__(self, make: Callable[[Any], R], header: Struct, wanted: tuple[Wanted, ...]) -> None:
         self._make = make
@@ -56,7 +57,7 @@ class Shape(Generic[R]):
         self._layouts: dict[tuple[int, bytes], _Layout] = {}
 
     def decode(self, data: Buffer, start: int, end: int) -> R:
-        """The record in `data[start:end]`; raises RtnetlinkError."""
+        """Returns the record in `data[start:end]`; raises RtnetlinkError."""
         if end - start < self._header.size:
             raise RtnetlinkError(f"a message of {end - start} bytes ends within its header of {self._header.size}")
         first = start + self._header.size
@@ -72,26 +73,26 @@ class Shape(Generic[R]):
         return self._make(layout.values((*layout.unpack(data, start), None)))
 
     def _walk(self, data: Buffer, start: int, end: int) -> _Layout:
-        """The layout of this message."""
-        plan = _Plan(self._header)
+        """Returns the layout of this message."""
+        builder = _LayoutBuilder(self._header)
         found: dict[Wanted, int] = {}
         for path, at, stop in self._attributes(data, start + self._header.size, end, ()):
-            place = plan.add(at - 4 - start, "HH")
+            place = builder.add(at - 4 - start, "HH")
             for want in self._wanted:
                 if want.path != path:
                     continue
                 if not want.format:
                     found[want] = place
                 elif want.format == "s":
-                    found[want] = plan.add(at - start, f"{stop - at}s")
+                    found[want] = builder.add(at - start, f"{stop - at}s")
                 elif at + want.offset + Struct("=" + want.format).size <= stop:
-                    found[want] = plan.add(at - start + want.offset, want.format)
-        return plan.layout(data, start, [found.get(want) for want in self._wanted])
+                    found[want] = builder.add(at - start + want.offset, want.format)
+        return builder.layout(data, start, [found.get(want) for want in self._wanted])
 
     def _attributes(
         self, data: Buffer, start: int, end: int, parent: tuple[int, ...]
     ) -> Iterator[tuple[tuple[int, ...], int, int]]:
-        """Path, begin and end of each attribute's value, those of wanted nests after their nest."""
+        """Yields path, begin and end of the value of each attribute, those inside of a wanted nest after the nest."""
         while end - start >= _ATTRIBUTE.size:
             length, kind = _ATTRIBUTE.unpack_from(data, start)
             if length < _ATTRIBUTE.size or start + length > end:
@@ -103,8 +104,8 @@ class Shape(Generic[R]):
             start += (length + 3) & ~3
 
 
-class _Plan:
-    """Collects what one unpack shall yield, in order of offset, and compiles it."""
+class _LayoutBuilder:
+    """Collects the fields of one unpack in order of their offsets, and compiles them."""
 
     def __init__(self, header: Struct) -> None:
         self._format = "=" + header.format.lstrip("=")
@@ -114,7 +115,7 @@ class _Plan:
         self._headers: list[int] = []
 
     def add(self, offset: int, kind: str) -> int:
-        """Yield this at this offset, which is not before the last one; the place of the (first) value."""
+        """Adds a field at this offset, which is not before the last one; returns the place of its (first) value."""
         place = self._count
         self._format += f"{offset - self._end}x{kind}"
         self._end = offset + Struct("=" + kind).size
@@ -125,7 +126,10 @@ class _Plan:
         return place
 
     def layout(self, data: Buffer, start: int, places: list[int | None]) -> _Layout:
-        """The layout, whose values are the fixed header's and then those at `places`; `None` is the extra last one."""
+        """Returns the layout; its values are those of the fixed header and then those at `places`.
+
+        A place of None is the last field, which the caller adds.
+        """
         compiled = Struct(self._format)
         headers = itemgetter(*self._headers) if self._headers else _nothing
         values = itemgetter(*range(self._fixed), *(-1 if place is None else place for place in places))

@@ -1,50 +1,58 @@
-"""What the kernel said so far, interface by interface, and the updates that each further word makes. No socket.
+"""The cache of links, as last reported by the kernel, and the updates that messages and reads lead to. No socket.
 
-What a told message says of the link itself (state, name, mtu, master, ...) counts as told, each time. The families'
-settings in it may be those from before the change (linux.md, trap 1), so they are taken from a read made after it.
+A link's own members (state, name, mtu, master and so on) come from received messages only, in their order, and each
+received state counts. The settings of the families in a message may be those from before the change (docs/linux.md,
+trap 1): they come from a read that is made when no more messages wait. A read gives nothing else, since the messages
+about what it shows of the link itself may still wait; so no row steps back to an earlier state.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, KeysView, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from ...errors import PublisherError
 from ...events import Family, IpInterface
 from .. import Families, Update, Validator
 from ..luids import LuidAssigner
-from .coalesce import classify, index_of, same
+from .coalesce import classify, index_of, is_removal, is_state, oldest_states, unreported_losses
 from .iftype import interface_type
 from .link import FAMILIES, CachedLink
-from .rows import PathMtuTimes, Times, bare_name, device, lower_index, may_be_wireless, may_have_speed
+from .rows import PathMtuTimes, Times, bare_name, device, may_be_wireless, may_change_speed, may_have_speed
 from .rtnetlink import (
     AF_INET6,
-    AF_UNSPEC,
     RTM_DELADDR,
-    RTM_DELLINK,
     RTM_NEWLINK,
+    AddressMessage,
     Link,
     Message,
-    Neighbours,
-    Netconf,
+    NeighbourParameters,
     text,
 )
-from .rtnetlink import Address as ToldAddress
+from .stack import LinkStack, named_by
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
-_SETTINGS = Link._fields.index("has_inet")
-_WATCHED: dict[Families, tuple[Family, ...]] = {"unspec": ("inet", "inet6"), "inet": ("inet",), "inet6": ("inet6",)}
+_FAMILIES: dict[Families, tuple[Family, ...]] = {"unspec": ("inet", "inet6"), "inet": ("inet",), "inet6": ("inet6",)}
 
 
 class LinkDetails(Protocol):
-    """What is known by other ways than rtnetlink's messages."""
+    """What is known of a link by other ways than rtnetlink."""
 
     def times(self, family: Family, name: bytes) -> Times: ...
     def speed(self, name: bytes) -> int | None: ...
     def is_wireless(self, name: bytes, index: int) -> bool: ...
+
+
+class Dump(NamedTuple):
+    """Everything that was read at one moment."""
+
+    links: list[Link]
+    addresses: list[AddressMessage]
+    neighbours: list[NeighbourParameters]
+    path_mtu: PathMtuTimes
 
 
 class LinkCache:
@@ -53,232 +61,238 @@ class LinkCache:
     def __init__(
         self, log: FilteringBoundLogger, luids: LuidAssigner, details: LinkDetails, families: Families
     ) -> None:
+        self.validator = Validator(log)
         self._log = log
         self._luids = luids
         self._details = details
-        self._families = _WATCHED[families]
-        self._ports: dict[int, CachedLink] = {}
-        self._beside: dict[int, set[int]] = {}
-        self._unsent: set[int] = set()
-        self.path_mtu = PathMtuTimes()
-        self.validator = Validator(log)
+        self._families = _FAMILIES[families]
+        self._path_mtu = PathMtuTimes()
+        self._links: dict[int, CachedLink] = {}
+        self._stack = LinkStack()
+        # Links whose rows differ from what was reported, and those of them with another place in the stack.
+        self._changed: set[int] = set()
+        self._restacked: set[int] = set()
 
     def names(self) -> dict[int, bytes]:
-        """The known interfaces' names by index."""
-        return {index: bare_name(port.link) for index, port in self._ports.items()}
+        """Returns the names of the links by index."""
+        return {index: bare_name(cached.link) for index, cached in self._links.items()}
 
     def indexes(self) -> KeysView[int]:
-        """The known interfaces."""
-        return self._ports.keys()
+        """Returns the indexes of the links."""
+        return self._links.keys()
 
     def name(self, index: int) -> bytes | None:
-        """The name of the interface with this index, None when there is none."""
-        port = self._ports.get(index)
-        return None if port is None else bare_name(port.link)
+        """Returns the name of the link with this index, None when there is none."""
+        cached = self._links.get(index)
+        return None if cached is None else bare_name(cached.link)
 
-    def resync(
-        self, links: Iterable[Link], addresses: Iterable[ToldAddress], neighbours: Iterable[Neighbours]
-    ) -> tuple[IpInterface, ...]:
-        """All rows, after everything was read anew. What did not change stays the same object."""
-        current = {link.ifindex: link for link in links}
-        for index in self._ports.keys() - current:
+    def resync(self, dump: Dump, waiting: Sequence[Message]) -> tuple[tuple[IpInterface, ...], list[Message]]:
+        """Returns all rows after everything was read, and the messages that are still to be applied, in order.
+
+        `waiting` are the received messages that were not applied before the dump. They lead to states that the dump
+        may show already, so a link that they report keeps the state before them, and a link that they remove keeps its
+        rows. Their addresses are brought into the rows at once: each message about an address holds for it alone.
+        """
+        removed = classify(waiting).removed
+        self._path_mtu = dump.path_mtu
+        links = self._before(oldest_states(waiting), removed, dump.links)
+        for index in self._links.keys() - links:
             self._drop(index)
-        devices = {index: device(link, self._adopt(link).if_type) for index, link in current.items()}
+        devices = {index: device(link, self._adopt(link).if_type) for index, link in links.items()}
         for index, luid in self._luids.assign_all(devices).items():
-            self._ports[index].give(luid)
-        self._take_addresses(addresses)
-        for told in neighbours:
-            if told.ifindex in self._ports:
-                times = Times(told.base_reachable_time, told.retransmit_time, told.reachable_time)
-                self._ports[told.ifindex].times[FAMILIES[told.family]] = times
-        for port in self._ports.values():
-            self._read_speed(port)
-            self._build(port)
-        self._unsent.clear()
+            self._links[index].set_luid(luid)
+        left = self._take_addresses(dump.addresses, waiting, links.keys() - removed)
+        self._take_neighbours(dump.neighbours)
+        for cached in self._links.values():
+            self._read_speed(cached)
+            self._build(cached)
+        self._changed.clear()
+        self._restacked.clear()
         self._save()
-        return tuple(row for port in self._ports.values() for row in port.rows.values())
+        return tuple(row for cached in self._links.values() for row in cached.rows.values()), left
 
-    def apply(self, messages: Sequence[Message], reads: Mapping[int, Link | None]) -> list[Update]:
-        """The updates of what was told, in order. `reads` are the touched interfaces, read after all of it was told."""
+    def apply(self, messages: Sequence[Message], reads: Mapping[int, Link | None] | None) -> list[Update]:
+        """Returns the updates that these messages lead to, in order.
+
+        `reads` are the touched links, read after the last message was received. With None more messages wait, and
+        changes of addresses, of the stack and of the families' settings are put off, so that many are one update.
+        """
         updates: list[Update] = []
-        fate = classify(messages)
+        classified = classify(messages)
         for position, (kind, _, _, record) in enumerate(messages):
-            if position in fate.part_of_removal and index_of(record) in self._ports:
+            index = index_of(record)
+            if position in classified.part_of_removal and index in self._links:
                 continue
-            read = reads.get(index_of(record)) if position in fate.lasting else None
             match record:
-                case Link():
-                    updates += self._told_link(kind, record, read)
-                case ToldAddress():
-                    updates += self._told_address(kind, record, read)
-                case Netconf():
-                    updates += self._settings(record.ifindex or 0, read)
-        for index, read in reads.items():
-            if read is not None and (index not in fate.removed or index in self._ports):
-                updates += self._set(read, look=True)
-        for index in sorted(self._unsent):
-            updates += self._publish(index)
+                case Link() if is_removal(kind, record):
+                    updates += self._drop(index)
+                case Link() if is_state(kind, record):
+                    newest = reads is not None and classified.newest.get(index) == position
+                    updates += self._set(record, reads.get(index) if reads is not None and newest else None)
+                case Link(family=family) if family == AF_INET6 and kind == RTM_NEWLINK:
+                    self.read_times(index, ("inet6",))
+                case AddressMessage():
+                    self._take_address(kind, record)
+        if reads is not None:
+            updates += self._settle(reads)
         self._save()
         return updates
 
     def read_times(self, index: int, families: Iterable[Family] = ("inet", "inet6")) -> None:
-        """Read again what is under /proc/sys for this interface; the next `apply` publishes it."""
-        port = self._ports.get(index)
-        if port is None:
+        """Reads again what /proc/sys shows of this link; the next `apply` reports it."""
+        cached = self._links.get(index)
+        if cached is None:
             return
         for family in families:
-            before = port.times.get(family, Times())
-            read = self._details.times(family, bare_name(port.link))
+            before = cached.times.get(family, Times())
+            read = self._details.times(family, bare_name(cached.link))
             kept = before.reachable if read.base_reachable == before.base_reachable else None
             if (times := read._replace(reachable=kept)) != before:
-                port.times[family] = times
-                self._unsent.add(index)
+                cached.times[family] = times
+                self._changed.add(index)
 
-    def _told_link(self, kind: int, told: Link, read: Link | None) -> list[Update]:
-        if told.family == AF_INET6 and kind == RTM_NEWLINK:
-            self.read_times(told.ifindex, ("inet6",))
-            return self._settings(told.ifindex, read)
-        if told.family != AF_UNSPEC:
-            # A bridge tells of a port that leaves it as DELLINK of its own family (linux.md, trap 2).
+    def _before(self, oldest: Mapping[int, Link], removed: set[int], dump: Iterable[Link]) -> dict[int, Link]:
+        """Returns the links of a dump, by index, in the states before the messages that are not applied yet."""
+        links = {index: self._links[index].link for index in removed & self._links.keys()}
+        for link in dump:
+            index = link.ifindex
+            if index in removed:
+                continue
+            if index not in oldest:
+                links[index] = link
+            else:
+                state = self._links[index].link if index in self._links else oldest[index]
+                links[index] = state.with_settings(link)
+        return links
+
+    def _settle(self, reads: Mapping[int, Link | None]) -> list[Update]:
+        """Returns the updates of all that was put off."""
+        for index, read in reads.items():
+            cached = self._links.get(index)
+            if read is not None and cached is not None:
+                link = cached.link.with_settings(read)
+                if link != cached.link:
+                    cached.link = link
+                    self._changed.add(index)
+        for index in self._restacked & self._links.keys():
+            # A bond, a bridge and a VLAN are as fast as what is below them.
+            self._read_speed(self._links[index])
+        changed = sorted(self._changed | self._restacked)
+        self._restacked.clear()
+        return [update for index in changed for update in self._publish(index)]
+
+    def _set(self, received: Link, read: Link | None) -> list[Update]:
+        """Returns the updates of a received state; its settings are those of the read, else those known before."""
+        index = received.ifindex
+        before = self._links[index].link if index in self._links else None
+        settings = read or before
+        link = received.with_settings(settings) if settings else received
+        if before is not None and before.state == link.state:
+            self._log_flaps(before, link)
+            self._links[index].link = link
             return []
-        if kind == RTM_DELLINK:
-            return self._drop(told.ifindex)
-        port = self._ports.get(told.ifindex)
-        if read is not None and (port is None or told[:_SETTINGS] == read[:_SETTINGS]):
-            return self._set(_with_settings(told, read))
-        # Told, and already over when it was read: the settings then are not known, so they stay as they were.
-        return self._set(_with_settings(told, port.link) if port else told)
-
-    def _settings(self, index: int, read: Link | None) -> list[Update]:
-        """The families' settings of a read; what it says of the link itself waits for the messages that tell it."""
-        if read is None:
-            return []
-        port = self._ports.get(index)
-        return self._set(_with_settings(port.link, read) if port else read)
-
-    def _told_address(self, kind: int, told: ToldAddress, read: Link | None) -> list[Update]:
-        updates = self._settings(told.ifindex, read)
-        port = self._ports.get(told.ifindex)
-        if port is None or told.family not in FAMILIES:
-            return updates
-        if kind == RTM_DELADDR:
-            changed = port.remove_address(told)
-        else:
-            changed = self.validator.build(lambda: port.add_address(told), told) or False
-        self._unsent.add(told.ifindex)
-        # A mere refresh of its lifetimes is reported once everything that was told has been looked at.
-        return updates + (self._publish(told.ifindex) if changed else [])
-
-    def _take_addresses(self, addresses: Iterable[ToldAddress]) -> None:
-        by_index: dict[int, list[ToldAddress]] = {}
-        for address in addresses:
-            by_index.setdefault(address.ifindex, []).append(address)
-        for index, port in self._ports.items():
-            told = by_index.get(index, ())
-            self.validator.build(partial(port.set_addresses, told), told)
-
-    def _set(self, link: Link, *, look: bool = False) -> list[Update]:
-        """The link is like this now; `look`: so see what its driver says, even when it says the same."""
-        index = link.ifindex
-        before = self._ports.get(index)
-        if before is not None and same(before.link, link):
-            self._count_flaps(before, link)
-            before.link = link
-            return self._publish(index) if look and self._read_speed(before) else []
-        beside = _beside(before.link) if before else set()
-        port = self._adopt(link)
-        updates = port.give(self._luids.assign(index, device(link, port.if_type)))
+        cached = self._adopt(link)
+        luid = cached.luid
+        updates = cached.set_luid(self._luids.assign(index, device(link, cached.if_type)))
         if before is None:
             self.read_times(index, self._families)
-        self._read_speed(port)
-        updates += self._publish(index)
-        for other in sorted((beside ^ _beside(link)) | (self._beside.get(index, set()) if before is None else set())):
-            updates += self._publish(other)
-        return updates
+        else:
+            self._restacked |= named_by(before) ^ named_by(link)
+        if cached.luid != luid:
+            self._restacked |= self._stack.adjacent(index)
+        if before is None or may_change_speed(before, link):
+            self._read_speed(cached)
+        return updates + self._publish(index)
 
     def _adopt(self, link: Link) -> CachedLink:
-        """The port of this link, which is then as the link says."""
+        """Returns the cached link, which then is as this link says."""
         index = link.ifindex
-        port = self._ports.get(index)
-        if port is None:
-            port = self._ports[index] = CachedLink(link)
-            port.if_type = self._type(link)
+        cached = self._links.get(index)
+        if cached is None:
+            cached = self._links[index] = CachedLink(link)
+            cached.if_type = self._type(link)
         else:
-            if (port.link.kind, port.link.hardware_type) != (link.kind, link.hardware_type):
-                port.if_type = self._type(link)
-            self._count_flaps(port, link)
-            self._unlink(port.link)
-            port.link = link
-        for other in _beside(link):
-            self._beside.setdefault(other, set()).add(index)
-        return port
+            if (cached.link.kind, cached.link.hardware_type) != (link.kind, link.hardware_type):
+                cached.if_type = self._type(link)
+            self._log_flaps(cached.link, link)
+            cached.link = link
+        self._stack.put(link)
+        return cached
 
     def _drop(self, index: int) -> list[Update]:
-        """The interface is gone, and out of the stacks that it was part of."""
-        port = self._ports.pop(index, None)
-        if port is None:
+        """Removes the link, also out of the stacks that it was part of."""
+        cached = self._links.pop(index, None)
+        if cached is None:
             return []
         self._luids.release(index)
-        self._unlink(port.link)
-        self._unsent.discard(index)
-        updates = port.give("")
-        for other in sorted(_beside(port.link) | self._beside.get(index, set())):
-            updates += self._publish(other)
-        return updates
+        self._changed.discard(index)
+        self._restacked |= self._stack.adjacent(index)
+        self._stack.remove(index)
+        return cached.set_luid("")
 
-    def _unlink(self, link: Link) -> None:
-        for other in _beside(link):
-            members = self._beside.get(other, set())
-            members.discard(link.ifindex)
-            if not members:
-                self._beside.pop(other, None)
+    def _take_address(self, kind: int, message: AddressMessage) -> None:
+        cached = self._links.get(message.ifindex)
+        if cached is None or message.family not in FAMILIES:
+            return
+        if kind == RTM_DELADDR:
+            cached.remove_address(message)
+        else:
+            self.validator.build(lambda: cached.add_address(message), message)
+        self._changed.add(message.ifindex)
+
+    def _take_addresses(
+        self, dump: Iterable[AddressMessage], waiting: Iterable[Message], indexes: set[int]
+    ) -> list[Message]:
+        """Sets the addresses of these links to those of a dump and of waiting messages; returns the other messages."""
+        by_index: dict[int, list[AddressMessage]] = {}
+        for address in dump:
+            by_index.setdefault(address.ifindex, []).append(address)
+        for index in indexes:
+            addresses = by_index.get(index, [])
+            self.validator.build(partial(self._links[index].set_addresses, addresses), addresses)
+        left: list[Message] = []
+        for message in waiting:
+            if isinstance(message.record, AddressMessage) and message.record.ifindex in indexes:
+                self._take_address(message.type, message.record)
+            else:
+                left.append(message)
+        return left
+
+    def _take_neighbours(self, dump: Iterable[NeighbourParameters]) -> None:
+        for parameters in dump:
+            cached = self._links.get(parameters.ifindex or 0)
+            if cached is not None:
+                times = Times(parameters.base_reachable_time, parameters.retransmit_time, parameters.reachable_time)
+                cached.times[FAMILIES[parameters.family]] = times
 
     def _type(self, link: Link) -> int:
         wireless = may_be_wireless(link) and self._details.is_wireless(bare_name(link), link.ifindex)
         return interface_type(link, wireless=wireless)
 
-    def _read_speed(self, port: CachedLink) -> bool:
-        """Whether the speed is another than before."""
-        before = port.speed
-        port.speed = self._details.speed(bare_name(port.link)) if may_have_speed(port.link) else None
-        return before != port.speed
+    def _read_speed(self, cached: CachedLink) -> None:
+        cached.speed = self._details.speed(bare_name(cached.link)) if may_have_speed(cached.link) else None
 
     def _publish(self, index: int) -> list[Update]:
-        self._unsent.discard(index)
-        port = self._ports.get(index)
-        return self._build(port) if port else []
+        self._changed.discard(index)
+        cached = self._links.get(index)
+        return self._build(cached) if cached else []
 
-    def _build(self, port: CachedLink) -> list[Update]:
-        """What differs from what was published of this interface."""
-        index = port.link.ifindex
-        beside = self._beside.get(index, ())
-        higher = {port.link.master, *(other for other in beside if lower_index(self._ports[other].link) == index)}
-        lower = {lower_index(port.link), *(other for other in beside if self._ports[other].link.master == index)}
-        above, below = self._luids_of(higher), self._luids_of(lower)
-        return self.validator.build(lambda: port.build(self._families, self.path_mtu, above, below), port.link) or []
+    def _build(self, cached: CachedLink) -> list[Update]:
+        """Returns the updates of what differs from what was reported of this link."""
+        index = cached.link.ifindex
+        higher, lower = self._luids_of(self._stack.higher(index)), self._luids_of(self._stack.lower(index))
+        build = partial(cached.build, self._families, self._path_mtu, higher, lower)
+        return self.validator.build(build, cached.link) or []
 
-    def _luids_of(self, indexes: Iterable[int | None]) -> tuple[str, ...]:
-        return tuple(sorted(self._ports[index].luid for index in indexes if index in self._ports))
+    def _luids_of(self, indexes: Iterable[int]) -> tuple[str, ...]:
+        return tuple(sorted(self._links[index].luid for index in indexes))
 
-    def _count_flaps(self, port: CachedLink, link: Link) -> None:
-        """Say in the log that a carrier was lost and came back without a message: between two told states there is no
-        third that we could publish without making one up (linux.md, trap 7)."""
-        before, after = port.link.carrier_downs, link.carrier_downs
-        lost = (after or 0) - (before or 0) - int(bool(port.link.carrier) and not link.carrier)
-        if before is not None and after is not None and lost > 0 and port.link.carrier == link.carrier:
-            self._log.debug("carrier was lost and came back, untold", interface=text(link.name), times=lost)
+    def _log_flaps(self, before: Link, after: Link) -> None:
+        if lost := unreported_losses(before, after):
+            self._log.debug("%s: the carrier was lost and came back %d times without a message", text(after.name), lost)
 
     def _save(self) -> None:
         try:
             self._luids.flush()
         except PublisherError as error:
-            self._log.warning("LUIDs cannot be stored now; they are kept in memory and tried again", error=str(error))
-
-
-def _with_settings(link: Link, newest: Link) -> Link:
-    return Link._make(link[:_SETTINGS] + newest[_SETTINGS:])
-
-
-def _beside(link: Link) -> set[int]:
-    """The interfaces directly above and below that this link names."""
-    return {index for index in (link.master, lower_index(link)) if index}
+            self._log.warning("cannot store LUIDs: %s; they stay in memory and are stored later", error)

@@ -1,93 +1,115 @@
-"""What becomes of the interfaces in a row of messages, seen from its end. Pure."""
+"""Classifies rtnetlink messages: parts of a removal, newest states of links, links to read. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from .rtnetlink import (
+    AF_INET6,
     AF_UNSPEC,
     RTM_DELADDR,
     RTM_DELLINK,
     RTM_NEWADDR,
     RTM_NEWLINK,
-    Address,
+    AddressMessage,
     Failure,
     Link,
     Message,
-    Neighbours,
+    NeighbourParameters,
     Record,
 )
 
 _IFF_UP = 0x1
-_COUNTERS = Link._fields.index("carrier_ups")
 
 
 class Classified(NamedTuple):
-    """Positions of messages.
+    """The parts that messages play, by their positions.
 
-    `lasting`: about an interface that is not removed after it, so a read made later is about the same interface.
-    `part_of_removal`: the kernel takes an interface down and its addresses away before it sends DELLINK; that is one
-    change, the removal, and no flap. `removed`: the indexes of interfaces that were removed.
+    `newest`: by interface index, the last state of each link that is not removed after it. `part_of_removal`: the
+    kernel takes a link down and removes its addresses before it sends DELLINK; that is one change, the removal, and
+    no flap. `removed`: the indexes of links that were removed.
     """
 
-    lasting: set[int]
+    newest: dict[int, int]
     part_of_removal: set[int]
     removed: set[int]
 
 
 def classify(messages: Sequence[Message]) -> Classified:
-    """What becomes of each."""
-    lasting: set[int] = set()
+    """Classifies messages, seen from their end."""
+    newest: dict[int, int] = {}
     part_of_removal: set[int] = set()
     removed: set[int] = set()
-    going: set[int] = set()
+    in_removal: set[int] = set()
     for position in range(len(messages) - 1, -1, -1):
         kind, _, _, record = messages[position]
         index = index_of(record)
         if is_removal(kind, record):
             removed.add(index)
-            going.add(index)
-            continue
-        if index not in removed:
-            lasting.add(position)
-        elif index in going:
+            in_removal.add(index)
+        elif index not in removed:
+            if is_state(kind, record):
+                newest.setdefault(index, position)
+        elif index in in_removal:
             if _belongs_to_removal(kind, record):
                 part_of_removal.add(position)
             else:
-                going.discard(index)
-    return Classified(lasting, part_of_removal, removed)
+                in_removal.discard(index)
+    return Classified(newest, part_of_removal, removed)
 
 
-def touched(messages: Sequence[Message], known: Container[int]) -> set[int]:
-    """The interfaces to read, once each: a message may be older than the settings it shows, or shows none at all."""
-    indexes = set()
+def oldest_states(messages: Iterable[Message]) -> dict[int, Link]:
+    """Returns the first state of each link that the messages report, by interface index."""
+    oldest: dict[int, Link] = {}
     for kind, _, _, record in messages:
-        index = index_of(record)
-        if isinstance(record, Address):
-            # IPv6 switched off is told by its addresses only.
-            if (kind == RTM_DELADDR and len(record.address or b"") == 16) or index not in known:
-                indexes.add(index)
-        elif not (isinstance(record, Link) and (kind != RTM_NEWLINK or record.family not in (AF_UNSPEC, 10))):
-            indexes.add(index)
-    return {index for index in indexes if index > 0}
+        if isinstance(record, Link) and is_state(kind, record):
+            oldest.setdefault(record.ifindex, record)
+    return oldest
+
+
+def touched(messages: Iterable[Message]) -> set[int]:
+    """Returns the indexes of the links to read: a message may show settings from before the change, or none at all."""
+    return {index for kind, _, _, record in messages if (index := index_of(record)) > 0 and _touches(kind, record)}
 
 
 def is_removal(kind: int, record: Record | None) -> bool:
-    """Whether an interface is gone: a bridge's DELLINK only says that a port left it."""
+    """Returns whether a link was removed. A DELLINK of family AF_BRIDGE is a port that leaves its bridge."""
     return kind == RTM_DELLINK and isinstance(record, Link) and record.family == AF_UNSPEC
 
 
+def is_state(kind: int, record: Record | None) -> bool:
+    """Returns whether the message reports the whole state of a link.
+
+    Every whole state has an mtu. A Wi-Fi scan sends a NEWLINK with little more than the link's name.
+    """
+    return kind == RTM_NEWLINK and isinstance(record, Link) and record.family == AF_UNSPEC and record.mtu is not None
+
+
+def unreported_losses(before: Link, after: Link) -> int:
+    """Returns how often the carrier was lost and came back between two states of a link (docs/linux.md, trap 7).
+
+    It makes no update: between two received states there is no third one that could be reported.
+    """
+    if before.carrier_downs is None or after.carrier_downs is None or before.carrier != after.carrier:
+        return 0
+    return max(0, after.carrier_downs - before.carrier_downs)
+
+
 def index_of(record: Record | None) -> int:
-    """The interface it is about, 0 for none."""
-    if record is None or isinstance(record, Failure | Neighbours):
+    """Returns the index of the link that the record is about, 0 for none."""
+    if record is None or isinstance(record, Failure | NeighbourParameters):
         return 0
     return record.ifindex or 0
 
 
-def same(one: Link, other: Link) -> bool:
-    """Whether two links say the same; how often the carrier came and went aside."""
-    return one[:_COUNTERS] == other[:_COUNTERS]
+def _touches(kind: int, record: Record | None) -> bool:
+    if isinstance(record, AddressMessage):
+        # The removal of its addresses is all that is reported of an IPv6 that is switched off (docs/linux.md).
+        return kind == RTM_DELADDR and len(record.address or b"") == 16
+    if isinstance(record, Link):
+        return kind == RTM_NEWLINK and record.family in (AF_UNSPEC, AF_INET6)
+    return True
 
 
 def _belongs_to_removal(kind: int, record: Record | None) -> bool:

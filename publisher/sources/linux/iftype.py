@@ -1,11 +1,11 @@
-"""Linux's many kinds of links as IANA interface types (ifType). Pure."""
+"""IANA interface types (ifType) of the kinds of links of Linux. Pure."""
 
 from __future__ import annotations
 
 from .rtnetlink import Link, text
 
 _ARPHRD_ETHER, _ARPHRD_NONE = 1, 0xFFFE
-# ARPHRD_* (include/uapi/linux/if_arp.h) to IANA ifType: what the hardware type alone says.
+# ARPHRD_* (include/uapi/linux/if_arp.h) to IANA ifType.
 _TYPE_OF_HARDWARE = {
     772: 24,  # loopback
     32: 199,  # InfiniBand
@@ -20,7 +20,7 @@ _TYPE_OF_HARDWARE = {
     802: 71,
     803: 71,
 }
-# IFLA_INFO_KIND to IANA ifType: what a virtual link is.
+# IFLA_INFO_KIND to IANA ifType.
 _TYPE_OF_KIND = {
     "bridge": 209,
     "vlan": 135,
@@ -49,7 +49,7 @@ _ETHERNET, _TUNNEL, _WIFI, _OTHER, _VIRTUAL = 6, 131, 71, 1, 53
 
 
 def interface_type(link: Link, *, wireless: bool) -> int:
-    """The IANA ifType."""
+    """Returns the IANA ifType. The kind of a virtual link decides before its hardware type."""
     kind = text(link.kind)
     if kind in _TYPE_OF_KIND:
         return _TYPE_OF_KIND[kind]

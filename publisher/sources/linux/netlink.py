@@ -1,4 +1,7 @@
-"""The two rtnetlink sockets: one asks, the other is told. Both belong to the network namespace of their thread."""
+"""The two rtnetlink sockets: one sends requests, the other receives notifications.
+
+Both belong to the network namespace of the thread that opens them.
+"""
 
 from __future__ import annotations
 
@@ -16,21 +19,24 @@ from .rtnetlink import NLM_F_DUMP_INTR, NLMSG_DONE, NLMSG_ERROR, Decoder, Failur
 
 assert sys.platform == "linux"
 
-# linux.md: forwarding and RA settings are told on groups of their own, not with the links.
+# Forwarding and the settings of router advertisements have groups of their own (docs/linux.md).
 GROUPS = (1, 5, 9, 12, 24, 25)  # LINK, IPV4_IFADDR, IPV6_IFADDR, IPV6_IFINFO, IPV4_NETCONF, IPV6_NETCONF
+MOST_DATAGRAMS = 1000
+"""The bound of one `receive`, so that events are published while a flood goes on."""
+SMALLEST_DATAGRAM = 2304
+"""The bytes of the receive buffer that a notification takes at least (docs/linux.md, trap 6)."""
 _SOL_NETLINK, _ADD_MEMBERSHIP, _GET_STRICT_CHK = 270, 1, 12
 _SO_RCVBUFFORCE = 33
-_DATAGRAM = 65536  # the kernel fills a dump's datagrams up to 32 KiB
+_DATAGRAM = 65536  # the kernel fills the datagrams of a dump up to 32 KiB
 _ATTEMPTS = 50  # a third of the dumps is interrupted while links come and go: fifty in a row are one in 10^23
-_AT_ONCE = 4096  # datagrams taken in one go, so that a flood does not keep us from publishing
 
 
 class InterruptedDumpError(SourceError):
-    """So much is changing that the kernel could not list everything at one moment."""
+    """The interfaces change so fast that the kernel could not list them all at one moment."""
 
 
 class RequestSocket:
-    """Asks the kernel. One thread at a time."""
+    """Sends requests and receives the answers. One thread at a time."""
 
     def __init__(self, decoder: Decoder) -> None:
         self._decoder = decoder
@@ -39,7 +45,7 @@ class RequestSocket:
         self._seq = 0
 
     def dump(self, request: Callable[[int], bytes]) -> list[Record]:
-        """Every record, as of one moment; raises InterruptedDumpError when there is none, SourceError."""
+        """Returns every record, as of one moment; raises InterruptedDumpError when there is none, SourceError."""
         for attempt in range(_ATTEMPTS):
             records, interrupted = self._dump(request)
             if not interrupted:
@@ -48,7 +54,7 @@ class RequestSocket:
         raise InterruptedDumpError(f"the interfaces changed during each of {_ATTEMPTS} attempts to list them")
 
     def link(self, index: int) -> Link | None:
-        """This link as it is now, None when it is gone; raises SourceError."""
+        """Returns this link as it is now, None when it was removed; raises SourceError."""
         self._seq += 1
         self._socket.send(link_read(self._seq, index))
         while True:
@@ -60,7 +66,7 @@ class RequestSocket:
                     return None
 
     def close(self) -> None:
-        """Release the socket."""
+        """Releases the socket."""
         self._socket.close()
 
     def _dump(self, request: Callable[[int], bytes]) -> tuple[list[Record], bool]:
@@ -78,7 +84,7 @@ class RequestSocket:
                     records.append(record)
 
     def _receive(self) -> list[Message]:
-        """The next datagram's messages that answer the last request."""
+        """Returns those messages of the next datagram that answer the last request."""
         length, sender = self._socket.recvfrom_into(self._buffer, 0, socket.MSG_TRUNC)
         if sender[0] != 0:
             return []
@@ -86,17 +92,17 @@ class RequestSocket:
         return [message for message in messages if message.seq == self._seq]
 
 
-class Told(NamedTuple):
-    """What was waiting: messages in order, whether more was lost, datagrams that could not be decoded, more waiting."""
+class Received(NamedTuple):
+    """Received notifications in order, whether some were lost, the invalid datagrams, and whether more wait."""
 
     messages: list[Message]
     lost: bool
-    undecodable: list[bytes]
+    invalid: list[bytes]
     more: bool
 
 
 class NotificationSocket:
-    """Is told every change of links, addresses and settings. One thread at a time."""
+    """Receives every change of links, addresses and settings that the kernel reports. One thread at a time."""
 
     def __init__(self, decoder: Decoder, receive_buffer: int) -> None:
         self._decoder = decoder
@@ -108,35 +114,38 @@ class NotificationSocket:
             self._socket.setsockopt(_SOL_NETLINK, _ADD_MEMBERSHIP, group)
 
     def fileno(self) -> int:
-        """Readable when something was told."""
+        """Returns the descriptor, readable when notifications wait."""
         return self._socket.fileno()
 
-    def drain(self) -> Told:
-        """What was told since, without blocking; raises SourceError when the socket is of no use any more."""
+    def receive(self) -> Received:
+        """Returns the notifications that wait, of at most MOST_DATAGRAMS datagrams, without blocking.
+
+        Raises SourceError when nothing can be received any more.
+        """
         messages: list[Message] = []
-        undecodable: list[bytes] = []
+        invalid: list[bytes] = []
         lost = False
-        for _ in range(_AT_ONCE):
+        for _ in range(MOST_DATAGRAMS):
             try:
                 length, sender = self._socket.recvfrom_into(self._buffer, 0, socket.MSG_TRUNC)
             except BlockingIOError:
-                return Told(messages, lost, undecodable, more=False)
+                return Received(messages, lost, invalid, more=False)
             except OSError as error:
-                # Told once per overflow; what is queued stays readable, and so does the socket (netlink(7)).
+                # Reported once for each overflow; what is queued stays readable, and so does the socket (netlink(7)).
                 if error.errno != errno.ENOBUFS:
-                    raise SourceError(f"the kernel's messages cannot be received any more: {error}") from error
+                    raise SourceError(f"cannot receive the kernel's notifications: {error}") from error
                 lost = True
                 continue
             if sender[0] != 0:
-                continue  # another process, not the kernel
+                continue  # from another process, not from the kernel
             try:
                 messages += self._decoder.decode(self._buffer, length)
             except RtnetlinkError:
-                undecodable.append(bytes(self._buffer[:length]))
-        return Told(messages, lost, undecodable, more=True)
+                invalid.append(bytes(self._buffer[:length]))
+        return Received(messages, lost, invalid, more=True)
 
     def close(self) -> None:
-        """Release the socket."""
+        """Releases the socket."""
         self._socket.close()
 
 
@@ -144,20 +153,21 @@ def _open_socket() -> socket.socket:
     try:
         opened = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE)
     except OSError as error:
-        raise SourceError(f"rtnetlink cannot be used: {error}; a sandbox must allow AF_NETLINK sockets") from error
+        raise SourceError(f"cannot open an rtnetlink socket: {error}; a sandbox must allow AF_NETLINK") from error
     opened.bind((0, 0))
-    # Since Linux 4.20; before, a request is read less strictly, which changes nothing for ours.
+    # Since Linux 4.20. An older kernel checks requests less strictly, which makes no difference to ours.
     try:
         opened.setsockopt(_SOL_NETLINK, _GET_STRICT_CHK, 1)
     except OSError as error:
         if error.errno != errno.ENOPROTOOPT:
             opened.close()
-            raise SourceError(f"rtnetlink cannot be set up: {error}") from error
+            raise SourceError(f"cannot set up the rtnetlink socket: {error}") from error
     return opened
 
 
 def _set_receive_buffer(opened: socket.socket, size: int) -> int:
-    """Ask for this many bytes, beyond net.core.rmem_max if we may; what the kernel gave (it doubles what is asked)."""
+    """Asks for this size, beyond net.core.rmem_max if permitted; returns the size that the kernel grants, which is
+    twice as large (socket(7))."""
     try:
         opened.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, size)
     except PermissionError:

@@ -1,6 +1,6 @@
-"""What the kernel tells of a link, as rows. Pure.
+"""Rows: the members of MIB_IPINTERFACE_ROW and of the interface, from a link. Pure.
 
-`MEMBERS` is the one table of where each member of MIB_IPINTERFACE_ROW comes from on Linux and who says when it changes.
+`MEMBERS` is the one table of the origin of each member on Linux, and of whether the kernel reports its changes.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ _OPER: tuple[OperStatus, ...] = (
 )
 _ADDR_GEN_MODE_NONE = 1
 _ARPHRD_ETHER = 1
-# The other end of these is no layer below, though IFLA_LINK names it.
+# IFLA_LINK of these is the other end, which is not a layer below.
 _PEERS = (b"veth", b"netkit")
 
 
 class Times(NamedTuple):
-    """A neighbour table's parameters of an interface, in ms (RFC 4861, 6.3.2)."""
+    """The parameters of a link in a neighbour table, in ms (RFC 4861, 6.3.2)."""
 
     base_reachable: int | None = None
     retransmit: int | None = None
@@ -40,14 +40,14 @@ class Times(NamedTuple):
 
 
 class PathMtuTimes(NamedTuple):
-    """How long a learned path MTU is kept, in ms, for IPv4 and IPv6."""
+    """The time for which a learned path MTU is kept, in ms."""
 
     inet: int | None = None
     inet6: int | None = None
 
 
 class Raw(NamedTuple):
-    """All that a row is made from."""
+    """Everything that a row is made from."""
 
     link: Link
     times: Times
@@ -56,14 +56,17 @@ class Raw(NamedTuple):
 
 
 class Member(NamedTuple):
-    """A member of the row: its value for each family, `None` where Linux has no such thing."""
+    """A member of the row with its value for each family, None where Linux has no such thing.
+
+    `reported`: "at once", by rtnetlink; "silent", by inotify where it reaches, and by the reconcile. Measured on Linux
+    6.18 (docs/linux.md).
+    """
 
     name: str
     inet: Callable[[Raw], Any] | None
     inet6: Callable[[Raw], Any] | None
     source: str
-    told: Literal["told", "silent", "constant"]
-    """Told: rtnetlink says so at once. Silent: inotify where it reaches, and the reconcile. Measured on Linux 6.18."""
+    reported: Literal["at once", "silent", "constant"]
 
 
 def _connected(raw: Raw) -> bool:
@@ -91,7 +94,7 @@ def _router_discovery(raw: Raw) -> str | None:
     accept = raw.link.accept_ra
     if accept is None:
         return None
-    # ip-sysctl: 1 is "if forwarding is off", 2 is always.
+    # Documentation/networking/ip-sysctl: 1 is enabled while forwarding is off, 2 is always enabled.
     return "enabled" if accept >= 2 or (accept == 1 and not raw.link.forwarding6) else "disabled"
 
 
@@ -115,27 +118,29 @@ MEMBERS = (
         lambda r: _switch(r.link.forwarding),
         lambda r: _switch(r.link.forwarding6),
         "IFLA_INET_CONF, IFLA_INET6_CONF: forwarding",
-        "told",
+        "at once",
     ),
-    Member("nl_mtu", lambda r: r.link.mtu, lambda r: r.link.mtu6, "IFLA_MTU; IFLA_INET6_CONF: mtu6 (silent)", "told"),
-    Member("connected", _connected, _connected, "IFLA_OPERSTATE, IFF_LOWER_UP", "told"),
+    Member(
+        "nl_mtu", lambda r: r.link.mtu, lambda r: r.link.mtu6, "IFLA_MTU; IFLA_INET6_CONF: mtu6 (silent)", "at once"
+    ),
+    Member("connected", _connected, _connected, "IFLA_OPERSTATE, IFF_LOWER_UP", "at once"),
     Member("weak_host_send", _always, _always, "Linux is a weak end system (RFC 1122, 3.3.4.2)", "constant"),
     Member("weak_host_receive", _always, _always, "as weak_host_send", "constant"),
-    Member("use_neighbor_unreachability_detection", _resolves, _resolves, "not IFF_NOARP", "told"),
-    Member("supports_neighbor_discovery", _resolves, _resolves, "not IFF_NOARP", "told"),
+    Member("use_neighbor_unreachability_detection", _resolves, _resolves, "not IFF_NOARP", "at once"),
+    Member("supports_neighbor_discovery", _resolves, _resolves, "not IFF_NOARP", "at once"),
     Member(
         "managed_address_configuration_supported",
         None,
         lambda r: _flag(r.link.flags6, _IF_RA_MANAGED),
         "IFLA_INET6_FLAGS: IF_RA_MANAGED",
-        "told",
+        "at once",
     ),
     Member(
         "other_stateful_configuration_supported",
         None,
         lambda r: _flag(r.link.flags6, _IF_RA_OTHERCONF),
         "IFLA_INET6_FLAGS: IF_RA_OTHERCONF",
-        "told",
+        "at once",
     ),
     Member("router_discovery_behavior", None, _router_discovery, "IFLA_INET6_CONF: accept_ra, forwarding", "silent"),
     Member(
@@ -143,28 +148,28 @@ MEMBERS = (
         None,
         lambda r: r.link.flags & (_IFF_MULTICAST | _IFF_LOOPBACK) == _IFF_MULTICAST,
         "IFF_MULTICAST and not IFF_LOOPBACK",
-        "told",
+        "at once",
     ),
     Member("dad_transmits", None, lambda r: r.link.dad_transmits, "IFLA_INET6_CONF: dad_transmits", "silent"),
     Member(
         "base_reachable_time",
         lambda r: r.times.base_reachable,
         lambda r: r.times6.base_reachable,
-        "NDTPA_BASE_REACHABLE_TIME or /proc/sys/net/*/neigh; inet6: told when it is written there",
+        "NDTPA_BASE_REACHABLE_TIME or /proc/sys/net/*/neigh; inet6: reported when it is written there",
         "silent",
     ),
     Member(
         "retransmit_time",
         lambda r: r.times.retransmit,
         lambda r: r.times6.retransmit,
-        "NDTPA_RETRANS_TIME or /proc/sys/net/*/neigh; inet6: told when it is written there",
+        "NDTPA_RETRANS_TIME or /proc/sys/net/*/neigh; inet6: reported when it is written there",
         "silent",
     ),
     Member(
         "reachable_time",
         lambda r: r.times.reachable,
         lambda r: r.link.reachable_time6,
-        "NDTPA_REACHABLE_TIME; IFLA_INET6_CACHEINFO. At random around the base time: reported, never an event",
+        "NDTPA_REACHABLE_TIME; IFLA_INET6_CACHEINFO. Random around the base time: shown, never an event",
         "silent",
     ),
     Member(
@@ -178,7 +183,7 @@ MEMBERS = (
     Member("zone_indices", None, _zones, "the ifindex for interface and link scope (RFC 4007)", "constant"),
     Member("disable_default_routes", None, _no_default_route, "IFLA_INET6_CONF: accept_ra_defrtr", "silent"),
 )
-# Linux has no such thing; see linux.md. A metric belongs to a route there, never to an interface.
+# Not known on Linux (docs/linux.md). There a metric belongs to a route, not to an interface.
 ABSENT = (
     "max_reassembly_size",
     "interface_identifier",
@@ -199,14 +204,14 @@ _INET6 = [(member.name, member.inet6) for member in MEMBERS if member.inet6]
 
 
 def has_row(family: Family, link: Link) -> bool:
-    """Whether this link is an IP interface of this family."""
+    """Returns whether this link is an IP interface of this family."""
     if family == "inet":
         return bool(link.has_inet)
     return bool(link.has_inet6) and not link.disable_ipv6
 
 
 def row_values(family: Family, luid: str, raw: Raw) -> dict[str, Any]:
-    """The members of the IpInterfaceRow; those in ABSENT are left at None."""
+    """Returns the members of the IpInterfaceRow; those in ABSENT stay None."""
     members = _INET if family == "inet" else _INET6
     values = {name: value(raw) for name, value in members}
     return {"family": family, "interface_luid": luid, "interface_index": raw.link.ifindex, **values}
@@ -215,7 +220,7 @@ def row_values(family: Family, luid: str, raw: Raw) -> dict[str, Any]:
 def interface_values(
     link: Link, if_type: int, speed: int | None, higher: tuple[str, ...], lower: tuple[str, ...]
 ) -> dict[str, Any]:
-    """The members of the Interface."""
+    """Returns the members of the Interface."""
     up = bool(link.flags & _IFF_UP)
     state = link.operstate or _OPER_UNKNOWN
     admin: AdminStatus = "up" if up else "down"
@@ -229,7 +234,9 @@ def interface_values(
         "mtu": link.mtu,
         "admin_status": admin,
         "oper_status": _OPER[state] if state < len(_OPER) else "unknown",
-        "media_connect_state": _media(link.carrier) if up else "unknown",  # nobody looks at a link that is down
+        "media_connect_state": _media(link.carrier)
+        if up
+        else "unknown",  # the carrier of a link that is down is not watched
         "transmit_link_speed": speed,
         "receive_link_speed": speed,
         "higher": higher,
@@ -238,28 +245,33 @@ def interface_values(
 
 
 def may_be_wireless(link: Link) -> bool:
-    """Whether it is worth asking: only hardware says Ethernet and has no kind."""
+    """Returns whether the link can be Wi-Fi: hardware of type Ethernet, without a kind."""
     return link.kind is None and link.hardware_type == _ARPHRD_ETHER
 
 
 def may_have_speed(link: Link) -> bool:
-    """Whether a driver could know a speed: an Ethernet that is connected."""
+    """Returns whether a driver can know a speed: an Ethernet that is connected."""
     return link.hardware_type == _ARPHRD_ETHER and bool(link.flags & _IFF_LOWER_UP) and bool(link.flags & _IFF_UP)
 
 
+def may_change_speed(before: Link, after: Link) -> bool:
+    """Returns whether the driver is to be asked again: each call takes the lock that all links of the host share."""
+    return any(getattr(before, name) != getattr(after, name) for name in ("flags", "operstate", "carrier", "name"))
+
+
 def device(link: Link, if_type: int) -> Device:
-    """What identifies the interface."""
+    """Returns what identifies the interface."""
     permanent = link.permanent_address
     return Device(if_type, text(link.kind) or "", bare_name(link), permanent if permanent and any(permanent) else None)
 
 
 def bare_name(link: Link) -> bytes:
-    """The name without its NUL."""
+    """Returns the name without its NUL."""
     return (link.name or b"").rstrip(b"\0")
 
 
 def lower_index(link: Link) -> int | None:
-    """The interface directly below, in this namespace; a bridge's ports are found by their `master`."""
+    """Returns the link directly below, in this namespace; the ports of a bridge are found by their `master`."""
     if link.lower in (None, 0, link.ifindex) or link.lower_namespace is not None:
         return None
     return None if (link.kind or b"").rstrip(b"\0") in _PEERS else link.lower

@@ -1,6 +1,6 @@
-"""rtnetlink: bytes to records and requests to bytes. Pure: no socket, no clock.
+"""rtnetlink: decodes messages and encodes requests. Pure: no socket, no clock.
 
-Layouts are those of the kernel's headers (include/uapi/linux: netlink.h, rtnetlink.h, if_link.h, if_addr.h,
+The layouts are those of the kernel's headers (include/uapi/linux: netlink.h, rtnetlink.h, if_link.h, if_addr.h,
 neighbour.h, netconf.h), in the host's byte order.
 """
 
@@ -10,7 +10,7 @@ from collections.abc import Callable
 from struct import Struct
 from typing import NamedTuple
 
-from .attributes import Buffer, RtnetlinkError, Shape, Wanted
+from .attributes import Buffer, MessageLayout, RtnetlinkError, Wanted
 
 NLMSG_NOOP, NLMSG_ERROR, NLMSG_DONE, NLMSG_OVERRUN = 1, 2, 3, 4
 RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK = 16, 17, 18
@@ -21,7 +21,7 @@ RTM_NEWNETCONF, RTM_DELNETCONF = 80, 81
 NLM_F_REQUEST, NLM_F_DUMP_INTR, NLM_F_DUMP = 0x1, 0x10, 0x300
 AF_UNSPEC, AF_INET, AF_BRIDGE, AF_INET6 = 0, 2, 7, 10
 
-# The settings' numbers: include/uapi/linux/ip.h and ipv6.h, the constant minus one.
+# The indexes of settings: the constants of include/uapi/linux/ip.h and ipv6.h minus one.
 _FORWARDING, _MTU6, _ACCEPT_RA, _DAD_TRANSMITS, _ACCEPT_RA_DEFRTR, _DISABLE_IPV6, _ADDR_GEN_MODE = (
     0,
     2,
@@ -40,11 +40,11 @@ _ERROR_NUMBER = Struct("=i")
 
 
 class Link(NamedTuple):
-    """One interface as RTM_NEWLINK and RTM_DELLINK tell it; `None` is an attribute that was not there.
+    """A link in RTM_NEWLINK and RTM_DELLINK; None is an attribute that the message does not have.
 
-    The members before `has_inet` are the link's own. Those from there on are the two families' settings, which a told
-    message may show as they were before the change (they are right in the answer to a read). Strings are as told,
-    with their terminating NUL.
+    The members before `has_inet` are the link's own. Those from there to `retransmit_time6` are settings of the two
+    families: a notification may show them as they were before the change, the answer to a read shows them as they are
+    (docs/linux.md, trap 1). Strings are as received, with their terminating NUL.
     """
 
     family: int
@@ -78,9 +78,26 @@ class Link(NamedTuple):
     carrier_ups: int | None
     carrier_downs: int | None
 
+    @property
+    def own(self) -> tuple[object, ...]:
+        """The link's own members."""
+        return self[:_SETTINGS]
 
-class Address(NamedTuple):
-    """One address as RTM_NEWADDR and RTM_DELADDR tell it."""
+    @property
+    def state(self) -> tuple[object, ...]:
+        """All members but the counters of the carrier."""
+        return self[:_COUNTERS]
+
+    def with_settings(self, read: Link) -> Link:
+        """Returns this link with the settings of the families from a read."""
+        return Link._make(self[:_SETTINGS] + read[_SETTINGS:_COUNTERS] + self[_COUNTERS:])
+
+
+_SETTINGS, _COUNTERS = Link._fields.index("has_inet"), Link._fields.index("carrier_ups")
+
+
+class AddressMessage(NamedTuple):
+    """An address in RTM_NEWADDR and RTM_DELADDR."""
 
     family: int
     prefix_length: int
@@ -95,8 +112,8 @@ class Address(NamedTuple):
     protocol: int | None
 
 
-class Neighbours(NamedTuple):
-    """One interface's parameters of a neighbour table (RTM_NEWNEIGHTBL), times in ms; the tables' own have no index."""
+class NeighbourParameters(NamedTuple):
+    """The parameters of one link in a neighbour table (RTM_NEWNEIGHTBL), in ms; those of the table have no index."""
 
     family: int
     ifindex: int | None
@@ -106,23 +123,23 @@ class Neighbours(NamedTuple):
 
 
 class Netconf(NamedTuple):
-    """RTM_NEWNETCONF and RTM_DELNETCONF: some settings of this interface changed; -1 and -2 are `all` and `default`."""
+    """RTM_NEWNETCONF and RTM_DELNETCONF: settings of this link changed; -1 is `all` and -2 is `default`."""
 
     family: int
     ifindex: int | None
 
 
 class Failure(NamedTuple):
-    """NLMSG_ERROR and NLMSG_DONE: the error's number, 0 for none."""
+    """NLMSG_ERROR and NLMSG_DONE: the number of the error, 0 for none."""
 
     number: int
 
 
-Record = Link | Address | Neighbours | Netconf | Failure
+Record = Link | AddressMessage | NeighbourParameters | Netconf | Failure
 
 
 class Message(NamedTuple):
-    """A message: its type, flags and sequence number, and its record if the type is one of those above."""
+    """A message: its type, flags and sequence number, and its record when the type is one of those above."""
 
     type: int
     flags: int
@@ -136,7 +153,7 @@ _INET6 = (_AF_SPEC, AF_INET6)
 _CONF6 = (*_INET6, 2)
 _CACHEINFO6 = (*_INET6, 5)
 
-# In the order of the records' members, after those of the fixed header.
+# In the order of the members of the records, after those of the fixed header.
 _LINK = (
     Wanted((3,), "s"),  # IFLA_IFNAME
     Wanted((1,), "s"),  # IFLA_ADDRESS
@@ -183,27 +200,30 @@ _NETCONF = (Wanted((1,), "i"),)  # NETCONFA_IFINDEX
 
 
 class Decoder:
-    """Decodes datagrams. It remembers layouts, so one thread at a time, and keep it: the first message costs more."""
+    """Decodes datagrams. One thread at a time. Keeps layouts, so the first message of a kind costs more."""
 
     def __init__(self) -> None:
-        self._link = Shape(Link._make, _LINK_HEADER, _LINK)
-        self._address = Shape(Address._make, _ADDRESS_HEADER, _ADDRESS)
-        neighbours = Shape(Neighbours._make, _FAMILY_HEADER, _NEIGHBOURS)
-        netconf = Shape(Netconf._make, _FAMILY_HEADER, _NETCONF)
+        link = MessageLayout(Link._make, _LINK_HEADER, _LINK)
+        address = MessageLayout(AddressMessage._make, _ADDRESS_HEADER, _ADDRESS)
+        neighbours = MessageLayout(NeighbourParameters._make, _FAMILY_HEADER, _NEIGHBOURS)
+        netconf = MessageLayout(Netconf._make, _FAMILY_HEADER, _NETCONF)
         self._by_type: dict[int, Callable[[Buffer, int, int], Record]] = {
             NLMSG_ERROR: _failure,
             NLMSG_DONE: _failure,
-            RTM_NEWLINK: self._link.decode,
-            RTM_DELLINK: self._link.decode,
-            RTM_NEWADDR: self._address.decode,
-            RTM_DELADDR: self._address.decode,
+            RTM_NEWLINK: link.decode,
+            RTM_DELLINK: link.decode,
+            RTM_NEWADDR: address.decode,
+            RTM_DELADDR: address.decode,
             RTM_NEWNEIGHTBL: neighbours.decode,
             RTM_NEWNETCONF: netconf.decode,
             RTM_DELNETCONF: netconf.decode,
         }
 
     def decode(self, data: Buffer, length: int | None = None) -> list[Message]:
-        """The messages in the first `length` bytes, those of unknown types without a record; raises RtnetlinkError."""
+        """Returns the messages in the first `length` bytes, those of other types without a record.
+
+        Raises RtnetlinkError.
+        """
         end = len(data) if length is None else length
         messages = []
         start = 0
@@ -222,32 +242,32 @@ class Decoder:
 
 def _failure(data: Buffer, start: int, end: int) -> Failure:
     if end - start < _ERROR_NUMBER.size:
-        return Failure(0)  # a NLMSG_DONE may come without a number
+        return Failure(0)  # an NLMSG_DONE may have no number
     return Failure(-_ERROR_NUMBER.unpack_from(data, start)[0])
 
 
 def text(value: bytes | None) -> str | None:
-    """A told string. Names may hold any bytes: what is no UTF-8 is shown as `\\xff`, so that JSON is always right."""
+    """Returns a received string as text. A name may be any bytes: those that are not UTF-8 become `\\xff`."""
     return None if value is None else value.rstrip(b"\0").decode("utf-8", "backslashreplace")
 
 
 def link_dump(seq: int) -> bytes:
-    """Ask for every link, without its counters (IFLA_EXT_MASK: RTEXT_FILTER_SKIP_STATS)."""
+    """Returns a request for every link, without its counters (IFLA_EXT_MASK: RTEXT_FILTER_SKIP_STATS)."""
     return _request(RTM_GETLINK, NLM_F_DUMP, seq, _LINK_REQUEST.pack(AF_UNSPEC, 0, 0, 0, 0) + _SKIP_STATISTICS)
 
 
 def link_read(seq: int, index: int) -> bytes:
-    """Ask for one link."""
+    """Returns a request for one link."""
     return _request(RTM_GETLINK, 0, seq, _LINK_REQUEST.pack(AF_UNSPEC, 0, index, 0, 0) + _SKIP_STATISTICS)
 
 
 def address_dump(seq: int) -> bytes:
-    """Ask for every address of both families."""
+    """Returns a request for every address of both families."""
     return _request(RTM_GETADDR, NLM_F_DUMP, seq, bytes(_ADDRESS_HEADER.size))
 
 
 def neighbours_dump(seq: int) -> bytes:
-    """Ask for the parameters of the neighbour tables of both families."""
+    """Returns a request for the parameters of the neighbour tables of both families."""
     return _request(RTM_GETNEIGHTBL, NLM_F_DUMP, seq, bytes(_FAMILY_HEADER.size))
 
 

@@ -17,11 +17,11 @@ from publisher.sources.linux.rtnetlink import (
     RTM_NEWLINK,
     RTM_NEWNEIGHTBL,
     RTM_NEWNETCONF,
-    Address,
+    AddressMessage,
     Decoder,
     Failure,
     Link,
-    Neighbours,
+    NeighbourParameters,
     Netconf,
     link_read,
     text,
@@ -89,11 +89,11 @@ def test_addresses_neighbours_netconf_and_failures() -> None:
     packed = bytes((192, 0, 2, 1))
     cache = attribute(6, struct.pack("=IIII", 50, 100, 0, 0))
     address = one(message(RTM_NEWADDR, struct.pack("=BBBBI", 2, 24, 128, 0, 3) + attribute(2, packed) + cache))
-    assert isinstance(address, Address)
+    assert isinstance(address, AddressMessage)
     assert (address.local, address.prefix_length, address.preferred, address.valid) == (packed, 24, 50, 100)
     parameters = attribute(1, struct.pack("=I", 3)) + attribute(4, struct.pack("=Q", 30000))
     neighbours = one(message(RTM_NEWNEIGHTBL, b"\x0a\0\0\0" + attribute(6, parameters)))
-    assert neighbours == Neighbours(10, 3, None, 30000, None)
+    assert neighbours == NeighbourParameters(10, 3, None, 30000, None)
     assert one(message(RTM_NEWNETCONF, b"\x02\0\0\0" + attribute(1, struct.pack("=i", -1)))) == Netconf(2, -1)
     assert one(message(NLMSG_ERROR, struct.pack("=i", -19) + bytes(16))) == Failure(19)
 

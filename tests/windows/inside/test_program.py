@@ -23,8 +23,10 @@ from tests.windows.inside.standin import StandIn
 
 # What only Linux has; `open_source` and `netioapi` import it there alone.
 LINUX_ONLY = (
-    "publisher.sources.linux.follower",
+    "publisher.sources.linux.clocks",
+    "publisher.sources.linux.inotify",
     "publisher.sources.linux.netlink",
+    "publisher.sources.linux.reader",
     "publisher.sources.linux.source",
     "publisher.sources.linux.sysctl",
     "publisher.sources.linux.wakeup",
