@@ -24,6 +24,12 @@ EVENTS = [
     make_event(45, node="my nas"),
     make_event(46, node=HOSTILE_NODE),
 ]
+
+
+def _name(event: Event) -> str:
+    return f"{event.notification_type}-{event.snapshot.position if event.snapshot else event.seq}"
+
+
 # RFC 3986: a path of one segment.
 URI_REFERENCE = re.compile(r"/([A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-F]{2})+")
 
@@ -51,7 +57,7 @@ MODES = [structured, binary_over_http, binary_over_mqtt]
 
 
 @pytest.mark.parametrize("read", MODES)
-@pytest.mark.parametrize("event", EVENTS, ids=lambda event: f"{event.notification_type}-{event.seq}")
+@pytest.mark.parametrize("event", EVENTS, ids=_name)
 def test_the_sdk_reads_every_event_as_it_is(read: type, event: Event) -> None:
     parsed = read(event)
     assert parsed.get_id() == event.id
@@ -70,13 +76,13 @@ def test_the_sdk_reads_every_event_as_it_is(read: type, event: Event) -> None:
     assert Event.from_json(json.dumps(parsed.get_data()).encode()) == event
 
 
-@pytest.mark.parametrize("event", EVENTS, ids=lambda event: f"{event.notification_type}-{event.seq}")
+@pytest.mark.parametrize("event", EVENTS, ids=_name)
 def test_one_event_is_one_cloudevent_in_every_mode(event: Event) -> None:
     first, *others = [read(event) for read in MODES]
     assert [other.get_attributes() for other in others] == [first.get_attributes()] * len(others)
 
 
-@pytest.mark.parametrize("event", EVENTS, ids=lambda event: f"{event.notification_type}-{event.seq}")
+@pytest.mark.parametrize("event", EVENTS, ids=_name)
 def test_names_and_values_are_what_the_specification_allows(event: Event) -> None:
     for name, value in attributes(event).items():
         assert re.fullmatch(r"[a-z0-9]{1,20}", name)

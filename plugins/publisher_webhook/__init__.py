@@ -1,4 +1,4 @@
-"""The webhook sink: each event as a POST to one URL, in CloudEvents, signed by Standard Webhooks."""
+"""The webhook sink: each event as a POST to one URL, as a CloudEvent, signed by Standard Webhooks."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from publisher import Sink, hookimpl
 
 @hookimpl
 def publisher_sinks() -> dict[str, type[Sink]]:
-    """Offer the webhook sink."""
+    """Returns the sink `webhook`."""
     # Imported here: a configuration without webhooks does not pay for it.
     from .sink import WebhookSink
 

@@ -18,14 +18,14 @@ _TLS_RECORD = 16 * 1024
 
 
 class BoundedConnection(HTTPConnection):
-    """Its `timeout` holds for a whole request to be sent, and for a whole answer to be read."""
+    """A connection whose `timeout` covers the sending of a whole request, and the reading of a whole response."""
 
     def response_class(self, sock: socket.socket, **options: Any) -> TimedResponse:  # type: ignore[override]  # see below
-        """Called by http.client in place of the class that it is there, also for a proxy's answer to CONNECT."""
+        """Returns the response to read; http.client calls this as a class, also for a proxy's answer to CONNECT."""
         return TimedResponse(sock, self.timeout or 0.0, **options)
 
     def send(self, data: Any) -> None:
-        """Send in parts of a TLS record: an ssl socket would give each of them the whole timeout."""
+        """Sends the data in parts of a TLS record: an ssl socket would give each of them the whole timeout."""
         if self.sock is None:
             self.connect()
         deadline = time.monotonic() + (self.timeout or 0.0)
@@ -35,13 +35,14 @@ class BoundedConnection(HTTPConnection):
 
 
 class SecureConnection(BoundedConnection, HTTPSConnection):
-    """The same over TLS."""
+    """A bounded connection over TLS."""
 
 
 class PrivateConnection(BoundedConnection):
-    """Sends nothing to an address that is not private: known only once the name was resolved and connected to."""
+    """A bounded connection that sends nothing to a public address, which is known only once it is connected."""
 
     def connect(self) -> None:
+        """Connects, and raises NotAnswered when the address is not private."""
         super().connect()
         if not is_private(ip_address(self.sock.getpeername()[0])):
             self.close()
@@ -49,11 +50,17 @@ class PrivateConnection(BoundedConnection):
 
 
 class TimedResponse(http.client.HTTPResponse):
-    """An answer that is read within `seconds`, all of it."""
+    """A response that is read within `seconds`, all of it."""
 
     def __init__(self, sock: socket.socket, seconds: float, **options: Any) -> None:
         super().__init__(sock, **options)
         self.fp = io.BufferedReader(_TimedReader(sock, self.fp.detach(), time.monotonic() + seconds))
+
+    def begin(self) -> None:
+        """Reads status and headers, and forgets what is no header: urllib3 would log a warning with the whole URL."""
+        super().begin()
+        self.msg.defects = []
+        self.msg.set_payload("")
 
 
 class _TimedReader(io.RawIOBase):
@@ -65,13 +72,16 @@ class _TimedReader(io.RawIOBase):
         self._deadline = deadline
 
     def readable(self) -> bool:
+        """Returns True, as io.BufferedReader requires."""
         return True
 
     def readinto(self, buffer: Any) -> int | None:
+        """Reads what has come, waiting at most until the deadline."""
         self._sock.settimeout(_left(self._deadline))
         return self._raw.readinto(buffer)
 
     def close(self) -> None:
+        """Closes the socket's file, too."""
         self._raw.close()
         super().close()
 

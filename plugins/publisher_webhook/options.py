@@ -1,4 +1,4 @@
-"""What the configuration says of a webhook, and what is refused there."""
+"""The options of a `webhook` sink."""
 
 from __future__ import annotations
 
@@ -21,37 +21,46 @@ Seconds = Annotated[float, Field(gt=0, le=300)]
 
 
 class WebhookOptions(SinkOptions):
-    """The options of one webhook."""
+    """The URL, how events are written, and how requests are secured."""
 
-    # A refused value may be a secret: the error says what was expected, not what was given.
+    # A refused value may be a secret: the error names what was expected, not what was given.
     model_config = ConfigDict(hide_input_in_errors=True)
 
-    # Many receivers (Slack, Home Assistant) have their secret in the path: it is in no repr, and no log line has it.
-    url: str = Field(repr=False, description="Where events are sent; http or https")
-    format: Literal["structured", "binary", "plain"] = "structured"
-    batch: bool = Field(default=False, description="Send up to 100 events at once, as a CloudEvents JSON batch")
-    secret: SecretStr | None = Field(default=None, description="Signs; whsec_ and base64 of 24 to 64 bytes")
-    secret_file: Path | None = Field(default=None, description="The file that holds the secret")
-    previous_secret: SecretStr | None = Field(default=None, description="Signs as well, while the secret is rotated")
-    previous_secret_file: Path | None = None
-    headers: dict[str, SecretStr] = Field(default={}, description="Further headers of each request")
-    token_file: Path | None = Field(default=None, description="The file that holds a bearer token")
-    ca_file: Path | None = Field(default=None, description="The authorities to trust instead of the system's")
-    client_certificate_file: Path | None = None
-    client_key_file: Path | None = None
-    proxy_from_environment: bool = False
-    allow_plain_http: bool = Field(default=False, description="Also send unencrypted to public addresses")
-    connect_timeout: Seconds = 5.0
-    timeout: Seconds = Field(default=15.0, description="Seconds for one request in all")
+    # Many receivers (Slack, Home Assistant) have their secret in the path: it is in no repr and in no log line.
+    url: str = Field(repr=False, description="the receiver; http or https")
+    format: Literal["structured", "binary", "plain"] = Field(
+        default="structured",
+        description="a CloudEvent as JSON, a CloudEvent with its attributes in headers, or the event",
+    )
+    batch: bool = Field(default=False, description="send up to 100 events in one request, as a CloudEvents JSON batch")
+    secret: SecretStr | None = Field(default=None, description="signs requests; whsec_ and base64 of 24 to 64 bytes")
+    secret_file: Path | None = Field(default=None, description="the file whose first line is the secret")
+    previous_secret: SecretStr | None = Field(
+        default=None, description="signs requests as well, while receivers change to the new secret"
+    )
+    previous_secret_file: Path | None = Field(
+        default=None, description="the file whose first line is the previous secret"
+    )
+    headers: dict[str, SecretStr] = Field(default={}, description="additional headers of each request")
+    token_file: Path | None = Field(default=None, description="the file whose first line is a bearer token")
+    ca_file: Path | None = Field(default=None, description="PEM; the authorities to trust instead of the system's")
+    cert_file: Path | None = Field(default=None, description="PEM; the client certificate and its chain")
+    key_file: Path | None = Field(default=None, description="PEM; its key, when that is not in cert_file")
+    proxy_from_environment: bool = Field(
+        default=False, description="use the proxy that HTTPS_PROXY, HTTP_PROXY and NO_PROXY name"
+    )
+    allow_plain_http: bool = Field(default=False, description="send unencrypted to public addresses, too")
+    connect_timeout: Seconds = Field(default=5.0, description="seconds to connect")
+    timeout: Seconds = Field(default=15.0, description="seconds for one whole request")
 
     @property
     def destination(self) -> str:
-        """The URL's origin, and a digest that changes with any other part of it, since that may be a secret."""
+        """The origin, and a digest that changes with any other part of the URL, since that may be a secret."""
         return f"{self.origin}#{hashlib.sha256(self.url.encode()).hexdigest()[:16]}"
 
     @property
     def origin(self) -> str:
-        """Scheme, host and port: as much of the URL as may be shown."""
+        """Scheme, host and port: the part of the URL that may be shown."""
         parts = urlsplit(self.url)
         return f"{parts.scheme}://{parts.netloc}"
 
@@ -70,7 +79,7 @@ class WebhookOptions(SinkOptions):
     @field_validator("secret", "previous_secret")
     @classmethod
     def _check_secret(cls, secret: SecretStr | None) -> SecretStr | None:
-        """One in a file is looked at when the sink opens."""
+        """Refuses a secret that cannot sign; one in a file is read when the sink opens."""
         if secret is not None:
             parse_secret(secret.get_secret_value())
         return secret
@@ -96,8 +105,8 @@ class WebhookOptions(SinkOptions):
             raise ValueError('expected format = "structured" with batch: CloudEvents has no other batch')
         if self.token_file and any(name.lower() == "authorization" for name in self.headers):
             raise ValueError("expected token_file or a header Authorization, not both")
-        if self.client_key_file and not self.client_certificate_file:
-            raise ValueError("expected client_certificate_file beside client_key_file")
+        if self.key_file and not self.cert_file:
+            raise ValueError("expected cert_file beside key_file")
         self._check_plain_http()
         return self
 
@@ -105,7 +114,7 @@ class WebhookOptions(SinkOptions):
         return getattr(self, name) is not None or getattr(self, f"{name}_file") is not None
 
     def _check_plain_http(self) -> None:
-        """Names are looked at when connected: only then is it known which address they have."""
+        """Refuses a public address; of a host name the address is known only when connected."""
         parts = urlsplit(self.url)
         address = _literal(parts.hostname or "")
         if parts.scheme == "http" and not self.allow_plain_http and address and not is_private(address):
@@ -114,12 +123,12 @@ class WebhookOptions(SinkOptions):
 
 PLAIN_HTTP = (
     "expected https://, since plain http:// to a public address can be read and changed on its way; "
-    "set allow_plain_http = true if that is meant"
+    "set allow_plain_http = true to accept that"
 )
 
 
 def is_private(address: IPv4Address | IPv6Address) -> bool:
-    """Whether what is sent to this address stays on this host or its private network."""
+    """Returns whether the address is on this host or in its private network."""
     mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
     return (mapped or address).is_private
 
@@ -127,7 +136,7 @@ def is_private(address: IPv4Address | IPv6Address) -> bool:
 def _split(url: str) -> SplitResult:
     try:
         parts = urlsplit(url)
-        parts.port  # noqa: B018 - asked for since it raises when it is no port
+        parts.port  # noqa: B018 - reading it raises when it is no port
     except ValueError:
         raise ValueError("expected a URL with a host, and a port from 0 to 65535 if any") from None
     return parts

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 from publisher import Ended, Event, Rejected, Retry, Sink
 
-from .cloudevents import BATCH_EVENTS, FORMATS, Message, batch, batches
-from .credentials import Credentials, load_credentials
+from .authentication import Authentication, load_authentication
+from .formats import BATCH_EVENTS, FORMATS, Payload, batch, batches
 from .options import WebhookOptions
-from .outcome import Answer, NotAnswered, judge
+from .outcome import NotAnswered, Response, judge
 from .signature import sign
 
 if TYPE_CHECKING:
@@ -25,32 +25,28 @@ class WebhookSink(Sink):
 
     Options = WebhookOptions
     options: WebhookOptions
-    # Each event is confirmed by itself: a stop or a crash amid a batch would repeat what was delivered of it.
+    # Each event is confirmed by itself: after a stop or a crash within a batch, delivered events would be repeated.
     batch_size = 1
-    _credentials: Credentials
+    _authentication: Authentication
     _poster: Poster | None = None
     _ended: str | None = None
 
     def open(self) -> None:
-        """Read the secrets and get ready; nothing is sent. Raises ConfigurationError."""
-        # Imported here: a configuration is checked without urllib3.
-        from .http import Poster
-
-        self._credentials = load_credentials(self.options)
-        self._poster = Poster(self.options)
+        """Reads the secrets and prepares the connection; sends nothing. Raises ConfigurationError."""
+        self._prepare()
         if self.options.batch:
             self.batch_size = BATCH_EVENTS
 
     def publish(self, events: Sequence[Event]) -> None:
-        """Post the events, one request after the other; a request takes at most `timeout` seconds.
+        """Posts the events, one request after the other; a request takes at most `timeout` seconds.
 
-        The files with secrets are read anew each time, so that a rotated one counts without a restart.
+        The files with secrets are read again each time, so a new secret counts without a restart.
         """
-        self._credentials = load_credentials(self.options)
+        self._authentication = load_authentication(self.options)
         if not self.options.batch:
-            as_message = FORMATS[self.options.format]
+            as_payload = FORMATS[self.options.format]
             for index, event in enumerate(events):
-                self._post(as_message(event), index)
+                self._post(as_payload(event), index)
             return
         index = 0
         for part in batches(events):
@@ -58,24 +54,30 @@ class WebhookSink(Sink):
             index += len(part)
 
     def close(self) -> None:
+        """Closes the connection."""
         if self._poster is not None:
             self._poster.close()
 
     def check(self) -> str:
-        """Returns the receiver's answer to an OPTIONS request; no event is sent.
+        """Returns the receiver's status for an OPTIONS request; no event is sent.
 
-        Raises ConfigurationError for files that cannot be used, and Retry when nobody answers.
+        Raises ConfigurationError for files that cannot be used, and Retry when no response comes.
         """
+        poster = self._prepare()
+        try:
+            response = self._masked(poster.probe(self._authentication.headers))
+        except NotAnswered as error:
+            raise Retry(self._authentication.mask(str(error))) from None
+        signed = "signed" if self._authentication.keys else "not signed"
+        return f"{self.options.origin} answers (to OPTIONS: status {response.status}); requests are {signed}"
+
+    def _prepare(self) -> Poster:
+        # Imported here: a configuration is validated without urllib3.
         from .http import Poster
 
-        self._credentials = load_credentials(self.options)
+        self._authentication = load_authentication(self.options)
         self._poster = Poster(self.options)
-        try:
-            answer = self._hidden(self._poster.probe(self._credentials.headers))
-        except NotAnswered as error:
-            raise Retry(self._credentials.hide(str(error))) from None
-        signed = "signed" if self._credentials.keys else "not signed"
-        return f"{self.options.origin} answers (to OPTIONS: status {answer.status}); requests are {signed}"
+        return self._poster
 
     def _post_batch(self, events: Sequence[Event], index: int) -> None:
         try:
@@ -83,33 +85,34 @@ class WebhookSink(Sink):
         except Rejected:
             if len(events) == 1:
                 raise
-            # One event may have spoilt the batch: each by itself shows which.
+            # One event may have spoilt the batch: posted one by one, the receiver shows which.
             for offset, event in enumerate(events):
                 self._post(batch([event]), index + offset)
 
-    def _post(self, message: Message, index: int) -> None:
+    def _post(self, payload: Payload, index: int) -> None:
         assert self._poster is not None
         if self._ended is not None:
             raise Ended(self._ended, index=index)
         try:
-            answer = self._poster.post(self._headers(message), message.body)
+            response = self._poster.post(self._headers(payload), payload.body)
         except NotAnswered as error:
-            raise Retry(self._credentials.hide(str(error)), index=index) from None
+            raise Retry(self._authentication.mask(str(error)), index=index) from None
         try:
-            judge(self._hidden(answer), datetime.now(UTC), index)
+            judge(self._masked(response), datetime.now(UTC), index)
         except Ended as error:
-            # Nothing is sent after this, not even a dead letter that somebody wants to be sent again.
+            # Nothing is sent after this, not even a dead letter on request.
             self._ended = error.reason
             raise
 
-    def _headers(self, message: Message) -> dict[str, str]:
-        headers = self._credentials.headers | message.headers
-        if self._credentials.keys:
+    def _headers(self, payload: Payload) -> dict[str, str]:
+        headers = self._authentication.headers | payload.headers
+        if self._authentication.keys:
             timestamp = int(time.time())
-            headers["webhook-id"] = message.id
+            headers["webhook-id"] = payload.id
             headers["webhook-timestamp"] = str(timestamp)
-            headers["webhook-signature"] = sign(self._credentials.keys, message.id, timestamp, message.body)
+            headers["webhook-signature"] = sign(self._authentication.keys, payload.id, timestamp, payload.body)
         return headers
 
-    def _hidden(self, answer: Answer) -> Answer:
-        return replace(answer, start=self._credentials.hide(answer.start.decode(errors="replace")).encode())
+    def _masked(self, response: Response) -> Response:
+        # A receiver under development answers with all that it was sent.
+        return replace(response, start=self._authentication.mask(response.start.decode(errors="replace")).encode())

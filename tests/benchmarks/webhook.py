@@ -19,7 +19,7 @@ from publisher.delivery.worker import Worker
 from publisher.events import Event
 from publisher.journal.journal import Journal
 from publisher.testing import make_events, make_row
-from publisher_webhook.cloudevents import structured
+from publisher_webhook.formats import structured
 from publisher_webhook.options import WebhookOptions
 from publisher_webhook.sink import WebhookSink
 from tests.benchmarks.figures import Figure

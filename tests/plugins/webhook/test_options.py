@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from publisher.delivery.supervisor import _fingerprint
 from publisher.errors import ConfigurationError
-from publisher_webhook.credentials import load_credentials
+from publisher_webhook.authentication import load_authentication
 from publisher_webhook.options import WebhookOptions
 from publisher_webhook.sink import WebhookSink
 from tests.plugins.webhook.conftest import OTHER_SECRET, SECRET
@@ -82,7 +82,7 @@ def test_plain_http_is_taken_when_it_is_meant() -> None:
         ({"secret": SECRET, "secret_file": "x"}, "expected secret or secret_file, not both"),
         ({"previous_secret": SECRET}, "beside the previous"),
         ({"token_file": "x", "headers": {"authorization": "Basic hunter22"}}, "not both"),
-        ({"client_key_file": "x"}, "expected client_certificate_file"),
+        ({"key_file": "x"}, "expected cert_file"),
         ({"headers": {"Host": "hunter22"}}, "does not set itself, not 'Host'"),
         ({"headers": {"webhook-id": "hunter22"}}, "does not set itself"),
         ({"headers": {"ce-id": "hunter22"}}, "does not set itself"),
@@ -114,7 +114,7 @@ def test_no_secret_is_in_a_repr(secret_file: Path) -> None:
         previous_secret=OTHER_SECRET,
         headers={"X-Api-Key": "hunter22"},
     )
-    credentials = load_credentials(options)
+    credentials = load_authentication(options)
     for text in (repr(options), str(options), repr(credentials), str(credentials)):
         assert not [secret for secret in ("T0P53CR3T", SECRET, OTHER_SECRET, "hunter22") if secret in text]
 
@@ -124,8 +124,8 @@ def test_the_current_secret_signs_first(secret_file: Path, tmp_path: Path) -> No
     previous.write_text(OTHER_SECRET, encoding="utf-8")
     from_files = configured(secret_file=secret_file, previous_secret_file=previous)
     given = configured(secret=SECRET, previous_secret=OTHER_SECRET)
-    assert load_credentials(from_files).keys == load_credentials(given).keys
-    assert len(set(load_credentials(given).keys)) == 2
+    assert load_authentication(from_files).keys == load_authentication(given).keys
+    assert len(set(load_authentication(given).keys)) == 2
 
 
 def test_a_file_that_cannot_be_used_is_named(tmp_path: Path) -> None:
@@ -134,7 +134,7 @@ def test_a_file_that_cannot_be_used_is_named(tmp_path: Path) -> None:
         if content is not None:
             path.write_bytes(content)
         with pytest.raises(ConfigurationError, match=expected) as caught:
-            load_credentials(WebhookOptions(url="https://example.net/", token_file=path))
+            load_authentication(WebhookOptions(url="https://example.net/", token_file=path))
         assert str(path) in str(caught.value)
 
 
@@ -148,7 +148,7 @@ def test_secrets_are_hidden_in_what_a_receiver_says(secret_file: Path, tmp_path:
         headers={"X-Api-Key": "api-key-value"},
     )
     said = f"Cannot POST {options.url} with {SECRET}, Bearer t0k3n-value, api-key-value; X-very-long-token-X unknown"
-    hidden = load_credentials(options).hide(said)
+    hidden = load_authentication(options).mask(said)
     for secret in ("X-very-long-token-X", "hunter22", SECRET, "t0k3n-value", "api-key-value"):
         assert secret not in hidden
     assert hidden.startswith("Cannot POST https://example.net***")

@@ -7,23 +7,23 @@ from datetime import UTC, datetime
 import pytest
 
 from publisher.sink import Ended, Rejected, Retry
-from publisher_webhook.outcome import LONGEST_RETRY_AFTER, Answer, describe, judge, retry_after
+from publisher_webhook.outcome import LONGEST_RETRY_AFTER, Response, describe, judge, retry_after
 
 NOW = datetime(2026, 11, 22, 20, 0, 0, tzinfo=UTC)
 
 
 @pytest.mark.parametrize("status", [200, 201, 202, 204, 299])
 def test_success_is_delivered(status: int) -> None:
-    judge(Answer(status), NOW)
+    judge(Response(status), NOW)
 
 
 @pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504, 507, 599])
 def test_these_are_tried_again(status: int) -> None:
     with pytest.raises(Retry) as caught:
-        judge(Answer(status, retry_after="7"), NOW, 3)
+        judge(Response(status, retry_after="7"), NOW, 3)
     assert (caught.value.after, caught.value.index) == (7.0, 3)
     with pytest.raises(Retry) as caught:
-        judge(Answer(status), NOW)
+        judge(Response(status), NOW)
     assert caught.value.after is None
 
 
@@ -32,20 +32,20 @@ def test_these_are_tried_again(status: int) -> None:
 )
 def test_these_are_rejected_with_the_status_and_the_start_of_the_answer(status: int) -> None:
     with pytest.raises(Rejected, match=f"status {status}.*: no such hook") as caught:
-        judge(Answer(status, start=b"no such hook"), NOW, 2)
+        judge(Response(status, start=b"no such hook"), NOW, 2)
     assert caught.value.index == 2
     assert ("redirects are not followed" in caught.value.reason) == (300 <= status < 400)
 
 
 def test_gone_ends_the_sink() -> None:
     with pytest.raises(Ended, match="status 410 Gone: bye") as caught:
-        judge(Answer(410, start=b"bye"), NOW, 1)
+        judge(Response(410, start=b"bye"), NOW, 1)
     assert caught.value.index == 1
 
 
 def test_the_answer_is_shown_in_one_line_and_its_first_kibibyte() -> None:
-    assert describe(Answer(400, start=b"a\r\n b\xff")) == "status 400 Bad Request: a b\ufffd"
-    assert describe(Answer(499, start=b"x" * 5000)) == "status 499: " + "x" * 1024
+    assert describe(Response(400, start=b"a\r\n b\xff")) == "status 400 Bad Request: a b\ufffd"
+    assert describe(Response(499, start=b"x" * 5000)) == "status 499: " + "x" * 1024
 
 
 @pytest.mark.parametrize(

@@ -19,9 +19,9 @@ from standardwebhooks import Webhook
 from publisher.errors import ConfigurationError
 from publisher.sink import Ended, Rejected, Retry
 from publisher.testing import FakeSinkContext, make_events
-from publisher_webhook.cloudevents import structured
 from publisher_webhook.connection import PrivateConnection
-from publisher_webhook.http import LONGEST_ANSWER
+from publisher_webhook.formats import structured
+from publisher_webhook.http import LONGEST_RESPONSE
 from publisher_webhook.options import WebhookOptions
 from publisher_webhook.outcome import NotAnswered
 from publisher_webhook.sink import WebhookSink
@@ -84,12 +84,12 @@ def test_events_are_posted_in_order_over_one_connection(receiver: Receiver) -> N
     assert "webhook-id" not in first.headers
 
 
-@pytest.mark.parametrize("body", [b"", b"x" * 10_000, b"x" * LONGEST_ANSWER, b"x" * (LONGEST_ANSWER + 1)])
+@pytest.mark.parametrize("body", [b"", b"x" * 10_000, b"x" * LONGEST_RESPONSE, b"x" * (LONGEST_RESPONSE + 1)])
 def test_the_connection_is_kept_whatever_the_size_of_the_answer(receiver: Receiver, body: bytes) -> None:
     receiver.always = answer(200, body)
     with opened(receiver) as sink:
         sink.publish(EVENTS)
-    assert receiver.requests[-1].connection == (1 if len(body) <= LONGEST_ANSWER else 3)
+    assert receiver.requests[-1].connection == (1 if len(body) <= LONGEST_RESPONSE else 3)
 
 
 def test_no_more_of_an_answer_is_read_than_its_bound() -> None:
@@ -343,7 +343,7 @@ class TestTls:
             with opened(receiver, ca_file=ca_file) as sink, pytest.raises(Retry):
                 sink.publish(EVENTS)
             assert not receiver.requests
-            with opened(receiver, ca_file=ca_file, client_certificate_file=certificate) as sink:
+            with opened(receiver, ca_file=ca_file, cert_file=certificate) as sink:
                 sink.publish(EVENTS)
             assert ids(receiver) == [event.id for event in EVENTS]
 
@@ -356,12 +356,13 @@ class TestTls:
     def test_files_that_cannot_be_used_are_named(self, receiver: Receiver, tmp_path: Path) -> None:
         empty = tmp_path / "empty.pem"
         empty.touch()
-        for options in ({"ca_file": empty}, {"ca_file": tmp_path / "absent"}, {"client_certificate_file": empty}):
+        for options in ({"ca_file": empty}, {"ca_file": tmp_path / "absent"}, {"cert_file": empty}):
+            [(name, path)] = options.items()
             sink = WebhookSink(options_for(receiver, url="https://127.0.0.1/", **options), FakeSinkContext())
-            with pytest.raises(ConfigurationError, match="expected PEM files") as caught:
+            with pytest.raises(ConfigurationError, match="no PEM certificate") as caught:
                 sink.open()
             sink.close()
-            assert str(*options.values()) in str(caught.value)
+            assert f"{name} {path}" in str(caught.value)
 
 
 class TestBatches:
@@ -472,7 +473,8 @@ def test_no_secret_is_in_an_error_or_a_log_line(
     caplog: pytest.LogCaptureFixture,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    caplog.set_level(logging.DEBUG)
+    # As in the service, which shows what libraries log from WARNING up.
+    caplog.set_level(logging.WARNING)
     token = tmp_path / "token"
     token.write_text("t0k3n-t0k3n", encoding="utf-8")
     secrets = ["T0P53CR3T", "hunter22", "t0k3n-t0k3n", SECRET.removeprefix("whsec_")]
@@ -485,5 +487,14 @@ def test_no_secret_is_in_an_error_or_a_log_line(
                 sink.publish(EVENTS[:1])
             except (Retry, Rejected) as error:
                 errors = [error, error.__cause__]
-            said = [str(errors), repr(sink._poster), repr(sink._credentials), caplog.text, *capfd.readouterr()]
+            said = [str(errors), repr(sink._poster), repr(sink._authentication), caplog.text, *capfd.readouterr()]
     assert not [secret for secret in secrets for text in said if secret in text]
+
+
+def test_the_loggers_of_libraries_are_left_alone(receiver: Receiver) -> None:
+    loggers = [logging.getLogger(name) for name in ("urllib3", "urllib3.connection", "urllib3.connectionpool")]
+    before = [(logger.level, logger.disabled, list(logger.filters), list(logger.handlers)) for logger in loggers]
+    with opened(receiver) as sink:
+        sink.publish(EVENTS[:1])
+    after = [(logger.level, logger.disabled, list(logger.filters), list(logger.handlers)) for logger in loggers]
+    assert after == before

@@ -1,0 +1,77 @@
+"""Bodies and headers of requests: CloudEvents structured, binary or in batches, and the event's plain JSON."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from publisher import Event
+from publisher.cloudevents import (
+    BATCH_CONTENT_TYPE,
+    DATA_CONTENT_TYPE,
+    STRUCTURED_CONTENT_TYPE,
+    http_headers,
+    structured_json,
+)
+
+BATCH_EVENTS = 100
+BATCH_BYTES = 256 * 1024
+
+
+@dataclass(frozen=True)
+class Payload:
+    """The content of one request: its id at the receiver, its headers and its body."""
+
+    id: str
+    headers: dict[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+
+
+def structured(event: Event) -> Payload:
+    """Returns `application/cloudevents+json`: attributes and data in one object."""
+    return Payload(event.id, {"Content-Type": STRUCTURED_CONTENT_TYPE}, structured_json(event))
+
+
+def binary(event: Event) -> Payload:
+    """Returns the event's own JSON, with the CloudEvent's attributes as `ce-` headers."""
+    return Payload(event.id, http_headers(event), event.json_bytes)
+
+
+def plain(event: Event) -> Payload:
+    """Returns the event's own JSON and nothing else."""
+    return Payload(event.id, {"Content-Type": DATA_CONTENT_TYPE}, event.json_bytes)
+
+
+def batch(events: Sequence[Event]) -> Payload:
+    """Returns `application/cloudevents-batch+json`: an array of structured events."""
+    body = b"[" + b",".join(map(structured_json, events)) + b"]"
+    return Payload(_batch_id(events), {"Content-Type": BATCH_CONTENT_TYPE}, body)
+
+
+FORMATS: dict[Literal["structured", "binary", "plain"], Callable[[Event], Payload]] = {
+    "structured": structured,
+    "binary": binary,
+    "plain": plain,
+}
+
+
+def batches(events: Sequence[Event]) -> Iterator[Sequence[Event]]:
+    """Yields consecutive parts of at most 100 events and 256 KiB; a larger event is alone in its own."""
+    start, size = 0, 2
+    for index, event in enumerate(events):
+        length = len(structured_json(event)) + 1
+        if index > start and (index - start == BATCH_EVENTS or size + length > BATCH_BYTES):
+            yield events[start:index]
+            start, size = index, 2
+        size += length
+    if events:
+        yield events[start:]
+
+
+def _batch_id(events: Sequence[Event]) -> str:
+    """Returns one id for the same events and another for any others: a later try may be cut into other batches."""
+    if len(events) == 1:
+        return events[0].id
+    return "batch-" + hashlib.sha256("\n".join(event.id for event in events).encode()).hexdigest()[:32]
