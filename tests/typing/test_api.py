@@ -69,4 +69,13 @@ def test_the_example_imports_public_modules_only() -> None:
 
 def test_the_example_uses_every_public_name() -> None:
     unused = [name for name in publisher.__all__ if not re.search(rf"\b{name}\b", EXAMPLE)]
-    assert unused == ["ConfigurationError", "DefaultSinks", "Log", "SinkContext", "WatchRequest", "__version__"]
+    assert unused == [
+        "ConfigurationError",
+        "DefaultSinks",
+        "FileLock",
+        "InUseError",
+        "Log",
+        "SinkContext",
+        "WatchRequest",
+        "__version__",
+    ]
