@@ -3,17 +3,21 @@
 from .lines import Lines
 from .live_table import FAMILY_NAMES, LiveTable, Screen, State, arrived, clock, on_screen, plain
 from .screen import shows_colours, write
+from .text import Columns, columns_of, printable
 
 __all__ = [
     "FAMILY_NAMES",
+    "Columns",
     "Lines",
     "LiveTable",
     "Screen",
     "State",
     "arrived",
     "clock",
+    "columns_of",
     "on_screen",
     "plain",
+    "printable",
     "shows_colours",
     "write",
 ]

@@ -1,4 +1,4 @@
-"""Events as lines for people. No I/O."""
+"""Formats events as lines for people. No I/O."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from datetime import tzinfo
 from typing import Any, Literal
 
-from .. import Address, Change, Event
+from ..events import Address, Change, Event
+from .text import columns_of, printable
 
 Style = Literal["dim", "bold", "red", "green", "yellow", "magenta"]
 
@@ -22,7 +23,10 @@ _WIDEST = 16
 
 
 class Lines:
-    """Makes lines; the columns are as wide as the names so far, at most 16. `zone` None is the local time."""
+    """Formats events as lines; the names' column is as wide as the longest so far, at most 16 characters.
+
+    `zone` is the time zone of the times; `None` is the local one.
+    """
 
     def __init__(self, *, colour: bool, zone: tzinfo | None = None) -> None:
         self._colour = colour
@@ -30,7 +34,7 @@ class Lines:
         self._width = 4
 
     def lines(self, events: Sequence[Event]) -> list[str]:
-        """A line for each event, without a line feed; nothing in them comes to the terminal as a control character."""
+        """Returns a line for each event, without a line feed. Nothing in it is a control character of others."""
         names = [printable(event.interface.alias) for event in events if event.interface]
         self._width = max([self._width, *(len(name) for name in names if len(name) <= _WIDEST)])
         return [self._line(event) for event in events]
@@ -40,7 +44,7 @@ class Lines:
         if event.interface is None or event.family is None:
             return f"{time}  {self._heading(event)}"
         name = self._paint(printable(event.interface.alias).ljust(self._width), "bold")
-        # The rows of a snapshot stand under its heading.
+        # The rows of a snapshot are listed below its heading.
         start = "  " if event.snapshot else f"{time}  "
         return f"{start}{name}  {event.family:5}  {self._fact(event)}{self._cause(event)}"
 
@@ -50,8 +54,8 @@ class Lines:
 
     def _cause(self, event: Event) -> str:
         in_rows = event.snapshot is not None and event.snapshot.position > 0
-        told = None if in_rows else _CAUSES.get(event.cause)
-        return "  " + self._paint(f"({told})", "magenta") if told else ""
+        cause = None if in_rows else _CAUSES.get(event.cause)
+        return "  " + self._paint(f"({cause})", "magenta") if cause else ""
 
     def _fact(self, event: Event) -> str:
         match event.notification_type:
@@ -68,44 +72,39 @@ class Lines:
         return f"\x1b[{_CODES[style]}m{text}\x1b[0m" if self._colour else text
 
 
-def printable(text: str) -> str:
-    r"""The text with whatever is not printable as an escape, like `\x1b`: a name must not command the terminal."""
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
-
-
 def state(event: Event, *, columns: bool) -> str:
-    """What people ask first: whether it is up, its MTU and metric, its addresses; as columns in a list of them."""
+    """Returns status, MTU, metric and addresses of an event's interface; `columns` aligns them in a list."""
     assert event.row
     assert event.interface
-    row = event.row
+    texts = columns_of(event.row, event.interface, event.addresses)
     parts = [
-        event.interface.oper_status.ljust(7 if columns else 0),
-        *([f"mtu {row.nl_mtu}".ljust(9 if columns else 0)] if row.nl_mtu is not None else []),
-        *([f"metric {row.metric}".ljust(11 if columns else 0)] if row.metric is not None else []),
-        *(f"{entry.address}/{entry.prefix_length}" for entry in event.addresses),
+        texts.status.ljust(7 if columns else 0),
+        *([f"mtu {texts.mtu}".ljust(9 if columns else 0)] if texts.mtu else []),
+        *([f"metric {texts.metric}".ljust(11 if columns else 0)] if texts.metric else []),
+        *texts.addresses,
     ]
     return "  ".join(parts).rstrip()
 
 
 def difference(name: str, change: Change) -> str:
-    """One entry of `changed`: `nl_mtu 1500 -> 1400`, `+192.0.2.10/24`."""
+    """Returns one entry of `changed` as text: `nl_mtu 1500 -> 1400`, `+192.0.2.10/24`."""
     part, _, member = name.partition(".")
     if part != "addresses":
         return printable(f"{member} {value(change.before)} -> {value(change.after)}")
     if change.before is None or change.after is None:
         return printable(f"{'+' if change.before is None else '-'}{member}")
-    told = [
+    changes = [
         f"{name} {value(before)} -> {value(after)}"
         for name in Address.model_fields
         if (before := change.before.get(name)) != (after := change.after.get(name))
-        # Lifetimes count down all the time; what is told is whether there is one.
+        # Lifetimes count down all the time: only that one begins or ends to exist is a change.
         and (None in (before, after) or not name.endswith("_lifetime"))
     ]
-    return printable(f"{member} {' '.join(told)}")
+    return printable(f"{member} {' '.join(changes)}")
 
 
 def value(member: Any) -> str:
-    """A member's value, shortly."""
+    """Returns a member's value as a short text."""
     match member:
         case None:
             return "none"

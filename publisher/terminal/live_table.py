@@ -1,4 +1,4 @@
-"""IP interfaces of one or many nodes in a table for the terminal, kept up to date. The drawing is rich's."""
+"""A table of the IP interfaces of one or many nodes, kept up to date on the terminal. Drawn by rich."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from ..events import Event, Key
+from .text import address_text, columns_of, printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -21,15 +22,15 @@ if TYPE_CHECKING:
 
 FAMILY_NAMES = {"inet": "IPv4", "inet6": "IPv6"}
 T = TypeVar("T")
-# Ten pictures a second are as many as anybody can read; what comes meanwhile is in the next one.
+# Nobody can read more than ten pictures a second; events that come meanwhile are in the next one.
 _SECONDS_PER_PICTURE = 0.1
 _MOST_PER_PICTURE = 5000
-# Heading, its line, the table's frame and the note below.
+# The heading, its line, the table's frame and the note below.
 _LINES_AROUND = 5
 
 
 class _Shown(BaseModel):
-    """Members that are shown; what else there is, also from a newer version, is left alone."""
+    """Members that are shown; others, also those of a newer version, are ignored."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", from_attributes=True)
 
@@ -48,10 +49,11 @@ class _Interface(_Shown):
 class _Address(_Shown):
     address: str
     prefix_length: int
+    dad_state: str = "preferred"
 
 
 class State(_Shown):
-    """One IP interface as it is, out of a retained state's JSON or of an event."""
+    """One IP interface as it is, from a retained state's JSON or from an event."""
 
     seq: int
     time: AwareDatetime
@@ -61,12 +63,12 @@ class State(_Shown):
 
     @property
     def addresses_text(self) -> str:
-        """The addresses with their prefix lengths, separated by spaces."""
-        return " ".join(f"{entry.address}/{entry.prefix_length}" for entry in self.addresses)
+        """The addresses for people, separated by spaces."""
+        return " ".join(map(address_text, self.addresses))
 
 
 class LiveTable:
-    """The rows by node and key, with the node's status and a note. One thread."""
+    """The rows by node and key, with the nodes' status and a note. Only one thread may use it."""
 
     def __init__(self) -> None:
         self._rows: dict[tuple[str, Key], State] = {}
@@ -77,28 +79,28 @@ class LiveTable:
         return len(self._rows)
 
     def get(self, node: str, key: Key) -> State | None:
-        """The row as it is shown."""
+        """Returns the row as it is shown; `None` when it is not."""
         return self._rows.get((node, key))
 
     def put(self, node: str, key: Key, state: State) -> None:
-        """Show this row like this."""
+        """Shows this state of the row."""
         self._rows[node, key] = state
 
     def remove(self, node: str, key: Key) -> None:
-        """Show this row no more."""
+        """Removes the row."""
         self._rows.pop((node, key), None)
 
     def keep_only(self, node: str, keys: Collection[Key]) -> None:
-        """Show no other rows of this node than these."""
+        """Removes the rows of this node that are not among these."""
         self._rows = {place: state for place, state in self._rows.items() if place[0] != node or place[1] in keys}
 
     def clear(self) -> None:
-        """Show nothing."""
+        """Removes every row, and forgets which nodes are offline."""
         self._rows.clear()
         self._offline.clear()
 
     def apply(self, event: Event) -> None:
-        """What an event of this host says; a snapshot's beginning takes every row away."""
+        """Applies an event; the beginning of a snapshot removes every row of its node."""
         if event.key is None:
             self.keep_only(event.node, ())
         elif event.notification_type == "delete_instance":
@@ -107,11 +109,11 @@ class LiveTable:
             self.put(event.node, event.key, State.model_validate(event))
 
     def set_online(self, node: str, online: bool) -> None:
-        """Whether the node's publisher is there; the rows of one that is not are dimmed."""
+        """Sets whether the node's publisher is online; the rows of one that is not are dimmed."""
         (self._offline.discard if online else self._offline.add)(node)
 
     def draw(self, height: int) -> Table:
-        """At most so many lines; where the rows do not fit, those that changed last."""
+        """Returns a table of at most `height` lines; where the rows do not fit, the latest ones."""
         places = self._places(max(1, height - _LINES_AROUND))
         hidden = len(self._rows) - len(places)
         table = _empty_table(" · ".join(filter(None, [self.note, f"{hidden} more rows" if hidden else ""])))
@@ -128,26 +130,27 @@ class LiveTable:
 
     def _cells(self, node: str, key: Key, first: bool) -> Iterator[Any]:
         state = self._rows[node, key]
+        texts = columns_of(state.row, state.interface, state.addresses)
         offline = " (offline)" if node in self._offline else ""
         yield plain(f"{node}{offline}" if first else "")
-        yield plain(state.interface.alias)
+        yield plain(texts.name)
         yield FAMILY_NAMES[key.family]
-        yield {True: "[green]yes[/]", False: "[red]no[/]", None: ""}[state.row.connected]
-        yield plain(state.interface.oper_status)
-        yield "" if state.row.nl_mtu is None else str(state.row.nl_mtu)
+        yield plain(texts.connected, style="green" if state.row.connected else "red")
+        yield plain(texts.status)
+        yield texts.mtu
         yield plain(state.addresses_text)
         yield clock(state.time)
 
 
-def plain(text: str) -> Any:
-    """Text of others as a cell: neither markup nor control characters of it count."""
+def plain(text: str, style: str = "") -> Any:
+    """Returns the text of others for rich: it interprets neither markup nor control characters of it."""
     from rich.text import Text
 
-    return Text("".join(character if character.isprintable() else "�" for character in text))
+    return Text(printable(text), style)
 
 
 def clock(moment: datetime) -> str:
-    """The time of day here."""
+    """Returns the local time of day."""
     return moment.astimezone().strftime("%H:%M:%S")
 
 
@@ -165,7 +168,7 @@ def _empty_table(caption: str) -> Table:
 
 
 class Screen:
-    """Draws a table whenever it is told to; made by `on_screen`."""
+    """Draws a table on request; made by `on_screen`."""
 
     def __init__(self, console: Console, live: Live) -> None:
         self._console = console
@@ -173,7 +176,7 @@ class Screen:
         self._drawn_at = 0.0
 
     def show(self, table: LiveTable) -> None:
-        """Draw it, as high as the terminal is at this moment; waits so that there are ten pictures a second at most."""
+        """Draws the table, at most as high as the terminal is now; waits so that there are at most ten a second."""
         time.sleep(max(0.0, self._drawn_at + _SECONDS_PER_PICTURE - time.monotonic()))
         self._live.update(table.draw(self._console.height), refresh=True)
         self._drawn_at = time.monotonic()
@@ -181,7 +184,7 @@ class Screen:
 
 @contextmanager
 def on_screen(console: Console) -> Iterator[Screen]:
-    """A place in the terminal where one table is drawn over and over; its last state stays there."""
+    """Opens a place in the terminal where one table is drawn again and again; the last picture stays."""
     from rich.live import Live
 
     with Live(console=console, auto_refresh=False, vertical_overflow="crop") as live:
@@ -189,16 +192,16 @@ def on_screen(console: Console) -> Iterator[Screen]:
 
 
 def follow(events: Iterable[Event], console: Console) -> None:
-    """Show this host's events in a table until they end; what the iterator raises is raised here.
+    """Shows events in a table until they end; raises what the iterator raises.
 
-    They are read in a thread of their own, so that many at once make one picture.
+    A thread of its own reads them, so that many at once make one picture.
     """
-    came: SimpleQueue[Event | _End] = SimpleQueue()
-    Thread(target=_read, args=(events, came), name="events", daemon=True).start()
+    queue: SimpleQueue[Event | _End] = SimpleQueue()
+    Thread(target=_read, args=(events, queue), name="events", daemon=True).start()
     table, end = LiveTable(), None
     with on_screen(console) as screen:
         while end is None:
-            for entry in arrived(came):
+            for entry in arrived(queue):
                 if isinstance(entry, _End):
                     end = entry
                 else:
@@ -214,20 +217,20 @@ class _End(NamedTuple):
     error: BaseException | None
 
 
-def _read(events: Iterable[Event], came: SimpleQueue[Event | _End]) -> None:
+def _read(events: Iterable[Event], queue: SimpleQueue[Event | _End]) -> None:
     try:
         for event in events:
-            came.put(event)
-    except BaseException as error:  # noqa: BLE001 - carried over: the thread that draws raises it
-        came.put(_End(error))
+            queue.put(event)
+    except BaseException as error:  # noqa: BLE001 - the thread that draws raises it
+        queue.put(_End(error))
     else:
-        came.put(_End(None))
+        queue.put(_End(None))
 
 
 def arrived(queue: SimpleQueue[T]) -> Iterator[T]:
-    """What is in the queue, after at most a second's patience for something to come."""
+    """Yields what is in the queue; waits at most a second for the first entry."""
     try:
-        # One second, not for ever: an untimed wait on Windows swallows Ctrl+C.
+        # Not for ever: on Windows a wait without a limit ignores Ctrl+C.
         yield queue.get(timeout=1.0)
         for _ in range(_MOST_PER_PICTURE):
             yield queue.get_nowait()

@@ -1,4 +1,4 @@
-"""The terminal itself: whether it shows colours, and writing to it."""
+"""Writes to the terminal, and finds out whether it shows colours."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ _ENABLE_VIRTUAL_TERMINAL_PROCESSING = 4
 
 
 def shows_colours(stream: TextIO) -> bool:
-    """Whether this is a terminal that obeys colour codes; on Windows it is told to."""
+    """Returns whether the stream is a terminal that shows colours; on Windows it turns that on."""
     if not stream.isatty():
         return False
-    return _obey_codes() if sys.platform == "win32" else True
+    return _turn_on_codes() if sys.platform == "win32" else True
 
 
 def write(stream: TextIO, text: str) -> None:
@@ -32,7 +32,7 @@ def write(stream: TextIO, text: str) -> None:
 
 
 def _forget(stream: TextIO) -> None:
-    """Send what is still buffered nowhere: Python would try it again when it ends, and complain."""
+    """Discards what is still buffered: Python would write it again when it ends, and print an error."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     try:
         os.dup2(nowhere, stream.fileno())
@@ -40,8 +40,8 @@ def _forget(stream: TextIO) -> None:
         os.close(nowhere)
 
 
-def _obey_codes() -> bool:
-    """Turn on ENABLE_VIRTUAL_TERMINAL_PROCESSING (SetConsoleMode); consoles before Windows 10 refuse."""
+def _turn_on_codes() -> bool:
+    """Turns on ENABLE_VIRTUAL_TERMINAL_PROCESSING (SetConsoleMode); returns False before Windows 10."""
     if sys.platform != "win32":
         return True
     import ctypes

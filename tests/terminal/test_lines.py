@@ -8,7 +8,7 @@ import pytest
 
 from publisher import Change, Event, IpInterface
 from publisher.events import Cause
-from publisher.terminal.lines import Lines, difference, printable, value
+from publisher.terminal.lines import Lines, difference, value
 from publisher.testing import HOSTILE_ALIAS, make_address, make_event, make_row, make_snapshot
 
 NOT_THERE_YET = make_address("fe80::1/64", dad_state="tentative").model_dump(mode="json")
@@ -112,22 +112,6 @@ def test_colour_adds_nothing_but_colour() -> None:
     coloured = Lines(colour=True, zone=UTC).lines(events)
     assert plain != coloured
     assert [re.sub(r"\x1b\[\d+m", "", text) for text in coloured] == plain
-
-
-@pytest.mark.parametrize(
-    ("text", "shown"),
-    [
-        ("eth0", "eth0"),
-        ("\x1b[2J", r"\x1b[2J"),
-        ("a\nb\rc\td", r"a\nb\rc\td"),
-        ("\x9b31m", r"\x9b31m"),
-        ("\u202egnp.exe", r"\u202egnp.exe"),
-        ("\u2028", r"\u2028"),
-        ("Ж 🖧", "Ж 🖧"),
-    ],
-)
-def test_what_is_not_printable_is_escaped(text: str, shown: str) -> None:
-    assert printable(text) == shown
 
 
 def test_no_text_of_an_event_comes_to_the_terminal_raw() -> None:
