@@ -1,4 +1,4 @@
-"""What every sink promises, as tests that a sink's author inherits."""
+"""The promises of every sink, as tests that a sink's author inherits."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from unittest import SkipTest
 from pydantic import ValidationError
 
 from ..events import Event
-from ..sink import Cursor, Rejected, Retry, Sink, SinkOptions
+from ..sink import Cursor, Ended, Rejected, Retry, Sink, SinkOptions
 from .context import FakeSinkContext
 from .events import EPOCH, make_event, make_events, make_row, make_snapshot
 
 HOSTILE_ALIAS = "a+b/#\u0000\u001b[2J\n\"\\'<&>{{x}} Ж 🖧"
-"""An alias that means something to a topic, a terminal, a line, a quote, a template."""
+"""An alias that has a meaning for topics, terminals, lines, quotes and templates."""
 
 
 class SinkConformance:
-    """Runs a sink through snapshot, tail, failure, retry, repeat, close and a slow destination.
+    """Runs a sink through snapshot, tail, failure, retry, repeat, check, close and a slow destination.
 
-    Inherit it in a test module, under a name that begins with Test, and say what your sink is and where it delivers:
+    Inherit it in a test module, under a name that begins with Test, and name your sink and its destination:
 
         class TestMySink(SinkConformance):
             sink = MySink
@@ -38,37 +38,53 @@ class SinkConformance:
             def received(self):
                 return [json.loads(line)["id"] for line in self.path.read_text().splitlines()]
 
-    `broken` and `slow` are optional; without them the tests that need them are skipped. A destination that keeps
-    something else than events overrides `assert_snapshot` and `assert_events`.
+    All other hooks are optional. Without `broken` and `slow` the tests that need them are skipped. A destination that
+    keeps something else than events overrides `assert_snapshot` and `assert_events`.
     """
 
     sink: type[Sink]
     """The sink under test."""
+    exclusive = False
+    """True when a second sink must not open the destination while the first has it."""
     seconds_to_end = 5.0
-    """How long threads that were started may go on after `close`."""
+    """The time that threads may take to end after `close`."""
 
     def options(self) -> dict[str, Any]:
-        """The sink's options, as the configuration file would have them, for one destination of this test's own."""
+        """Returns the sink's options, as in the configuration file, for a destination of this test's own."""
         raise NotImplementedError
 
     def received(self) -> Sequence[str]:
-        """The ids of all events that the destination holds, in order of arrival, repeats included."""
+        """Returns the ids of all events at the destination, in order of arrival, repeats included."""
         raise NotImplementedError
 
+    def destination_state(self) -> object:
+        """Returns everything at the destination that `check` must not change; compared with `==`.
+
+        By default the events there. Files should be compared with name, mode, owner, time and content.
+        """
+        return list(self.received())
+
     def broken(self) -> AbstractContextManager[object]:
-        """Inside, the destination takes nothing; afterwards it is there again."""
-        raise SkipTest("this test class does not say how to break its destination: override broken()")
+        """Makes the destination take nothing, until the context ends."""
+        raise SkipTest("this test class cannot break its destination: override broken()")
 
     def slow(self) -> AbstractContextManager[object]:
-        """Inside, the destination takes what it gets, but takes its time."""
-        raise SkipTest("this test class does not say how to slow its destination: override slow()")
+        """Makes the destination take a while for each event, until the context ends."""
+        raise SkipTest("this test class cannot slow its destination down: override slow()")
+
+    def without_reader(self) -> AbstractContextManager[object] | None:
+        """Makes the only reader of a pipe or of standard output leave, until the context ends.
+
+        `None`, the default, is for destinations that have no such reader.
+        """
+        return None
 
     def assert_snapshot(self, snapshot: Sequence[Event]) -> None:
-        """The destination holds this snapshot last."""
+        """Fails unless the destination received this snapshot last."""
         self.assert_events(snapshot)
 
     def assert_events(self, events: Sequence[Event]) -> None:
-        """The destination got these events last, in this order."""
+        """Fails unless the destination received these events last, in this order."""
         wanted, received = [event.id for event in events], list(self.received())
         last = received[-len(wanted) :]
         require(last == wanted, f"the last events there are {last or 'none'}, published were {wanted}")
@@ -164,7 +180,23 @@ class SinkConformance:
             self._deliver(sink, snapshot)
             self.assert_snapshot(snapshot)
 
-    def test_close_lets_go_of_everything(self) -> None:
+    def test_a_reader_that_leaves_ends_the_sink_in_this_process_only(self) -> None:
+        without_reader = self.without_reader()
+        if without_reader is None:
+            return
+        with self._opened() as sink, without_reader:
+            try:
+                sink.publish(make_snapshot())
+            except Ended as error:
+                require(not error.durable, "the next start would leave the sink stopped: raise Ended(durable=False)")
+            else:
+                raise AssertionError("publish() returned although nobody reads: the events would be lost")
+        snapshot = make_snapshot()
+        with self._opened() as sink:
+            sink.publish(snapshot)
+            self.assert_snapshot(snapshot)
+
+    def test_close_releases_everything(self) -> None:
         threads = set(threading.enumerate())
         with self._opened() as sink:
             sink.publish(make_snapshot())
@@ -185,7 +217,7 @@ class SinkConformance:
             sink.publish(before)
         with self._opened() as sink:
             cursor = sink.cursor()
-            require(cursor in (None, Cursor(EPOCH, 3)), f"cursor() says {cursor}, the last event was 3 of {EPOCH}")
+            require(cursor in (None, Cursor(EPOCH, 3)), f"cursor() returned {cursor}, the last event was 3 of {EPOCH}")
             sink.publish(after)
             self.assert_events(after)
 
@@ -198,18 +230,53 @@ class SinkConformance:
                 self._assert_each_arrived(events)
 
     def test_check_returns_a_line(self) -> None:
-        sink = self._make()
-        try:
-            line = sink.check()
-        finally:
-            sink.close()
+        line = self._check()
         require(bool(line) and "\n" not in line, f"check() returned {line!r}: expected one line of text")
+
+    def test_check_changes_nothing(self) -> None:
+        before = self.destination_state()
+        self._check()
+        require(self.destination_state() == before, "check() changed a destination that no sink had used")
+        events, after = make_events(3), make_events(3, first=4)
+        with self._opened() as sink:
+            sink.publish([*make_snapshot(), *events])
+            before = self.destination_state()
+            self._check()
+            require(self.destination_state() == before, "check() changed the destination of a sink that is open")
+            sink.publish(after)
+            self.assert_events(after)
+        before = self.destination_state()
+        self._check()
+        require(self.destination_state() == before, "check() changed the destination of a sink that was closed")
+
+    def test_a_second_sink_is_refused_where_the_destination_takes_one(self) -> None:
+        if not self.exclusive:
+            return
+        with self._opened() as sink:
+            second = self._make()
+            try:
+                require(not self._opens(second), "a second sink could open the destination of one that is open")
+            finally:
+                second.close()
+            snapshot = make_snapshot()
+            sink.publish(snapshot)
+            self.assert_snapshot(snapshot)
+        with self._opened():
+            pass
 
     def _options(self) -> SinkOptions:
         return self.sink.Options.model_validate(self.options())
 
     def _make(self) -> Sink:
         return self.sink(self._options(), FakeSinkContext("under-test"))
+
+    def _check(self) -> str:
+        """Checks as `publisher check` does: without `open`, and with `close` afterwards."""
+        sink = self._make()
+        try:
+            return sink.check()
+        finally:
+            sink.close()
 
     @contextmanager
     def _opened(self) -> Iterator[Sink]:
@@ -221,20 +288,24 @@ class SinkConformance:
             sink.close()
 
     def _opens(self, sink: Sink) -> bool:
-        """Whether a sink opens although its destination is away; it need not, but has to say why."""
+        """Returns whether the sink opens although it may not be able to; an error needs a message."""
         try:
             sink.open()
-        except Exception as error:  # noqa: BLE001 - open may raise whatever stands in the way
-            require(bool(str(error)), f"{type(error).__name__} does not say what stands in the way")
+        except Ended as error:
+            raise AssertionError(f"{_AWAY}: {error}") from error
+        except Exception as error:  # noqa: BLE001 - open may raise anything
+            require(bool(str(error)), f"{type(error).__name__} from open() has no message")
             return False
         return True
 
     def _fails(self, sink: Sink, events: Sequence[Event]) -> Sequence[Event]:
-        """What is left to deliver after `publish` raised, which it must."""
+        """Publishes, which must raise; returns the events that are left to deliver."""
         try:
             sink.publish(events)
         except Rejected as error:
             raise AssertionError(f"a destination that is away is no reason to reject: {error}") from error
+        except Ended as error:
+            raise AssertionError(f"{_AWAY}: {error}") from error
         except Retry as error:
             require(0 <= error.index < len(events), f"Retry.index {error.index} is no place in the batch")
             return events[error.index :]
@@ -243,7 +314,7 @@ class SinkConformance:
         raise AssertionError("publish() returned although the destination takes nothing: the events would be lost")
 
     def _deliver(self, sink: Sink, events: Sequence[Event], seconds: float = 30.0) -> None:
-        """What a worker does: try again until everything is there."""
+        """Publishes as a worker does: again and again until everything is there."""
         deadline = time.monotonic() + seconds
         while events:
             try:
@@ -255,17 +326,20 @@ class SinkConformance:
                 if time.monotonic() > deadline:
                     raise AssertionError(f"not delivered within {seconds} s") from error
                 events = events[getattr(error, "index", 0) :]
-                # What a destination that has just come back is given; a worker backs off for longer.
+                # A destination that has just come back gets a moment; a worker backs off for longer.
                 time.sleep(0.05)
 
     def _assert_each_arrived(self, events: Sequence[Event]) -> None:
-        """Each of them is there, and for the first time in this order; a repeat is allowed."""
+        """Fails unless each event is there, and for the first time in this order; repeats are allowed."""
         wanted = [event.id for event in events]
         first_times = [received for received in dict.fromkeys(self.received()) if received in wanted]
         require(first_times == wanted, f"there are, in this order: {first_times}; published were {wanted}")
 
 
+_AWAY = "a destination that is away for a while must not end the sink: raise Retry"
+
+
 def require(condition: bool, message: str) -> None:
-    """An assertion that says what is wrong: pytest explains only those of test modules."""
+    """Raises AssertionError with this message unless the condition holds; pytest explains only test modules."""
     if not condition:
         raise AssertionError(message)

@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 from unittest import SkipTest
 
@@ -16,7 +17,8 @@ from pydantic import ConfigDict
 
 import publisher.testing
 from publisher.events import Event
-from publisher.sink import Cursor, Rejected, Retry, Sink, SinkOptions
+from publisher.lock import InUseError
+from publisher.sink import Cursor, Ended, Rejected, Retry, Sink, SinkOptions
 from publisher.sources import Remove, Resync, Source, SourceContext, Upsert
 from publisher.sources.luids import MemoryLuids
 from publisher.table import Table
@@ -178,27 +180,38 @@ class ListSink(Sink):
 
     arrived: list[str]
     away: list[bool]
+    unread: list[bool]
+    holders: list[ListSink]
 
     def open(self) -> None:
         if self.away:
             raise ConnectionError("the list is away")
+        if self.holders:
+            raise InUseError(Path("list"), "1")
+        self.holders.append(self)
 
     def publish(self, events: Sequence[Event]) -> None:
         if self.away:
             raise Retry("the list is away")
+        if self.unread:
+            raise Ended("nobody reads the list", durable=False)
         self.arrived.extend(event.id for event in events)
 
     def close(self) -> None:
-        """Nothing to let go of."""
+        if self in self.holders:
+            self.holders.remove(self)
 
 
 def conformance(sink_type: type[ListSink]) -> SinkConformance:
     """The conformance tests of such a sink, with a destination of their own."""
     arrived: list[str] = []
     away: list[bool] = []
+    unread: list[bool] = []
+    shared = {"arrived": arrived, "away": away, "unread": unread, "holders": []}
 
     class Conformance(SinkConformance):
-        sink = type("Bound", (sink_type,), {"arrived": arrived, "away": away})
+        sink = type("Bound", (sink_type,), shared)
+        exclusive = True
         seconds_to_end = 0.1
 
         def options(self) -> dict[str, Any]:
@@ -216,6 +229,12 @@ def conformance(sink_type: type[ListSink]) -> SinkConformance:
         @contextmanager
         def slow(self) -> Iterator[None]:
             yield
+
+        @contextmanager
+        def without_reader(self) -> Iterator[None]:
+            unread.append(True)
+            yield
+            unread.clear()
 
     return Conformance()
 
@@ -245,6 +264,7 @@ class MovesAbout(ListSink):
 
 class Buffers(ListSink):
     def open(self) -> None:
+        super().open()
         self.waiting: list[Event] = []
 
     def publish(self, events: Sequence[Event]) -> None:
@@ -255,6 +275,7 @@ class Buffers(ListSink):
 
     def close(self) -> None:
         super().publish(self.waiting)
+        super().close()
 
 
 class Reorders(ListSink):
@@ -309,14 +330,17 @@ class TripsOverNames(ListSink):
 
 class LeavesAThread(ListSink):
     def open(self) -> None:
+        super().open()
         threading.Thread(target=threading.Event().wait, args=(1.0,), daemon=True, name="left behind").start()
 
 
 class NeedsOpen(ListSink):
     def open(self) -> None:
+        super().open()
         self.connection = object()
 
     def close(self) -> None:
+        super().close()
         del self.connection
 
 
@@ -336,6 +360,58 @@ class ChecksInTwoLines(ListSink):
         return "fine\nreally"
 
 
+class ChecksByPublishing(ListSink):
+    def check(self) -> str:
+        self.publish(make_snapshot())
+        return "works"
+
+
+class TidiesUpInACheck(ListSink):
+    def check(self) -> str:
+        if self.arrived and not self.holders:
+            self.arrived.pop()
+        return "works"
+
+
+class RewritesInACheck(ListSink):
+    def check(self) -> str:
+        self.arrived[-1:] = []
+        return "works"
+
+
+class TakesASecondWriter(ListSink):
+    def open(self) -> None:
+        if self.away:
+            raise ConnectionError("the list is away")
+
+
+class EndsWhenAway(ListSink):
+    def publish(self, events: Sequence[Event]) -> None:
+        if self.away:
+            raise Ended("the list is away")
+        super().publish(events)
+
+
+class EndsAtOpenWhenAway(ListSink):
+    def open(self) -> None:
+        if self.away:
+            raise Ended("the list is away")
+        super().open()
+
+
+class EndsForGoodWithoutReader(ListSink):
+    def publish(self, events: Sequence[Event]) -> None:
+        if self.unread:
+            raise Ended("nobody reads the list")
+        super().publish(events)
+
+
+class WritesWithoutReader(ListSink):
+    def publish(self, events: Sequence[Event]) -> None:
+        if not self.unread:
+            super().publish(events)
+
+
 @pytest.mark.parametrize(
     ("sink", "test", "complaint"),
     [
@@ -352,15 +428,35 @@ class ChecksInTwoLines(ListSink):
         (SkipsEmptySnapshots, "test_a_snapshot_of_nothing_arrives", "the last events there are"),
         (DropsDeletes, "test_every_kind_of_event_arrives", "the last events there are"),
         (TripsOverNames, "test_any_alias_is_only_data", "a slash"),
-        (LeavesAThread, "test_close_lets_go_of_everything", "left behind"),
+        (LeavesAThread, "test_close_releases_everything", "left behind"),
         (NeedsOpen, "test_close_without_open_is_harmless", "connection"),
-        (LiesAboutItsCursor, "test_a_later_sink_goes_on_where_the_first_ended", "cursor() says"),
+        (LiesAboutItsCursor, "test_a_later_sink_goes_on_where_the_first_ended", "cursor() returned"),
         (
             SaysNothingWhenAway,
             "test_a_destination_that_is_away_at_start_is_reached_by_a_later_sink",
-            "does not say what stands in the way",
+            "has no message",
         ),
         (ChecksInTwoLines, "test_check_returns_a_line", "one line"),
+        (ChecksByPublishing, "test_check_changes_nothing", "that no sink had used"),
+        (RewritesInACheck, "test_check_changes_nothing", "of a sink that is open"),
+        (TidiesUpInACheck, "test_check_changes_nothing", "of a sink that was closed"),
+        (TakesASecondWriter, "test_a_second_sink_is_refused_where_the_destination_takes_one", "could open"),
+        (EndsWhenAway, "test_a_failure_is_raised_and_the_same_sink_then_delivers", "must not end the sink"),
+        (
+            EndsAtOpenWhenAway,
+            "test_a_destination_that_is_away_at_start_is_reached_by_a_later_sink",
+            "must not end the sink",
+        ),
+        (
+            EndsForGoodWithoutReader,
+            "test_a_reader_that_leaves_ends_the_sink_in_this_process_only",
+            "leave the sink stopped",
+        ),
+        (
+            WritesWithoutReader,
+            "test_a_reader_that_leaves_ends_the_sink_in_this_process_only",
+            "the events would be lost",
+        ),
     ],
 )
 def test_a_sink_that_breaks_a_promise_is_told(sink: type[ListSink], test: str, complaint: str) -> None:

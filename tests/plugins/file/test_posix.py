@@ -27,7 +27,7 @@ if sys.platform == "win32":
 
 
 class TestConformanceOfPipes(SinkConformance):
-    """A named pipe, which cannot be cut, synced or put away, and whose reader may be slow."""
+    """A named pipe, which cannot be truncated, synced or rotated, and whose reader may be slow or leave."""
 
     sink = FileSink
 
@@ -35,19 +35,12 @@ class TestConformanceOfPipes(SinkConformance):
     def destination(self, tmp_path: Path) -> Iterator[None]:
         self.path = tmp_path / "pipe"
         os.mkfifo(self.path)
-        self._pipe = os.open(self.path, os.O_RDWR)  # also for writing, so that the pipe has no end
-        _narrow(self._pipe)
         self._data = b""
         self._pause = threading.Event()
         self._lock = threading.Lock()
-        self._over = False
-        reader = threading.Thread(target=self._read)
-        reader.start()
+        self._begin_to_read()
         yield
-        self._over = True
-        os.write(self._pipe, b"\n")
-        reader.join()
-        os.close(self._pipe)
+        self._end_reading()
 
     # A pipe that nobody reads ends the sink; there is no failure that it comes back from.
     test_a_failure_is_raised_and_the_same_sink_then_delivers: Any = None
@@ -58,13 +51,32 @@ class TestConformanceOfPipes(SinkConformance):
 
     def received(self) -> Sequence[str]:
         wait_for(self._drained, what="the pipe is read to its end")
-        return [json.loads(line)["id"] for line in self._data.splitlines()]
+        return [json.loads(line)["id"] for line in self._data.splitlines() if line]
+
+    @contextlib.contextmanager
+    def without_reader(self) -> Iterator[None]:
+        self._end_reading()
+        yield
+        self._begin_to_read()
 
     @contextlib.contextmanager
     def slow(self) -> Iterator[None]:
         self._pause.set()
         yield
         self._pause.clear()
+
+    def _begin_to_read(self) -> None:
+        self._pipe = os.open(self.path, os.O_RDWR)  # also for writing, so that the pipe has no end
+        _narrow(self._pipe)
+        self._over = False
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+
+    def _end_reading(self) -> None:
+        self._over = True
+        os.write(self._pipe, b"\n")  # wakes the reader
+        self._reader.join()
+        os.close(self._pipe)
 
     def _drained(self) -> bool:
         with self._lock:

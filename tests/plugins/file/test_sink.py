@@ -18,16 +18,21 @@ from publisher.testing import FakeSinkContext, SinkConformance, make_event, make
 from publisher_file.errors import FileSinkError
 from publisher_file.options import FileOptions
 from publisher_file.sink import FileSink
+from tests.fixtures.file_destination import state_of
 from tests.fixtures.file_reader import KINDS, Kind, run_without_reader
 from tests.fixtures.file_sink import make_sink, opened, seqs, written
 
 
 class TestConformance(SinkConformance):
     sink = FileSink
+    exclusive = True
 
     @pytest.fixture(autouse=True)
     def destination(self, tmp_path: Path) -> None:
         self.path = tmp_path / "events.jsonl"
+
+    def destination_state(self) -> object:
+        return state_of(self.path.parent)
 
     def options(self) -> dict[str, Any]:
         return {"path": str(self.path)}

@@ -35,13 +35,14 @@ SHOW = (
 
 
 class TestConformance(SinkConformance):
-    """Lines hold no ids: what is compared is how many came and how they end."""
+    """Lines hold no ids: their number and their ends are compared."""
 
     sink = TerminalSink
 
     @pytest.fixture(autouse=True)
     def destination(self, capsys: pytest.CaptureFixture[str]) -> None:
         self.screen = capsys
+        self.shown = ""
 
     # Standard output is never away for a while, and takes what it gets.
     test_a_failure_is_raised_and_the_same_sink_then_delivers: Any = None
@@ -51,8 +52,13 @@ class TestConformance(SinkConformance):
     def options(self) -> dict[str, Any]:
         return {}
 
+    def destination_state(self) -> object:
+        self.shown += self.screen.readouterr().out
+        return self.shown
+
     def assert_events(self, events: Sequence[Event]) -> None:
-        shown = self.screen.readouterr().out.splitlines()[-len(events) :]
+        self.shown += self.screen.readouterr().out
+        shown = self.shown.splitlines()[-len(events) :]
         assert len(shown) == len(events)
         for event, line in zip(events, shown, strict=True):
             for change in event.changed.values():
