@@ -1,4 +1,4 @@
-"""A distribution of somebody else, installed with pip: its sink is found, and keeps what every sink promises."""
+"""A third party's distribution, installed with pip: its sink is found, and keeps the promises of every sink."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ DISTRIBUTION = Path(__file__).parent / "thirdparty_sink"
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where it is installed, and its tests lie beside it."""
+    """Returns the directory where it is installed; its tests are in the parent."""
     folder = tmp_path_factory.mktemp("thirdparty")
     source, target = folder / "source", folder / "installed"
-    # Built from a copy, so that nothing that building leaves comes into the checkout.
+    # Built from a copy, so that a build leaves nothing in the checkout.
     shutil.copytree(DISTRIBUTION, source, ignore=shutil.ignore_patterns("__pycache__", "conftest.py"))
-    # Without the network: what it needs to be built and to run is here.
+    # Without the network: everything that it needs is installed.
     options = ["--quiet", "--no-build-isolation", "--no-deps", "--no-index", "--disable-pip-version-check"]
     run([sys.executable, "-m", "pip", "install", *options, "--target", str(target), str(source)])
     shutil.copy(source / "test_publisher_ntfy.py", folder)
@@ -48,7 +48,7 @@ def test_its_sink_conforms(installed: Path) -> None:
 
 
 def test_a_sink_that_loses_events_does_not_conform(installed: Path) -> None:
-    """The conformance tests see what is wrong: here, a sink that takes no notice of failures."""
+    """The conformance tests notice a sink that ignores failures."""
     careless = installed.parent / "careless"
     careless.mkdir()
     module = (DISTRIBUTION / "publisher_ntfy.py").read_text()
@@ -65,7 +65,7 @@ def test_a_sink_that_loses_events_does_not_conform(installed: Path) -> None:
 
 
 def run(command: Sequence[str], installed: Path | None = None) -> str:
-    """What it said, run where the third party's distribution is installed."""
+    """Returns the command's output, run where the third party's distribution is installed."""
     environment = os.environ | ({"PYTHONPATH": str(installed)} if installed else {})
     folder = installed.parent if installed else None
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)

@@ -20,7 +20,7 @@ from .rotation import Archive
 
 
 class FileSink(Sink):
-    """Append each event to a file as a line of JSON, or write it to standard output.
+    """Appends each event to a file as a line of JSON, or writes it to standard output.
 
     The file itself holds the position: after a crash no line is missing and none is there twice. A file that is moved
     or deleted is created anew, so logrotate works with it. A regular file has one writer: the lock beside it,

@@ -5,7 +5,7 @@ from publisher import Sink, hookimpl
 
 @hookimpl
 def publisher_sinks() -> dict[str, type[Sink]]:
-    """The sink `terminal`."""
+    """Returns the sink `terminal`."""
     from .sink import TerminalSink
 
     return {"terminal": TerminalSink}

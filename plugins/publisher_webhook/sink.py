@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class WebhookSink(Sink):
-    """POST each event to a URL, as CloudEvents, signed by Standard Webhooks."""
+    """Posts each event to a URL, as a CloudEvent, signed by Standard Webhooks."""
 
     Options = WebhookOptions
     options: WebhookOptions

@@ -1,6 +1,6 @@
-"""For tests of publisher and of plugins: made events, a scripted source, a recorder, and the conformance of a sink.
+"""Fakes for tests of plugins and programs: made events, a scripted source, a recorder, a sink's conformance tests.
 
-Nothing here imports pytest; the conformance tests are run by it.
+Nothing here imports pytest, which runs the conformance tests.
 """
 
 from .conformance import HOSTILE_ALIAS, SinkConformance

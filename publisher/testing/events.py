@@ -1,4 +1,4 @@
-"""Rows, addresses, events and snapshots for tests, each valid as it comes and different where you say."""
+"""Makes rows, addresses, events and snapshots for tests: valid without arguments, different where arguments say so."""
 
 from __future__ import annotations
 
@@ -37,10 +37,12 @@ def make_row(
     interface: Mapping[str, Any] | None = None,
     **members: Any,
 ) -> IpInterface:
-    """An IP interface: an Ethernet device that is up, with `members` of its row and of `interface` as given.
+    """Returns an IP interface: an Ethernet interface that is up.
 
-    The LUID follows from `index` unless given, so two families of one interface have one LUID. Addresses may be
-    texts like "192.0.2.10/24".
+    `members` replace members of its row, `interface` those of its interface. The LUID is made from `index` unless it is
+    given, so two families of one interface have one LUID. Addresses may be texts like "192.0.2.10/24".
+
+        make_row("wlan0", "inet6", index=3, nl_mtu=1280, interface={"oper_status": "down"})
     """
     luid = luid or make_luid(6, 0x8000 + index)
     row: dict[str, Any] = {"metric": 100, "nl_mtu": 1500, "connected": True, "forwarding_enabled": False} | members
@@ -61,7 +63,7 @@ def make_row(
 
 
 def make_address(text: str = "192.0.2.10/24", **members: Any) -> Address:
-    """A unicast address from a text like "192.0.2.10/24"."""
+    """Returns a unicast address from a text like "192.0.2.10/24"; `members` replace its other members."""
     address, _, prefix_length = text.partition("/")
     scope = "link" if address.startswith("fe80:") else "global"
     return Address(
@@ -72,7 +74,7 @@ def make_address(text: str = "192.0.2.10/24", **members: Any) -> Address:
 
 
 def make_stamp(seq: int = 0, *, epoch: str = EPOCH, node: str = "testnode") -> Stamp:
-    """What gives events their identity: the next one is `seq` + 1, and time goes on by a second each."""
+    """Returns a stamp, which numbers events: the next one is `seq` + 1, each one second later."""
     stamp = Stamp(node, epoch, seq)
     stamp.clock = lambda: BEGINNING + timedelta(seconds=stamp.seq)
     return stamp
@@ -88,7 +90,7 @@ def make_event(
     epoch: str = EPOCH,
     node: str = "testnode",
 ) -> Event:
-    """One event: by default, eth0's `nl_mtu` went from 1500 to 1400."""
+    """Returns one event; by default, the `nl_mtu` of eth0 changed from 1500 to 1400."""
     if notification_type == "parameter_notification" and changed is None:
         changed = {"row.nl_mtu": Change(before=1500, after=1400)}
         row = row or make_row(nl_mtu=1400)
@@ -97,7 +99,7 @@ def make_event(
 
 
 def make_events(count: int, first: int = 1, *, row: IpInterface | None = None, epoch: str = EPOCH) -> list[Event]:
-    """A tail of `count` events with `seq` from `first` up: one interface's metric goes up by one each time."""
+    """Returns `count` events with `seq` from `first` on: each time one interface's metric grows by one."""
     row = row or make_row()
     stamp = make_stamp(first - 1, epoch=epoch)
     return [_metric(stamp, row, seq) for seq in range(first, first + count)]
@@ -118,7 +120,7 @@ def make_snapshot(
     epoch: str = EPOCH,
     node: str = "testnode",
 ) -> list[Event]:
-    """A snapshot, position 0 first: by default of eth0 in both families and lo."""
+    """Returns a snapshot, position 0 first; by default of lo, and of eth0 in both families."""
     if rows is None:
         rows = [
             make_row("lo", index=1, addresses=["127.0.0.1/8"], interface={"type": 24, "physical_address": None}),

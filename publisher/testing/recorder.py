@@ -1,4 +1,4 @@
-"""A sink that remembers what it was given, and fails when told to."""
+"""A destination in memory, whose sinks record events and fail on request."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from ..sink import Cursor, Retry, Sink, SinkContext, SinkOptions
 
 
 class Recorder:
-    """A destination in memory. Sinks made by it (`make_sink`, `sink_type`) write to it; tests read it.
+    """A destination in memory: sinks made by `make_sink` or `sink_type` write to it, tests read it.
 
-    `open_faults` and `publish_faults` hold exceptions to raise, one a call, oldest first; of a `Retry` or `Rejected`
-    with an index, the events before it are recorded, as by a real destination. While `hang()` holds, `publish` blocks.
-    Everything may be used from any thread.
+    `open_faults` and `publish_faults` hold exceptions to raise, one each call, oldest first. When one has an index, as
+    `Retry` and `Rejected` have, the events before it are recorded, as by a real destination. Between `hang()` and
+    `flow()`, `publish` blocks. Any thread may use everything.
     """
 
     def __init__(self) -> None:
@@ -33,7 +33,7 @@ class Recorder:
 
     @property
     def events(self) -> list[Event]:
-        """All events in order of arrival, repeats included."""
+        """All events, in order of arrival, repeats included."""
         with self._changed:
             return [event for batch in self.batches for event in batch]
 
@@ -43,34 +43,34 @@ class Recorder:
         return [event.seq for event in self.events if event.snapshot is None]
 
     def make_sink(self, context: SinkContext) -> RecordingSink:
-        """A sink that writes here."""
+        """Returns a sink that writes here."""
         return self.sink_type()(SinkOptions(), context)
 
     def sink_type(self) -> type[RecordingSink]:
-        """A class of sinks that write here, as a plugin would offer it."""
+        """Returns a class of sinks that write here, as a plugin offers it."""
         return type("RecordingSink", (RecordingSink,), {"recorder": self})
 
     def hang(self) -> None:
-        """Let `publish` block until `flow`."""
+        """Makes `publish` block until `flow`."""
         self._flows.clear()
 
     def flow(self) -> None:
-        """Let a blocked `publish` go on."""
+        """Lets a blocked `publish` continue."""
         self._flows.set()
 
     def wait(self, what: Callable[[Recorder], Any], timeout: float = 30.0) -> None:
-        """Return as soon as `what(self)` is true; raises TimeoutError, which says what was recorded instead."""
+        """Returns as soon as `what(self)` is true; raises TimeoutError, which lists what was recorded instead."""
         with self._changed:
             if not self._changed.wait_for(lambda: what(self), timeout):
                 raise TimeoutError(f"after {timeout} s: {self}")
 
     def wait_for_events(self, count: int, timeout: float = 30.0) -> list[Event]:
-        """Every event, as soon as there are at least `count`; raises TimeoutError."""
+        """Returns every event, as soon as there are at least `count`; raises TimeoutError."""
         self.wait(lambda recorder: len(recorder.events) >= count, timeout)
         return self.events
 
     def wait_for_seq(self, seq: int, timeout: float = 30.0) -> list[Event]:
-        """Every event, as soon as the newest has at least this `seq`; raises TimeoutError."""
+        """Returns every event, as soon as the newest has at least this `seq`; raises TimeoutError."""
         self.wait(lambda recorder: recorder.events and recorder.events[-1].seq >= seq, timeout)
         return self.events
 
@@ -78,6 +78,7 @@ class Recorder:
         return f"<Recorder opened {self.opened}, closed {self.closed}, events {[event.id for event in self.events]}>"
 
     def on_open(self, context: SinkContext) -> None:
+        """Records an `open`; raises the next of `open_faults`."""
         with self._changed:
             self.opened += 1
             self.contexts.append(context)
@@ -86,6 +87,7 @@ class Recorder:
                 raise self.open_faults.popleft()
 
     def on_publish(self, events: Sequence[Event]) -> None:
+        """Records the events; raises the next of `publish_faults`."""
         self._flows.wait()
         with self._changed:
             fault = self.publish_faults.popleft() if self.publish_faults else None
@@ -96,13 +98,14 @@ class Recorder:
                 raise fault
 
     def on_close(self) -> None:
+        """Records a `close`."""
         with self._changed:
             self.closed += 1
             self._changed.notify_all()
 
 
 class RecordingSink(Sink):
-    """Writes to its recorder. Made by `Recorder.make_sink` or `Recorder.sink_type()`."""
+    """A sink that writes to its recorder; made by `Recorder.make_sink` or `Recorder.sink_type`."""
 
     recorder: Recorder
 
@@ -120,5 +123,5 @@ class RecordingSink(Sink):
 
 
 def try_again(reason: str = "asked to", *, index: int = 0, times: int = 1) -> list[Retry]:
-    """Some `Retry` for `Recorder.publish_faults`, to be tried again at once."""
+    """Returns `times` faults for `Recorder.publish_faults`, after which the worker tries again at once."""
     return [Retry(reason, after=0.0, index=index) for _ in range(times)]

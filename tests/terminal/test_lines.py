@@ -1,4 +1,4 @@
-"""Events as lines: what people read, and that no name can command the terminal."""
+"""Events as lines: readable for people, harmless for terminals."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ THERE = make_address("fe80::1/64", valid_lifetime=3600).model_dump(mode="json")
 
 
 def line(event: Event) -> str:
-    """Its line, in UTC and without colour."""
+    """Returns the event's line, in UTC and without colour."""
     return Lines(colour=False, zone=UTC).lines([event])[0]
 
 

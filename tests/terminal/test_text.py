@@ -1,4 +1,4 @@
-"""Texts for people: nothing in them is obeyed by a terminal, and one IP interface has one set of words."""
+"""Texts for people: harmless for terminals, and the same words for an IP interface everywhere."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What publisher.testing offers, and that its conformance tests see what is wrong."""
+"""The fakes of publisher.testing, and its conformance tests with sinks that break one promise each."""
 
 from __future__ import annotations
 
@@ -173,7 +173,7 @@ class TestFakeSinkContext:
 
 
 class ListSink(Sink):
-    """Keeps the promises, with a list for a destination."""
+    """A sink that keeps every promise; its destination is a list."""
 
     class Options(SinkOptions):
         number: int
@@ -203,7 +203,7 @@ class ListSink(Sink):
 
 
 def conformance(sink_type: type[ListSink]) -> SinkConformance:
-    """The conformance tests of such a sink, with a destination of their own."""
+    """Returns the conformance tests of such a sink, with a destination of their own."""
     arrived: list[str] = []
     away: list[bool] = []
     unread: list[bool] = []

@@ -1,4 +1,4 @@
-"""The tests here are those of a distribution of its own: tests/test_thirdparty.py runs them where it is installed."""
+"""The tests of a distribution of its own; tests/test_thirdparty.py installs it and runs them."""
 
 import importlib.util
 

@@ -1,4 +1,4 @@
-"""How the author of a sink tests it."""
+"""The tests that the author of a sink writes."""
 
 import json
 import threading
@@ -15,7 +15,7 @@ from publisher.testing import SinkConformance
 
 
 class Topic(BaseHTTPRequestHandler):
-    """An ntfy topic that remembers."""
+    """An ntfy topic, which keeps the ids that it received."""
 
     ids: list[str]
     status = 200
@@ -30,7 +30,7 @@ class Topic(BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, *_: Any) -> None:
-        """Nobody reads it."""
+        """Logs nothing."""
 
 
 class TestNtfySink(SinkConformance):

@@ -1,4 +1,4 @@
-"""What the file sink says and does when it cannot write."""
+"""The file sink when it cannot write: its messages, and how it recovers."""
 
 from __future__ import annotations
 

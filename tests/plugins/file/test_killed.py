@@ -1,4 +1,4 @@
-"""Whenever a writer is killed, every event is in the files exactly once."""
+"""A writer may be killed at any moment: every event is in the files exactly once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The file sink with what only POSIX has: pipes, files moved while open, limits, a disk that is full."""
+"""The file sink on POSIX: pipes, files moved while open, limits, a full disk."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class TestConformanceOfPipes(SinkConformance):
         yield
         self._end_reading()
 
-    # A pipe that nobody reads ends the sink; there is no failure that it comes back from.
+    # A pipe without a reader ends the sink: it has no failure that passes.
     test_a_failure_is_raised_and_the_same_sink_then_delivers: Any = None
     test_a_destination_that_is_away_at_start_is_reached_by_a_later_sink: Any = None
 
@@ -88,7 +88,7 @@ class TestConformanceOfPipes(SinkConformance):
             with self._lock:
                 self._data += os.read(self._pipe, 4096)
             if self._pause.is_set():
-                threading.Event().wait(0.01)  # what makes the destination slow
+                threading.Event().wait(0.01)  # the fault itself: a slow destination
 
 
 class TestMovedFile:
@@ -145,7 +145,7 @@ class TestLimits:
 
 
 def _narrow(pipe: int) -> None:
-    """Let the pipe hold one page, so that its writer feels a slow reader."""
+    """Limits the pipe to one page, so that a slow reader slows its writer down."""
     if sys.platform == "linux":
         import fcntl
 
@@ -153,7 +153,7 @@ def _narrow(pipe: int) -> None:
 
 
 def fill_the_disk(folder: str) -> None:
-    """Run on a file system of 400 KiB: deliver to a full disk, make room, deliver the rest."""
+    """Delivers to a full disk of 400 KiB, frees some space, and delivers the rest."""
     path, filler, events = Path(folder, "events.jsonl"), Path(folder, "filler"), make_events(200)
     with opened(path) as sink:
         sink.publish(events[:5])

@@ -1,4 +1,4 @@
-"""When files are put away, and which are kept."""
+"""Rotation: when it happens, and which files are kept."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest  # noqa: TC002 - as in every test module
 
 from publisher.testing import FakeSinkContext, make_events
-from tests.fixtures.file_sink import fail, opened, put_away, seqs, written
+from tests.fixtures.file_sink import fail, opened, rotated, seqs, written
 
 
 def test_by_size_no_file_is_larger(tmp_path: Path) -> None:
@@ -17,8 +17,8 @@ def test_by_size_no_file_is_larger(tmp_path: Path) -> None:
         sink.publish(make_events(30))
         sink.publish(make_events(30, first=31))
         assert path.stat().st_size <= 20_000
-    assert [file.name for file in put_away(path)[:2]] == ["events.jsonl.000001.gz", "events.jsonl.000002.gz"]
-    assert len(put_away(path)) >= 4
+    assert [file.name for file in rotated(path)[:2]] == ["events.jsonl.000001.gz", "events.jsonl.000002.gz"]
+    assert len(rotated(path)) >= 4
     assert seqs(path) == list(range(1, 61))
 
 
@@ -26,7 +26,7 @@ def test_only_the_newest_are_kept(tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
     with opened(path, max_size=20_000, keep=2) as sink:
         sink.publish(make_events(100))
-    names = [file.name for file in put_away(path)]
+    names = [file.name for file in rotated(path)]
     assert len(names) == 2
     assert names[0] > "events.jsonl.000002.gz"
     kept = seqs(path)
@@ -39,10 +39,10 @@ def test_by_age_of_the_first_event_also_over_a_restart(tmp_path: Path) -> None:
         sink.publish(events[:2])
     with opened(path, max_age="3s") as sink:
         sink.publish([events[2]])
-        assert put_away(path) == []
+        assert rotated(path) == []
         sink.publish(events[3:5])
         sink.publish(events[5:])
-    assert len(put_away(path)) == 1
+    assert len(rotated(path)) == 1
     assert [event["seq"] for event in written(path)] == [1, 2, 3, 4, 5, 6]
     assert path.read_bytes().count(b"\n") == 3
 
@@ -55,7 +55,7 @@ def test_an_event_larger_than_the_limit_has_a_file_of_its_own(tmp_path: Path) ->
     assert path.read_bytes().count(b"\n") == 1
 
 
-def test_a_file_that_cannot_be_put_away_grows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_cannot_be_rotated_grows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, context = tmp_path / "events.jsonl", FakeSinkContext()
 
     def refuse(*_: object) -> None:
@@ -70,7 +70,7 @@ def test_a_file_that_cannot_be_put_away_grows(tmp_path: Path, monkeypatch: pytes
     assert [record.getMessage() for record in context.logged] == [
         f"{path} is not rotated and grows: [Errno {errno.EACCES}] another program reads it"
     ]
-    assert len(put_away(path)) == 1
+    assert len(rotated(path)) == 1
     assert seqs(path) == list(range(1, 42))
 
 
@@ -84,7 +84,7 @@ def test_other_files_beside_it_are_left_alone(tmp_path: Path) -> None:
     assert [other.read_text() for other in others] == ["mine"] * 3
 
 
-def test_files_put_away_stay_as_they_are_while_they_cannot_be_compressed(
+def test_files_rotated_stay_as_they_are_while_they_cannot_be_compressed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path, context = tmp_path / "events.jsonl", FakeSinkContext()
@@ -92,7 +92,7 @@ def test_files_put_away_stay_as_they_are_while_they_cannot_be_compressed(
         patch.setattr("gzip.GzipFile.write", lambda *_: fail())
         with opened(path, context, max_size=20_000) as sink:
             sink.publish(make_events(20))
-    assert [file.name for file in put_away(path)] == ["events.jsonl.000001"]
+    assert [file.name for file in rotated(path)] == ["events.jsonl.000001"]
     assert seqs(path) == list(range(1, 21))
     with opened(path, max_size=20_000):
-        assert [file.name for file in put_away(path)] == ["events.jsonl.000001.gz"]
+        assert [file.name for file in rotated(path)] == ["events.jsonl.000001.gz"]

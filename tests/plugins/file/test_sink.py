@@ -1,4 +1,4 @@
-"""The file sink: what it writes, where, and by which options."""
+"""The file sink: format, destinations, options and check."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class TestConformance(SinkConformance):
 
     @contextlib.contextmanager
     def slow(self) -> Iterator[None]:
-        """A disk that takes a while for each fsync."""
+        """Makes each fsync of the disk take a while."""
         fsync, takes_a_while = os.fsync, threading.Event()
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(os, "fsync", lambda descriptor: (takes_a_while.wait(0.05), fsync(descriptor)))
@@ -50,7 +50,7 @@ class TestConformance(SinkConformance):
 
     @contextlib.contextmanager
     def broken(self) -> Iterator[None]:
-        """A directory where the file was."""
+        """Puts a directory in the place of the file."""
         away = self.path.with_suffix(".away")
         if self.path.exists():
             self.path.rename(away)
@@ -180,7 +180,7 @@ class TestCheck:
 
 
 def _calls(monkeypatch: pytest.MonkeyPatch, name: str) -> list[tuple[Any, ...]]:
-    """The calls of a function of os, which is still called."""
+    """Returns the calls of a function of os from now on; each is still made."""
     calls, original = [], getattr(os, name)
 
     def call(*arguments: Any) -> Any:

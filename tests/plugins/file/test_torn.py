@@ -1,4 +1,4 @@
-"""What a crash leaves at the end of the file, and where the sink goes on after it."""
+"""The end of the file after a crash: what is removed, and where the sink continues."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from publisher import Cursor
 from publisher.testing import EPOCH, FakeSinkContext, make_event, make_events, make_snapshot
-from tests.fixtures.file_sink import opened, put_away, written
+from tests.fixtures.file_sink import opened, rotated, written
 
 
 def test_a_line_torn_anywhere_is_cut_off_and_its_event_comes_again(tmp_path: Path) -> None:
@@ -87,7 +87,7 @@ def test_lines_longer_than_what_is_read_at_once_are_found(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("compressed", [False, True], ids=["renamed", "compressed"])
-def test_just_after_rotation_the_cursor_is_in_the_newest_file_put_away(tmp_path: Path, compressed: bool) -> None:
+def test_just_after_rotation_the_cursor_is_in_the_newest_rotated_file(tmp_path: Path, compressed: bool) -> None:
     path = tmp_path / "events.jsonl"
     with opened(path, max_size=20_000) as sink:
         sink.publish(make_events(40))
@@ -97,10 +97,10 @@ def test_just_after_rotation_the_cursor_is_in_the_newest_file_put_away(tmp_path:
     assert (tmp_path / "events.jsonl.000099.gz").exists() is compressed
 
 
-def test_a_damaged_file_put_away_leaves_the_cursor_to_the_journal(tmp_path: Path) -> None:
+def test_a_damaged_rotated_file_leaves_the_cursor_to_the_journal(tmp_path: Path) -> None:
     path, context = tmp_path / "events.jsonl", FakeSinkContext()
     (tmp_path / "events.jsonl.000001.gz").write_bytes(b"\x1f\x8b no")
     with opened(path, context) as sink:
         assert sink.cursor() is None
     assert [record.levelname for record in context.logged] == ["WARNING"]
-    assert put_away(path)
+    assert rotated(path)

@@ -44,7 +44,7 @@ class TestConformance(SinkConformance):
         self.screen = capsys
         self.shown = ""
 
-    # Standard output is never away for a while, and takes what it gets.
+    # Standard output never fails for a while, and is never slow.
     test_a_failure_is_raised_and_the_same_sink_then_delivers: Any = None
     test_a_destination_that_is_away_at_start_is_reached_by_a_later_sink: Any = None
     test_a_slow_destination_gets_everything_in_order: Any = None

@@ -1,4 +1,4 @@
-"""A receiver that behaves, and secrets in files."""
+"""A well-behaved receiver, and secrets in files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The webhook keeps what every sink promises."""
+"""The webhook keeps the promises of every sink."""
 
 from __future__ import annotations
 

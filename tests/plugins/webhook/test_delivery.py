@@ -1,4 +1,4 @@
-"""The whole way: a real journal, real workers, and a receiver that fails in every way that receivers do."""
+"""The whole way from a real journal over real workers to a receiver that fails in every known way."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ QUICK = Backoff(first=0.02, most=0.1)
 
 
 class Host:
-    """A host with a journal, a webhook and another sink, as the service wires them; and what it logs."""
+    """A host with a journal, a webhook and another sink, connected as in the service; keeps its log."""
 
     def __init__(self, directory: Path, receiver: Receiver, **options: Any) -> None:
         self.path = directory / "journal.sqlite"
@@ -69,7 +69,7 @@ class Host:
         self.max_events = 1000
 
     def start(self, *, wait: bool = True, **changed: Any) -> None:
-        """Open the journal and start both sinks; with `wait`, return once both have the snapshot, or ended."""
+        """Opens the journal and starts both sinks; with `wait`, returns when both have the snapshot or have ended."""
         self.journal = Journal.open(self.path, node="testnode", max_events=self.max_events)
         if self.journal.rows() is None:
             self.journal.replace_rows([make_row()])
@@ -83,7 +83,7 @@ class Host:
                 wait_for(partial(has_a_place, worker), what=f"{worker.name} has the snapshot")
 
     def happen(self, count: int = 5) -> list[Event]:
-        """Append so many events and wake the sinks."""
+        """Appends so many events and wakes the sinks."""
         events = make_events(count, self.journal.seq + 1, epoch=self.journal.epoch)
         self.journal.append(events)
         self.hook.wake()
@@ -123,7 +123,7 @@ class Host:
 
 
 def has_a_place(worker: Worker) -> bool:
-    """Whether it follows the journal from now on, or rests."""
+    """Returns whether the worker follows the journal, or has ended."""
     status = worker.status()
     return status.seq is not None or status.state == "ended"
 
@@ -142,7 +142,7 @@ def assert_nothing_secret(host: Host) -> None:
 
 
 def tail(requests: Sequence[Request]) -> list[Request]:
-    """Those that are no part of a snapshot."""
+    """Returns the requests that are no part of a snapshot."""
     return [request for request in requests if request.headers["webhook-id"].count("-") == 1]
 
 
@@ -184,7 +184,7 @@ def test_every_event_arrives_in_order_whatever_the_receiver_does(fault: str, hos
     behaviours, tries = FAULTS[fault]
     # The snapshot of one row is two requests; the second event meets the fault.
     receiver.script += [ok, ok, ok, *behaviours]
-    # Short only where it must run out: a busy machine is slow too.
+    # Short only where it must run out: a busy machine is slow, too.
     host.start(timeout=1.5 if fault in ("timeout", "drip") else 20)
     events = host.happen(5)
     wait_for_delivery(host, events[-1])
@@ -241,7 +241,7 @@ def test_what_is_refused_is_a_dead_letter_and_the_rest_goes_on(
     host.start()
     events = host.happen(4)
     wait_for_delivery(host, events[-1])
-    assert ids(tail(receiver.requests)) == ids_of(events)  # each once
+    assert ids(tail(receiver.requests)) == ids_of(events)  # each of them once
     [(refused, told)] = host.dead_letters().items()
     assert refused == events[1].id
     assert reason in told
@@ -307,7 +307,7 @@ def test_a_url_that_changed_is_a_new_subscriber(host: Host, receiver: Receiver) 
     host.start()
     wait_for_delivery(host, host.happen(2)[-1])
     assert host.stop()
-    host.start(format="plain")  # another format is no other subscriber
+    host.start(format="plain")  # with another format it is the same subscriber
     wait_for_delivery(host, host.happen(1)[-1])
     assert len(receiver.requests) == 2 + 3
     assert host.stop()
@@ -335,7 +335,7 @@ def test_a_certificate_of_another_name_costs_nothing_but_time(tmp_path: Path) ->
         assert not receiver.requests
         receiver.tls = contexts["127.0.0.1"]
         wait_for_delivery(host, events[-1])
-        # As a part of the snapshot or after it, as the moment would have it.
+        # Either as a part of the snapshot or after it.
         assert b'"metric":3,' in receiver.requests[-1].body
         assert len(set(ids(receiver.requests))) == len(receiver.requests)
         assert host.stop()
@@ -371,7 +371,7 @@ def test_stop_does_not_wait_for_a_receiver_that_plays_for_time(
     wait_for(lambda: len(receiver.requests) == 4, what="the request that hangs")
     left_behind = host.hook
     assert not host.stop(timeout=1)
-    receiver.close()  # ends the thread that was left behind
+    receiver.close()  # ends the abandoned thread
     wait_for(lambda: not left_behind._thread.is_alive(), what="the thread to end")
     receiver.listen()
     host.start(url=host.options["url"])

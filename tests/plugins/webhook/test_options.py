@@ -1,4 +1,4 @@
-"""What a webhook's configuration may say, and that no secret is in what is said about it."""
+"""The options of a webhook: valid and invalid ones, and no secret in any message about them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.plugins.webhook.conftest import OTHER_SECRET, SECRET
 
 
 def configured(**options: Any) -> WebhookOptions:
-    """The options as the configuration file gives them."""
+    """Returns options, as from the configuration file."""
     return WebhookOptions.model_validate({"url": "https://example.net/", **options})
 
 
@@ -166,7 +166,7 @@ assert "urllib3" not in sys.modules
 
 
 def test_a_secret_that_changed_is_a_configuration_that_changed() -> None:
-    """So that a reload takes it up, and a sink that was ended begins anew."""
+    """A reload restarts such a sink, also one that had ended."""
     options = [configured(secret=SECRET), configured(secret=OTHER_SECRET), configured(headers={"X": "1"})]
     assert len({_fingerprint(WebhookSink, each) for each in [*options, configured(secret=SECRET)]}) == 3
     assert SECRET not in _fingerprint(WebhookSink, options[0])

@@ -1,4 +1,4 @@
-"""What each answer means."""
+"""The outcome of each response."""
 
 from __future__ import annotations
 

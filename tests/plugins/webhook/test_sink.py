@@ -1,4 +1,4 @@
-"""The sink against a receiver on a real socket."""
+"""The webhook sink and a receiver on a real socket."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def opened(receiver: Receiver, **options: Any) -> Iterator[WebhookSink]:
 
 @contextmanager
 def closed(receiver: Receiver, **options: Any) -> Iterator[WebhookSink]:
-    """A sink that is not open, for its `check`."""
+    """Makes a sink that is not open, for its `check`, and closes it at the end."""
     sink = WebhookSink(options_for(receiver, **options), FakeSinkContext("hook"))
     try:
         yield sink
@@ -229,7 +229,7 @@ def test_a_redirect_is_not_followed(receiver: Receiver) -> None:
 
 @pytest.mark.parametrize("close", [answer_and_close, None])
 def test_a_kept_connection_that_was_closed_meanwhile_is_no_failure(receiver: Receiver, close: Behaviour | None) -> None:
-    """With None the server closes exactly as the next request comes: only the lack of an answer shows it."""
+    """With None the server closes just as the next request arrives: only the missing response shows it."""
     receiver.script += [ok, refuse_to_read] if close is None else [close]
     with opened(receiver) as sink:
         for event in EVENTS:
@@ -249,7 +249,7 @@ SLOW = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 
 
 def bytes_that_go_nowhere(exchange: Exchange) -> None:
-    """Continue, for ever: answers that are none."""
+    """Sends `100 Continue` for ever, which is no final response."""
     exchange.keep = False
     while not exchange.server.closing.wait(0.05):
         exchange.send(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -296,7 +296,7 @@ def test_a_name_that_is_not_known_is_told() -> None:
 
 
 class TestTls:
-    """Certificates of an authority made for the test."""
+    """TLS with certificates of an authority made for the test."""
 
     @pytest.fixture
     def authority(self) -> trustme.CA:
@@ -461,7 +461,7 @@ def test_check_asks_for_options_and_says_who_answers(receiver: Receiver) -> None
 
 
 def echo(exchange: Exchange) -> None:
-    """Answer, as a server under development does, with all that was sent."""
+    """Responds, like a server under development, with everything that it received."""
     request = exchange.request
     answer(400, f"cannot {request.method} {request.target} {request.headers}".encode())(exchange)
 
