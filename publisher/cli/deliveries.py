@@ -12,7 +12,7 @@ from ..config.settings import Settings, with_default_sinks
 from ..errors import ConfigurationError, JournalError
 from ..journal.dead_letters import DeadLetter
 from ..journal.requests import JournalClient, Request
-from ..service.logs import printable
+from ..terminal import printable
 from .journal import find_journal, opened_journal
 
 # A service looks for requests once a second.

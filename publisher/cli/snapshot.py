@@ -9,8 +9,8 @@ import typer
 from ..config.settings import Settings
 from ..errors import SourceError
 from ..events import Family, IpInterface
-from ..service.logs import printable
 from ..sources import Resync
+from ..terminal import columns_of
 from .host import opened_source
 from .tables import print_table
 
@@ -44,29 +44,13 @@ _COLUMNS = ("Interface", "Index", "LUID", "Family", "State", "Connected", "MTU",
 
 
 def _cells(row: IpInterface) -> tuple[str, ...]:
-    addresses = (f"{entry.address}/{entry.prefix_length}{_remark(entry.dad_state)}" for entry in row.addresses)
+    texts = columns_of(row.row, row.interface, row.addresses)
+    known = (texts.status, texts.connected, texts.mtu, texts.metric)
     return (
-        printable(row.interface.alias),
+        texts.name,
         str(row.row.interface_index),
         row.luid,
         row.family,
-        row.interface.oper_status,
-        _shown(row.row.connected),
-        _shown(row.row.nl_mtu),
-        _shown(row.row.metric),
-        ", ".join(addresses),
+        *(text or "-" for text in known),
+        ", ".join(texts.addresses),
     )
-
-
-def _remark(dad_state: str) -> str:
-    return "" if dad_state == "preferred" else f" ({dad_state})"
-
-
-def _shown(value: bool | int | None) -> str:
-    match value:
-        case None:
-            return "-"
-        case bool():
-            return "yes" if value else "no"
-        case _:
-            return str(value)

@@ -14,8 +14,9 @@ from pydantic import ValidationError
 
 from ..config.settings import Settings
 from ..errors import JournalError
-from ..service.logs import Secrets, printable
+from ..service.logs import Secrets
 from ..service.status import ServiceReport, SinkReport
+from ..terminal import printable
 from .journal import find_journal, opened_journal
 from .tables import print_table
 
