@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import errno
+import os
 from pathlib import Path
 
-from publisher import PublisherError
+from publisher import InUseError, PublisherError
 
 _REMEDIES = {
     errno.EACCES: "give the user that runs publisher the right to write there, or choose another path",
@@ -28,3 +29,15 @@ def explain(error: OSError, path: Path | str) -> str:
     """Returns what failed, for which file, and what to do about it."""
     remedy = _REMEDIES.get(error.errno or 0)
     return f"cannot write to {path}: {error.strerror or error}" + (f"; {remedy}" if remedy else "")
+
+
+def in_use(path: Path | str, error: InUseError) -> FileSinkError:
+    """Returns an error that names who has the file's lock, and what to do about it."""
+    if error.process == str(os.getpid()):
+        return FileSinkError(
+            f"cannot write to {path}: another sink of this publisher writes to it; give one of them another path"
+        )
+    return FileSinkError(
+        f"cannot write to {path}: process {error.process} writes to it; "
+        "stop that publisher, or give this sink another path"
+    )

@@ -13,7 +13,7 @@ from publisher import Cursor, Ended, Event, FileLock, InUseError, Retry, Sink, S
 
 from .appender import Appender
 from .check import check_file, check_standard_output
-from .errors import FileSinkError, explain
+from .errors import FileSinkError, explain, in_use
 from .lines import lines_from_end, place_of
 from .options import STANDARD_OUTPUT, FileOptions
 from .rotation import Archive
@@ -45,10 +45,7 @@ class FileSink(Sink):
             self._acquire_lock()
             self._open()
         except InUseError as error:
-            raise FileSinkError(
-                f"cannot write to {self._name}: process {error.process} writes to it; "
-                "stop that publisher, or give this sink another path"
-            ) from None
+            raise in_use(self._name, error) from None
         except OSError as error:
             raise FileSinkError(explain(error, self.options.destination)) from error
         if not self._file or not self._file.whole:

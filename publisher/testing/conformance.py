@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
@@ -12,7 +11,8 @@ from unittest import SkipTest
 from pydantic import ValidationError
 
 from ..events import Event
-from ..sink import Cursor, Ended, Rejected, Retry, Sink, SinkOptions
+from ..sink import Cursor, Ended, Sink, SinkOptions
+from .attempts import deliver, opens, publish_must_fail, require
 from .context import FakeSinkContext
 from .events import EPOCH, make_event, make_events, make_row, make_snapshot
 
@@ -163,8 +163,8 @@ class SinkConformance:
             sink.publish(make_snapshot())
             sink.publish(before)
             with self.broken():
-                left = self._fails(sink, events)
-            self._deliver(sink, left)
+                left = publish_must_fail(sink, events)
+            deliver(sink, left)
             self._assert_each_arrived([*before, *events])
 
     def test_a_destination_that_is_away_at_start_is_reached_by_a_later_sink(self) -> None:
@@ -172,12 +172,12 @@ class SinkConformance:
         with self.broken():
             sink = self._make()
             try:
-                if self._opens(sink):
-                    self._fails(sink, snapshot)
+                if opens(sink):
+                    publish_must_fail(sink, snapshot)
             finally:
                 sink.close()
         with self._opened() as sink:
-            self._deliver(sink, snapshot)
+            deliver(sink, snapshot)
             self.assert_snapshot(snapshot)
 
     def test_a_reader_that_leaves_ends_the_sink_in_this_process_only(self) -> None:
@@ -226,7 +226,7 @@ class SinkConformance:
         with self._opened() as sink:
             sink.publish(make_snapshot())
             with self.slow():
-                self._deliver(sink, events)
+                deliver(sink, events)
                 self._assert_each_arrived(events)
 
     def test_check_returns_a_line(self) -> None:
@@ -255,7 +255,7 @@ class SinkConformance:
         with self._opened() as sink:
             second = self._make()
             try:
-                require(not self._opens(second), "a second sink could open the destination of one that is open")
+                require(not opens(second), "a second sink could open the destination of one that is open")
             finally:
                 second.close()
             snapshot = make_snapshot()
@@ -287,59 +287,8 @@ class SinkConformance:
         finally:
             sink.close()
 
-    def _opens(self, sink: Sink) -> bool:
-        """Returns whether the sink opens although it may not be able to; an error needs a message."""
-        try:
-            sink.open()
-        except Ended as error:
-            raise AssertionError(f"{_AWAY}: {error}") from error
-        except Exception as error:  # noqa: BLE001 - open may raise anything
-            require(bool(str(error)), f"{type(error).__name__} from open() has no message")
-            return False
-        return True
-
-    def _fails(self, sink: Sink, events: Sequence[Event]) -> Sequence[Event]:
-        """Publishes, which must raise; returns the events that are left to deliver."""
-        try:
-            sink.publish(events)
-        except Rejected as error:
-            raise AssertionError(f"a destination that is away is no reason to reject: {error}") from error
-        except Ended as error:
-            raise AssertionError(f"{_AWAY}: {error}") from error
-        except Retry as error:
-            require(0 <= error.index < len(events), f"Retry.index {error.index} is no place in the batch")
-            return events[error.index :]
-        except Exception:  # noqa: BLE001 - any other exception is a retry of all
-            return events
-        raise AssertionError("publish() returned although the destination takes nothing: the events would be lost")
-
-    def _deliver(self, sink: Sink, events: Sequence[Event], seconds: float = 30.0) -> None:
-        """Publishes as a worker does: again and again until everything is there."""
-        deadline = time.monotonic() + seconds
-        while events:
-            try:
-                sink.publish(events)
-                return
-            except Rejected as error:
-                raise AssertionError(f"a valid event was rejected: {error}") from error
-            except Exception as error:
-                if time.monotonic() > deadline:
-                    raise AssertionError(f"not delivered within {seconds} s") from error
-                events = events[getattr(error, "index", 0) :]
-                # A destination that has just come back gets a moment; a worker backs off for longer.
-                time.sleep(0.05)
-
     def _assert_each_arrived(self, events: Sequence[Event]) -> None:
         """Fails unless each event is there, and for the first time in this order; repeats are allowed."""
         wanted = [event.id for event in events]
         first_times = [received for received in dict.fromkeys(self.received()) if received in wanted]
         require(first_times == wanted, f"there are, in this order: {first_times}; published were {wanted}")
-
-
-_AWAY = "a destination that is away for a while must not end the sink: raise Retry"
-
-
-def require(condition: bool, message: str) -> None:
-    """Raises AssertionError with this message unless the condition holds; pytest explains only test modules."""
-    if not condition:
-        raise AssertionError(message)
