@@ -65,7 +65,7 @@ class Rejected(PublisherError):  # noqa: N818  # as Retry
 class Ended(PublisherError):  # noqa: N818  # as Retry
     """Raised by `open` or `publish` when the destination takes nothing more; the events before `index` are safe.
 
-    `durable` tells for how long the worker stops the sink:
+    `durable` is how long the worker stops the sink:
 
     - True: until the sink's options change, also over restarts. A server answered 410 Gone.
     - False: in this process only; the next start opens the sink again. The reader of standard output left.
@@ -157,7 +157,7 @@ class Sink(ABC):
     def cursor(self) -> Cursor | None:
         """Returns the last event that the destination itself holds; called once after `open`.
 
-        `None`, the default, means that the destination cannot tell: the journal's cursor counts.
+        `None`, the default, means that the destination does not know: the journal's cursor counts.
         """
         return None
 

@@ -29,22 +29,22 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_its_sink_is_found_by_its_entry_point(installed: Path) -> None:
-    said = run([sys.executable, "-c", "from publisher.plugins import load_plugins; print(load_plugins())"], installed)
-    assert "'ntfy': <class 'publisher_ntfy.NtfySink'>" in said
-    assert "distribution='publisher-ntfy', version='1.2.3'" in said
-    assert "failures=[]" in said
+    output = run([sys.executable, "-c", "from publisher.plugins import load_plugins; print(load_plugins())"], installed)
+    assert "'ntfy': <class 'publisher_ntfy.NtfySink'>" in output
+    assert "distribution='publisher-ntfy', version='1.2.3'" in output
+    assert "failures=[]" in output
 
 
 def test_the_command_line_lists_it(installed: Path) -> None:
-    said = run([sys.executable, "-m", "publisher", "plugins"], installed)
-    assert "ntfy" in said
-    assert "1.2.3" in said
+    output = run([sys.executable, "-m", "publisher", "plugins"], installed)
+    assert "ntfy" in output
+    assert "1.2.3" in output
 
 
 def test_its_sink_conforms(installed: Path) -> None:
-    said = run([sys.executable, "-m", "pytest", "-q", "-W", "error", "test_publisher_ntfy.py"], installed)
-    assert " passed" in said
-    assert "skipped" not in said
+    output = run([sys.executable, "-m", "pytest", "-q", "-W", "error", "test_publisher_ntfy.py"], installed)
+    assert " passed" in output
+    assert "skipped" not in output
 
 
 def test_a_sink_that_loses_events_does_not_conform(installed: Path) -> None:

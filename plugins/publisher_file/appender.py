@@ -98,7 +98,7 @@ class Appender:
         self._cut_to = None
 
     def _mend(self, path: Path) -> None:
-        """Truncates a torn last line. What is no event of ours is completed with a line feed instead of destroyed."""
+        """Truncates a torn last line. A line of another program is completed with a line feed."""
         with path.open("rb") as file:
             end = end_of_last_line(file)
             if end == self.size:

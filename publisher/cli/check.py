@@ -1,4 +1,4 @@
-"""`publisher check`: validates the configuration and asks each sink whether it could work. Changes nothing."""
+"""`publisher check`: validates the configuration and checks each sink. Changes nothing."""
 
 from __future__ import annotations
 

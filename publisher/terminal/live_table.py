@@ -196,13 +196,13 @@ def follow(events: Iterable[Event], console: Console) -> None:
 
     A thread of its own reads them, so that many at once make one picture.
     """
-    queue: SimpleQueue[Event | _End] = SimpleQueue()
+    queue: SimpleQueue[Event | _EndOfEvents] = SimpleQueue()
     Thread(target=_read, args=(events, queue), name="events", daemon=True).start()
     table, end = LiveTable(), None
     with on_screen(console) as screen:
         while end is None:
             for entry in arrived(queue):
-                if isinstance(entry, _End):
+                if isinstance(entry, _EndOfEvents):
                     end = entry
                 else:
                     table.apply(entry)
@@ -211,20 +211,20 @@ def follow(events: Iterable[Event], console: Console) -> None:
         raise end.error
 
 
-class _End(NamedTuple):
+class _EndOfEvents(NamedTuple):
     """The events ended, by this error or by themselves."""
 
     error: BaseException | None
 
 
-def _read(events: Iterable[Event], queue: SimpleQueue[Event | _End]) -> None:
+def _read(events: Iterable[Event], queue: SimpleQueue[Event | _EndOfEvents]) -> None:
     try:
         for event in events:
             queue.put(event)
     except BaseException as error:  # noqa: BLE001 - the thread that draws raises it
-        queue.put(_End(error))
+        queue.put(_EndOfEvents(error))
     else:
-        queue.put(_End(None))
+        queue.put(_EndOfEvents(None))
 
 
 def arrived(queue: SimpleQueue[T]) -> Iterator[T]:

@@ -11,7 +11,7 @@ from .events import EPOCH, make_snapshot
 
 
 class FakeSinkContext:
-    """A `SinkContext` for a sink under test: keeps the sink's requests until the test asks for them.
+    """A `SinkContext` for a sink under test: keeps the sink's requests for the test.
 
     - `snapshots_requested` counts the calls of `request_snapshot`;
     - `jobs` holds the arguments of `call`, as (delay, job); `run_jobs` runs them;

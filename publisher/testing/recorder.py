@@ -122,6 +122,6 @@ class RecordingSink(Sink):
         return self.recorder.cursor
 
 
-def try_again(reason: str = "asked to", *, index: int = 0, times: int = 1) -> list[Retry]:
+def try_again(reason: str = "a fault of the test", *, index: int = 0, times: int = 1) -> list[Retry]:
     """Returns `times` faults for `Recorder.publish_faults`, after which the worker tries again at once."""
     return [Retry(reason, after=0.0, index=index) for _ in range(times)]

@@ -38,7 +38,7 @@ def test_several_changes_are_on_one_line() -> None:
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "told"),
+    ("before", "after", "text"),
     [
         (None, THERE, "+fe80::1/64"),
         (THERE, None, "-fe80::1/64"),
@@ -51,8 +51,8 @@ def test_several_changes_are_on_one_line() -> None:
         (THERE, THERE | {"valid_lifetime": None}, "fe80::1/64 valid_lifetime 3600 -> none"),
     ],
 )
-def test_addresses(before: object, after: object, told: str) -> None:
-    assert difference("addresses.fe80::1/64", Change(before=before, after=after)) == told
+def test_addresses(before: object, after: object, text: str) -> None:
+    assert difference("addresses.fe80::1/64", Change(before=before, after=after)) == text
 
 
 def test_an_interface_that_comes_and_goes() -> None:
@@ -65,15 +65,15 @@ def test_an_interface_that_comes_and_goes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("cause", "told"),
+    ("cause", "text"),
     [
         ("startup", "(while publisher was away)"),
         ("overrun", "(after messages were lost)"),
         ("reconcile", "(noticed later)"),
     ],
 )
-def test_a_cause_other_than_the_systems_notification_is_told(cause: Cause, told: str) -> None:
-    assert line(make_event(cause=cause)) == f"20:04:13  eth0  inet   nl_mtu 1500 -> 1400  {told}"
+def test_a_cause_other_than_the_systems_notification_is_shown(cause: Cause, text: str) -> None:
+    assert line(make_event(cause=cause)) == f"20:04:13  eth0  inet   nl_mtu 1500 -> 1400  {text}"
 
 
 def test_a_snapshot_is_a_list_with_columns() -> None:

@@ -53,7 +53,7 @@ class TestMadeEvents:
         assert [(place.position, place.count) for place in places if place] == [(0, 3), (1, 3), (2, 3), (3, 3)]
         assert [event.seq for event in make_snapshot(seq=9)] == [9] * 4
 
-    def test_rows_are_what_was_asked_for(self) -> None:
+    def test_rows_have_the_given_members(self) -> None:
         row = make_row("w+", "inet6", index=7, nl_mtu=1280, interface={"oper_status": "down"}, addresses=["fe80::1/64"])
         assert (row.interface.alias, row.family, row.row.nl_mtu, row.interface.oper_status) == (
             "w+",
@@ -93,11 +93,11 @@ class TestScriptedSource:
         updates = source.updates()
         assert [next(updates), next(updates), next(updates)] == [[Resync((), "startup")], [], []]
 
-    def test_it_fails_when_told_to(self) -> None:
-        source = ScriptedSource([make_row()], Upsert(make_row("eth1")), OSError("gone"))
+    def test_it_fails_on_request(self) -> None:
+        source = ScriptedSource([make_row()], Upsert(make_row("eth1")), OSError("unplugged"))
         updates = source.updates()
         assert [len(next(updates)), len(next(updates))] == [1, 1]
-        with pytest.raises(OSError, match="gone"):
+        with pytest.raises(OSError, match="unplugged"):
             next(updates)
 
     def test_it_feeds_a_table(self) -> None:
@@ -120,7 +120,7 @@ class TestRecorder:
 
     def test_what_comes_before_a_fault_is_recorded(self) -> None:
         recorder = Recorder()
-        recorder.publish_faults += [Retry(index=1), Rejected("no", index=2), OSError("gone")]
+        recorder.publish_faults += [Retry(index=1), Rejected("no", index=2), OSError("unplugged")]
         sink = recorder.make_sink(FakeSinkContext())
         for fault in (Retry, Rejected, OSError):
             with pytest.raises(fault):
@@ -149,7 +149,7 @@ class TestRecorder:
 
 
 class TestFakeSinkContext:
-    def test_it_keeps_what_the_sink_asks_for(self) -> None:
+    def test_it_keeps_the_sinks_requests(self) -> None:
         context, done = FakeSinkContext("mine"), []
         context.request_snapshot()
         context.call(lambda: done.append(1), delay=60.0)
@@ -459,14 +459,14 @@ class WritesWithoutReader(ListSink):
         ),
     ],
 )
-def test_a_sink_that_breaks_a_promise_is_told(sink: type[ListSink], test: str, complaint: str) -> None:
+def test_a_sink_that_breaks_a_promise_is_reported(sink: type[ListSink], test: str, complaint: str) -> None:
     with pytest.raises((AssertionError, ValueError, AttributeError)) as failure:
         getattr(conformance(sink), test)()
     assert complaint in str(failure.value)
 
 
 def test_every_conformance_test_is_seen_to_fail_above() -> None:
-    [parametrize] = vars(test_a_sink_that_breaks_a_promise_is_told)["pytestmark"]
+    [parametrize] = vars(test_a_sink_that_breaks_a_promise_is_reported)["pytestmark"]
     assert {case[1] for case in parametrize.args[1]} == set(TESTS)
 
 

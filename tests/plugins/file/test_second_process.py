@@ -71,7 +71,7 @@ class TestCheck:
 
 
 class TestLock:
-    def test_a_second_process_cannot_write_and_is_told_which_one_does(self, tmp_path: Path) -> None:
+    def test_a_second_process_cannot_write_and_its_error_names_the_first(self, tmp_path: Path) -> None:
         path = tmp_path / "events.jsonl"
         with appending(path) as writer:
             sink = make_sink(path)
@@ -122,7 +122,7 @@ class TestLock:
             sink.publish(make_events(1))
         assert not Path("/dev/.null.lock").exists()
 
-    def test_where_no_file_can_be_made_beside_it_a_warning_says_so(
+    def test_a_warning_is_logged_where_no_lock_file_can_be_made(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """A file that somebody else made for the publisher, in a directory of theirs, like /var/log."""

@@ -50,7 +50,7 @@ def test_what_is_no_event_is_never_cut(tmp_path: Path) -> None:
     assert path.read_bytes() == b"my notes,\nwhich took years\n" + make_event().json_bytes + b"\n"
 
 
-def test_a_snapshot_cut_short_does_not_count_and_is_asked_for_again(tmp_path: Path) -> None:
+def test_a_snapshot_cut_short_does_not_count_and_is_requested_again(tmp_path: Path) -> None:
     path, context = tmp_path / "events.jsonl", FakeSinkContext()
     with opened(path) as sink:
         sink.publish([*make_events(3), *make_snapshot(seq=9)[:-1]])

@@ -65,7 +65,7 @@ class TestConformance(SinkConformance):
                 assert line.endswith(f"{change.before} -> {change.after}") or event.cause != "notification"
 
 
-def test_whoever_looks_sees_the_snapshot_first() -> None:
+def test_the_snapshot_is_requested_when_it_opens() -> None:
     context = FakeSinkContext()
     TerminalSink(TerminalOptions(), context).open()
     assert context.snapshots_requested == 1

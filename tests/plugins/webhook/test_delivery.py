@@ -136,9 +136,9 @@ def host(tmp_path: Path, receiver: Receiver) -> Iterator[Host]:
 
 
 def assert_nothing_secret(host: Host) -> None:
-    said = [*host.lines, str(host.hook.status()), host.hook.name]
+    texts = [*host.lines, str(host.hook.status()), host.hook.name]
     for secret in (TOKEN, PATH, SECRET, SECRET.removeprefix("whsec_")):
-        assert not [text for text in said if secret in text]
+        assert not [text for text in texts if secret in text]
 
 
 def tail(requests: Sequence[Request]) -> list[Request]:
@@ -242,9 +242,9 @@ def test_what_is_refused_is_a_dead_letter_and_the_rest_goes_on(
     events = host.happen(4)
     wait_for_delivery(host, events[-1])
     assert ids(tail(receiver.requests)) == ids_of(events)  # each of them once
-    [(refused, told)] = host.dead_letters().items()
+    [(refused, recorded)] = host.dead_letters().items()
     assert refused == events[1].id
-    assert reason in told
+    assert reason in recorded
     assert host.stop()
 
 

@@ -98,7 +98,7 @@ def test_options_that_do_not_go_together_are_refused(options: dict[str, Any], ex
     assert SECRET not in str(caught.value)
 
 
-def test_the_destination_tells_urls_apart_and_shows_no_path() -> None:
+def test_the_destination_differs_between_urls_and_shows_no_path() -> None:
     one = WebhookOptions(url="https://example.net/services/T0P53CR3T")
     other = WebhookOptions(url="https://example.net/services/0TH3R")
     assert one.destination == WebhookOptions(url=one.url, batch=True).destination
@@ -138,7 +138,7 @@ def test_a_file_that_cannot_be_used_is_named(tmp_path: Path) -> None:
         assert str(path) in str(caught.value)
 
 
-def test_secrets_are_hidden_in_what_a_receiver_says(secret_file: Path, tmp_path: Path) -> None:
+def test_secrets_are_masked_in_responses(secret_file: Path, tmp_path: Path) -> None:
     token = tmp_path / "token"
     token.write_text("t0k3n-value\n", encoding="utf-8")
     options = configured(
@@ -147,8 +147,8 @@ def test_secrets_are_hidden_in_what_a_receiver_says(secret_file: Path, tmp_path:
         token_file=token,
         headers={"X-Api-Key": "api-key-value"},
     )
-    said = f"Cannot POST {options.url} with {SECRET}, Bearer t0k3n-value, api-key-value; X-very-long-token-X unknown"
-    hidden = load_authentication(options).mask(said)
+    answer = f"Cannot POST {options.url} with {SECRET}, Bearer t0k3n-value, api-key-value; X-very-long-token-X unknown"
+    hidden = load_authentication(options).mask(answer)
     for secret in ("X-very-long-token-X", "hunter22", SECRET, "t0k3n-value", "api-key-value"):
         assert secret not in hidden
     assert hidden.startswith("Cannot POST https://example.net***")

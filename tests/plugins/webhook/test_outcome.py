@@ -37,7 +37,7 @@ def test_these_are_rejected_with_the_status_and_the_start_of_the_answer(status: 
     assert ("redirects are not followed" in caught.value.reason) == (300 <= status < 400)
 
 
-def test_gone_ends_the_sink() -> None:
+def test_410_ends_the_sink() -> None:
     with pytest.raises(Ended, match="status 410 Gone: bye") as caught:
         judge(Response(410, start=b"bye"), NOW, 1)
     assert caught.value.index == 1

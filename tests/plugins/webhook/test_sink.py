@@ -114,7 +114,7 @@ def test_binary_and_plain_are_sent_as_configured(receiver: Receiver) -> None:
     assert not [name for name in plain.headers if name.startswith("ce-")]
 
 
-def test_requests_are_signed_for_whoever_has_either_secret(receiver: Receiver, secret_file: Path) -> None:
+def test_requests_are_signed_with_both_secrets(receiver: Receiver, secret_file: Path) -> None:
     with opened(receiver, secret_file=secret_file, previous_secret=OTHER_SECRET) as sink:
         sink.publish(EVENTS)
     for event, request in zip(EVENTS, receiver.requests, strict=True):
@@ -146,7 +146,7 @@ def test_a_secret_that_is_rotated_in_its_file_counts_at_once(receiver: Receiver,
     assert Webhook(OTHER_SECRET).verify(receiver.requests[0].body, receiver.requests[0].headers)
 
 
-def test_a_bad_secret_in_a_file_is_told_when_it_opens(receiver: Receiver, secret_file: Path) -> None:
+def test_a_bad_secret_in_a_file_is_an_error_from_open(receiver: Receiver, secret_file: Path) -> None:
     secret_file.write_text("whsec_c2hvcnQ=", encoding="utf-8")
     with (
         pytest.raises(ConfigurationError, match="expected a secret") as caught,
@@ -166,7 +166,7 @@ def test_headers_and_the_token_are_sent(receiver: Receiver, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("behaviour", "error", "told"),
+    ("behaviour", "error", "message"),
     [
         (answer(500), Retry, "status 500"),
         (answer(429, retry_after="3"), Retry, "status 429"),
@@ -189,19 +189,19 @@ def test_headers_and_the_token_are_sent(receiver: Receiver, tmp_path: Path) -> N
     ],
     ids=lambda value: value.__qualname__ if callable(value) else str(value)[:20],
 )
-def test_each_answer_and_each_fault_has_its_outcome(behaviour: Behaviour, error: Any, told: str) -> None:
+def test_each_answer_and_each_fault_has_its_outcome(behaviour: Behaviour, error: Any, message: str) -> None:
     with receiving(behaviour) as receiver, opened(receiver) as sink:
         if error is None:
             sink.publish(EVENTS)
             assert ids(receiver) == [event.id for event in EVENTS]
             return
-        with pytest.raises(error, match=told) as caught:
+        with pytest.raises(error, match=message) as caught:
             sink.publish(EVENTS)
         assert caught.value.index == 0
         assert len(receiver.requests) + receiver.refused == 1
 
 
-def test_the_index_says_which_events_are_safe(receiver: Receiver) -> None:
+def test_the_events_before_the_index_are_safe(receiver: Receiver) -> None:
     receiver.script += [ok, ok, answer(503, retry_after="9")]
     with opened(receiver) as sink, pytest.raises(Retry) as caught:
         sink.publish(EVENTS)
@@ -280,14 +280,14 @@ def test_the_timeout_holds_for_a_body_that_drips_after_success() -> None:
         assert ids(receiver) == [event.id for event in EVENTS]  # it has said 200: sent once
 
 
-def test_no_connection_within_its_timeout_is_told(receiver: Receiver) -> None:
+def test_no_connection_within_its_timeout_is_an_error(receiver: Receiver) -> None:
     receiver.close()
     with opened(receiver) as sink, pytest.raises(Retry, match=r"cannot connect to http://127\.0\.0\.1:.*refused"):
         sink.publish(EVENTS)
     receiver.listen()
 
 
-def test_a_name_that_is_not_known_is_told() -> None:
+def test_a_host_name_that_cannot_be_resolved_is_an_error() -> None:
     sink = WebhookSink(WebhookOptions(url="http://no-such-host.invalid/"), FakeSinkContext())
     sink.open()
     with pytest.raises(Retry, match="cannot connect to http://no-such-host"):
@@ -347,7 +347,7 @@ class TestTls:
                 sink.publish(EVENTS)
             assert ids(receiver) == [event.id for event in EVENTS]
 
-    def test_a_server_that_answers_in_plain_text_is_told(self, ca_file: Path) -> None:
+    def test_a_server_that_answers_in_plain_text_is_an_error(self, ca_file: Path) -> None:
         with receiving() as receiver:
             options = {"url": f"https://127.0.0.1:{receiver.port}/", "ca_file": ca_file, "connect_timeout": 0.5}
             with opened(receiver, **options) as sink, pytest.raises(Retry):
@@ -399,7 +399,7 @@ class TestBatches:
 
 
 class TestProxy:
-    def test_the_environment_counts_only_when_asked(self, receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_the_environment_counts_only_by_option(self, receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("no_proxy", "")
         with receiving() as proxy:
             monkeypatch.setenv("http_proxy", f"http://user:hunter22@127.0.0.1:{proxy.port}")
@@ -448,11 +448,11 @@ def test_nothing_is_sent_unencrypted_to_a_public_address(inside_netns: NetNs) ->
         connection.close()
 
 
-def test_check_asks_for_options_and_says_who_answers(receiver: Receiver) -> None:
+def test_check_requests_options_and_returns_the_status(receiver: Receiver) -> None:
     receiver.always = answer(405)
     with closed(receiver, secret=SECRET) as sink:
-        said = sink.check()
-    assert said == f"http://127.0.0.1:{receiver.port} answers (to OPTIONS: status 405); requests are signed"
+        shown = sink.check()
+    assert shown == f"http://127.0.0.1:{receiver.port} answers (to OPTIONS: status 405); requests are signed"
     assert [request.method for request in receiver.requests] == ["OPTIONS"]
     receiver.close()
     with closed(receiver) as sink, pytest.raises(Retry, match="cannot connect"):
@@ -487,8 +487,8 @@ def test_no_secret_is_in_an_error_or_a_log_line(
                 sink.publish(EVENTS[:1])
             except (Retry, Rejected) as error:
                 errors = [error, error.__cause__]
-            said = [str(errors), repr(sink._poster), repr(sink._authentication), caplog.text, *capfd.readouterr()]
-    assert not [secret for secret in secrets for text in said if secret in text]
+            shown = [str(errors), repr(sink._poster), repr(sink._authentication), caplog.text, *capfd.readouterr()]
+    assert not [secret for secret in secrets for text in shown if secret in text]
 
 
 def test_the_loggers_of_libraries_are_left_alone(receiver: Receiver) -> None:
