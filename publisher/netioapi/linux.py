@@ -1,183 +1,259 @@
-"""`publisher.netioapi` on Linux: the same meaning over the Linux source."""
+"""Linux: the calls over the Linux source, with the same meaning as on Windows."""
 
 from __future__ import annotations
 
 import atexit
+import contextlib
+import logging
 import threading
-from collections.abc import Callable, Iterable
-from contextlib import closing
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future
+from queue import Empty, SimpleQueue
+from typing import Any, Generic, TypeVar
 
 from ..errors import InterfaceNotFoundError, NotFoundError, SourceError
 from ..events import Event, Family, IpInterface, IpInterfaceRow
-from ..sources import Families, Resync, Source, SourceContext, open_source
-from ..sources.luids import MemoryLuids
+from ..sources import Families, Resync, Source, SourceContext, Update, open_source
+from ..sources.luids import LuidStore, MemoryLuids
 from ..table import Table
-from .system import IfRow, IfStackRow, InvertedIfStackRow, Ring, refusal
+from .system import IfRow, IfStackRow, InvertedIfStackRow, Receiver, refusal
+
+T = TypeVar("T")
+
+
+def own_source(luids: LuidStore) -> Source:
+    """Opens the source of this host. It logs to the standard `logging`, and so prints nothing by itself."""
+    log = logging.getLogger("publisher.netioapi")
+    context = SourceContext(log, luids)  # type: ignore[arg-type]  # the context's type names structlog's logger still
+    return open_source("linux", context, {})
 
 
 class LinuxSystem:
-    """One watch for all registrations, so that a LUID means the same in all of them; without one, each call reads anew.
+    """The interfaces of the network namespace of the thread that calls first.
 
-    Assignments of LUIDs are made by one source at a time: the watch's while there is one.
+    All registrations and calls that overlap in time share one follower, and all followers, one after the other, share
+    the LUIDs: so a LUID means the same in each call. The lock guards which follower that is, and how many use it.
     """
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
+    def __init__(self, open_source: Callable[[LuidStore], Source] = own_source) -> None:
+        self._open_source = open_source
         self._luids = MemoryLuids()
-        self._watch: _Watch | None = None
+        self._lock = threading.Lock()
+        self._follower: _Follower | None = None
 
-    def subscribe(self, family: Families, ring: Ring, initial: bool) -> Callable[[], None]:
-        subscriber = _Subscriber(family, ring)
-        with self._lock:
-            if self._watch is None or self._watch.failed:
-                self._watch = _Watch(self._source())
-                atexit.register(self._watch.close)
-            else:
-                self._watch.read()
-            if initial:
-                ring(None, "initial_notification")
-            watch = self._watch
-            watch.add(subscriber)
-        return lambda: self._unsubscribe(watch, subscriber)
+    def subscribe(self, family: Families, receiver: Receiver, initial: bool) -> Callable[[], None]:
+        """Calls the receiver for each change from now on; the function that it returns ends that."""
+        subscriber = _Subscriber(family, receiver)
+        follower, added = self._ask(lambda follower: follower.add(subscriber, initial))
+        try:
+            added.result()
+        except BaseException:
+            self._release(follower)
+            raise
+        return lambda: self._unsubscribe(follower, subscriber)
 
     def ip_interface(self, family: Family, luid: str | None, index: int | None) -> IpInterfaceRow:
-        found = _of(self._read(), luid, index)
-        for entry in found:
+        """Returns the row; raises InterfaceNotFoundError or NotFoundError."""
+        for entry in _of(self._read(), luid, index):
             if entry.family == family:
                 return entry.row
-        raise refusal(NotFoundError, f"the interface {luid or index} is not in the family {family}")
+        raise refusal(NotFoundError, f"the interface {luid or index} has no row of the family {family}")
 
     def ip_interfaces(self, family: Families) -> list[IpInterfaceRow]:
+        """Returns the rows of the family."""
         return [entry.row for entry in self._read() if family in ("unspec", entry.family)]
 
     def if_row(self, luid: str | None, index: int | None) -> IfRow:
+        """Returns the interface; raises InterfaceNotFoundError."""
         return _if_row(_of(self._read(), luid, index)[0])
 
     def if_rows(self) -> list[IfRow]:
+        """Returns each interface that has a row in a family."""
         return list({entry.luid: _if_row(entry) for entry in self._read()}.values())
 
     def if_stack(self) -> list[IfStackRow]:
-        rows = self.if_rows()
-        index_of = {row.interface_luid: row.interface_index for row in rows}
-        return [
-            IfStackRow(row.interface_index, index_of[lower])
-            for row in rows
-            for lower in row.interface.lower
-            if lower in index_of
-        ]
+        """Returns the pairs of neighbours in the stack, the higher first."""
+        return stack_of(self.if_rows())
 
     def inverted_if_stack(self) -> list[InvertedIfStackRow]:
+        """Returns the same pairs, the lower first."""
         return sorted(InvertedIfStackRow(lower, higher) for higher, lower in self.if_stack())
 
-    def _read(self) -> Iterable[IpInterface]:
+    def _read(self) -> list[IpInterface]:
+        follower, rows = self._ask(_Follower.rows)
+        try:
+            return rows.result()
+        finally:
+            self._release(follower)
+
+    def _ask(self, action: Callable[[_Follower], T]) -> tuple[_Follower, Future[T]]:
+        """Has a follower do this after a new reading; the caller uses the follower until it releases it."""
         with self._lock:
-            if self._watch is not None and not self._watch.failed:
-                return self._watch.read()
-            with closing(self._source()) as source:
-                [first, *_] = next(iter(source.updates()))
-                return first.rows if isinstance(first, Resync) else ()
+            if self._follower is None or self._follower.failure is not None:
+                self._follower = _Follower(self._open_source(self._luids))
+            self._follower.users += 1
+            return self._follower, self._follower.ask(action)
 
-    def _source(self) -> Source:
-        import structlog  # here, since only a source needs it
-
-        return open_source("linux", SourceContext(structlog.get_logger(), self._luids), {})
-
-    def _unsubscribe(self, watch: _Watch, subscriber: _Subscriber) -> None:
+    def _release(self, follower: _Follower) -> None:
         with self._lock:
-            if watch.remove(subscriber):
-                return
-            if self._watch is watch:
-                self._watch = None
-            watch.close()
-            atexit.unregister(watch.close)
+            follower.users -= 1
+            if not follower.users:
+                # Under the lock, so that two followers never assign LUIDs at the same time.
+                follower.close()
+                if self._follower is follower:
+                    self._follower = None
+
+    def _unsubscribe(self, follower: _Follower, subscriber: _Subscriber) -> None:
+        # A follower that failed calls no receiver any more.
+        with contextlib.suppress(SourceError):
+            follower.ask(lambda follower: follower.remove(subscriber), new_reading=False).result()
+        self._release(follower)
 
 
 class _Subscriber:
-    """Who is told of a family's events."""
+    """A receiver, and the family whose changes it gets."""
 
-    def __init__(self, family: Families, ring: Ring) -> None:
+    def __init__(self, family: Families, receiver: Receiver) -> None:
         self._family = family
-        self._ring = ring
+        self._receiver = receiver
 
-    def tell(self, event: Event) -> None:
-        if event.row is None or self._family not in ("unspec", event.row.family) or _only_addresses(event):
+    def confirm(self) -> None:
+        self._receiver(None, "initial_notification")
+
+    def receive(self, event: Event) -> None:
+        if event.row is None or self._family not in ("unspec", event.row.family) or only_addresses(event):
             return
         key = IpInterfaceRow(
             family=event.row.family,
             interface_luid=event.row.interface_luid,
             interface_index=event.row.interface_index,
         )
-        self._ring(key, event.notification_type)
+        self._receiver(key, event.notification_type)
 
 
-class _Watch:
-    """Follows a source in a thread and tells its events to subscribers. Made when the first rows are there."""
+class _Task(Generic[T]):
+    """An action for the follower's thread, and its result for the thread that asked."""
+
+    def __init__(self, action: Callable[[_Follower], T], new_reading: bool) -> None:
+        self._action = action
+        self.new_reading = new_reading
+        self.result: Future[T] = Future()
+
+    def run(self, follower: _Follower) -> None:
+        self.result.set_result(self._action(follower))
+
+    def refuse(self, error: SourceError) -> None:
+        if not self.result.done():
+            self.result.set_exception(error)
+
+
+class _Follower:
+    """Follows a source in a thread of its own, which alone touches the table and the subscribers.
+
+    Other threads ask it for what they need. An action that asks for a new reading runs after the source has read
+    everything once more, so it sees each change that happened before it was asked for.
+    """
 
     def __init__(self, source: Source) -> None:
+        self.users = 0  # guarded by the lock of the LinuxSystem
+        self.failure: SourceError | None = None
         self._source = source
         self._table = Table()
         self._subscribers: list[_Subscriber] = []
-        self._changed = threading.Condition()
-        self._readings = 0
-        self._failure: SourceError | None = None
-        self._thread = threading.Thread(target=self._follow, name="netioapi watch", daemon=True)
-        self._thread.start()
-        self._wait_for_reading(0)
+        self._asked: SimpleQueue[_Task[Any]] = SimpleQueue()
+        self._waiting: list[_Task[Any]] = []
+        self._thread = threading.Thread(target=self._run, name="publisher netioapi", daemon=True)
 
-    @property
-    def failed(self) -> bool:
-        """Whether the source gave up; nobody is told anything more then."""
-        return self._failure is not None
-
-    def read(self) -> list[IpInterface]:
-        """The rows now: the source reads them anew."""
-        before = self._readings
-        self._source.resync()
-        self._wait_for_reading(before)
-        with self._changed:
-            return self._table.rows
-
-    def add(self, subscriber: _Subscriber) -> None:
-        with self._changed:
-            self._subscribers.append(subscriber)
-
-    def remove(self, subscriber: _Subscriber) -> bool:
-        """Whether others are left; when this returns, the subscriber is told nothing more."""
-        with self._changed:
-            self._subscribers.remove(subscriber)
-            return bool(self._subscribers)
+    def ask(self, action: Callable[[_Follower], T], *, new_reading: bool = True) -> Future[T]:
+        """Returns the future result of an action, or the failure that ended the thread. The first call starts it."""
+        task = _Task(action, new_reading)
+        self._asked.put(task)
+        if self._thread.ident is None:
+            # Python waits for no daemon, and one that still runs while the interpreter is taken down may crash it.
+            atexit.register(self.close)
+            self._thread.start()
+        else:
+            self._source.wake()
+        if self.failure is not None:
+            # The thread ended and may have looked at the queue before this task was in it.
+            self._refuse(self.failure)
+        return task.result
 
     def close(self) -> None:
+        """Ends the thread and waits for it."""
+        atexit.unregister(self.close)
         self._source.close()
         self._thread.join()
 
-    def _follow(self) -> None:
+    def rows(self) -> list[IpInterface]:
+        """Returns the rows. To be asked for, as are `add` and `remove`."""
+        return self._table.rows
+
+    def add(self, subscriber: _Subscriber, initial: bool) -> None:
+        """Adds a subscriber, which first gets the initial notification if it wants one."""
+        if initial:
+            subscriber.confirm()
+        self._subscribers.append(subscriber)
+
+    def remove(self, subscriber: _Subscriber) -> None:
+        """Removes a subscriber, whose receiver is not called after that."""
+        self._subscribers.remove(subscriber)
+
+    def _run(self) -> None:
+        failure = SourceError("the source of the IP interfaces was closed")
         try:
-            for updates in self._source.updates():
-                with self._changed:
-                    for update in updates:
-                        for event in self._table.apply(update):
-                            self._tell(event)
-                        self._readings += isinstance(update, Resync)
-                    self._changed.notify_all()
+            self._follow()
         except SourceError as error:
-            with self._changed:
-                self._failure = error
-                self._changed.notify_all()
+            failure = error
+        finally:
+            # Whatever ended this thread: nobody may wait for it for ever.
+            self.failure = failure
+            self._refuse(failure)
 
-    def _tell(self, event: Event) -> None:
-        for subscriber in self._subscribers:
-            subscriber.tell(event)
+    def _follow(self) -> None:
+        self._take_tasks()
+        for updates in self._source.updates():
+            self._apply(updates)
+            if any(isinstance(update, Resync) for update in updates):
+                self._answer()
+            if self._take_tasks():
+                self._source.resync("reconcile")
 
-    def _wait_for_reading(self, before: int) -> None:
-        with self._changed:
-            self._changed.wait_for(lambda: self._readings > before or self._failure is not None)
-            if self._failure is not None:
-                raise SourceError(f"the IP interfaces are followed no more: {self._failure}") from self._failure
+    def _apply(self, updates: Iterable[Update]) -> None:
+        for update in updates:
+            for event in self._table.apply(update):
+                for subscriber in self._subscribers:
+                    subscriber.receive(event)
+
+    def _answer(self) -> None:
+        """Runs the tasks that waited for a new reading."""
+        for task in self._waiting:
+            task.run(self)
+        self._waiting.clear()
+
+    def _take_tasks(self) -> bool:
+        """Runs the new tasks that need no new reading; returns True if there are some that do."""
+        tasks = list(_all_of(self._asked))
+        for task in tasks:
+            if task.new_reading:
+                self._waiting.append(task)
+            else:
+                task.run(self)
+        return any(task.new_reading for task in tasks)
+
+    def _refuse(self, failure: SourceError) -> None:
+        for task in [*self._waiting, *_all_of(self._asked)]:
+            task.refuse(failure)
+
+
+def _all_of(queue: SimpleQueue[T]) -> Iterable[T]:
+    with contextlib.suppress(Empty):
+        while True:
+            yield queue.get_nowait()
 
 
 def _of(rows: Iterable[IpInterface], luid: str | None, index: int | None) -> list[IpInterface]:
-    """The interface's rows, of every family."""
+    """Returns the interface's rows, of each family."""
     found = [row for row in rows if (row.luid == luid if luid else row.row.interface_index == index)]
     if not found:
         raise refusal(InterfaceNotFoundError, f"there is no interface {luid or index}")
@@ -188,6 +264,17 @@ def _if_row(entry: IpInterface) -> IfRow:
     return IfRow(entry.luid, entry.row.interface_index, entry.interface)
 
 
-def _only_addresses(event: Event) -> bool:
-    """NotifyIpInterfaceChange does not tell of addresses, so neither does this."""
+def stack_of(rows: Sequence[IfRow]) -> list[IfStackRow]:
+    """Returns the pairs of neighbours in the stack, by index; a neighbour that has no row is left out."""
+    index_of = {row.interface_luid: row.interface_index for row in rows}
+    return [
+        IfStackRow(row.interface_index, index_of[lower])
+        for row in rows
+        for lower in row.interface.lower
+        if lower in index_of
+    ]
+
+
+def only_addresses(event: Event) -> bool:
+    """Returns True for a change of addresses alone: NotifyIpInterfaceChange does not report it, nor do we."""
     return bool(event.changed) and all(member.startswith("addresses.") for member in event.changed)

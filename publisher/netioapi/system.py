@@ -1,4 +1,4 @@
-"""What an operating system does for `publisher.netioapi`, and in which terms it answers."""
+"""The contract of an operating system behind `publisher.netioapi`, and the rows that it returns."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from ..errors import NetioError
 from ..events import Family, Interface, IpInterfaceRow, NotificationType
 from ..sources import Families
 
-# Where a system puts what it tells: only notes it, from any thread, several at once.
-Ring = Callable[[IpInterfaceRow | None, NotificationType], None]
+# Receives a notification. Called from any thread, and from several at once: it only queues.
+Receiver = Callable[[IpInterfaceRow | None, NotificationType], None]
 
 
 @dataclass(frozen=True)
 class IfRow:
-    """MIB_IF_ROW2: an interface and what it is known by."""
+    """MIB_IF_ROW2: an interface, with its LUID and its index."""
 
     interface_luid: str
     interface_index: int
@@ -31,34 +31,46 @@ class IfStackRow(NamedTuple):
 
 
 class InvertedIfStackRow(NamedTuple):
-    """MIB_INVERTEDIFSTACK_ROW: the same, the other way round."""
+    """MIB_INVERTEDIFSTACK_ROW: the same pair, the lower interface first."""
 
     lower_layer_interface_index: int
     higher_layer_interface_index: int
 
 
 class System(Protocol):
-    """What an operating system does for these calls. Arguments are checked already; LUIDs win over indexes."""
+    """An operating system's part of the calls. Arguments are checked already; a LUID is preferred to an index."""
 
-    def subscribe(self, family: Families, ring: Ring, initial: bool) -> Callable[[], None]:
-        """Ring for every change from now on; the function returned ends that, and rings no more once it returned."""
+    def subscribe(self, family: Families, receiver: Receiver, initial: bool) -> Callable[[], None]:
+        """Calls the receiver for each change from now on. The function that it returns ends that, and waits for it."""
         ...
 
-    def ip_interface(self, family: Family, luid: str | None, index: int | None) -> IpInterfaceRow: ...
+    def ip_interface(self, family: Family, luid: str | None, index: int | None) -> IpInterfaceRow:
+        """Returns the row; raises InterfaceNotFoundError or NotFoundError."""
+        ...
 
-    def ip_interfaces(self, family: Families) -> list[IpInterfaceRow]: ...
+    def ip_interfaces(self, family: Families) -> list[IpInterfaceRow]:
+        """Returns the rows of the family."""
+        ...
 
-    def if_row(self, luid: str | None, index: int | None) -> IfRow: ...
+    def if_row(self, luid: str | None, index: int | None) -> IfRow:
+        """Returns the interface; raises InterfaceNotFoundError."""
+        ...
 
-    def if_rows(self) -> list[IfRow]: ...
+    def if_rows(self) -> list[IfRow]:
+        """Returns each interface once."""
+        ...
 
-    def if_stack(self) -> list[IfStackRow]: ...
+    def if_stack(self) -> list[IfStackRow]:
+        """Returns the pairs of neighbours in the stack, the higher first."""
+        ...
 
-    def inverted_if_stack(self) -> list[InvertedIfStackRow]: ...
+    def inverted_if_stack(self) -> list[InvertedIfStackRow]:
+        """Returns the same pairs, the lower first."""
+        ...
 
 
 def refusal(kind: type[NetioError], what: str) -> NetioError:
-    """An error of our own judgement, with the code and the text that Windows would have given."""
+    """Returns an error that we raise without asking the system, with the code and text that Windows would give."""
     from ..sources.windows.calls import error_text
 
     text = error_text(kind.winerror_code)

@@ -1,4 +1,4 @@
-"""`publisher.netioapi` on Windows: the calls of iphlpapi.dll."""
+"""Windows: the calls over iphlpapi.dll."""
 
 from __future__ import annotations
 
@@ -6,57 +6,65 @@ from collections.abc import Callable
 
 from ..events import Family, IpInterfaceRow
 from ..sources import Families
-from ..sources.windows.calls import Told, load
+from ..sources.windows.calls import Iphlpapi, Notification, load
 from ..sources.windows.iphlpapi import FAMILIES, FAMILY_NAMES, NOTIFICATION_TYPES, MibIfRow2
-from ..sources.windows.reading import Reading
-from ..sources.windows.rows import luid_text
-from .system import IfRow, IfStackRow, InvertedIfStackRow, Ring
+from ..sources.windows.reader import InterfaceReader
+from ..sources.windows.rows import ip_interface_row, luid_text
+from .system import IfRow, IfStackRow, InvertedIfStackRow, Receiver
 
 
 class WindowsSystem:
-    """The system itself; every call reads anew."""
+    """The system itself; each call reads it once more."""
 
-    def __init__(self) -> None:
-        self._iphlpapi = load()
+    def __init__(self, iphlpapi: Iphlpapi | None = None) -> None:
+        self._iphlpapi = iphlpapi or load()
 
-    def subscribe(self, family: Families, ring: Ring, initial: bool) -> Callable[[], None]:
-        def told(change: Told | None) -> None:
-            if change is None:
-                ring(None, "initial_notification")
-            elif change.family in FAMILY_NAMES and change.type in NOTIFICATION_TYPES:
-                ring(_key(change), NOTIFICATION_TYPES[change.type])
+    def subscribe(self, family: Families, receiver: Receiver, initial: bool) -> Callable[[], None]:
+        """Calls the receiver for each change from now on; the function that it returns ends that."""
 
-        return self._iphlpapi.notify_ip_interface_change(FAMILIES[family], told, initial=initial).cancel
+        def notified(notification: Notification | None) -> None:
+            # In a thread of the system: an exception here would reach nobody.
+            if notification is None:
+                receiver(None, "initial_notification")
+            elif notification.family in FAMILY_NAMES and notification.type in NOTIFICATION_TYPES:
+                receiver(_key(notification), NOTIFICATION_TYPES[notification.type])
+
+        return self._iphlpapi.notify_ip_interface_change(FAMILIES[family], notified, initial=initial).cancel
 
     def ip_interface(self, family: Family, luid: str | None, index: int | None) -> IpInterfaceRow:
-        return self._iphlpapi.ip_interface(FAMILIES[family], int(luid or "0", 16), index or 0)
+        """Returns the row; raises InterfaceNotFoundError or NotFoundError."""
+        return ip_interface_row(self._iphlpapi.ip_interface(FAMILIES[family], int(luid or "0", 16), index or 0))
 
     def ip_interfaces(self, family: Families) -> list[IpInterfaceRow]:
-        return self._iphlpapi.ip_interfaces(FAMILIES[family])
+        """Returns the rows of the family."""
+        rows = self._iphlpapi.ip_interfaces(FAMILIES[family])
+        return [ip_interface_row(raw) for raw in rows if raw.Family in FAMILY_NAMES]
 
     def if_row(self, luid: str | None, index: int | None) -> IfRow:
-        return self._row(self._iphlpapi.if_entry(int(luid or "0", 16), index or 0), self._reading())
+        """Returns the interface; raises InterfaceNotFoundError."""
+        return _if_row(self._iphlpapi.if_entry(int(luid or "0", 16), index or 0), InterfaceReader(self._iphlpapi))
 
     def if_rows(self) -> list[IfRow]:
-        reading = self._reading()
-        return [self._row(raw, reading) for raw in self._iphlpapi.if_table()]
+        """Returns each interface."""
+        reader = InterfaceReader(self._iphlpapi)
+        return [_if_row(raw, reader) for raw in self._iphlpapi.if_table()]
 
     def if_stack(self) -> list[IfStackRow]:
+        """Returns the pairs of neighbours in the stack, the higher first."""
         return [IfStackRow(*pair) for pair in self._iphlpapi.if_stack()]
 
     def inverted_if_stack(self) -> list[InvertedIfStackRow]:
+        """Returns the same pairs, the lower first."""
         return [InvertedIfStackRow(*pair) for pair in self._iphlpapi.inverted_if_stack()]
 
-    def _reading(self) -> Reading:
-        return Reading(self._iphlpapi, ())
 
-    def _row(self, raw: MibIfRow2, reading: Reading) -> IfRow:
-        return IfRow(luid_text(raw.InterfaceLuid.Value), raw.InterfaceIndex, reading.describe(raw))
+def _if_row(raw: MibIfRow2, reader: InterfaceReader) -> IfRow:
+    return IfRow(luid_text(raw.InterfaceLuid.Value), raw.InterfaceIndex, reader.describe(raw))
 
 
-def _key(told: Told) -> IpInterfaceRow:
+def _key(notification: Notification) -> IpInterfaceRow:
     return IpInterfaceRow(
-        family=FAMILY_NAMES[told.family],
-        interface_luid=luid_text(told.luid),
-        interface_index=told.interface_index,
+        family=FAMILY_NAMES[notification.family],
+        interface_luid=luid_text(notification.luid),
+        interface_index=notification.interface_index,
     )

@@ -1,6 +1,7 @@
-"""What `publisher.netioapi` means, once for both systems.
+"""The promises of `publisher.netioapi`, the same on both systems.
 
-On Linux it runs against the kernel in a network namespace; under Windows Python against the stand-in for iphlpapi.dll.
+On Linux they are tested with the kernel, in a network namespace; under Windows Python with the stand-in for
+iphlpapi.dll.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import ctypes
 import gc
 import itertools
 import queue
+import subprocess
 import sys
 import threading
 import weakref
@@ -18,14 +20,14 @@ from typing import Any, NamedTuple, Protocol
 
 import pytest
 
-from publisher.errors import NetioError
 from publisher.events import Family, IpInterfaceRow, NotificationType
-from publisher.netioapi.calls import (
+from publisher.netioapi import (
     CancelInsideCallbackError,
     InterfaceNotFoundError,
     InvalidHandleError,
     InvalidParameterError,
     InvertedIfStackRow,
+    NetioError,
     NotFoundError,
     NotificationHandle,
     cancel_mib_change_notify2,
@@ -44,7 +46,7 @@ pytestmark = pytest.mark.usefixtures("world")
 
 
 class World(Protocol):
-    """The interfaces of a machine, for a test to change. Every change is told as its system tells it."""
+    """The interfaces of a host, for a test to change. Its system reports each change."""
 
     def add(self, alias: str) -> None: ...
     def remove(self, alias: str) -> None: ...
@@ -58,26 +60,26 @@ if sys.platform == "win32":
     from tests.windows.inside.standin import StandIn, prepared
 
     class WindowsWorld:
-        """The stand-in; told from threads of its own."""
+        """The stand-in, which reports each change in a thread of its own."""
 
         def __init__(self, standin: StandIn) -> None:
             self.standin = standin
 
         def add(self, alias: str) -> None:
-            self.standin.add(alias, tell=True)
+            self.standin.add(alias, report=True)
 
         def remove(self, alias: str) -> None:
-            self.standin.remove(alias, tell=True)
+            self.standin.remove(alias, report=True)
 
         def set_mtu(self, alias: str, mtu: int) -> None:
             for family in ("inet", "inet6"):
-                self.standin.change(alias, family, NlMtu=mtu, tell=True)
+                self.standin.change(alias, family, NlMtu=mtu, report=True)
 
         def drop_ipv6(self, alias: str) -> None:
-            self.standin.remove_family(alias, "inet6", tell=True)
+            self.standin.remove_family(alias, "inet6", report=True)
 
         def add_address(self, alias: str, address: str) -> None:
-            self.standin.add_address(alias, address, tell=True)
+            self.standin.add_address(alias, address, report=True)
 
         def put_on(self, new: str, lower: str) -> None:
             self.standin.add(new)
@@ -92,7 +94,7 @@ else:
     from tests.fixtures.netns import NetNs
 
     class LinuxWorld:
-        """A network namespace's kernel."""
+        """The kernel, in a network namespace."""
 
         def __init__(self, netns: NetNs) -> None:
             self.netns = netns
@@ -127,7 +129,7 @@ class Call(NamedTuple):
 
 
 class Calls:
-    """A callback that keeps what it is given."""
+    """A callback that keeps its arguments."""
 
     def __init__(self) -> None:
         self.all: queue.Queue[Call] = queue.Queue()
@@ -199,7 +201,7 @@ def test_a_row_is_of_one_family() -> None:
     assert_refused(error, 87)
 
 
-def test_a_registration_for_one_family_is_told_of_that_alone(world: World) -> None:
+def test_a_registration_for_one_family_is_called_for_that_alone(world: World) -> None:
     four, six, both = Calls(), Calls(), Calls()
     with registered(four, "inet"), registered(six, "inet6"), registered(both):
         world.add("eth7")
@@ -212,7 +214,7 @@ def test_a_registration_for_one_family_is_told_of_that_alone(world: World) -> No
         assert {call.row.family for call in calls.all.queue if call.row} <= {family}
 
 
-# What is told
+# Notifications
 
 
 def test_the_initial_notification_has_no_row_and_comes_once(world: World) -> None:
@@ -226,7 +228,7 @@ def test_the_initial_notification_has_no_row_and_comes_once(world: World) -> Non
     assert all(call.row is not None and call.type != "initial_notification" for call in rest)
 
 
-def test_without_asking_there_is_no_initial_notification(world: World) -> None:
+def test_the_initial_notification_comes_only_if_it_is_asked_for(world: World) -> None:
     calls = Calls()
     with registered(calls):
         world.add("eth7")
@@ -235,7 +237,7 @@ def test_without_asking_there_is_no_initial_notification(world: World) -> None:
     assert first.type == "add_instance"
 
 
-def test_coming_changing_and_going_are_told_in_order(world: World) -> None:
+def test_adding_changing_and_removing_are_reported_in_order(world: World) -> None:
     calls = Calls()
     with registered(calls, "inet"):
         world.add("eth7")
@@ -248,26 +250,28 @@ def test_coming_changing_and_going_are_told_in_order(world: World) -> None:
         assert calls.all.empty()
 
 
-def test_of_a_told_row_only_the_key_means_something(world: World) -> None:
+def test_of_a_reported_row_only_the_key_is_set(world: World) -> None:
     calls = Calls()
     with registered(calls, "inet"):
         world.add("eth7")
-        told = calls.next().row
+        reported = calls.next().row
     [entry] = [row for row in get_if_table2() if row.interface.alias == "eth7"]
-    assert told == IpInterfaceRow(
+    assert reported == IpInterfaceRow(
         family="inet", interface_luid=entry.interface_luid, interface_index=entry.interface_index
     )
 
 
-def test_a_change_of_addresses_alone_is_not_told(world: World) -> None:
+def test_a_change_of_addresses_alone_is_not_reported(world: World) -> None:
     world.add("eth7")
     luid = luid_of("eth7")
     calls = Calls()
     with registered(calls, "inet"):
         world.add_address("eth7", "192.0.2.1/24")
         world.set_mtu("eth7", 1400)
-        told = [calls.next(), *calls.all.queue]
-    assert [(call.row and call.row.interface_luid, call.type) for call in told] == [(luid, "parameter_notification")]
+        reported = [calls.next(), *calls.all.queue]
+    assert [(call.row and call.row.interface_luid, call.type) for call in reported] == [
+        (luid, "parameter_notification")
+    ]
 
 
 def test_each_registration_has_its_own_context(world: World) -> None:
@@ -286,7 +290,7 @@ def test_callbacks_of_a_registration_are_serialized(world: World) -> None:
     def callback(context: Any, row: IpInterfaceRow | None, kind: NotificationType) -> None:
         running[0] += 1
         most[0] = max(most[0], running[0])
-        # Whoever else could call now has every chance to.
+        # Gives another call every chance to run now.
         threading.Event().wait(0.002)
         running[0] -= 1
         done(context, row, kind)
@@ -301,7 +305,7 @@ def test_callbacks_of_a_registration_are_serialized(world: World) -> None:
     assert most == [1]
 
 
-def test_a_callback_that_raises_does_not_end_the_watching(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_after_a_callback_that_raises_the_next_one_is_called(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     reported: queue.Queue[threading.ExceptHookArgs] = queue.Queue()
     monkeypatch.setattr(threading, "excepthook", reported.put)
     calls = Calls()
@@ -318,7 +322,7 @@ def test_a_callback_that_raises_does_not_end_the_watching(world: World, monkeypa
         calls.next_of(luid, "inet", "delete_instance")
 
 
-def test_a_registration_that_nobody_refers_to_lives_on(world: World) -> None:
+def test_a_registration_that_nothing_refers_to_stays_registered(world: World) -> None:
     calls = Calls()
     forgotten = weakref.ref(notify_ip_interface_change("inet", calls))
     gc.collect()
@@ -359,7 +363,7 @@ def test_cancelling_waits_for_a_running_callback() -> None:
     entered, leave = threading.Event(), threading.Event()
     order: list[str] = []
 
-    def callback(*_told: Any) -> None:
+    def callback(*_call: Any) -> None:
         entered.set()
         assert leave.wait(LONG)
         order.append("callback ended")
@@ -404,7 +408,7 @@ def test_cancelling_from_inside_a_callback_raises() -> None:
     handles: queue.Queue[NotificationHandle] = queue.Queue()
     errors: queue.Queue[BaseException] = queue.Queue()
 
-    def callback(*_told: Any) -> None:
+    def callback(*_call: Any) -> None:
         try:
             cancel_mib_change_notify2(handles.get(timeout=LONG))
         except NetioError as error:
@@ -418,7 +422,7 @@ def test_cancelling_from_inside_a_callback_raises() -> None:
         handles.put(handle)
 
 
-def test_a_callback_that_cannot_be_called_is_an_invalid_parameter() -> None:
+def test_a_callback_that_is_not_callable_is_an_invalid_parameter() -> None:
     nothing: Any = None
     with pytest.raises(InvalidParameterError):
         notify_ip_interface_change("unspec", nothing)
@@ -447,7 +451,7 @@ def test_the_luid_counts_and_not_the_index(world: World) -> None:
         get_ip_interface_entry("inet", "00060fffff000000", other.interface_index)
 
 
-def test_what_is_not_there_is_told_apart(world: World) -> None:
+def test_a_missing_family_and_a_missing_interface_are_different_errors(world: World) -> None:
     world.add("eth7")
     luid = luid_of("eth7")
     world.drop_ipv6("eth7")
@@ -455,12 +459,12 @@ def test_what_is_not_there_is_told_apart(world: World) -> None:
         get_ip_interface_entry("inet6", luid)
     assert_refused(not_found, 1168)
     world.remove("eth7")
-    with pytest.raises(InterfaceNotFoundError) as gone:
+    with pytest.raises(InterfaceNotFoundError) as missing:
         get_ip_interface_entry("inet", luid)
-    assert_refused(gone, 2)
-    with pytest.raises(InterfaceNotFoundError) as gone:
+    assert_refused(missing, 2)
+    with pytest.raises(InterfaceNotFoundError) as missing:
         get_if_entry2(luid)
-    assert_refused(gone, 2)
+    assert_refused(missing, 2)
 
 
 @pytest.mark.parametrize(
@@ -497,7 +501,7 @@ def test_the_interfaces_are_listed_and_found(world: World) -> None:
     assert get_if_entry2(index=listed.interface_index) == listed
 
 
-def test_the_stack_is_told_both_ways(world: World) -> None:
+def test_the_stack_is_returned_both_ways(world: World) -> None:
     world.add("eth7")
     world.put_on("top", "eth7")
     top, below = get_if_entry2(luid_of("top")), get_if_entry2(luid_of("eth7"))
@@ -515,10 +519,52 @@ def test_a_luid_stays_the_same_over_calls_and_registrations(world: World) -> Non
     calls = Calls()
     with registered(calls, "inet"):
         world.add("eth7")
-        told = calls.next().row
-        assert told is not None
-        assert told.interface_luid == luid_of("eth7")
+        reported = calls.next().row
+        assert reported is not None
+        assert reported.interface_luid == luid_of("eth7")
         assert {row.interface.alias: row.interface_luid for row in get_if_table2()} == before | {
-            "eth7": told.interface_luid
+            "eth7": reported.interface_luid
         }
-    assert luid_of("eth7") == told.interface_luid
+    assert luid_of("eth7") == reported.interface_luid
+
+
+# Programs
+
+
+def run(program: str) -> subprocess.CompletedProcess[bytes]:
+    """Runs a program to its end, in the place of this test."""
+    return subprocess.run(
+        [sys.executable, "-c", program], stdin=subprocess.DEVNULL, capture_output=True, timeout=60, check=False
+    )
+
+
+SILENT = """
+from publisher.netioapi import *
+called = []
+get_ip_interface_table()
+get_if_table2()
+handle = notify_ip_interface_change("unspec", lambda *call: called.append(call), initial_notification=True)
+get_if_stack_table()
+cancel_mib_change_notify2(handle)
+"""
+
+
+def test_a_program_that_reads_and_registers_finds_nothing_printed() -> None:
+    done = run(SILENT)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+
+
+FORGETFUL = """
+import threading
+from publisher.netioapi import notify_ip_interface_change
+entered = threading.Event()
+def callback(*_):
+    entered.set()
+    threading.Event().wait()
+kept = notify_ip_interface_change("unspec", callback, initial_notification=True)
+assert entered.wait(20)
+"""
+
+
+def test_a_program_ends_though_a_callback_runs_and_nothing_was_cancelled() -> None:
+    assert run(FORGETFUL).returncode == 0

@@ -1,6 +1,6 @@
-"""What the tests of Windows share.
+"""Fixtures of the tests of Windows.
 
-On Linux the tests of `inside/` are not collected: `test_under_wine.py` has them run by Windows Python.
+On Linux the tests of `inside/` are not collected: `test_under_wine.py` runs them in Windows Python.
 """
 
 from __future__ import annotations
@@ -17,6 +17,6 @@ collect_ignore = [] if sys.platform == "win32" else ["inside"]
 
 @pytest.fixture(scope="package")
 def wine() -> Iterator[Wine]:
-    """A Wine in a network namespace of its own, for all these tests."""
+    """Yields a Wine in a network namespace of its own, one for all these tests."""
     with running() as started:
         yield started

@@ -1,6 +1,6 @@
-"""Windows CPython under Wine, made once and kept in `.cache/windows`: `python -m tests.windows.prepare` does it ahead.
+"""Installs Windows CPython under Wine, once, in `.cache/windows`: `python -m tests.windows.prepare` does it in advance.
 
-The cache's name is made of every version that matters, so another lock file or another Wine gets another one.
+The name in the cache is a hash of each version that matters, so another lock file or another Wine gets another one.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ log = logging.getLogger(__name__)
 
 
 def prepare() -> Path:
-    """The directory with `python/` and `prefix/`, made if it is not there yet; the stand-in is built anew each time."""
+    """Returns the directory with `python/` and `prefix/`, made if it is missing; builds the stand-in if it changed."""
     locked = list(_wanted())
     name = hashlib.sha256("\n".join([RECIPE, PYTHON, _wine_version(), *locked]).encode()).hexdigest()[:16]
     root = CHECKOUT / ".cache" / "windows" / name
@@ -64,7 +64,7 @@ def prepare() -> Path:
 
 
 def wine_environment(root: Path) -> dict[str, str]:
-    """The environment for Wine with this prefix: no display, no debugger, no downloads for browsers and .NET."""
+    """Returns the environment for Wine with this prefix: no display, no debugger, no downloads of browsers and .NET."""
     kept = {name: value for name, value in os.environ.items() if name not in {"DISPLAY", "WAYLAND_DISPLAY"}}
     return kept | {
         "WINEPREFIX": str(root / "prefix"),
@@ -75,7 +75,7 @@ def wine_environment(root: Path) -> dict[str, str]:
 
 
 def wineserver() -> str:
-    """Where Wine's server is: Debian keeps it out of the way."""
+    """Returns the path of Wine's server, which Debian does not put into PATH."""
     found = shutil.which("wineserver") or shutil.which("wineserver", path="/usr/lib/wine")
     return found or "/usr/lib/wine/wineserver64"
 
@@ -85,7 +85,7 @@ def _wine_version() -> str:
 
 
 def _wanted() -> Iterator[str]:
-    """The locked requirements for Windows, with their hashes and without markers, which pip would read as Linux's."""
+    """Yields the locked requirements for Windows, with hashes and without markers: pip would apply them to Linux."""
     for path, wanted in ((CHECKOUT / "requirements.lock", None), (CHECKOUT / "tests/requirements.lock", FOR_TESTS)):
         for pinned, hashes in _locked(path):
             requirement = Requirement(pinned)
@@ -119,7 +119,7 @@ def _unpack_python(python: Path) -> None:
             zipfile.ZipFile(io.BytesIO(content.read())).extractall(scratch)
         shutil.move(Path(scratch, "cp313"), python)
     (python / "python313._pth").write_text("python313.zip\n.\nLib\\site-packages\nimport site\n")
-    # platform.* would call through it a function that Wine 8 lacks, and die.
+    # With it, platform.* would call a function that Wine 8 lacks, and crash.
     (python / "_wmi.pyd").unlink()
 
 
@@ -135,7 +135,7 @@ def _install(site_packages: Path, locked: list[str]) -> None:
 def _make_prefix(prefix: Path) -> None:
     prefix.mkdir()
     environment = wine_environment(prefix.parent)
-    # Streams of their own: wineboot leaves processes behind that would keep a pipe open for ever.
+    # Streams of their own: wineboot leaves processes running that would keep a pipe open for ever.
     for command in (
         [wineserver(), "-p60"],
         ["wine", "wineboot", "--init"],
@@ -149,7 +149,7 @@ def _make_prefix(prefix: Path) -> None:
 
 
 def _offer_checkout(site_packages: Path) -> None:
-    """Make the checkout importable and its entry points known, as an editable installation does."""
+    """Makes the checkout importable and its entry points known, as an editable installation does."""
     roots = [CHECKOUT, CHECKOUT / "plugins"]
     (site_packages / "checkout.pth").write_text("".join(f"Z:{root}\n".replace("/", "\\") for root in roots))
     project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]
@@ -167,7 +167,7 @@ def _offer_checkout(site_packages: Path) -> None:
 
 
 def _build(python: Path) -> None:
-    """The stand-in, the same as an old Windows has it, and the function of bcryptprimitives.dll that Wine 8 lacks."""
+    """Builds the stand-in, the same without GetIfEntry2Ex as on old Windows, and bcryptprimitives.dll for Wine 8."""
     source, exports = SOURCES / "iphlpapi.c", SOURCES / "iphlpapi.def"
     newest = max(path.stat().st_mtime for path in SOURCES.iterdir())
     if (python / "bcryptprimitives.dll").exists() and (python / "bcryptprimitives.dll").stat().st_mtime > newest:

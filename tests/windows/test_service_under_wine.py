@@ -25,7 +25,7 @@ Message = tuple[str, Any, bool]
 
 
 class Subscriber:
-    """Everything the broker has under `interfaces`, as topic, payload and whether it was retained."""
+    """Receives each message under `interfaces`, as topic, payload and retain flag."""
 
     def __init__(self, wine: Wine, port: int) -> None:
         self.messages: queue.Queue[Message] = queue.Queue()
@@ -53,10 +53,10 @@ class Subscriber:
 
 
 class Hook(BaseHTTPRequestHandler):
-    """Takes every POST."""
+    """Accepts each POST."""
 
     posted: queue.Queue[Any]
-    # Wine can keep the connection of a process that was killed open for most of a minute.
+    # Wine may keep the connection of a killed process open for most of a minute.
     timeout = 4
 
     def do_POST(self) -> None:
@@ -66,18 +66,18 @@ class Hook(BaseHTTPRequestHandler):
         except TimeoutError:
             body = b""
         if len(body) < length:
-            # Killed while it sent this.
+            # The publisher was killed while it sent this.
             return
         self.posted.put(json.loads(body))
         self.send_response(204)
         self.end_headers()
 
     def log_message(self, *_: object) -> None:
-        """Nothing: a test's output is for its own."""
+        """Prints nothing."""
 
 
 class Publisher:
-    """`publisher run` under Windows Python, steered through the stand-in."""
+    """`publisher run` under Windows Python, controlled through the stand-in."""
 
     def __init__(self, wine: Wine, config: Path, *before: list[Any]) -> None:
         self.process = wine.python(
@@ -94,18 +94,18 @@ class Publisher:
         self.output.extend(line.decode(errors="replace") for line in self.process.stdout)
 
     def do(self, *call: Any) -> None:
-        """Have the stand-in do this."""
+        """Calls a method of the stand-in."""
         assert self.process.stdin is not None
         self.process.stdin.write(json.dumps(call).encode() + b"\n")
         self.process.stdin.flush()
 
     def interrupt(self) -> tuple[int, str]:
-        """The status and the output after Ctrl+C."""
+        """Sends Ctrl+C; returns the status and the output."""
         self.process.send_signal(signal.SIGINT)
         return self._ended()
 
     def close(self) -> None:
-        """End it as the Task Manager does, if it is still there."""
+        """Ends it as the Task Manager does, if it is still running."""
         if self.process.poll() is None:
             self.do("die")
         self._ended()
@@ -198,23 +198,23 @@ def test_snapshot_events_and_will(wine: Wine, config: Path, subscriber: Subscrib
         assert state["interface"]["alias"] == "Ethernet 2"
         assert state["addresses"][0]["address"] == "192.0.2.10"
 
-        # Else what follows might be in the snapshot, and no event there.
+        # Waits for the end of the snapshot: a change before it may be part of the snapshot, and no event.
         _until_posted(
             hook, lambda posted: posted["data"]["snapshot"]["position"] == posted["data"]["snapshot"]["count"]
         )
 
-        publisher.do("change", "Ethernet 2", "inet", {"NlMtu": 1400, "tell": True})
+        publisher.do("change", "Ethernet 2", "inet", {"NlMtu": 1400, "report": True})
         event = subscriber.until(_of("parameter_notification"))
         assert event["changed"] == {"row.nl_mtu": {"before": 1500, "after": 1400}}
         _until_posted(hook, lambda posted: posted["id"] == event["id"])
 
-        publisher.do("add", "Wi-Fi", ["inet"], {"tell": True})
+        publisher.do("add", "Wi-Fi", ["inet"], {"report": True})
         assert subscriber.until(_of("add_instance"))["interface"]["alias"] == "Wi-Fi"
-        publisher.do("remove", "Wi-Fi", {"tell": True})
+        publisher.do("remove", "Wi-Fi", {"report": True})
         assert subscriber.until(_of("delete_instance"))["interface"]["alias"] == "Wi-Fi"
     subscriber.until(lambda topic, payload: topic == "interfaces/pc/status" and payload == "offline")
 
-    # Killed, and the mtu is another when it is back: known by the journal.
+    # Killed, and the mtu is another at the next start: the journal shows the change.
     with contextlib.closing(
         Publisher(wine, config, ETHERNET, ["change", "Ethernet 2", "inet", {"NlMtu": 1300}])
     ) as again:

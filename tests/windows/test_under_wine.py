@@ -1,6 +1,6 @@
-"""What runs inside Windows Python, one test here for each function there; and Wine's own interfaces.
+"""Runs the tests of `inside/` in Windows Python, one test here for each function there; and reads Wine's interfaces.
 
-Windows Python is started once and runs all of it; each test here looks up what came out.
+Windows Python is started once and runs them all; each test here looks up its outcome.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ SECONDS = 300
 
 
 class Outcome(NamedTuple):
-    """What came out of one test inside; `trouble` is what it said when it failed."""
+    """The outcome of one test inside; `failure` is its text, empty when it passed."""
 
     name: str
-    trouble: str
+    failure: str
 
 
 def _functions() -> Iterator[str]:
-    """`module::function` of every test inside; read, not imported, since they need Windows."""
+    """Yields `module::function` of each test inside, parsed and not imported, since they need Windows."""
     for path in SUITES:
         for node in ast.parse(path.read_text()).body:
             if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
@@ -39,13 +39,13 @@ def _functions() -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def outcomes(wine: Wine, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Outcome]]:
-    """What came out of each function's cases."""
+    """Runs them, and returns the outcomes of each function's cases."""
     report = tmp_path_factory.mktemp("wine") / "report.xml"
     suites = [str(path.relative_to(CHECKOUT)) for path in SUITES]
     process = wine.python("-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junit-xml={report}", *suites)
-    said = _finish(process)
+    output = _finish(process)
     if not report.exists():
-        pytest.fail(f"Windows Python ended with {process.returncode} and no report:\n{said[-4000:]}")
+        pytest.fail(f"Windows Python ended with {process.returncode} and no report:\n{output[-4000:]}")
     return _read(report)
 
 
@@ -61,11 +61,11 @@ def _read(report: Path) -> dict[str, list[Outcome]]:
     found: dict[str, list[Outcome]] = {}
     for case in ElementTree.parse(report).iter("testcase"):
         name = case.get("name", "")
-        troubles = [
+        failures = [
             part.text or part.get("message") or part.tag for part in case if part.tag in {"failure", "error", "skipped"}
         ]
         module = case.get("classname", "").rpartition(".")[2]
-        found.setdefault(f"{module}::{name.partition('[')[0]}", []).append(Outcome(name, "\n".join(troubles)))
+        found.setdefault(f"{module}::{name.partition('[')[0]}", []).append(Outcome(name, "\n".join(failures)))
     return found
 
 
@@ -73,9 +73,9 @@ def _read(report: Path) -> dict[str, list[Outcome]]:
 @pytest.mark.parametrize("function", [*_functions()])
 def test_inside_windows_python(outcomes: dict[str, list[Outcome]], function: str) -> None:
     cases = outcomes.get(function, [])
-    assert cases, "it did not run: Windows Python may have died before"
-    troubles = [f"{case.name}: {case.trouble}" for case in cases if case.trouble]
-    assert not troubles, "\n\n".join(troubles)
+    assert cases, "it did not run: Windows Python may have crashed before"
+    failures = [f"{case.name}: {case.failure}" for case in cases if case.failure]
+    assert not failures, "\n\n".join(failures)
 
 
 PROGRAM = """
@@ -96,15 +96,15 @@ print(json.dumps([unknown, [[r.interface_index, r.interface.alias, r.interface.m
 
 @pytest.mark.timeout(SECONDS + 120)
 def test_wines_own_interfaces_are_the_kernels(wine: Wine) -> None:
-    """No stand-in: GetIfTable2 and GetIfEntry2Ex of Wine itself, against `ip link` in the same namespace."""
+    """Compares GetIfTable2 and GetIfEntry2Ex of Wine itself with `ip link` in the same namespace; no stand-in."""
     wine.netns.ip(
         "link add net7 address 02:00:00:00:00:07 mtu 1400 type veth peer name net8",
         "link set net7 up",
         "link set net8 up",
         "link add net9 type bridge",
     )
-    said = _finish(wine.python("-c", PROGRAM, standin=False))
-    unknown, rows = json.loads(said)
+    output = _finish(wine.python("-c", PROGRAM, standin=False))
+    unknown, rows = json.loads(output)
     links = {link["ifname"]: link for link in json.loads(wine.netns.run("ip -j link"))}
     assert unknown == 2
     assert {alias for _, alias, *_ in rows} == set(links)

@@ -1,4 +1,4 @@
-"""A Wine that runs in a network namespace of its own, and the Windows Python in it."""
+"""Wine in a network namespace of its own, and Windows Python in it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.windows.prepare import CHECKOUT, prepare, wine_environment, wineserve
 
 
 class Wine:
-    """Wine's server in a network namespace; Wine sees the interfaces that are there."""
+    """Wine's server in a network namespace; Wine reads the interfaces of that namespace."""
 
     def __init__(self, root: Path, netns: NetNs) -> None:
         self.root = root
@@ -23,15 +23,15 @@ class Wine:
         self._environment = wine_environment(root)
         self._server("-k")
         self.netns.ip("link set lo up")
-        # A first process, the end of whose output nobody waits for: Wine's own background processes inherit it.
+        # A first process whose output nobody reads to its end: Wine's own background processes inherit it.
         self._keeper = self.python("-c", "print('ready', flush=True); input()", standin=False, stdin=subprocess.PIPE)
         assert self._keeper.stdout is not None
         self._keeper.stdout.readline()
 
     def python(self, *arguments: str, standin: bool = True, **options: Any) -> subprocess.Popen[Any]:
-        """A process of Windows Python, with the stand-in for iphlpapi.dll or with Wine's own.
+        """Starts Windows Python, with the stand-in for iphlpapi.dll or with Wine's own library.
 
-        Its output has to be a pipe: Python 3.13 dies at start under Wine 8 when that is a file.
+        Its output has to be a pipe: with a file, Python 3.13 crashes at its start under Wine 8.
         """
         choice = "n,b" if standin else "b"
         overrides = f"{self._environment['WINEDLLOVERRIDES']};iphlpapi={choice};bcryptprimitives=n,b"
@@ -41,12 +41,12 @@ class Wine:
         return self.netns.popen(command, cwd=CHECKOUT, env=environment, **(pipes | options))
 
     def close(self) -> None:
-        """End the server, and with it whatever runs in this prefix."""
+        """Ends the server, and with it each process in this prefix."""
         self._server("-k")
         self._keeper.communicate()
 
     def _server(self, option: str) -> None:
-        # It tells with its status whether there was something to end.
+        # Its status only shows if a server was running.
         self.netns.popen(
             [wineserver(), option], env=self._environment, stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
@@ -55,7 +55,7 @@ class Wine:
 
 @contextlib.contextmanager
 def running() -> Iterator[Wine]:
-    """A Wine for this test run alone: another run on the same checkout waits."""
+    """Yields a Wine for this test run alone: another run in the same checkout waits."""
     need("wine", package="wine wine64")
     need("x86_64-w64-mingw32-gcc", package="gcc-mingw-w64-x86-64-win32")
     need("ip", package="iproute2")

@@ -1,1 +1,1 @@
-"""The source of Windows, over iphlpapi.dll."""
+"""Windows: a source over iphlpapi.dll."""

@@ -1,4 +1,7 @@
-"""The calls of iphlpapi.dll: typed, raising by code, every table freed, callbacks that only copy the key and ring."""
+"""The functions of iphlpapi.dll as Python methods.
+
+They raise an error class by the error code, free each table, and their callbacks only copy the key of the row.
+"""
 
 from __future__ import annotations
 
@@ -6,17 +9,15 @@ import atexit
 import ctypes
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from ...errors import NetioError, NotFoundError, SourceError
-from ...events import Address, Family, IpInterfaceRow
 from .iphlpapi import (
     ERROR_NOT_SUPPORTED,
     ERRORS,
-    FAMILY_NAMES,
     HANDLE,
     MIB_IF_ENTRY_NORMAL_WITHOUT_STATISTICS,
     NOTIFICATION_TYPES,
@@ -31,11 +32,12 @@ from .iphlpapi import (
     MibUnicastIpAddressTable,
     NetLuid,
 )
-from .rows import address, ip_interface_row
+
+Row = TypeVar("Row", bound=ctypes.Structure)
 
 
-class Told(NamedTuple):
-    """What a notification says: which IP interface, by the members that mean something, and the kind of change."""
+class Notification(NamedTuple):
+    """The key of the IP interface that changed, and the kind of change (MIB_NOTIFICATION_TYPE), as numbers."""
 
     luid: int
     interface_index: int
@@ -43,31 +45,32 @@ class Told(NamedTuple):
     type: int
 
 
-# Given what was told, or `None` for the initial notification. On the system's threads, several at once: it only notes.
-Ring = Callable[[Told | None], None]
+# Receives a notification, or `None` for the initial one. Called in threads of the system, in several at once: it only
+# queues.
+OnNotification = Callable[[Notification | None], None]
 
 
 class Iphlpapi:
-    """The functions that are used here. Any thread; every failure is a NetioError of the code's kind.
+    """The functions that are used here. Any thread may call; each failure raises a NetioError of the code's kind.
 
-    LUIDs and families are numbers as Windows has them. `load()` makes one.
+    LUIDs and families are numbers, and rows are structures, as Windows has them. `load()` makes one.
     """
 
     def __init__(self, library: ctypes.CDLL) -> None:
         self._functions = dict(_declared(library))
         self._newer_entry = "GetIfEntry2Ex" in self._functions
 
-    def ip_interface(self, family: int, luid: int, index: int = 0) -> IpInterfaceRow:
-        """GetIpInterfaceEntry: the LUID counts, the index only if that is 0."""
+    def ip_interface(self, family: int, luid: int, index: int = 0) -> MibIpInterfaceRow:
+        """GetIpInterfaceEntry: by LUID, and by index only if the LUID is 0."""
         row = MibIpInterfaceRow(Family=family, InterfaceLuid=NetLuid(luid), InterfaceIndex=index)
         self.call("GetIpInterfaceEntry", ctypes.byref(row))
-        return ip_interface_row(row)
+        return row
 
-    def ip_interfaces(self, family: int) -> list[IpInterfaceRow]:
+    def ip_interfaces(self, family: int) -> list[MibIpInterfaceRow]:
         """GetIpInterfaceTable; ERROR_NOT_FOUND is an empty table (nf-netioapi-getipinterfacetable)."""
         try:
             with self._table("GetIpInterfaceTable", MibIpInterfaceTable, family) as rows:
-                return [ip_interface_row(row) for row in rows if row.Family in FAMILY_NAMES]
+                return _copies(rows)
         except NotFoundError:
             return []
 
@@ -83,27 +86,23 @@ class Iphlpapi:
     def if_table(self) -> list[MibIfRow2]:
         """GetIfTable2."""
         with self._table("GetIfTable2", MibIfTable2) as rows:
-            return [MibIfRow2.from_buffer_copy(row) for row in rows]
+            return _copies(rows)
 
     def if_stack(self) -> list[tuple[int, int]]:
-        """GetIfStackTable: indexes, the higher first."""
+        """GetIfStackTable: pairs of indexes, the higher first."""
         with self._table("GetIfStackTable", MibIfStackTable) as rows:
             return [(row.HigherLayerInterfaceIndex, row.LowerLayerInterfaceIndex) for row in rows]
 
     def inverted_if_stack(self) -> list[tuple[int, int]]:
-        """GetInvertedIfStackTable: indexes, the lower first."""
+        """GetInvertedIfStackTable: pairs of indexes, the lower first."""
         with self._table("GetInvertedIfStackTable", MibInvertedIfStackTable) as rows:
             return [(row.LowerLayerInterfaceIndex, row.HigherLayerInterfaceIndex) for row in rows]
 
-    def unicast_addresses(self, family: int) -> list[tuple[int, Family, Address]]:
-        """GetUnicastIpAddressTable: each with the LUID and the family it belongs to."""
+    def unicast_addresses(self, family: int) -> list[MibUnicastIpAddressRow]:
+        """GetUnicastIpAddressTable; ERROR_NOT_FOUND is an empty table."""
         try:
             with self._table("GetUnicastIpAddressTable", MibUnicastIpAddressTable, family) as rows:
-                return [
-                    (row.InterfaceLuid.Value, FAMILY_NAMES[row.Address.si_family], address(row))
-                    for row in rows
-                    if row.Address.si_family in FAMILY_NAMES
-                ]
+                return _copies(rows)
         except NotFoundError:
             return []
 
@@ -113,23 +112,27 @@ class Iphlpapi:
         self.call("ConvertInterfaceIndexToLuid", index, ctypes.byref(luid))
         return int(luid.Value)
 
-    def notify_ip_interface_change(self, family: int, ring: Ring, *, initial: bool = False) -> Registration:
+    def notify_ip_interface_change(
+        self, family: int, on_notification: OnNotification, *, initial: bool = False
+    ) -> Registration:
         """NotifyIpInterfaceChange, until the registration is cancelled."""
-        return Registration(self, "NotifyIpInterfaceChange", _ip_interface_callback(ring), family, initial)
+        callback = _callback(MibIpInterfaceRow, partial(ip_interface_changed, on_notification))
+        return Registration(self, "NotifyIpInterfaceChange", callback, family, initial)
 
-    def notify_unicast_ip_address_change(self, family: int, ring: Ring) -> Registration:
-        """NotifyUnicastIpAddressChange, until the registration is cancelled; `type` tells of the address."""
-        return Registration(self, "NotifyUnicastIpAddressChange", _address_callback(ring), family, False)
+    def notify_unicast_ip_address_change(self, family: int, on_notification: OnNotification) -> Registration:
+        """NotifyUnicastIpAddressChange, until the registration is cancelled; the kind of change is the address's."""
+        callback = _callback(MibUnicastIpAddressRow, partial(address_changed, on_notification))
+        return Registration(self, "NotifyUnicastIpAddressChange", callback, family, False)
 
     def call(self, name: str, *arguments: Any) -> None:
-        """The function of that name; raises NetioError by its error code, or when this Windows lacks it."""
+        """Calls the function of that name; raises NetioError by its error code, or when this Windows lacks it."""
         if name not in self._functions:
-            raise NetioError(f"{name}: the iphlpapi.dll of this Windows lacks it", ERROR_NOT_SUPPORTED)
+            raise NetioError(f"{name}: the iphlpapi.dll of this Windows has no such function", ERROR_NOT_SUPPORTED)
         self._functions[name](*arguments)
 
     @contextmanager
     def _table(self, name: str, table_type: type[ctypes.Structure], *arguments: int) -> Iterator[Any]:
-        """The rows of a table, as long as the block lasts: then it is freed, whatever happened."""
+        """Yields the rows of a table, and frees it at the end of the block, also after an error."""
         pointer = ctypes.POINTER(table_type)()
         self.call(name, *arguments, ctypes.byref(pointer))
         try:
@@ -139,10 +142,10 @@ class Iphlpapi:
 
 
 class Registration:
-    """A registration with the system: from the making of it until `cancel()`, the system calls back.
+    """A registration with the system, which calls back from the constructor on until `cancel()`.
 
-    Kept alive, and cancelled before the process ends, by `atexit`: a callback object that is collected while the system
-    still knows it is a crash (cpython#77587), and so is one called in an interpreter that is no more.
+    `atexit` keeps it alive, and cancels it before the process ends: Python crashes when the system calls a callback
+    object that was collected (cpython#77587), and when it calls into an interpreter that was taken down.
     """
 
     def __init__(self, iphlpapi: Iphlpapi, function: str, callback: Any, family: int, initial: bool) -> None:
@@ -156,10 +159,10 @@ class Registration:
         atexit.register(self.cancel)
 
     def cancel(self) -> None:
-        """CancelMibChangeNotify2: when it returns, no callback runs and none will. Harmless when repeated.
+        """CancelMibChangeNotify2: after it returns, no callback runs. Harmless when repeated, from any thread.
 
-        It waits for running callbacks, so never call it from one, nor while holding what a callback needs. Raises
-        NetioError when the system refuses; the registration then stays as it is, and nothing of it is freed.
+        It waits for running callbacks, so never call it from one, nor while holding a lock that a callback needs.
+        Raises NetioError when the system refuses; then the registration stays as it is, and nothing of it is freed.
         """
         with self._cancelling:
             if self._handle is not None:
@@ -169,14 +172,14 @@ class Registration:
 
 
 def load(name: str = "iphlpapi.dll") -> Iphlpapi:
-    """The library of this Windows; raises SourceError on another system."""
+    """Loads the library of this Windows; raises SourceError on another system."""
     if sys.platform != "win32":
         raise SourceError(f"iphlpapi.dll is a library of Windows, and this is {sys.platform}: use the source 'auto'")
     return Iphlpapi(ctypes.WinDLL(name))
 
 
 def error_text(code: int) -> str:
-    """What Windows says about an error code (FormatMessage); empty elsewhere."""
+    """Returns the text of Windows for an error code (FormatMessage); an empty one on another system."""
     if sys.platform != "win32":
         return ""
     return ctypes.FormatError(code).strip()
@@ -184,7 +187,7 @@ def error_text(code: int) -> str:
 
 def _declared(library: ctypes.CDLL) -> Iterator[tuple[str, Callable[..., Any]]]:
     for name, signature in SIGNATURES.items():
-        # Absent is not an error yet: older Windows lack GetIfEntry2Ex.
+        # Older Windows lack GetIfEntry2Ex; a missing function is an error when it is called.
         if (function := getattr(library, name, None)) is not None:
             function.argtypes = signature.arguments
             function.restype = ctypes.c_uint32 if signature.fails else None
@@ -197,35 +200,33 @@ def _checked(name: str, function: Callable[..., int], *arguments: Any) -> None:
 
 
 def _rows(table: Any) -> Any:
-    """Every row of a table whose `Table` is declared with one, where the declaration says that they begin."""
+    """Returns each row of a table. `Table` is declared with one row; its offset is where the rows begin."""
     rows = type(table.Table)._type_ * table.NumEntries
     return rows.from_address(ctypes.addressof(table) + type(table).Table.offset)
 
 
-def _ip_interface_callback(ring: Ring) -> Any:
-    """A callback that lives in the system's threads: copies the key, rings, keeps no pointer."""
-
-    def called(_context: int | None, row: Any, type_number: int) -> None:
-        if NOTIFICATION_TYPES.get(type_number) == "initial_notification":
-            ring(None)
-        elif row:
-            told = row.contents
-            ring(Told(told.InterfaceLuid.Value, told.InterfaceIndex, told.Family, type_number))
-
-    return _callback(MibIpInterfaceRow, called)
+def _copies(rows: Iterable[Row]) -> list[Row]:
+    return [type(row).from_buffer_copy(row) for row in rows]
 
 
-def _address_callback(ring: Ring) -> Any:
-    def called(_context: int | None, row: Any, type_number: int) -> None:
-        if row:
-            told = row.contents
-            ring(Told(told.InterfaceLuid.Value, told.InterfaceIndex, told.Address.si_family, type_number))
+def ip_interface_changed(on_notification: OnNotification, _context: int | None, row: Any, type_number: int) -> None:
+    """Passes on what NotifyIpInterfaceChange calls back with. Only the key of the row is set, and is copied here."""
+    if NOTIFICATION_TYPES.get(type_number) == "initial_notification":
+        on_notification(None)
+    elif row:
+        key = row.contents
+        on_notification(Notification(key.InterfaceLuid.Value, key.InterfaceIndex, key.Family, type_number))
 
-    return _callback(MibUnicastIpAddressRow, called)
+
+def address_changed(on_notification: OnNotification, _context: int | None, row: Any, type_number: int) -> None:
+    """Passes on what NotifyUnicastIpAddressChange calls back with: the IP interface that the address belongs to."""
+    if row:
+        key = row.contents
+        on_notification(Notification(key.InterfaceLuid.Value, key.InterfaceIndex, key.Address.si_family, type_number))
 
 
 def _callback(row_type: type[ctypes.Structure], called: Callable[[int | None, Any, int], None]) -> Any:
     if sys.platform != "win32":
-        raise SourceError("callbacks of iphlpapi.dll are there on Windows only")
+        raise SourceError(f"callbacks of iphlpapi.dll exist on Windows only, and this is {sys.platform}")
     prototype = ctypes.WINFUNCTYPE(None, ctypes.c_void_p, ctypes.POINTER(row_type), ctypes.c_int32)
     return prototype(called)

@@ -1,8 +1,8 @@
-"""The declarations of iphlpapi.dll that are used here, as data: structures, names of numbers, signatures, error codes.
+"""Declarations of iphlpapi.dll, as data: structures, names of numbers, signatures and error codes.
 
-Fixed widths throughout, so that the layouts are the same on every system and are checked on each (wintypes.DWORD has
-8 bytes on Linux, c_wchar 4). Structures and numbers are those of netioapi.h, nldef.h, ifdef.h and ws2ipdef.h; their
-documentation is https://learn.microsoft.com/en-us/windows/win32/api/netioapi/. Nothing is loaded by importing this.
+All types have a fixed width, so that the layouts are the same, and are tested, on every system (wintypes.DWORD has
+8 bytes on Linux, c_wchar 4). Structures and numbers are those of netioapi.h, nldef.h, ifdef.h and ws2ipdef.h; they are
+documented at https://learn.microsoft.com/en-us/windows/win32/api/netioapi/. Importing this module loads no library.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ ERROR_NOT_SUPPORTED = 50
 ERROR_INVALID_PARAMETER = 87
 ERROR_NOT_FOUND = 1168
 
-# MIB_IF_ENTRY_LEVEL: leaves the statistics out, which is quicker (nf-netioapi-getifentry2ex).
+# MIB_IF_ENTRY_LEVEL without statistics, which is faster (nf-netioapi-getifentry2ex).
 MIB_IF_ENTRY_NORMAL_WITHOUT_STATISTICS = 2
 
 NOTIFICATION_TYPES: dict[int, NotificationType] = {
@@ -43,7 +43,7 @@ NOTIFICATION_TYPES: dict[int, NotificationType] = {
     2: "delete_instance",
     3: "initial_notification",
 }
-# Where -1 says "unchanged", which only a Set call is told, a number has no name here.
+# -1 has no name here: it is "unchanged", which is an argument of Set calls only.
 ROUTER_DISCOVERY_BEHAVIORS: dict[int, RouterDiscoveryBehavior] = {0: "disabled", 1: "enabled", 2: "dhcp"}
 LINK_LOCAL_ADDRESS_BEHAVIORS: dict[int, LinkLocalAddressBehavior] = {0: "always_off", 1: "delayed", 2: "always_on"}
 OPER_STATUSES: dict[int, OperStatus] = {
@@ -79,8 +79,15 @@ WCHAR = c_uint16
 HANDLE = c_void_p
 
 
+class Record(Structure):
+    """A structure whose repr has all its bytes, so that a test can make the one that a log shows."""
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}.from_buffer_copy(bytes.fromhex({bytes(self).hex()!r}))"
+
+
 class NetLuid(Structure):
-    """NET_LUID; its bit fields are taken apart by `publisher.events.luid_parts`."""
+    """NET_LUID; `publisher.events.luid_parts` returns its bit fields."""
 
     _fields_ = [("Value", c_uint64)]
 
@@ -92,7 +99,7 @@ class Guid(Structure):
 
 
 class OffloadRod(Structure):
-    """NL_INTERFACE_OFFLOAD_ROD: eight bits, lowest first."""
+    """NL_INTERFACE_OFFLOAD_ROD: eight bits, the lowest first."""
 
     _fields_ = [
         ("NlChecksumSupported", c_uint8, 1),
@@ -106,7 +113,7 @@ class OffloadRod(Structure):
     ]
 
 
-class MibIpInterfaceRow(Structure):
+class MibIpInterfaceRow(Record):
     """MIB_IPINTERFACE_ROW."""
 
     _fields_ = [
@@ -148,7 +155,7 @@ class MibIpInterfaceRow(Structure):
     ]
 
 
-class MibIfRow2(Structure):
+class MibIfRow2(Record):
     """MIB_IF_ROW2. `InterfaceAndOperStatusFlags` is a byte of eight bits."""
 
     _fields_ = [
@@ -203,7 +210,7 @@ class MibIfStackRow(Structure):
 
 
 class MibInvertedIfStackRow(Structure):
-    """MIB_INVERTEDIFSTACK_ROW: the same, the other way round."""
+    """MIB_INVERTEDIFSTACK_ROW: the same two indexes, the lower interface first."""
 
     _fields_ = [("LowerLayerInterfaceIndex", c_uint32), ("HigherLayerInterfaceIndex", c_uint32)]
 
@@ -238,7 +245,7 @@ class ScopeId(Structure):
     _fields_ = [("Value", c_uint32)]
 
 
-class MibUnicastIpAddressRow(Structure):
+class MibUnicastIpAddressRow(Record):
     """MIB_UNICASTIPADDRESS_ROW."""
 
     _fields_ = [
@@ -258,7 +265,7 @@ class MibUnicastIpAddressRow(Structure):
 
 
 class MibIpInterfaceTable(Structure):
-    """MIB_IPINTERFACE_TABLE: `NumEntries` rows where `Table` is declared with one."""
+    """MIB_IPINTERFACE_TABLE: `Table` has `NumEntries` rows, and is declared with one."""
 
     _fields_ = [("NumEntries", c_uint32), ("Table", MibIpInterfaceRow * 1)]
 
@@ -288,13 +295,13 @@ class MibUnicastIpAddressTable(Structure):
 
 
 class Signature(NamedTuple):
-    """A function's types. `fails`: the result is an error code, 0 for success; else there is none."""
+    """The types of a function. With `fails` its result is an error code, 0 for success; without, it has none."""
 
     arguments: tuple[Any, ...]
     fails: bool = True
 
 
-# Callbacks are given as bare pointers: who registers keeps the callback object, ctypes would not.
+# Callbacks are passed as plain pointers: the registration keeps the callback object alive, ctypes would not.
 _NOTIFY = Signature((c_uint16, c_void_p, c_void_p, BOOLEAN, POINTER(HANDLE)))
 
 SIGNATURES: dict[str, Signature] = {

@@ -1,4 +1,4 @@
-"""From the structures of iphlpapi.dll to the published models. No I/O; the same on every system."""
+"""Makes the published models of the structures of iphlpapi.dll. No I/O, so it runs and is tested on every system."""
 
 from __future__ import annotations
 
@@ -30,13 +30,16 @@ _FOR_EVER = 0xFFFF_FFFF
 
 
 def luid_text(value: int) -> str:
-    """A NET_LUID's value as it is published."""
+    """Returns the published form of a NET_LUID's value."""
     return f"{value:016x}"
 
 
 def ip_interface_row(raw: MibIpInterfaceRow) -> IpInterfaceRow:
-    """The row, without what is reserved or has no meaning in this state (ns-netioapi-mib_ipinterface_row)."""
-    family = FAMILY_NAMES[raw.Family]
+    """Returns the row without the members that are reserved or have no meaning in this state.
+
+    Both are documented in ns-netioapi-mib_ipinterface_row. Raises pydantic's ValidationError for a family of no name.
+    """
+    family = FAMILY_NAMES.get(raw.Family, raw.Family)
     advertising = bool(raw.AdvertisingEnabled)
     return IpInterfaceRow(
         family=family,
@@ -61,7 +64,7 @@ def ip_interface_row(raw: MibIpInterfaceRow) -> IpInterfaceRow:
         link_local_address_behavior=LINK_LOCAL_ADDRESS_BEHAVIORS.get(raw.LinkLocalAddressBehavior),
         link_local_address_timeout=raw.LinkLocalAddressTimeout,
         zone_indices=tuple(raw.ZoneIndices),
-        site_prefix_length=raw.SitePrefixLength if raw.SitePrefixLength <= _LONGEST_PREFIX[family] else None,
+        site_prefix_length=raw.SitePrefixLength if raw.SitePrefixLength <= _LONGEST_PREFIX.get(family, 0) else None,
         metric=raw.Metric,
         nl_mtu=raw.NlMtu,
         connected=bool(raw.Connected),
@@ -89,7 +92,7 @@ def _offload(raw: OffloadRod) -> Offload:
 
 
 def interface(raw: MibIfRow2, higher: Iterable[str] = (), lower: Iterable[str] = ()) -> Interface:
-    """The interface itself; `higher` and `lower` are the LUIDs next to it in the stack."""
+    """Returns the interface; `higher` and `lower` are the LUIDs of its neighbours in the stack."""
     length = raw.PhysicalAddressLength
     return Interface(
         alias=_text(raw.Alias),
@@ -109,23 +112,23 @@ def interface(raw: MibIfRow2, higher: Iterable[str] = (), lower: Iterable[str] =
 
 
 def _text(units: ctypes.Array[ctypes.c_uint16]) -> str:
-    """UTF-16 code units up to the first NUL. Windows takes lone surrogates in names, JSON does not."""
+    """Returns the UTF-16 text up to the first NUL. Windows accepts lone surrogates in names, JSON does not."""
     return bytes(units).decode("utf-16-le", errors="replace").partition("\0")[0]
 
 
 def _physical_address(octets: Iterable[int], length: int) -> str | None:
-    """The address, or `None` where there is none: no octets, or nothing but zeros."""
+    """Returns the address, or None if it has no octets or only zeros."""
     known = bytes(octets)[:length]
     return known.hex(":") if any(known) else None
 
 
 def _speed(bits_per_second: int) -> int | None:
-    """Drivers that do not know the speed say -1."""
+    """Returns the speed, or None for -1, which a driver reports that does not know it."""
     return None if bits_per_second == _NO_SPEED else bits_per_second
 
 
 def address(raw: MibUnicastIpAddressRow) -> Address:
-    """A unicast address; a prefix length that is no value (255 is common) is the whole address."""
+    """Returns the unicast address. A prefix length that is no value (255 is common) becomes the longest one."""
     ip = _ip(raw)
     return Address(
         address=str(ip),
@@ -148,7 +151,7 @@ def _ip(raw: MibUnicastIpAddressRow) -> IPv4Address | IPv6Address:
 
 
 def _scope(ip: IPv4Address | IPv6Address) -> Scope:
-    """By the address itself (RFC 4007, RFC 3927): Windows' scope id names the zone and often leaves the level out."""
+    """Returns the scope by the address (RFC 4007, RFC 3927), since the scope id of Windows often has no level."""
     if ip.is_loopback:
         return "interface"
     if ip.is_link_local:

@@ -1,7 +1,7 @@
-"""The source on Windows: notifications ring, and the truth is read outside the callback.
+"""The source of Windows: notifications name what changed, and the rows are read outside the callbacks.
 
-`NotifyIpInterfaceChange` tells of IP interfaces and not of their addresses, which `NotifyUnicastIpAddressChange` tells
-of; both carry a key and no state. So a flap that is over before it is read shows as nothing here.
+`NotifyIpInterfaceChange` reports IP interfaces without their addresses, and `NotifyUnicastIpAddressChange` reports the
+addresses; both carry a key and no state. So a change that is undone before it is read is not seen here.
 """
 
 from __future__ import annotations
@@ -15,71 +15,72 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from ...errors import InterfaceNotFoundError, NetioError, NotFoundError, SourceError
-from ...events import Cause, Family, IpInterface
-from .. import Remove, Resync, SourceContext, Update, Upsert
-from .calls import Iphlpapi, Told, load
+from ...events import Cause, Family, IpInterface, Key
+from .. import Remove, Resync, SourceContext, Update, Upsert, Validator
+from .calls import Iphlpapi, Notification, load
 from .iphlpapi import FAMILIES, FAMILY_NAMES, NOTIFICATION_TYPES
-from .reading import Reading
+from .reader import WindowsReader
 from .rows import luid_text
 
-# How often an interface that was told of and cannot be read yet is tried again: for about 12 s in all.
+# How often an interface that was reported and cannot be read yet is read again: for about 12 s in all.
 _TRIES = 20
 _FIRST_DELAY, _LONGEST_DELAY = 0.01, 1.0
 
 
-class _Key(NamedTuple):
-    luid: int
-    family: Family
-
-
 @dataclass
-class _Wanted:
-    """An IP interface that is to be read: what was told of it, and how often it could not be read."""
+class _Due:
+    """An IP interface that is to be read: the kinds of change that were reported, and how often reading failed."""
 
-    deleted: bool = False
+    removed: bool = False
     expected: bool = False
     tries: int = 0
-    due: float = 0.0
+    at: float = 0.0
 
     def put_off(self, now: float) -> None:
-        self.deleted = False
-        self.due = now + _delay(self.tries)
+        self.removed = False
+        self.at = now + _delay(self.tries)
         self.tries += 1
 
 
-class _Rung(NamedTuple):
-    told: frozenset[tuple[_Key, str]]
-    causes: list[Cause]
+class _Taken(NamedTuple):
+    """Everything that was added to `_Pending` since it was last taken."""
+
+    changes: frozenset[tuple[Key, str]]
+    causes: tuple[Cause, ...]
     woken: bool
     closed: bool
 
 
-class _Bell:
-    """Rung by callbacks and other threads, waited for by one. Holds each key and kind once, so it cannot grow."""
+class _Pending:
+    """Changes and requests from other threads for the source's thread.
+
+    The callbacks run in threads of the system, several at once, so they only add a key here. Each key and kind is held
+    once, so that no number of changes makes it grow.
+    """
 
     def __init__(self) -> None:
         self._condition = threading.Condition()
-        self._told: set[tuple[_Key, str]] = set()
+        self._changes: set[tuple[Key, str]] = set()
         self._causes: list[Cause] = []
         self._woken = False
         self._closed = False
 
-    def ip_interface(self, told: Told | None) -> None:
-        """The ring of NotifyIpInterfaceChange."""
-        if told is not None:
-            self._ring(told, NOTIFICATION_TYPES.get(told.type, "parameter_notification"))
+    def add_ip_interface(self, notification: Notification | None) -> None:
+        """Adds what NotifyIpInterfaceChange reports."""
+        if notification is not None:
+            self._add(notification, NOTIFICATION_TYPES.get(notification.type, "parameter_notification"))
 
-    def address(self, told: Told | None) -> None:
-        """The ring of NotifyUnicastIpAddressChange, whose kinds are the address's."""
-        if told is not None:
-            self._ring(told, "address")
+    def add_address(self, notification: Notification | None) -> None:
+        """Adds what NotifyUnicastIpAddressChange reports: the kind of change is the address's, not the interface's."""
+        if notification is not None:
+            self._add(notification, "address")
 
-    def _ring(self, told: Told, kind: str) -> None:
-        if family := FAMILY_NAMES.get(told.family):
-            rung = (_Key(told.luid, family), kind)
+    def _add(self, notification: Notification, kind: str) -> None:
+        if family := FAMILY_NAMES.get(notification.family):
+            change = (Key(luid_text(notification.luid), family), kind)
             with self._condition:
-                if rung not in self._told:
-                    self._told.add(rung)
+                if change not in self._changes:
+                    self._changes.add(change)
                     self._condition.notify()
 
     def wake(self) -> None:
@@ -98,14 +99,18 @@ class _Bell:
             self._closed = True
             self._condition.notify()
 
-    def wait(self, timeout: float) -> _Rung:
-        """What rang since the last time, after at most `timeout` seconds."""
+    def take(self, timeout: float) -> _Taken:
+        """Takes everything, as soon as there is something, and at the latest after `timeout` seconds."""
         with self._condition:
-            self._condition.wait_for(lambda: bool(self._told or self._causes) or self._woken or self._closed, timeout)
-            rung = _Rung(frozenset(self._told), self._causes, self._woken, self._closed)
-            self._told.clear()
-            self._causes, self._woken = [], False
-            return rung
+            self._condition.wait_for(self._any, timeout)
+            taken = _Taken(frozenset(self._changes), tuple(self._causes), self._woken, self._closed)
+            self._changes.clear()
+            self._causes.clear()
+            self._woken = False
+            return taken
+
+    def _any(self) -> bool:
+        return bool(self._changes or self._causes or self._woken or self._closed)
 
 
 class WindowsSource:
@@ -118,8 +123,10 @@ class WindowsSource:
         self._families: tuple[Family, ...] = ("inet", "inet6") if context.families == "unspec" else (context.families,)
         self._reconcile_seconds = context.reconcile_seconds
         self._idle_seconds = math.inf if context.idle_seconds is None else context.idle_seconds
-        self._bell = _Bell()
-        self._wanted: dict[_Key, _Wanted] = {}
+        self._pending = _Pending()
+        self.validator = Validator(context.log)
+        self._due: dict[Key, _Due] = {}
+        self._last: dict[Key, IpInterface] = {}
         self._lost = False
         self._failures = 0
         self._again_at = 0.0
@@ -134,36 +141,36 @@ class WindowsSource:
             yield [self._begin()]
             reconcile_at = time.monotonic() + self._reconcile_seconds
             idle_until = time.monotonic() + self._idle_seconds
-            while not (rung := self._bell.wait(self._patience(min(reconcile_at, idle_until)))).closed:
-                self._note(rung.told)
-                updates = list(self._changes())
-                if rung.causes or time.monotonic() >= reconcile_at:
+            while not (taken := self._pending.take(self._wait(min(reconcile_at, idle_until)))).closed:
+                self._note(taken.changes)
+                updates = self._changes()
+                if taken.causes or time.monotonic() >= reconcile_at:
                     reconcile_at = time.monotonic() + self._reconcile_seconds
-                    updates += self._resync(rung.causes or ["reconcile"])
-                if updates or rung.woken or time.monotonic() >= idle_until:
+                    updates += self._resync(taken.causes or ("reconcile",))
+                if updates or taken.woken or time.monotonic() >= idle_until:
                     yield updates
                     idle_until = time.monotonic() + self._idle_seconds
 
     def wake(self) -> None:
         """Makes `updates()` yield soon."""
-        self._bell.wake()
+        self._pending.wake()
 
     def resync(self, cause: Cause = "reconcile") -> None:
         """Requests a `Resync(rows, cause)`."""
-        self._bell.resync(cause)
+        self._pending.resync(cause)
 
     def close(self) -> None:
         """Ends `updates()`, which cancels the registrations in its own thread."""
-        self._bell.close()
+        self._pending.close()
 
     def _register(self, registrations: ExitStack) -> None:
         try:
-            told = self._iphlpapi.notify_ip_interface_change(self._family, self._bell.ip_interface)
-            registrations.callback(told.cancel)
-            told = self._iphlpapi.notify_unicast_ip_address_change(self._family, self._bell.address)
-            registrations.callback(told.cancel)
+            registration = self._iphlpapi.notify_ip_interface_change(self._family, self._pending.add_ip_interface)
+            registrations.callback(registration.cancel)
+            registration = self._iphlpapi.notify_unicast_ip_address_change(self._family, self._pending.add_address)
+            registrations.callback(registration.cancel)
         except NetioError as error:
-            raise SourceError(f"Windows takes no registration for changes: {error}") from error
+            raise SourceError(f"Windows refused the registration for changes: {error}") from error
 
     def _begin(self) -> Resync:
         try:
@@ -171,36 +178,37 @@ class WindowsSource:
         except NetioError as error:
             raise SourceError(f"the IP interfaces of Windows cannot be read: {error}") from error
 
-    def _patience(self, next_at: float) -> float:
-        """Seconds until something is due. At most one: an untimed wait on Windows swallows Ctrl+C."""
-        due = [next_at]
+    def _wait(self, next_at: float) -> float:
+        """Returns the seconds until something is due. At most one: an untimed wait on Windows swallows Ctrl+C."""
         if self._lost:
-            due.append(self._again_at)
+            next_at = min(next_at, self._again_at)
         else:
-            due.extend(wanted.due for wanted in self._wanted.values())
-        return max(0.0, min(1.0, min(due) - time.monotonic()))
+            next_at = min([next_at, *(due.at for due in self._due.values())])
+        return max(0.0, min(1.0, next_at - time.monotonic()))
 
-    def _note(self, told: Iterable[tuple[_Key, str]]) -> None:
-        for key, kind in told:
-            wanted = self._wanted.setdefault(key, _Wanted())
-            wanted.due = 0.0
-            wanted.deleted |= kind == "delete_instance"
-            wanted.expected |= kind in {"add_instance", "parameter_notification"}
-            wanted.tries = 0
+    def _note(self, changes: Iterable[tuple[Key, str]]) -> None:
+        for key, kind in changes:
+            due = self._due.setdefault(key, _Due())
+            due.at = 0.0
+            due.removed |= kind == "delete_instance"
+            due.expected |= kind in {"add_instance", "parameter_notification"}
+            due.tries = 0
 
-    def _changes(self) -> Iterator[Update]:
-        """Reads what is due. Trouble in reading makes everything be read again, until that works."""
+    def _changes(self) -> list[Update]:
+        """Reads what is due. After a failure everything is read again, until that works."""
+        updates: list[Update] = []
         if self._lost and time.monotonic() >= self._again_at:
-            yield from self._resync(["overrun"])
+            updates += self._resync(("overrun",))
         if not self._lost:
-            yield from self._due()
+            updates += self._read_due()
+        return updates
 
-    def _due(self) -> list[Update]:
+    def _read_due(self) -> list[Update]:
         now = time.monotonic()
-        luids = sorted({key.luid for key, wanted in self._wanted.items() if wanted.due <= now})
-        reading = Reading(self._iphlpapi, self._families)
+        luids = sorted({key.luid for key, due in self._due.items() if due.at <= now})
+        reader = self._reader()
         try:
-            updates = [update for luid in luids for update in self._interface(reading, luid, now)]
+            updates = [update for luid in luids for update in self._interface(reader, luid, now)]
         except NetioError as error:
             self._failed(error)
             return []
@@ -208,58 +216,62 @@ class WindowsSource:
             self._failures = 0
         return updates
 
-    def _interface(self, reading: Reading, luid: int, now: float) -> Iterator[Update]:
+    def _interface(self, reader: WindowsReader, luid: str, now: float) -> Iterator[Update]:
+        """Reads one interface in each family: what it shares, like its name, may have changed in both."""
         for family in self._families:
-            key = _Key(luid, family)
-            row = _read(reading, key)
-            if row is not None:
-                self._wanted.pop(key, None)
-                yield Upsert(row)
-            else:
+            key = Key(luid, family)
+            try:
+                row = reader.ip_interface(key)
+            except (InterfaceNotFoundError, NotFoundError):
                 yield from self._absent(key, now)
+                continue
+            self._due.pop(key, None)
+            if row is not None:
+                self._last[key] = row
+                yield Upsert(row)
 
-    def _absent(self, key: _Key, now: float) -> Iterator[Update]:
-        """Told of and not readable: gone, unless it was told as there. Then it is held and tried again."""
-        wanted = self._wanted.pop(key, _Wanted(deleted=True))
-        held = wanted.expected and wanted.tries < _TRIES
-        if wanted.deleted or not held:
-            yield Remove(luid_text(key.luid), key.family)
+    def _absent(self, key: Key, now: float) -> Iterator[Update]:
+        """Removes what cannot be read. If it was reported as existing, it is held and read again for a while.
+
+        WireGuard's interfacewatcher found that an interface may be reported before it can be read.
+        """
+        due = self._due.pop(key, _Due(removed=True))
+        held = due.expected and due.tries < _TRIES
+        if due.removed or not held:
+            self._last.pop(key, None)
+            yield Remove(key.luid, key.family)
         if held:
-            wanted.put_off(now)
-            self._wanted[key] = wanted
+            due.put_off(now)
+            self._due[key] = due
 
-    def _resync(self, causes: Iterable[Cause]) -> Iterator[Update]:
+    def _resync(self, causes: Iterable[Cause]) -> list[Update]:
+        """Reads everything once, for each of the causes."""
         try:
             rows = self._read_all()
         except NetioError as error:
             self._failed(error)
-        else:
-            self._lost = False
-            # What these rows show was read; what was told as there and is not among them is still held.
-            shown = {_Key(int(row.luid, 16), row.family) for row in rows}
-            self._wanted = {key: wanted for key, wanted in self._wanted.items() if wanted.expected and key not in shown}
-            # One read answers every request, and each cause is reported.
-            yield from (Resync(rows, cause) for cause in causes)
+            return []
+        self._lost = False
+        # What these rows show was read; what was reported as existing and is not among them is still held.
+        self._due = {key: due for key, due in self._due.items() if due.expected and key not in self._last}
+        return [Resync(rows, cause) for cause in causes]
 
     def _read_all(self) -> tuple[IpInterface, ...]:
-        return Reading(self._iphlpapi, self._families).everything()
+        rows = self._reader().everything()
+        self._last = {row.key: row for row in rows}
+        return rows
+
+    def _reader(self) -> WindowsReader:
+        return WindowsReader(self._iphlpapi, self._families, self.validator, self._last)
 
     def _failed(self, error: NetioError) -> None:
         if not self._failures:
-            self._log.warning("reading the IP interfaces failed, trying again", error=str(error))
+            self._log.warning("the IP interfaces could not be read; everything is read again until it works: %s", error)
         self._lost = True
         self._again_at = time.monotonic() + _delay(self._failures)
         self._failures += 1
 
 
-def _read(reading: Reading, key: _Key) -> IpInterface | None:
-    """The IP interface as it is now, or `None` where there is no such one (any more, or yet)."""
-    try:
-        return reading.ip_interface(key.luid, key.family)
-    except (InterfaceNotFoundError, NotFoundError):
-        return None
-
-
 def _delay(tries: int) -> float:
-    """Seconds to wait after so many failures: doubling from 10 ms to 1 s."""
+    """Returns the seconds to wait after so many failures: doubling from 10 ms to 1 s."""
     return float(min(_LONGEST_DELAY, _FIRST_DELAY * 2 ** min(tries, 10)))

@@ -1,4 +1,4 @@
-"""The declarations against what a compiler makes of mingw-w64's headers (`abi_x64.json`), on every system."""
+"""The declarations compared with the layouts of mingw-w64's headers as compiled (`abi_x64.json`), on every system."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ STRUCTURES: dict[str, type[ctypes.Structure] | type[ctypes.Union]] = {
     "GUID": iphlpapi.Guid,
     "NL_INTERFACE_OFFLOAD_ROD": iphlpapi.OffloadRod,
 }
-# NET_LUID's other view of the same 64 bits is taken apart by `luid_parts`.
+# NET_LUID's second view of the same 64 bits: `luid_parts` returns it.
 LEFT_OUT = {"NET_LUID": {"Info"}}
 
-# The names that are published, and how the numbers behind them are called in the headers.
+# The names that are published, and the names of their numbers in the headers.
 NAMES: dict[str, tuple[dict[int, Any], str, Any]] = {
     "MIB_NOTIFICATION_TYPE": (iphlpapi.NOTIFICATION_TYPES, "Mib", events.NotificationType),
     "NL_ROUTER_DISCOVERY_BEHAVIOR": (
@@ -84,7 +84,7 @@ def test_the_offload_bits_are_where_the_compiler_puts_them() -> None:
         assert bytes(raw) == bytes([1 << place["bit"]]), member
 
 
-def test_a_luid_is_taken_apart_where_the_compiler_does() -> None:
+def test_the_parts_of_a_luid_are_where_the_compiler_puts_them() -> None:
     bits = ABI["bits"]["NET_LUID.Info"]
     luid = events.make_luid(6, 0x8001)
     assert int(luid, 16) == 6 << bits["IfType"]["bit"] | 0x8001 << bits["NetLuidIndex"]["bit"]
@@ -105,7 +105,7 @@ def test_a_number_has_the_name_of_the_headers(enumeration: str) -> None:
 
 @pytest.mark.parametrize("member", ["RouterDiscoveryBehavior", "LinkLocalAddressBehavior"])
 def test_an_enumeration_is_signed(member: str) -> None:
-    """-1 is "unchanged" in them, which is no huge number."""
+    """-1 is "unchanged" in them; unsigned, it would be a huge number."""
     row = iphlpapi.MibIpInterfaceRow()
     setattr(row, member, 0xFFFF_FFFF)
     assert getattr(row, member) == -1
@@ -133,7 +133,7 @@ def test_a_constant_has_the_value_of_the_headers(name: str) -> None:
 
 
 def test_every_function_has_fixed_width_arguments() -> None:
-    """`c_ulong` has 4 bytes on Windows and 8 on Linux: where one crept in, this file's sizes would say nothing."""
+    """`c_ulong` has 4 bytes on Windows and 8 on Linux: with one of them, the sizes in this file would prove nothing."""
     fixed = {1, 2, 4, 8}
     for name, signature in iphlpapi.SIGNATURES.items():
         assert {ctypes.sizeof(argument) for argument in signature.arguments} <= fixed, name

@@ -1,4 +1,4 @@
-"""From Windows' structures to the models: what is reserved, unset or no value is never published."""
+"""The models made of Windows' structures: a member that is reserved, unset or no value is not published."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_the_key_is_family_luid_and_index() -> None:
     assert (row.family, row.interface_luid, row.interface_index) == ("inet6", "0006008001000000", 7)
 
 
-def test_plain_members_are_taken_as_they_are() -> None:
+def test_plain_members_are_published_as_they_are() -> None:
     row = ip_interface_row(
         ip_row(NlMtu=1400, Metric=25, Connected=1, WeakHostSend=1, DadTransmits=3, ReachableTime=30_000)
     )
@@ -119,7 +119,7 @@ def test_a_name_may_be_anything(alias: str) -> None:
 
 
 def test_half_a_surrogate_pair_in_a_name_is_replaced() -> None:
-    """Windows takes such names; no JSON text can hold one."""
+    """Windows accepts such names; JSON cannot contain them."""
     named = interface(if_row("Net\ud83d"))
     assert named.alias == "Net\N{REPLACEMENT CHARACTER}"
     assert named.model_dump_json()
@@ -169,7 +169,7 @@ def test_a_prefix_length_that_is_no_value_is_the_whole_address(text: str, given:
     assert address(unicast(text, OnLinkPrefixLength=given)).prefix_length == published
 
 
-def test_a_zone_is_told_without_its_level() -> None:
+def test_a_zone_is_published_without_its_level() -> None:
     seen = unicast("fe80::1")
     seen.ScopeId.Value = 0x2000_0007
     assert address(seen).scope_id == 7

@@ -1,4 +1,4 @@
-"""What the tests under Windows Python share."""
+"""Fixtures of the tests under Windows Python."""
 
 from __future__ import annotations
 
@@ -11,6 +11,6 @@ from tests.windows.inside.standin import StandIn, prepared
 
 @pytest.fixture
 def standin() -> Iterator[StandIn]:
-    """A clean stand-in, in which a test must leave nothing behind."""
+    """Yields a clean stand-in; a test must leave nothing in it."""
     with prepared() as stand_in:
         yield stand_in

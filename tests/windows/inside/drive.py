@@ -1,7 +1,7 @@
-"""`publisher` with the stand-in, steered over standard input: one JSON list a line, a method's name and its arguments.
+"""Runs `publisher` with the stand-in, controlled over standard input: one JSON list a line, a method and its arguments.
 
-Lines up to `["go"]` are done before publisher starts, and `["die"]` ends the process as the Task Manager does. At a
-regular end it says what is left in the stand-in.
+Lines before `["go"]` are done before publisher starts, and `["die"]` ends the process as the Task Manager does. At a
+regular end it prints the number of tables and registrations that are left in the stand-in.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def _do(standin: StandIn, line: str) -> str:
     name, *arguments = json.loads(line)
     options: dict[str, Any] = arguments.pop() if arguments and isinstance(arguments[-1], dict) else {}
     if name == "die":
-        os.kill(os.getpid(), signal.SIGTERM)  # TerminateProcess: there are no signals between Windows processes
+        os.kill(os.getpid(), signal.SIGTERM)  # TerminateProcess: Windows has no signals between processes
     elif name != "go":
         getattr(standin, name)(*arguments, **options)
     return str(name)

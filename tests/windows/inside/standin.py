@@ -1,4 +1,4 @@
-"""The stand-in iphlpapi.dll, steered from Python: what is there, what is told, what goes wrong."""
+"""The stand-in for iphlpapi.dll, controlled from Python: its interfaces, its notifications and its errors."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CHANGED, ADDED, DELETED, INITIAL = 0, 1, 2, 3
 
 
 class Counters(ctypes.Structure):
-    """What the stand-in counted since it was reset."""
+    """The counts of the stand-in since it was reset."""
 
     _fields_ = [
         (name, ctypes.c_int32)
@@ -28,16 +28,14 @@ class Counters(ctypes.Structure):
 
 
 class StandIn:
-    """Interfaces by alias; a change is told only when the test says so, unless it uses `tell=True`."""
+    """Interfaces by alias. A change is reported only with `report=True`, or by a later `report`."""
 
     def __init__(self) -> None:
         self.library = library("iphlpapi.dll")
-        # Without the override Wine silently loads its own.
+        # Without the override, Wine silently loads its own library.
         assert hasattr(self.library, "standin_reset"), "this is not the stand-in: see WINEDLLOVERRIDES"
-        for name in ("standin_hide", "standin_remove_ip", "standin_notify", "standin_notify_twice"):
-            getattr(self.library, name).argtypes = _ARGUMENTS[name]
-        self.library.standin_remove_interface.argtypes = [ctypes.c_uint64]
-        self.library.standin_clear_addresses.argtypes = [ctypes.c_uint64]
+        for name, arguments in _ARGUMENTS.items():
+            getattr(self.library, name).argtypes = arguments
         self.library.standin_reset()
         self.indexes: dict[str, int] = {}
         self.ip_rows: dict[tuple[str, str], MibIpInterfaceRow] = {}
@@ -56,9 +54,9 @@ class StandIn:
         return self.indexes[alias]
 
     def add(
-        self, alias: str, families: Sequence[str] = ("inet", "inet6"), *, tell: bool = False, **members: Any
+        self, alias: str, families: Sequence[str] = ("inet", "inet6"), *, report: bool = False, **members: Any
     ) -> None:
-        """An interface with its rows; a new index each time it is added."""
+        """Adds an interface with its rows; it has a new index each time."""
         number = len(self.indexes)
         self.indexes[alias] = 10 + number if alias not in self.indexes else self.indexes[alias] + 1000
         row = self._new(MibIfRow2)
@@ -72,9 +70,9 @@ class StandIn:
         self.rows[alias] = row
         self.library.standin_set_interface(ctypes.byref(row))
         for family in families:
-            self.add_family(alias, family, tell=tell, **members)
+            self.add_family(alias, family, report=report, **members)
 
-    def add_family(self, alias: str, family: str, *, tell: bool = False, **members: Any) -> None:
+    def add_family(self, alias: str, family: str, *, report: bool = False, **members: Any) -> None:
         row = self._new(MibIpInterfaceRow)
         row.Family, row.InterfaceLuid.Value, row.InterfaceIndex = (
             FAMILIES[family],
@@ -83,37 +81,41 @@ class StandIn:
         )
         row.NlMtu, row.Connected, row.Metric, row.SitePrefixLength = 1500, 1, 25, 64
         self.ip_rows[alias, family] = row
-        self.change(alias, family, kind=ADDED, tell=tell, **members)
+        self.change(alias, family, kind=ADDED, report=report, **members)
 
-    def change(self, alias: str, family: str, *, kind: int = CHANGED, tell: bool = False, **members: Any) -> None:
+    def change(self, alias: str, family: str, *, kind: int = CHANGED, report: bool = False, **members: Any) -> None:
         row = self.ip_rows[alias, family]
         for name, value in members.items():
             setattr(row, name, value)
         self.library.standin_set_ip(ctypes.byref(row))
-        if tell:
-            self.tell(alias, family, kind)
+        if report:
+            self.report(alias, family, kind)
 
     def change_interface(self, alias: str, **members: Any) -> None:
         for name, value in members.items():
             setattr(self.rows[alias], name, value)
         self.library.standin_set_interface(ctypes.byref(self.rows[alias]))
 
-    def remove(self, alias: str, *, tell: bool = False) -> None:
+    def remove(self, alias: str, *, report: bool = False) -> None:
         self.library.standin_remove_interface(self._luid(alias))
         for family in ("inet", "inet6"):
-            self.remove_family(alias, family, tell=tell)
+            self.remove_family(alias, family, report=report)
 
-    def remove_family(self, alias: str, family: str, *, tell: bool = False) -> None:
+    def remove_family(self, alias: str, family: str, *, report: bool = False) -> None:
         if self.ip_rows.pop((alias, family), None):
             self.library.standin_remove_ip(self._luid(alias), FAMILIES[family])
-            if tell:
-                self.tell(alias, family, DELETED)
+            if report:
+                self.report(alias, family, DELETED)
 
     def hide(self, alias: str, family: str, reads: int) -> None:
-        """Let the next so many reads of this row fail as if it were not there."""
+        """Makes the next `reads` readings of this row fail, as if it did not exist."""
         self.library.standin_hide(self._luid(alias), FAMILIES[family], reads)
 
-    def add_address(self, alias: str, address: str, *, tell: bool = False) -> None:
+    def read_as(self, alias: str, family: str, number: int) -> None:
+        """Makes readings of this row return another number as its family; 0 is the true one."""
+        self.library.standin_read_as(self._luid(alias), FAMILIES[family], number)
+
+    def add_address(self, alias: str, address: str, *, report: bool = False, **members: Any) -> None:
         known = ip_interface(address)
         row = self._new(MibUnicastIpAddressRow)
         row.InterfaceLuid.Value, row.InterfaceIndex = self._luid(alias), self.indexes[alias]
@@ -126,9 +128,11 @@ class StandIn:
             600,
             300,
         )
+        for name, value in members.items():
+            setattr(row, name, value)
         self.library.standin_add_address(ctypes.byref(row))
-        if tell:
-            self.tell_address(alias, "inet" if known.version == 4 else "inet6", ADDED)
+        if report:
+            self.report_address(alias, "inet" if known.version == 4 else "inet6", ADDED)
 
     def clear_addresses(self, alias: str) -> None:
         self.library.standin_clear_addresses(self._luid(alias))
@@ -136,26 +140,26 @@ class StandIn:
     def stack(self, higher: str, lower: str) -> None:
         self.library.standin_add_stack(self.indexes[higher], self.indexes[lower])
 
-    def tell(self, alias: str, family: str, kind: int = CHANGED) -> None:
-        """Call back, from a thread of the system's; returns when the callbacks have."""
+    def report(self, alias: str, family: str, kind: int = CHANGED) -> None:
+        """Calls back in a thread of the system; returns when the callbacks have returned."""
         self.library.standin_notify(self._luid(alias), self.indexes[alias], FAMILIES[family], kind, 0)
 
-    def tell_twice(self, alias: str, family: str, first: int = CHANGED, second: int = CHANGED) -> None:
-        """Call back from two threads at once."""
+    def report_twice(self, alias: str, family: str, first: int = CHANGED, second: int = CHANGED) -> None:
+        """Calls back in two threads at once."""
         self.library.standin_notify_twice(self._luid(alias), self.indexes[alias], FAMILIES[family], first, second)
 
-    def tell_address(self, alias: str, family: str, kind: int = CHANGED) -> None:
+    def report_address(self, alias: str, family: str, kind: int = CHANGED) -> None:
         self.library.standin_notify(self._luid(alias), self.indexes[alias], FAMILIES[family], kind, 1)
 
     def initial(self, mode: int) -> None:
-        """The initial call: 0 on the caller's thread, 1 on another before the handle is known, 2 after the return."""
+        """Sets when the initial call comes: 0 in the caller's thread, 1 in another, before the handle, 2 later."""
         self.library.standin_initial_mode(mode)
 
     def release_initial(self) -> None:
         self.library.standin_release_initial()
 
     def fail(self, function: str, code: int, times: int = 1, family: str | None = None) -> None:
-        """Let this function return an error code; -1 times is always."""
+        """Makes this function return an error code; -1 times is always."""
         number = -1 if family is None else FAMILIES[family]
         self.library.standin_fail(function.encode(), number, code, times)
 
@@ -163,7 +167,7 @@ class StandIn:
         self.library.standin_storm(changes, seed)
 
     def _luid(self, alias: str) -> int:
-        """An Ethernet LUID whose index is the alias, so that it stays the same when it is added again."""
+        """Returns an Ethernet LUID that is made of the alias, so it is the same when the interface is added again."""
         return int(
             make_luid(6, 0x8000 + sum(ord(letter) * 31**place for place, letter in enumerate(alias)) % 0x7FFF), 16
         )
@@ -173,7 +177,7 @@ class StandIn:
 
 
 def library(name: str) -> Any:
-    """A library of functions that leave the interpreter to others while they run."""
+    """Loads a library whose functions release the GIL while they run."""
     if sys.platform != "win32":
         raise RuntimeError(f"{name} is a library for Windows")
     return ctypes.WinDLL(name)
@@ -181,7 +185,7 @@ def library(name: str) -> Any:
 
 @contextmanager
 def prepared() -> Iterator[StandIn]:
-    """A clean stand-in. In the end no table or registration is left, and nothing was freed or cancelled wrongly."""
+    """Yields a clean stand-in. At the end no table or registration is left, and no free or cancel was wrong."""
     standin = StandIn()
     yield standin
     left = standin.counters
@@ -190,7 +194,10 @@ def prepared() -> Iterator[StandIn]:
 
 
 _ARGUMENTS: dict[str, list[Any]] = {
+    "standin_clear_addresses": [ctypes.c_uint64],
     "standin_hide": [ctypes.c_uint64, ctypes.c_uint32, ctypes.c_int32],
+    "standin_read_as": [ctypes.c_uint64, ctypes.c_uint32, ctypes.c_uint32],
+    "standin_remove_interface": [ctypes.c_uint64],
     "standin_remove_ip": [ctypes.c_uint64, ctypes.c_uint32],
     "standin_notify": [ctypes.c_uint64, ctypes.c_uint32, ctypes.c_uint32, ctypes.c_int32, ctypes.c_int32],
     "standin_notify_twice": [ctypes.c_uint64, ctypes.c_uint32, ctypes.c_uint32, ctypes.c_int32, ctypes.c_int32],

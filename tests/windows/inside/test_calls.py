@@ -1,4 +1,4 @@
-"""The calls of iphlpapi.dll, under Windows Python: what the stand-in does at its worst is borne."""
+"""The functions of iphlpapi.dll under Windows Python, with the stand-in at its worst."""
 
 from __future__ import annotations
 
@@ -22,21 +22,24 @@ from publisher.errors import (
     NotFoundError,
 )
 from publisher.sources.windows import calls as windows_calls
-from publisher.sources.windows.calls import Told, load
+from publisher.sources.windows.calls import Notification, load
 from publisher.sources.windows.iphlpapi import AF_INET, AF_INET6, AF_UNSPEC
+from publisher.sources.windows.rows import address, luid_text
 from tests.windows.inside.standin import ADDED, CHANGED, StandIn, library
 
 LONG = 20.0
 
 
-class Rings:
+class Notifications:
+    """Keeps what it receives."""
+
     def __init__(self) -> None:
-        self.all: queue.Queue[Told | None] = queue.Queue()
+        self.all: queue.Queue[Notification | None] = queue.Queue()
 
-    def __call__(self, told: Told | None) -> None:
-        self.all.put(told)
+    def __call__(self, notification: Notification | None) -> None:
+        self.all.put(notification)
 
-    def next(self) -> Told | None:
+    def next(self) -> Notification | None:
         return self.all.get(timeout=LONG)
 
 
@@ -67,8 +70,11 @@ def test_the_stand_in_is_loaded_and_not_wines_own(standin: StandIn) -> None:
         ("GetIfTable2", lambda calls: calls.if_table()),
         ("GetIfStackTable", lambda calls: calls.if_stack()),
         ("GetInvertedIfStackTable", lambda calls: calls.inverted_if_stack()),
-        ("NotifyIpInterfaceChange", lambda calls: calls.notify_ip_interface_change(AF_UNSPEC, Rings())),
-        ("NotifyUnicastIpAddressChange", lambda calls: calls.notify_unicast_ip_address_change(AF_UNSPEC, Rings())),
+        ("NotifyIpInterfaceChange", lambda calls: calls.notify_ip_interface_change(AF_UNSPEC, Notifications())),
+        (
+            "NotifyUnicastIpAddressChange",
+            lambda calls: calls.notify_unicast_ip_address_change(AF_UNSPEC, Notifications()),
+        ),
     ],
 )
 def test_an_error_code_becomes_an_error_of_its_kind(
@@ -88,7 +94,7 @@ def test_an_error_code_becomes_an_error_of_its_kind(
 def test_the_system_judges_the_family(standin: StandIn, family: int) -> None:
     assert standin.counters.registrations == 0
     with pytest.raises(InvalidParameterError):
-        load().notify_ip_interface_change(family, Rings())
+        load().notify_ip_interface_change(family, Notifications())
     with pytest.raises(InvalidParameterError):
         load().ip_interface(AF_UNSPEC, 1)
 
@@ -96,14 +102,14 @@ def test_the_system_judges_the_family(standin: StandIn, family: int) -> None:
 def test_a_registration_that_failed_leaves_nothing_to_cancel(standin: StandIn) -> None:
     standin.fail("NotifyIpInterfaceChange", 8)
     with pytest.raises(NetioError):
-        load().notify_ip_interface_change(AF_UNSPEC, Rings())
+        load().notify_ip_interface_change(AF_UNSPEC, Notifications())
     gc.collect()
     assert standin.counters.cancels_null == 0
     assert _atexit_cancels() == 0
 
 
 def _atexit_cancels() -> int:
-    """How many cancels the end of a fresh process makes whose registration failed."""
+    """Returns the number of cancels at the end of a new process whose registration failed."""
     program = (
         "from tests.windows.inside.standin import StandIn; from publisher.sources.windows.calls import load\n"
         "import atexit\n"
@@ -125,51 +131,51 @@ def _run(program: str) -> str:
 
 
 def test_the_key_is_copied_inside_the_callback(standin: StandIn) -> None:
-    """The row is 0xCC but for its key, and gone when the callback returns: reading it later would be a crash."""
+    """The row is 0xCC but for its key, and unreadable when the callback returns: a later reading would crash."""
     standin.add("eth0")
-    rings = Rings()
-    registration = load().notify_ip_interface_change(AF_UNSPEC, rings)
-    standin.tell("eth0", "inet6", ADDED)
-    told = rings.next()
+    received = Notifications()
+    registration = load().notify_ip_interface_change(AF_UNSPEC, received)
+    standin.report("eth0", "inet6", ADDED)
+    notification = received.next()
     registration.cancel()
-    assert told == Told(int(standin.luid("eth0"), 16), standin.index("eth0"), AF_INET6, ADDED)
+    assert notification == Notification(int(standin.luid("eth0"), 16), standin.index("eth0"), AF_INET6, ADDED)
 
 
 @pytest.mark.parametrize("mode", [0, 1, 2])
 def test_the_initial_call_may_come_at_any_time_and_on_any_thread(standin: StandIn, mode: int) -> None:
-    rings = Rings()
+    received = Notifications()
     standin.initial(mode)
-    registration = load().notify_ip_interface_change(AF_UNSPEC, rings, initial=True)
-    assert rings.all.empty() == (mode == 2)
+    registration = load().notify_ip_interface_change(AF_UNSPEC, received, initial=True)
+    assert received.all.empty() == (mode == 2)
     standin.release_initial()
-    assert rings.next() is None
+    assert received.next() is None
     registration.cancel()
 
 
 def test_callbacks_may_come_from_two_threads_at_once(standin: StandIn) -> None:
     standin.add("eth0")
     together = threading.Barrier(2)
-    rings = Rings()
+    received = Notifications()
 
-    def ring(told: Told | None) -> None:
+    def receive(notification: Notification | None) -> None:
         together.wait(LONG)
-        rings(told)
+        received(notification)
 
-    registration = load().notify_ip_interface_change(AF_UNSPEC, ring)
-    standin.tell_twice("eth0", "inet")
-    assert rings.next() == rings.next()
+    registration = load().notify_ip_interface_change(AF_UNSPEC, receive)
+    standin.report_twice("eth0", "inet")
+    assert received.next() == received.next()
     registration.cancel()
     assert standin.counters.most_running == 2
 
 
 def test_a_callback_outlives_every_reference_to_it(standin: StandIn) -> None:
     standin.add("eth0")
-    rings = Rings()
-    load().notify_ip_interface_change(AF_UNSPEC, rings)
+    received = Notifications()
+    load().notify_ip_interface_change(AF_UNSPEC, received)
     for _ in range(3):
         gc.collect()
-    standin.tell("eth0", "inet")
-    assert rings.next() is not None
+    standin.report("eth0", "inet")
+    assert received.next() is not None
     _cancel_forgotten()
 
 
@@ -180,7 +186,7 @@ def _cancel_forgotten() -> None:
 
 
 def test_handles_have_64_bits(standin: StandIn) -> None:
-    registration = load().notify_ip_interface_change(AF_UNSPEC, Rings())
+    registration = load().notify_ip_interface_change(AF_UNSPEC, Notifications())
     assert registration._handle is not None
     assert registration._handle > 1 << 32
     registration.cancel()
@@ -188,35 +194,35 @@ def test_handles_have_64_bits(standin: StandIn) -> None:
 
 
 def test_cancelling_waits_for_running_callbacks_and_lets_them_run(standin: StandIn) -> None:
-    """With PyDLL, or with a lock held that the callback needs, this would hang: the callback needs the GIL."""
+    """With PyDLL, or while holding a lock that the callback needs, this would hang: the callback needs the GIL."""
     standin.add("eth0")
     entered, leave, order = threading.Event(), threading.Event(), []
 
-    def ring(told: Told | None) -> None:
+    def receive(notification: Notification | None) -> None:
         entered.set()
         assert leave.wait(LONG)
-        order.append(told)
+        order.append(notification)
 
-    registration = load().notify_ip_interface_change(AF_UNSPEC, ring)
-    teller = threading.Thread(target=standin.tell, args=("eth0", "inet"))
-    teller.start()
+    registration = load().notify_ip_interface_change(AF_UNSPEC, receive)
+    reporter = threading.Thread(target=standin.report, args=("eth0", "inet"))
+    reporter.start()
     assert entered.wait(LONG)
     threading.Timer(0.05, leave.set).start()
     registration.cancel()
     assert len(order) == 1
-    teller.join()
+    reporter.join()
 
 
 def test_a_cancel_that_fails_frees_nothing(standin: StandIn) -> None:
     standin.add("eth0")
-    rings = Rings()
-    registration = load().notify_ip_interface_change(AF_UNSPEC, rings)
+    received = Notifications()
+    registration = load().notify_ip_interface_change(AF_UNSPEC, received)
     standin.fail("CancelMibChangeNotify2", 5)
     with pytest.raises(NetioError):
         registration.cancel()
     gc.collect()
-    standin.tell("eth0", "inet")
-    assert rings.next() is not None
+    standin.report("eth0", "inet")
+    assert received.next() is not None
     registration.cancel()
 
 
@@ -239,11 +245,11 @@ def test_the_luid_is_given_first_and_the_index_only_without_one(standin: StandIn
     standin.add("eth0")
     standin.add("eth1")
     calls, luid = load(), int(standin.luid("eth0"), 16)
-    assert calls.ip_interface(AF_INET, luid, standin.index("eth1")).interface_index == standin.index("eth0")
-    assert calls.ip_interface(AF_INET, 0, standin.index("eth1")).interface_luid == standin.luid("eth1")
+    assert calls.ip_interface(AF_INET, luid, standin.index("eth1")).InterfaceIndex == standin.index("eth0")
+    assert luid_text(calls.ip_interface(AF_INET, 0, standin.index("eth1")).InterfaceLuid.Value) == standin.luid("eth1")
 
 
-def test_after_a_delete_reading_says_2_or_1168(standin: StandIn) -> None:
+def test_after_a_delete_reading_fails_with_2_or_1168(standin: StandIn) -> None:
     standin.add("eth0")
     luid = int(standin.luid("eth0"), 16)
     standin.remove_family("eth0", "inet6")
@@ -261,12 +267,12 @@ def test_tables_are_read_whole_and_freed(standin: StandIn, count: int) -> None:
         standin.add_address(f"eth{number}", f"192.0.2.{number}/24")
         standin.stack(f"eth{number}", "eth0")
     calls = load()
-    assert [row.interface_luid for row in calls.ip_interfaces(AF_INET)] == [
+    assert [luid_text(row.InterfaceLuid.Value) for row in calls.ip_interfaces(AF_INET)] == [
         standin.luid(f"eth{n}") for n in range(count)
     ]
     assert len(calls.ip_interfaces(AF_UNSPEC)) == 2 * count
     assert [row.InterfaceIndex for row in calls.if_table()] == [standin.index(f"eth{n}") for n in range(count)]
-    assert {address.address for _, _, address in calls.unicast_addresses(AF_INET)} == {
+    assert {address(row).address for row in calls.unicast_addresses(AF_INET)} == {
         f"192.0.2.{number}" for number in range(count)
     }
     assert calls.if_stack() == [(standin.index(f"eth{n}"), standin.index("eth0")) for n in range(count)]
@@ -284,17 +290,17 @@ def test_an_empty_table_is_no_error(standin: StandIn) -> None:
 def test_a_table_is_freed_when_a_row_cannot_be_taken(standin: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
     standin.add("eth0")
 
-    def refuse(_row: object) -> None:
+    def refuse(_rows: object) -> None:
         raise ValueError("no such row")
 
-    monkeypatch.setattr(windows_calls, "ip_interface_row", refuse)
+    monkeypatch.setattr(windows_calls, "_copies", refuse)
     with pytest.raises(ValueError, match="no such row"):
         load().ip_interfaces(AF_UNSPEC)
     assert standin.counters.tables == 0
 
 
 def test_an_old_windows_has_getifentry2_alone(standin: StandIn) -> None:
-    """GetIfEntry2Ex came with Windows 10 1703. The old library is another one, with interfaces of its own."""
+    """GetIfEntry2Ex exists since Windows 10 1703. The old library is a second one, with interfaces of its own."""
     standin.add("eth0")
     calls = load()
     standin.fail("GetIfEntry2", 5, times=-1)
@@ -307,19 +313,19 @@ def test_an_old_windows_has_getifentry2_alone(standin: StandIn) -> None:
 
 
 def test_statistics_are_left_out(standin: StandIn) -> None:
-    """Level 2: the stand-in leaves 0xCC where the statistics would be."""
+    """Level 2: the stand-in leaves 0xCC in the place of the statistics."""
     standin.add("eth0")
     assert load().if_entry(int(standin.luid("eth0"), 16)).InOctets == 0xCCCC_CCCC_CCCC_CCCC
 
 
-def test_addresses_ring_with_the_interface_they_are_on(standin: StandIn) -> None:
+def test_addresses_are_reported_with_their_interface(standin: StandIn) -> None:
     standin.add("eth0")
-    rings, others = Rings(), Rings()
-    registration = load().notify_unicast_ip_address_change(AF_UNSPEC, rings)
-    other = load().notify_ip_interface_change(AF_UNSPEC, others)
-    standin.add_address("eth0", "2001:db8::1/64", tell=True)
-    assert rings.next() == Told(int(standin.luid("eth0"), 16), standin.index("eth0"), AF_INET6, ADDED)
+    received, other_received = Notifications(), Notifications()
+    registration = load().notify_unicast_ip_address_change(AF_UNSPEC, received)
+    other = load().notify_ip_interface_change(AF_UNSPEC, other_received)
+    standin.add_address("eth0", "2001:db8::1/64", report=True)
+    assert received.next() == Notification(int(standin.luid("eth0"), 16), standin.index("eth0"), AF_INET6, ADDED)
     registration.cancel()
     other.cancel()
-    assert others.all.empty()
+    assert other_received.all.empty()
     assert CHANGED == 0

@@ -1,4 +1,4 @@
-"""The program on Windows: every module imports, files are where Windows has them, commands answer."""
+"""The program on Windows: each module can be imported, files are in the folders of Windows, commands answer."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from publisher.cli.app import main
 from publisher.config.locations import Locations
 from tests.windows.inside.standin import StandIn
 
-# What only Linux has; `open_source` and `netioapi` import it there alone.
+# Modules for Linux only; `open_source` and `netioapi` import them there.
 LINUX_ONLY = (
     "publisher.sources.linux.clocks",
     "publisher.sources.linux.inotify",
@@ -55,7 +55,7 @@ def test_the_journal_is_in_the_users_local_application_data() -> None:
 
 
 def test_a_services_journal_is_in_the_programs_data(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The system's account has its application data inside the Windows folder, where nobody looks for it."""
+    """The application data of the system's account is inside the Windows folder, where nobody looks for it."""
     monkeypatch.setenv("LOCALAPPDATA", rf"{os.environ['SYSTEMROOT']}\system32\config\systemprofile\AppData\Local")
     locations = Locations.of_this_process()
     assert Path(os.environ["PROGRAMDATA"]) in locations.journal.parents

@@ -11,10 +11,11 @@ from typing import Any, NamedTuple
 import pytest
 
 from publisher.events import IpInterfaceRow, Key
-from publisher.netioapi.calls import cancel_mib_change_notify2, notify_ip_interface_change
+from publisher.netioapi import cancel_mib_change_notify2, notify_ip_interface_change
 from publisher.sources import Remove, Resync, Update, Upsert
 from publisher.sources.windows.calls import load
-from publisher.sources.windows.iphlpapi import AF_UNSPEC
+from publisher.sources.windows.iphlpapi import AF_UNSPEC, FAMILY_NAMES
+from publisher.sources.windows.rows import ip_interface_row, luid_text
 from tests.windows.inside.standin import StandIn
 from tests.windows.inside.test_source import following
 
@@ -29,7 +30,7 @@ class Facts(NamedTuple):
 
 @pytest.fixture
 def quick_switches() -> Iterator[None]:
-    """Let a callback's thread have the interpreter after 0.1 ms instead of 5: else the storm is mostly waiting."""
+    """Gives a callback's thread the interpreter after 0.1 ms instead of 5: otherwise the storm mostly waits."""
     usual = sys.getswitchinterval()
     sys.setswitchinterval(0.0001)
     yield
@@ -39,12 +40,12 @@ def quick_switches() -> Iterator[None]:
 @pytest.mark.timeout(250)
 @pytest.mark.usefixtures("quick_switches")
 @pytest.mark.parametrize("seed", [7])
-def test_a_storm_ends_in_the_truth_and_leaves_nothing(standin: StandIn, seed: int) -> None:
+def test_after_a_storm_the_rows_are_right_and_nothing_is_left(standin: StandIn, seed: int) -> None:
     for number in range(INTERFACES):
         standin.add(f"eth{number}")
     with following() as follower:
         over = threading.Event()
-        others = [threading.Thread(target=_come_and_go, args=(over, seed + number)) for number in range(2)]
+        others = [threading.Thread(target=_register_and_cancel, args=(over, seed + number)) for number in range(2)]
         for thread in others:
             thread.start()
         standin.storm(CHANGES_PER_THREAD, seed)
@@ -53,7 +54,10 @@ def test_a_storm_ends_in_the_truth_and_leaves_nothing(standin: StandIn, seed: in
             thread.join()
         assert standin.counters.delivered >= 2 * CHANGES_PER_THREAD
         known: dict[Key, Facts] = {}
-        truth = {Key(row.interface_luid, row.family): _facts(row) for row in load().ip_interfaces(AF_UNSPEC)}
+        truth = {
+            Key(luid_text(raw.InterfaceLuid.Value), FAMILY_NAMES[raw.Family]): _facts(ip_interface_row(raw))
+            for raw in load().ip_interfaces(AF_UNSPEC)
+        }
         while known != truth:
             _apply(follower.next(), known)
         assert not any(isinstance(update, Resync) and update.cause != "startup" for update in follower.updates.queue)
@@ -75,14 +79,16 @@ def _facts(row: IpInterfaceRow) -> Facts:
     return Facts(row.interface_index, row.nl_mtu)
 
 
-def _come_and_go(over: threading.Event, seed: int) -> None:
-    """Register and cancel at random times, as programs do."""
+def _register_and_cancel(over: threading.Event, seed: int) -> None:
+    """Registers and cancels at random times, as programs do."""
     chance = random.Random(seed)
-    told: list[Any] = []
+    called: list[Any] = []
     while not over.is_set():
-        handle = notify_ip_interface_change("unspec", lambda *call: told.append(call), "context", chance.random() < 0.5)
+        handle = notify_ip_interface_change(
+            "unspec", lambda *call: called.append(call), "context", chance.random() < 0.5
+        )
         over.wait(chance.random() * 0.01)
         cancel_mib_change_notify2(handle)
-        ended = len(told)
+        ended = len(called)
         over.wait(chance.random() * 0.05)
-        assert len(told) == ended
+        assert len(called) == ended

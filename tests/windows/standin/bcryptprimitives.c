@@ -1,4 +1,4 @@
-/* The one function of bcryptprimitives.dll that Rust's standard library wants and Wine 8 lacks. */
+/* The one function of bcryptprimitives.dll that Rust's standard library needs and Wine 8 lacks. */
 #include <windows.h>
 
 BOOLEAN NTAPI SystemFunction036(PVOID buffer, ULONG length); /* RtlGenRandom */

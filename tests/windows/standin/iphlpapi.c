@@ -1,9 +1,9 @@
-/* A stand-in for Windows' iphlpapi.dll, as unkind as the documentation allows.
+/* A stand-in for Windows' iphlpapi.dll that does the worst the documentation allows.
  *
- * The structures are those of mingw-w64's headers, so the layouts are the true ones. Rows given to callbacks lie in memory
- * that cannot be touched once the callback has returned, and only the key in them is set: the rest is 0xCC. Tables end at
- * a page that cannot be touched, and cannot be touched themselves after FreeMibTable. The tests steer it through the
- * standin_* functions; everything is guarded by one lock, which is never held while a callback runs.
+ * The structures are those of mingw-w64's headers, so their layouts are correct. A row that is passed to a callback is
+ * unreadable as soon as the callback returns, and only its key is set: the rest is 0xCC. A table ends at an unreadable
+ * page, and is unreadable itself after FreeMibTable. The tests control it with the standin_* functions. One lock guards
+ * everything, and is never held while a callback runs.
  */
 #include <winsock2.h>
 #include <ws2ipdef.h>
@@ -22,7 +22,7 @@
 typedef void (WINAPI *ip_callback)(void *context, MIB_IPINTERFACE_ROW *row, MIB_NOTIFICATION_TYPE type);
 typedef void (WINAPI *address_callback)(void *context, MIB_UNICASTIPADDRESS_ROW *row, MIB_NOTIFICATION_TYPE type);
 
-struct ip_interface { MIB_IPINTERFACE_ROW row; BOOL there; LONG hidden_reads; };
+struct ip_interface { MIB_IPINTERFACE_ROW row; BOOL there; LONG hidden_reads; ULONG read_as; };
 struct registration {
     BOOL used, cancelled, for_addresses;
     ADDRESS_FAMILY family;
@@ -50,7 +50,7 @@ static ULONG n_ips, n_interfaces, n_addresses, n_stack;
 static struct registration registrations[MOST];
 static struct fault faults[16];
 static struct region tables[MOST], quarantine[QUARANTINE];
-static char *row_pages[2 * QUARANTINE]; /* those that callbacks are done with, from the oldest to the newest */
+static char *row_pages[2 * QUARANTINE]; /* those whose callbacks returned, from the oldest to the newest */
 static ULONG n_quarantine, first_row_page, last_row_page;
 static struct counters counters;
 static ULONG_PTR next_handle = 0x7A1200000010; /* above 2^32 */
@@ -87,7 +87,7 @@ static struct region allocate(SIZE_T size)
     return made;
 }
 
-/* Make it untouchable now and give it back much later, so that a pointer kept too long is found out. */
+/* Makes it unreadable now and frees it much later, so that using a pointer for too long is an access violation. */
 static void retire(struct region gone)
 {
     DWORD before;
@@ -101,7 +101,7 @@ static void retire(struct region gone)
         VirtualFree(oldest, 0, MEM_RELEASE);
 }
 
-/* A page for a row, as untouched as a new one; used again, since the storm wants so many, but as late as can be. */
+/* Returns a page for a row, filled like a new one. Pages are used again, since the storm needs many, but late. */
 static char *row_page(void)
 {
     char *page = NULL;
@@ -240,7 +240,7 @@ void WINAPI standin_set_ip(const MIB_IPINTERFACE_ROW *row)
             ip = &ips[i];
     if (!ip)
         ip = &ips[n_ips++];
-    ip->row = *row, ip->there = TRUE, ip->hidden_reads = 0;
+    ip->row = *row, ip->there = TRUE, ip->hidden_reads = 0, ip->read_as = 0;
     leave();
 }
 
@@ -259,6 +259,16 @@ void WINAPI standin_hide(ULONG64 luid, ULONG family, LONG reads)
     struct ip_interface *ip = find_ip(luid, 0, family);
     if (ip)
         ip->hidden_reads = reads;
+    leave();
+}
+
+/* Give this row with another family from now on, or with the true one if it is 0. */
+void WINAPI standin_read_as(ULONG64 luid, ULONG family, ULONG read_as)
+{
+    enter();
+    struct ip_interface *ip = find_ip(luid, 0, family);
+    if (ip)
+        ip->read_as = read_as;
     leave();
 }
 
@@ -301,6 +311,14 @@ void WINAPI standin_add_stack(ULONG higher, ULONG lower)
 
 /* Reading ------------------------------------------------------------------------------------------------------------ */
 
+static MIB_IPINTERFACE_ROW as_read(const struct ip_interface *ip)
+{
+    MIB_IPINTERFACE_ROW row = ip->row;
+    if (ip->read_as)
+        row.Family = (ADDRESS_FAMILY)ip->read_as;
+    return row;
+}
+
 static BOOL known_family(ULONG family, BOOL unspec) { return family == AF_INET || family == AF_INET6 || (unspec && family == AF_UNSPEC); }
 
 ULONG WINAPI s_GetIpInterfaceEntry(MIB_IPINTERFACE_ROW *row)
@@ -317,7 +335,7 @@ ULONG WINAPI s_GetIpInterfaceEntry(MIB_IPINTERFACE_ROW *row)
         if (ip && ip->hidden_reads > 0)
             ip->hidden_reads--, code = ERROR_FILE_NOT_FOUND;
         else if (ip)
-            *row = ip->row;
+            *row = as_read(ip);
         else
             code = other ? ERROR_NOT_FOUND : ERROR_FILE_NOT_FOUND;
     }
@@ -342,7 +360,7 @@ ULONG WINAPI s_GetIpInterfaceTable(ADDRESS_FAMILY family, MIB_IPINTERFACE_TABLE 
         *table = new_table(count, offsetof(MIB_IPINTERFACE_TABLE, Table), sizeof(MIB_IPINTERFACE_ROW));
         for (ULONG i = 0; i < n_ips; i++)
             if (ips[i].there && ips[i].hidden_reads <= 0 && (!family || ips[i].row.Family == family))
-                (*table)->Table[at++] = ips[i].row;
+                (*table)->Table[at++] = as_read(&ips[i]);
     }
     leave();
     return code;
@@ -479,7 +497,7 @@ static void call_back(struct registration *r, const struct key *key, MIB_NOTIFIC
         retire_row_page(page);
 }
 
-/* Whether this registration wants such a call; if so it counts as running from here to end(). */
+/* Returns TRUE if this registration is to be called; then it counts as running from here to end(). */
 static BOOL begin(struct registration *r, ULONG family, BOOL for_addresses)
 {
     enter();
@@ -549,7 +567,7 @@ static ULONG enlist(const char *function, ADDRESS_FAMILY family, void *callback,
     r->used = TRUE;
     counters.registrations++;
     leave();
-    /* The initial call: 0 on this thread and 1 on another, both before the handle is stored; 2 after this returned. */
+    /* The initial call: 0 in this thread and 1 in another, both before the handle is stored; 2 after this returned. */
     if (initial && initial_mode == 0)
         initial_thread(r);
     else if (initial) {
@@ -622,7 +640,7 @@ static DWORD WINAPI run_errand(void *argument)
     return 0;
 }
 
-/* Tell of a change from a thread of the system's; returns when every callback has. */
+/* Reports a change in a thread of the system; returns when every callback has returned. */
 void WINAPI standin_notify(ULONG64 luid, ULONG index, ULONG family, int type, BOOL for_addresses)
 {
     struct errand errand = {{luid, index, family}, (MIB_NOTIFICATION_TYPE)type, for_addresses, NULL};
@@ -631,7 +649,7 @@ void WINAPI standin_notify(ULONG64 luid, ULONG index, ULONG family, int type, BO
     CloseHandle(thread);
 }
 
-/* Tell of two changes from two threads at once. */
+/* Reports two changes in two threads at once. */
 void WINAPI standin_notify_twice(ULONG64 luid, ULONG index, ULONG family, int first, int second)
 {
     HANDLE start = CreateEventW(NULL, TRUE, FALSE, NULL), threads[2];
@@ -652,7 +670,7 @@ struct storm { ULONG changes, seed; };
 
 static ULONG next_random(ULONG *state) { return *state = *state * 1664525u + 1013904223u, *state >> 8; }
 
-/* One change of one row: another MTU, gone, or there again with another index; then the word of it. */
+/* Changes one row: another MTU, removed, or added again with another index; then reports it. */
 static void storm_change(ULONG *state)
 {
     MIB_NOTIFICATION_TYPE type = MibParameterNotification;
@@ -682,7 +700,7 @@ static DWORD WINAPI run_storm(void *argument)
     return 0;
 }
 
-/* `changes` random changes from each of two threads; returns when both are through. */
+/* Makes `changes` random changes in each of two threads; returns when both are done. */
 void WINAPI standin_storm(ULONG changes, ULONG seed)
 {
     struct storm storms[2] = {{changes, seed}, {changes, seed + 1}};

@@ -1,0 +1,366 @@
+"""The calls on Linux over a host of the test's own: which sources are opened and closed, which receivers called."""
+
+from __future__ import annotations
+
+import atexit
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from queue import SimpleQueue
+from typing import Any, NamedTuple
+
+import pytest
+
+from publisher.errors import InterfaceNotFoundError, NotFoundError, SourceError
+from publisher.events import Cause, Family, IpInterface, make_luid
+from publisher.netioapi.system import IfRow, IfStackRow
+from publisher.sources import Families, Remove, Resync, Update, Upsert
+from publisher.sources.luids import LuidStore
+from publisher.table import Table
+from publisher.testing import make_row
+
+if sys.platform == "win32":
+    pytest.skip("the calls of Linux", allow_module_level=True)
+
+from publisher.netioapi.linux import LinuxSystem, only_addresses, stack_of
+
+LONG = 20.0
+FIRST, SECOND, THIRD = (make_luid(6, 0x8000 + number) for number in range(3))
+
+
+def row(luid: str = FIRST, family: Family = "inet", index: int = 7, alias: str = "eth0", **members: Any) -> IpInterface:
+    return make_row(alias, family, luid=luid, index=index, **members)
+
+
+class Host:
+    """Rows, which only the test changes, and the sources that were opened over them."""
+
+    def __init__(self, *rows: IpInterface) -> None:
+        self.rows = list(rows)
+        self.sources: list[HostSource] = []
+        self.open_at_once = 0
+        self.failure: BaseException | None = None
+
+    def open(self, _luids: LuidStore) -> HostSource:
+        self.sources.append(HostSource(self))
+        self.open_at_once = max(self.open_at_once, len([source for source in self.sources if not source.closed]))
+        return self.sources[-1]
+
+
+class HostSource:
+    """A `Source` that reads the host's rows at its start and at each resync, and yields what the test reports."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._script: SimpleQueue[Callable[[], Sequence[Update]] | None] = SimpleQueue()
+        self.before_resync: list[Update] = []
+        self.closed = False
+        self.ended = False
+
+    def updates(self) -> Iterator[Sequence[Update]]:
+        try:
+            yield self._read("startup")
+            while (step := self._script.get()) is not None:
+                yield step()
+        finally:
+            self.ended = True
+
+    def _read(self, cause: Cause) -> Sequence[Update]:
+        if self._host.failure is not None:
+            raise self._host.failure
+        return [Resync(tuple(self._host.rows), cause)]
+
+    def report(self, *updates: Update) -> None:
+        self._script.put(lambda: updates)
+
+    def wake(self) -> None:
+        self._script.put(list)
+
+    def resync(self, cause: Cause = "reconcile") -> None:
+        if self.before_resync:
+            self.report(*self.before_resync)
+        self._script.put(lambda: self._read(cause))
+
+    def close(self) -> None:
+        self.closed = True
+        self._script.put(None)
+
+
+class Received(NamedTuple):
+    luid: str | None
+    family: str | None
+    kind: str
+
+
+class Receiver:
+    """Keeps what it receives."""
+
+    def __init__(self) -> None:
+        self.all: list[Received] = []
+
+    def __call__(self, key: Any, kind: str) -> None:
+        self.all.append(Received(key and key.interface_luid, key and key.family, kind))
+
+
+@contextmanager
+def subscribed(
+    system: LinuxSystem, receiver: Receiver, family: Families = "unspec", *, initial: bool = False
+) -> Iterator[None]:
+    unsubscribe = system.subscribe(family, receiver, initial)
+    try:
+        yield
+    finally:
+        unsubscribe()
+
+
+# Reading
+
+
+def test_a_call_closes_the_source_that_it_opened() -> None:
+    host = Host(row())
+    system = LinuxSystem(host.open)
+    for _ in range(3):
+        assert [entry.interface_luid for entry in system.ip_interfaces("unspec")] == [FIRST]
+    assert [(source.closed, source.ended) for source in host.sources] == [(True, True)] * 3
+
+
+def test_a_call_that_finds_nothing_closes_its_source_too() -> None:
+    host = Host(row())
+    with pytest.raises(InterfaceNotFoundError):
+        LinuxSystem(host.open).if_row(SECOND, None)
+    assert [(source.closed, source.ended) for source in host.sources] == [(True, True)]
+
+
+def test_while_there_is_a_registration_calls_use_its_source_and_read_anew() -> None:
+    host = Host(row())
+    system = LinuxSystem(host.open)
+    unsubscribe = system.subscribe("unspec", Receiver(), False)
+    host.rows.append(row(SECOND))
+    assert [entry.interface_luid for entry in system.ip_interfaces("inet")] == [FIRST, SECOND]
+    assert (len(host.sources), host.sources[0].closed) == (1, False)
+    unsubscribe()
+    assert (host.sources[0].closed, host.sources[0].ended) == (True, True)
+
+
+def test_a_call_waits_for_a_new_reading_and_not_for_just_any_report() -> None:
+    host = Host(row())
+    system = LinuxSystem(host.open)
+    with subscribed(system, Receiver()):
+        host.rows.append(row(SECOND))
+        host.sources[0].before_resync = [Upsert(row(nl_mtu=1400))]
+        assert [entry.interface_luid for entry in system.ip_interfaces("inet")] == [FIRST, SECOND]
+
+
+def test_calls_at_the_same_time_never_have_two_sources() -> None:
+    host = Host(row())
+    system = LinuxSystem(host.open)
+    together = threading.Barrier(8)
+
+    def call() -> int:
+        together.wait(LONG)
+        return sum(len(system.ip_interfaces("unspec")) for _ in range(20))
+
+    with ThreadPoolExecutor(8) as threads:
+        assert [done.result(LONG) for done in [threads.submit(call) for _ in range(8)]] == [20] * 8
+    assert host.open_at_once == 1
+    assert all(source.ended for source in host.sources)
+
+
+@pytest.mark.parametrize(("family", "found"), [("unspec", ["inet", "inet6"]), ("inet", ["inet"]), ("inet6", ["inet6"])])
+def test_rows_are_those_of_the_family(family: Families, found: list[str]) -> None:
+    system = LinuxSystem(Host(row(), row(family="inet6")).open)
+    assert [entry.family for entry in system.ip_interfaces(family)] == found
+
+
+@pytest.mark.parametrize(
+    ("luid", "index", "family", "error"),
+    [
+        (FIRST, None, "inet", None),
+        (None, 7, "inet", None),
+        (FIRST, 8, "inet", None),
+        (FIRST, None, "inet6", NotFoundError),
+        (None, 7, "inet6", NotFoundError),
+        (THIRD, 7, "inet", InterfaceNotFoundError),
+        (None, 9, "inet", InterfaceNotFoundError),
+    ],
+)
+def test_a_row_is_found_by_luid_before_index(luid: Any, index: Any, family: Family, error: Any) -> None:
+    system = LinuxSystem(Host(row(), row(SECOND, "inet6", 8)).open)
+    if error:
+        with pytest.raises(error):
+            system.ip_interface(family, luid, index)
+    else:
+        assert system.ip_interface(family, luid, index) == row().row
+
+
+@pytest.mark.parametrize(
+    ("lower", "pairs"),
+    [
+        ({}, []),
+        ({FIRST: (SECOND,)}, [(1, 2)]),
+        ({FIRST: (SECOND, THIRD)}, [(1, 2), (1, 3)]),
+        ({FIRST: (SECOND,), SECOND: (THIRD,)}, [(1, 2), (2, 3)]),
+        ({FIRST: ("00060fffff000000",)}, []),
+    ],
+)
+def test_the_stack_is_pairs_of_indexes(lower: dict[str, tuple[str, ...]], pairs: list[tuple[int, int]]) -> None:
+    rows = [
+        IfRow(luid, index, row(luid, index=index, interface={"lower": lower.get(luid, ())}).interface)
+        for index, luid in enumerate((FIRST, SECOND, THIRD), 1)
+    ]
+    assert stack_of(rows) == [IfStackRow(*pair) for pair in pairs]
+
+
+# Notifications
+
+
+def test_a_new_registration_is_not_called_for_what_was_before_it() -> None:
+    host = Host(row())
+    system = LinuxSystem(host.open)
+    old, new = Receiver(), Receiver()
+    with subscribed(system, old):
+        # The source has not reported this yet when the second registration is made.
+        host.rows.append(row(SECOND))
+        with subscribed(system, new, initial=True):
+            host.rows.append(row(THIRD))
+            system.ip_interfaces("unspec")
+    assert [(received.luid, received.kind) for received in old.all] == [
+        (SECOND, "add_instance"),
+        (THIRD, "add_instance"),
+    ]
+    assert new.all == [(None, None, "initial_notification"), (THIRD, "inet", "add_instance")]
+
+
+@pytest.mark.parametrize(
+    ("family", "received"), [("unspec", ["inet", "inet6"]), ("inet", ["inet"]), ("inet6", ["inet6"])]
+)
+def test_a_registration_is_called_for_its_family(family: Families, received: list[str]) -> None:
+    host, receiver = Host(), Receiver()
+    system = LinuxSystem(host.open)
+    with subscribed(system, receiver, family):
+        host.sources[0].report(Upsert(row()), Upsert(row(family="inet6")))
+        # Awaits the report; this reading removes the two rows again, since the host has none.
+        system.ip_interfaces("unspec")
+    assert [call.family for call in receiver.all if call.kind == "add_instance"] == received
+
+
+CHANGES = {
+    "added": (None, row(), "add_instance"),
+    "removed": (row(), None, "delete_instance"),
+    "mtu": (row(), row(nl_mtu=1400), "parameter_notification"),
+    "alias": (row(), row(alias="wan"), "parameter_notification"),
+}
+
+
+def _event(before: IpInterface | None, after: IpInterface | None) -> Any:
+    table = Table([before] if before else [])
+    update = Upsert(after) if after else Remove(FIRST, "inet")
+    [event] = table.apply(update)
+    return event
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_change_of_more_than_addresses_is_reported(change: str) -> None:
+    before, after, kind = CHANGES[change]
+    event = _event(before, after)
+    assert event.notification_type == kind
+    assert not only_addresses(event)
+
+
+def test_a_change_of_addresses_alone_is_not_reported() -> None:
+    with_address, both = row(addresses=["192.0.2.1/24"]), row(addresses=["192.0.2.1/24"], nl_mtu=1400)
+    assert only_addresses(_event(row(), with_address))
+    assert only_addresses(_event(with_address, row()))
+    assert not only_addresses(_event(row(), both))
+
+
+def test_after_unsubscribing_the_receiver_is_not_called_and_a_running_call_is_over() -> None:
+    host, entered, leave = Host(), threading.Event(), threading.Event()
+    system = LinuxSystem(host.open)
+    calls: list[str] = []
+
+    def receive(_key: object, kind: str) -> None:
+        entered.set()
+        assert leave.wait(LONG)
+        calls.append(kind)
+
+    with subscribed(system, Receiver()):
+        unsubscribe = system.subscribe("unspec", receive, False)
+        host.sources[0].report(Upsert(row()))
+        assert entered.wait(LONG)
+        with ThreadPoolExecutor(1) as threads:
+            unsubscribed = threads.submit(unsubscribe)
+            with pytest.raises(TimeoutError):
+                unsubscribed.result(0.2)
+            leave.set()
+            unsubscribed.result(LONG)
+        assert calls == ["add_instance"]
+        host.sources[0].report(Upsert(row(nl_mtu=1400)))
+        system.ip_interfaces("unspec")
+    assert calls == ["add_instance"]
+
+
+# Failures and the end
+
+
+def test_after_a_failure_the_next_call_opens_a_new_source() -> None:
+    host = Host(row())
+    system = LinuxSystem(host.open)
+    dead, alive = Receiver(), Receiver()
+    unsubscribe = system.subscribe("unspec", dead, False)
+    host.failure = SourceError("the socket is closed")
+    with pytest.raises(SourceError, match="the socket is closed"):
+        system.ip_interfaces("unspec")
+    host.failure = None
+    with subscribed(system, alive):
+        assert len(host.sources) == 2
+        host.rows.append(row(SECOND))
+        assert len(system.ip_interfaces("unspec")) == 2
+        unsubscribe()
+        assert not host.sources[1].closed
+    assert (dead.all, alive.all) == ([], [(SECOND, "inet", "add_instance")])
+    assert [source.closed for source in host.sources] == [True, True]
+
+
+def test_a_source_that_cannot_begin_is_an_error_of_the_call() -> None:
+    host = Host()
+    host.failure = SourceError("no socket")
+    system = LinuxSystem(host.open)
+    for call in (lambda: system.ip_interfaces("unspec"), lambda: system.subscribe("unspec", Receiver(), True)):
+        with pytest.raises(SourceError, match="no socket"):
+            call()
+    assert [source.closed for source in host.sources] == [True, True]
+
+
+def test_nobody_waits_for_a_thread_that_a_bug_of_ours_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    reported: SimpleQueue[threading.ExceptHookArgs] = SimpleQueue()
+    monkeypatch.setattr(threading, "excepthook", reported.put)
+    host = Host(row())
+    system = LinuxSystem(host.open)
+    unsubscribe = system.subscribe("unspec", Receiver(), False)
+    host.failure = MemoryError("no memory")
+    with pytest.raises(SourceError):
+        system.ip_interfaces("unspec")
+    assert str(reported.get(timeout=LONG).exc_value) == "no memory"
+    host.failure = None
+    assert len(system.ip_interfaces("unspec")) == 1
+    unsubscribe()
+
+
+def test_a_registration_that_is_alive_at_the_exit_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    at_exit: list[Callable[[], None]] = []
+    monkeypatch.setattr(atexit, "register", at_exit.append)
+    monkeypatch.setattr(atexit, "unregister", at_exit.remove)
+    host = Host(row())
+    system = LinuxSystem(host.open)
+    unsubscribe = system.subscribe("unspec", Receiver(), False)
+    [close] = at_exit
+    close()
+    assert (host.sources[0].closed, host.sources[0].ended) == (True, True)
+    assert at_exit == []
+    at_exit.append(close)
+    unsubscribe()
+    system.ip_interfaces("unspec")
+    assert at_exit == []

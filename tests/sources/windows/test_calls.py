@@ -1,0 +1,145 @@
+"""Registrations and their callbacks with functions of our own in the place of iphlpapi.dll's, on every system."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import ctypes
+import gc
+import threading
+import weakref
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from publisher.errors import InvalidHandleError, NetioError
+from publisher.sources.windows.calls import (
+    Iphlpapi,
+    Notification,
+    Registration,
+    address_changed,
+    ip_interface_changed,
+)
+from publisher.sources.windows.iphlpapi import (
+    AF_INET6,
+    MibIpInterfaceRow,
+    MibUnicastIpAddressRow,
+    NetLuid,
+)
+
+CHANGED, ADDED, INITIAL, UNKNOWN = 0, 1, 3, 99
+HANDLE = 0x7A1200000020
+CALLBACK = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int32)
+
+
+class Library:
+    """A library that registers everything and counts the cancels; `while_cancelling` runs inside each."""
+
+    def __init__(self) -> None:
+        self.cancels = 0
+        self.codes = [0]
+        self.while_cancelling: Callable[[], object] = lambda: None
+
+    def register(self) -> Registration:
+        functions: Any = SimpleNamespace(
+            NotifyIpInterfaceChange=lambda *arguments: _give_handle(arguments[-1]),
+            CancelMibChangeNotify2=lambda handle: self._cancel(handle),
+        )
+        return Registration(Iphlpapi(functions), "NotifyIpInterfaceChange", CALLBACK(lambda *_: None), 0, False)
+
+    def _cancel(self, handle: int) -> int:
+        assert handle == HANDLE
+        self.cancels += 1
+        self.while_cancelling()
+        return self.codes[min(self.cancels, len(self.codes)) - 1]
+
+
+def _give_handle(reference: Any) -> int:
+    reference._obj.value = HANDLE
+    return 0
+
+
+def test_a_registration_is_cancelled_once_though_two_threads_cancel_it() -> None:
+    library = Library()
+    registration = library.register()
+    both = threading.Barrier(2)
+
+    def wait_for_the_other() -> None:
+        # With a second cancel in here at the same time, the barrier falls at once; without one it breaks.
+        with contextlib.suppress(threading.BrokenBarrierError):
+            both.wait(0.2)
+
+    library.while_cancelling = wait_for_the_other
+    with ThreadPoolExecutor(2) as threads:
+        for cancelled in [threads.submit(registration.cancel) for _ in range(2)]:
+            cancelled.result()
+    assert library.cancels == 1
+
+
+def test_a_cancelled_registration_is_referenced_by_nothing() -> None:
+    registration = Library().register()
+    registration.cancel()
+    left = weakref.ref(registration)
+    del registration
+    gc.collect()
+    assert left() is None
+
+
+def test_a_registration_is_kept_until_it_is_cancelled() -> None:
+    registered = weakref.ref(Library().register())
+    gc.collect()
+    registration = registered()
+    assert registration is not None
+    registration.cancel()
+
+
+def test_a_cancel_that_the_system_refuses_can_be_repeated() -> None:
+    library = Library()
+    library.codes = [6, 0]
+    registration = library.register()
+    with pytest.raises(InvalidHandleError):
+        registration.cancel()
+    registration.cancel()
+    registration.cancel()
+    assert library.cancels == 2
+
+
+def test_a_registration_that_the_system_refuses_leaves_nothing_for_the_exit(monkeypatch: pytest.MonkeyPatch) -> None:
+    at_exit: list[object] = []
+    monkeypatch.setattr(atexit, "register", at_exit.append)
+    functions: Any = SimpleNamespace(NotifyIpInterfaceChange=lambda *_: 8)
+    with pytest.raises(NetioError):
+        Registration(Iphlpapi(functions), "NotifyIpInterfaceChange", CALLBACK(lambda *_: None), 0, False)
+    assert at_exit == []
+
+
+IP_INTERFACE = MibIpInterfaceRow(Family=AF_INET6, InterfaceLuid=NetLuid(6 << 48), InterfaceIndex=7)
+ADDRESS = MibUnicastIpAddressRow(InterfaceLuid=NetLuid(6 << 48), InterfaceIndex=7)
+ADDRESS.Address.si_family = AF_INET6
+NOTHING = "nothing"
+
+
+@pytest.mark.parametrize(
+    ("function", "row", "kind", "received"),
+    [
+        (ip_interface_changed, IP_INTERFACE, CHANGED, Notification(6 << 48, 7, AF_INET6, CHANGED)),
+        (ip_interface_changed, IP_INTERFACE, ADDED, Notification(6 << 48, 7, AF_INET6, ADDED)),
+        (ip_interface_changed, IP_INTERFACE, UNKNOWN, Notification(6 << 48, 7, AF_INET6, UNKNOWN)),
+        (ip_interface_changed, None, INITIAL, None),
+        (ip_interface_changed, None, CHANGED, NOTHING),
+        (ip_interface_changed, None, UNKNOWN, NOTHING),
+        (address_changed, ADDRESS, ADDED, Notification(6 << 48, 7, AF_INET6, ADDED)),
+        (address_changed, None, INITIAL, NOTHING),
+        (address_changed, None, CHANGED, NOTHING),
+    ],
+)
+def test_a_callback_passes_on_the_key_and_never_follows_a_null_pointer(
+    function: Any, row: Any, kind: int, received: Any
+) -> None:
+    passed_on: list[object] = []
+    pointer = ctypes.pointer(row) if row is not None else ctypes.POINTER(MibIpInterfaceRow)()
+    function(passed_on.append, None, pointer, kind)
+    assert passed_on == ([] if received is NOTHING else [received])

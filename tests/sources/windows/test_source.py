@@ -1,0 +1,218 @@
+"""The source of Windows with a library of the test's own in the place of iphlpapi.dll, on every system."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from ipaddress import ip_address
+from typing import Any
+
+import pytest
+import structlog
+
+from publisher.errors import InterfaceNotFoundError
+from publisher.events import IpInterface, Key, make_luid
+from publisher.sources import Resync, SourceContext, Update, Upsert
+from publisher.sources.luids import MemoryLuids
+from publisher.sources.windows import source as windows_source
+from publisher.sources.windows.calls import Notification
+from publisher.sources.windows.iphlpapi import (
+    AF_INET,
+    AF_INET6,
+    AF_UNSPEC,
+    DAD_STATES,
+    OPER_STATUSES,
+    MibIfRow2,
+    MibIpInterfaceRow,
+    MibUnicastIpAddressRow,
+    NetLuid,
+)
+from publisher.sources.windows.source import WindowsSource, _Pending
+
+LUID = make_luid(6, 0x8001)
+NUMBER = int(LUID, 16)
+UNKNOWN = 99
+
+
+class OneLibrary:
+    """One IPv4 interface, as `Iphlpapi` gives it; `called` are the calls in their order."""
+
+    def __init__(self) -> None:
+        self.called: list[str] = []
+        self.row = MibIpInterfaceRow(Family=AF_INET, InterfaceLuid=NetLuid(NUMBER), InterfaceIndex=7, NlMtu=1500)
+        self.interface = MibIfRow2(InterfaceLuid=NetLuid(NUMBER), InterfaceIndex=7, AdminStatus=1, OperStatus=1)
+        self.address = MibUnicastIpAddressRow(InterfaceLuid=NetLuid(NUMBER), OnLinkPrefixLength=24, DadState=4)
+        self.address.Address.si_family = AF_INET
+        self.address.Address.Ipv4.sin_addr[:] = ip_address("192.0.2.1").packed
+        self.on_notification: Callable[[Notification | None], None] = lambda _: None
+        self.cancelled = 0
+
+    def notify_ip_interface_change(self, _family: int, on_notification: Callable[..., None]) -> OneLibrary:
+        self.called.append("register")
+        self.on_notification = on_notification
+        return self
+
+    def notify_unicast_ip_address_change(self, _family: int, _on_notification: Callable[..., None]) -> OneLibrary:
+        self.called.append("register")
+        return self
+
+    def cancel(self) -> None:
+        self.cancelled += 1
+
+    def ip_interfaces(self, family: int) -> list[MibIpInterfaceRow]:
+        self.called.append("read")
+        return [self.row] if family == AF_INET else []
+
+    def ip_interface(self, family: int, luid: int) -> MibIpInterfaceRow:
+        if (family, luid) != (AF_INET, NUMBER):
+            raise InterfaceNotFoundError("no such interface")
+        return self.row
+
+    def if_entry(self, _luid: int) -> MibIfRow2:
+        return self.interface
+
+    def if_stack(self) -> list[tuple[int, int]]:
+        return []
+
+    def unicast_addresses(self, family: int) -> list[MibUnicastIpAddressRow]:
+        return [self.address] if family == AF_INET else []
+
+
+@pytest.fixture
+def library(monkeypatch: pytest.MonkeyPatch) -> OneLibrary:
+    made = OneLibrary()
+    monkeypatch.setattr(windows_source, "load", lambda: made)
+    return made
+
+
+@contextmanager
+def followed(log: Any = None) -> Iterator[tuple[WindowsSource, Iterator[Sequence[Update]]]]:
+    source = WindowsSource(SourceContext(log or structlog.testing.CapturingLogger(), MemoryLuids(), "inet"))
+    updates = source.updates()
+    yield source, updates
+    source.close()
+    assert list(updates) == []
+
+
+def first(updates: Iterator[Sequence[Update]]) -> IpInterface:
+    [update] = next(updates)
+    assert isinstance(update, Resync)
+    return update.rows[0]
+
+
+def test_the_source_registers_before_it_reads_and_cancels_at_its_end(library: OneLibrary) -> None:
+    with followed() as (_, updates):
+        next(updates)
+        assert library.called[:3] == ["register", "register", "read"]
+        assert library.cancelled == 0
+    assert library.cancelled == 2
+
+
+# What the models refuse
+
+
+def break_row(library: OneLibrary) -> None:
+    library.row.Family = UNKNOWN
+
+
+def break_interface(library: OneLibrary) -> None:
+    library.interface.OperStatus = UNKNOWN
+
+
+def break_address(library: OneLibrary) -> None:
+    library.address.DadState = UNKNOWN
+
+
+@pytest.fixture
+def _names_that_no_model_knows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mistake in our tables of names: a number of Windows has a name that the models refuse."""
+    monkeypatch.setitem(OPER_STATUSES, UNKNOWN, "sideways")
+    monkeypatch.setitem(DAD_STATES, UNKNOWN, "sideways")
+
+
+@pytest.mark.usefixtures("_names_that_no_model_knows")
+@pytest.mark.parametrize("break_record", [break_row, break_interface, break_address])
+def test_a_row_that_the_models_refuse_stays_as_it_was_last_valid(
+    library: OneLibrary, break_record: Callable[[OneLibrary], None]
+) -> None:
+    log = structlog.testing.CapturingLogger()
+    with followed(log) as (source, updates):
+        before = first(updates)
+        break_record(library)
+        library.row.NlMtu = 1400
+        source.resync()
+        assert first(updates) == before
+        library.on_notification(Notification(NUMBER, 7, AF_INET, 0))
+        assert next(updates) == [Upsert(before)]
+        assert source.validator.invalid == 2
+    assert [call.method_name for call in log.calls] == ["error", "error"]
+    assert "from_buffer_copy(bytes.fromhex('" in repr(log.calls[0].args)
+
+
+@pytest.mark.usefixtures("_names_that_no_model_knows")
+@pytest.mark.parametrize("break_record", [break_row, break_interface, break_address])
+def test_a_row_that_the_models_refuse_from_the_beginning_is_left_out_until_it_is_valid(
+    library: OneLibrary, break_record: Callable[[OneLibrary], None]
+) -> None:
+    sound = OneLibrary()
+    break_record(library)
+    with followed() as (_, updates):
+        assert next(updates) == [Resync((), "startup")]
+        library.row, library.interface, library.address = sound.row, sound.interface, sound.address
+        library.on_notification(Notification(NUMBER, 7, AF_INET, 0))
+        [update] = next(updates)
+        assert isinstance(update, Upsert)
+        assert (update.row.key, update.row.interface.oper_status) == (Key(LUID, "inet"), "up")
+
+
+def test_a_record_in_the_log_can_be_made_again(library: OneLibrary) -> None:
+    for record in (library.row, library.interface, library.address):
+        again = eval(repr(record))  # the names in the text are imported above
+        assert bytes(again) == bytes(record)
+
+
+# The pending set
+
+
+CHANGED = (Key(LUID, "inet"), "parameter_notification")
+
+
+@pytest.mark.parametrize(
+    ("notification", "pending"),
+    [
+        (Notification(NUMBER, 7, AF_INET, 0), CHANGED),
+        (Notification(NUMBER, 7, AF_INET6, 1), (Key(LUID, "inet6"), "add_instance")),
+        (Notification(NUMBER, 7, AF_INET, 2), (Key(LUID, "inet"), "delete_instance")),
+        (Notification(NUMBER, 7, AF_INET, UNKNOWN), CHANGED),
+        (Notification(NUMBER, 7, AF_UNSPEC, 0), None),
+        (Notification(NUMBER, 7, UNKNOWN, 0), None),
+        (None, None),
+    ],
+)
+def test_a_notification_is_pending_under_its_key_and_kind(
+    notification: Notification | None, pending: tuple[Key, str] | None
+) -> None:
+    changes = _Pending()
+    changes.add_ip_interface(notification)
+    assert changes.take(0).changes == ({pending} if pending else set())
+
+
+@pytest.mark.parametrize("kind", [0, 1, 2, UNKNOWN])
+def test_a_change_of_an_address_is_pending_as_that(kind: int) -> None:
+    changes = _Pending()
+    changes.add_address(Notification(NUMBER, 7, AF_INET, kind))
+    changes.add_address(Notification(NUMBER, 7, UNKNOWN, kind))
+    changes.add_address(None)
+    assert changes.take(0).changes == {(Key(LUID, "inet"), "address")}
+
+
+def test_what_is_pending_is_held_once_and_taken_once() -> None:
+    changes = _Pending()
+    for _ in range(1000):
+        changes.add_ip_interface(Notification(NUMBER, 7, AF_INET, 0))
+        changes.resync("overrun")
+        changes.wake()
+    assert changes.take(0) == (frozenset({CHANGED}), ("overrun",), True, False)
+    assert changes.take(0) == (frozenset(), (), False, False)
+    changes.close()
+    assert [changes.take(0).closed, changes.take(0).closed] == [True, True]
