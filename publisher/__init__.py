@@ -3,6 +3,8 @@
 `watch()` follows the interfaces in a Python program; the rest is for authors of sinks and sources.
 """
 
+import logging
+
 from .errors import ConfigurationError, PublisherError
 from .events import Address, Change, Event, Interface, IpInterface, IpInterfaceRow, Snapshot
 from .lock import FileLock, InUseError
@@ -12,6 +14,9 @@ from .sources import Remove, Resync, Source, SourceContext, Update, Upsert
 from .watcher import InterfaceFilter, watch
 
 __version__ = "0.1.0"
+
+# Without a handler, `logging` prints warnings on stderr in a program that configures no output.
+logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 __all__ = [
     "Address",

@@ -18,6 +18,7 @@ from types import ModuleType
 import pytest
 
 import publisher
+import publisher.netioapi
 import publisher.terminal
 import publisher.testing
 import publisher_file
@@ -77,7 +78,9 @@ def test_every_hook_says_when_it_is_called() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", [publisher, publisher.terminal, publisher.testing], ids=lambda module: module.__name__
+    "module",
+    [publisher, publisher.netioapi, publisher.terminal, publisher.testing],
+    ids=lambda module: module.__name__,
 )
 def test_all_is_exactly_what_is_public(module: ModuleType) -> None:
     public = {

@@ -554,6 +554,18 @@ def test_a_program_that_reads_and_registers_finds_nothing_printed() -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
 
 
+WARNING = """
+import logging
+import publisher.netioapi
+logging.getLogger("publisher.netioapi").warning("the kernel dropped messages")
+"""
+
+
+def test_a_warning_is_not_printed_by_a_program_that_configures_no_logging() -> None:
+    done = run(WARNING)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+
+
 FORGETFUL = """
 import threading
 from publisher.netioapi import notify_ip_interface_change

@@ -45,8 +45,8 @@ class Notification(NamedTuple):
     type: int
 
 
-# Receives a notification, or `None` for the initial one. Called in threads of the system, in several at once: it only
-# queues.
+# Receives a notification, or `None` for the initial one. Called in threads of the system, in several at once
+# (docs/windows.md, rule 6), so it only queues.
 OnNotification = Callable[[Notification | None], None]
 
 
@@ -161,8 +161,9 @@ class Registration:
     def cancel(self) -> None:
         """CancelMibChangeNotify2: after it returns, no callback runs. Harmless when repeated, from any thread.
 
-        It waits for running callbacks, so never call it from one, nor while holding a lock that a callback needs.
-        Raises NetioError when the system refuses; then the registration stays as it is, and nothing of it is freed.
+        It waits for running callbacks, so never call it from one, nor while holding a lock that a callback needs
+        (docs/windows.md, rule 8). Raises NetioError when the system refuses; then the registration stays as it is, and
+        nothing of it is freed.
         """
         with self._cancelling:
             if self._handle is not None:
@@ -210,7 +211,10 @@ def _copies(rows: Iterable[Row]) -> list[Row]:
 
 
 def ip_interface_changed(on_notification: OnNotification, _context: int | None, row: Any, type_number: int) -> None:
-    """Passes on what NotifyIpInterfaceChange calls back with. Only the key of the row is set, and is copied here."""
+    """Passes on what NotifyIpInterfaceChange calls back with.
+
+    Only the key of the row is set, and the row is the system's, so the key is copied here (docs/windows.md, rules 3-5).
+    """
     if NOTIFICATION_TYPES.get(type_number) == "initial_notification":
         on_notification(None)
     elif row:

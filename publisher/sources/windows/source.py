@@ -233,7 +233,7 @@ class WindowsSource:
     def _absent(self, key: Key, now: float) -> Iterator[Update]:
         """Removes what cannot be read. If it was reported as existing, it is held and read again for a while.
 
-        WireGuard's interfacewatcher found that an interface may be reported before it can be read.
+        An interface may be reported before it can be read (docs/windows.md, rule 11).
         """
         due = self._due.pop(key, _Due(removed=True))
         held = due.expected and due.tries < _TRIES

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import ctypes
+import re
 from ipaddress import ip_address
 from typing import Any
 
 import pytest
 
-from publisher.events import make_luid
+from publisher.events import Offload, make_luid
 from publisher.sources.windows.iphlpapi import (
     AF_INET,
     AF_INET6,
@@ -16,10 +17,18 @@ from publisher.sources.windows.iphlpapi import (
     MibIpInterfaceRow,
     MibUnicastIpAddressRow,
     NetLuid,
+    OffloadRod,
 )
 from publisher.sources.windows.rows import address, interface, ip_interface_row
 
 LUID = make_luid(6, 0x8001)
+
+
+OFFLOAD = dict.fromkeys(Offload.model_fields, False)
+
+
+def name_in_snake_case(name: str) -> str:
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
 
 
 def ip_row(family: int = AF_INET, **members: Any) -> MibIpInterfaceRow:
@@ -47,6 +56,109 @@ def unicast(text: str, **members: Any) -> MibUnicastIpAddressRow:
     for name, value in members.items():
         setattr(row, name, value)
     return row
+
+
+# Each member under its own name
+
+
+def changed(before: Any, after: Any) -> dict[str, Any]:
+    old = before.model_dump()
+    return {name: value for name, value in after.model_dump().items() if value != old[name]}
+
+
+def filled(raw: Any, member: str, value: Any) -> Any:
+    """Returns a copy of a structure with this member set; bytes are copied into an array or a structure."""
+    copy = type(raw).from_buffer_copy(raw)
+    if isinstance(value, bytes):
+        ctypes.memmove(ctypes.byref(copy, getattr(type(raw), member).offset), value, len(value))
+    else:
+        setattr(copy, member, value)
+    return copy
+
+
+# Reserved members, and the one on which the meaning of others depends, have tests of their own.
+IP_INTERFACE_MEMBERS = {
+    name: name_in_snake_case(name)
+    for name, *_ in MibIpInterfaceRow._fields_
+    if name not in {"Family", "InterfaceLuid", "AdvertisingEnabled", "MaxReassemblySize", "InterfaceIdentifier"}
+}
+VALUES: dict[str, tuple[Any, Any]] = {
+    "RouterDiscoveryBehavior": (2, "dhcp"),
+    "LinkLocalAddressBehavior": (2, "always_on"),
+    "ZoneIndices": (b"\7", (7, *[0] * 15)),
+    "TransmitOffload": (b"\1", OFFLOAD | {"nl_checksum_supported": True}),
+    "ReceiveOffload": (b"\1", OFFLOAD | {"nl_checksum_supported": True}),
+}
+
+
+@pytest.mark.parametrize("member", IP_INTERFACE_MEMBERS)
+def test_a_member_of_the_row_is_published_under_its_own_name_alone(member: str) -> None:
+    before = ip_row(AF_INET6, AdvertisingEnabled=1)
+    is_flag = isinstance(getattr(ip_interface_row(before), IP_INTERFACE_MEMBERS[member]), bool)
+    value, published = VALUES.get(member, (1, True) if is_flag else (77, 77))
+    after = ip_interface_row(filled(before, member, value))
+    assert changed(ip_interface_row(before), after) == {IP_INTERFACE_MEMBERS[member]: published}
+
+
+@pytest.mark.parametrize("bit", [name for name, *_ in OffloadRod._fields_])
+def test_an_offload_is_published_under_its_own_name_alone(bit: str) -> None:
+    raw = ip_row()
+    setattr(raw.TransmitOffload, bit, 1)
+    offload = ip_interface_row(raw).transmit_offload
+    assert offload is not None
+    assert offload.model_dump() == OFFLOAD | {name_in_snake_case(bit): True}
+
+
+INTERFACE_MEMBERS: dict[str, tuple[Any, dict[str, Any]]] = {
+    "Alias": ("Wi-Fi".encode("utf-16-le"), {"alias": "Wi-Fi"}),
+    "Description": ("Intel".encode("utf-16-le"), {"description": "Intel"}),
+    "Type": (71, {"type": 71}),
+    "PhysicalAddress": (b"\1\2\3\4\5\6", {"physical_address": "01:02:03:04:05:06"}),
+    "PermanentPhysicalAddress": (b"\1\2\3\4\5\6", {"permanent_physical_address": "01:02:03:04:05:06"}),
+    "Mtu": (1400, {"mtu": 1400}),
+    "OperStatus": (5, {"oper_status": "dormant"}),
+    "AdminStatus": (3, {"admin_status": "testing"}),
+    "MediaConnectState": (1, {"media_connect_state": "connected"}),
+    "TransmitLinkSpeed": (10**9, {"transmit_link_speed": 10**9}),
+    "ReceiveLinkSpeed": (10**8, {"receive_link_speed": 10**8}),
+}
+
+
+@pytest.mark.parametrize("member", [name for name, *_ in MibIfRow2._fields_ if name != "PhysicalAddressLength"])
+def test_a_member_of_the_interface_is_published_under_its_own_name_or_not_at_all(member: str) -> None:
+    before = if_row("", PhysicalAddressLength=6)
+    value, published = INTERFACE_MEMBERS.get(member, (b"\x4d", {}))
+    assert changed(interface(before), interface(filled(before, member, value))) == published
+
+
+ADDRESS_MEMBERS: dict[str, tuple[Any, dict[str, Any]]] = {
+    "Address": (bytes([AF_INET, 0, 0, 0, 192, 0, 2, 99]), {"address": "192.0.2.99"}),
+    "PrefixOrigin": (3, {"prefix_origin": "dhcp"}),
+    "SuffixOrigin": (5, {"suffix_origin": "random"}),
+    "ValidLifetime": (600, {"valid_lifetime": 600}),
+    "PreferredLifetime": (300, {"preferred_lifetime": 300}),
+    "OnLinkPrefixLength": (25, {"prefix_length": 25}),
+    "SkipAsSource": (1, {"skip_as_source": True}),
+    "DadState": (1, {"dad_state": "tentative"}),
+    "ScopeId": (b"\7", {"scope_id": 7}),
+}
+
+
+@pytest.mark.parametrize("member", [name for name, *_ in MibUnicastIpAddressRow._fields_])
+def test_a_member_of_an_address_is_published_under_its_own_name_or_not_at_all(member: str) -> None:
+    before = unicast("192.0.2.1")
+    value, published = ADDRESS_MEMBERS.get(member, (b"\x4d", {}))
+    assert changed(address(before), address(filled(before, member, value))) == published
+
+
+def test_a_number_without_a_name_is_never_published_as_something_good() -> None:
+    unnamed = address(unicast("192.0.2.1", DadState=9, PrefixOrigin=9, SuffixOrigin=9))
+    assert (unnamed.dad_state, unnamed.prefix_origin, unnamed.suffix_origin) == ("invalid", "other", "other")
+    state = interface(if_row(OperStatus=9, AdminStatus=9, MediaConnectState=9))
+    assert (state.oper_status, state.admin_status, state.media_connect_state) == ("unknown", "down", "unknown")
+
+
+# Members with a rule of their own
 
 
 def test_the_key_is_family_luid_and_index() -> None:

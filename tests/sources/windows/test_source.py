@@ -12,7 +12,7 @@ import structlog
 
 from publisher.errors import InterfaceNotFoundError
 from publisher.events import IpInterface, Key, make_luid
-from publisher.sources import Resync, SourceContext, Update, Upsert
+from publisher.sources import Remove, Resync, SourceContext, Update, Upsert
 from publisher.sources.luids import MemoryLuids
 from publisher.sources.windows import source as windows_source
 from publisher.sources.windows.calls import Notification
@@ -46,6 +46,7 @@ class OneLibrary:
         self.address.Address.Ipv4.sin_addr[:] = ip_address("192.0.2.1").packed
         self.on_notification: Callable[[Notification | None], None] = lambda _: None
         self.cancelled = 0
+        self.exists = True
 
     def notify_ip_interface_change(self, _family: int, on_notification: Callable[..., None]) -> OneLibrary:
         self.called.append("register")
@@ -64,7 +65,7 @@ class OneLibrary:
         return [self.row] if family == AF_INET else []
 
     def ip_interface(self, family: int, luid: int) -> MibIpInterfaceRow:
-        if (family, luid) != (AF_INET, NUMBER):
+        if not self.exists or (family, luid) != (AF_INET, NUMBER):
             raise InterfaceNotFoundError("no such interface")
         return self.row
 
@@ -137,16 +138,35 @@ def test_a_row_that_the_models_refuse_stays_as_it_was_last_valid(
 ) -> None:
     log = structlog.testing.CapturingLogger()
     with followed(log) as (source, updates):
-        before = first(updates)
+        first(updates)
+        library.row.NlMtu = 1300
+        library.on_notification(Notification(NUMBER, 7, AF_INET, 0))
+        [update] = next(updates)
+        assert isinstance(update, Upsert)
+        before = update.row
         break_record(library)
         library.row.NlMtu = 1400
-        source.resync()
-        assert first(updates) == before
         library.on_notification(Notification(NUMBER, 7, AF_INET, 0))
         assert next(updates) == [Upsert(before)]
+        source.resync()
+        assert first(updates) == before
         assert source.validator.invalid == 2
     assert [call.method_name for call in log.calls] == ["error", "error"]
     assert "from_buffer_copy(bytes.fromhex('" in repr(log.calls[0].args)
+
+
+@pytest.mark.usefixtures("_names_that_no_model_knows")
+def test_a_removed_row_does_not_come_back_as_it_was_when_the_models_refuse_it(library: OneLibrary) -> None:
+    with followed() as (source, updates):
+        next(updates)
+        library.exists = False
+        library.on_notification(Notification(NUMBER, 7, AF_INET, 2))
+        assert next(updates) == [Remove(LUID, "inet")]
+        library.exists = True
+        break_interface(library)
+        library.on_notification(Notification(NUMBER, 7, AF_INET, 1))
+        source.wake()
+        assert next(updates) == []
 
 
 @pytest.mark.usefixtures("_names_that_no_model_knows")
