@@ -39,10 +39,10 @@ def test_help_and_version(publisher: Publisher) -> None:
 
 @pytest.mark.parametrize("arguments", [["rum"], ["replay"]])
 def test_wrong_usage_is_status_2(publisher: Publisher, arguments: list[str]) -> None:
-    said = publisher(*arguments, status=2).stderr
-    assert "Usage: publisher" in said
+    output = publisher(*arguments, status=2).stderr
+    assert "Usage: publisher" in output
     if arguments == ["rum"]:
-        assert "Did you mean 'run'" in said
+        assert "Did you mean 'run'" in output
 
 
 def test_a_wrong_configuration_is_status_2_and_one_line(publisher: Publisher) -> None:
@@ -53,11 +53,11 @@ def test_a_wrong_configuration_is_status_2_and_one_line(publisher: Publisher) ->
     assert not publisher.journal.exists()
 
 
-def test_a_sink_of_no_type_there_is_is_told(publisher: Publisher) -> None:
+def test_an_unknown_sink_type_is_status_2_with_the_nearest_one(publisher: Publisher) -> None:
     publisher.configure('[sinks.x]\ntype = "fil"')
-    said = publisher("check", status=2).stderr
-    assert "sink 'x'" in said
-    assert "did you mean 'file'?" in said
+    output = publisher("check", status=2).stderr
+    assert "sink 'x'" in output
+    assert "did you mean 'file'?" in output
     assert not publisher.journal.exists()
 
 
@@ -72,10 +72,10 @@ def test_no_secret_is_in_any_output(publisher: Publisher) -> None:
 
 def test_the_source_can_be_named(publisher: Publisher) -> None:
     publisher.configure("")
-    said = publisher("run", "--source", "x11", status=1).stderr
-    assert "unknown source 'x11'" in said
-    said = publisher("snapshot", "--source", "recording:none", status=1).stderr
-    assert said == "publisher: none: cannot read the recording: No such file or directory\n"
+    output = publisher("run", "--source", "x11", status=1).stderr
+    assert "unknown source 'x11'" in output
+    output = publisher("snapshot", "--source", "recording:none", status=1).stderr
+    assert output == "publisher: none: cannot read the recording: No such file or directory\n"
 
 
 @posix_only
@@ -94,7 +94,7 @@ def test_a_reader_that_leaves_is_no_error(publisher: Publisher) -> None:
         assert "Error" not in done.stderr, command
 
 
-def test_check_says_what_works_and_what_does_not(publisher: Publisher) -> None:
+def test_check_prints_whether_each_sink_works(publisher: Publisher) -> None:
     publisher.configure(FILE_SINK)
     lines = publisher("check").stdout.splitlines()
     assert lines[0] == f"configuration {publisher.folder / 'publisher.toml'}: fine"

@@ -32,7 +32,7 @@ def test_replay_waits_for_the_next_start(publisher: Publisher, service: Callable
     assert sorted(kinds) == ["delete_instance"] + ["initial_notification"] * 3, "wlan0 went, then the rows"
 
 
-def test_replay_tells_what_cannot_be(publisher: Publisher) -> None:
+def test_replay_of_what_does_not_exist_is_an_error(publisher: Publisher) -> None:
     publisher.configure(FILE_SINK)
     assert "there is no journal" in publisher("replay", "log", status=1).stderr
     assert not publisher.journal.exists()

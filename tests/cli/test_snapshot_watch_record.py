@@ -63,7 +63,7 @@ def test_commands_know_the_journals_luids_and_write_nothing(tmp_path: Path) -> N
     assert path.read_bytes() == before
 
 
-def test_a_journal_that_cannot_be_read_is_told(publisher: Publisher) -> None:
+def test_a_journal_that_cannot_be_read_is_a_warning(publisher: Publisher) -> None:
     publisher.journal.write_bytes(b"no journal" * 500)
     publisher.configure("")
     done = publisher("snapshot")
@@ -100,7 +100,7 @@ def test_record_and_watch_end_with_a_signal(publisher: Publisher) -> None:
     assert watch.wait(30) == 0
 
 
-def test_watch_of_a_broker_tells_what_is_wrong(publisher: Publisher) -> None:
+def test_watch_of_a_wrong_url_lists_the_schemes(publisher: Publisher) -> None:
     assert "mqtt://" in publisher("watch", "http://127.0.0.1", status=2).stderr
 
 

@@ -63,11 +63,11 @@ def test_a_sink_in_trouble_is_status_1_with_its_error_and_next_attempt(publisher
 
 def test_without_a_service_it_is_status_1_and_names_the_journal(publisher: Publisher) -> None:
     publisher.configure(FILE_SINK)
-    said = publisher("status", status=1).stderr
-    assert said == "publisher: no service runs: no process holds the journal journal.sqlite3\n"
+    output = publisher("status", status=1).stderr
+    assert output == "publisher: no service runs: no process holds the journal journal.sqlite3\n"
     assert not publisher.journal.exists()
     publisher("run")
-    assert publisher("status", status=1).stderr == said
+    assert publisher("status", status=1).stderr == output
     found = json.loads(publisher("status", "--json", status=1).stdout)
     assert found == {"running": False, "journal": "journal.sqlite3", "healthy": False}
 
@@ -124,7 +124,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-def test_looking_changes_no_file(publisher: Publisher) -> None:
+def test_the_commands_that_read_change_no_file(publisher: Publisher) -> None:
     publisher.configure(FILE_SINK)
     publisher("run")
     before = contents(publisher.folder)

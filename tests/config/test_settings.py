@@ -83,7 +83,7 @@ def test_the_first_file_that_is_found_counts(tmp_path: Path) -> None:
     assert load_settings(None, locations(tmp_path)).node == "here"
 
 
-def test_environment_goes_before_the_file_and_the_command_line_before_both(tmp_path: Path) -> None:
+def test_the_environment_overrides_the_file_and_the_command_line_both(tmp_path: Path) -> None:
     path = tmp_path / "a.toml"
     path.write_text('node = "file"\nsource = "linux"\n[journal]\nmax_events = 5\nsynchronous = "full"\n')
     around = locations(tmp_path, PUBLISHER_SOURCE="windows", PUBLISHER_JOURNAL__MAX_EVENTS="6", PATH="/bin")
@@ -97,7 +97,7 @@ def test_settings_made_in_a_program_do_not_read_the_environment(monkeypatch: pyt
     assert Settings().node == "localhost"
 
 
-def test_the_environment_says_sinks_and_lists(load: Load) -> None:
+def test_the_environment_sets_sinks_and_lists(load: Load) -> None:
     settings = load(
         '[sinks.Ho-me]\ntype = "mqtt"\nurl = "mqtt://a"',
         PUBLISHER_SINKS__HO_ME__URL="mqtt://b",
@@ -115,7 +115,7 @@ def test_the_environment_says_sinks_and_lists(load: Load) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "expected"),
     [
         ("nod = 'x'", "nod is an unknown setting; did you mean 'node'?"),
         ("Node = 'x'", "Node is an unknown setting; did you mean 'node'?"),
@@ -145,16 +145,18 @@ def test_the_environment_says_sinks_and_lists(load: Load) -> None:
         ),
     ],
 )
-def test_a_mistake_is_one_line_with_file_key_and_expectation(load: Load, tmp_path: Path, text: str, said: str) -> None:
-    assert mistakes(load, text) == [f"{tmp_path / 'publisher.toml'}: {said}"]
+def test_a_mistake_is_one_line_with_file_key_and_expectation(
+    load: Load, tmp_path: Path, text: str, expected: str
+) -> None:
+    assert mistakes(load, text) == [f"{tmp_path / 'publisher.toml'}: {expected}"]
 
 
-def test_every_mistake_is_told(load: Load) -> None:
+def test_every_mistake_is_reported(load: Load) -> None:
     assert len(mistakes(load, "nod = 1\nsource = 2\n[log]\nlevel = 'loud'")) == 3
 
 
 @pytest.mark.parametrize(
-    ("variables", "said"),
+    ("variables", "expected"),
     [
         (
             {"PUBLISHER_JOURNAL__MAX_EVENTS": "x"},
@@ -185,11 +187,11 @@ def test_every_mistake_is_told(load: Load) -> None:
         ),
     ],
 )
-def test_a_mistake_in_the_environment_names_the_variable(load: Load, variables: dict[str, str], said: str) -> None:
-    assert mistakes(load, **variables) == [f"environment variable {said}"]
+def test_a_mistake_in_the_environment_names_the_variable(load: Load, variables: dict[str, str], expected: str) -> None:
+    assert mistakes(load, **variables) == [f"environment variable {expected}"]
 
 
-def test_variables_of_container_links_are_nobodys_mistake(load: Load) -> None:
+def test_variables_of_container_links_are_ignored(load: Load) -> None:
     load(PUBLISHER_PORT_1883_TCP="tcp://10.0.0.1:1883", PUBLISHER_SERVICE_HOST="10.0.0.1")
 
 
@@ -197,23 +199,23 @@ def test_variables_of_container_links_are_nobodys_mistake(load: Load) -> None:
     ("text", "place"),
     [("a = 1\nb = \n", ":2:5: Invalid value"), ("[a]\n[a]\n", ":2:3: Cannot declare ('a',) twice")],
 )
-def test_broken_toml_is_told_with_line_and_column(load: Load, tmp_path: Path, text: str, place: str) -> None:
+def test_broken_toml_is_reported_with_line_and_column(load: Load, tmp_path: Path, text: str, place: str) -> None:
     assert mistakes(load, text) == [f"{tmp_path / 'publisher.toml'}{place}"]
 
 
-def test_toml_that_just_ends_is_told_with_line_and_column(load: Load, tmp_path: Path) -> None:
-    [said] = mistakes(load, 'a = 1\nb = """x')
-    assert said.startswith(f"{tmp_path / 'publisher.toml'}:2:9: ")
+def test_toml_that_just_ends_is_reported_with_line_and_column(load: Load, tmp_path: Path) -> None:
+    [message] = mistakes(load, 'a = 1\nb = """x')
+    assert message.startswith(f"{tmp_path / 'publisher.toml'}:2:9: ")
 
 
-def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
-    for path, said in (
+def test_a_file_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
+    for path, expected in (
         (tmp_path / "none.toml", "No such file"),
         (tmp_path, "directory" if sys.platform != "win32" else ""),
     ):
         with pytest.raises(ConfigurationError, match="cannot be read") as error:
             load_settings(path, locations(tmp_path))
-        assert said in str(error.value)
+        assert expected in str(error.value)
 
 
 def test_encodings_that_editors_choose(tmp_path: Path) -> None:
@@ -252,7 +254,7 @@ def test_a_service_may_hold_the_systems_journal_unless_one_is_configured(tmp_pat
     assert load_settings(tmp_path / "my.toml", around).journals == (Path("mine.sqlite3"),)
 
 
-def test_directories_of_somebody_else_are_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_directories_of_other_users_are_skipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refused(path: Path) -> bool:
         raise PermissionError(13, "Permission denied", path)
 
@@ -262,7 +264,7 @@ def test_directories_of_somebody_else_are_passed_over(tmp_path: Path, monkeypatc
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="systemd")
-def test_systemd_says_where_state_and_configuration_are(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_systemd_sets_the_directories_of_state_and_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STATE_DIRECTORY", "/var/lib/one:/var/lib/two")
     monkeypatch.setenv("CONFIGURATION_DIRECTORY", "/etc/one")
     around = Locations.of_this_process()
@@ -299,7 +301,7 @@ def test_sinks_options_are_checked_by_their_classes(load: Load) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "expected"),
     [
         ("type = 'webhook'", "sink 'a': url is missing"),
         ("type = 'webhook'\nurl = 'http://x'\nulr = 1", "sink 'a': ulr is an unknown setting; did you mean 'url'?"),
@@ -311,17 +313,17 @@ def test_sinks_options_are_checked_by_their_classes(load: Load) -> None:
     ],
 )
 def test_a_sinks_mistake_names_sink_option_and_expectation(
-    load: Load, tmp_path: Path, text: str, said: str | None
+    load: Load, tmp_path: Path, text: str, expected: str | None
 ) -> None:
-    if said is None:  # Inner takes what it does not know, as its author wants
+    if expected is None:  # Inner takes what it does not know, as its author wants
         checked(load, f"[sinks.a]\n{text}")
         return
     with pytest.raises(ConfigurationError) as error:
         checked(load, f"[sinks.a]\n{text}")
-    assert str(error.value) == f"{tmp_path / 'publisher.toml'}: {said}"
+    assert str(error.value) == f"{tmp_path / 'publisher.toml'}: {expected}"
 
 
-def test_an_unknown_type_lists_what_there_is(load: Load) -> None:
+def test_an_unknown_type_lists_the_known_ones(load: Load) -> None:
     with pytest.raises(ConfigurationError, match=r"sink 'a': .*'webhok'.*file, webhook.*did you mean 'webhook'"):
         checked(load, "[sinks.a]\ntype = 'webhok'")
 
@@ -334,15 +336,15 @@ def test_no_mistake_shows_a_secret(load: Load) -> None:
 
 
 @pytest.mark.parametrize(
-    ("option", "said"),
+    ("option", "expected"),
     [
         ("max_size = 'big'", 'max_size should be a size, like 10485760 or "10 MiB"'),
         ("max_size = '10 apples'", 'max_size should be a size, like 10485760 or "10 MiB"'),
         ("max_age = 'soon'", 'max_age should be a length of time, like "12h" or "7d"'),
     ],
 )
-def test_sizes_and_times_are_told_by_example(load: Load, tmp_path: Path, option: str, said: str) -> None:
+def test_sizes_and_times_are_explained_by_example(load: Load, tmp_path: Path, option: str, expected: str) -> None:
     settings = load(f"[sinks.log]\ntype = 'file'\npath = 'x'\n{option}")
     with pytest.raises(ConfigurationError) as error:
         sink_options(settings, load_plugins())
-    assert str(error.value) == f"{tmp_path / 'publisher.toml'}: sink 'log': {said}"
+    assert str(error.value) == f"{tmp_path / 'publisher.toml'}: sink 'log': {expected}"

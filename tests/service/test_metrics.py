@@ -35,7 +35,7 @@ def scrape(port: int) -> dict[str, float]:
     }
 
 
-def test_the_service_and_its_sinks_are_told() -> None:
+def test_metrics_of_the_service_and_its_sinks() -> None:
     status = dict(STATUS)
     with serve_metrics("127.0.0.1:0", lambda: status) as port:
         metrics = scrape(port)
@@ -55,12 +55,12 @@ def test_the_service_and_its_sinks_are_told() -> None:
     assert not any("reason" in name for name in metrics)
 
 
-def test_a_service_that_is_not_ready_yet_is_told() -> None:
+def test_metrics_of_a_service_that_is_not_ready_yet() -> None:
     with serve_metrics("127.0.0.1:0", lambda: {"version": "1.2", "pid": 1, "started": 1000.5}) as port:
         assert scrape(port)["publisher_start_time_seconds"] == 1000.5
 
 
-def test_an_address_in_use_is_told() -> None:
+def test_an_address_in_use_is_an_error() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         with pytest.raises(PublisherError, match=f"cannot be served on {address}"), serve_metrics(address, dict):

@@ -31,7 +31,7 @@ def test_metrics_are_served(service: Callable[..., subprocess.Popen[str]]) -> No
         assert 'publisher_sink_state{publisher_sink_state="following",sink="log"}' in answer.read().decode()
 
 
-def test_what_nobody_foresaw_is_in_the_log_with_its_traceback(publisher: Publisher) -> None:
+def test_an_unexpected_exception_is_logged_with_its_traceback(publisher: Publisher) -> None:
     publisher.configure(FILE_SINK)
     program = (
         "import sys, publisher.service.service, publisher.cli.app\n"
@@ -50,7 +50,7 @@ def test_what_nobody_foresaw_is_in_the_log_with_its_traceback(publisher: Publish
     assert "ZeroDivisionError: oops" in last["exception"]
 
 
-def test_a_second_publisher_on_one_journal_is_told(
+def test_a_second_publisher_on_one_journal_is_an_error(
     publisher: Publisher, service: Callable[..., subprocess.Popen[str]]
 ) -> None:
     service()
