@@ -1,4 +1,4 @@
-"""`python -m publisher` is the command `publisher`."""
+"""Runs the command `publisher` for `python -m publisher`."""
 
 from .cli.app import main
 

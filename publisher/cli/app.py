@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from ..errors import ConfigurationError, PublisherError
+from ..events import Family
 
 # rich_markup_mode=None: help is plain text; rich would cost each start 30 ms. No pretty exceptions: they show local
 # variables, and with them passwords.
@@ -29,9 +30,7 @@ SourceOption = Annotated[
     str | None,
     typer.Option(metavar="NAME[:ARGUMENT]", help="Where IP interfaces are read: auto, linux, windows, recording:FILE."),
 ]
-FamilyOption = Annotated[
-    Literal["inet", "inet6"] | None, typer.Option(help="Only this address family.", show_default="both")
-]
+FamilyOption = Annotated[Family | None, typer.Option(help="Only this address family.", show_default="both")]
 SinkArgument = Annotated[str, typer.Argument(metavar="SINK", help="The sink's name in the configuration.")]
 
 

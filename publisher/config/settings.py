@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .locations import Locations
 
 LogLevel = Literal["debug", "info", "warning", "error"]
+LogFormat = Literal["auto", "console", "json"]
 
 
 def default_sinks() -> dict[str, dict[str, Any]]:
@@ -88,7 +89,7 @@ class LogSettings(_Section):
     """The log on standard error; `auto` is readable lines on a terminal and JSON elsewhere."""
 
     level: LogLevel = "info"
-    format: Literal["auto", "console", "json"] = "auto"
+    format: LogFormat = "auto"
 
 
 class MetricsSettings(_Section):
