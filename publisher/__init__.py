@@ -5,6 +5,7 @@
 
 import logging
 
+from .delivery.backoff import Backoff
 from .errors import ConfigurationError, PublisherError
 from .events import Address, Change, Event, Interface, IpInterface, IpInterfaceRow, Snapshot
 from .lock import FileLock, InUseError
@@ -20,6 +21,7 @@ logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 __all__ = [
     "Address",
+    "Backoff",
     "Change",
     "ConfigurationError",
     "Cursor",

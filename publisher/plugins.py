@@ -12,16 +12,13 @@ from dataclasses import dataclass, field
 from functools import partial
 from importlib.metadata import EntryPoint, distributions
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import pluggy
 
 from .errors import ConfigurationError, PluginError
-from .sink import Sink, SinkOptions
+from .sink import Log, Sink, SinkOptions
 from .sources import SourceFactory
-
-if TYPE_CHECKING:
-    from structlog.typing import FilteringBoundLogger
 
 Kind = Literal["sink", "source", "viewer", "schema"]
 T = TypeVar("T")
@@ -77,7 +74,7 @@ class PublisherHooks:
         """
 
     @hookspec
-    def publisher_default_sinks(self, log: FilteringBoundLogger) -> DefaultSinks:  # type: ignore[empty-body]  # as above
+    def publisher_default_sinks(self, log: Log) -> DefaultSinks:  # type: ignore[empty-body]  # as above
         """Returns sinks to add to a first run; it may look for a destination on this host, or start one.
 
         Called once by `publisher run`, before the service starts, and only when the configuration names no sink.
@@ -155,7 +152,7 @@ class Plugins:
             raise ConfigurationError(self._missing(f"no plugin offers a schema {name!r}", name, names))
         return self.schemas[name]
 
-    def default_sinks(self, log: FilteringBoundLogger) -> Iterator[DefaultSinks]:
+    def default_sinks(self, log: Log) -> Iterator[DefaultSinks]:
         """Yields the default sinks of each plugin that has some. A plugin that fails is logged and left out."""
         for found, hook in self.first_run:
             try:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from publisher import DefaultSinks, Sink, WatchRequest, hookimpl
+from publisher import DefaultSinks, Log, Sink, WatchRequest, hookimpl
 
 from .sink import MqttSink
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from structlog.typing import FilteringBoundLogger
 
 
 @hookimpl
@@ -21,7 +19,7 @@ def publisher_sinks() -> dict[str, type[Sink]]:
 
 
 @hookimpl
-def publisher_default_sinks(log: FilteringBoundLogger) -> DefaultSinks:
+def publisher_default_sinks(log: Log) -> DefaultSinks:
     """Returns a sink for the broker on this host, or for an embedded one that it starts."""
     from .embedded.first_run import prepare
 

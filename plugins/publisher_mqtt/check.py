@@ -6,18 +6,17 @@ import secrets
 from typing import TYPE_CHECKING
 
 from .client.errors import BrokerError
-from .messages import Message
+from .messages import MqttMessage, Topics
 
 if TYPE_CHECKING:
-    from .client.connection import Connection, Credentials, Received
+    from .client.connection import Connection, Login, Received
     from .client.inflight import Refusal
     from .client.readback import ReadBack
     from .homeassistant.discovery import Discovery
     from .options import MqttOptions
-    from .topics import Topics
 
 
-def check_broker(options: MqttOptions, identity: Credentials, topics: Topics, discovery: Discovery) -> str:
+def check_broker(options: MqttOptions, identity: Login, topics: Topics, discovery: Discovery) -> str:
     """Publish a retained message, read it back, clear it; says what works in a line, raises BrokerError in a line."""
     from .client.connection import Connection
     from .client.readback import ReadBack
@@ -63,12 +62,12 @@ def _write_and_read(
     probe: Connection, reader: ReadBack, topic: str, token: bytes
 ) -> tuple[list[Refusal], bytes | None]:
     """What was refused of writing, and what is retained then; nothing is retained afterwards."""
-    probe.put(Message(topic, token, retain=True))
+    probe.put(MqttMessage(topic, token, retain=True))
     if refusals := probe.flush():
         return refusals, None
     kept = reader.read([topic], lambda heard: heard == topic).payloads.get(topic)
     # Always: what was refused to be read may have been written.
-    probe.put(Message(topic, b"", retain=True))
+    probe.put(MqttMessage(topic, b"", retain=True))
     probe.flush()
     return [], kept
 
@@ -81,7 +80,7 @@ def _remarks(probe: Connection, options: MqttOptions, topics: Topics, discovery:
     if options.home_assistant.enabled:
         topic = discovery.config_topic("check")
         try:
-            probe.put(Message(topic, b"", retain=True))
+            probe.put(MqttMessage(topic, b"", retain=True))
             remarks += [f"no Home Assistant discovery: {one.topic} is refused ({one.reason})" for one in probe.flush()]
         except BrokerError:
             remarks.append(f"no Home Assistant discovery: the broker ended the connection over {topic}")

@@ -1,4 +1,7 @@
-"""`replay/get`: a subscriber asks for the rows, or for the events since one that it knows."""
+"""Answers to `replay/get`: a subscriber asks for the rows, or for the events after one that it has.
+
+Each answer is made whole on the sink's thread, so that none is older than an event that was published before it.
+"""
 
 from __future__ import annotations
 
@@ -6,31 +9,29 @@ import re
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from pydantic import ValidationError
 
-from publisher.events import Event
+from publisher import Cursor, Event, SinkContext
 
-from .messages import Message, Messages
+from .messages import Messages, MqttMessage, Topics
 from .payloads import AnswerError, AnswerHead, ReplayRequest, Since
+from .retained import Planned
 
 if TYPE_CHECKING:
-    from publisher import Cursor, SinkContext
-
     from .client.connection import Received
-    from .options import ReplayOptions
-    from .topics import Topics
+    from .options import MqttOptions, ReplayOptions
 
-# Answering takes at most this part of the sink's time, so that a flood of requests does not keep events back.
+# Answers take at most this part of the sink's time, so that a flood of requests does not delay events.
 _SHARE_OF_TIME = 0.2
 _LOG_EVERY_SECONDS = 60.0
 _CLIENT = re.compile(r'"client"\s*:\s*"([A-Za-z0-9_-]{1,64})"')
 
 
-class Ask(NamedTuple):
-    """A request with the place to answer to; `error` says what is wrong with it."""
+class AddressedRequest(NamedTuple):
+    """A request with the topic to answer to; `error` is the reason when there is no `request`."""
 
     topic: str
     correlation: bytes | None
@@ -38,8 +39,8 @@ class Ask(NamedTuple):
     error: str
 
 
-class Answer(NamedTuple):
-    """What is told: `too_old` when the rows come instead of the events that were asked for."""
+class ReplayedEvents(NamedTuple):
+    """The events of an answer; `too_old` when they are the rows instead of the events that were asked for."""
 
     kind: Literal["events", "snapshot"]
     too_old: bool
@@ -48,7 +49,7 @@ class Answer(NamedTuple):
     events: list[Event]
 
 
-class Limit:
+class RateLimit:
     """A token bucket; one thread."""
 
     def __init__(self, rate: float, burst: int, clock: Callable[[], float] = time.monotonic) -> None:
@@ -56,7 +57,7 @@ class Limit:
         self._tokens, self._at = float(burst), clock()
 
     def take(self) -> bool:
-        """Whether one more is allowed now."""
+        """Returns whether one more is allowed now."""
         now = self._clock()
         self._tokens = min(self._burst, self._tokens + (now - self._at) * self._rate)
         self._at = now
@@ -66,22 +67,22 @@ class Limit:
         return True
 
 
-class Inbox:
-    """Requests that wait for an answer: few, and read by paho's thread only as far as it is cheap."""
+class ReplayQueue:
+    """Requests that wait for an answer: few, and inspected on paho's thread only as far as it is cheap."""
 
     def __init__(self, options: ReplayOptions, log: Any) -> None:
         self._options = options
         self._log = log
-        self._limit = Limit(options.requests_per_second, options.burst)
+        self._limit = RateLimit(options.requests_per_second, options.burst)
         self._waiting: deque[Received] = deque()
         self._lock = threading.Lock()
         self._dropped = 0
         self._logged_at = float("-inf")
 
     def put(self, message: Received) -> bool:
-        """Keep a request; False when it is over a limit, which is logged once a minute. paho's thread."""
+        """Keeps a request; returns False when it is over a limit, which is logged once a minute. paho's thread."""
         if message.retain:
-            # Somebody's mistake: it would come again with each connection.
+            # A mistake of its sender: it would come again with each connection.
             return self.drop("a retained request")
         if len(message.payload) > self._options.max_request_bytes:
             return self.drop(f"a request of {len(message.payload)} bytes")
@@ -92,37 +93,84 @@ class Inbox:
         return self.drop("too many requests")
 
     def get(self) -> Received | None:
-        """The oldest. The sink's thread."""
+        """Returns the oldest request. The sink's thread."""
         with self._lock:
             return self._waiting.popleft() if self._waiting else None
 
-    def __bool__(self) -> bool:
-        return bool(self._waiting)
-
     def drop(self, reason: str) -> bool:
-        """Count a request that stays without an answer. Any thread; the count is for people."""
+        """Counts a request that gets no answer; returns False. Any thread; the count is for people."""
         self._dropped += 1
         now = time.monotonic()
         if now - self._logged_at >= _LOG_EVERY_SECONDS:
             self._logged_at = now
-            self._log.warning("%d replay requests were not answered: %s", self._dropped, reason)
+            self._log.warning("%d replay requests are not answered; the last: %s", self._dropped, reason)
             self._dropped = 0
         return False
 
 
-def read_request(message: Received, topics: Topics, forbidden_prefix: str) -> Ask | str:
-    """The request, or why there is nowhere to answer to."""
+class ReplayResponder:
+    """Takes requests on paho's thread and answers them on the sink's.
+
+    `newest` returns the last event that was published; `send` sends messages when there is a connection.
+    """
+
+    def __init__(
+        self,
+        options: MqttOptions,
+        context: SinkContext,
+        messages: Messages,
+        newest: Callable[[], Cursor | None],
+        send: Callable[[Iterable[Planned]], None],
+    ) -> None:
+        self._options = options
+        self._context = context
+        self._messages = messages
+        self._newest = newest
+        self._send = send
+        self._queue = ReplayQueue(options.replay, context.log)
+        self._not_before = 0.0
+
+    def take(self, message: Received) -> None:
+        """Keeps a request and has it answered, unless it is over a limit. paho's thread."""
+        if self._queue.put(message):
+            self._context.call(self._answer)
+
+    def _answer(self) -> None:
+        """Answers the oldest request, unless answers have had their share of the time."""
+        wait = self._not_before - time.monotonic()
+        if wait > 0:
+            self._context.call(self._answer, wait)
+            return
+        message, started = self._queue.get(), time.monotonic()
+        if message is not None:
+            self._send(Planned(reply, None) for reply in self._replies(message))
+            took = time.monotonic() - started
+            self._not_before = time.monotonic() + took * (1 / _SHARE_OF_TIME - 1)
+
+    def _replies(self, message: Received) -> Iterable[MqttMessage]:
+        addressed = read_request(message, self._messages.topics, self._options.home_assistant.prefix)
+        if isinstance(addressed, str):
+            self._queue.drop(addressed)
+            return []
+        if addressed.request is None:
+            return [error_message(addressed, self._messages)]
+        events = events_for(addressed.request, self._context, self._newest(), self._options.replay)
+        return answer_messages(addressed, events, self._messages)
+
+
+def read_request(message: Received, topics: Topics, forbidden_prefix: str) -> AddressedRequest | str:
+    """Returns the request, or the reason why there is no topic to answer to."""
     request, error = _parse(message.payload)
     topic = message.response_topic
     if topic is not None:
         if not topics.may_answer_to(topic, forbidden_prefix):
             return f"response topic {topic[:100]!r} is not allowed"
-        return Ask(topic, message.correlation, request, error)
+        return AddressedRequest(topic, message.correlation, request, error)
     client = request.client if request else _client_in(message.payload)
-    answer_to = None if client is None else topics.answer(client)
-    if answer_to is None:
+    topic = None if client is None else topics.answer(client)
+    if topic is None:
         return "neither a response topic (MQTT 5) nor a member `client` to answer to"
-    return Ask(answer_to, message.correlation, request, error)
+    return AddressedRequest(topic, message.correlation, request, error)
 
 
 def _parse(payload: bytes) -> tuple[ReplayRequest | None, str]:
@@ -130,54 +178,51 @@ def _parse(payload: bytes) -> tuple[ReplayRequest | None, str]:
         return ReplayRequest.model_validate_json(payload or b"{}"), ""
     except ValidationError as invalid:
         first = invalid.errors(include_url=False, include_input=False)[0]
-        where = ".".join(map(str, first["loc"]))
-        return None, f"{where}: {first['msg']}" if where else str(first["msg"])
+        member = ".".join(map(str, first["loc"]))
+        return None, f"{member}: {first['msg']}" if member else str(first["msg"])
 
 
 def _client_in(payload: bytes) -> str | None:
-    """Who asked, of a request that is wrong otherwise, so that it can be told."""
+    """Returns the `client` of a request that is wrong otherwise, so that it can be answered."""
     found = _CLIENT.search(payload.decode("utf-8", "replace"))
     return found and found[1]
 
 
-def answer_to(request: ReplayRequest, context: SinkContext, newest: Cursor | None, options: ReplayOptions) -> Answer:
-    """The events since the one that the asker knows; the rows when it knows none or one that is too long ago.
-
-    Only on the sink's thread, where nothing is published meanwhile: so no answer is older than an event sent before.
-    """
+def events_for(
+    request: ReplayRequest, context: SinkContext, newest: Cursor | None, options: ReplayOptions
+) -> ReplayedEvents:
+    """Returns the events after `since`; the rows without it, or when it is too old. Only on the sink's thread."""
     since = request.since
     if since is not None and not _is_far(since, newest, options.max_events):
         events = context.events_since(since.epoch, since.seq)
         if events is not None:
             upto = events[-1].seq if events else since.seq
-            return Answer("events", False, since.epoch, upto, [event for event in events if request.wants(event)])
+            wanted = [event for event in events if request.wants(event)]
+            return ReplayedEvents("events", False, since.epoch, upto, wanted)
     rows = context.snapshot()
     wanted = [event for event in rows if request.wants(event)]
-    return Answer("snapshot", since is not None, rows[0].epoch, rows[0].seq, wanted)
+    return ReplayedEvents("snapshot", since is not None, rows[0].epoch, rows[0].seq, wanted)
 
 
 def _is_far(since: Since, newest: Cursor | None, most: int) -> bool:
-    """Whether so many events would follow that the rows are the better answer."""
+    """Returns whether so many events would follow that the rows are the better answer."""
     return newest is not None and since.epoch == newest.epoch and newest.seq - since.seq > most
 
 
-def answer_messages(ask: Ask, answer: Answer, messages: Messages) -> Iterator[Message]:
-    """Position 0 says what follows; positions 1 to `count` carry an event each, and `count` is the last."""
-    properties = messages.plain(ask.correlation)
+def answer_messages(addressed: AddressedRequest, replayed: ReplayedEvents, messages: Messages) -> Iterator[MqttMessage]:
+    """Yields the answer: its head at position 0, then an event at each position up to `count`."""
+    properties = messages.plain(addressed.correlation)
+    count = len(replayed.events)
     head = AnswerHead(
-        count=len(answer.events), answer=answer.kind, too_old=answer.too_old, epoch=answer.epoch, seq=answer.seq
+        count=count, answer=replayed.kind, too_old=replayed.too_old, epoch=replayed.epoch, seq=replayed.seq
     )
-    yield Message(ask.topic, head.json_bytes, False, properties)
-    for position, event in enumerate(answer.events, 1):
-        payload = b'{"position":%d,"count":%d,"event":%b}' % (position, len(answer.events), event.json_bytes)
-        yield Message(ask.topic, payload, False, properties)
+    yield MqttMessage(addressed.topic, head.json_bytes, False, properties)
+    for position, event in enumerate(replayed.events, 1):
+        payload = b'{"position":%d,"count":%d,"event":%b}' % (position, count, event.json_bytes)
+        yield MqttMessage(addressed.topic, payload, False, properties)
 
 
-def error_message(ask: Ask, messages: Messages) -> Message:
-    """What is wrong with the request."""
-    return Message(ask.topic, AnswerError(error=ask.error).json_bytes, False, messages.plain(ask.correlation))
-
-
-def rest_after(seconds: float) -> float:
-    """How long to leave requests waiting after an answer that took so long."""
-    return seconds * (1 / _SHARE_OF_TIME - 1)
+def error_message(addressed: AddressedRequest, messages: Messages) -> MqttMessage:
+    """Returns the answer to a request that is wrong."""
+    payload = AnswerError(error=addressed.error).json_bytes
+    return MqttMessage(addressed.topic, payload, False, messages.plain(addressed.correlation))

@@ -1,23 +1,29 @@
-"""What the broker retains of this node, and which messages make it say what the events say. No I/O."""
+"""The retained topics of this node: which messages keep them as the events have them, and reading them back."""
 
 from __future__ import annotations
 
+import platform
+import secrets
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from publisher import Cursor
+import publisher
+from publisher import Cursor, SinkContext
 from publisher.events import Event, Key
 
 from .homeassistant.devices import Devices
-from .messages import Message, Messages
-from .payloads import Resynced
+from .messages import Messages, MqttMessage
+from .payloads import Info, Resynced
+
+if TYPE_CHECKING:
+    from .client.readback import ReadBack
 
 
 class Planned(NamedTuple):
-    """A message, and the place in the batch of the event that it stands for; `None` when it stands for none."""
+    """A message, and the index in the batch of the event that it stands for; `None` when it stands for none."""
 
-    message: Message
+    message: MqttMessage
     at: int | None
 
 
@@ -25,39 +31,71 @@ class RetainedState:
     """The retained states and devices of one node.
 
     Of each row a batch publishes the newest state first, then every event in order. So whoever gets the retained states
-    gets every event after them, and drops those that a state's `seq` says it has. A state never goes back: events up to
-    the newest one that is on the board are published without touching the states.
+    gets every event after them, and drops those that a state's `seq` contains. A state never goes back: events up to
+    the newest one that the states contain are published without touching the states.
     """
 
-    def __init__(self, messages: Messages, devices: Devices | None) -> None:
+    def __init__(self, messages: Messages, devices: Devices | None, context: SinkContext) -> None:
         self._messages = messages
+        self._context = context
         self.devices = devices
+        self.instance = secrets.token_hex(4)
         self.newest: Cursor | None = None
         self.resynced: Resynced | None = None
         self._keys: set[Key] = set()
         self._snapshot_id: str | None = None
         self._snapshot_keys: set[Key] = set()
 
-    @property
-    def rows(self) -> int:
-        """How many states are retained."""
-        return len(self._keys)
+    def info(self) -> bytes:
+        """Returns the payload of `info`."""
+        return Info(
+            version=publisher.__version__,
+            node=self._context.node,
+            instance=self.instance,
+            epoch=self.newest.epoch if self.newest else self._context.epoch,
+            seq=self.newest.seq if self.newest else 0,
+            os=platform.system().lower(),
+            families=("inet", "inet6"),
+            rows=len(self._keys),
+            resynced=self.resynced,
+        ).json_bytes
 
-    def found(self, keys: Iterable[Key], *, complete: bool) -> None:
-        """What was read back from the broker; when it is not complete, what was believed before is kept too."""
-        self._keys = set(keys) | (set() if complete else self._keys)
+    def read_back(self, readback: ReadBack) -> bool:
+        """Reads what the broker retains of this node, also from before a crash or from another journal.
+
+        Returns whether all of it came; otherwise what was believed before is kept too. Raises BrokerError.
+        """
+        states = readback.read(
+            [self._messages.topics.all_states], lambda topic: topic.endswith("/state"), with_payloads=False
+        )
+        keys = {key for topic in states.payloads if (key := self._messages.topics.key_of(topic)) is not None}
+        self._keys = keys if states.complete else keys | self._keys
+        if self.devices is not None:
+            self.devices.found(readback.read([self.devices.config_topics], self.devices.is_config).payloads)
+        return states.complete
+
+    def give_up_discovery(self, topic: str) -> bool:
+        """Announces no devices any more when this is one of their topics; returns whether it is."""
+        if self.devices is None or not self.devices.is_config(topic):
+            return False
+        self.devices = None
+        return True
+
+    def everything(self) -> Iterator[Planned]:
+        """Yields every retained message, from a snapshot as it is now. Only on the sink's thread."""
+        return self.plan(self._context.snapshot())
 
     def takes_snapshot(self, event: Event) -> bool:
-        """Whether this event begins or goes on with a snapshot that says everything anew."""
+        """Returns whether this event begins or continues a snapshot that renews every state."""
         if event.snapshot is None or self._is_older(event):
             return False
         return event.snapshot.position == 0 or event.snapshot.id == self._snapshot_id
 
     def plan(self, events: Sequence[Event]) -> Iterator[Planned]:
-        """The messages for these events, in order."""
+        """Yields the messages for these events, in order."""
         for is_snapshot, group in groupby(enumerate(events), key=lambda entry: entry[1].snapshot is not None):
             if is_snapshot:
-                # Not gathered: it may be one of thousands of rows, made as they are asked for.
+                # Not collected: it may have thousands of rows, made as they are needed.
                 yield from self._snapshot(group)
             else:
                 yield from self._tail(list(group))
@@ -65,7 +103,7 @@ class RetainedState:
     def _tail(self, run: list[tuple[int, Event]]) -> Iterator[Planned]:
         news = {event.key: (index, event) for index, event in run if self._is_news(event)}
         if self.devices is not None:
-            # Before the states: a device that goes must not see its state emptied.
+            # Before the states: a device that is removed must not receive an empty state.
             changed = self.devices.apply(event for _, event in news.values())
             yield from (Planned(message, None) for message in changed)
         for index, event in news.values():
@@ -80,7 +118,7 @@ class RetainedState:
             if place is None:
                 continue
             if self._is_older(event):
-                # The states are newer already; but that something was lost is not to be lost itself.
+                # The states are newer already, but the mark of a loss is kept.
                 if event.cause == "overrun":
                     self._mark(event)
                 continue
@@ -105,7 +143,7 @@ class RetainedState:
         yield Planned(self._state(event), index)
 
     def _end(self, event: Event, count: int) -> Iterator[Planned]:
-        """Bring the devices up to date, and take away what is no more if each row was really seen."""
+        """Brings the devices up to date, and clears the states of other rows if every row of the snapshot came."""
         whole = len(self._snapshot_keys) == count
         if self.devices is not None:
             # Now, not row by row: a device has the entities of all its rows.
@@ -120,7 +158,7 @@ class RetainedState:
     def _mark(self, event: Event) -> None:
         self.resynced = Resynced(seq=event.seq, cause=event.cause, time=event.time.isoformat())
 
-    def _state(self, event: Event) -> Message:
+    def _state(self, event: Event) -> MqttMessage:
         if event.key is not None:
             (self._keys.discard if event.notification_type == "delete_instance" else self._keys.add)(event.key)
         return self._messages.state(event)

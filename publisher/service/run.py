@@ -27,7 +27,7 @@ from .systemd import Notifier
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
-    from ..sink import SinkOptions
+    from ..sink import Log, SinkOptions
 
 
 def run_service(config: Path | None, overrides: Mapping[str, Any]) -> None:
@@ -80,7 +80,7 @@ def _first_run(
     """Returns the plugins' default sinks when no sink is configured; announces them where the terminal sink writes."""
     found: dict[str, dict[str, Any]] = {}
     if not settings.sinks:
-        for default in plugins.default_sinks(log):
+        for default in plugins.default_sinks(cast("Log", log)):
             around.callback(default.close)
             for line in default.lines:
                 typer.echo(line)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from paho.mqtt.client import ConnectFlags, DisconnectFlags
     from paho.mqtt.reasoncodes import ReasonCode
 
-    from ..messages import Message
+    from ..messages import MqttMessage
     from ..options import MqttOptions
 
 # What we take from the broker: requests are small, but our own states are read back, with every address of a row.
@@ -48,7 +48,7 @@ class Received(NamedTuple):
     correlation: bytes | None
 
 
-class Credentials(NamedTuple):
+class Login(NamedTuple):
     """Who we are, with what was read from files."""
 
     client_id: str
@@ -67,9 +67,9 @@ class Connection:
     def __init__(
         self,
         options: MqttOptions,
-        credentials: Credentials,
+        login: Login,
         *,
-        will: Message | None = None,
+        will: MqttMessage | None = None,
         on_message: Callable[[Received], None],
         on_lost: Callable[[Connection, BrokerError], None] = lambda _connection, _error: None,
     ) -> None:
@@ -84,7 +84,7 @@ class Connection:
         self._subscribed: SimpleQueue[tuple[int, list[ReasonCode]] | None] = SimpleQueue()
         self.broken: BrokerError | None = None
         self.most_bytes = _NO_LIMIT
-        self._client = self._make_client(credentials, will)
+        self._client = self._make_client(login, will)
         self._pipeline = InFlight(self._send, WINDOW, options.timeout)
 
     def open(self) -> None:
@@ -105,7 +105,7 @@ class Connection:
         self.drop()
         raise BrokerError(self._refusal or no_answer(self._detail, self._options))
 
-    def put(self, message: Message, tag: int | None = None) -> None:
+    def put(self, message: MqttMessage, tag: int | None = None) -> None:
         """Send a message with QoS 1, in order; `flush` waits for it. Raises BrokerError when the connection is gone."""
         self._pipeline.put(message, tag)
 
@@ -150,12 +150,12 @@ class Connection:
                 _raw(connected).shutdown(socket.SHUT_RDWR)
         self._client.loop_stop()
 
-    def _make_client(self, credentials: Credentials, will: Message | None) -> Client:
+    def _make_client(self, login: Login, will: MqttMessage | None) -> Client:
         mqtt5 = self._options.protocol == "5"
         server = self._options.server
         client = Client(
             CallbackAPIVersion.VERSION2,
-            client_id=credentials.client_id,
+            client_id=login.client_id,
             clean_session=None if mqtt5 else True,
             protocol=MQTTProtocolVersion.MQTTv5 if mqtt5 else MQTTProtocolVersion.MQTTv311,
             transport="websockets" if server.websockets else "tcp",
@@ -163,10 +163,10 @@ class Connection:
         )
         client.connect_timeout = self._options.timeout
         client.max_inflight_messages_set(0)
-        if credentials.username is not None:
-            client.username_pw_set(credentials.username, credentials.password)
-        if credentials.tls is not None:
-            client.tls_set_context(credentials.tls)
+        if login.username is not None:
+            client.username_pw_set(login.username, login.password)
+        if login.tls is not None:
+            client.tls_set_context(login.tls)
         if server.websockets:
             client.ws_set_options(path=server.path)
         if will is not None:
@@ -183,7 +183,7 @@ class Connection:
         properties.MaximumPacketSize = _MOST_BYTES_TAKEN
         return {"clean_start": True, "properties": properties}
 
-    def _send(self, message: Message) -> int:
+    def _send(self, message: MqttMessage) -> int:
         sent = self._client.publish(message.topic, message.payload, 1, message.retain, message.properties)
         if sent.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
             raise self.broken or BrokerError(f"the connection is gone ({sent.rc.name})")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from .errors import BrokerError
 
 if TYPE_CHECKING:
-    from ..messages import Message
+    from ..messages import MqttMessage
 
 WINDOW = 200
 _FAILURE = 0x80
@@ -39,7 +39,7 @@ class InFlight:
     `send` hands a message to paho and returns its packet identifier. Nothing is locked: each counter has one writer.
     """
 
-    def __init__(self, send: Callable[[Message], int], window: int, patience: float) -> None:
+    def __init__(self, send: Callable[[MqttMessage], int], window: int, patience: float) -> None:
         self._send = send
         self._window = max(1, min(window, WINDOW))
         self._patience = patience
@@ -56,7 +56,7 @@ class InFlight:
         """Have no more in flight than the broker takes (MQTT 5's receive maximum). Before the first message."""
         self._window = max(1, min(window, self._window))
 
-    def put(self, message: Message, tag: int | None = None) -> None:
+    def put(self, message: MqttMessage, tag: int | None = None) -> None:
         """Send it, after waiting for room in the window; raises BrokerError when the connection is gone."""
         if self._sent - self._acknowledged >= self._window:
             # Half of it, so that the two threads do not take turns for every message.

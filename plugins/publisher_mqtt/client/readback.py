@@ -1,4 +1,4 @@
-"""Reading back what the broker retains."""
+"""RetainedMessages back what the broker retains."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..messages import Message
+from ..messages import MqttMessage
 from .errors import BrokerError
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _PATIENCE_SECONDS = 3.0
 
 
-class Reading(NamedTuple):
+class RetainedMessages(NamedTuple):
     """Payloads by topic (empty where only the topics were wanted), and whether it is known that nothing is missing."""
 
     payloads: dict[str, bytes]
@@ -55,8 +55,10 @@ class ReadBack:
             self._payloads[message.topic] = message.payload if self._with_payloads else b""
         return True
 
-    def read(self, filters: Sequence[str], wanted: Callable[[str], bool], *, with_payloads: bool = True) -> Reading:
-        """What is retained under these filters, of the topics that are wanted. Raises BrokerError."""
+    def read(
+        self, filters: Sequence[str], wanted: Callable[[str], bool], *, with_payloads: bool = True
+    ) -> RetainedMessages:
+        """Returns what is retained under these filters, of the topics that are wanted. Raises BrokerError."""
         self._payloads, self._with_payloads, self._wanted = {}, with_payloads, wanted
         try:
             if not self._has_fence:
@@ -68,7 +70,7 @@ class ReadBack:
         finally:
             self._wanted = None
         payloads, self._payloads = self._payloads, {}
-        return Reading(payloads, complete)
+        return RetainedMessages(payloads, complete)
 
     def _pass_fence(self) -> bool:
         """Whether the fence came back; it is waited for as long as other messages still come."""
@@ -76,7 +78,7 @@ class ReadBack:
             return False
         self._back.clear()
         self._token = secrets.token_hex(8).encode()
-        self._connection.put(Message(self._fence, self._token, retain=False))
+        self._connection.put(MqttMessage(self._fence, self._token, retain=False))
         if self._connection.flush():
             return False
         quiet_since, count = time.monotonic(), len(self._payloads)

@@ -15,8 +15,8 @@ from publisher import PublisherError
 
 LOOPBACK = "127.0.0.1"
 
-# What answers at an address: nothing, a broker that lets us in, one that wants a login, something else.
-Answer = Literal["nothing", "broker", "login", "foreign"]
+# The program at an address: none, a broker that accepts us, one that wants a login, some other program.
+Listener = Literal["nothing", "broker", "login", "foreign"]
 
 # Small segments of the commit log keep it at 37 MB after 30,000 messages, where the defaults grow without end; 10,000
 # outgoing packets let a wildcard subscriber have more than 200 retained messages. Both measured with iotcore 0.4.0.
@@ -112,7 +112,7 @@ def broker_listening(host: str, port: int) -> bool:
     return ask(host, port) == "broker"
 
 
-def ask(host: str, port: int, timeout: float = 2.0) -> Answer:
+def ask(host: str, port: int, timeout: float = 2.0) -> Listener:
     """What answers there to an MQTT 3.1.1 CONNECT; closed again at once."""
     try:
         connection = socket.create_connection((host, port), timeout)

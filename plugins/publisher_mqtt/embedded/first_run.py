@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from publisher import DefaultSinks
+from publisher import DefaultSinks, Log
 
 from .broker import LOOPBACK, EmbeddedBroker, EmbeddedBrokerError, ask
-
-if TYPE_CHECKING:
-    from structlog.typing import FilteringBoundLogger
 
 _UNUSABLE = {
     "foreign": "{place} is used by a program that is not an MQTT broker",
@@ -17,7 +14,7 @@ _UNUSABLE = {
 }
 
 
-def prepare(log: FilteringBoundLogger, *, port: int = 1883, base: str = "interfaces") -> DefaultSinks:
+def prepare(log: Log, *, port: int = 1883, base: str = "interfaces") -> DefaultSinks:
     """Finds or starts a broker on 127.0.0.1; without one there is no sink, and a line gives the reason."""
     place = f"{LOOPBACK}:{port}"
     answer = ask(LOOPBACK, port)
@@ -31,7 +28,7 @@ def prepare(log: FilteringBoundLogger, *, port: int = 1883, base: str = "interfa
     return _without(log, _UNUSABLE[answer].format(place=place))
 
 
-def _start(log: FilteringBoundLogger, port: int, base: str) -> DefaultSinks:
+def _start(log: Log, port: int, base: str) -> DefaultSinks:
     broker = EmbeddedBroker(port)
     try:
         broker.start()
@@ -42,7 +39,7 @@ def _start(log: FilteringBoundLogger, port: int, base: str) -> DefaultSinks:
     return DefaultSinks(_sink(port, base), (line, *_try(port, base)), broker.close)
 
 
-def _without(log: FilteringBoundLogger, reason: str) -> DefaultSinks:
+def _without(log: Log, reason: str) -> DefaultSinks:
     log.warning("no MQTT in this run: %s", reason)
     return DefaultSinks({}, (f"No MQTT in this run: {reason}.",))
 

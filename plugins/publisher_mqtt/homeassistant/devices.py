@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from publisher.events import Event, Family, IpInterface
 
-from ..messages import Message
+from ..messages import MqttMessage
 from .discovery import Discovery, removals
 
 
@@ -29,7 +29,7 @@ class Devices:
         """Whether the topic is a discovery topic of this node."""
         return self._luid_of(topic) is not None
 
-    def apply(self, events: Iterable[Event]) -> list[Message]:
+    def apply(self, events: Iterable[Event]) -> list[MqttMessage]:
         """What to send after these events: each device that differs now, an empty payload where one went."""
         touched: dict[str, None] = {}
         for event in events:
@@ -49,14 +49,14 @@ class Devices:
             if (luid := self._luid_of(topic)) is not None:
                 self._announced[luid] = payload
 
-    def settle(self, *, removing: bool) -> list[Message]:
+    def settle(self, *, removing: bool) -> list[MqttMessage]:
         """What makes the broker hold the rows' devices: what is missing or differs and, if wanted, what has to go."""
         luids = self._rows.keys() | self._announced.keys() if removing else self._rows.keys()
         return [message for luid in sorted(luids) for message in self._changes(luid)]
 
-    def again(self) -> list[Message]:
+    def again(self) -> list[MqttMessage]:
         """Every device, for a Home Assistant that has just started."""
-        return [Message(self._discovery.config_topic(luid), payload, True) for luid, payload in self._announced.items()]
+        return [self._config(luid, payload) for luid, payload in self._announced.items()]
 
     def remember(self, event: Event) -> None:
         """Take in a row of a snapshot; `settle` sends what follows from all of them."""
@@ -73,22 +73,24 @@ class Devices:
         if not rows:
             del self._rows[event.luid]
 
-    def _changes(self, luid: str) -> Iterator[Message]:
+    def _changes(self, luid: str) -> Iterator[MqttMessage]:
         before = self._announced.get(luid)
         rows = self._rows.get(luid)
         after = self._discovery.payload(rows) if rows else None
         if after == before:
             return
-        topic = self._discovery.config_topic(luid)
         if after is None:
             del self._announced[luid]
-            yield Message(topic, b"", True)
+            yield self._config(luid, b"")
             return
-        gone = removals(before, after)
-        if gone is not None:
-            yield Message(topic, gone, True)
+        removed = removals(before, after)
+        if removed is not None:
+            yield self._config(luid, removed)
         self._announced[luid] = after
-        yield Message(topic, after, True)
+        yield self._config(luid, after)
+
+    def _config(self, luid: str, payload: bytes) -> MqttMessage:
+        return MqttMessage(self._discovery.config_topic(luid), payload, retain=True)
 
     def _luid_of(self, topic: str) -> str | None:
         luid = topic.removeprefix(f"{self._suffix}/").removesuffix("/config")

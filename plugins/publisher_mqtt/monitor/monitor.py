@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Protocol
 
 from pydantic import ValidationError
 
-from publisher import ConfigurationError, WatchRequest
+from publisher import Backoff, ConfigurationError, WatchRequest
 from publisher.terminal import LiveTable, arrived, on_screen, plain
 
-from ..client.backoff import Backoff
-from ..client.connection import Connection, Credentials, Received
+from ..client.connection import Connection, Login, Received
 from ..client.errors import BrokerError
+from ..client.reconnect import Reconnect
 from ..client.tls import read_password, tls_context
-from ..messages import Message
+from ..messages import MqttMessage
 from ..options import MqttOptions
 from .view import BrokerView
 
@@ -58,19 +58,19 @@ class _Watch:
         self._ended = ended
         self._client = f"watch-{secrets.token_hex(6)}"
         self._view = BrokerView(options.base, self._client)
-        self._backoff = Backoff(1.0, 30.0)
+        self._reconnect = Reconnect(Backoff(1.0, 30.0))
 
     def run(self) -> None:
         """Connect, and connect again when the connection is lost."""
         trouble = self._session()
         while trouble is not None:
-            self._output.line(f"{trouble}; trying again in {self._backoff.remaining:.0f} s")
+            self._output.line(f"{trouble}; trying again in {self._reconnect.remaining:.0f} s")
             self._output.rest(self._view, str(trouble))
-            time.sleep(self._backoff.remaining)
+            time.sleep(self._reconnect.remaining)
             try:
                 trouble = self._session()
             except BrokerError as error:
-                self._backoff.failed()
+                self._reconnect.failed()
                 trouble = error
 
     def _session(self) -> BrokerError | None:
@@ -79,12 +79,12 @@ class _Watch:
         connection = self._connection(inbox)
         connection.open()
         try:
-            self._backoff.connected()
+            self._reconnect.connected()
             self._view.begin()
             self._subscribe(connection)
             while not self._ended():
                 if error := self._step(connection, inbox):
-                    self._backoff.lost(taken_over=False)
+                    self._reconnect.lost(taken_over=False)
                     return error
         finally:
             # The answers' acknowledgements are not waited for: whoever presses Ctrl+C wants the prompt.
@@ -93,7 +93,7 @@ class _Watch:
 
     def _connection(self, inbox: Inbox) -> Connection:
         tls = tls_context(self._options) if self._options.server.tls else None
-        who = Credentials(f"publisher-{self._client}", self._options.user, read_password(self._options), tls)
+        who = Login(f"publisher-{self._client}", self._options.user, read_password(self._options), tls)
         return Connection(self._options, who, on_message=inbox.put, on_lost=lambda _lost, error: inbox.put(error))
 
     def _subscribe(self, connection: Connection) -> None:
@@ -114,7 +114,7 @@ class _Watch:
         self._output.rest(self._view, self._options.server.name)
         return None
 
-    def _request(self, connection: Connection, request: Message) -> None:
+    def _request(self, connection: Connection, request: MqttMessage) -> None:
         try:
             connection.put(request)
         except BrokerError as error:

@@ -17,7 +17,7 @@ from pydantic import Field
 from publisher.events import Family, Key
 from publisher.terminal import FAMILY_NAMES, LiveTable, State, clock
 
-from ..messages import Message
+from ..messages import MqttMessage
 
 if TYPE_CHECKING:
     from ..client.connection import Received
@@ -94,9 +94,9 @@ class BrokerView:
         self.table.clear()
         self._nodes.clear()
 
-    def take(self, message: Received) -> list[str | Message]:
+    def take(self, message: Received) -> list[str | MqttMessage]:
         """What a message leads to: lines for people, and requests to be published."""
-        told: list[str | Message] = []
+        told: list[str | MqttMessage] = []
         try:
             told.extend(self._take(message.topic.removeprefix(f"{self._base}/"), message.payload, message.retain))
         except (ValueError, KeyError, TypeError):
@@ -104,7 +104,7 @@ class BrokerView:
             self.unreadable += 1
         return told
 
-    def _take(self, topic: str, payload: bytes, retained: bool) -> Iterator[str | Message]:
+    def _take(self, topic: str, payload: bytes, retained: bool) -> Iterator[str | MqttMessage]:
         if match := _TOPIC.fullmatch(topic):
             node, key = match["node"], Key(match["luid"], "inet6" if match["family"] == "inet6" else "inet")
             self._nodes.setdefault(node, _Node())
@@ -136,11 +136,11 @@ class BrokerView:
         if retained:
             yield _line(node, key, state, f"is there  {state.interface.oper_status}  {state.addresses_text}".rstrip())
 
-    def _event(self, node: str, event: EventState) -> Iterator[str | Message]:
+    def _event(self, node: str, event: EventState) -> Iterator[str | MqttMessage]:
         yield _line(node, event.key, event, _what(event))
         yield from self._reached(node, event.epoch, event.seq, itself_came=True)
 
-    def _reached(self, node: str, epoch: str, seq: int, *, itself_came: bool = False) -> Iterator[str | Message]:
+    def _reached(self, node: str, epoch: str, seq: int, *, itself_came: bool = False) -> Iterator[str | MqttMessage]:
         """The node is at this event. Epochs sort by age; the first thing that is heard of one is its beginning here."""
         about = self._nodes.setdefault(node, _Node())
         if epoch != about.epoch:
@@ -155,7 +155,7 @@ class BrokerView:
             yield f"{node}: {missing} events missed after {since}"
             yield from self._ask(node, about, since)
 
-    def _ask(self, node: str, about: _Node, since: int) -> Iterator[Message]:
+    def _ask(self, node: str, about: _Node, since: int) -> Iterator[MqttMessage]:
         now = self._clock()
         if about.gap is not None and now - about.gap.asked_at < _PATIENCE_SECONDS:
             # One request at a time: its answer may hold these too, else they are asked for after it.
@@ -164,9 +164,9 @@ class BrokerView:
         since = min(since, about.gap.since) if about.gap else since
         about.gap = Gap(since, now)
         request = {"since": {"epoch": about.epoch, "seq": since}, "client": self._client}
-        yield Message(f"{self._base}/{node}/replay/get", json.dumps(request).encode(), retain=False)
+        yield MqttMessage(f"{self._base}/{node}/replay/get", json.dumps(request).encode(), retain=False)
 
-    def _answer(self, node: str, answer: dict[str, Any]) -> Iterator[str | Message]:
+    def _answer(self, node: str, answer: dict[str, Any]) -> Iterator[str | MqttMessage]:
         about = self._nodes.setdefault(node, _Node())
         if "error" in answer:
             about.gap = None
@@ -189,7 +189,7 @@ class BrokerView:
         else:
             self.table.put(node, event.key, event)
 
-    def _answered(self, node: str, about: _Node) -> Iterator[str | Message]:
+    def _answered(self, node: str, about: _Node) -> Iterator[str | MqttMessage]:
         kind, keys = about.answer
         if kind == "snapshot":
             self.table.keep_only(node, keys)

@@ -278,7 +278,7 @@ def test_nagle_is_off(start: Callable[..., Mosquitto], tmp_path: Path) -> None:
     with Host(tmp_path, broker) as host:
         host.quiet()
         assert host.sink is not None
-        connection = host.sink._connection
+        connection = host.sink.session.connection
         assert connection is not None
         wired = connection._client.socket()
         assert isinstance(wired, socket.socket)

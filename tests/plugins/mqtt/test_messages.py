@@ -13,10 +13,9 @@ from pydantic import BaseModel, SecretStr, ValidationError
 from publisher.events import Event, Key
 from publisher.testing import make_event, make_events, make_row, make_snapshot
 from publisher_mqtt.client.properties import pack
-from publisher_mqtt.messages import Messages, cloudevent_bytes, state_bytes
+from publisher_mqtt.messages import Messages, Topics, client_id, cloudevent_bytes, state_bytes
 from publisher_mqtt.options import MqttOptions, parse_url
 from publisher_mqtt.payloads import AnswerError, AnswerEvent, AnswerHead, Info, ReplayRequest, Resynced, Since, State
-from publisher_mqtt.topics import Topics, client_id
 
 NASTY = 'a/+/#"},"row":{"x":1},"changed":\\ \u0000😀'
 URL = "mqtt://broker.lan"

@@ -20,7 +20,7 @@ from publisher.terminal.live_table import LiveTable, follow
 from publisher.testing import make_event, make_row, make_snapshot
 from publisher_mqtt.client.connection import Received
 from publisher_mqtt.client.errors import BrokerError
-from publisher_mqtt.messages import Message, state_bytes
+from publisher_mqtt.messages import MqttMessage, state_bytes
 from publisher_mqtt.monitor.monitor import watch_broker
 from publisher_mqtt.monitor.view import BrokerView
 from tests.fixtures.brokers import Mosquitto, free_port
@@ -69,7 +69,7 @@ def view(clock: Seconds | None = None) -> BrokerView:
 def tell(about: BrokerView, messages: Iterable[Received]) -> tuple[list[str], list[dict[str, Any]]]:
     """The lines and the requests' payloads that the messages lead to."""
     told = [entry for message in messages for entry in about.take(message)]
-    requests = [json.loads(entry.payload) for entry in told if isinstance(entry, Message)]
+    requests = [json.loads(entry.payload) for entry in told if isinstance(entry, MqttMessage)]
     return [entry for entry in told if isinstance(entry, str)], requests
 
 

@@ -7,17 +7,18 @@ from typing import Any
 
 import pytest
 
+from publisher import Backoff
 from publisher.events import Event, IpInterface
 from publisher.testing import FakeSinkContext, make_event, make_events, make_row, make_snapshot
-from publisher_mqtt.client.backoff import Backoff
 from publisher_mqtt.client.connection import Received
+from publisher_mqtt.client.readback import ReadBack, RetainedMessages
+from publisher_mqtt.client.reconnect import Reconnect
 from publisher_mqtt.homeassistant.devices import Devices
 from publisher_mqtt.homeassistant.discovery import Discovery, HomeAssistantOptions
-from publisher_mqtt.messages import Messages
+from publisher_mqtt.messages import Messages, Topics
 from publisher_mqtt.options import MqttOptions, ReplayOptions
-from publisher_mqtt.replay import Ask, Inbox, answer_messages, answer_to, read_request
+from publisher_mqtt.replay import AddressedRequest, ReplayQueue, answer_messages, events_for, read_request
 from publisher_mqtt.retained import RetainedState
-from publisher_mqtt.topics import Topics
 
 ETH0 = make_row("eth0")
 ETH1 = make_row("eth1", index=3)
@@ -26,7 +27,18 @@ MESSAGES = Messages(MqttOptions(url="mqtt://h"), TOPICS, "testnode")
 
 
 def board(*, devices: bool = False) -> RetainedState:
-    return RetainedState(MESSAGES, Devices(Discovery(HomeAssistantOptions(), "testnode")) if devices else None)
+    announced = Devices(Discovery(HomeAssistantOptions(), "testnode")) if devices else None
+    return RetainedState(MESSAGES, announced, FakeSinkContext())
+
+
+class Found(ReadBack):
+    """A broker's retained topics, without a broker."""
+
+    def __init__(self, *topics: str, complete: bool = True) -> None:
+        self._found = RetainedMessages(dict.fromkeys(topics, b"{}"), complete)
+
+    def read(self, *_: object, **__: object) -> RetainedMessages:
+        return self._found
 
 
 def sent(board: RetainedState, *events: Event) -> list[tuple[str, int | None]]:
@@ -79,14 +91,14 @@ def test_another_epoch_begins_anew() -> None:
 
 def test_after_a_snapshot_what_is_not_in_it_is_cleared() -> None:
     one = board()
-    one.found([ETH0.key, ETH1.key], complete=True)
+    one.read_back(Found(TOPICS.state(ETH0.key), TOPICS.state(ETH1.key)))
     assert sent(one, *make_snapshot([ETH0], seq=3)) == [(path(ETH0, "state"), 3), (path(ETH1, "state"), None)]
-    assert one.rows == 1
+    assert json.loads(one.info())["rows"] == 1
 
 
 def test_a_snapshot_in_parts_is_cleared_after_the_last() -> None:
     one = board()
-    one.found([ETH1.key], complete=True)
+    one.read_back(Found(TOPICS.state(ETH1.key)))
     parts = make_snapshot([ETH0, make_row("eth0", "inet6")], seq=3)
     assert one.takes_snapshot(parts[0])
     assert (path(ETH1, "state"), None) not in sent(one, *parts[:2])
@@ -96,7 +108,7 @@ def test_a_snapshot_in_parts_is_cleared_after_the_last() -> None:
 
 def test_a_snapshot_with_a_hole_clears_nothing() -> None:
     one = board()
-    one.found([ETH1.key], complete=True)
+    one.read_back(Found(TOPICS.state(ETH1.key)))
     parts = make_snapshot([ETH0, make_row("eth0", "inet6")], seq=3)
     assert sent(one, parts[0], parts[2]) == [(path(parts_row(parts[2]), "state"), 3)]
     assert one.resynced is not None
@@ -153,45 +165,45 @@ class Clock:
 
 def test_waiting_grows_and_a_long_connection_forgets_it() -> None:
     clock = Clock()
-    backoff = Backoff(1.0, 60.0, clock)
-    assert all(backoff.failed() <= min(60, 2 ** (attempt + 1)) for attempt in range(20))
-    backoff.connected()
+    reconnect = Reconnect(Backoff(1.0, 60.0), clock)
+    assert all(reconnect.failed() <= min(60, 2 ** (attempt + 1)) for attempt in range(20))
+    reconnect.connected()
     clock.now += 31
-    assert backoff.lost(taken_over=False) <= 1.0
+    assert reconnect.lost(taken_over=False) <= 1.0
 
 
 def test_two_clients_with_one_id_back_off_and_are_told() -> None:
     clock = Clock()
-    backoff = Backoff(1.0, 60.0, clock)
+    reconnect = Reconnect(Backoff(1.0, 60.0), clock)
     waits = []
     for _ in range(8):
-        backoff.connected()
+        reconnect.connected()
         clock.now += 1
-        waits.append(backoff.lost(taken_over=True))
-        assert backoff.conflict
+        waits.append(reconnect.lost(taken_over=True))
+        assert reconnect.conflict
         clock.now += waits[-1]
     assert waits[0] >= 2.5
     assert waits[-1] >= 150
 
 
 def test_a_rival_that_was_met_is_as_good_as_being_told() -> None:
-    backoff = Backoff()
-    backoff.connected()
-    backoff.met_rival()
-    assert backoff.lost(taken_over=False) >= 2.5
-    backoff.connected()
-    assert backoff.lost(taken_over=False) <= 2
+    reconnect = Reconnect(Backoff(1.0, 60.0))
+    reconnect.connected()
+    reconnect.met_rival()
+    assert reconnect.lost(taken_over=False) >= 2.5
+    reconnect.connected()
+    assert reconnect.lost(taken_over=False) <= 2
 
 
 def test_short_connections_in_a_row_are_suspicious_unless_the_broker_was_away() -> None:
-    backoff = Backoff()
+    reconnect = Reconnect(Backoff(1.0, 60.0))
     for _ in range(5):
-        assert not backoff.suspicious
-        backoff.connected()
-        backoff.lost(taken_over=False)
-    assert backoff.suspicious
-    backoff.failed()
-    assert not backoff.suspicious
+        assert not reconnect.suspicious
+        reconnect.connected()
+        reconnect.lost(taken_over=False)
+    assert reconnect.suspicious
+    reconnect.failed()
+    assert not reconnect.suspicious
 
 
 def asked(payload: bytes | str, response: str | None = "answers/me", **members: Any) -> Received:
@@ -199,9 +211,9 @@ def asked(payload: bytes | str, response: str | None = "answers/me", **members: 
     return Received(TOPICS.request, text, members.get("retain", False), response, members.get("correlation"))
 
 
-def ask(payload: str, response: str | None = "answers/me") -> Ask:
+def ask(payload: str, response: str | None = "answers/me") -> AddressedRequest:
     read = read_request(asked(payload, response), TOPICS, "homeassistant")
-    assert isinstance(read, Ask), read
+    assert isinstance(read, AddressedRequest), read
     return read
 
 
@@ -241,7 +253,7 @@ def answer(payload: str, context: FakeSinkContext, newest: int = 0) -> list[Any]
 
     read = ask(payload)
     assert read.request is not None
-    told = answer_to(read.request, context, Cursor(context.epoch, newest), ReplayOptions(max_events=5))
+    told = events_for(read.request, context, Cursor(context.epoch, newest), ReplayOptions(max_events=5))
     return [json.loads(message.payload) for message in answer_messages(read, told, MESSAGES)]
 
 
@@ -291,7 +303,7 @@ def test_an_answer_is_narrowed() -> None:
 
 def test_requests_over_a_limit_are_dropped_and_logged_once() -> None:
     context = FakeSinkContext()
-    inbox = Inbox(ReplayOptions(requests_per_second=0.001, burst=3), context.log)
+    inbox = ReplayQueue(ReplayOptions(requests_per_second=0.001, burst=3), context.log)
     assert [inbox.put(asked("{}")) for _ in range(5)] == [True] * 3 + [False] * 2
     assert not inbox.put(asked(b"x" * 10_000_000))
     assert not inbox.put(asked("{}", retain=True))

@@ -103,7 +103,7 @@ def test_the_will_says_offline(any_broker: Broker, tmp_path: Path) -> None:
         assert host.sink is not None
         with Subscriber(any_broker, f"{root(host)}/status") as live:
             live.wait_for("/status")
-            connection = host.sink._connection
+            connection = host.sink.session.connection
             assert connection is not None
             connection.drop()
             assert live.wait_for("/status", 2)[1].payload == b"offline"
@@ -284,7 +284,7 @@ def test_a_broker_that_kept_its_store_gets_nothing_again(tmp_path: Path) -> None
         host.put(*some_rows(10))
         host.quiet()
         assert host.sink is not None
-        wait_for(lambda: host.sink is not None and host.sink._settled, what="settled")
+        wait_for(lambda: host.sink is not None and host.sink.session.is_settled, what="settled")
         broker.end()
         broker.start()
         with Subscriber(broker, f"{ROOT}/#") as live:

@@ -1,4 +1,4 @@
-"""When to try the broker again, and when somebody else has our client id."""
+"""The time of the next attempt to connect, and the detection of a second client with our client id."""
 
 from __future__ import annotations
 
@@ -6,20 +6,22 @@ import random
 import time
 from collections.abc import Callable
 
+from publisher import Backoff
+
 # A connection that lasted this long was a good one, so the next loss is a first one.
 _GOOD_SECONDS = 30.0
-# Shorter ones in a row, with the broker there each time, may be two clients with one id that put each other out: in
-# MQTT 3.1.1 the broker gives no reason, and mosquitto 2.0.11 gives none in MQTT 5 either.
-_SHORT_ONES_THAT_TELL = 5
+# Shorter ones in a row, with the broker there each time, may be two clients with one id that disconnect each other: in
+# MQTT 3.1.1 the broker gives no reason, and mosquitto 2.0.11 gives none in MQTT 5 either (docs/mqtt.md).
+_SUSPICIOUS_COUNT = 5
 _CONFLICT_FORGOTTEN_SECONDS = 900.0
-_CONFLICT_FIRST_SECONDS, _CONFLICT_LIMIT_SECONDS = 5.0, 300.0
+_CONFLICT = Backoff(5.0, 300.0, lambda: random.uniform(0.5, 1.0))
 
 
-class Backoff:
-    """Exponential with full jitter, from `first` to `limit` seconds. Used by one thread."""
+class Reconnect:
+    """Counts connections that failed or were lost; used by one thread."""
 
-    def __init__(self, first: float = 1.0, limit: float = 60.0, clock: Callable[[], float] = time.monotonic) -> None:
-        self._first, self._limit, self._clock = first, limit, clock
+    def __init__(self, backoff: Backoff, clock: Callable[[], float] = time.monotonic) -> None:
+        self._backoff, self._clock = backoff, clock
         self._failures = 0
         self._short_ones = 0
         self._conflicts = 0
@@ -34,31 +36,31 @@ class Backoff:
 
     @property
     def conflict(self) -> bool:
-        """Whether another client uses our id."""
+        """Whether another client uses our client id."""
         return self._conflicts > 0
 
     @property
     def suspicious(self) -> bool:
-        """Whether that might be, since the broker takes us again and again and does not keep us."""
-        return self._short_ones >= _SHORT_ONES_THAT_TELL
+        """Whether that is likely, since the broker accepts each connection and ends it soon."""
+        return self._short_ones >= _SUSPICIOUS_COUNT
 
     def connected(self) -> None:
-        """The broker accepted us."""
+        """Notes that the broker accepted the connection."""
         self._connected_at = self._clock()
         self._has_rival = False
 
     def met_rival(self) -> None:
-        """Another publisher was there in our place: when this connection is lost too, it will have been its doing."""
+        """Notes that another publisher was connected meanwhile: it is to blame when this connection is lost too."""
         self._has_rival = True
 
     def failed(self) -> float:
-        """An attempt failed; the seconds until the next."""
+        """Notes that an attempt failed; returns the seconds until the next."""
         # The broker is away: short connections before are no sign of a second client.
         self._short_ones = 0
         return self._wait_more()
 
     def lost(self, *, taken_over: bool) -> float:
-        """The connection ended; the seconds until the next attempt."""
+        """Notes that the connection ended; returns the seconds until the next attempt."""
         lasted = 0.0 if self._connected_at is None else self._clock() - self._connected_at
         self._connected_at = None
         if lasted > _CONFLICT_FORGOTTEN_SECONDS:
@@ -69,12 +71,11 @@ class Backoff:
         if not (taken_over or self._has_rival):
             return self._wait_more()
         self._conflicts += 1
-        step = min(_CONFLICT_LIMIT_SECONDS, _CONFLICT_FIRST_SECONDS * 2 ** min(self._conflicts - 1, 16))
-        return self._wait(random.uniform(step / 2, step))
+        return self._wait(_CONFLICT.delay(self._conflicts))
 
     def _wait_more(self) -> float:
         self._failures += 1
-        return self._wait(random.uniform(0, min(self._limit, self._first * 2 ** min(self._failures - 1, 16))))
+        return self._wait(self._backoff.delay(self._failures))
 
     def _wait(self, seconds: float) -> float:
         self._not_before = self._clock() + seconds

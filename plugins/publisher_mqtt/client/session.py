@@ -1,0 +1,283 @@
+"""The session with the broker: it is connected again whenever it is lost, and knows if the broker has every state.
+
+All methods are called on the sink's thread; what is received comes on paho's thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+from publisher import Retry, SinkContext
+
+from ..messages import OFFLINE, ONLINE, Messages
+from .connection import Connection, Login, Received
+from .errors import BrokerError, TakenOverError
+from .inflight import Refusal
+from .readback import ReadBack
+from .refusals import TOO_LARGE, Refusals
+from .states import Closed, Disconnected, Mark, Ready, Restoring, SessionState
+
+if TYPE_CHECKING:
+    from ..options import MqttOptions
+    from ..retained import Planned, RetainedState
+    from .reconnect import Reconnect
+
+# What a PUBLISH has besides topic and payload: at most this, with the properties that we send.
+_HEAD_BYTES = 512
+# `info` is published again after a quiet second. When the broker still has that very `info` after a reconnect, it has
+# everything that was sent before it.
+_SETTLE_SECONDS = 1.0
+# The worker usually comes with a snapshot or a tail at once; only when it does not, the session begins by itself.
+_FIRST_CONNECT_SECONDS = 0.2
+_REFUSED_SECONDS = 30.0
+
+
+class Session:
+    """Connects, restores and sends; `subscriptions` are read at each connection."""
+
+    def __init__(
+        self,
+        options: MqttOptions,
+        context: SinkContext,
+        messages: Messages,
+        retained: RetainedState,
+        reconnect: Reconnect,
+        subscriptions: Callable[[], Sequence[str]],
+        on_message: Callable[[Received], None],
+    ) -> None:
+        self._options = options
+        self._context = context
+        self._messages = messages
+        self._retained = retained
+        self._reconnect = reconnect
+        self._subscriptions = subscriptions
+        self._on_message = on_message
+        self._login = Login("", None, None, None)
+        self._state: SessionState = Disconnected()
+        self._mark: Mark | None = None
+        self._recovery = _Later(context, self._recover)
+        self._settling = _Later(context, self._settle)
+        self._refusals = Refusals(context.log, retained.give_up_discovery)
+
+    @property
+    def connection(self) -> Connection | None:
+        """The connection, while there is one."""
+        return self._state.connection if isinstance(self._state, Restoring | Ready) else None
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether the `info` on the broker came after everything that was published."""
+        return self._mark is not None and self._mark.newest
+
+    def open(self, login: Login) -> None:
+        """Connects with the first batch, or shortly after when there is none."""
+        self._login = login
+        self._recovery.after(_FIRST_CONNECT_SECONDS)
+
+    def make_ready(self, *, snapshot_follows: bool) -> None:
+        """Connects and has the broker hold every state, but for those that a snapshot brings next.
+
+        Raises Retry with the time until the next attempt.
+        """
+        connection = self.connection
+        if connection is not None and connection.broken is not None:
+            self._disconnect(connection.broken)
+        try:
+            if isinstance(self._state, Disconnected):
+                self._connect()
+            if isinstance(self._state, Restoring) and not snapshot_follows:
+                self._send(self._state.connection, self._retained.everything())
+                self._go_online(self._state)
+        except BrokerError as error:
+            raise self._retry(error) from error
+
+    def publish(self, planned: Iterable[Planned]) -> None:
+        """Returns when the broker has acknowledged every message; raises Rejected or Retry. The session is ready."""
+        state, before = self._state, self._retained.resynced
+        if not isinstance(state, Restoring | Ready):
+            raise Retry("not connected")
+        self._mark = self._mark and replace(self._mark, newest=False)
+        try:
+            self._send(state.connection, planned)
+            if self._retained.resynced is not before:
+                self._go_online(state)
+        except BrokerError as error:
+            raise self._retry(error) from error
+        if not self.is_settled:
+            self._settling.after(_SETTLE_SECONDS)
+
+    def send_if_connected(self, planned: Iterable[Planned]) -> None:
+        """Sends messages that are not sent again when they get lost."""
+        connection = self.connection
+        if connection is not None:
+            try:
+                self._send(connection, planned)
+            except BrokerError as error:
+                self._recovery.after(self._disconnect(error))
+
+    def close(self) -> None:
+        """Publishes that the node is offline, and disconnects."""
+        connection, self._state = self.connection, Closed()
+        if connection is None:
+            return
+        try:
+            connection.put(self._messages.info(self._retained.info()))
+            connection.put(self._messages.status(OFFLINE))
+            connection.flush()
+        except BrokerError:
+            connection.drop()
+        else:
+            connection.close()
+
+    def _connect(self) -> None:
+        """Leaves the session ready when the broker lost nothing, else restoring; raises BrokerError or Retry."""
+        name = self._options.server.name
+        if (wait := self._reconnect.remaining) > 0:
+            raise Retry(f"waiting to connect to {name} again", after=wait)
+        connection = Connection(
+            self._options,
+            self._login,
+            will=self._messages.status(OFFLINE),
+            on_message=self._received,
+            on_lost=lambda lost, error: self._context.call(partial(self._lost, lost, error)),
+        )
+        connection.open()
+        self._reconnect.connected()
+        self._state = state = Restoring(connection, ReadBack(connection, self._messages.topics.fence))
+        self._context.log.info("connected to the MQTT broker %s", name)
+        for topic in self._subscriptions():
+            if refusal := connection.subscribe(topic, qos=1):
+                self._refusals.warn_once(f"the broker refuses the subscription to {topic}: {refusal}")
+        if self._is_intact(state.readback):
+            connection.put(self._messages.status(ONLINE))
+            connection.flush()
+            self._state = Ready(connection, state.readback)
+        elif not self._retained.read_back(state.readback):
+            self._refusals.warn_once(
+                f"cannot read back {self._messages.topics.all_states}: states of removed interfaces may stay there"
+            )
+
+    def _is_intact(self, readback: ReadBack) -> bool:
+        """Whether the broker still has what was last published, by our own `info`, which came after everything."""
+        if self._mark is None:
+            return False
+        topic = self._messages.topics.info
+        info = readback.read([topic], lambda received: received == topic).payloads.get(topic)
+        if info is not None and self._retained.instance.encode() not in info:
+            self._reconnect.met_rival()
+        return self._mark.newest and info == self._mark.info
+
+    def _go_online(self, state: Restoring | Ready) -> None:
+        """Publishes that the states are right, and who publishes them."""
+        info = self._retained.info()
+        state.connection.put(self._messages.status(ONLINE))
+        state.connection.put(self._messages.info(info))
+        state.connection.flush()
+        self._mark, self._state = Mark(info, newest=True), Ready(state.connection, state.readback)
+
+    def _settle(self) -> None:
+        """Publishes `info` again, with how far the states are."""
+        state = self._state
+        if not isinstance(state, Ready) or state.connection.broken is not None:
+            return
+        info = self._retained.info()
+        try:
+            state.connection.put(self._messages.info(info))
+            state.connection.flush()
+        except BrokerError as error:
+            self._recovery.after(self._disconnect(error))
+        else:
+            self._mark = Mark(info, newest=True)
+
+    def _lost(self, connection: Connection, error: BrokerError) -> None:
+        """Makes a new connection in place of one that ended by itself, perhaps with nothing to publish."""
+        if connection is self.connection:
+            delay = self._disconnect(error)
+            self._context.log.warning("the MQTT connection is lost: %s; trying again in %.1f s", error, delay)
+            self._recovery.after(delay)
+
+    def _recover(self) -> None:
+        if isinstance(self._state, Closed):
+            return
+        try:
+            self.make_ready(snapshot_follows=False)
+        except Retry as reason:
+            delay = reason.after or _REFUSED_SECONDS
+            self._context.log.warning("no MQTT connection: %s; trying again in %.1f s", reason, delay)
+            self._recovery.after(delay)
+
+    def _retry(self, error: BrokerError) -> Retry:
+        """Ends the connection; returns the reason, and the time of the next attempt."""
+        reason, connection = str(error), self.connection
+        # mosquitto 2.0.11 with `max_queued_messages 0` ends the connection over each message that its ACL refuses.
+        if connection is not None and (refusal := connection.last_refusal()) is not None:
+            self._refusals.note(refusal)
+            reason = f"{refusal.text}; {reason}"
+        return Retry(reason, after=self._disconnect(error))
+
+    def _disconnect(self, error: BrokerError) -> float:
+        """Ends the connection; returns the seconds until the next attempt."""
+        connection, self._state = self.connection, Disconnected()
+        if connection is None:
+            delay = self._reconnect.failed()
+        else:
+            connection.drop()
+            delay = self._reconnect.lost(taken_over=isinstance(error, TakenOverError))
+        if self._reconnect.conflict or self._reconnect.suspicious:
+            self._context.log.warning(
+                "another publisher has this node and client id %s: give one of them another node or sink name;"
+                " trying again in %.1f s"
+                if self._reconnect.conflict
+                else "the broker ends each connection soon: does another client use the client id %s?"
+                " Trying again in %.1f s",
+                self._login.client_id,
+                delay,
+            )
+        return delay
+
+    def _send(self, connection: Connection, planned: Iterable[Planned]) -> None:
+        """Sends all, waits for all; raises Rejected or Retry for a refusal, BrokerError when the connection is lost."""
+        refused = []
+        for message, index in planned:
+            if len(message.payload) + len(message.topic) + _HEAD_BYTES > connection.most_bytes:
+                refused.append(Refusal(message.topic, index, TOO_LARGE, "larger than the broker takes"))
+            else:
+                connection.put(message, index)
+        try:
+            for refusal in [*refused, *connection.flush()]:
+                self._refusals.judge(refusal)
+        except Retry:
+            # Nothing is lost while somebody corrects the permissions; then everything is published again.
+            if isinstance(self._state, Ready):
+                self._state = Restoring(self._state.connection, self._state.readback)
+            raise
+
+    def _received(self, message: Received) -> None:
+        """Hands a message over. On paho's thread, which an exception would end without a word."""
+        state = self._state
+        try:
+            if not (isinstance(state, Restoring | Ready) and state.readback.take(message)):
+                self._on_message(message)
+        except Exception as error:  # whatever is received, the connection goes on
+            self._context.log.error("a message on %s could not be handled", message.topic, exc_info=error)
+
+
+class _Later:
+    """A job on the sink's thread; while one waits, asking for another changes nothing."""
+
+    def __init__(self, context: SinkContext, job: Callable[[], None]) -> None:
+        self._context, self._job = context, job
+        self._waits = False
+
+    def after(self, seconds: float) -> None:
+        """Runs the job after so many seconds."""
+        if not self._waits:
+            self._waits = True
+            self._context.call(self._run, seconds)
+
+    def _run(self) -> None:
+        self._waits = False
+        self._job()

@@ -1,0 +1,47 @@
+"""The states of a session with the broker."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .connection import Connection
+    from .readback import ReadBack
+
+
+@dataclass(frozen=True)
+class Disconnected:
+    """There is no connection; `Reconnect` has the time of the next attempt."""
+
+
+@dataclass(frozen=True)
+class Restoring:
+    """Connected, but the broker may lack states: all of them are published before anything else."""
+
+    connection: Connection
+    readback: ReadBack
+
+
+@dataclass(frozen=True)
+class Ready:
+    """Connected, and the broker has every state."""
+
+    connection: Connection
+    readback: ReadBack
+
+
+@dataclass(frozen=True)
+class Closed:
+    """Over."""
+
+
+@dataclass(frozen=True)
+class Mark:
+    """Our `info` as the broker acknowledged it last; `newest` while nothing was published after it."""
+
+    info: bytes
+    newest: bool
+
+
+SessionState = Disconnected | Restoring | Ready | Closed
