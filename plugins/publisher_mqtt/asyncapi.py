@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Literal, NamedTuple
 
-from publisher import __version__
+from publisher import __version__, cloudevents
 
 from .payloads import schemas
 
@@ -28,6 +28,19 @@ _DEVICE = {
 }
 
 
+_CLOUD_EVENT = {
+    "type": "object",
+    "description": "A CloudEvent 1.0 in the JSON format; other attributes are text",
+    "properties": {
+        "specversion": {"const": "1.0"},
+        "datacontenttype": {"const": cloudevents.DATA_CONTENT_TYPE},
+        "data": {"$ref": _SCHEMA.format(model="Event")},
+    },
+    "required": ["specversion", "id", "source", "type", "time", "subject", "datacontenttype", "data"],
+    "additionalProperties": {"type": "string"},
+}
+
+
 class _Channel(NamedTuple):
     """A topic, its parameters, and the messages that are sent or received there."""
 
@@ -42,7 +55,7 @@ _CHANNELS = {
     "status": _Channel("{base}/{node}/status", _NODE, ("status",), "send", retain=True),
     "info": _Channel("{base}/{node}/info", _NODE, ("info",), "send", retain=True),
     "state": _Channel("{base}/{node}/{luid}/{family}/state", _ROW, ("state", "noState"), "send", retain=True),
-    "event": _Channel("{base}/{node}/{luid}/{family}/event", _ROW, ("event",), "send"),
+    "event": _Channel("{base}/{node}/{luid}/{family}/event", _ROW, ("event", "cloudEvent"), "send"),
     "replayRequest": _Channel("{base}/{node}/replay/get", _NODE, ("replayRequest",), "receive"),
     "replayAnswer": _Channel("{base}/{node}/replay/{client}", _NODE | _CLIENT, ("replayAnswer",), "reply"),
     "fence": _Channel("{base}/{node}/fence", _NODE, ("fence",), "send"),
@@ -101,6 +114,11 @@ def _messages() -> dict[str, Any]:
         "state": _json("State", "Retained: the IP interface as it is"),
         "noState": _text("Empty: the IP interface was removed", maxLength=0),
         "event": _json("Event", "Never retained: one change"),
+        "cloudEvent": {
+            "summary": 'One change, with the option format = "cloudevents"',
+            "contentType": cloudevents.STRUCTURED_CONTENT_TYPE,
+            "payload": _CLOUD_EVENT,
+        },
         "replayRequest": _json("ReplayRequest", "Asks for the rows, or for the events after one"),
         "replayAnswer": _json("ReplayAnswer", "One message of the answer, in order; correlation data is kept"),
         "fence": _text("From the publisher to itself: it comes back after all that is retained", pattern="^[0-9a-f]+$"),

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
+from publisher import cloudevents
 from publisher.events import Event, Key
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from .options import MqttOptions
 
 ONLINE, OFFLINE = b"online", b"offline"
-_JSON = "application/json"
+_JSON = cloudevents.DATA_CONTENT_TYPE
 _STATE = re.compile(r"(?P<luid>[0-9a-f]{16})/(?P<family>inet6?)/state")
 _CLIENT = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _NOT_IN_IDS = re.compile(r"[^A-Za-z0-9_-]")
@@ -114,7 +114,9 @@ class Messages:
         key = _key(event)
         topic = self.topics.event(key)
         if self._format == "cloudevents":
-            return MqttMessage(topic, cloudevent_bytes(event), False, self._properties(key, event.notification_type))
+            return MqttMessage(
+                topic, cloudevents.structured_json(event), False, self._properties(key, event.notification_type)
+            )
         if self._format == "cloudevents_binary":
             return MqttMessage(topic, event.json_bytes, False, self._attributes(event))
         return MqttMessage(topic, event.json_bytes, False, self._properties(key, event.notification_type))
@@ -152,14 +154,14 @@ class Messages:
         user = [("node", self._node), ("luid", key.luid), ("family", key.family)]
         if kind == "state":
             return pack(content_type=_JSON, user=user)
-        content_type = _JSON if self._format == "json" else "application/cloudevents+json; charset=utf-8"
+        content_type = _JSON if self._format == "json" else f"{cloudevents.STRUCTURED_CONTENT_TYPE}; charset=utf-8"
         return pack(content_type=content_type, user=[*user, ("notification_type", kind)], expiry=self._expiry)
 
     def _attributes(self, event: Event) -> Packed:
         """CloudEvents' binary mode (its MQTT binding, 3.1): attributes are user properties without a prefix."""
         from .client.properties import pack
 
-        return pack(content_type=_JSON, user=cloudevent_attributes(event).items(), expiry=self._expiry)
+        return pack(content_type=_JSON, user=cloudevents.attributes(event).items(), expiry=self._expiry)
 
 
 def state_bytes(event: Event) -> bytes:
@@ -172,29 +174,6 @@ def state_bytes(event: Event) -> bytes:
     stamp, kind = whole.index(b',"seq":'), whole.index(b',"notification_type":')
     row = whole.index(b',"row":')
     return b"{%b%b}" % (whole[stamp + 1 : kind], whole[row : whole.index(b',"changed":', row)])
-
-
-def cloudevent_attributes(event: Event) -> dict[str, str]:
-    """The context attributes of CloudEvents 1.0. A LUID is text, since an integer has 32 bits there."""
-    return {
-        "specversion": "1.0",
-        "id": event.id,
-        "source": f"/{event.node}",
-        "type": f"ip_interface.{event.notification_type}",
-        "subject": f"{event.luid}/{event.family}",
-        "time": event.time.isoformat().replace("+00:00", "Z"),
-        "sequence": f"{event.seq:020d}",  # compared as text
-        "node": event.node,
-        "luid": event.luid or "",
-        "family": event.family or "",
-    }
-
-
-def cloudevent_bytes(event: Event) -> bytes:
-    """The event as a CloudEvent in structured JSON; `data` holds the event's own bytes."""
-    attributes = cloudevent_attributes(event) | {"datacontenttype": _JSON}
-    head = json.dumps(attributes, ensure_ascii=False, separators=(",", ":")).encode()
-    return b'%b,"data":%b}' % (head[:-1], event.json_bytes)
 
 
 def _key(event: Event) -> Key:

@@ -13,6 +13,7 @@ from publisher import SinkOptions
 from .homeassistant.discovery import HomeAssistantOptions
 
 _DEFAULT_PORTS = {"mqtt": 1883, "mqtts": 8883, "ws": 80, "wss": 443}
+Seconds = Annotated[float, Field(ge=0.5, le=300)]
 Format = Literal["json", "cloudevents", "cloudevents_binary"]
 # TOML has `protocol = 5` and `protocol = "5"`; both are what somebody meant.
 Protocol = Annotated[Literal["5", "3.1.1"], BeforeValidator(lambda value: str(value) if value in (5, 5.0) else value)]
@@ -98,7 +99,8 @@ class MqttOptions(SinkOptions):
     keepalive: int = Field(
         default=30, ge=5, le=65535, description="Seconds; a frozen broker shows after about twice that"
     )
-    timeout: float = Field(default=10.0, ge=0.5, le=300, description="Seconds for the broker to connect and to answer")
+    connect_timeout: Seconds = Field(default=10.0, description="Seconds to connect, until the broker has accepted")
+    timeout: Seconds = Field(default=10.0, description="Seconds for each answer of the broker after that")
     format: Format = "json"
     message_expiry: int | None = Field(default=None, ge=1, le=0xFFFF_FFFF, description="Seconds; events only; MQTT 5")
     replay: ReplayOptions = ReplayOptions()

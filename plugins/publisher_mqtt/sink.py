@@ -78,16 +78,10 @@ class MqttSink(Sink):
         self.session.close()
 
     def _login(self) -> Login:
-        from .client.connection import Login
-        from .client.tls import read_password, tls_context
+        from .client.login import read_login
 
-        options = self.options
-        if options.insecure:
-            self.context.log.warning(
-                "the certificate of the broker %s is not verified: insecure = true", options.server.name
-            )
-        name = options.client_id or client_id(self.context.node, self.context.name, options.base)
-        return Login(name, options.user, read_password(options), tls_context(options) if options.server.tls else None)
+        name = self.options.client_id or client_id(self.context.node, self.context.name, self.options.base)
+        return read_login(self.options, name, self.context.log)
 
     def _subscriptions(self) -> list[str]:
         requests = [self._messages.topics.request] if self.options.replay.enabled else []

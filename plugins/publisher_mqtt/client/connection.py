@@ -97,7 +97,7 @@ class Connection:
             traceback.clear_frames(error.__traceback__)
             raise BrokerError(connect_failure(error, self._options)) from error
         self._client.loop_start()
-        self._answered.wait(self._options.timeout)
+        self._answered.wait(self._options.connect_timeout)
         if self._accepted and self.broken is None:
             # paho formats each packet for its log when there is one; it was wanted for failures to connect only.
             self._client.on_log = None
@@ -161,7 +161,7 @@ class Connection:
             transport="websockets" if server.websockets else "tcp",
             reconnect_on_failure=False,
         )
-        client.connect_timeout = self._options.timeout
+        client.connect_timeout = self._options.connect_timeout
         client.max_inflight_messages_set(0)
         if login.username is not None:
             client.username_pw_set(login.username, login.password)

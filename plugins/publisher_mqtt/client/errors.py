@@ -49,7 +49,9 @@ def connect_failure(error: Exception, options: MqttOptions) -> str:
         case ConnectionRefusedError():
             return f"wrong port or no broker: nothing listens on {server.name}"
         case TimeoutError():
-            return f"{server.name} did not answer within {options.timeout:g} s: wrong host or port, or a firewall"
+            return (
+                f"{server.name} did not answer within {options.connect_timeout:g} s: wrong host or port, or a firewall"
+            )
         case ConnectionError() if server.tls:
             return f"{server.name} hangs up: no TLS is spoken there, so wrong port, or mqtt:// (ws://) is meant"
         case ConnectionError() if server.websockets:

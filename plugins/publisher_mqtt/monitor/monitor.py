@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 import time
 from collections.abc import Callable, Iterator
@@ -14,10 +15,10 @@ from pydantic import ValidationError
 from publisher import Backoff, ConfigurationError, WatchRequest
 from publisher.terminal import LiveTable, arrived, on_screen, plain
 
-from ..client.connection import Connection, Login, Received
+from ..client.connection import Connection, Received
 from ..client.errors import BrokerError
+from ..client.login import read_login
 from ..client.reconnect import Reconnect
-from ..client.tls import read_password, tls_context
 from ..messages import MqttMessage
 from ..options import MqttOptions
 from .view import BrokerView
@@ -92,9 +93,8 @@ class _Watch:
         return None
 
     def _connection(self, inbox: Inbox) -> Connection:
-        tls = tls_context(self._options) if self._options.server.tls else None
-        who = Login(f"publisher-{self._client}", self._options.user, read_password(self._options), tls)
-        return Connection(self._options, who, on_message=inbox.put, on_lost=lambda _lost, error: inbox.put(error))
+        login = read_login(self._options, f"publisher-{self._client}", logging.getLogger("publisher"))
+        return Connection(self._options, login, on_message=inbox.put, on_lost=lambda _lost, error: inbox.put(error))
 
     def _subscribe(self, connection: Connection) -> None:
         for topic in self._view.topics:

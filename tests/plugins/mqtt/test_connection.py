@@ -158,7 +158,7 @@ def web_port() -> Iterator[int]:
 # paho leaves the socket of a failed WebSocket handshake to the garbage collector.
 @pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
 def test_a_port_of_something_else(web_port: int, scheme: str, words: str) -> None:
-    assert words in complaint(url=f"{scheme}://127.0.0.1:{web_port}", timeout=1)
+    assert words in complaint(url=f"{scheme}://127.0.0.1:{web_port}", connect_timeout=1)
 
 
 def test_a_password(start: Callable[..., Mosquitto], tmp_path: Path) -> None:
@@ -217,8 +217,8 @@ def test_tls(start: Callable[..., Mosquitto], authority: Authority, tmp_path: Pa
     assert "(MQTT 5, TLS)" in check(url=url, ca_file=authority.ca_file)
     publishes(tmp_path, url=url, ca_file=authority.ca_file)
     assert "untrusted" in complaint(url=url)
-    assert "wants TLS (mqtts://)" in complaint(url=broker.url, timeout=2)
-    assert "no usable PEM" in complaint(url=url, ca_file=tmp_path / "mosquitto.conf")
+    assert "wants TLS (mqtts://)" in complaint(url=broker.url, connect_timeout=2)
+    assert "no PEM certificates" in complaint(url=url, ca_file=tmp_path / "mosquitto.conf")
 
 
 def test_an_expired_certificate(start: Callable[..., Mosquitto], authority: Authority) -> None:
@@ -250,12 +250,12 @@ def test_a_client_certificate(start: Callable[..., Mosquitto], authority: Author
     broker = start(listener=listener)
     url = f"mqtts://127.0.0.1:{broker.port}"
     cert_file, key_file = authority.issue("nas.lan")
-    options: dict[str, Any] = {"url": url, "ca_file": authority.ca_file, "timeout": 3}
+    options: dict[str, Any] = {"url": url, "ca_file": authority.ca_file, "connect_timeout": 3}
     assert "publishes" in check(**options, cert_file=cert_file, key_file=key_file)
     assert "client certificate" in complaint(**options)
     stranger = Authority(tmp_path).issue("stranger")
     assert "client certificate" in complaint(**options, cert_file=stranger[0], key_file=stranger[1])
-    with pytest.raises(ConfigurationError, match="no usable certificate and key"):
+    with pytest.raises(ConfigurationError, match="no PEM certificate and key"):
         check(**options, cert_file=cert_file, key_file=stranger[1])
 
 
@@ -294,7 +294,8 @@ def test_no_thread_and_no_connection_is_left(start: Callable[..., Mosquitto], tm
 
 
 def test_verification_is_on_unless_asked_for() -> None:
-    from publisher_mqtt.client.tls import tls_context
+    from publisher_mqtt.client.login import read_login
 
-    context = tls_context(MqttOptions(url="mqtts://h"))
+    context = read_login(MqttOptions(url="mqtts://h"), "id", FakeSinkContext().log).tls
+    assert context is not None
     assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)

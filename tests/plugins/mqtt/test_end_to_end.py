@@ -194,17 +194,19 @@ def test_the_topics_that_home_assistant_is_told_of_are_published(house: House) -
 ASKED = ("interfaces/nas/replay/get", "homeassistant/status")
 
 
-def test_every_message_is_as_the_asyncapi_document_describes_it(house: House) -> None:
+@pytest.mark.parametrize("form", ["json", "cloudevents"])
+def test_every_message_is_as_the_asyncapi_document_describes_it(house: House, form: str) -> None:
     command = [sys.executable, "-m", "publisher", "schema", "asyncapi"]
     described = AsyncApi(json.loads(subprocess.run(command, capture_output=True, check=True).stdout))
     house.netns.veth("eth0", "eth1")
     with house.subscribed("interfaces/#", "homeassistant/#") as live:
-        with house.publishing():
+        with house.publishing(f'format = "{form}"'):
             wait_for(lambda: len(live.of("/config")) == 3, what="the devices")
             house.netns.ip("addr add 192.0.2.10/24 dev eth0", "link set eth0 mtu 1400", "link del eth0")
             wait_for(lambda: len([heard for heard in live.of("/config") if not heard.payload]) == 2, what="their end")
             retained = house.retained()
             first = live.of("/event")[0].json
+            first = first.get("data", first)
             since = {"epoch": first["id"].partition("-")[0], "seq": first["seq"]}
             requests: list[dict[str, Any]] = [{}, {"family": "inet"}, {"since": since}, {"luid": 5}]
             for number, request in enumerate(requests, 1):

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from typing import Any
 
 import pytest
+from cloudevents.core.formats.json import JSONFormat
+from cloudevents.core.v1.event import CloudEvent
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from pydantic import BaseModel, SecretStr, ValidationError
 
+from publisher.cloudevents import structured_json
 from publisher.events import Event, Key
 from publisher.testing import make_event, make_events, make_row, make_snapshot
 from publisher_mqtt.client.properties import pack
-from publisher_mqtt.messages import Messages, Topics, client_id, cloudevent_bytes, state_bytes
+from publisher_mqtt.messages import Messages, Topics, client_id, state_bytes
 from publisher_mqtt.options import MqttOptions, parse_url
 from publisher_mqtt.payloads import AnswerError, AnswerEvent, AnswerHead, Info, ReplayRequest, Resynced, Since, State
 
@@ -104,29 +108,20 @@ def test_packed_properties_are_what_paho_packs() -> None:
     assert str(ours) == str(theirs)
 
 
-def test_a_structured_cloudevent_is_one_that_the_sdk_reads() -> None:
-    from cloudevents.core.formats.json import JSONFormat
-    from cloudevents.core.v1.event import CloudEvent
-
-    event = make_event(42)
-    read = JSONFormat().read(CloudEvent, cloudevent_bytes(event))
-
-    assert read.get_id() == event.id
-    assert read.get_type() == "ip_interface.parameter_notification"
-    assert read.get_source() == "/testnode"
-    assert read.get_time() == event.time
+@pytest.mark.parametrize("event", [make_event(42), make_event(7, "delete_instance", make_row("é%\n"), node="my nas")])
+def test_the_sdk_reads_the_same_cloudevent_from_both_formats_and_from_the_webhook(event: Event) -> None:
+    structured = messages(format="cloudevents").event(event)
+    assert unpacked(structured.properties)["ContentType"] == "application/cloudevents+json; charset=utf-8"
+    read = JSONFormat().read(CloudEvent, structured.payload)
     assert read.get_data() == json.loads(event.json_bytes)
-    assert read.get_extension("sequence") == "00000000000000000042"
-
-
-def test_a_binary_cloudevent_has_its_attributes_as_user_properties() -> None:
-    event = make_event(42)
-    message = messages(format="cloudevents_binary").event(event)
-    assert message.payload == event.json_bytes
-    properties = unpacked(message.properties)
-    attributes = dict(tuple(pair) for pair in properties["UserProperty"])
+    binary = messages(format="cloudevents_binary").event(event)
+    properties = unpacked(binary.properties)
     assert properties["ContentType"] == "application/json"
-    assert (attributes["specversion"], attributes["id"], attributes["source"]) == ("1.0", event.id, "/testnode")
+    assert binary.payload == event.json_bytes
+    attributes: dict[str, Any] = dict(tuple(pair) for pair in properties["UserProperty"])
+    judged = CloudEvent(attributes | {"time": datetime.fromisoformat(attributes["time"])}, json.loads(binary.payload))
+    assert judged.get_attributes() | {"datacontenttype": "application/json"} == read.get_attributes()
+    assert structured.payload == structured_json(event)
 
 
 @pytest.mark.parametrize("model", [Info, Resynced, State, ReplayRequest, Since, AnswerHead, AnswerEvent, AnswerError])
