@@ -59,6 +59,7 @@ _CHANNELS = {
     "replayRequest": _Channel("{base}/{node}/replay/get", _NODE, ("replayRequest",), "receive"),
     "replayAnswer": _Channel("{base}/{node}/replay/{client}", _NODE | _CLIENT, ("replayAnswer",), "reply"),
     "fence": _Channel("{base}/{node}/fence", _NODE, ("fence",), "send"),
+    "check": _Channel("{base}/{node}/check", _NODE, ("check",), "send"),
     "discovery": _Channel(
         "{prefix}/device/{node_id}/{luid}/config", _DEVICE, ("discovery", "noDevice"), "send", retain=True
     ),
@@ -122,6 +123,9 @@ def _messages() -> dict[str, Any]:
         "replayRequest": _json("ReplayRequest", "Asks for the rows, or for the events after one"),
         "replayAnswer": _json("ReplayAnswer", "One message of the answer, in order; correlation data is kept"),
         "fence": _text("From the publisher to itself: it comes back after all that is retained", pattern="^[0-9a-f]+$"),
+        "check": _text(
+            "From `publisher check` to itself: the broker takes messages and sends them", pattern="^[0-9a-f]+$"
+        ),
         "discovery": {
             "summary": "Retained: a device of Home Assistant's MQTT discovery",
             "contentType": "application/json",

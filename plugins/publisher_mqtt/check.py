@@ -1,8 +1,9 @@
-"""What `publisher check` tries of a broker, over a connection of its own, so that a running publisher is left alone."""
+"""Tries a broker for `publisher check`, over a connection of its own: nothing is retained, no session is disturbed."""
 
 from __future__ import annotations
 
 import secrets
+import threading
 from typing import TYPE_CHECKING
 
 from .client.errors import BrokerError
@@ -10,77 +11,64 @@ from .messages import MqttMessage, Topics
 
 if TYPE_CHECKING:
     from .client.connection import Connection, Login, Received
-    from .client.inflight import Refusal
-    from .client.readback import ReadBack
     from .homeassistant.discovery import Discovery
     from .options import MqttOptions
 
 
-def check_broker(options: MqttOptions, identity: Login, topics: Topics, discovery: Discovery) -> str:
-    """Publish a retained message, read it back, clear it; says what works in a line, raises BrokerError in a line."""
+def check_broker(options: MqttOptions, login: Login, topics: Topics, discovery: Discovery) -> str:
+    """Publishes a message and receives it; returns a line of what works, raises BrokerError with a line."""
     from .client.connection import Connection
-    from .client.readback import ReadBack
 
-    reader: ReadBack | None = None
+    token, returned = secrets.token_hex(8).encode(), threading.Event()
 
-    def arrived(message: Received) -> None:
-        if reader is not None:
-            reader.take(message)
+    def received(message: Received) -> None:
+        if message.payload == token:
+            returned.set()
 
-    probe = Connection(options, identity._replace(client_id=f"{identity.client_id}-check"), on_message=arrived)
+    probe = Connection(options, login._replace(client_id=f"{login.client_id}-check"), on_message=received)
     probe.open()
-    reader = ReadBack(probe, topics.fence)
     try:
-        _check_writing(probe, reader, topics)
+        _send_and_receive(probe, topics, token, returned, options.timeout)
         remarks = _remarks(probe, options, topics, discovery)
     finally:
         probe.close()
     server = options.server
-    how = ", ".join(
+    protocol = ", ".join(
         ["MQTT " + options.protocol, *(["TLS"] if server.tls else []), *(["WebSockets"] if server.websockets else [])]
     )
-    return "; ".join([f"publishes to {topics.root} on {server.name} ({how})", *remarks])
+    return "; ".join([f"publishes to {topics.root} on {server.name} ({protocol})", *remarks])
 
 
-def _check_writing(probe: Connection, reader: ReadBack, topics: Topics) -> None:
-    token = secrets.token_hex(8).encode()
+def _send_and_receive(probe: Connection, topics: Topics, token: bytes, returned: threading.Event, wait: float) -> None:
     try:
-        refusals, kept = _write_and_read(probe, reader, topics.check, token)
+        if refusal := probe.subscribe(topics.check, qos=1):
+            raise BrokerError(f"the broker refuses the subscription to {topics.check}: {refusal} (its access control)")
+        probe.put(MqttMessage(topics.check, token, retain=False))
+        refusals = probe.flush()
     except BrokerError as error:
+        if probe.broken is None:
+            raise
         reason = f"the broker ended the connection over {topics.check}: its access control may refuse it"
         raise BrokerError(reason) from error
     if refusals:
         raise BrokerError(f"the broker refuses to take {topics.root}/#: {refusals[0].reason} (its access control)")
-    if kept != token:
+    if not returned.wait(wait):
         raise BrokerError(
-            f"the broker took {topics.check} and does not give it back: "
-            f"its access control refuses writing or reading {topics.root}/#, or it keeps no retained messages"
+            f"the broker took {topics.check} and does not send it back: "
+            f"its access control refuses writing or reading {topics.root}/#"
         )
 
 
-def _write_and_read(
-    probe: Connection, reader: ReadBack, topic: str, token: bytes
-) -> tuple[list[Refusal], bytes | None]:
-    """What was refused of writing, and what is retained then; nothing is retained afterwards."""
-    probe.put(MqttMessage(topic, token, retain=True))
-    if refusals := probe.flush():
-        return refusals, None
-    kept = reader.read([topic], lambda heard: heard == topic).payloads.get(topic)
-    # Always: what was refused to be read may have been written.
-    probe.put(MqttMessage(topic, b"", retain=True))
-    probe.flush()
-    return [], kept
-
-
 def _remarks(probe: Connection, options: MqttOptions, topics: Topics, discovery: Discovery) -> list[str]:
-    """What does not work and is not needed for states and events."""
+    """Returns what does not work and is not needed for states and events."""
     remarks = []
     if options.replay.enabled and (refusal := probe.subscribe(topics.request, qos=1)):
         remarks.append(f"no replay: subscribing to {topics.request} is refused ({refusal})")
     if options.home_assistant.enabled:
         topic = discovery.config_topic("check")
         try:
-            probe.put(MqttMessage(topic, b"", retain=True))
+            # Empty, not retained, and no device's topic: neither the broker nor Home Assistant keeps anything of it.
+            probe.put(MqttMessage(topic, b"", retain=False))
             remarks += [f"no Home Assistant discovery: {one.topic} is refused ({one.reason})" for one in probe.flush()]
         except BrokerError:
             remarks.append(f"no Home Assistant discovery: the broker ended the connection over {topic}")

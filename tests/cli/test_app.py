@@ -158,8 +158,8 @@ def test_asyncapi_describes_the_topics(publisher: Publisher) -> None:
     assert document["asyncapi"] == "3.0.0"
     addresses = {channel["address"].removeprefix("{base}/{node}/") for channel in document["channels"].values()}
     assert addresses == {
-        "status", "info", "{luid}/{family}/state", "{luid}/{family}/event", "replay/get", "replay/{client}", "fence",
-        "{prefix}/device/{node_id}/{luid}/config", "{prefix}/status",
+        "status", "info", "{luid}/{family}/state", "{luid}/{family}/event", "replay/get", "replay/{client}",
+        "fence", "check", "{prefix}/device/{node_id}/{luid}/config", "{prefix}/status",
     }  # fmt: skip
     for channel in document["channels"].values():
         assert set(channel["parameters"]) == {part[1:-1] for part in channel["address"].split("/") if part[0] == "{"}

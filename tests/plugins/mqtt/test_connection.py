@@ -21,7 +21,7 @@ from publisher_mqtt.options import MqttOptions
 from publisher_mqtt.sink import MqttSink
 from tests.fixtures.brokers import Broker, Mosquitto, free_port
 from tests.fixtures.mqtt_host import Host, said
-from tests.fixtures.mqtt_subscriber import retained
+from tests.fixtures.mqtt_subscriber import Subscriber, retained
 from tests.fixtures.poll import wait_for
 from tests.fixtures.requirements import need
 
@@ -172,6 +172,36 @@ def test_a_password(start: Callable[..., Mosquitto], tmp_path: Path) -> None:
         assert "wrong user name or password" in complaint(url=url, password="no", protocol=protocol)
     assert "wrong user name or password" in complaint(url=broker.url)
     assert "no-such-file" in complaint(url=url, password_file=tmp_path / "no-such-file")
+
+
+@pytest.mark.parametrize("protocol", ["5", "3.1.1"])
+def test_a_check_changes_nothing_at_the_broker_and_disturbs_no_session(
+    start: Callable[..., Mosquitto], tmp_path: Path, protocol: str
+) -> None:
+    broker = start()
+    with Host(tmp_path, broker, protocol=protocol) as host, Subscriber(broker, "#") as live:
+        host.put(make_row())
+        host.quiet()
+        for topic in ("interfaces/testnode/check", "homeassistant/device/testnode/check/config", "other"):
+            live.publish(topic, "planted", retain=True)
+        assert host.sink is not None
+        wait_for(lambda: host.sink is not None and host.sink.session.is_settled, what="a settled session")
+        before, connection = retained(broker, "#"), host.sink.session.connection
+        seen = len(live.messages)
+        assert "publishes" in check(url=broker.url, protocol=protocol)
+        assert retained(broker, "#") == before
+        assert not [heard for heard in live.messages[seen:] if heard.topic.endswith(("/status", "/state", "/event"))]
+        assert host.sink.session.connection is connection
+        assert connection is not None
+        assert connection.broken is None
+
+
+def test_a_broker_that_does_not_send_back(start: Callable[..., Mosquitto], tmp_path: Path) -> None:
+    acl = tmp_path / "acl"
+    acl.write_text("topic write interfaces/#\n")
+    acl.chmod(0o600)
+    broker = start(f"acl_file {acl}")
+    assert "does not send it back" in complaint(url=broker.url, timeout=0.5)
 
 
 @pytest.mark.parametrize("protocol", ["5", "3.1.1"])

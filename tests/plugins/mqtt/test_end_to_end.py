@@ -73,6 +73,11 @@ class House:
             process.send_signal(signal.SIGTERM)
             assert process.wait(30) == 0, (self.folder / "publisher.log").read_text()[-3000:]
 
+    def check(self) -> int:
+        """Runs `publisher check` with the configuration of the running publisher."""
+        command = [sys.executable, "-m", "publisher", "check", "--config", str(self.folder / "publisher.toml")]
+        return self.netns.popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL).wait(30)
+
     @contextmanager
     def subscribed(self, *filters: str) -> Iterator[Subscriber]:
         subscriber = self.netns.call(Subscriber, self.broker, *filters)
@@ -205,6 +210,7 @@ def test_every_message_is_as_the_asyncapi_document_describes_it(house: House, fo
             house.netns.ip("addr add 192.0.2.10/24 dev eth0", "link set eth0 mtu 1400", "link del eth0")
             wait_for(lambda: len([heard for heard in live.of("/config") if not heard.payload]) == 2, what="their end")
             retained = house.retained()
+            assert house.check() == 0
             first = live.of("/event")[0].json
             first = first.get("data", first)
             since = {"epoch": first["id"].partition("-")[0], "seq": first["seq"]}
