@@ -71,7 +71,8 @@ class RetainedState:
         keys = {key for topic in states.payloads if (key := self._messages.topics.key_of(topic)) is not None}
         self._keys = keys if states.complete else keys | self._keys
         if self.devices is not None:
-            self.devices.found(readback.read([self.devices.config_topics], self.devices.is_config).payloads)
+            configs = readback.read([self.devices.config_topics], self.devices.is_config)
+            self.devices.found(configs.payloads, complete=configs.complete)
         return states.complete
 
     def give_up_discovery(self, topic: str) -> bool:

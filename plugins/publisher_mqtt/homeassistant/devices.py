@@ -42,9 +42,12 @@ class Devices:
         """Forget the rows, not what is announced: a snapshot follows."""
         self._rows.clear()
 
-    def found(self, payloads: Mapping[str, bytes]) -> None:
-        """What the broker really holds, as read back, takes the place of what was believed."""
-        self._announced = {}
+    def found(self, payloads: Mapping[str, bytes], *, complete: bool) -> None:
+        """Takes what the broker retains, as read back, in place of what was believed.
+
+        When it is not complete, the other devices may be there with any payload: they are announced or removed again.
+        """
+        self._announced = {} if complete else dict.fromkeys(self._announced, b"")
         for topic, payload in payloads.items():
             if (luid := self._luid_of(topic)) is not None:
                 self._announced[luid] = payload

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import http.server
+import socket
 import ssl
 import subprocess
 import threading
@@ -17,6 +19,7 @@ import trustme
 from publisher.errors import ConfigurationError, PublisherError
 from publisher.sink import Retry
 from publisher.testing import FakeSinkContext, make_event, make_row
+from publisher_mqtt.client.errors import connect_failure, no_answer
 from publisher_mqtt.options import MqttOptions
 from publisher_mqtt.sink import MqttSink
 from tests.fixtures.brokers import Broker, Mosquitto, free_port
@@ -145,6 +148,74 @@ def web_port() -> Iterator[int]:
     server.shutdown()
     server.server_close()
     thread.join()
+
+
+@contextlib.contextmanager
+def stub_broker(properties: bytes) -> Iterator[str]:
+    """A broker that accepts one connection with these properties of a CONNACK (MQTT 5) and answers nothing more."""
+    connack = bytes([0x20, 3 + len(properties), 0, 0, len(properties)]) + properties
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(1000)
+                connection.sendall(connack)
+                while connection.recv(1000):
+                    pass
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield f"mqtt://127.0.0.1:{server.getsockname()[1]}"
+        thread.join(20)
+
+
+@pytest.mark.parametrize(
+    ("properties", "words"),
+    [
+        (b"\x24\x00", "the broker has no QoS 1"),
+        (b"\x25\x00", "the broker keeps no retained messages"),
+        (b"", "did not answer a subscription for 0.5 s"),
+    ],
+)
+def test_a_broker_that_lacks_what_is_needed(properties: bytes, words: str) -> None:
+    with stub_broker(properties) as url:
+        assert words in complaint(url=url, timeout=0.5)
+
+
+@pytest.mark.parametrize(
+    ("error", "url", "words"),
+    [
+        (TimeoutError(), "mqtt://h", "h:1883 did not answer within 10 s: wrong host or port"),
+        (ConnectionResetError(), "mqtts://h", "no TLS is spoken there, so wrong port"),
+        (OSError(101, "Network is unreachable"), "mqtt://h", "Network is unreachable"),
+    ],
+)
+def test_each_failure_to_connect_is_a_line_that_names_the_broker(error: Exception, url: str, words: str) -> None:
+    line = connect_failure(error, MqttOptions(url=url))
+    assert words in line
+    assert line.startswith("h:")
+
+
+@pytest.mark.parametrize(
+    ("code", "words"), [(9, "not valid yet: compare the clocks"), (10, "has expired"), (20, "set ca_file")]
+)
+def test_each_failure_of_verification_says_what_to_do(code: int, words: str) -> None:
+    error = ssl.SSLCertVerificationError(1, "x")
+    error.verify_code, error.verify_message = code, "y"
+    assert words in connect_failure(error, MqttOptions(url="mqtts://h"))
+
+
+def test_tls_that_fails_otherwise_gives_its_reason() -> None:
+    error = ssl.SSLError(1, "x")
+    error.reason = "NO_CIPHERS_AVAILABLE"
+    assert connect_failure(error, MqttOptions(url="mqtts://h")) == "h:8883: TLS failed: NO_CIPHERS_AVAILABLE"
+
+
+def test_a_missing_client_certificate_is_told_by_the_alert() -> None:
+    options = MqttOptions(url="mqtts://h")
+    assert "set cert_file and key_file" in no_answer("tlsv13 alert certificate required", options)
+    assert "refuses the client certificate" in no_answer("sslv3 alert bad certificate", options)
 
 
 @pytest.mark.parametrize(
@@ -302,8 +373,6 @@ def test_websockets(start: Callable[..., Mosquitto], authority: Authority, tmp_p
 
 
 def test_nagle_is_off(start: Callable[..., Mosquitto], tmp_path: Path) -> None:
-    import socket
-
     broker = start()
     with Host(tmp_path, broker) as host:
         host.quiet()

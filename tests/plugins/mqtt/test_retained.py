@@ -144,8 +144,18 @@ def test_a_device_goes_before_its_state_and_as_a_whole() -> None:
 def test_devices_that_another_life_announced_are_removed_by_the_snapshot() -> None:
     one = board(devices=True)
     assert one.devices is not None
-    one.devices.found({"homeassistant/device/testnode/0006008009000000/config": b"{}"})
+    one.devices.found({"homeassistant/device/testnode/0006008009000000/config": b"{}"}, complete=True)
     assert ("0006008009000000/config", None) in sent(one, *make_snapshot([ETH0]))
+
+
+def test_devices_that_were_not_read_back_for_sure_are_announced_or_removed_again() -> None:
+    one = board(devices=True)
+    sent(one, *make_snapshot([ETH0, ETH1]))
+    one.read_back(Found(complete=False))
+    planned = sent(one, *make_snapshot([ETH0], seq=1))
+    assert (path(ETH1, "state"), None) in planned
+    assert (f"{ETH1.luid}/config", None) in planned
+    assert f"{ETH0.luid}/config" in [topic for topic, _ in planned]
 
 
 def test_containers_are_no_devices_and_cost_no_memory() -> None:
