@@ -1,4 +1,4 @@
-"""Loading plugins: each broken one is named and left out, and the others work."""
+"""Plugins: each broken one is named and left out, and the others work."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Install = Callable[..., None]
 
 @pytest.fixture
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Install:
-    """Install a distribution of one module, as pip would leave it: `install("my-plugin", code)`."""
+    """Installs a distribution of one module, as pip would leave it: `install("my-plugin", code)`."""
     monkeypatch.syspath_prepend(tmp_path)
 
     def forget(module: str) -> None:
@@ -205,7 +205,7 @@ def test_ctrl_c_while_a_plugin_is_imported_is_not_the_plugins_failure(install: I
         load_plugins()
 
 
-def test_what_is_offered_is_told_with_its_origin(install: Install) -> None:
+def test_each_offer_has_its_origin(install: Install) -> None:
     install("z-good", GOOD)
     [offer] = [offer for offer in load_plugins().offers if offer.name == "good"]
     assert (offer.kind, offer.distribution, offer.version, offer.entry_point) == ("sink", "z-good", "1.2", "z-good")
@@ -320,12 +320,12 @@ class Lines:
         self.lines.append(text % values)
 
 
-def test_with_no_plugins_at_all_the_error_says_so() -> None:
+def test_the_message_for_a_missing_sink_without_any_plugin() -> None:
     assert Plugins().no_such_sink("file") == "no plugin offers a sink of type 'file'; there are: none"
 
 
 def test_loading_the_builtin_plugins_imports_no_client_library() -> None:
-    """What a sink needs to deliver is imported by those who configure it."""
+    """A sink's client library is imported only when the sink is configured."""
     heavy = ("paho", "urllib3", "gzip", "rich", "typer", "sqlite3", "iotcore", "ctypes")
     program = (
         "import sys; from publisher.plugins import load_plugins; plugins = load_plugins()\n"

@@ -18,12 +18,12 @@ _JSON = cloudevents.DATA_CONTENT_TYPE
 _STATE = re.compile(r"(?P<luid>[0-9a-f]{16})/(?P<family>inet6?)/state")
 _CLIENT = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _NOT_IN_IDS = re.compile(r"[^A-Za-z0-9_-]")
-# A host has hundreds of interfaces, four kinds of event each; kept whole, forgotten whole.
+# A host has hundreds of interfaces, with four kinds of event each; when there are more, all are made again.
 _MOST_KEPT_PROPERTIES = 20_000
 
 
 class Topics:
-    """The topics of one node under one base."""
+    """The topics of one node under one base. No level has text of the user but the base and the node."""
 
     def __init__(self, base: str, node: str) -> None:
         self.root = f"{base}/{node}"
@@ -35,26 +35,26 @@ class Topics:
         self.all_states = f"{self.root}/+/+/state"
 
     def state(self, key: Key) -> str:
-        """Where the IP interface's state is retained."""
+        """Returns the topic of the IP interface's retained state."""
         return f"{self.root}/{key.luid}/{key.family}/state"
 
     def event(self, key: Key) -> str:
-        """Where its events go."""
+        """Returns the topic of the IP interface's events."""
         return f"{self.root}/{key.luid}/{key.family}/event"
 
     def key_of(self, topic: str) -> Key | None:
-        """Whose state this topic is; `None` when it is no state of this node."""
+        """Returns the IP interface whose state has this topic; `None` for other topics."""
         match = _STATE.fullmatch(topic.removeprefix(f"{self.root}/"))
         if match is None:
             return None
         return Key(match["luid"], "inet6" if match["family"] == "inet6" else "inet")
 
     def answer(self, client: str) -> str | None:
-        """Where this client of MQTT 3.1.1 is answered; `None` for a name that is no plain topic level or is taken."""
+        """Returns the topic of answers to this `client`; `None` when it is not a plain topic level, or is taken."""
         return f"{self.root}/replay/{client}" if _CLIENT.fullmatch(client) and client != "get" else None
 
     def may_answer_to(self, topic: str, forbidden_prefix: str) -> bool:
-        """Whether an answer may go to this response topic: none where it would pass for something else."""
+        """Returns whether answers may have this response topic: none that belongs to other messages."""
         own = topic.startswith(f"{self.root}/")
         return (
             0 < len(topic) <= 1024
@@ -67,9 +67,9 @@ class Topics:
 
 
 def client_id(node: str, sink: str, base: str) -> str:
-    """A client id that stays for this node and sink, and is no other's on the same broker.
+    """Returns a client id that this node and sink keep, and that no other has on the same broker.
 
-    Only letters that every broker takes; a name that had others is told apart by a few digits of its hash.
+    It has only letters that every broker takes; the digits of a hash distinguish names that had others.
     """
     plain = f"publisher-{_NOT_IN_IDS.sub('_', node)}-{_NOT_IN_IDS.sub('_', sink)}"
     digits = hashlib.sha256(f"{base}/{node}/{sink}".encode()).hexdigest()[:6]
@@ -97,7 +97,7 @@ class Messages:
         self._kept: dict[tuple[str, str, str], Packed] = {}
 
     def state(self, event: Event) -> MqttMessage:
-        """The IP interface as it is after this event; an empty payload when it is gone."""
+        """Returns the IP interface's state after this event; its payload is empty when the interface was removed."""
         key = _key(event)
         if event.notification_type == "delete_instance":
             return self.no_state(key)
@@ -106,11 +106,11 @@ class Messages:
         )
 
     def no_state(self, key: Key) -> MqttMessage:
-        """Takes the retained state off the broker."""
+        """Returns the message that clears the retained state."""
         return MqttMessage(self.topics.state(key), b"", retain=True)
 
     def event(self, event: Event) -> MqttMessage:
-        """The event in the format that the options ask for."""
+        """Returns the event in the format of the options."""
         key = _key(event)
         topic = self.topics.event(key)
         if self._format == "cloudevents":
@@ -122,15 +122,15 @@ class Messages:
         return MqttMessage(topic, event.json_bytes, False, self._properties(key, event.notification_type))
 
     def status(self, payload: bytes) -> MqttMessage:
-        """The node's availability."""
+        """Returns the node's availability."""
         return MqttMessage(self.topics.status, payload, retain=True)
 
     def info(self, payload: bytes) -> MqttMessage:
-        """What the publisher says of itself."""
+        """Returns the retained `info`."""
         return MqttMessage(self.topics.info, payload, retain=True, properties=self.plain())
 
     def plain(self, correlation: bytes | None = None) -> Packed | None:
-        """The properties of a JSON message that is about no one interface."""
+        """Returns the properties of a JSON message about the node; `None` with MQTT 3.1.1."""
         if not self._has_properties:
             return None
         from .client.properties import pack
@@ -138,7 +138,7 @@ class Messages:
         return pack(content_type=_JSON, user=[("node", self._node)], correlation=correlation)
 
     def _properties(self, key: Key, kind: str) -> Packed | None:
-        """Content type and user properties; `kind` is the notification type, or `state`."""
+        """Returns content type and user properties; `kind` is the notification type, or `state`."""
         if not self._has_properties:
             return None
         found = self._kept.get((*key, kind))
@@ -158,17 +158,17 @@ class Messages:
         return pack(content_type=content_type, user=[*user, ("notification_type", kind)], expiry=self._expiry)
 
     def _attributes(self, event: Event) -> Packed:
-        """CloudEvents' binary mode (its MQTT binding, 3.1): attributes are user properties without a prefix."""
+        """Returns the properties of CloudEvents' binary mode: attributes without a prefix (MQTT binding, 3.1)."""
         from .client.properties import pack
 
         return pack(content_type=_JSON, user=cloudevents.attributes(event).items(), expiry=self._expiry)
 
 
 def state_bytes(event: Event) -> bytes:
-    """`{"seq", "time", "row", "interface", "addresses"}` as compact JSON.
+    """Returns the payload of a state, `payloads.State`, cut from the event's own bytes.
 
-    They are cut out of the event's own bytes, which is ten times quicker than to serialize them anew. A quotation mark
-    inside of a JSON string is always escaped, so `,"row":` can only be the member itself; the order is the model's.
+    That is ten times quicker than to serialize it anew. A quotation mark inside a JSON string is always escaped, so
+    `,"row":` can only be the member itself; the order is the model's.
     """
     whole = event.json_bytes
     stamp, kind = whole.index(b',"seq":'), whole.index(b',"notification_type":')
@@ -179,5 +179,5 @@ def state_bytes(event: Event) -> bytes:
 def _key(event: Event) -> Key:
     key = event.key
     if key is None:
-        raise ValueError(f"event {event.id} is about no interface")
+        raise ValueError(f"the event {event.id} is about no interface: it has no topic")
     return key

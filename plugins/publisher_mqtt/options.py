@@ -15,12 +15,12 @@ from .homeassistant.discovery import HomeAssistantOptions
 _DEFAULT_PORTS = {"mqtt": 1883, "mqtts": 8883, "ws": 80, "wss": 443}
 Seconds = Annotated[float, Field(ge=0.5, le=300)]
 Format = Literal["json", "cloudevents", "cloudevents_binary"]
-# TOML has `protocol = 5` and `protocol = "5"`; both are what somebody meant.
+# TOML has `protocol = 5` and `protocol = "5"`; both mean the same.
 Protocol = Annotated[Literal["5", "3.1.1"], BeforeValidator(lambda value: str(value) if value in (5, 5.0) else value)]
 
 
 class Server(NamedTuple):
-    """Where the broker is, taken from the URL."""
+    """The address of the broker, taken from the URL."""
 
     host: str
     port: int
@@ -31,22 +31,22 @@ class Server(NamedTuple):
 
     @property
     def name(self) -> str:
-        """Host and port, for people."""
+        """Host and port, for messages."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 def parse_url(url: str) -> Server:
-    """The parts of an MQTT URL; raises ValueError that says what was expected."""
+    """Returns the parts of an MQTT URL; raises ValueError with what was expected."""
     parts = urlsplit(url)
     if parts.scheme not in _DEFAULT_PORTS:
         raise ValueError("expected mqtt://, mqtts://, ws:// or wss://, like mqtts://user@broker.lan:8883")
     if parts.password is not None:
-        raise ValueError("no password in the URL, where it shows in logs: use password_file or the environment")
+        raise ValueError("expected a URL without a password, since logs show it: use password_file or the environment")
     if not parts.hostname:
-        raise ValueError("the URL names no host")
+        raise ValueError("expected a URL with a host, like mqtts://user@broker.lan:8883")
     websockets = parts.scheme in ("ws", "wss")
     if (parts.path not in ("", "/") and not websockets) or parts.query or parts.fragment:
-        raise ValueError("only ws:// and wss:// have a path, and none has a query: topics are set by base")
+        raise ValueError("expected a path with ws:// and wss:// only, and no query: the option base sets the topics")
     return Server(
         host=parts.hostname,
         port=_port(parts.port, _DEFAULT_PORTS[parts.scheme]),
@@ -59,12 +59,12 @@ def parse_url(url: str) -> Server:
 
 def _port(given: int | None, default: int) -> int:
     if given == 0:
-        raise ValueError("port 0 is no port")
+        raise ValueError("expected a port from 1 to 65535")
     return default if given is None else given
 
 
 class ReplayOptions(BaseModel):
-    """What `replay/get` may cost; what is over it goes unanswered, with a line in the log."""
+    """The limits of `replay/get`; a request over a limit gets no answer, and a line in the log."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -72,14 +72,14 @@ class ReplayOptions(BaseModel):
     requests_per_second: float = Field(default=5.0, gt=0, le=1000)
     burst: int = Field(default=20, ge=1, le=1000)
     max_request_bytes: int = Field(default=4096, ge=64, le=1 << 20)
-    # The worker's own limit for what is held in memory at once.
+    # The worker's own limit for the events that it holds in memory at once.
     max_events: int = Field(default=4096, ge=1, le=4096, description="A longer tail is answered by the snapshot")
 
 
 class MqttOptions(SinkOptions):
-    """Where and how an `mqtt` sink publishes."""
+    """The broker, the login and the format of an `mqtt` sink."""
 
-    # An error must not repeat a password that somebody put into the URL.
+    # An error must not repeat a password that stands in the URL.
     model_config = ConfigDict(hide_input_in_errors=True)
 
     type: Literal["mqtt"] = "mqtt"
@@ -97,7 +97,7 @@ class MqttOptions(SinkOptions):
     client_id: str | None = Field(default=None, min_length=1, max_length=65535, pattern=r"^[^\x00]*$")
     base: str = Field(default="interfaces", pattern=r"^[^+#\x00/$][^+#\x00/]*(/[^+#\x00/]+)*$", max_length=200)
     keepalive: int = Field(
-        default=30, ge=5, le=65535, description="Seconds; a frozen broker shows after about twice that"
+        default=30, ge=5, le=65535, description="Seconds; a frozen broker is noticed after about twice that"
     )
     connect_timeout: Seconds = Field(default=10.0, description="Seconds to connect, until the broker has accepted")
     timeout: Seconds = Field(default=10.0, description="Seconds for each answer of the broker after that")
@@ -115,33 +115,35 @@ class MqttOptions(SinkOptions):
     @field_validator("home_assistant", mode="before")
     @classmethod
     def _switch(cls, value: Any) -> Any:
-        """`home_assistant = false` turns it off, `true` on with its defaults."""
+        """Takes `home_assistant = false` as off, and `true` as on with its defaults."""
         return {"enabled": value} if isinstance(value, bool) else value
 
     @model_validator(mode="after")
     def _fit_together(self) -> Self:
         if self.password is not None and self.password_file is not None:
-            raise ValueError("password and password_file are two answers to one question: give one")
+            raise ValueError("expected password or password_file, not both")
         if self.key_file is not None and self.cert_file is None:
-            raise ValueError("key_file is of no use without cert_file")
+            raise ValueError("expected cert_file beside key_file")
         if self.username is not None and self.server.username is not None:
-            raise ValueError("the user name is given twice: in url and as username")
+            raise ValueError("expected the user name in url or as username, not both")
         if not self.server.tls and (self.ca_file or self.cert_file or self.insecure):
-            raise ValueError("ca_file, cert_file and insecure need TLS: use mqtts:// or wss://")
+            raise ValueError("expected a URL with mqtts:// or wss:// beside ca_file, cert_file and insecure")
         if self.protocol != "5" and (self.format == "cloudevents_binary" or self.message_expiry is not None):
-            raise ValueError('cloudevents_binary and message_expiry need protocol = "5"')
+            raise ValueError('expected protocol = "5" with cloudevents_binary and message_expiry')
         return self
 
     @property
     def server(self) -> Server:
+        """The parts of the URL."""
         return parse_url(self.url)
 
     @property
     def user(self) -> str | None:
-        """The user name, from wherever it was given."""
+        """The user name, from `username` or the URL."""
         return self.username if self.username is not None else self.server.username
 
     @property
     def destination(self) -> str:
+        """The broker and the base, without the user."""
         server = self.server
         return f"mqtt://{server.name}/{self.base}"

@@ -28,11 +28,11 @@ class Planned(NamedTuple):
 
 
 class RetainedState:
-    """The retained states and devices of one node.
+    """The retained states and devices of one node. All methods are called on the sink's thread.
 
-    Of each row a batch publishes the newest state first, then every event in order. So whoever gets the retained states
-    gets every event after them, and drops those that a state's `seq` contains. A state never goes back: events up to
-    the newest one that the states contain are published without touching the states.
+    Of each row a batch publishes the newest state first, then every event in order. So a subscriber that has the
+    retained states receives every event after them, and drops those that a state's `seq` contains. A state never goes
+    back: events up to the newest one that the states contain are published without a state.
     """
 
     def __init__(self, messages: Messages, devices: Devices | None, context: SinkContext) -> None:
@@ -150,8 +150,8 @@ class RetainedState:
             # Now, not row by row: a device has the entities of all its rows.
             yield from (Planned(message, None) for message in self.devices.settle(removing=whole))
         if whole:
-            gone = sorted(self._keys - self._snapshot_keys)
-            yield from (Planned(self._messages.no_state(key), None) for key in gone)
+            removed = sorted(self._keys - self._snapshot_keys)
+            yield from (Planned(self._messages.no_state(key), None) for key in removed)
             self._keys = self._snapshot_keys
         self._snapshot_id, self._snapshot_keys = None, set()
         self._mark(event)

@@ -36,11 +36,11 @@ COMPOSE = TOP / "compose"
 PASSWORDS = {"nas": "nas's", "other": "other's", "homeassistant": "ha's", "reader": "reader's"}
 LUID = "0006008000000000"
 SUCCESS, NOT_AUTHORIZED, BAD_LOGIN = 0x00, 0x87, {0x86, 0x87}
-ALLOWED = {SUCCESS, 0x10}  # 0x10: and nobody subscribed
+ALLOWED = {SUCCESS, 0x10}  # 0x10: no subscriber
 
 
 class ComposeMosquitto(Broker):
-    """Mosquitto with compose/mosquitto; only its paths and its port are other ones."""
+    """Mosquitto with compose/mosquitto; only the paths and the port are others."""
 
     def __init__(self, directory: Path) -> None:
         need("mosquitto", "mosquitto_passwd", package="mosquitto")
@@ -62,7 +62,7 @@ class ComposeMosquitto(Broker):
         }.items():
             assert ours in text
             text = text.replace(ours, here)
-        # As root it would become a user that cannot read the test's directory.
+        # Started as root it would become a user that cannot read the test's directory.
         return f"{text}\nuser root\n"
 
     def command(self) -> list[str]:
@@ -72,7 +72,7 @@ class ComposeMosquitto(Broker):
 
 
 class User:
-    """A client of MQTT 5 that is told what it may not do; `heard` are the topics that came."""
+    """A client of MQTT 5, which receives refusals; `heard` are the received topics."""
 
     def __init__(self, broker: Broker, name: str | None, password: str | None = None) -> None:
         self.heard: set[str] = set()
@@ -93,7 +93,7 @@ class User:
         wait_for(lambda: self.connected, what="CONNACK")
 
     def publish(self, topic: str, payload: str = "x", *, retain: bool = False, **properties: Any) -> int:
-        """The reason code of the PUBACK."""
+        """Publishes, and returns the reason code of the PUBACK."""
         made = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]  # paho's
         for name, value in properties.items():
             setattr(made, name, value)
@@ -102,7 +102,7 @@ class User:
         return self._answers[mid]
 
     def hear(self, topic_filter: str) -> None:
-        """Subscribe, and return when the broker took it."""
+        """Subscribes, and returns when the broker has accepted."""
         _, mid = self._client.subscribe(topic_filter, 1)
         wait_for(lambda: mid in self._granted, what="SUBACK")
 
@@ -186,7 +186,7 @@ def test_who_may_read_what(broker: Broker) -> None:
         for name, listed in topics.items():
             for topic in listed:
                 assert by_name[name].publish(topic) == SUCCESS
-        # What comes to one subscriber keeps its order, so this message closes the list of each.
+        # One subscriber's messages keep their order, so this one ends the list of each.
         for name, user in by_name.items():
             last = f"interfaces/{name}/status" if name in ("nas", "other") else "interfaces/nas/replay/get"
             user.heard.discard(last)
@@ -225,7 +225,7 @@ def test_the_sink_works_with_these_permissions(broker: Broker) -> None:
 
 
 def compose_command() -> list[str]:
-    """Docker's own compose, or the older one that distributions have."""
+    """Returns the command of Docker's own compose, or of the older one in distributions."""
     if shutil.which("docker") and subprocess.run(["docker", "compose", "version"], capture_output=True).returncode == 0:
         return ["docker", "compose"]
     if shutil.which("docker-compose") is None:
@@ -239,7 +239,7 @@ def test_docker_compose_accepts_the_file(tmp_path: Path) -> None:
     shutil.copytree(COMPOSE, folder, ignore=shutil.ignore_patterns("secrets"))
     (folder / "secrets").mkdir()
     (folder / "secrets" / "mqtt_password").touch()
-    if command == ["docker-compose"]:  # 1.29 knows everything in it but the project's name
+    if command == ["docker-compose"]:  # 1.29 accepts everything in it but the project's name
         text = (folder / "compose.yaml").read_text()
         (folder / "compose.yaml").write_text(text.replace("name: interface-publisher\n", "", 1))
     done = subprocess.run([*command, "-f", "compose.yaml", "config"], cwd=folder, capture_output=True, text=True)

@@ -1,1 +1,1 @@
-"""The MQTT client: connection, in-flight window, read-back, errors."""
+"""The MQTT client: session, connection, in-flight window, read-back, errors."""

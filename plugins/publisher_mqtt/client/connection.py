@@ -31,15 +31,15 @@ if TYPE_CHECKING:
     from ..messages import MqttMessage
     from ..options import MqttOptions
 
-# What we take from the broker: requests are small, but our own states are read back, with every address of a row.
+# The largest packet that we accept: requests are small, but our own states are read back, with every address of a row.
 _MOST_BYTES_TAKEN = 1 << 20
-_NO_LIMIT = 1 << 28  # MQTT's own for one packet
+_NO_LIMIT = 1 << 28  # MQTT's own limit for one packet
 _SESSION_TAKEN_OVER = 0x8E
 _FAILURE = 0x80
 
 
 class Received(NamedTuple):
-    """A message that came in."""
+    """A received message."""
 
     topic: str
     payload: bytes
@@ -49,7 +49,7 @@ class Received(NamedTuple):
 
 
 class Login(NamedTuple):
-    """Who we are, with what was read from files."""
+    """The client id and the login, with the contents of the files that the options name."""
 
     client_id: str
     username: str | None
@@ -58,10 +58,10 @@ class Login(NamedTuple):
 
 
 class Connection:
-    """`open` first, `close` or `drop` last; one thread calls all methods.
+    """One connection: `open` is called first, `close` or `drop` last, all methods on one thread.
 
-    `on_message` and `on_lost` are called on paho's thread. `on_lost` is called once, and only for a connection that was
-    accepted and that nobody closed here.
+    `on_message` and `on_lost` are called on paho's thread. `on_lost` is called once, and only for a connection that the
+    broker accepted and that was not closed here.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class Connection:
         self._pipeline = InFlight(self._send, WINDOW, options.timeout)
 
     def open(self) -> None:
-        """Connect and wait until the broker accepts; raises BrokerError, in a line, and nothing is left open then."""
+        """Connects, and returns when the broker has accepted; raises BrokerError, and leaves nothing open then."""
         server = self._options.server
         try:
             self._client.connect(server.host, server.port, self._options.keepalive, **self._connect_arguments())
@@ -99,41 +99,41 @@ class Connection:
         self._client.loop_start()
         self._answered.wait(self._options.connect_timeout)
         if self._accepted and self.broken is None:
-            # paho formats each packet for its log when there is one; it was wanted for failures to connect only.
+            # paho formats each packet for its log when there is one; the log is needed for failures to connect only.
             self._client.on_log = None
             return
         self.drop()
         raise BrokerError(self._refusal or no_answer(self._detail, self._options))
 
     def put(self, message: MqttMessage, tag: int | None = None) -> None:
-        """Send a message with QoS 1, in order; `flush` waits for it. Raises BrokerError when the connection is gone."""
+        """Sends a message with QoS 1, in order; `flush` waits for it. Raises BrokerError."""
         self._pipeline.put(message, tag)
 
     def flush(self) -> list[Refusal]:
-        """Wait until the broker has everything; which messages it refused (MQTT 5). Raises BrokerError."""
+        """Waits until the broker has everything; returns the refused messages (MQTT 5). Raises BrokerError."""
         return self._pipeline.flush()
 
     def last_refusal(self) -> Refusal | None:
-        """What was refused last: some brokers end the connection over it."""
+        """Returns the last refusal: some brokers end the connection over it."""
         self._pipeline.take_refusals()
         return self._pipeline.last_refusal
 
     def subscribe(self, topic_filter: str, qos: int = 0) -> str | None:
-        """Subscribe; `None`, or why the broker refuses. Raises BrokerError when the connection is gone."""
+        """Subscribes; returns `None`, or the broker's reason to refuse. Raises BrokerError."""
         result, mid = self._client.subscribe(topic_filter, qos=qos)
         if result != MQTTErrorCode.MQTT_ERR_SUCCESS or mid is None:
-            raise self.broken or BrokerError("the connection is gone")
+            raise self.broken or BrokerError("the connection is lost")
         for code in self._codes_for(mid):
             if code.value >= _FAILURE:
                 return code.getName()
         return None
 
     def unsubscribe(self, topic_filter: str) -> None:
-        """Want no more of these."""
+        """Ends a subscription; does not wait for the broker."""
         self._client.unsubscribe(topic_filter)
 
     def close(self) -> None:
-        """Say goodbye, so that the broker does not send the will; what was sent must have been flushed."""
+        """Disconnects, so that the broker does not send the will; call `flush` before."""
         self._closing = True
         if self.broken is None and self._client.disconnect() == MQTTErrorCode.MQTT_ERR_SUCCESS:
             self._answered.clear()
@@ -141,11 +141,11 @@ class Connection:
         self.drop()
 
     def drop(self) -> None:
-        """End it at once, whatever is still on its way. Its threads and sockets are gone afterwards."""
+        """Ends the connection at once, with messages on their way; afterwards no thread and no socket is left."""
         self._closing = True
         self._client.drop_out_messages()
         if connected := self._client.socket():
-            # paho's thread sees the end of the stream and leaves; else it would wait for what it still has to send.
+            # paho's thread sees the end of the stream and ends; else it would wait for what it still has to send.
             with contextlib.suppress(OSError):
                 _raw(connected).shutdown(socket.SHUT_RDWR)
         self._client.loop_stop()
@@ -186,7 +186,7 @@ class Connection:
     def _send(self, message: MqttMessage) -> int:
         sent = self._client.publish(message.topic, message.payload, 1, message.retain, message.properties)
         if sent.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
-            raise self.broken or BrokerError(f"the connection is gone ({sent.rc.name})")
+            raise self.broken or BrokerError(f"the connection is lost ({sent.rc.name})")
         return sent.mid
 
     def _codes_for(self, mid: int) -> list[ReasonCode]:
@@ -196,7 +196,7 @@ class Connection:
             except Empty:
                 raise BrokerError(f"the broker did not answer a subscription for {self._options.timeout:g} s") from None
             if answer is None:
-                raise self.broken or BrokerError("the connection is gone")
+                raise self.broken or BrokerError("the connection is lost")
             if answer[0] == mid:
                 return answer[1]
 
@@ -213,7 +213,7 @@ class Connection:
         self._answered.set()
 
     def _take_limits(self, properties: Properties | None) -> str | None:
-        """Keep to what the broker can do (MQTT 5, 3.2.2.3); why that is not enough, if it is not."""
+        """Takes the broker's limits (MQTT 5, 3.2.2.3); returns the reason when they are too narrow."""
         limits = properties.__dict__ if properties is not None else {}
         self._pipeline.limit(limits.get("ReceiveMaximum", WINDOW))
         self.most_bytes = limits.get("MaximumPacketSize", _NO_LIMIT)
@@ -251,7 +251,7 @@ class Connection:
         properties = message.properties.__dict__ if message.properties is not None else {}
         try:
             topic = message.topic
-        except UnicodeDecodeError:  # no topic of ours
+        except UnicodeDecodeError:  # not a topic of ours
             return
         self._on_message(
             Received(
@@ -264,20 +264,20 @@ class Connection:
         )
 
     def _logged(self, _client: Client, _userdata: object, level: int, text: str) -> None:
-        # The first: what follows is that there is no connection.
+        # The first error: later ones only report that there is no connection.
         if level == LogLevel.MQTT_LOG_ERR and not self._detail and self.broken is None:
             self._detail = text
 
 
 def _without_delay(_client: Client, _userdata: object, connected: Any) -> None:
-    """TCP_NODELAY: without it a message waits up to 40 ms for the acknowledgement of the one before."""
+    """Sets TCP_NODELAY: without it a message waits up to 40 ms for the acknowledgement of the one before."""
     _raw(connected).setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 def _raw(connected: Any) -> socket.socket:
-    """The socket itself, also below paho's WebSocket, which has no such methods."""
-    # Not by the file descriptor: paho's thread may close it meanwhile, and another thread open the same number.
+    """Returns the socket itself, also below paho's WebSocket, which has no such methods."""
+    # Not by the file descriptor: paho's thread may close it meanwhile, and another thread may open the same number.
     inner = connected if isinstance(connected, socket.socket) else connected._socket
     if not isinstance(inner, socket.socket):
-        raise TypeError(f"no socket: {inner!r}")
+        raise TypeError(f"expected a socket, not {inner!r}")
     return inner

@@ -1,4 +1,4 @@
-"""What stands in the way of a connection, in one line for people."""
+"""Errors of connections, each with one line for people."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ _CONNACK_HINTS = {
     0x84: 'the broker does not speak this version of MQTT: try protocol = "3.1.1"',
     0x85: "the broker does not accept the client id: set client_id",
     0x86: "wrong user name or password",
-    0x87: "the broker does not let this user in: wrong user name or password, or no permission",
-    0x88: "the broker says that it is unavailable",
-    0x89: "the broker says that it is busy",
-    0x8A: "this client is banned by the broker",
-    0x8C: "the broker wants another way of authentication",
-    0x9C: "the broker says to use another server",
-    0x9D: "the broker says that it has moved",
+    0x87: "the broker does not accept this user: wrong user name or password, or no permission",
+    0x88: "the broker reports that it is unavailable",
+    0x89: "the broker reports that it is busy",
+    0x8A: "the broker has banned this client",
+    0x8C: "the broker expects another method of authentication",
+    0x9C: "the broker asks to use another server",
+    0x9D: "the broker has moved to another server",
 }
 
 
 class BrokerError(PublisherError):
-    """The broker cannot be reached or refuses us, or the connection is lost."""
+    """The broker cannot be reached or refuses the client, or the connection is lost."""
 
 
 class TakenOverError(BrokerError):
-    """Another client came with our client id (MQTT 5 tells it)."""
+    """Another client connected with our client id (only MQTT 5 reports it)."""
 
 
 def connect_failure(error: Exception, options: MqttOptions) -> str:
-    """Why TCP, TLS or the WebSocket handshake failed."""
+    """Returns the reason why TCP, TLS or the WebSocket handshake failed."""
     server = options.server
     match error:
         case ssl.SSLCertVerificationError():
@@ -53,9 +53,9 @@ def connect_failure(error: Exception, options: MqttOptions) -> str:
                 f"{server.name} did not answer within {options.connect_timeout:g} s: wrong host or port, or a firewall"
             )
         case ConnectionError() if server.tls:
-            return f"{server.name} hangs up: no TLS is spoken there, so wrong port, or mqtt:// (ws://) is meant"
+            return f"{server.name} ends the connection: it does not speak TLS; use its TLS port, or mqtt:// (ws://)"
         case ConnectionError() if server.websockets:
-            return f"{server.name} speaks no MQTT over WebSockets at {server.path}: wrong port or path"
+            return f"{server.name} does not speak MQTT over WebSockets at {server.path}: wrong port or path"
         case _:
             return f"{server.name}: {error}"
 
@@ -74,26 +74,26 @@ def _certificate(error: ssl.SSLCertVerificationError, host: str) -> str:
 
 def _tls(error: ssl.SSLError) -> str:
     if error.reason in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG"):
-        return "no TLS is spoken there: wrong port, or mqtt:// (ws://) is meant"
+        return "it does not speak TLS: use its TLS port, or mqtt:// (ws://)"
     return f"TLS failed: {error.reason or error}"
 
 
 def no_answer(detail: str, options: MqttOptions) -> str:
-    """Why a connection ended, or stayed silent, before the broker accepted it."""
+    """Returns the reason why a connection ended, or stayed silent, before the broker accepted it."""
     server = options.server
     if "CERTIFICATE_REQUIRED" in detail.upper().replace(" ", "_"):
         return f"{server.name} wants a client certificate: set cert_file and key_file"
     if "ALERT" in detail.upper():
         return f"{server.name} refuses the client certificate: {detail}"
     if server.tls:
-        # With TLS 1.3 the handshake is over before the broker looks at the certificate, and it may just hang up.
+        # With TLS 1.3 the handshake is over before the broker reads the certificate, and it may just disconnect.
         certificate = (
             "refuses the client certificate" if options.cert_file else "wants a client certificate (cert_file)"
         )
-        return f"{server.name} hangs up or is silent: wrong port, or it {certificate}"
+        return f"{server.name} ends the connection or is silent: wrong port, or it {certificate}"
     return f"{server.name} does not answer as an MQTT broker: wrong port, or it wants TLS (mqtts://)"
 
 
 def refused(code: int, name: str, options: MqttOptions) -> str:
-    """Why the broker refused the connection (CONNACK)."""
+    """Returns the reason why the broker refused the connection (CONNACK)."""
     return f"{options.server.name}: {_CONNACK_HINTS.get(code, 'the broker refuses: ' + name)}"

@@ -1,7 +1,7 @@
-"""Messages on their way: a window of them in flight, and the moment when the broker has every one.
+"""The window of messages in flight: it bounds them, and shows when the broker has acknowledged all.
 
-paho's own window is scanned at every acknowledgement (133 µs each with 1,000 messages), so paho's is unlimited and this
-one counts: 17-20 thousand messages a second against 11-14 with paho's default.
+paho scans its own window at every acknowledgement (133 µs each with 1,000 messages). So paho's is unlimited and this
+one counts: 17-20 thousand messages a second instead of 11-14 with paho's default (docs/mqtt.md).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Refusal(NamedTuple):
 
     @property
     def text(self) -> str:
-        """In a line, for people."""
+        """The refusal as a line for people."""
         return f"the broker refuses {self.topic}: {self.reason}"
 
 
@@ -53,13 +53,13 @@ class InFlight:
         self.last_refusal: Refusal | None = None
 
     def limit(self, window: int) -> None:
-        """Have no more in flight than the broker takes (MQTT 5's receive maximum). Before the first message."""
+        """Narrows the window to the broker's receive maximum (MQTT 5); called before the first message."""
         self._window = max(1, min(window, self._window))
 
     def put(self, message: MqttMessage, tag: int | None = None) -> None:
-        """Send it, after waiting for room in the window; raises BrokerError when the connection is gone."""
+        """Waits for room in the window, then sends; raises BrokerError when the connection is lost."""
         if self._sent - self._acknowledged >= self._window:
-            # Half of it, so that the two threads do not take turns for every message.
+            # For half of it, so that the two threads do not alternate at every message.
             self._wait_for(self._sent - self._window // 2)
         if self._broken is not None:
             raise self._broken
@@ -67,12 +67,12 @@ class InFlight:
         self._sent_as[self._send(message)] = message.topic, tag
 
     def flush(self) -> list[Refusal]:
-        """Wait until the broker has acknowledged everything; which messages it refused. Raises BrokerError."""
+        """Waits until the broker has acknowledged everything; returns the refused messages. Raises BrokerError."""
         self._wait_for(self._sent)
         return self.take_refusals()
 
     def take_refusals(self) -> list[Refusal]:
-        """What was refused since the last time; also of a connection that is gone."""
+        """Returns the messages that were refused since the last call; also after the connection was lost."""
         refused, self._refused = self._refused, []
         sent_as, self._sent_as = self._sent_as, {}
         refusals = [Refusal(*sent_as[mid], code, reason) for mid, code, reason in refused if mid in sent_as]
@@ -81,7 +81,7 @@ class InFlight:
         return refusals
 
     def acknowledged(self, mid: int, code: int, reason: str) -> None:
-        """A PUBACK came. paho's thread."""
+        """Counts a PUBACK. On paho's thread."""
         if code >= _FAILURE:
             self._refused.append((mid, code, reason))
         self._acknowledged += 1
@@ -89,15 +89,15 @@ class InFlight:
             self._reached.set()
 
     def broke(self, error: BrokerError) -> None:
-        """The connection is gone. paho's thread."""
+        """Ends every wait: the connection is lost. On paho's thread."""
         self._broken = error
         self._reached.set()
 
     def _wait_for(self, count: int) -> None:
-        """Wait for so many acknowledgements; gives up when none at all came for as long as the patience lasts."""
+        """Waits for so many acknowledgements; raises BrokerError when not one comes for `patience` seconds."""
         while self._acknowledged < count:
             before = self._acknowledged
-            # In this order: whoever counts up after the first line sees the target, whoever did before is seen below.
+            # In this order: an acknowledgement after the first line sees the target, one before is seen below.
             self._target = count
             self._reached.clear()
             if self._acknowledged >= count:

@@ -1,7 +1,7 @@
-"""MQTT 5 properties of a message, as the bytes that go on the wire.
+"""MQTT 5 properties of a message, as bytes.
 
 paho's `Properties` builds a table of all property types for each object: 30 µs a message, as much as sending it.
-A message asks its properties for `pack()` only, so this gives it bytes that were made once for each kind of message.
+paho calls only `pack()` of them, so that bytes which were made once for each kind of message are enough.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ _MESSAGE_EXPIRY, _CONTENT_TYPE, _CORRELATION_DATA, _USER_PROPERTY = b"\x02", b"\
 
 
 class Packed(Properties):
-    """Properties of a PUBLISH that are bytes already."""
+    """The properties of a PUBLISH, as bytes."""
 
     packed: bytes
 
     def __init__(self, packed: bytes) -> None:
-        # Not the base class's __init__ and __setattr__: they are what costs.
+        # Not the base class's __init__ and __setattr__: they take most of the time.
         object.__setattr__(self, "packed", packed)
 
     def pack(self) -> bytes:
@@ -41,7 +41,7 @@ def pack(
     expiry: int | None = None,
     correlation: bytes | None = None,
 ) -> Packed:
-    """The properties of one message; `expiry` in seconds."""
+    """Returns the properties of one message; `expiry` in seconds."""
     body = b"".join(_USER_PROPERTY + _text(name) + _text(value) for name, value in user)
     if content_type is not None:
         body += _CONTENT_TYPE + _text(content_type)
@@ -61,7 +61,7 @@ def _binary(value: bytes) -> bytes:
 
 
 def _variable_byte_integer(value: int) -> bytes:
-    """MQTT 5, 1.5.5: seven bits a byte, the lowest first."""
+    """Encodes an integer as MQTT 5, 1.5.5: seven bits a byte, the lowest first."""
     encoded = bytearray()
     while True:
         value, low = value >> 7, value & 0x7F

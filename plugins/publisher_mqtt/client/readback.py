@@ -1,4 +1,4 @@
-"""RetainedMessages back what the broker retains."""
+"""The read-back of retained messages."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from .errors import BrokerError
 if TYPE_CHECKING:
     from .connection import Connection, Received
 
-# How long nothing may come before what came is all.
+# After so long without a message and without the fence, the read-back ends, and is not complete.
 _PATIENCE_SECONDS = 3.0
 
 
 class RetainedMessages(NamedTuple):
-    """Payloads by topic (empty where only the topics were wanted), and whether it is known that nothing is missing."""
+    """Payloads by topic (empty when only topics are wanted); `complete` when nothing can be missing."""
 
     payloads: dict[str, bytes]
     complete: bool
@@ -28,8 +28,8 @@ class RetainedMessages(NamedTuple):
 class ReadBack:
     """Reads retained messages over a connection: `take` on paho's thread, the rest on the sink's.
 
-    A broker sends a new subscriber what it retains, then what is published. So a message that we send to ourselves
-    after the subscription was granted, the fence, comes back after the last retained one.
+    A broker sends a new subscriber first the retained messages, then what is published. So the fence, a message that we
+    send to ourselves after the subscription was granted, comes back after the last retained one.
     """
 
     def __init__(self, connection: Connection, fence: str) -> None:
@@ -43,7 +43,7 @@ class ReadBack:
         self._back = threading.Event()
 
     def take(self, message: Received) -> bool:
-        """Whether the message was for this reader. paho's thread."""
+        """Takes a message of this read-back; returns False for any other. On paho's thread."""
         if message.topic == self._fence:
             if message.payload == self._token:
                 self._back.set()
@@ -73,7 +73,7 @@ class ReadBack:
         return RetainedMessages(payloads, complete)
 
     def _pass_fence(self) -> bool:
-        """Whether the fence came back; it is waited for as long as other messages still come."""
+        """Sends the fence and waits for it, as long as other messages come; returns whether it came back."""
         if not self._has_fence:
             return False
         self._back.clear()

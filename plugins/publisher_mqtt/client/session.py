@@ -250,7 +250,7 @@ class Session:
             for refusal in [*refused, *connection.flush()]:
                 self._refusals.judge(refusal)
         except Retry:
-            # Nothing is lost while somebody corrects the permissions; then everything is published again.
+            # Nothing is lost while the permissions are corrected; then everything is published again.
             if isinstance(self._state, Ready):
                 self._state = Restoring(self._state.connection, self._state.readback)
             raise

@@ -1,4 +1,4 @@
-"""A broker for a first run on one host: rumqttd (by iotcore) in a child process, on the loopback address only."""
+"""A broker for a first run on one host: rumqttd (of iotcore) in a child process, on the loopback address only."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ LOOPBACK = "127.0.0.1"
 Listener = Literal["nothing", "broker", "login", "foreign"]
 
 # Small segments of the commit log keep it at 37 MB after 30,000 messages, where the defaults grow without end; 10,000
-# outgoing packets let a wildcard subscriber have more than 200 retained messages. Both measured with iotcore 0.4.0.
+# outgoing packets give a wildcard subscriber more than 200 retained messages. Measured with iotcore 0.4.0
+# (docs/mqtt.md).
 _CONFIG = """\
 id = 0
 
@@ -45,13 +46,13 @@ dynamic_filters = true
 
 
 class EmbeddedBrokerError(PublisherError):
-    """There is no embedded broker here, or it did not start."""
+    """There is no embedded broker for this system, or it did not start."""
 
 
 class EmbeddedBroker:
-    """MQTT 3.1.1 on `port` and MQTT 5 on `port_5`, both on 127.0.0.1. rumqttd wants a port for each.
+    """MQTT 3.1.1 on `port` and MQTT 5 on `port_5`, both on 127.0.0.1: rumqttd needs a port for each.
 
-    It ends with `close()` and with this process, however that ends. For one host, with no login and no store.
+    It ends with `close()`, and with this process, also when that is killed. For one host, without login and store.
     """
 
     def __init__(self, port: int = 1883, port_5: int | None = None) -> None:
@@ -61,11 +62,11 @@ class EmbeddedBroker:
 
     @property
     def pid(self) -> int | None:
-        """The child's, while there is one."""
+        """The process id of the broker, while there is one."""
         return self._process.pid if self._process else None
 
     def start(self, timeout: float = 15.0) -> None:
-        """Return when both listeners answer; raises EmbeddedBrokerError."""
+        """Starts the broker and returns when both listeners answer; raises EmbeddedBrokerError."""
         if importlib.util.find_spec("iotcore") is None:
             raise EmbeddedBrokerError("there is no embedded broker for this system: iotcore has no wheel for it")
         if ask(LOOPBACK, self.port) != "nothing":
@@ -81,7 +82,7 @@ class EmbeddedBroker:
                 raise
 
     def close(self, timeout: float = 5.0) -> None:
-        """End the child and wait for that; harmless when repeated."""
+        """Ends the broker and waits for its end; harmless when repeated."""
         process, self._process = self._process, None
         if process is None:
             return
@@ -98,7 +99,7 @@ class EmbeddedBroker:
         )
 
     def _wait_until_listening(self, process: subprocess.Popen[bytes], deadline: float) -> None:
-        # Polled, since rumqttd tells nobody when it listens.
+        # Polled, since rumqttd gives no sign when it listens.
         while not (broker_listening(LOOPBACK, self.port) and _accepts(LOOPBACK, self.port_5)):
             if process.poll() is not None:
                 raise EmbeddedBrokerError(f"the embedded broker ended at its start with status {process.returncode}")
@@ -108,12 +109,12 @@ class EmbeddedBroker:
 
 
 def broker_listening(host: str, port: int) -> bool:
-    """Whether an MQTT broker that lets us in without a login listens there."""
+    """Returns whether an MQTT broker listens there that accepts clients without a login."""
     return ask(host, port) == "broker"
 
 
 def ask(host: str, port: int, timeout: float = 2.0) -> Listener:
-    """What answers there to an MQTT 3.1.1 CONNECT; closed again at once."""
+    """Sends an MQTT 3.1.1 CONNECT and returns the kind of program that answers; disconnects at once."""
     try:
         connection = socket.create_connection((host, port), timeout)
     except OSError:
@@ -132,7 +133,7 @@ def ask(host: str, port: int, timeout: float = 2.0) -> Listener:
 
 
 def _connect_packet(client_id: bytes) -> bytes:
-    """MQTT 3.1.1, section 3.1: protocol name and level 4, clean session, keepalive 10 s, client id."""
+    """Returns a CONNECT (MQTT 3.1.1, 3.1): protocol name and level 4, clean session, keepalive 10 s, client id."""
     body = b"\x00\x04MQTT\x04\x02\x00\x0a" + len(client_id).to_bytes(2, "big") + client_id
     return b"\x10" + bytes([len(body)]) + body
 
@@ -147,7 +148,7 @@ def _accepts(host: str, port: int) -> bool:
 
 def _spawn(config: Path) -> subprocess.Popen[bytes]:
     script = Path(__file__).with_name("broker_process.py")
-    # A group of its own, so that Ctrl+C in the terminal ends us first; -P, so that no module of the directory shadows.
+    # A group of its own, so that Ctrl+C in the terminal ends us first. -P: else modules in the directory come first.
     group = 0
     if sys.platform == "win32":
         group = subprocess.CREATE_NEW_PROCESS_GROUP
@@ -161,7 +162,7 @@ def _spawn(config: Path) -> subprocess.Popen[bytes]:
 
 
 def _free_port(wish: int) -> int:
-    """This port if it is free, else any."""
+    """Returns this port if it is free, else any."""
     with socket.socket() as probe:
         try:
             probe.bind((LOOPBACK, wish))

@@ -1,4 +1,4 @@
-"""Which Home Assistant devices are announced, and what to send when interfaces come, change and go. No I/O."""
+"""The announced Home Assistant devices, and the messages when interfaces are added, change or are removed. No I/O."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .discovery import Discovery, removals
 
 
 class Devices:
-    """The discovery payloads that the broker is known to hold, by LUID."""
+    """The discovery payloads that the broker is known to retain, by LUID."""
 
     def __init__(self, discovery: Discovery) -> None:
         self._discovery = discovery
@@ -22,15 +22,15 @@ class Devices:
 
     @property
     def config_topics(self) -> str:
-        """The topic filter of all of them."""
+        """The topic filter of all discovery topics of this node."""
         return self._discovery.config_topics
 
     def is_config(self, topic: str) -> bool:
-        """Whether the topic is a discovery topic of this node."""
+        """Returns whether the topic is a discovery topic of this node."""
         return self._luid_of(topic) is not None
 
     def apply(self, events: Iterable[Event]) -> list[MqttMessage]:
-        """What to send after these events: each device that differs now, an empty payload where one went."""
+        """Returns the messages after these events: each device that differs now, an empty payload for a removed one."""
         touched: dict[str, None] = {}
         for event in events:
             if event.luid is not None:
@@ -39,7 +39,7 @@ class Devices:
         return [message for luid in touched for message in self._changes(luid)]
 
     def begin_snapshot(self) -> None:
-        """Forget the rows, not what is announced: a snapshot follows."""
+        """Forgets the rows, not the announced devices: a snapshot follows."""
         self._rows.clear()
 
     def found(self, payloads: Mapping[str, bytes], *, complete: bool) -> None:
@@ -53,20 +53,20 @@ class Devices:
                 self._announced[luid] = payload
 
     def settle(self, *, removing: bool) -> list[MqttMessage]:
-        """What makes the broker hold the rows' devices: what is missing or differs and, if wanted, what has to go."""
+        """Returns the messages for devices that are missing or differ and, with `removing`, for those without rows."""
         luids = self._rows.keys() | self._announced.keys() if removing else self._rows.keys()
         return [message for luid in sorted(luids) for message in self._changes(luid)]
 
     def again(self) -> list[MqttMessage]:
-        """Every device, for a Home Assistant that has just started."""
+        """Returns every device, for a Home Assistant that has just started."""
         return [self._config(luid, payload) for luid, payload in self._announced.items()]
 
     def remember(self, event: Event) -> None:
-        """Take in a row of a snapshot; `settle` sends what follows from all of them."""
+        """Takes a row of a snapshot; `settle` returns the messages that follow from all of them."""
         if event.luid is None or event.family is None or event.row is None or event.interface is None:
             return
         rows = self._rows.setdefault(event.luid, {})
-        # What is not wanted is not kept either: a host can have thousands of container interfaces.
+        # A row that is not wanted is not kept: a host can have thousands of container interfaces.
         if event.notification_type == "delete_instance" or not self._wants(event.interface.alias):
             rows.pop(event.family, None)
         else:

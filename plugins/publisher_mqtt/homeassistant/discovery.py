@@ -1,6 +1,7 @@
 """Home Assistant's device-based MQTT discovery: one device per interface. No I/O.
 
-The rules are those of home-assistant.io, `source/_integrations/mqtt.markdown`, tried with 2025.4 to 2026.2.
+The rules are those of home-assistant.io, `source/_integrations/mqtt.markdown`, tried with 2025.4 to 2026.2
+(docs/mqtt.md).
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from publisher.events import Family, IpInterface, OperStatus
 
-# What container engines and hypervisors make and remove by the hundred (go-hass-agent#320: 3,293 entities).
+# Interfaces that container engines and hypervisors add and remove by the hundred (go-hass-agent#320: 3,293 entities).
 CONTAINER_INTERFACES = ("veth*", "br-*", "docker*", "cni*", "cali*", "virbr*", "vnet*")
 DEFAULT_BASE = "interfaces"
 
@@ -35,10 +36,10 @@ Component = dict[str, Any]
 
 
 class HomeAssistantOptions(BaseModel):
-    """Which interfaces become devices of Home Assistant; the patterns are shell patterns for the alias.
+    """The interfaces that become devices of Home Assistant; the patterns are shell patterns for the alias.
 
-    `exclude` wins. An empty `include` is every interface that no container engine made; naming a pattern there
-    (`["eth*", "docker0"]`, or `["*"]` for all) asks for exactly those.
+    `exclude` wins. An empty `include` is every interface but those of container engines; a pattern in it
+    (`["eth*", "docker0"]`, or `["*"]` for all) means exactly those.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -51,14 +52,14 @@ class HomeAssistantOptions(BaseModel):
     birth_payload: str = "online"
 
     def wants(self, alias: str) -> bool:
-        """Whether the interface of this alias becomes a device."""
+        """Returns whether the interface with this alias becomes a device."""
         if not self.enabled or _matches(alias, self.exclude):
             return False
         return _matches(alias, self.include) if self.include else not _matches(alias, CONTAINER_INTERFACES)
 
 
 class _Part(NamedTuple):
-    """What of one family the payload depends on."""
+    """The part of a device that depends on one family."""
 
     family: Family
     has_mtu: bool
@@ -66,7 +67,7 @@ class _Part(NamedTuple):
 
 
 class _Shape(NamedTuple):
-    """Everything that a device's payload is made of: it stays the same over nearly every event."""
+    """Everything that a device's payload depends on: it stays the same over nearly every event."""
 
     luid: str
     alias: str
@@ -78,8 +79,8 @@ class _Shape(NamedTuple):
 class Discovery:
     """The discovery payloads of one node.
 
-    Every id is made of the node and the LUID, so it stays when the alias changes; the alias is the device's name only,
-    and the default of an entity's id, which Home Assistant reads once, when it first meets the `unique_id`.
+    Every id is made of the node and the LUID, so it stays when the alias changes. The alias is only the device's name
+    and a part of the default entity id, which Home Assistant reads once, with a `unique_id` that is new to it.
     """
 
     def __init__(self, options: HomeAssistantOptions, node: str, base: str = DEFAULT_BASE, version: str = "") -> None:
@@ -93,27 +94,27 @@ class Discovery:
 
     @property
     def birth_topic(self) -> str:
-        """Where Home Assistant says that it has started; the publisher subscribes to it."""
+        """The topic of Home Assistant's birth message; the publisher subscribes to it."""
         return self.options.birth_topic or f"{self.options.prefix}/status"
 
     @property
     def config_topics(self) -> str:
-        """The topic filter of everything that this node announced, by which left-overs are found."""
+        """The topic filter of every device of this node, also of removed ones that are still retained."""
         return f"{self.options.prefix}/device/{self.node_id}/+/config"
 
     def config_topic(self, luid: str) -> str:
-        """The retained topic of one interface's device; emptying it removes the device with all its entities."""
+        """Returns the retained topic of one interface's device; an empty payload removes it with its entities."""
         return f"{self.options.prefix}/device/{self.node_id}/{luid}/config"
 
     def is_birth(self, topic: str, payload: bytes) -> bool:
-        """Whether this message says that Home Assistant has started, so that everything is to be sent again."""
+        """Returns whether this is Home Assistant's birth message, after which everything is sent again."""
         return topic == self.birth_topic and payload == self.options.birth_payload.encode()
 
     def payload(self, interface_rows: Mapping[Family, IpInterface]) -> bytes | None:
-        """The device of one interface from the rows it has now; `None` where there is to be no device.
+        """Returns the device of one interface, made from its rows; `None` when it is not to be a device.
 
-        Each topic it names is the `state` topic of a row given, or the node's `status`. Values are no part of it: it
-        differs only when the entities or names do, so comparing bytes says whether to send it again.
+        Each topic in it is the `state` topic of a given row, or the node's `status`. It has no values: it differs only
+        when entities or names do, so a comparison of bytes shows whether it must be sent again.
         """
         rows = [interface_rows[family] for family in _FAMILY_NAMES if family in interface_rows]
         if not rows or not self.options.wants(rows[0].interface.alias):
@@ -197,31 +198,31 @@ def _shape(rows: list[IpInterface]) -> _Shape:
         alias=interface.alias,
         model=interface.description or interface.kind or f"interface type {interface.type}",
         parts=tuple(_Part(row.family, row.row.nl_mtu is not None, row.row.metric is not None) for row in rows),
-        # There also while the speed is unknown because the link is down, or each flap would remove and add the entity.
+        # Also while the speed is unknown since the link is down: else each flap would remove and add the entity.
         has_speed=(interface.kind is None and interface.type in _TYPES_WITH_SPEED)
         or interface.transmit_link_speed is not None,
     )
 
 
 def removals(before: bytes | None, after: bytes) -> bytes | None:
-    """What to send between these two payloads of one device: each component that went, by its platform only.
+    """Returns the payload to send between two payloads of one device: removed components have their platform only.
 
-    `None` when none went. Home Assistant keeps an entity that merely disappears from the payload. `before` may be
-    anything that a broker kept.
+    `None` when no component was removed. Home Assistant keeps an entity that is only left out of the payload. `before`
+    may be anything that a broker retained.
     """
     kept, had = json.loads(after), _components_of(before)
-    gone = {name: {"platform": part["platform"]} for name, part in had.items() if name not in kept["components"]}
-    if not gone:
+    removed = {name: {"platform": part["platform"]} for name, part in had.items() if name not in kept["components"]}
+    if not removed:
         return None
-    kept["components"] |= gone
+    kept["components"] |= removed
     return json.dumps(kept, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def _components_of(payload: bytes | None) -> dict[str, Component]:
-    """The components of a payload that may not be ours: those that have a platform."""
+    """Returns the components that have a platform; the payload may not be ours."""
     try:
         config = json.loads(payload or b"{}")
-    except ValueError:  # nothing that Home Assistant could have read either, so it has no entity of it
+    except ValueError:  # Home Assistant could not read it either, so it has no entity of it
         return {}
     components = config.get("components") if isinstance(config, dict) else None
     if not isinstance(components, dict):
@@ -264,7 +265,7 @@ def _diagnostic(name: str, topic: str, template: str) -> Component:
 
 
 def _node_id(node: str, base: str) -> str:
-    """The node as `[a-zA-Z0-9_-]+`; different for different nodes and bases on one broker."""
+    """Returns the node as `[a-zA-Z0-9_-]+`; different for different nodes and bases on one broker."""
     plain = _NOT_IN_IDS.sub("_", node)
     if plain == node and base == DEFAULT_BASE:
         return plain
@@ -281,5 +282,5 @@ def _matches(alias: str, patterns: tuple[str, ...]) -> bool:
 
 @lru_cache(maxsize=16)
 def _compiled(patterns: tuple[str, ...]) -> re.Pattern[str]:
-    """The shell patterns as one expression: asked for each event, and seven times as quick as one after the other."""
+    """Returns the shell patterns as one expression: seven times as quick as one after the other, at each event."""
     return re.compile("|".join(map(translate, patterns)))

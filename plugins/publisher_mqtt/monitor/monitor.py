@@ -1,4 +1,4 @@
-"""`publisher watch mqtt://...`: every node on a broker, live."""
+"""`publisher watch mqtt://...`: a live view of every node on a broker."""
 
 from __future__ import annotations
 
@@ -30,8 +30,10 @@ Inbox = SimpleQueue[Received | BrokerError]
 
 
 class _Output(Protocol):
+    """A place for the view: a screen, or lines."""
+
     def line(self, text: str) -> None: ...
-    def rest(self, view: BrokerView, note: str) -> None: ...
+    def draw(self, view: BrokerView, note: str) -> None: ...
 
 
 def watch_broker(
@@ -51,7 +53,7 @@ def watch_broker(
 
 
 class _Watch:
-    """One watch. Its thread is the caller's; paho's only fills the inbox."""
+    """One watch, on the caller's thread; paho's thread only fills the inbox."""
 
     def __init__(self, options: MqttOptions, output: _Output, ended: Callable[[], bool]) -> None:
         self._options = options
@@ -62,20 +64,20 @@ class _Watch:
         self._reconnect = Reconnect(Backoff(1.0, 30.0))
 
     def run(self) -> None:
-        """Connect, and connect again when the connection is lost."""
-        trouble = self._session()
-        while trouble is not None:
-            self._output.line(f"{trouble}; trying again in {self._reconnect.remaining:.0f} s")
-            self._output.rest(self._view, str(trouble))
+        """Connects, and connects again when the connection is lost."""
+        lost = self._session()
+        while lost is not None:
+            self._output.line(f"{lost}; trying again in {self._reconnect.remaining:.0f} s")
+            self._output.draw(self._view, str(lost))
             time.sleep(self._reconnect.remaining)
             try:
-                trouble = self._session()
+                lost = self._session()
             except BrokerError as error:
                 self._reconnect.failed()
-                trouble = error
+                lost = error
 
     def _session(self) -> BrokerError | None:
-        """Follow one connection to its end: why it was lost, or `None` when we ended it. Raises BrokerError."""
+        """Follows one connection to its end; returns the error that ended it, or `None`. Raises BrokerError."""
         inbox: Inbox = SimpleQueue()
         connection = self._connection(inbox)
         connection.open()
@@ -88,7 +90,7 @@ class _Watch:
                     self._reconnect.lost(taken_over=False)
                     return error
         finally:
-            # The answers' acknowledgements are not waited for: whoever presses Ctrl+C wants the prompt.
+            # Without waiting for acknowledgements: a person who presses Ctrl+C wants the prompt.
             connection.drop()
         return None
 
@@ -99,31 +101,31 @@ class _Watch:
     def _subscribe(self, connection: Connection) -> None:
         for topic in self._view.topics:
             if refusal := connection.subscribe(topic, qos=1):
-                raise BrokerError(f"the broker does not let us subscribe to {topic}: {refusal}")
+                raise BrokerError(f"the broker refuses the subscription to {topic}: {refusal}")
 
     def _step(self, connection: Connection, inbox: Inbox) -> BrokerError | None:
-        """Take what came, then draw."""
+        """Takes the messages that were received, then draws."""
         for message in arrived(inbox):
             if isinstance(message, BrokerError):
                 return message
-            for told in self._view.take(message):
-                if isinstance(told, str):
-                    self._output.line(told)
+            for result in self._view.take(message):
+                if isinstance(result, str):
+                    self._output.line(result)
                 else:
-                    self._request(connection, told)
-        self._output.rest(self._view, self._options.server.name)
+                    self._request(connection, result)
+        self._output.draw(self._view, self._options.server.name)
         return None
 
     def _request(self, connection: Connection, request: MqttMessage) -> None:
         try:
             connection.put(request)
         except BrokerError as error:
-            # The inbox says so too, and the next connection's retained states heal every gap.
+            # The inbox receives it, too; the retained states of the next connection heal every gap.
             self._output.line(str(error))
 
 
 def _options(request: WatchRequest) -> MqttOptions:
-    # 3.1.1: every broker speaks it on its usual port, the embedded one too, and no property is looked at here.
+    # 3.1.1: every broker speaks it on its usual port, the embedded one too, and no property is needed here.
     try:
         return MqttOptions(
             url=request.url,
@@ -147,17 +149,17 @@ def _output(console: Console, broker: str) -> Iterator[_Output]:
 
 
 class _Screen:
-    """The table, with the last line that is no event's below it."""
+    """The table, with a note below it."""
 
     def __init__(self, show: Callable[[LiveTable], None], broker: str) -> None:
         self._show = show
         self._broker = broker
 
     def line(self, text: str) -> None:
-        """Not on the screen: the table shows it."""
+        """Does nothing: the table shows the change."""
 
-    def rest(self, view: BrokerView, note: str) -> None:
-        """Draw."""
+    def draw(self, view: BrokerView, note: str) -> None:
+        """Draws the table with this note."""
         view.table.note = " · ".join(dict.fromkeys([self._broker, note, view.summary]))
         self._show(view.table)
 
@@ -169,7 +171,8 @@ class _Lines:
         self._console = console
 
     def line(self, text: str) -> None:
+        """Prints the line."""
         self._console.print(plain(text), soft_wrap=True)
 
-    def rest(self, view: BrokerView, note: str) -> None:
-        """Nothing more."""
+    def draw(self, view: BrokerView, note: str) -> None:
+        """Does nothing: the lines are printed."""

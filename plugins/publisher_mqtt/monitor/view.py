@@ -1,7 +1,7 @@
-"""What a broker tells of its nodes: messages in, rows and lines and requests out. No I/O.
+"""The view of a broker's nodes: takes messages, returns lines and requests, and keeps a table. No I/O.
 
-The rows are those of the states. Events say what changed and, by their `seq`, whether a message was missed; then the
-node is asked for the events since the last one that came.
+The rows are those of the states. Events have what changed and, by their `seq`, show that a message was missed; then the
+node is asked for the events after the last one that was received.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from ..messages import MqttMessage
 if TYPE_CHECKING:
     from ..client.connection import Received
 
-# A request that was not answered for so long is not waited for any more.
+# After so long, a request without an answer counts as lost.
 _PATIENCE_SECONDS = 10.0
 _TOPIC = re.compile(r"(?P<node>[^/]+)/(?P<luid>[0-9a-f]{16})/(?P<family>inet6?)/(?P<kind>state|event)")
 
 
 class EventState(State):
-    """An event as far as it is shown."""
+    """The shown members of an event."""
 
     epoch: str
     notification_type: str
@@ -42,14 +42,14 @@ class EventState(State):
 
 
 class Gap(NamedTuple):
-    """Events after `since` did not come; `asked_at` is when they were asked for."""
+    """Events after `since` are missing; they were requested at `asked_at`."""
 
     since: int
     asked_at: float
 
 
 class _Node:
-    """How far one node's events have come."""
+    """The position of one node's events, and its open request."""
 
     def __init__(self) -> None:
         self.epoch = ""
@@ -61,7 +61,7 @@ class _Node:
 
 
 class BrokerView:
-    """Every node on a broker. `client` is the topic level where answers come, as `replay/<client>`."""
+    """Every node on a broker. `client` is the topic level of answers, `replay/<client>`."""
 
     def __init__(self, base: str, client: str, clock_seconds: Callable[[], float] = time.monotonic) -> None:
         self.table = LiveTable()
@@ -75,13 +75,13 @@ class BrokerView:
 
     @property
     def topics(self) -> list[str]:
-        """The topic filters of everything that is looked at."""
+        """The topic filters to subscribe to."""
         about_nodes = [f"{self._base}/+/{name}" for name in ("status", "info", f"replay/{self._client}")]
         return [*about_nodes, f"{self._base}/+/+/+/event", f"{self._base}/+/+/+/state"]
 
     @property
     def summary(self) -> str:
-        """How many nodes and rows there are, and what was missed."""
+        """The numbers of nodes, rows and missed events, as a line."""
         parts = [f"{len(self._nodes)} nodes", f"{len(self.table)} IP interfaces"]
         if self.missed:
             parts.append(f"{self.missed} events missed, {self.healed} of them sent again")
@@ -90,19 +90,19 @@ class BrokerView:
         return " · ".join(parts)
 
     def begin(self) -> None:
-        """A new connection: its retained messages say everything anew."""
+        """Forgets everything for a new connection, whose retained messages are the whole state."""
         self.table.clear()
         self._nodes.clear()
 
     def take(self, message: Received) -> list[str | MqttMessage]:
-        """What a message leads to: lines for people, and requests to be published."""
-        told: list[str | MqttMessage] = []
+        """Takes a message; returns lines for people, and requests to publish."""
+        results: list[str | MqttMessage] = []
         try:
-            told.extend(self._take(message.topic.removeprefix(f"{self._base}/"), message.payload, message.retain))
+            results.extend(self._take(message.topic.removeprefix(f"{self._base}/"), message.payload, message.retain))
         except (ValueError, KeyError, TypeError):
-            # Anybody may publish anything there; it must not end the watch of what is right.
+            # Anybody may publish anything there; it must not end the watch.
             self.unreadable += 1
-        return told
+        return results
 
     def _take(self, topic: str, payload: bytes, retained: bool) -> Iterator[str | MqttMessage]:
         if match := _TOPIC.fullmatch(topic):
@@ -141,7 +141,7 @@ class BrokerView:
         yield from self._reached(node, event.epoch, event.seq, itself_came=True)
 
     def _reached(self, node: str, epoch: str, seq: int, *, itself_came: bool = False) -> Iterator[str | MqttMessage]:
-        """The node is at this event. Epochs sort by age; the first thing that is heard of one is its beginning here."""
+        """Takes the node's newest event. Epochs sort by age; the first message of one is its beginning here."""
         about = self._nodes.setdefault(node, _Node())
         if epoch != about.epoch:
             if epoch > about.epoch:
@@ -158,7 +158,7 @@ class BrokerView:
     def _ask(self, node: str, about: _Node, since: int) -> Iterator[MqttMessage]:
         now = self._clock()
         if about.gap is not None and now - about.gap.asked_at < _PATIENCE_SECONDS:
-            # One request at a time: its answer may hold these too, else they are asked for after it.
+            # One request at a time: its answer may have these, too; else they are requested after it.
             about.next_gap = since if about.next_gap is None else min(since, about.next_gap)
             return
         since = min(since, about.gap.since) if about.gap else since
@@ -203,7 +203,7 @@ class BrokerView:
 
 
 def _event_of(members: dict[str, Any]) -> EventState:
-    """The event, also out of a CloudEvent's `data`."""
+    """Returns the event; of a CloudEvent, its `data`."""
     return EventState.model_validate(members["data"] if "specversion" in members else members)
 
 

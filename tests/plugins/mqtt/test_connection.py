@@ -1,4 +1,4 @@
-"""TLS, client certificates, WebSockets, passwords and permissions, and what `publisher check` says of each."""
+"""TLS, client certificates, WebSockets, passwords and permissions, and the result of `publisher check` for each."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Authority:
         self._ca.cert_pem.write_to_path(str(self.ca_file))
 
     def issue(self, name: str, *, expired: bool = False) -> tuple[Path, Path]:
-        """A certificate and its key."""
+        """Returns a certificate and its key."""
         until = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=1) if expired else None
         certificate = self._ca.issue_cert(name, common_name=name, not_after=until)
         cert_file, key_file = self._directory / f"{name}-{expired}.pem", self._directory / f"{name}-{expired}.key"
@@ -59,7 +59,7 @@ def tls_listener(authority: Authority, name: str = "127.0.0.1", *, expired: bool
 
 
 def check(**options: Any) -> str:
-    """What `publisher check` would say."""
+    """Returns the line of `publisher check`."""
     sink = MqttSink(MqttOptions(**options), FakeSinkContext(node="testnode"))
     try:
         return sink.check()
@@ -68,7 +68,7 @@ def check(**options: Any) -> str:
 
 
 def complaint(**options: Any) -> str:
-    """What `publisher check` would complain of: in a line."""
+    """Returns the error of `publisher check`, which is one line."""
     with pytest.raises(PublisherError) as told:
         check(**options)
     assert "\n" not in str(told.value)
@@ -92,7 +92,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Mosquitto]]:
 
 
 def publishes(tmp_path: Path, **options: Any) -> None:
-    """The whole sink works with these options."""
+    """Publishes with the whole sink and these options."""
     with Host(tmp_path, options.pop("url"), **options) as host:
         host.put(make_row())
         host.quiet()
@@ -140,7 +140,7 @@ class _Web(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def web_port() -> Iterator[int]:
-    """The port of a web server, which is no broker."""
+    """The port of a web server, which is not a broker."""
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Web)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
@@ -187,7 +187,7 @@ def test_a_broker_that_lacks_what_is_needed(properties: bytes, words: str) -> No
     ("error", "url", "words"),
     [
         (TimeoutError(), "mqtt://h", "h:1883 did not answer within 10 s: wrong host or port"),
-        (ConnectionResetError(), "mqtts://h", "no TLS is spoken there, so wrong port"),
+        (ConnectionResetError(), "mqtts://h", "it does not speak TLS; use its TLS port"),
         (OSError(101, "Network is unreachable"), "mqtt://h", "Network is unreachable"),
     ],
 )
@@ -200,7 +200,7 @@ def test_each_failure_to_connect_is_a_line_that_names_the_broker(error: Exceptio
 @pytest.mark.parametrize(
     ("code", "words"), [(9, "not valid yet: compare the clocks"), (10, "has expired"), (20, "set ca_file")]
 )
-def test_each_failure_of_verification_says_what_to_do(code: int, words: str) -> None:
+def test_each_failure_of_verification_names_the_remedy(code: int, words: str) -> None:
     error = ssl.SSLCertVerificationError(1, "x")
     error.verify_code, error.verify_message = code, "y"
     assert words in connect_failure(error, MqttOptions(url="mqtts://h"))
@@ -212,7 +212,7 @@ def test_tls_that_fails_otherwise_gives_its_reason() -> None:
     assert connect_failure(error, MqttOptions(url="mqtts://h")) == "h:8883: TLS failed: NO_CIPHERS_AVAILABLE"
 
 
-def test_a_missing_client_certificate_is_told_by_the_alert() -> None:
+def test_the_alert_shows_that_a_client_certificate_is_missing() -> None:
     options = MqttOptions(url="mqtts://h")
     assert "set cert_file and key_file" in no_answer("tlsv13 alert certificate required", options)
     assert "refuses the client certificate" in no_answer("sslv3 alert bad certificate", options)
@@ -222,8 +222,8 @@ def test_a_missing_client_certificate_is_told_by_the_alert() -> None:
     ("scheme", "words"),
     [
         ("mqtt", "does not answer as an MQTT broker: wrong port"),
-        ("mqtts", "no TLS is spoken there"),
-        ("ws", "no MQTT over WebSockets"),
+        ("mqtts", "it does not speak TLS: use its TLS port"),
+        ("ws", "does not speak MQTT over WebSockets"),
     ],
 )
 # paho leaves the socket of a failed WebSocket handshake to the garbage collector.
@@ -362,7 +362,7 @@ def test_a_client_certificate(start: Callable[..., Mosquitto], authority: Author
 
 @pytest.mark.parametrize("secure", [False, True])
 def test_websockets(start: Callable[..., Mosquitto], authority: Authority, tmp_path: Path, secure: bool) -> None:
-    # A plain listener too: without one mosquitto 2.0.11 says that it has none. IPv4: or it takes every address.
+    # A plain listener too: without one mosquitto 2.0.11 reports that it has none. IPv4: else it takes every address.
     listener = ("protocol websockets", "socket_domain ipv4", *(tls_listener(authority) if secure else ()))
     broker = start(f"listener {free_port()} 127.0.0.1", listener=listener)
     options: dict[str, Any] = {"url": f"{'wss' if secure else 'ws'}://127.0.0.1:{broker.port}/mqtt"}

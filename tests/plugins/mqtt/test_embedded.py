@@ -1,4 +1,4 @@
-"""The embedded broker as a real process, and what a first run makes of what it finds on the port."""
+"""The embedded broker as a real process, and first runs with different programs on the port."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def broker() -> Iterator[EmbeddedBroker]:
 
 @contextlib.contextmanager
 def listener(reply: bytes | None) -> Iterator[int]:
-    """A server that answers each connection with these bytes; `None`: it says nothing and hangs up."""
+    """A server that answers each connection with these bytes; with `None` it closes it without an answer."""
     with socket.create_server((LOOPBACK, 0)) as server:
 
         def serve() -> None:
@@ -103,7 +103,7 @@ def test_the_signals_that_end_us_leave_it_to_the_last_deliveries(broker: Embedde
 
 
 def test_it_ends_when_its_parent_is_killed(broker: EmbeddedBroker) -> None:
-    del broker  # only says that there is iotcore
+    del broker  # needed only to skip the test without iotcore
     port = free_port()
     code = (
         "import sys; from publisher_mqtt.embedded.broker import EmbeddedBroker;"
@@ -133,7 +133,7 @@ def test_a_broker_that_cannot_bind_is_an_error(broker: EmbeddedBroker, capfd: py
     assert "in use" in capfd.readouterr().err
 
 
-def test_without_iotcore_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_iotcore_the_start_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     with pytest.raises(EmbeddedBrokerError, match="no embedded broker for this system"):
         EmbeddedBroker(free_port()).start()
@@ -148,7 +148,7 @@ def test_without_iotcore_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
         (None, "foreign"),
     ],
 )
-def test_what_answers_on_a_port_is_told_apart(reply: bytes | None, answer: str) -> None:
+def test_the_kind_of_program_on_a_port_is_found(reply: bytes | None, answer: str) -> None:
     with listener(reply) as port:
         assert ask(LOOPBACK, port) == answer
         assert broker_listening(LOOPBACK, port) == (answer == "broker")
@@ -185,21 +185,21 @@ def test_a_first_run_uses_the_broker_that_is_there(broker: EmbeddedBroker) -> No
 @pytest.mark.parametrize(
     ("reply", "words"), [(b"\x20\x02\x00\x05", "user and a password"), (b"HTTP/1.1 400\r\n", "not an MQTT broker")]
 )
-def test_a_first_run_goes_on_without_mqtt_when_the_port_is_taken(reply: bytes, words: str) -> None:
+def test_a_first_run_continues_without_mqtt_when_the_port_is_taken(reply: bytes, words: str) -> None:
     with listener(reply) as port:
         first = prepare(LOG, port=port)
     assert first.sinks == {}
     assert words in first.lines[0]
 
 
-def test_a_first_run_goes_on_without_iotcore(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_first_run_continues_without_iotcore(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     first = prepare(LOG, port=free_port())
     assert first.sinks == {}
     assert "no embedded broker for this system" in first.lines[0]
 
 
-def test_the_configuration_is_gone_once_it_runs(broker: EmbeddedBroker) -> None:
+def test_the_configuration_is_removed_once_it_runs(broker: EmbeddedBroker) -> None:
     configuration = psutil.Process(broker.pid).cmdline()[-1]
     assert not Path(configuration).exists()
     assert broker_listening(LOOPBACK, broker.port)

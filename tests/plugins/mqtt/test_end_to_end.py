@@ -41,7 +41,7 @@ class InsideMosquitto(Mosquitto):
 
 
 class House:
-    """A publisher and what it publishes to."""
+    """A publisher and its broker, in a network namespace."""
 
     def __init__(self, netns: NetNs, broker: Broker, folder: Path) -> None:
         self.netns = netns
@@ -87,7 +87,7 @@ class House:
             subscriber.close()
 
     def retained(self) -> list[Heard]:
-        """What a new subscriber gets: everything retained. A message of our own says that all of it came."""
+        """Returns everything that is retained, as a new subscriber receives it, up to a message of our own."""
         with self.subscribed("#") as subscriber:
             subscriber.publish("test/last", b"x")
             subscriber.wait_for("test/last")
@@ -104,14 +104,14 @@ def house(netns: NetNs, tmp_path: Path) -> Iterator[House]:
 
 
 def kernel_rows(netns: NetNs) -> set[tuple[int, str]]:
-    """Index and family of every IP interface, from /proc and not from netlink; dev_snmp6 has those that speak IPv6."""
+    """Returns index and family of every IP interface, from /proc, not netlink; dev_snmp6 has those with IPv6."""
     index_of = {name: index for index, name in netns.call(socket.if_nameindex)}
     speak_six = set(netns.call(os.listdir, "/proc/thread-self/net/dev_snmp6"))
     return {(index, "inet") for index in index_of.values()} | {(index_of[name], "inet6") for name in speak_six}
 
 
 class Kept:
-    """The newest payloads by topic, without those that were emptied. Each message is looked at once."""
+    """The newest payloads by topic, without those that were emptied. Each message is read once."""
 
     def __init__(self, messages: Sequence[Heard]) -> None:
         self._messages = messages
@@ -119,7 +119,7 @@ class Kept:
         self._by_end: dict[str, dict[str, bytes]] = defaultdict(dict)
 
     def of(self, end: str) -> dict[str, bytes]:
-        """Those whose topic's last level is this."""
+        """Returns the payloads of topics that end with this level."""
         for heard in self._messages[self._taken :]:
             self._taken += 1
             payloads = self._by_end[heard.topic.rpartition("/")[2]]
@@ -182,7 +182,7 @@ def test_1000_container_interfaces_are_states_and_no_entities(house: House) -> N
     assert retained.devices == {"nas eth0", "nas eth1", "nas lo"}
 
 
-def test_the_topics_that_home_assistant_is_told_of_are_published(house: House) -> None:
+def test_the_topics_in_discovery_payloads_are_published(house: House) -> None:
     house.netns.veth("eth0", "veth0")
     house.netns.ip("addr add 192.0.2.10/24 dev eth0")
     with house.publishing(), house.subscribed("interfaces/#") as subscriber:
@@ -195,7 +195,7 @@ def test_the_topics_that_home_assistant_is_told_of_are_published(house: House) -
     assert named <= {heard.topic for heard in retained}
 
 
-# What subscribers and Home Assistant send; the rest is the publisher's.
+# The topics of subscribers' and Home Assistant's messages; all others are the publisher's.
 ASKED = ("interfaces/nas/replay/get", "homeassistant/status")
 
 
@@ -234,7 +234,7 @@ def action_of(heard: Heard) -> Action:
 
 
 def has_answers(subscriber: Subscriber, count: int) -> bool:
-    """Returns whether so many answers came to their end."""
+    """Returns whether so many answers are complete."""
     parts = [heard.json for heard in subscriber.of("/replay/me")]
     return len([part for part in parts if part["position"] == part["count"]]) == count
 

@@ -75,7 +75,7 @@ def config_of(rows: Mapping[Family, IpInterface], **options: Any) -> dict[str, A
 
 
 def faults(config: Mapping[str, Any]) -> list[str]:
-    """What Home Assistant would refuse or warn about in a device's config, by the rules of mqtt.markdown."""
+    """Returns what Home Assistant would refuse or warn about in a device's config, by the rules of mqtt.markdown."""
     device, components = config.get("device", {}), config.get("components", {})
     found = [f"device.{key} is unknown" for key in device.keys() - DEVICE_KEYS]
     found += [] if device.get("identifiers") or device.get("connections") else ["device without identity"]
@@ -116,7 +116,7 @@ class _Filter:
 
 
 def render(template: str, payload: bytes) -> str:
-    """What the template makes of the payload. Ours are plain expressions that mean the same in Jinja and in Python."""
+    """Renders the template. Ours are plain expressions that mean the same in Jinja and in Python."""
     [expression] = re.fullmatch(r"\{\{ (.*) \}\}", template).groups()  # type: ignore[union-attr]  # an error fails it
     names = {
         "value_json": json.loads(payload, object_hook=lambda members: SimpleNamespace(**members)),
@@ -129,7 +129,7 @@ def render(template: str, payload: bytes) -> str:
 
 
 def state(row: IpInterface) -> bytes:
-    """The retained state as design section 7 has it."""
+    """Returns a retained state."""
     return json.dumps({"seq": 1, "time": "2026-11-22T20:04:12Z"} | row.model_dump(mode="json")).encode()
 
 
@@ -229,7 +229,7 @@ def test_templates_read_the_state(component: str, row: IpInterface, value: str) 
     assert render(part["value_template"], state(row)) == value
 
 
-def test_a_binary_sensor_says_what_its_template_renders() -> None:
+def test_a_binary_sensor_has_the_payloads_that_its_template_renders() -> None:
     part = config_of(both())["components"]["ipv4_connected"]
     assert (part["payload_on"], part["payload_off"]) == (
         render(part["value_template"], state(ip_interface(connected=True))),

@@ -1,4 +1,4 @@
-"""Topics, payloads, properties and options: no broker."""
+"""Topics, payloads, properties and options, without a broker."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def unpacked(packed: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("alias", ["eth0", NASTY])
-def test_a_state_says_what_the_event_says_of_the_row(alias: str) -> None:
+def test_a_state_has_the_same_row_as_its_event(alias: str) -> None:
     event = make_event(42, row=make_row(alias, addresses=["192.0.2.10/24"]), changed={})
     whole = json.loads(event.json_bytes)
 
@@ -151,7 +151,7 @@ def test_topics_are_read_back() -> None:
     "topic",
     ["a/+", "a/#", "", "$SYS/x", "interfaces/nas/status", "interfaces/nas/replay/get", "homeassistant/x", "a\0"],
 )
-def test_no_answer_goes_where_it_would_pass_for_something_else(topic: str) -> None:
+def test_no_answer_has_a_topic_of_other_messages(topic: str) -> None:
     assert not Topics("interfaces", "nas").may_answer_to(topic, "homeassistant")
 
 
@@ -191,7 +191,7 @@ def test_a_user_in_the_url() -> None:
     ("options", "word"),
     [
         ({"url": "http://h"}, "mqtt://"),
-        ({"url": "mqtt://"}, "no host"),
+        ({"url": "mqtt://"}, "a URL with a host"),
         ({"url": "mqtt://user:secret@h"}, "password_file"),
         ({"url": "mqtt://h/topic"}, "base"),
         ({"url": "mqtt://h:99999"}, "Port out of range"),
@@ -205,7 +205,7 @@ def test_a_user_in_the_url() -> None:
         ({"url": URL, "colour": "red"}, "colour"),
     ],
 )
-def test_wrong_options_are_told(options: dict[str, Any], word: str) -> None:
+def test_wrong_options_are_errors_that_name_what_was_expected(options: dict[str, Any], word: str) -> None:
     with pytest.raises(ValidationError, match=word) as told:
         MqttOptions(**options)
     assert "secret" not in str(told.value).replace("password_file", "")

@@ -1,4 +1,4 @@
-"""`publisher watch mqtt://...`: what it shows of states and events, and how a gap is seen and healed."""
+"""`publisher watch mqtt://...`: the view of states and events, and the healing of gaps."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def answer_of(events: Iterable[Event], kind: str = "events", node: str = "testno
 
 
 class Seconds:
-    """A clock that stands until it is moved."""
+    """A clock that a test sets."""
 
     now = 0.0
 
@@ -67,7 +67,7 @@ def view(clock: Seconds | None = None) -> BrokerView:
 
 
 def tell(about: BrokerView, messages: Iterable[Received]) -> tuple[list[str], list[dict[str, Any]]]:
-    """The lines and the requests' payloads that the messages lead to."""
+    """Returns the lines, and the payloads of requests, that the messages lead to."""
     told = [entry for message in messages for entry in about.take(message)]
     requests = [json.loads(entry.payload) for entry in told if isinstance(entry, MqttMessage)]
     return [entry for entry in told if isinstance(entry, str)], requests
@@ -180,7 +180,7 @@ def test_repeats_other_nodes_and_new_epochs_are_no_gaps() -> None:
     assert (about.missed, requests) == (0, [])
 
 
-def test_a_node_that_is_offline_says_so() -> None:
+def test_a_node_that_is_offline_is_shown_as_offline() -> None:
     about = view()
     tell(about, [state_of(make_event(1)), received("testnode/status", b"offline", retain=True)])
     assert "testnode (offline)" in shown(about.table)
@@ -290,7 +290,7 @@ class Node:
 
 
 class Watch:
-    """`watch_broker` in a thread, with what it printed."""
+    """`watch_broker` in a thread, with its output."""
 
     def __init__(self, url: str, file: Path, **options: Any) -> None:
         self.path = file
@@ -358,7 +358,7 @@ def test_the_real_sink_understands_the_request_and_is_understood(broker: Mosquit
         with Watch(broker.url, tmp_path / "lines") as watch:
             watch.wait_for("is there")
             node = Node(broker.port, make_row())
-            node.send_event(first)  # as if the second and the third had been lost on the way
+            node.send_event(first)  # as if the second and the third had been lost
             watch.wait_for("added")
             host.apply(Upsert(make_row("eth0", nl_mtu=1200)))
             watch.wait_for(f"testnode: 2 events missed after {first.seq}")

@@ -1,4 +1,4 @@
-"""What broke for others who publish to MQTT and Home Assistant: stories that the other files lack."""
+"""Faults of other projects that publish to MQTT and Home Assistant, as far as the other files lack them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def broker(tmp_path: Path) -> Iterator[Mosquitto]:
 def test_killed_before_the_broker_acknowledged_it_sends_the_same_events_again(
     broker: Mosquitto, tmp_path: Path
 ) -> None:
-    """paho forgets what it had in flight when its process ends; evseMQTT#9: offline must be said then, and retained."""
+    """paho forgets messages in flight when its process ends; evseMQTT#9: offline must be retained then."""
     folder = tmp_path / "publisher"
     folder.mkdir()
     journal = folder / "testnode-home.journal"
@@ -63,13 +63,13 @@ def test_killed_before_the_broker_acknowledged_it_sends_the_same_events_again(
 
 
 def ids_in(journal: Path) -> dict[int, str]:
-    """The ids of the events that the journal holds, by seq, seen from beside."""
+    """Returns the ids of the events in the journal, by seq, read by another connection."""
     with contextlib.closing(sqlite3.connect(f"{journal.as_uri()}?mode=ro", uri=True)) as connection:
         return {seq: json.loads(data)["id"] for seq, data in connection.execute("SELECT seq, data FROM events")}
 
 
 def devices(broker: Mosquitto) -> dict[str, str]:
-    """The announced devices: name by topic."""
+    """Returns the names of the announced devices, by topic."""
     found = retained(broker, "homeassistant/#")
     return {topic: json.loads(payload)["device"]["name"] for topic, payload in found.items()}
 
@@ -99,7 +99,7 @@ def test_renamed_while_up_it_is_the_same_device_and_renamed_among_containers_non
 
 
 def test_aliases_of_any_characters_reach_a_broker_as_payload_alone(broker: Mosquitto, tmp_path: Path) -> None:
-    """zigbee2mqtt#3175, #12379: a name becomes a topic, and the broker hangs up."""
+    """zigbee2mqtt#3175, #12379: a name becomes a topic, and the broker ends the connection."""
     rows = [make_row(alias, index=number + 2) for number, alias in enumerate(ALIASES)]
     with Host(tmp_path, broker) as host:
         host.put(*rows)

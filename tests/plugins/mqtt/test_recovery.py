@@ -1,4 +1,4 @@
-"""Brokers and publishers that are killed, twenty times, under a stream of changes."""
+"""Brokers and publishers that are killed, twenty times, during a stream of changes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ TIMES = 20
 
 
 def is_whole(follower: Follower, journal: Journal) -> None:
-    """Wait until the follower has all there is, then see that it is everything, once, in order."""
+    """Waits until the follower has every event, then asserts that it has each once, in order."""
     follower.ask()
     comes_on(follower, journal.seq)
     assert follower.seqs == list(range(1, journal.seq + 1))
@@ -34,12 +34,12 @@ def is_whole(follower: Follower, journal: Journal) -> None:
 
 
 def comes_on(follower: Follower, seq: int) -> None:
-    """Wait until the follower has come that far."""
+    """Waits until the follower has this event."""
     wait_for(lambda: follower.last >= seq, timeout=30, what=f"event {seq}")
 
 
 def is_exact(broker: Broker, journal: Journal) -> None:
-    """The retained topics are the table's, and there are no others."""
+    """Asserts that the retained topics are exactly those of the table."""
     rows = {f"{row.luid}/{row.family}": row.model_dump(mode="json") for row in journal.rows() or []}
     assert said(broker) == rows
     devices = {topic.split("/")[3] for topic in retained(broker, "homeassistant/#")}
@@ -48,7 +48,7 @@ def is_exact(broker: Broker, journal: Journal) -> None:
 
 ENDS = {
     "with its store": (signal.SIGTERM, True),
-    # Written once a second and not at the end: what it has afterwards is older than what it acknowledged.
+    # Written once a second and not at the end: afterwards the store is older than what the broker acknowledged.
     "with an old store": (signal.SIGKILL, True),
     "without": (signal.SIGKILL, False),
 }
@@ -58,7 +58,7 @@ ENDS = {
 def test_the_broker_is_killed_and_restarted(tmp_path: Path, end: str) -> None:
     how, store = ENDS[end]
     with Mosquitto(tmp_path, "autosave_interval 1", store=store) as broker, Host(tmp_path, broker) as host:
-        # From the empty table on, so that the follower is told of everything.
+        # From the empty table on, so that the follower receives every change.
         host.quiet()
         follower = Follower(broker)
         with changing(partial(change, host), pause=0.005):

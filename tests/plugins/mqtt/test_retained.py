@@ -1,4 +1,4 @@
-"""Which messages follow from which events, when to try again, and what requests may cost: no broker."""
+"""The messages that follow from events, the times of reconnects, and the limits of requests, without a broker."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def board(*, devices: bool = False) -> RetainedState:
 
 
 class Found(ReadBack):
-    """A broker's retained topics, without a broker."""
+    """A read-back that returns these topics."""
 
     def __init__(self, *topics: str, complete: bool = True) -> None:
         self._found = RetainedMessages(dict.fromkeys(topics, b"{}"), complete)
@@ -42,7 +42,7 @@ class Found(ReadBack):
 
 
 def sent(board: RetainedState, *events: Event) -> list[tuple[str, int | None]]:
-    """What was planned: the end of each topic with the `seq` in its payload."""
+    """Returns the planned messages: the end of each topic with the `seq` in its payload."""
     return [
         (
             message.topic.removeprefix("interfaces/testnode/").removeprefix("homeassistant/device/testnode/"),
@@ -133,7 +133,7 @@ def test_a_device_is_announced_once_with_all_its_families() -> None:
     assert f"{ETH0.luid}/config" not in [topic for topic, _ in sent(one, *make_events(3))]
 
 
-def test_a_device_goes_before_its_state_and_as_a_whole() -> None:
+def test_a_device_is_removed_before_its_state_and_as_a_whole() -> None:
     one = board(devices=True)
     v6 = make_row("eth0", "inet6")
     sent(one, *make_snapshot([ETH0, v6]))
@@ -182,7 +182,7 @@ def test_waiting_grows_and_a_long_connection_forgets_it() -> None:
     assert reconnect.lost(taken_over=False) <= 1.0
 
 
-def test_two_clients_with_one_id_back_off_and_are_told() -> None:
+def test_two_clients_with_one_id_back_off_and_know_the_conflict() -> None:
     clock = Clock()
     reconnect = Reconnect(Backoff(1.0, 60.0), clock)
     waits = []
@@ -196,7 +196,7 @@ def test_two_clients_with_one_id_back_off_and_are_told() -> None:
     assert waits[-1] >= 150
 
 
-def test_a_rival_that_was_met_is_as_good_as_being_told() -> None:
+def test_a_rival_that_was_met_counts_like_a_takeover() -> None:
     reconnect = Reconnect(Backoff(1.0, 60.0))
     reconnect.connected()
     reconnect.met_rival()
@@ -242,13 +242,13 @@ def ask(payload: str, response: str | None = "answers/me") -> AddressedRequest:
         ('{"client": "a/b"}', "client"),
     ],
 )
-def test_a_wrong_request_is_told_what_is_wrong(payload: str, word: str) -> None:
+def test_the_answer_to_a_wrong_request_names_the_fault(payload: str, word: str) -> None:
     read = ask(payload)
     assert read.request is None
     assert word in read.error
 
 
-def test_a_wrong_request_of_mqtt_3_is_told_too() -> None:
+def test_a_wrong_request_of_mqtt_3_is_answered_too() -> None:
     read = ask('{"client": "me", "colour": 1}', None)
     assert (read.topic, read.request) == ("interfaces/testnode/replay/me", None)
 
@@ -292,7 +292,7 @@ def test_nothing_new_is_an_answer_too() -> None:
 
 
 @pytest.mark.parametrize("since", ['{"epoch": "0000000000000000", "seq": 2}', f'{{"epoch": "{EPOCH}", "seq": 1}}'])
-def test_too_old_says_so_and_gives_the_snapshot(since: str) -> None:
+def test_a_request_for_too_old_events_is_answered_by_the_snapshot(since: str) -> None:
     context = FakeSinkContext()
     context.journal = make_events(4, first=4)
     head, *_ = answer(f'{{"since": {since}}}', context)

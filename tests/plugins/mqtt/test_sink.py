@@ -1,4 +1,4 @@
-"""The sink under its real worker, against every broker that there is."""
+"""The sink under its real worker, against every installed broker."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ROOT = "interfaces/testnode"
 
 
 class Mosquitto3(Mosquitto):
-    """mosquitto, spoken to in MQTT 3.1.1."""
+    """mosquitto, used with MQTT 3.1.1."""
 
     protocols = ("3.1.1",)
 
@@ -47,7 +47,7 @@ def broker(tmp_path: Path) -> Iterator[Mosquitto]:
 
 @pytest.fixture
 def host(any_broker: Broker, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Host]:
-    """A host of its own node for each test, since the broker is shared."""
+    """A host with a node of its own for each test, since the broker is shared."""
     node = "".join(sign if sign.isalnum() else "-" for sign in request.node.name)
     with Host(tmp_path, any_broker, node=node) as host:
         yield host
@@ -58,7 +58,7 @@ def root(host: Host) -> str:
 
 
 def last(broker: Broker, topic: str) -> Any:
-    """What one topic retains; brokers without retained messages for wildcards can tell that too."""
+    """Returns the retained payload of one topic; this works also with brokers that have none for wildcards."""
     return retained(broker, topic).get(topic)
 
 
@@ -96,7 +96,7 @@ def test_status_is_online_then_offline(any_broker: Broker, tmp_path: Path) -> No
     assert last(any_broker, topic) == b"offline"
 
 
-def test_the_will_says_offline(any_broker: Broker, tmp_path: Path) -> None:
+def test_the_will_is_offline(any_broker: Broker, tmp_path: Path) -> None:
     with Host(tmp_path, any_broker, node="willnode") as host:
         host.put(make_row())
         host.quiet()
@@ -122,7 +122,7 @@ def test_what_went_away_while_the_publisher_was_down_is_cleared(any_broker: Brok
     with Host(tmp_path, any_broker, node="ghosts", name="before") as host:
         host.put(*some_rows(5))
         host.quiet()
-    # Another journal: it has never heard of those five.
+    # Another journal: it does not have those five.
     with Host(tmp_path, any_broker, node="ghosts", name="after") as host:
         host.put(make_row(index=9))
         host.quiet()
@@ -142,7 +142,7 @@ def test_a_request_is_answered(any_broker: Broker, host: Host) -> None:
     assert {row.json["event"]["luid"] for row in rows} == {row.luid for row in host.journal.rows() or []}
 
 
-def test_a_tail_is_asked_for_and_a_wrong_request_is_told(any_broker: Broker, host: Host) -> None:
+def test_a_tail_is_answered_and_a_wrong_request_too(any_broker: Broker, host: Host) -> None:
     host.put(*some_rows(3))
     host.quiet()
     since = {"epoch": host.journal.epoch, "seq": 1}
@@ -165,7 +165,7 @@ def test_a_home_assistant_that_starts_gets_everything_again(any_broker: Broker, 
             wait_for(lambda: [heard for heard in live.of("/state") if not heard.retain], what="the state again")
 
 
-# From here on mosquitto only: what is tested is the sink, not the broker.
+# From here on mosquitto only: the sink is tested, not the broker.
 
 
 def test_mqtt_5_properties_arrive(broker: Mosquitto, tmp_path: Path) -> None:
@@ -315,7 +315,7 @@ def test_a_frozen_broker_is_noticed_and_the_batch_sent_again(tmp_path: Path) -> 
         assert said(broker) == host.expected()
 
 
-def test_two_publishers_with_one_client_id_are_told_and_make_no_storm(broker: Mosquitto, tmp_path: Path) -> None:
+def test_two_publishers_with_one_client_id_are_logged_and_make_no_storm(broker: Mosquitto, tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
     with Host(tmp_path / "a", broker) as one:
