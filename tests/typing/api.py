@@ -6,7 +6,8 @@ user gets: a change there breaks their type check, so it belongs in the changelo
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Literal, assert_type
@@ -14,13 +15,16 @@ from typing import Literal, assert_type
 from publisher import (
     Address,
     Change,
+    ConfigurationError,
     Cursor,
+    DefaultSinks,
     Ended,
     Event,
     Interface,
     InterfaceFilter,
     IpInterface,
     IpInterfaceRow,
+    Log,
     PublisherError,
     Rejected,
     Remove,
@@ -33,6 +37,7 @@ from publisher import (
     SourceContext,
     Update,
     Upsert,
+    WatchRequest,
     hookimpl,
     watch,
 )
@@ -67,11 +72,16 @@ class NotebookSink(Sink):
             if len(line) > self.options.longest:
                 raise Rejected(f"a line of {len(line)} characters does not fit", index=index)
             if self.options.path.is_dir():
-                raise Ended("the notebook became a folder", index=index)
+                raise Ended("the notebook became a folder", index=index, durable=False)
             self.write(line)
 
     def cursor(self) -> Cursor | None:
         return None
+
+    def check(self) -> str:
+        if self.options.path.is_dir():
+            raise ConfigurationError(f"{self.options.path} is a folder: name a file")
+        return f"writes to {self.options.path}"
 
     def rule_off(self) -> None:
         """Draws a line; called on the sink's thread."""
@@ -92,6 +102,26 @@ class NotebookSink(Sink):
 @hookimpl
 def publisher_sinks() -> dict[str, type[Sink]]:
     return {"notebook": NotebookSink}
+
+
+@hookimpl
+def publisher_default_sinks(log: Log) -> DefaultSinks:
+    """Adds a notebook to a run without a configuration, if there is one already."""
+    path = Path("notebook.txt")
+    if not path.is_file():
+        log.debug("no notebook at %s", path)
+        return DefaultSinks({})
+    return DefaultSinks({"notebook": {"type": "notebook", "path": str(path)}}, (f"Notebook:  {path}",))
+
+
+@hookimpl
+def publisher_viewers() -> dict[str, Callable[[WatchRequest], None]]:
+    return {"notebook": view}
+
+
+def view(request: WatchRequest) -> None:
+    """Prints a notebook, for `publisher watch notebook:FILE`."""
+    sys.stdout.write(Path(request.url.removeprefix("notebook:")).read_text(encoding="utf-8"))
 
 
 # The author of a source.
