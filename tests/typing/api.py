@@ -20,8 +20,10 @@ from publisher import (
     DefaultSinks,
     Ended,
     Event,
+    FileLock,
     Interface,
     InterfaceFilter,
+    InUseError,
     IpInterface,
     IpInterfaceRow,
     Log,
@@ -31,6 +33,7 @@ from publisher import (
     Resync,
     Retry,
     Sink,
+    SinkContext,
     SinkOptions,
     Snapshot,
     Source,
@@ -61,9 +64,17 @@ class NotebookSink(Sink):
     options: Options
     batch_size = 16
 
+    def __init__(self, options: Options, context: SinkContext) -> None:
+        super().__init__(options, context)
+        self.lock = FileLock(options.path.with_suffix(".lock"))
+
     def open(self) -> None:
         if not self.options.path.parent.is_dir():
             raise Retry(f"{self.options.path.parent} is not a folder", after=30.0)
+        try:
+            self.lock.acquire()
+        except InUseError as error:
+            raise Retry(f"another publisher writes here: {error}", after=30.0) from error
         self.context.call(self.rule_off, delay=60.0)
 
     def publish(self, events: Sequence[Event]) -> None:
@@ -74,6 +85,9 @@ class NotebookSink(Sink):
             if self.options.path.is_dir():
                 raise Ended("the notebook became a folder", index=index, durable=False)
             self.write(line)
+
+    def close(self) -> None:
+        self.lock.release()
 
     def cursor(self) -> Cursor | None:
         return None

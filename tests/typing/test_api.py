@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,11 +18,12 @@ EXAMPLE = Path(api.__file__).read_text(encoding="utf-8")
 
 
 @pytest.fixture
-def sink(tmp_path: Path) -> api.NotebookSink:
+def sink(tmp_path: Path) -> Iterator[api.NotebookSink]:
     options = api.NotebookSink.Options(path=tmp_path / "notebook.txt")
     sink = api.NotebookSink(options, FakeSinkContext("notebook"))
     sink.open()
-    return sink
+    yield sink
+    sink.close()
 
 
 def test_the_sink_writes_a_line_for_each_event(sink: api.NotebookSink) -> None:
@@ -38,6 +40,13 @@ def test_the_sink_rejects_the_event_that_does_not_fit(sink: api.NotebookSink) ->
     with pytest.raises(publisher.Rejected) as rejected:
         sink.publish(events)
     assert rejected.value.index == 2
+
+
+def test_a_second_sink_waits_for_the_first(sink: api.NotebookSink) -> None:
+    second = api.NotebookSink(sink.options, FakeSinkContext("second"))
+    with pytest.raises(publisher.Retry, match="another publisher writes here"):
+        second.open()
+    second.close()
 
 
 def test_the_sink_does_its_job_on_its_own_thread(sink: api.NotebookSink) -> None:
@@ -90,4 +99,4 @@ def test_the_example_imports_public_modules_only() -> None:
 
 def test_the_example_uses_every_public_name() -> None:
     unused = [name for name in publisher.__all__ if not re.search(rf"\b{name}\b", EXAMPLE)]
-    assert unused == ["SinkContext", "__version__"]
+    assert unused == ["__version__"]
