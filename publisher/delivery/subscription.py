@@ -169,7 +169,7 @@ class Subscription:
             return f"its last event is of epoch {cursor.epoch}, this is {self._journal.epoch}"
         if cursor.seq + 1 < self._journal.oldest:
             return f"its last event is {cursor.seq}, the oldest that is kept is {self._journal.oldest}"
-        if cursor.seq > self._journal.seq:
+        if not self._journal.holds(cursor.seq):
             return f"its last event is {cursor.seq}, the newest here is {self._journal.seq}"
         return None
 

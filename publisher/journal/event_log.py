@@ -106,6 +106,11 @@ class EventLog:
         found = self._file.query("SELECT data FROM events WHERE seq > ? ORDER BY seq LIMIT ?", (after, limit))
         return [decoded_event(data) for (data,) in found]
 
+    def holds(self, seq: int) -> bool:
+        """Returns whether there is an event of this seq, or a later one. Any thread."""
+        # A reader of the file may see a commit an instant before `seq` does.
+        return seq <= self.seq or seq <= self._file.query("SELECT coalesce(max(seq), 0) FROM events")[0][0]
+
     def rows(self) -> tuple[int, RowTexts]:
         """Returns the newest event's seq and the rows it led to, as sorted JSON; readers at one `seq` share them."""
         with self._file.reading() as connection:

@@ -138,6 +138,10 @@ class Journal:
         """Returns at most `limit` events after the one of this `seq`, oldest first; recent ones from memory."""
         return self._log.read(after, limit)
 
+    def holds(self, seq: int) -> bool:
+        """Returns whether there is an event of this seq, or a later one."""
+        return self._log.holds(seq)
+
     def snapshot(self, cause: Cause = "notification") -> SnapshotEvents[bytes]:
         """Returns the rows as `initial_notification` events, position 0 first, as of the newest event."""
         seq, rows = self._log.rows()

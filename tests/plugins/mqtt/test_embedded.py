@@ -62,7 +62,9 @@ def listener(reply: bytes | None) -> Iterator[int]:
 
 
 def retained(port: int, topic: str, **options: Any) -> bytes:
-    message = subscribe.simple(topic, hostname=LOOPBACK, port=port, **options)  # type: ignore[no-untyped-call]  # paho's
+    # With a client id of its own: two clients without one may be given the same by the broker.
+    name = f"reader-{port}-{options.get('protocol', 4)}"
+    message = subscribe.simple(topic, hostname=LOOPBACK, port=port, client_id=name, **options)  # type: ignore[no-untyped-call]  # paho's
     payload: bytes = message.payload
     return payload
 
