@@ -71,7 +71,7 @@ class Subscription:
                 marked: Cause = "overrun" if "overrun" in (cause, self._outstanding()) else cause
                 self._state = SnapshotDue(marked, after, self._state.confirmed)
             case ResendEvents(since):
-                self._state = self._back_to(min(since, self._journal.seq))
+                self._state = self._back_to(since)
             case _:
                 return
         self._newest_resend = max(self._newest_resend, number)
@@ -145,9 +145,9 @@ class Subscription:
     def _back_to(self, seq: int) -> State:
         """Returns the state with fewer events confirmed; a snapshot that is being sent is due again after its seq."""
         state = self._state
-        if state.confirmed is None:
+        if state.confirmed is None or seq >= state.confirmed.seq:
             return state
-        confirmed = Cursor(self._journal.epoch, seq)
+        confirmed = state.confirmed._replace(seq=seq)
         if isinstance(state, Sending):
             return SnapshotDue(state.cause, state.snapshot.seq, confirmed)
         return replace(state, confirmed=confirmed)
