@@ -11,6 +11,7 @@ import pytest
 
 from publisher import ConfigurationError, WatchRequest
 from publisher.plugins import Plugins, load_plugins
+from publisher.testing import FakeSinkContext
 
 GOOD = """
     from publisher import Sink, hookimpl
@@ -296,28 +297,18 @@ def test_each_plugins_default_sinks_are_asked_for_when_wanted_and_not_before(ins
     plugins = load_plugins()
     assert plugins.failures == []
     plugins.first_run = [entry for entry in plugins.first_run if entry[0].distribution != "interface-publisher"]
-    log = Lines()
-    [default] = plugins.default_sinks(log)  # type: ignore[arg-type]  # as much of a log as is used
+    context = FakeSinkContext()
+    [default] = plugins.default_sinks(context.log)
     assert default.sinks == {"mine": {"type": "file", "path": "-"}}
     assert default.lines == ("a line",)
     default.close()
     assert sys.modules["c_good"].closed == [1]
-    assert log.lines == [
+    assert [record.getMessage() for record in context.logged] == [
         "plugin 'a-first' of a-first adds no sink to this run: publisher_default_sinks() raised:"
         " OSError: no such device",
         "plugin 'b-wrong' of b-wrong adds no sink to this run: publisher_default_sinks() returned a dict:"
         " it returns DefaultSinks",
     ]
-
-
-class Lines:
-    """A log that keeps its lines."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def warning(self, text: str, *values: object) -> None:
-        self.lines.append(text % values)
 
 
 def test_the_message_for_a_missing_sink_without_any_plugin() -> None:

@@ -49,10 +49,10 @@ def watch_broker(
     options = _options(request)
     with ExitStack() as around:
         output = around.enter_context(_output(console or Console(), options.server.name))
-        _Watch(options, output, ended).run()
+        _BrokerWatch(options, output, ended).run()
 
 
-class _Watch:
+class _BrokerWatch:
     """One watch, on the caller's thread; paho's thread only fills the inbox."""
 
     def __init__(self, options: MqttOptions, output: _Output, ended: Callable[[], bool]) -> None:
@@ -142,13 +142,13 @@ def _options(request: WatchRequest) -> MqttOptions:
 @contextmanager
 def _output(console: Console, broker: str) -> Iterator[_Output]:
     if not console.is_terminal:
-        yield _Lines(console)
+        yield _LineOutput(console)
         return
     with on_screen(console) as screen:
-        yield _Screen(screen.show, broker)
+        yield _TableOutput(screen.show, broker)
 
 
-class _Screen:
+class _TableOutput:
     """The table, with a note below it."""
 
     def __init__(self, show: Callable[[LiveTable], None], broker: str) -> None:
@@ -164,7 +164,7 @@ class _Screen:
         self._show(view.table)
 
 
-class _Lines:
+class _LineOutput:
     """A line for each event, for pipes and files."""
 
     def __init__(self, console: Console) -> None:

@@ -40,7 +40,7 @@ class InsideMosquitto(Mosquitto):
         self._netns.call(super().start)
 
 
-class House:
+class PublisherAndBroker:
     """A publisher and its broker, in a network namespace."""
 
     def __init__(self, netns: NetNs, broker: Broker, folder: Path) -> None:
@@ -95,12 +95,12 @@ class House:
 
 
 @pytest.fixture
-def house(netns: NetNs, tmp_path: Path) -> Iterator[House]:
+def house(netns: NetNs, tmp_path: Path) -> Iterator[PublisherAndBroker]:
     netns.ip("link set lo up")
     folder = tmp_path / "broker"
     folder.mkdir()
     with InsideMosquitto(folder, netns) as broker:
-        yield House(netns, broker, tmp_path)
+        yield PublisherAndBroker(netns, broker, tmp_path)
 
 
 def kernel_rows(netns: NetNs) -> set[tuple[int, str]]:
@@ -152,7 +152,7 @@ def make_pairs(netns: NetNs, count: int) -> None:
     netns.ip(*(f"link add veth{pair}a group 7 type veth peer name veth{pair}b" for pair in range(count)))
 
 
-def test_500_pairs_made_and_deleted_leave_no_topic(house: House) -> None:
+def test_500_pairs_made_and_deleted_leave_no_topic(house: PublisherAndBroker) -> None:
     with (
         house.publishing('home_assistant = { include = ["*"] }'),
         house.subscribed("interfaces/#", "homeassistant/#") as subscriber,
@@ -171,7 +171,7 @@ def test_500_pairs_made_and_deleted_leave_no_topic(house: House) -> None:
         assert {heard.topic for heard in house.retained()} == {heard.topic for heard in before}
 
 
-def test_1000_container_interfaces_are_states_and_no_entities(house: House) -> None:
+def test_1000_container_interfaces_are_states_and_no_entities(house: PublisherAndBroker) -> None:
     house.netns.veth("eth0", "eth1")
     make_pairs(house.netns, 500)
     with house.publishing(), house.subscribed("interfaces/#") as subscriber:
@@ -182,7 +182,7 @@ def test_1000_container_interfaces_are_states_and_no_entities(house: House) -> N
     assert retained.devices == {"nas eth0", "nas eth1", "nas lo"}
 
 
-def test_the_topics_in_discovery_payloads_are_published(house: House) -> None:
+def test_the_topics_in_discovery_payloads_are_published(house: PublisherAndBroker) -> None:
     house.netns.veth("eth0", "veth0")
     house.netns.ip("addr add 192.0.2.10/24 dev eth0")
     with house.publishing(), house.subscribed("interfaces/#") as subscriber:
@@ -200,7 +200,7 @@ ASKED = ("interfaces/nas/replay/get", "homeassistant/status")
 
 
 @pytest.mark.parametrize("form", ["json", "cloudevents"])
-def test_every_message_is_as_the_asyncapi_document_describes_it(house: House, form: str) -> None:
+def test_every_message_is_as_the_asyncapi_document_describes_it(house: PublisherAndBroker, form: str) -> None:
     command = [sys.executable, "-m", "publisher", "schema", "asyncapi"]
     described = AsyncApi(json.loads(subprocess.run(command, capture_output=True, check=True).stdout))
     house.netns.veth("eth0", "eth1")
@@ -244,7 +244,7 @@ def luid_of(messages: Sequence[Heard], alias: str) -> str:
     return next(str(state["row"]["interface_luid"]) for state in states if state["interface"]["alias"] == alias)
 
 
-def test_what_went_or_was_renamed_while_it_was_away_leaves_no_ghost(house: House) -> None:
+def test_what_went_or_was_renamed_while_it_was_away_leaves_no_ghost(house: PublisherAndBroker) -> None:
     house.netns.veth("eth0", "eth1")
     house.netns.veth("eth2", "eth3")
     with house.publishing(), house.subscribed("interfaces/#") as subscriber:
@@ -288,7 +288,7 @@ def test_a_first_run_publishes_to_a_broker_that_ends_with_it(netns: NetNs, tmp_p
         wait_for(
             lambda: b"mosquitto_sub -h 127.0.0.1 -p 1883" in (tmp_path / "told").read_bytes(), what="how to subscribe"
         )
-        with House(netns, FirstBroker(tmp_path), tmp_path).subscribed("interfaces/#") as subscriber:
+        with PublisherAndBroker(netns, FirstBroker(tmp_path), tmp_path).subscribed("interfaces/#") as subscriber:
             subscriber.wait_for("/inet/state")
             process.send_signal(signal.Signals[name])
             assert process.wait(30) == (-signal.Signals[name] if name == "SIGKILL" else 0)
