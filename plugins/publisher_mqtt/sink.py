@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class MqttSink(Sink):
-    """Publish each interface's state and events to an MQTT broker.
+    """Publishes each interface's state and events to an MQTT broker.
 
     The connection is made with the first batch, or shortly after `open` when there is none, and whenever it is lost,
     so `open` itself only raises errors of the options' files.
