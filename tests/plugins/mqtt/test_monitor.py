@@ -374,6 +374,7 @@ def test_a_terminal_gets_a_table_and_a_lost_broker_is_found_again(broker: Mosqui
         watch.wait_for("eth0")
         broker.kill()
         watch.wait_for("is lost")
+        watch.wait_for("nothing listens")
         broker.start()
         node = Node(broker.port, make_row("eth5"))
         node.send_state(node.events[0])
