@@ -10,7 +10,7 @@ from .client.errors import BrokerError
 from .messages import MqttMessage, Topics
 
 if TYPE_CHECKING:
-    from .client.connection import Connection, Login, Received
+    from .client.connection import Connection, IncomingMessage, Login
     from .homeassistant.discovery import Discovery
     from .options import MqttOptions
 
@@ -21,7 +21,7 @@ def check_broker(options: MqttOptions, login: Login, topics: Topics, discovery: 
 
     token, returned = secrets.token_hex(8).encode(), threading.Event()
 
-    def received(message: Received) -> None:
+    def received(message: IncomingMessage) -> None:
         if message.payload == token:
             returned.set()
 

@@ -21,7 +21,7 @@ from .payloads import AnswerError, AnswerHead, ReplayRequest, Since
 from .retained import Planned
 
 if TYPE_CHECKING:
-    from .client.connection import Received
+    from .client.connection import IncomingMessage
     from .options import MqttOptions, ReplayOptions
 
 # Answers take at most this part of the sink's time, so that a flood of requests does not delay events.
@@ -74,12 +74,12 @@ class ReplayQueue:
         self._options = options
         self._log = log
         self._limit = RateLimit(options.requests_per_second, options.burst)
-        self._waiting: deque[Received] = deque()
+        self._waiting: deque[IncomingMessage] = deque()
         self._lock = threading.Lock()
         self._dropped = 0
         self._logged_at = float("-inf")
 
-    def put(self, message: Received) -> bool:
+    def put(self, message: IncomingMessage) -> bool:
         """Keeps a request; returns False when it is over a limit, which is logged once a minute. paho's thread."""
         if message.retain:
             # A mistake of its sender: it would come again with each connection.
@@ -92,7 +92,7 @@ class ReplayQueue:
                 return True
         return self.drop("too many requests")
 
-    def get(self) -> Received | None:
+    def get(self) -> IncomingMessage | None:
         """Returns the oldest request. The sink's thread."""
         with self._lock:
             return self._waiting.popleft() if self._waiting else None
@@ -130,7 +130,7 @@ class ReplayResponder:
         self._queue = ReplayQueue(options.replay, context.log)
         self._not_before = 0.0
 
-    def take(self, message: Received) -> None:
+    def take(self, message: IncomingMessage) -> None:
         """Keeps a request and has it answered, unless it is over a limit. paho's thread."""
         if self._queue.put(message):
             self._context.call(self._answer)
@@ -147,7 +147,7 @@ class ReplayResponder:
             took = time.monotonic() - started
             self._not_before = time.monotonic() + took * (1 / _SHARE_OF_TIME - 1)
 
-    def _replies(self, message: Received) -> Iterable[MqttMessage]:
+    def _replies(self, message: IncomingMessage) -> Iterable[MqttMessage]:
         addressed = read_request(message, self._messages.topics, self._options.home_assistant.prefix)
         if isinstance(addressed, str):
             self._queue.drop(addressed)
@@ -158,7 +158,7 @@ class ReplayResponder:
         return answer_messages(addressed, events, self._messages)
 
 
-def read_request(message: Received, topics: Topics, forbidden_prefix: str) -> AddressedRequest | str:
+def read_request(message: IncomingMessage, topics: Topics, forbidden_prefix: str) -> AddressedRequest | str:
     """Returns the request, or the reason why there is no topic to answer to."""
     request, error = _parse(message.payload)
     topic = message.response_topic

@@ -17,7 +17,7 @@ from .replay import ReplayResponder
 from .retained import Planned, RetainedState
 
 if TYPE_CHECKING:
-    from .client.connection import Login, Received
+    from .client.connection import IncomingMessage, Login
 
 
 class MqttSink(Sink):
@@ -88,7 +88,7 @@ class MqttSink(Sink):
         births = [] if self._retained.devices is None else [self._discovery.birth_topic]
         return requests + births
 
-    def _received(self, message: Received) -> None:
+    def _received(self, message: IncomingMessage) -> None:
         """Hands a message over to the sink's thread. On paho's thread."""
         if self.options.replay.enabled and message.topic == self._messages.topics.request:
             self._replay.take(message)

@@ -1,7 +1,7 @@
 """Lines, colours and live tables for people at a terminal; public for sinks."""
 
 from .lines import Lines
-from .live_table import FAMILY_NAMES, LiveTable, Screen, State, arrived, clock, on_screen, plain
+from .live_table import FAMILY_NAMES, LiveTable, Screen, ShownState, arrived, clock, on_screen, plain
 from .screen import shows_colours, write
 from .text import Columns, columns_of, printable
 
@@ -11,7 +11,7 @@ __all__ = [
     "Lines",
     "LiveTable",
     "Screen",
-    "State",
+    "ShownState",
     "arrived",
     "clock",
     "columns_of",

@@ -52,7 +52,7 @@ class _Address(_Shown):
     dad_state: str = "preferred"
 
 
-class State(_Shown):
+class ShownState(_Shown):
     """One IP interface as it is, from a retained state's JSON or from an event."""
 
     seq: int
@@ -71,18 +71,18 @@ class LiveTable:
     """The rows by node and key, with the nodes' status and a note. Only one thread may use it."""
 
     def __init__(self) -> None:
-        self._rows: dict[tuple[str, Key], State] = {}
+        self._rows: dict[tuple[str, Key], ShownState] = {}
         self._offline: set[str] = set()
         self.note = ""
 
     def __len__(self) -> int:
         return len(self._rows)
 
-    def get(self, node: str, key: Key) -> State | None:
+    def get(self, node: str, key: Key) -> ShownState | None:
         """Returns the row as it is shown; `None` when it is not."""
         return self._rows.get((node, key))
 
-    def put(self, node: str, key: Key, state: State) -> None:
+    def put(self, node: str, key: Key, state: ShownState) -> None:
         """Shows this state of the row."""
         self._rows[node, key] = state
 
@@ -106,7 +106,7 @@ class LiveTable:
         elif event.notification_type == "delete_instance":
             self.remove(event.node, event.key)
         else:
-            self.put(event.node, event.key, State.model_validate(event))
+            self.put(event.node, event.key, ShownState.model_validate(event))
 
     def set_online(self, node: str, online: bool) -> None:
         """Sets whether the node's publisher is online; the rows of one that is not are dimmed."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from publisher.terminal import State, columns_of, printable
+from publisher.terminal import ShownState, columns_of, printable
 from publisher.testing import HOSTILE_ALIAS, make_address, make_event, make_row
 
 
@@ -44,7 +44,7 @@ def test_what_is_not_known_is_empty() -> None:
 
 def test_a_state_of_the_live_table_has_the_same_columns() -> None:
     row = make_row(connected=False, addresses=["192.0.2.10/24"])
-    state = State.model_validate(make_event(row=row))
+    state = ShownState.model_validate(make_event(row=row))
     assert columns_of(state.row, state.interface, state.addresses) == columns_of(row.row, row.interface, row.addresses)
 
 

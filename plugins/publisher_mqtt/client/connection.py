@@ -38,7 +38,7 @@ _SESSION_TAKEN_OVER = 0x8E
 _FAILURE = 0x80
 
 
-class Received(NamedTuple):
+class IncomingMessage(NamedTuple):
     """A received message."""
 
     topic: str
@@ -70,7 +70,7 @@ class Connection:
         login: Login,
         *,
         will: MqttMessage | None = None,
-        on_message: Callable[[Received], None],
+        on_message: Callable[[IncomingMessage], None],
         on_lost: Callable[[Connection, BrokerError], None] = lambda _connection, _error: None,
     ) -> None:
         self._options = options
@@ -254,7 +254,7 @@ class Connection:
         except UnicodeDecodeError:  # not a topic of ours
             return
         self._on_message(
-            Received(
+            IncomingMessage(
                 topic,
                 bytes(message.payload),
                 message.retain,

@@ -12,7 +12,7 @@ from ..messages import MqttMessage
 from .errors import BrokerError
 
 if TYPE_CHECKING:
-    from .connection import Connection, Received
+    from .connection import Connection, IncomingMessage
 
 # After so long without a message and without the fence, the read-back ends, and is not complete.
 _PATIENCE_SECONDS = 3.0
@@ -42,7 +42,7 @@ class ReadBack:
         self._with_payloads = True
         self._back = threading.Event()
 
-    def take(self, message: Received) -> bool:
+    def take(self, message: IncomingMessage) -> bool:
         """Takes a message of this read-back; returns False for any other. On paho's thread."""
         if message.topic == self._fence:
             if message.payload == self._token:

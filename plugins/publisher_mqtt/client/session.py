@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from publisher import Retry, SinkContext
 
 from ..messages import OFFLINE, ONLINE, Messages
-from .connection import Connection, Login, Received
+from .connection import Connection, IncomingMessage, Login
 from .errors import BrokerError, TakenOverError
 from .inflight import Refusal
 from .readback import ReadBack
@@ -46,7 +46,7 @@ class Session:
         retained: RetainedState,
         reconnect: Reconnect,
         subscriptions: Callable[[], Sequence[str]],
-        on_message: Callable[[Received], None],
+        on_message: Callable[[IncomingMessage], None],
     ) -> None:
         self._options = options
         self._context = context
@@ -255,7 +255,7 @@ class Session:
                 self._state = Restoring(self._state.connection, self._state.readback)
             raise
 
-    def _received(self, message: Received) -> None:
+    def _received(self, message: IncomingMessage) -> None:
         """Hands a message over. On paho's thread, which an exception would end without a word."""
         state = self._state
         try:

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from publisher import Backoff, ConfigurationError, WatchRequest
 from publisher.terminal import LiveTable, arrived, on_screen, plain
 
-from ..client.connection import Connection, Received
+from ..client.connection import Connection, IncomingMessage
 from ..client.errors import BrokerError
 from ..client.login import read_login
 from ..client.reconnect import Reconnect
@@ -26,7 +26,7 @@ from .view import BrokerView
 if TYPE_CHECKING:
     from rich.console import Console
 
-Inbox = SimpleQueue[Received | BrokerError]
+Inbox = SimpleQueue[IncomingMessage | BrokerError]
 
 
 class _Output(Protocol):

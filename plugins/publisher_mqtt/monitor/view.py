@@ -15,19 +15,19 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from pydantic import Field
 
 from publisher.events import Family, Key
-from publisher.terminal import FAMILY_NAMES, LiveTable, State, clock
+from publisher.terminal import FAMILY_NAMES, LiveTable, ShownState, clock
 
 from ..messages import MqttMessage
 
 if TYPE_CHECKING:
-    from ..client.connection import Received
+    from ..client.connection import IncomingMessage
 
 # After so long, a request without an answer counts as lost.
 _PATIENCE_SECONDS = 10.0
 _TOPIC = re.compile(r"(?P<node>[^/]+)/(?P<luid>[0-9a-f]{16})/(?P<family>inet6?)/(?P<kind>state|event)")
 
 
-class EventState(State):
+class EventState(ShownState):
     """The shown members of an event."""
 
     epoch: str
@@ -94,7 +94,7 @@ class BrokerView:
         self.table.clear()
         self._nodes.clear()
 
-    def take(self, message: Received) -> list[str | MqttMessage]:
+    def take(self, message: IncomingMessage) -> list[str | MqttMessage]:
         """Takes a message; returns lines for people, and requests to publish."""
         results: list[str | MqttMessage] = []
         try:
@@ -131,7 +131,7 @@ class BrokerView:
         if not payload:
             self.table.remove(node, key)
             return
-        state = State.model_validate_json(payload)
+        state = ShownState.model_validate_json(payload)
         self.table.put(node, key, state)
         if retained:
             yield _line(node, key, state, f"is there  {state.interface.oper_status}  {state.addresses_text}".rstrip())
@@ -207,7 +207,7 @@ def _event_of(members: dict[str, Any]) -> EventState:
     return EventState.model_validate(members["data"] if "specversion" in members else members)
 
 
-def _line(node: str, key: Key, state: State, what: str) -> str:
+def _line(node: str, key: Key, state: ShownState, what: str) -> str:
     return f"{clock(state.time)}  {node}  {state.interface.alias}  {FAMILY_NAMES[key.family]}  {what}"
 
 

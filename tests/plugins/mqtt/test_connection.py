@@ -23,7 +23,7 @@ from publisher_mqtt.client.errors import connect_failure, no_answer
 from publisher_mqtt.options import MqttOptions
 from publisher_mqtt.sink import MqttSink
 from tests.fixtures.brokers import Broker, Mosquitto, free_port
-from tests.fixtures.mqtt_host import Host, said
+from tests.fixtures.mqtt_host import MqttHost, published_states
 from tests.fixtures.mqtt_subscriber import Subscriber, retained
 from tests.fixtures.poll import wait_for
 from tests.fixtures.requirements import need
@@ -93,7 +93,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Mosquitto]]:
 
 def publishes(tmp_path: Path, **options: Any) -> None:
     """Publishes with the whole sink and these options."""
-    with Host(tmp_path, options.pop("url"), **options) as host:
+    with MqttHost(tmp_path, options.pop("url"), **options) as host:
         host.put(make_row())
         host.quiet()
 
@@ -115,7 +115,7 @@ def test_a_good_broker(start: Callable[..., Mosquitto]) -> None:
 
 def test_a_check_does_not_disturb_a_publisher_that_runs(start: Callable[..., Mosquitto], tmp_path: Path) -> None:
     broker = start()
-    with Host(tmp_path, broker) as host:
+    with MqttHost(tmp_path, broker) as host:
         host.put(make_row())
         host.quiet()
         before = retained(broker, "#")
@@ -250,7 +250,7 @@ def test_a_check_changes_nothing_at_the_broker_and_disturbs_no_session(
     start: Callable[..., Mosquitto], tmp_path: Path, protocol: str
 ) -> None:
     broker = start()
-    with Host(tmp_path, broker, protocol=protocol) as host, Subscriber(broker, "#") as live:
+    with MqttHost(tmp_path, broker, protocol=protocol) as host, Subscriber(broker, "#") as live:
         host.put(make_row())
         host.quiet()
         for topic in ("interfaces/testnode/check", "homeassistant/device/testnode/check/config", "other"):
@@ -305,10 +305,10 @@ def test_discovery_may_be_refused(start: Callable[..., Mosquitto], tmp_path: Pat
     acl.chmod(0o600)
     broker = start(f"acl_file {acl}", f"max_queued_messages {queued}")
     assert "no Home Assistant discovery" in check(url=broker.url)
-    with Host(tmp_path, broker) as host:
+    with MqttHost(tmp_path, broker) as host:
         host.put(make_row())
         host.quiet()
-        assert said(broker) == host.expected()
+        assert published_states(broker) == host.expected()
         assert any("refuses homeassistant/" in line for line in host.logged())
 
 
@@ -374,7 +374,7 @@ def test_websockets(start: Callable[..., Mosquitto], authority: Authority, tmp_p
 
 def test_nagle_is_off(start: Callable[..., Mosquitto], tmp_path: Path) -> None:
     broker = start()
-    with Host(tmp_path, broker) as host:
+    with MqttHost(tmp_path, broker) as host:
         host.quiet()
         assert host.sink is not None
         connection = host.sink.session.connection
@@ -386,7 +386,7 @@ def test_nagle_is_off(start: Callable[..., Mosquitto], tmp_path: Path) -> None:
 
 def test_no_thread_and_no_connection_is_left(start: Callable[..., Mosquitto], tmp_path: Path) -> None:
     broker = start()
-    with Host(tmp_path, broker) as host:
+    with MqttHost(tmp_path, broker) as host:
         host.put(make_row())
         host.quiet()
     wait_for(lambda: not [one for one in threading.enumerate() if "paho" in one.name], what="no thread of paho's")

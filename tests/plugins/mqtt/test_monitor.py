@@ -18,33 +18,33 @@ from publisher.events import Event, IpInterface
 from publisher.sources import Upsert
 from publisher.terminal.live_table import LiveTable, follow
 from publisher.testing import make_event, make_row, make_snapshot
-from publisher_mqtt.client.connection import Received
+from publisher_mqtt.client.connection import IncomingMessage
 from publisher_mqtt.client.errors import BrokerError
 from publisher_mqtt.messages import MqttMessage, state_bytes
 from publisher_mqtt.monitor.monitor import watch_broker
 from publisher_mqtt.monitor.view import BrokerView
 from tests.fixtures.brokers import Mosquitto, free_port
-from tests.fixtures.mqtt_host import Host
+from tests.fixtures.mqtt_host import MqttHost
 from tests.fixtures.poll import wait_for
 
 BASE = "interfaces"
 NEWER_EPOCH = "01926f6e8c7e4b40"
 
 
-def received(topic: str, payload: bytes, *, retain: bool = False) -> Received:
-    return Received(f"{BASE}/{topic}", payload, retain, None, None)
+def received(topic: str, payload: bytes, *, retain: bool = False) -> IncomingMessage:
+    return IncomingMessage(f"{BASE}/{topic}", payload, retain, None, None)
 
 
-def state_of(event: Event, *, retain: bool = False) -> Received:
+def state_of(event: Event, *, retain: bool = False) -> IncomingMessage:
     payload = b"" if event.notification_type == "delete_instance" else state_bytes(event)
     return received(f"{event.node}/{event.luid}/{event.family}/state", payload, retain=retain)
 
 
-def event_of(event: Event) -> Received:
+def event_of(event: Event) -> IncomingMessage:
     return received(f"{event.node}/{event.luid}/{event.family}/event", event.json_bytes)
 
 
-def answer_of(events: Iterable[Event], kind: str = "events", node: str = "testnode") -> Iterator[Received]:
+def answer_of(events: Iterable[Event], kind: str = "events", node: str = "testnode") -> Iterator[IncomingMessage]:
     listed = list(events)
     head = {"position": 0, "count": len(listed), "answer": kind, "too_old": kind == "snapshot"}
     yield received(f"{node}/replay/me", json.dumps(head).encode())
@@ -66,7 +66,7 @@ def view(clock: Seconds | None = None) -> BrokerView:
     return BrokerView(BASE, "me", clock or Seconds())
 
 
-def tell(about: BrokerView, messages: Iterable[Received]) -> tuple[list[str], list[dict[str, Any]]]:
+def tell(about: BrokerView, messages: Iterable[IncomingMessage]) -> tuple[list[str], list[dict[str, Any]]]:
     """Returns the lines, and the payloads of requests, that the messages lead to."""
     told = [entry for message in messages for entry in about.take(message)]
     requests = [json.loads(entry.payload) for entry in told if isinstance(entry, MqttMessage)]
@@ -352,7 +352,7 @@ def test_a_pipe_gets_lines_and_a_gap_is_healed_over_a_real_broker(broker: Mosqui
 
 
 def test_the_real_sink_understands_the_request_and_is_understood(broker: Mosquitto, tmp_path: Path) -> None:
-    with Host(tmp_path, broker) as host:
+    with MqttHost(tmp_path, broker) as host:
         [first, *_] = [host.apply(Upsert(make_row("eth0", nl_mtu=mtu)))[0] for mtu in (1500, 1400, 1300)]
         host.quiet()
         with Watch(broker.url, tmp_path / "lines") as watch:

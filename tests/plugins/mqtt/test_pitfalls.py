@@ -14,7 +14,7 @@ import pytest
 
 from publisher.testing import make_row
 from tests.fixtures.brokers import Mosquitto
-from tests.fixtures.mqtt_host import Host, said
+from tests.fixtures.mqtt_host import MqttHost, published_states
 from tests.fixtures.mqtt_process import begin
 from tests.fixtures.mqtt_subscriber import Subscriber, retained
 from tests.fixtures.poll import wait_for
@@ -78,7 +78,7 @@ def test_renamed_while_up_it_is_the_same_device_and_renamed_among_containers_non
     broker: Mosquitto, tmp_path: Path
 ) -> None:
     """zigbee2mqtt#2678, docker2mqtt#3, core#54357: the topics of the old name stay for ever."""
-    with Host(tmp_path, broker) as host:
+    with MqttHost(tmp_path, broker) as host:
         first = make_row("eth0")
         host.put(first)
         host.quiet()
@@ -92,7 +92,7 @@ def test_renamed_while_up_it_is_the_same_device_and_renamed_among_containers_non
             host.put(first.model_copy(update={"interface": renamed}))
             host.quiet()
             assert devices(broker) == announced
-            assert said(broker) == host.expected()
+            assert published_states(broker) == host.expected()
             assert set(retained(broker, "interfaces/testnode/#")) == {
                 f"interfaces/testnode/{name}" for name in ("status", "info", f"{first.luid}/inet/state")
             }
@@ -101,14 +101,14 @@ def test_renamed_while_up_it_is_the_same_device_and_renamed_among_containers_non
 def test_aliases_of_any_characters_reach_a_broker_as_payload_alone(broker: Mosquitto, tmp_path: Path) -> None:
     """zigbee2mqtt#3175, #12379: a name becomes a topic, and the broker ends the connection."""
     rows = [make_row(alias, index=number + 2) for number, alias in enumerate(ALIASES)]
-    with Host(tmp_path, broker) as host:
+    with MqttHost(tmp_path, broker) as host:
         host.put(*rows)
         host.quiet()
-        assert {state["interface"]["alias"] for state in said(broker).values()} == set(ALIASES)
+        assert {state["interface"]["alias"] for state in published_states(broker).values()} == set(ALIASES)
         assert sorted(devices(broker).values()) == sorted(f"testnode {alias}" for alias in ALIASES)
         host.remove(*(row.key for row in rows))
         host.quiet()
-        assert devices(broker) == said(broker) == {}
+        assert devices(broker) == published_states(broker) == {}
         told_by_broker = (broker.directory / "log").read_text()
         assert "protocol error" not in told_by_broker.lower()
         assert not [line for line in host.logged() if "warning" in line or "rror" in line]

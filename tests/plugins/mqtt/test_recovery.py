@@ -12,8 +12,8 @@ import pytest
 from publisher.journal.journal import Journal
 from tests.faults import changing
 from tests.fixtures.brokers import Broker, Mosquitto
-from tests.fixtures.mqtt_follower import Follower
-from tests.fixtures.mqtt_host import Host, said
+from tests.fixtures.mqtt_follower import HealingSubscriber
+from tests.fixtures.mqtt_host import MqttHost, published_states
 from tests.fixtures.mqtt_process import begin, change
 from tests.fixtures.mqtt_subscriber import retained
 from tests.fixtures.poll import wait_for
@@ -24,7 +24,7 @@ if sys.platform == "win32":
 TIMES = 20
 
 
-def is_whole(follower: Follower, journal: Journal) -> None:
+def is_whole(follower: HealingSubscriber, journal: Journal) -> None:
     """Waits until the follower has every event, then asserts that it has each once, in order."""
     follower.ask()
     comes_on(follower, journal.seq)
@@ -33,7 +33,7 @@ def is_whole(follower: Follower, journal: Journal) -> None:
     assert follower.went_back == []
 
 
-def comes_on(follower: Follower, seq: int) -> None:
+def comes_on(follower: HealingSubscriber, seq: int) -> None:
     """Waits until the follower has this event."""
     wait_for(lambda: follower.last >= seq, timeout=30, what=f"event {seq}")
 
@@ -41,7 +41,7 @@ def comes_on(follower: Follower, seq: int) -> None:
 def is_exact(broker: Broker, journal: Journal) -> None:
     """Asserts that the retained topics are exactly those of the table."""
     rows = {f"{row.luid}/{row.family}": row.model_dump(mode="json") for row in journal.rows() or []}
-    assert said(broker) == rows
+    assert published_states(broker) == rows
     devices = {topic.split("/")[3] for topic in retained(broker, "homeassistant/#")}
     assert devices == {key.partition("/")[0] for key in rows}
 
@@ -57,10 +57,10 @@ ENDS = {
 @pytest.mark.parametrize("end", ENDS)
 def test_the_broker_is_killed_and_restarted(tmp_path: Path, end: str) -> None:
     how, store = ENDS[end]
-    with Mosquitto(tmp_path, "autosave_interval 1", store=store) as broker, Host(tmp_path, broker) as host:
+    with Mosquitto(tmp_path, "autosave_interval 1", store=store) as broker, MqttHost(tmp_path, broker) as host:
         # From the empty table on, so that the follower receives every change.
         host.quiet()
-        follower = Follower(broker)
+        follower = HealingSubscriber(broker)
         with changing(partial(change, host), pause=0.005):
             for _ in range(TIMES):
                 comes_on(follower, host.journal.seq + 5)
@@ -76,7 +76,7 @@ def test_the_publisher_is_killed(tmp_path: Path) -> None:
     folder = tmp_path / "publisher"
     folder.mkdir()
     with Mosquitto(tmp_path) as broker:
-        follower = Follower(broker)
+        follower = HealingSubscriber(broker)
         for _ in range(TIMES):
             child, _ = begin(folder, broker.url)
             comes_on(follower, follower.last + 5)

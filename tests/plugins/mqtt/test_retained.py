@@ -10,7 +10,7 @@ import pytest
 from publisher import Backoff
 from publisher.events import Event, IpInterface
 from publisher.testing import FakeSinkContext, make_event, make_events, make_row, make_snapshot
-from publisher_mqtt.client.connection import Received
+from publisher_mqtt.client.connection import IncomingMessage
 from publisher_mqtt.client.readback import ReadBack, RetainedMessages
 from publisher_mqtt.client.reconnect import Reconnect
 from publisher_mqtt.homeassistant.devices import Devices
@@ -216,9 +216,9 @@ def test_short_connections_in_a_row_are_suspicious_unless_the_broker_was_away() 
     assert not reconnect.suspicious
 
 
-def asked(payload: bytes | str, response: str | None = "answers/me", **members: Any) -> Received:
+def asked(payload: bytes | str, response: str | None = "answers/me", **members: Any) -> IncomingMessage:
     text = payload.encode() if isinstance(payload, str) else payload
-    return Received(TOPICS.request, text, members.get("retain", False), response, members.get("correlation"))
+    return IncomingMessage(TOPICS.request, text, members.get("retain", False), response, members.get("correlation"))
 
 
 def ask(payload: str, response: str | None = "answers/me") -> AddressedRequest:
@@ -254,7 +254,7 @@ def test_a_wrong_request_of_mqtt_3_is_answered_too() -> None:
 
 
 @pytest.mark.parametrize("request_", [asked("{}", None), asked("{}", "a/#"), asked('{"client": "get"}', None)])
-def test_without_a_place_to_answer_to_there_is_silence(request_: Received) -> None:
+def test_without_a_place_to_answer_to_there_is_silence(request_: IncomingMessage) -> None:
     assert isinstance(read_request(request_, TOPICS, "homeassistant"), str)
 
 

@@ -10,7 +10,7 @@ import pytest
 from publisher import Backoff, Rejected, Retry
 from publisher.testing import FakeSinkContext, make_event, make_events, make_row, make_snapshot
 from publisher_mqtt.client import readback, session
-from publisher_mqtt.client.connection import Connection, Login, Received
+from publisher_mqtt.client.connection import Connection, IncomingMessage, Login
 from publisher_mqtt.client.errors import BrokerError
 from publisher_mqtt.client.inflight import Refusal
 from publisher_mqtt.client.readback import ReadBack
@@ -33,7 +33,7 @@ class ScriptedConnection(Connection):
     made: ClassVar[list[ScriptedConnection]] = []
     returns_fence = True
 
-    def __init__(self, *_: object, on_message: Callable[[Received], None], **__: object) -> None:
+    def __init__(self, *_: object, on_message: Callable[[IncomingMessage], None], **__: object) -> None:
         self._take = on_message
         self.broken: BrokerError | None = None
         self.most_bytes = 1 << 20
@@ -53,7 +53,7 @@ class ScriptedConnection(Connection):
             if message.topic.endswith(end):
                 self._refusals.append(Refusal(message.topic, tag, code, "no"))
         if message.topic == TOPICS.fence and self.returns_fence:
-            self._take(Received(message.topic, message.payload, False, None, None))
+            self._take(IncomingMessage(message.topic, message.payload, False, None, None))
 
     def flush(self) -> list[Refusal]:
         refusals, self._refusals = self._refusals, []
@@ -175,7 +175,7 @@ def test_a_session_that_was_never_connected_closes(monkeypatch: pytest.MonkeyPat
 
 
 def scripted_readback() -> tuple[ScriptedConnection, ReadBack]:
-    def take(message: Received) -> None:
+    def take(message: IncomingMessage) -> None:
         reader.take(message)
 
     connection = ScriptedConnection(on_message=take)

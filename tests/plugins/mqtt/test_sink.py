@@ -17,7 +17,7 @@ from publisher.sources import Resync
 from publisher.testing import make_row
 from tests.faults import changing
 from tests.fixtures.brokers import Broker, Mosquitto, Nats, RabbitMq
-from tests.fixtures.mqtt_host import Host, said, some_rows
+from tests.fixtures.mqtt_host import MqttHost, published_states, some_rows
 from tests.fixtures.mqtt_subscriber import Subscriber, retained, states
 from tests.fixtures.pipeline import ask, send_again
 from tests.fixtures.poll import wait_for
@@ -46,14 +46,14 @@ def broker(tmp_path: Path) -> Iterator[Mosquitto]:
 
 
 @pytest.fixture
-def host(any_broker: Broker, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Host]:
+def host(any_broker: Broker, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[MqttHost]:
     """A host with a node of its own for each test, since the broker is shared."""
     node = "".join(sign if sign.isalnum() else "-" for sign in request.node.name)
-    with Host(tmp_path, any_broker, node=node) as host:
+    with MqttHost(tmp_path, any_broker, node=node) as host:
         yield host
 
 
-def root(host: Host) -> str:
+def root(host: MqttHost) -> str:
     return f"interfaces/{host.node}"
 
 
@@ -62,7 +62,7 @@ def last(broker: Broker, topic: str) -> Any:
     return retained(broker, topic).get(topic)
 
 
-def test_states_are_retained_and_events_are_not(any_broker: Broker, host: Host) -> None:
+def test_states_are_retained_and_events_are_not(any_broker: Broker, host: MqttHost) -> None:
     row = make_row("a/+/#😀")
     with Subscriber(any_broker, f"{root(host)}/#") as live:
         host.put(row)
@@ -77,7 +77,7 @@ def test_states_are_retained_and_events_are_not(any_broker: Broker, host: Host) 
     assert last(any_broker, f"{root(host)}/{row.luid}/inet/event") is None
 
 
-def test_a_deleted_interface_leaves_no_topic(any_broker: Broker, host: Host) -> None:
+def test_a_deleted_interface_leaves_no_topic(any_broker: Broker, host: MqttHost) -> None:
     row = make_row()
     host.put(row)
     host.quiet()
@@ -90,14 +90,14 @@ def test_a_deleted_interface_leaves_no_topic(any_broker: Broker, host: Host) -> 
 
 
 def test_status_is_online_then_offline(any_broker: Broker, tmp_path: Path) -> None:
-    with Host(tmp_path, any_broker, node="statusnode") as host:
+    with MqttHost(tmp_path, any_broker, node="statusnode") as host:
         topic = f"{root(host)}/status"
         wait_for(lambda: last(any_broker, topic) == b"online", what="online")
     assert last(any_broker, topic) == b"offline"
 
 
 def test_the_will_is_offline(any_broker: Broker, tmp_path: Path) -> None:
-    with Host(tmp_path, any_broker, node="willnode") as host:
+    with MqttHost(tmp_path, any_broker, node="willnode") as host:
         host.put(make_row())
         host.quiet()
         assert host.sink is not None
@@ -109,29 +109,29 @@ def test_the_will_is_offline(any_broker: Broker, tmp_path: Path) -> None:
             assert live.wait_for("/status", 2)[1].payload == b"offline"
 
 
-def test_a_late_subscriber_gets_the_table(any_broker: Broker, host: Host) -> None:
+def test_a_late_subscriber_gets_the_table(any_broker: Broker, host: MqttHost) -> None:
     any_broker.needs("retained messages for wildcards")
     host.put(*some_rows(100))
     host.quiet()
-    assert said(any_broker, root(host)) == host.expected()
+    assert published_states(any_broker, root(host)) == host.expected()
     assert len(host.expected()) == 100
 
 
 def test_what_went_away_while_the_publisher_was_down_is_cleared(any_broker: Broker, tmp_path: Path) -> None:
     any_broker.needs("retained messages for wildcards")
-    with Host(tmp_path, any_broker, node="ghosts", name="before") as host:
+    with MqttHost(tmp_path, any_broker, node="ghosts", name="before") as host:
         host.put(*some_rows(5))
         host.quiet()
     # Another journal: it does not have those five.
-    with Host(tmp_path, any_broker, node="ghosts", name="after") as host:
+    with MqttHost(tmp_path, any_broker, node="ghosts", name="after") as host:
         host.put(make_row(index=9))
         host.quiet()
-        wait_for(lambda: said(any_broker, root(host)) == host.expected(), what="only what is there")
+        wait_for(lambda: published_states(any_broker, root(host)) == host.expected(), what="only what is there")
         configs = retained(any_broker, f"homeassistant/device/{host.node}/+/config")
         assert list(configs) == [f"homeassistant/device/{host.node}/{make_row(index=9).luid}/config"]
 
 
-def test_a_request_is_answered(any_broker: Broker, host: Host) -> None:
+def test_a_request_is_answered(any_broker: Broker, host: MqttHost) -> None:
     host.put(*some_rows(3))
     host.quiet()
     with Subscriber(any_broker, f"{root(host)}/replay/me") as asker:
@@ -142,7 +142,7 @@ def test_a_request_is_answered(any_broker: Broker, host: Host) -> None:
     assert {row.json["event"]["luid"] for row in rows} == {row.luid for row in host.journal.rows() or []}
 
 
-def test_a_tail_is_answered_and_a_wrong_request_too(any_broker: Broker, host: Host) -> None:
+def test_a_tail_is_answered_and_a_wrong_request_too(any_broker: Broker, host: MqttHost) -> None:
     host.put(*some_rows(3))
     host.quiet()
     since = {"epoch": host.journal.epoch, "seq": 1}
@@ -155,7 +155,7 @@ def test_a_tail_is_answered_and_a_wrong_request_too(any_broker: Broker, host: Ho
 
 def test_a_home_assistant_that_starts_gets_everything_again(any_broker: Broker, tmp_path: Path) -> None:
     node = "birthnode"
-    with Host(tmp_path, any_broker, node=node, home_assistant={"prefix": "ha"}) as host:
+    with MqttHost(tmp_path, any_broker, node=node, home_assistant={"prefix": "ha"}) as host:
         host.put(make_row())
         host.quiet()
         with Subscriber(any_broker, f"ha/device/{node}/#", f"{root(host)}/#") as live:
@@ -169,7 +169,7 @@ def test_a_home_assistant_that_starts_gets_everything_again(any_broker: Broker, 
 
 
 def test_mqtt_5_properties_arrive(broker: Mosquitto, tmp_path: Path) -> None:
-    with Host(tmp_path, broker, message_expiry=600) as host, Subscriber(broker, f"{ROOT}/+/+/event") as live:
+    with MqttHost(tmp_path, broker, message_expiry=600) as host, Subscriber(broker, f"{ROOT}/+/+/event") as live:
         [event] = host.put(make_row())
         [heard] = live.wait_for("/event")
     assert heard.properties.ContentType == "application/json"
@@ -178,7 +178,7 @@ def test_mqtt_5_properties_arrive(broker: Mosquitto, tmp_path: Path) -> None:
 
 
 def test_an_answer_keeps_the_correlation_and_goes_to_the_response_topic(broker: Mosquitto, tmp_path: Path) -> None:
-    with Host(tmp_path, broker) as host, Subscriber(broker, "answers/#") as asker:
+    with MqttHost(tmp_path, broker) as host, Subscriber(broker, "answers/#") as asker:
         host.put(make_row())
         host.quiet()
         asker.publish(f"{ROOT}/replay/get", "{}", ResponseTopic="answers/mine", CorrelationData=b"\x00\x01")
@@ -187,7 +187,7 @@ def test_an_answer_keeps_the_correlation_and_goes_to_the_response_topic(broker: 
 
 
 def test_bad_requests_do_no_harm(broker: Mosquitto, tmp_path: Path) -> None:
-    with Host(tmp_path, broker) as host, Subscriber(broker, "answers/#", f"{ROOT}/+/+/event") as asker:
+    with MqttHost(tmp_path, broker) as host, Subscriber(broker, "answers/#", f"{ROOT}/+/+/event") as asker:
         host.quiet()
         request = f"{ROOT}/replay/get"
         for payload, topic in [
@@ -209,7 +209,7 @@ def test_bad_requests_do_no_harm(broker: Mosquitto, tmp_path: Path) -> None:
 
 
 def test_a_flood_of_requests_does_not_keep_events_back(broker: Mosquitto, tmp_path: Path) -> None:
-    with Host(tmp_path, broker) as host, Subscriber(broker, f"{ROOT}/+/+/event") as live:
+    with MqttHost(tmp_path, broker) as host, Subscriber(broker, f"{ROOT}/+/+/event") as live:
         host.put(*some_rows(200))
         host.quiet()
         with Subscriber(broker, f"{ROOT}/replay/me", qos=0) as asking:
@@ -221,7 +221,7 @@ def test_a_flood_of_requests_does_not_keep_events_back(broker: Mosquitto, tmp_pa
 
 
 def test_no_answer_is_older_than_an_event_already_sent_there(broker: Mosquitto, tmp_path: Path) -> None:
-    with Host(tmp_path, broker) as host, Subscriber(broker, f"{ROOT}/+/+/event", f"{ROOT}/replay/me") as both:
+    with MqttHost(tmp_path, broker) as host, Subscriber(broker, f"{ROOT}/+/+/event", f"{ROOT}/replay/me") as both:
         host.put(*some_rows(20))
         for mtu in range(1000, 1040):
             host.put(make_row("eth0", index=2, nl_mtu=mtu))
@@ -238,10 +238,10 @@ def test_no_answer_is_older_than_an_event_already_sent_there(broker: Mosquitto, 
 
 @pytest.mark.parametrize("count", [1, 2000])
 def test_retained_states_are_the_table_for_slow_subscribers_too(broker: Mosquitto, tmp_path: Path, count: int) -> None:
-    with Host(tmp_path, broker) as host:
+    with MqttHost(tmp_path, broker) as host:
         host.put(*some_rows(count))
         host.quiet()
-        assert said(broker) == host.expected()
+        assert published_states(broker) == host.expected()
         slow = Subscriber(broker, "nothing", qos=0)
         heard: dict[str, bytes] = {}
 
@@ -256,7 +256,7 @@ def test_retained_states_are_the_table_for_slow_subscribers_too(broker: Mosquitt
 
 
 def test_many_interfaces_made_and_deleted_leave_nothing(broker: Mosquitto, tmp_path: Path) -> None:
-    with Host(tmp_path, broker, home_assistant={"include": ["*"]}) as host:
+    with MqttHost(tmp_path, broker, home_assistant={"include": ["*"]}) as host:
         pairs = [make_row(f"veth{n}", family, index=n + 10) for n in range(500) for family in ("inet", "inet6")]
         for at in range(0, len(pairs), 100):
             host.put(*pairs[at : at + 100])
@@ -269,18 +269,18 @@ def test_many_interfaces_made_and_deleted_leave_nothing(broker: Mosquitto, tmp_p
 
 
 def test_a_lost_store_is_filled_again_though_nothing_changes(broker: Mosquitto, tmp_path: Path) -> None:
-    with Host(tmp_path, broker) as host:
+    with MqttHost(tmp_path, broker) as host:
         host.put(*some_rows(10))
         host.quiet()
         broker.kill()
         broker.start()
         wait_for(lambda: last(broker, f"{ROOT}/status") == b"online", what="online again")
-        assert said(broker) == host.expected()
+        assert published_states(broker) == host.expected()
         assert len(retained(broker, "homeassistant/#")) == 10
 
 
 def test_a_broker_that_kept_its_store_gets_nothing_again(tmp_path: Path) -> None:
-    with Mosquitto(tmp_path, store=True) as broker, Host(tmp_path, broker) as host:
+    with Mosquitto(tmp_path, store=True) as broker, MqttHost(tmp_path, broker) as host:
         host.put(*some_rows(10))
         host.quiet()
         assert host.sink is not None
@@ -290,21 +290,21 @@ def test_a_broker_that_kept_its_store_gets_nothing_again(tmp_path: Path) -> None
         with Subscriber(broker, f"{ROOT}/#") as live:
             wait_for(lambda: live.of("/status") and live.of("/status")[-1].payload == b"online", what="online again")
             assert all(heard.retain for heard in live.of("/state"))
-        assert said(broker) == host.expected()
+        assert published_states(broker) == host.expected()
 
 
 def test_the_broker_is_down_at_the_start(tmp_path: Path) -> None:
     broker = Mosquitto(tmp_path)
-    with Host(tmp_path, broker) as host:
+    with MqttHost(tmp_path, broker) as host:
         host.put(make_row())
         wait_for(lambda: any("nothing listens" in line for line in host.logged()), what="a line that says so")
         with broker:
             host.quiet()
-            assert said(broker) == host.expected()
+            assert published_states(broker) == host.expected()
 
 
 def test_a_frozen_broker_is_noticed_and_the_batch_sent_again(tmp_path: Path) -> None:
-    with Mosquitto(tmp_path) as broker, Host(tmp_path, broker, timeout=1) as host:
+    with Mosquitto(tmp_path) as broker, MqttHost(tmp_path, broker, timeout=1) as host:
         host.put(make_row())
         host.quiet()
         broker.freeze()
@@ -312,16 +312,16 @@ def test_a_frozen_broker_is_noticed_and_the_batch_sent_again(tmp_path: Path) -> 
         wait_for(lambda: any("acknowledged nothing" in line for line in host.logged()), what="a line that says so")
         broker.thaw()
         host.quiet()
-        assert said(broker) == host.expected()
+        assert published_states(broker) == host.expected()
 
 
 def test_two_publishers_with_one_client_id_are_logged_and_make_no_storm(broker: Mosquitto, tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
-    with Host(tmp_path / "a", broker) as one:
+    with MqttHost(tmp_path / "a", broker) as one:
         one.put(make_row())
         one.quiet()
-        with Host(tmp_path / "b", broker) as other:
+        with MqttHost(tmp_path / "b", broker) as other:
             other.put(make_row())
             other.quiet()
             wait_for(
@@ -334,7 +334,7 @@ def test_two_publishers_with_one_client_id_are_logged_and_make_no_storm(broker: 
 
 
 def test_an_overrun_is_marked_where_subscribers_see_it(broker: Mosquitto, tmp_path: Path) -> None:
-    with Host(tmp_path, broker) as host:
+    with MqttHost(tmp_path, broker) as host:
         host.put(make_row())
         host.quiet()
         host.apply(Resync((make_row(),), "overrun"))
@@ -346,7 +346,7 @@ def test_an_overrun_is_marked_where_subscribers_see_it(broker: Mosquitto, tmp_pa
 
 
 def test_replayed_events_do_not_turn_the_states_back(broker: Mosquitto, tmp_path: Path) -> None:
-    with Host(tmp_path, broker) as host:
+    with MqttHost(tmp_path, broker) as host:
         host.quiet()
         for mtu in range(1000, 1005):
             host.put(make_row(nl_mtu=mtu))
@@ -361,11 +361,11 @@ def test_replayed_events_do_not_turn_the_states_back(broker: Mosquitto, tmp_path
 
 
 def test_interfaces_of_other_nodes_are_left_alone(broker: Mosquitto, tmp_path: Path) -> None:
-    with Host(tmp_path, broker, node="one") as one, Host(tmp_path, broker, node="two") as two:
+    with MqttHost(tmp_path, broker, node="one") as one, MqttHost(tmp_path, broker, node="two") as two:
         one.put(make_row())
         two.put(make_row(index=3))
         one.quiet()
         two.quiet()
         one.remove(Key(make_row().luid, "inet"))
         one.quiet()
-        assert said(broker, "interfaces/two") == two.expected()
+        assert published_states(broker, "interfaces/two") == two.expected()
