@@ -36,12 +36,12 @@ class Reconnect:
 
     @property
     def conflict(self) -> bool:
-        """Whether another client uses our client id."""
+        """True when another client uses our client id."""
         return self._conflicts > 0
 
     @property
     def suspicious(self) -> bool:
-        """Whether that is likely, since the broker accepts each connection and ends it soon."""
+        """True when that is likely: the broker accepts each connection and ends it soon."""
         return self._short_ones >= _SUSPICIOUS_COUNT
 
     def connected(self) -> None:

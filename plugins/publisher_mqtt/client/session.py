@@ -1,6 +1,6 @@
-"""The session with the broker: it is connected again whenever it is lost, and knows if the broker has every state.
+"""The session with the broker: it connects again after each loss, and knows when the broker has every state.
 
-All methods are called on the sink's thread; what is received comes on paho's thread.
+All methods are called on the sink's thread; messages are received on paho's thread.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ..retained import Planned, RetainedState
     from .reconnect import Reconnect
 
-# What a PUBLISH has besides topic and payload: at most this, with the properties that we send.
+# The most that a PUBLISH has besides topic and payload, with the properties that we send.
 _HEAD_BYTES = 512
 # `info` is published again after a quiet second. When the broker still has that very `info` after a reconnect, it has
 # everything that was sent before it.
@@ -69,7 +69,7 @@ class Session:
 
     @property
     def is_settled(self) -> bool:
-        """Whether the `info` on the broker came after everything that was published."""
+        """True while the `info` on the broker is newer than everything else that was published."""
         return self._mark is not None and self._mark.newest
 
     def open(self, login: Login) -> None:
@@ -161,7 +161,7 @@ class Session:
             )
 
     def _is_intact(self, readback: ReadBack) -> bool:
-        """Whether the broker still has what was last published, by our own `info`, which came after everything."""
+        """Returns whether the broker lost nothing: it has our own `info`, which came after everything else."""
         if self._mark is None:
             return False
         topic = self._messages.topics.info
@@ -256,7 +256,7 @@ class Session:
             raise
 
     def _received(self, message: IncomingMessage) -> None:
-        """Hands a message over. On paho's thread, which an exception would end without a word."""
+        """Hands a message over. On paho's thread, which an exception would end without a log line."""
         state = self._state
         try:
             if not (isinstance(state, Restoring | Ready) and state.readback.take(message)):

@@ -216,7 +216,7 @@ def test_a_refused_fence_is_not_complete() -> None:
 
 
 def test_a_silent_broker_keeps_no_ghost(one: Fixture, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was published and not read back is believed to be there, so it is cleared when its interface is gone."""
+    """A state that was published and not read back may be there: it is cleared when its interface is removed."""
     one.publish(*make_events(1, row=ETH1))
     monkeypatch.setattr(readback, "_PATIENCE_SECONDS", 0.0)
     monkeypatch.setattr(ScriptedConnection, "returns_fence", False)
