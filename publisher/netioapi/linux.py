@@ -29,28 +29,29 @@ def own_source(luids: LuidStore) -> Source:
 
 
 class LinuxSystem:
-    """The interfaces of the network namespace of the thread that calls first.
+    """The calls on Linux, for the network namespace of the calling thread.
 
-    All registrations and calls that overlap in time share one follower, and all followers, one after the other, share
-    the LUIDs: so a LUID means the same in each call. The lock guards which follower that is, and how many use it.
+    Registrations and calls that overlap in time share one source, that of the first caller's namespace. All sources,
+    one after the other, share the LUIDs, so a LUID means the same in each call. The lock guards which source is shared,
+    and the number of its users.
     """
 
     def __init__(self, open_source: Callable[[LuidStore], Source] = own_source) -> None:
         self._open_source = open_source
         self._luids = MemoryLuids()
         self._lock = threading.Lock()
-        self._follower: _Follower | None = None
+        self._shared: _SharedSource | None = None
 
     def subscribe(self, family: Families, receiver: Receiver, initial: bool) -> Callable[[], None]:
         """Calls the receiver for each change from now on; the function that it returns ends that."""
-        subscriber = _Subscriber(family, receiver)
-        follower, added = self._ask(lambda follower: follower.add(subscriber, initial))
+        of_family = _FamilyReceiver(family, receiver)
+        shared, added = self._ask(lambda shared: shared.add(of_family, initial))
         try:
             added.result()
         except BaseException:
-            self._release(follower)
+            self._release(shared)
             raise
-        return lambda: self._unsubscribe(follower, subscriber)
+        return lambda: self._unsubscribe(shared, of_family)
 
     def ip_interface(self, family: Family, luid: str | None, index: int | None) -> IpInterfaceRow:
         """Returns the row; raises InterfaceNotFoundError or NotFoundError."""
@@ -80,38 +81,38 @@ class LinuxSystem:
         return sorted(InvertedIfStackRow(lower, higher) for higher, lower in self.if_stack())
 
     def _read(self) -> list[IpInterface]:
-        follower, rows = self._ask(_Follower.rows)
+        shared, rows = self._ask(_SharedSource.rows)
         try:
             return rows.result()
         finally:
-            self._release(follower)
+            self._release(shared)
 
-    def _ask(self, action: Callable[[_Follower], T]) -> tuple[_Follower, Future[T]]:
-        """Has a follower do this after a new reading; the caller uses the follower until it releases it."""
+    def _ask(self, action: Callable[[_SharedSource], T]) -> tuple[_SharedSource, Future[T]]:
+        """Asks for an action after a new reading. The caller is a user of the source until it releases it."""
         with self._lock:
-            if self._follower is None or self._follower.failure is not None:
-                self._follower = _Follower(self._open_source(self._luids))
-            self._follower.users += 1
-            return self._follower, self._follower.ask(action)
+            if self._shared is None or self._shared.failure is not None:
+                self._shared = _SharedSource(self._open_source(self._luids))
+            self._shared.users += 1
+            return self._shared, self._shared.ask(action)
 
-    def _release(self, follower: _Follower) -> None:
+    def _release(self, shared: _SharedSource) -> None:
         with self._lock:
-            follower.users -= 1
-            if not follower.users:
-                # Under the lock, so that two followers never assign LUIDs at the same time.
-                follower.close()
-                if self._follower is follower:
-                    self._follower = None
+            shared.users -= 1
+            if not shared.users:
+                # Under the lock, so that two sources never assign LUIDs at the same time.
+                shared.close()
+                if self._shared is shared:
+                    self._shared = None
 
-    def _unsubscribe(self, follower: _Follower, subscriber: _Subscriber) -> None:
-        # A follower that failed calls no receiver any more.
+    def _unsubscribe(self, shared: _SharedSource, receiver: _FamilyReceiver) -> None:
+        # A source that failed calls no receiver any more.
         with contextlib.suppress(SourceError):
-            follower.ask(lambda follower: follower.remove(subscriber), new_reading=False).result()
-        self._release(follower)
+            shared.ask(lambda shared: shared.remove(receiver), new_reading=False).result()
+        self._release(shared)
 
 
-class _Subscriber:
-    """A receiver, and the family whose changes it gets."""
+class _FamilyReceiver:
+    """A receiver, and the family whose changes it receives."""
 
     def __init__(self, family: Families, receiver: Receiver) -> None:
         self._family = family
@@ -132,26 +133,26 @@ class _Subscriber:
 
 
 class _Task(Generic[T]):
-    """An action for the follower's thread, and its result for the thread that asked."""
+    """An action for the thread of a shared source, and its result for the thread that asked."""
 
-    def __init__(self, action: Callable[[_Follower], T], new_reading: bool) -> None:
+    def __init__(self, action: Callable[[_SharedSource], T], new_reading: bool) -> None:
         self._action = action
         self.new_reading = new_reading
         self.result: Future[T] = Future()
 
-    def run(self, follower: _Follower) -> None:
-        self.result.set_result(self._action(follower))
+    def run(self, shared: _SharedSource) -> None:
+        self.result.set_result(self._action(shared))
 
     def refuse(self, error: SourceError) -> None:
         if not self.result.done():
             self.result.set_exception(error)
 
 
-class _Follower:
-    """Follows a source in a thread of its own, which alone touches the table and the subscribers.
+class _SharedSource:
+    """A source that is followed in a thread of its own, which alone uses the table and the receivers.
 
-    Other threads ask it for what they need. An action that asks for a new reading runs after the source has read
-    everything once more, so it sees each change that happened before it was asked for.
+    Other threads ask for an action. One that needs a new reading runs after the source has read everything once more,
+    so it sees each change that happened before it was asked for.
     """
 
     def __init__(self, source: Source) -> None:
@@ -159,23 +160,23 @@ class _Follower:
         self.failure: SourceError | None = None
         self._source = source
         self._table = Table()
-        self._subscribers: list[_Subscriber] = []
+        self._receivers: list[_FamilyReceiver] = []
         self._asked: SimpleQueue[_Task[Any]] = SimpleQueue()
         self._waiting: list[_Task[Any]] = []
         self._thread = threading.Thread(target=self._run, name="publisher netioapi", daemon=True)
 
-    def ask(self, action: Callable[[_Follower], T], *, new_reading: bool = True) -> Future[T]:
+    def ask(self, action: Callable[[_SharedSource], T], *, new_reading: bool = True) -> Future[T]:
         """Returns the future result of an action, or the failure that ended the thread. The first call starts it."""
         task = _Task(action, new_reading)
         self._asked.put(task)
         if self._thread.ident is None:
-            # Python waits for no daemon, and one that still runs while the interpreter is taken down may crash it.
+            # Python does not wait for a daemon thread, and one that runs while the interpreter shuts down may crash it.
             atexit.register(self.close)
             self._thread.start()
         else:
             self._source.wake()
         if self.failure is not None:
-            # The thread ended and may have looked at the queue before this task was in it.
+            # The thread ended, and perhaps it did not see this task.
             self._refuse(self.failure)
         return task.result
 
@@ -186,27 +187,29 @@ class _Follower:
         self._thread.join()
 
     def rows(self) -> list[IpInterface]:
-        """Returns the rows. To be asked for, as are `add` and `remove`."""
+        """Returns the rows. In the source's thread only, as `add` and `remove`: `ask` for it."""
         return self._table.rows
 
-    def add(self, subscriber: _Subscriber, initial: bool) -> None:
-        """Adds a subscriber, which first gets the initial notification if it wants one."""
+    def add(self, receiver: _FamilyReceiver, initial: bool) -> None:
+        """Adds a receiver, which first receives the initial notification if it is asked for."""
         if initial:
-            subscriber.confirm()
-        self._subscribers.append(subscriber)
+            receiver.confirm()
+        self._receivers.append(receiver)
 
-    def remove(self, subscriber: _Subscriber) -> None:
-        """Removes a subscriber, whose receiver is not called after that."""
-        self._subscribers.remove(subscriber)
+    def remove(self, receiver: _FamilyReceiver) -> None:
+        """Removes a receiver, which is not called after that."""
+        self._receivers.remove(receiver)
 
     def _run(self) -> None:
-        failure = SourceError("the source of the IP interfaces was closed")
+        failure = SourceError("the IP interfaces are no longer followed")
         try:
             self._follow()
         except SourceError as error:
             failure = error
         finally:
-            # Whatever ended this thread: nobody may wait for it for ever.
+            # Also after an unexpected error: a task without an answer would block its caller for ever.
+            for task in self._waiting:
+                self._asked.put(task)
             self.failure = failure
             self._refuse(failure)
 
@@ -222,8 +225,8 @@ class _Follower:
     def _apply(self, updates: Iterable[Update]) -> None:
         for update in updates:
             for event in self._table.apply(update):
-                for subscriber in self._subscribers:
-                    subscriber.receive(event)
+                for receiver in self._receivers:
+                    receiver.receive(event)
 
     def _answer(self) -> None:
         """Runs the tasks that waited for a new reading."""
@@ -242,7 +245,8 @@ class _Follower:
         return any(task.new_reading for task in tasks)
 
     def _refuse(self, failure: SourceError) -> None:
-        for task in [*self._waiting, *_all_of(self._asked)]:
+        """Answers each task in the queue with the failure; the queue gives each to one thread only."""
+        for task in _all_of(self._asked):
             task.refuse(failure)
 
 

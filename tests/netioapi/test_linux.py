@@ -34,25 +34,25 @@ def row(luid: str = FIRST, family: Family = "inet", index: int = 7, alias: str =
     return make_row(alias, family, luid=luid, index=index, **members)
 
 
-class Host:
+class FakeHost:
     """Rows, which only the test changes, and the sources that were opened over them."""
 
     def __init__(self, *rows: IpInterface) -> None:
         self.rows = list(rows)
-        self.sources: list[HostSource] = []
+        self.sources: list[FakeHostSource] = []
         self.open_at_once = 0
         self.failure: BaseException | None = None
 
-    def open(self, _luids: LuidStore) -> HostSource:
-        self.sources.append(HostSource(self))
+    def open(self, _luids: LuidStore) -> FakeHostSource:
+        self.sources.append(FakeHostSource(self))
         self.open_at_once = max(self.open_at_once, len([source for source in self.sources if not source.closed]))
         return self.sources[-1]
 
 
-class HostSource:
+class FakeHostSource:
     """A `Source` that reads the host's rows at its start and at each resync, and yields what the test reports."""
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: FakeHost) -> None:
         self._host = host
         self._script: SimpleQueue[Callable[[], Sequence[Update]] | None] = SimpleQueue()
         self.before_resync: list[Update] = []
@@ -88,25 +88,25 @@ class HostSource:
         self._script.put(None)
 
 
-class Received(NamedTuple):
+class ReceivedCall(NamedTuple):
     luid: str | None
     family: str | None
     kind: str
 
 
-class Receiver:
+class ReceivedCalls:
     """Keeps what it receives."""
 
     def __init__(self) -> None:
-        self.all: list[Received] = []
+        self.all: list[ReceivedCall] = []
 
     def __call__(self, key: Any, kind: str) -> None:
-        self.all.append(Received(key and key.interface_luid, key and key.family, kind))
+        self.all.append(ReceivedCall(key and key.interface_luid, key and key.family, kind))
 
 
 @contextmanager
 def subscribed(
-    system: LinuxSystem, receiver: Receiver, family: Families = "unspec", *, initial: bool = False
+    system: LinuxSystem, receiver: ReceivedCalls, family: Families = "unspec", *, initial: bool = False
 ) -> Iterator[None]:
     unsubscribe = system.subscribe(family, receiver, initial)
     try:
@@ -119,7 +119,7 @@ def subscribed(
 
 
 def test_a_call_closes_the_source_that_it_opened() -> None:
-    host = Host(row())
+    host = FakeHost(row())
     system = LinuxSystem(host.open)
     for _ in range(3):
         assert [entry.interface_luid for entry in system.ip_interfaces("unspec")] == [FIRST]
@@ -127,16 +127,16 @@ def test_a_call_closes_the_source_that_it_opened() -> None:
 
 
 def test_a_call_that_finds_nothing_closes_its_source_too() -> None:
-    host = Host(row())
+    host = FakeHost(row())
     with pytest.raises(InterfaceNotFoundError):
         LinuxSystem(host.open).if_row(SECOND, None)
     assert [(source.closed, source.ended) for source in host.sources] == [(True, True)]
 
 
 def test_while_there_is_a_registration_calls_use_its_source_and_read_anew() -> None:
-    host = Host(row())
+    host = FakeHost(row())
     system = LinuxSystem(host.open)
-    unsubscribe = system.subscribe("unspec", Receiver(), False)
+    unsubscribe = system.subscribe("unspec", ReceivedCalls(), False)
     host.rows.append(row(SECOND))
     assert [entry.interface_luid for entry in system.ip_interfaces("inet")] == [FIRST, SECOND]
     assert (len(host.sources), host.sources[0].closed) == (1, False)
@@ -145,16 +145,16 @@ def test_while_there_is_a_registration_calls_use_its_source_and_read_anew() -> N
 
 
 def test_a_call_waits_for_a_new_reading_and_not_for_just_any_report() -> None:
-    host = Host(row())
+    host = FakeHost(row())
     system = LinuxSystem(host.open)
-    with subscribed(system, Receiver()):
+    with subscribed(system, ReceivedCalls()):
         host.rows.append(row(SECOND))
         host.sources[0].before_resync = [Upsert(row(nl_mtu=1400))]
         assert [entry.interface_luid for entry in system.ip_interfaces("inet")] == [FIRST, SECOND]
 
 
 def test_calls_at_the_same_time_never_have_two_sources() -> None:
-    host = Host(row())
+    host = FakeHost(row())
     system = LinuxSystem(host.open)
     together = threading.Barrier(8)
 
@@ -170,7 +170,7 @@ def test_calls_at_the_same_time_never_have_two_sources() -> None:
 
 @pytest.mark.parametrize(("family", "found"), [("unspec", ["inet", "inet6"]), ("inet", ["inet"]), ("inet6", ["inet6"])])
 def test_rows_are_those_of_the_family(family: Families, found: list[str]) -> None:
-    system = LinuxSystem(Host(row(), row(family="inet6")).open)
+    system = LinuxSystem(FakeHost(row(), row(family="inet6")).open)
     assert [entry.family for entry in system.ip_interfaces(family)] == found
 
 
@@ -187,7 +187,7 @@ def test_rows_are_those_of_the_family(family: Families, found: list[str]) -> Non
     ],
 )
 def test_a_row_is_found_by_luid_before_index(luid: Any, index: Any, family: Family, error: Any) -> None:
-    system = LinuxSystem(Host(row(), row(SECOND, "inet6", 8)).open)
+    system = LinuxSystem(FakeHost(row(), row(SECOND, "inet6", 8)).open)
     if error:
         with pytest.raises(error):
             system.ip_interface(family, luid, index)
@@ -217,9 +217,9 @@ def test_the_stack_is_pairs_of_indexes(lower: dict[str, tuple[str, ...]], pairs:
 
 
 def test_a_new_registration_is_not_called_for_what_was_before_it() -> None:
-    host = Host(row())
+    host = FakeHost(row())
     system = LinuxSystem(host.open)
-    old, new = Receiver(), Receiver()
+    old, new = ReceivedCalls(), ReceivedCalls()
     with subscribed(system, old):
         # The source has not reported this yet when the second registration is made.
         host.rows.append(row(SECOND))
@@ -237,7 +237,7 @@ def test_a_new_registration_is_not_called_for_what_was_before_it() -> None:
     ("family", "received"), [("unspec", ["inet", "inet6"]), ("inet", ["inet"]), ("inet6", ["inet6"])]
 )
 def test_a_registration_is_called_for_its_family(family: Families, received: list[str]) -> None:
-    host, receiver = Host(), Receiver()
+    host, receiver = FakeHost(), ReceivedCalls()
     system = LinuxSystem(host.open)
     with subscribed(system, receiver, family):
         host.sources[0].report(Upsert(row()), Upsert(row(family="inet6")))
@@ -277,7 +277,7 @@ def test_a_change_of_addresses_alone_is_not_reported() -> None:
 
 
 def test_after_unsubscribing_the_receiver_is_not_called_and_a_running_call_is_over() -> None:
-    host, entered, leave = Host(), threading.Event(), threading.Event()
+    host, entered, leave = FakeHost(), threading.Event(), threading.Event()
     system = LinuxSystem(host.open)
     calls: list[str] = []
 
@@ -286,7 +286,7 @@ def test_after_unsubscribing_the_receiver_is_not_called_and_a_running_call_is_ov
         assert leave.wait(LONG)
         calls.append(kind)
 
-    with subscribed(system, Receiver()):
+    with subscribed(system, ReceivedCalls()):
         unsubscribe = system.subscribe("unspec", receive, False)
         host.sources[0].report(Upsert(row()))
         assert entered.wait(LONG)
@@ -306,9 +306,9 @@ def test_after_unsubscribing_the_receiver_is_not_called_and_a_running_call_is_ov
 
 
 def test_after_a_failure_the_next_call_opens_a_new_source() -> None:
-    host = Host(row())
+    host = FakeHost(row())
     system = LinuxSystem(host.open)
-    dead, alive = Receiver(), Receiver()
+    dead, alive = ReceivedCalls(), ReceivedCalls()
     unsubscribe = system.subscribe("unspec", dead, False)
     host.failure = SourceError("the socket is closed")
     with pytest.raises(SourceError, match="the socket is closed"):
@@ -325,10 +325,10 @@ def test_after_a_failure_the_next_call_opens_a_new_source() -> None:
 
 
 def test_a_source_that_cannot_begin_is_an_error_of_the_call() -> None:
-    host = Host()
+    host = FakeHost()
     host.failure = SourceError("no socket")
     system = LinuxSystem(host.open)
-    for call in (lambda: system.ip_interfaces("unspec"), lambda: system.subscribe("unspec", Receiver(), True)):
+    for call in (lambda: system.ip_interfaces("unspec"), lambda: system.subscribe("unspec", ReceivedCalls(), True)):
         with pytest.raises(SourceError, match="no socket"):
             call()
     assert [source.closed for source in host.sources] == [True, True]
@@ -337,9 +337,9 @@ def test_a_source_that_cannot_begin_is_an_error_of_the_call() -> None:
 def test_nobody_waits_for_a_thread_that_a_bug_of_ours_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     reported: SimpleQueue[threading.ExceptHookArgs] = SimpleQueue()
     monkeypatch.setattr(threading, "excepthook", reported.put)
-    host = Host(row())
+    host = FakeHost(row())
     system = LinuxSystem(host.open)
-    unsubscribe = system.subscribe("unspec", Receiver(), False)
+    unsubscribe = system.subscribe("unspec", ReceivedCalls(), False)
     host.failure = MemoryError("no memory")
     with pytest.raises(SourceError):
         system.ip_interfaces("unspec")
@@ -353,9 +353,9 @@ def test_a_registration_that_is_alive_at_the_exit_is_closed(monkeypatch: pytest.
     at_exit: list[Callable[[], None]] = []
     monkeypatch.setattr(atexit, "register", at_exit.append)
     monkeypatch.setattr(atexit, "unregister", at_exit.remove)
-    host = Host(row())
+    host = FakeHost(row())
     system = LinuxSystem(host.open)
-    unsubscribe = system.subscribe("unspec", Receiver(), False)
+    unsubscribe = system.subscribe("unspec", ReceivedCalls(), False)
     [close] = at_exit
     close()
     assert (host.sources[0].closed, host.sources[0].ended) == (True, True)

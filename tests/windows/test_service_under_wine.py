@@ -24,7 +24,7 @@ LONG = 60.0
 Message = tuple[str, Any, bool]
 
 
-class Subscriber:
+class AllMessages:
     """Receives each message under `interfaces`, as topic, payload and retain flag."""
 
     def __init__(self, wine: Wine, port: int) -> None:
@@ -133,8 +133,8 @@ def broker(wine: Wine, tmp_path: Path) -> Iterator[Mosquitto]:
 
 
 @pytest.fixture
-def subscriber(wine: Wine, broker: Mosquitto) -> Iterator[Subscriber]:
-    with contextlib.closing(Subscriber(wine, broker.port)) as started:
+def subscriber(wine: Wine, broker: Mosquitto) -> Iterator[AllMessages]:
+    with contextlib.closing(AllMessages(wine, broker.port)) as started:
         yield started
 
 
@@ -190,7 +190,7 @@ ETHERNET: list[Any] = ["add", "Ethernet 2", ["inet", "inet6"]]
 
 
 @pytest.mark.timeout(300)
-def test_snapshot_events_and_will(wine: Wine, config: Path, subscriber: Subscriber, hook: Any, tmp_path: Path) -> None:
+def test_snapshot_events_and_will(wine: Wine, config: Path, subscriber: AllMessages, hook: Any, tmp_path: Path) -> None:
     with contextlib.closing(
         Publisher(wine, config, ETHERNET, ["add_address", "Ethernet 2", "192.0.2.10/24"])
     ) as publisher:

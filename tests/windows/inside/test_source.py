@@ -24,7 +24,7 @@ from tests.windows.inside.standin import ADDED, CHANGED, DELETED, StandIn
 LONG = 20.0
 
 
-class Follower:
+class CollectedUpdates:
     """A source's updates, which a thread collects."""
 
     def __init__(self, families: Families = "unspec", reconcile_seconds: float = 600.0) -> None:
@@ -63,8 +63,8 @@ class Follower:
 
 
 @contextmanager
-def following(families: Families = "unspec", reconcile_seconds: float = 600.0) -> Iterator[Follower]:
-    follower = Follower(families, reconcile_seconds)
+def following(families: Families = "unspec", reconcile_seconds: float = 600.0) -> Iterator[CollectedUpdates]:
+    follower = CollectedUpdates(families, reconcile_seconds)
     follower.thread.start()
     try:
         yield follower
@@ -386,7 +386,7 @@ def test_no_interface_at_all_is_an_empty_table(standin: StandIn) -> None:
 def test_a_source_that_cannot_begin_names_what_failed(standin: StandIn, function: str) -> None:
     standin.add("eth0")
     standin.fail(function, 5)
-    follower = Follower()
+    follower = CollectedUpdates()
     with pytest.raises(SourceError, match=function):
         next(iter(follower.source.updates()))
     assert standin.counters.registrations == 0

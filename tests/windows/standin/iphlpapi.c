@@ -191,7 +191,7 @@ void WINAPI standin_fail(const char *function, LONG family, ULONG code, LONG tim
     leave();
 }
 
-/* The state, for the tests to set ------------------------------------------------------------------------------------ */
+/* The state that the tests set --------------------------------------------------------------------------------------- */
 
 void WINAPI standin_reset(void)
 {
@@ -262,7 +262,7 @@ void WINAPI standin_hide(ULONG64 luid, ULONG family, LONG reads)
     leave();
 }
 
-/* Give this row with another family from now on, or with the true one if it is 0. */
+/* Makes readings of this row return another family, or the true one again if it is 0. */
 void WINAPI standin_read_as(ULONG64 luid, ULONG family, ULONG read_as)
 {
     enter();
@@ -627,7 +627,7 @@ ULONG WINAPI s_CancelMibChangeNotify2(HANDLE handle)
     return NO_ERROR;
 }
 
-/* Driving it --------------------------------------------------------------------------------------------------------- */
+/* Control ------------------------------------------------------------------------------------------------------------ */
 
 struct errand { struct key key; MIB_NOTIFICATION_TYPE type; BOOL for_addresses; HANDLE start; };
 
