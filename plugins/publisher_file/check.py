@@ -25,23 +25,23 @@ def check_file(path: Path, *, rotates: bool) -> str:
     try:
         status = path.stat()
     except FileNotFoundError:
-        _require_writable(path.parent)
+        _require(path.parent, os.W_OK | os.X_OK)
         return f"creates {path}; {_free_space(path)}"
     if stat.S_ISDIR(status.st_mode):
         raise _error(errno.EISDIR)
-    _require_writable(path)
     if not stat.S_ISREG(status.st_mode):
+        _require(path, os.W_OK)
         return f"writes to {path}"
+    _require(path, os.R_OK | os.W_OK)  # the position is read from the file
     if rotates:
-        _require_writable(path.parent)
+        _require(path.parent, os.W_OK | os.X_OK)
     return f"appends to {path}, {status.st_size} bytes now; {_free_space(path)}"
 
 
-def _require_writable(path: Path) -> None:
+def _require(path: Path, rights: int) -> None:
     if not path.exists():
         raise _error(errno.ENOENT)
-    needed = os.W_OK | os.X_OK if path.is_dir() else os.W_OK
-    if not os.access(path, needed):
+    if not os.access(path, rights):
         raise _error(errno.EACCES)
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import gzip
 import os
+import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -84,6 +86,18 @@ class TestLock:
             "stop that publisher, or give this sink another path"
         )
         assert seqs(path) == list(range(1, last + 1))
+
+    def test_a_second_publisher_logs_which_process_has_the_file(
+        self, service: Callable[..., subprocess.Popen[str]], publisher: Publisher
+    ) -> None:
+        first = service()
+        path = publisher.folder / "out.jsonl"
+        before = path.read_bytes()
+        second = publisher.start("run", PUBLISHER_JOURNAL__PATH="other.sqlite3")
+        assert second.stderr
+        complaint = next(line for line in second.stderr if "cannot write to" in line)
+        assert f"cannot write to {path}: process {first.pid} writes to it" in complaint
+        assert path.read_bytes() == before
 
     def test_a_second_sink_of_this_process_cannot_write(self, tmp_path: Path) -> None:
         path = tmp_path / "events.jsonl"

@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shutil
 import threading
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -177,6 +179,30 @@ class TestCheck:
             make_sink(tmp_path / path).check()
         assert str(tmp_path / path) in str(error.value)
         assert not list(tmp_path.iterdir())
+
+    @pytest.mark.parametrize(
+        ("exists", "options", "refused"),
+        [
+            (False, {}, os.W_OK | os.X_OK),
+            (True, {}, os.R_OK | os.W_OK),
+            (True, {"max_size": 10_000}, os.W_OK | os.X_OK),
+        ],
+        ids=["the directory", "the file", "the directory of a file that rotates"],
+    )
+    def test_a_missing_right(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exists: bool, options: dict[str, Any], refused: int
+    ) -> None:
+        path = tmp_path / "events.jsonl"
+        if exists:
+            path.touch()
+        monkeypatch.setattr(os, "access", lambda _, rights: rights != refused)
+        with pytest.raises(FileSinkError, match="give the user that runs publisher the right"):
+            make_sink(path, **options).check()
+
+    def test_a_full_disk(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=0))
+        with pytest.raises(FileSinkError, match="free some space there"):
+            make_sink(tmp_path / "events.jsonl").check()
 
 
 def _calls(monkeypatch: pytest.MonkeyPatch, name: str) -> list[tuple[Any, ...]]:
