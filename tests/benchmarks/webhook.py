@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import socket
 import statistics
 import subprocess
@@ -12,7 +13,6 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import structlog
 import urllib3
 
 from publisher.delivery.worker import Worker
@@ -74,7 +74,7 @@ def publish(path: Path, url: str, *, batch: bool) -> float:
         destination=options.destination,
         fingerprint="",
         journal=journal,
-        log=structlog.get_logger(),
+        log=logging.getLogger("publisher"),
     )
     worker.start()
     with contextlib.closing(journal):

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import ssl
 import time
 from collections import Counter
-from collections.abc import Iterator, MutableMapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from functools import partial
 from itertools import groupby
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import pytest
-import structlog
 import trustme
 
 from publisher.delivery.backoff import Backoff
@@ -65,6 +65,8 @@ class Host:
             **options,
         }
         self.lines: list[str] = []
+        self._log = logging.Logger("publisher", logging.DEBUG)
+        self._log.addHandler(LinesHandler(self.lines))
         self.other = Recorder()
         self.max_events = 1000
 
@@ -110,16 +112,20 @@ class Host:
             destination=options.destination,
             fingerprint=options.model_dump_json(),
             journal=self.journal,
-            log=self._log().bind(sink=name),
+            log=self._log,
             backoff=QUICK,
         )
 
-    def _log(self) -> Any:
-        def keep(_: Any, __: str, entry: MutableMapping[str, Any]) -> NoReturn:
-            self.lines.append(str(entry))
-            raise structlog.DropEvent
 
-        return structlog.wrap_logger(None, processors=[structlog.processors.format_exc_info, keep])
+class LinesHandler(logging.Handler):
+    """Appends each record to a list, as a line with its traceback."""
+
+    def __init__(self, lines: list[str]) -> None:
+        super().__init__()
+        self._lines = lines
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._lines.append(self.format(record))
 
 
 def has_a_place(worker: Worker) -> bool:
