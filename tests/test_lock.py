@@ -36,7 +36,9 @@ def test_another_process_is_named_and_a_killed_one_holds_nothing(tmp_path: Path)
         process.kill()
         process.wait()
         assert holder(path) is None
-        FileLock(path).acquire()
+        later = FileLock(path)
+        later.acquire()
+        later.release()
 
 
 def test_two_locks_of_one_process_exclude_each_other(tmp_path: Path) -> None:

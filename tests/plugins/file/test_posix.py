@@ -56,8 +56,10 @@ class TestConformanceOfPipes(SinkConformance):
     @contextlib.contextmanager
     def without_reader(self) -> Iterator[None]:
         self._end_reading()
-        yield
-        self._begin_to_read()
+        try:
+            yield
+        finally:
+            self._begin_to_read()
 
     @contextlib.contextmanager
     def slow(self) -> Iterator[None]:
