@@ -27,7 +27,7 @@ def links(netns: NetNs) -> NetNs:
 
 
 def test_a_burst_of_rising_mtus_never_steps_back(links: NetNs) -> None:
-    steps = 1000
+    steps = 500
     with Following(links) as following:
         with following.paused():
             links.ip(*rising(steps))

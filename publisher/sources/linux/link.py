@@ -107,7 +107,10 @@ class CachedLink:
         addresses = self._in_order(family)
         if before and before.row is row and before.interface is interface and before.addresses is addresses:
             return before
-        return _IP_INTERFACE({"row": row, "interface": interface, "addresses": addresses})
+        built = _IP_INTERFACE({"row": row, "interface": interface, "addresses": addresses})
+        # Validation copies the tuple; kept, it is the same object next time.
+        self._sorted[family] = built.addresses
+        return built
 
     def _in_order(self, family: Family) -> tuple[Address, ...]:
         addresses = self._sorted.get(family)

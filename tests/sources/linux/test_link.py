@@ -1,0 +1,139 @@
+"""One cached link: its rows, its addresses, and the objects that stay the same."""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from publisher.events import Family, IpInterface
+from publisher.sources import Remove, Update, Upsert
+from publisher.sources.linux.link import CachedLink
+from publisher.sources.linux.rows import PathMtuTimes, Times
+from tests.fixtures.netlink_records import a_link, an_address
+
+LUID, OTHER_LUID = "0006008000000000", "0006008001000000"
+FAMILIES: tuple[Family, ...] = ("inet", "inet6")
+
+
+def cached(**members: Any) -> CachedLink:
+    link = CachedLink(a_link(**members))
+    link.if_type = 6
+    link.set_luid(LUID)
+    return link
+
+
+def build(link: CachedLink, *, higher: tuple[str, ...] = (), lower: tuple[str, ...] = ()) -> list[Update]:
+    return link.build(FAMILIES, PathMtuTimes(600_000, 600_000), higher, lower)
+
+
+def shown(link: CachedLink, family: Family = "inet") -> list[str]:
+    return [entry.address for entry in link.rows[family].addresses]
+
+
+def test_the_rows_of_both_families_and_then_only_what_differs() -> None:
+    link = cached()
+    first = build(link)
+    assert [update.row.family for update in first if isinstance(update, Upsert)] == ["inet", "inet6"]
+    assert build(link) == []
+    link.link = link.link._replace(mtu6=1280)
+    [update] = build(link)
+    assert isinstance(update, Upsert)
+    assert (update.row.family, update.row.row.nl_mtu) == ("inet6", 1280)
+
+
+def test_a_family_that_leaves_is_removed_and_comes_back() -> None:
+    link = cached()
+    build(link)
+    link.link = a_link(disable_ipv6=1)
+    assert build(link) == [Remove(LUID, "inet6")]
+    link.link = a_link()
+    [update] = build(link)
+    assert isinstance(update, Upsert)
+    assert update.row.family == "inet6"
+
+
+def test_another_luid_removes_the_rows_under_the_one_before() -> None:
+    link = cached()
+    assert link.set_luid(LUID) == []
+    build(link)
+    assert link.set_luid(OTHER_LUID) == [Remove(LUID, "inet"), Remove(LUID, "inet6")]
+    assert {update.row.luid for update in build(link) if isinstance(update, Upsert)} == {OTHER_LUID}
+
+
+def test_equal_parts_stay_the_same_objects() -> None:
+    link = cached()
+    build(link)
+    before: IpInterface = link.rows["inet"]
+    link.times["inet"] = Times(base_reachable=30_000)
+    build(link)
+    after = link.rows["inet"]
+    assert after.row.base_reachable_time == 30_000
+    assert after.interface is before.interface is link.rows["inet6"].interface
+    assert after.addresses is before.addresses
+
+
+def test_the_stack_is_in_the_interface_of_both_families() -> None:
+    link = cached()
+    build(link, higher=(OTHER_LUID,), lower=(LUID,))
+    assert [(row.interface.higher, row.interface.lower) for row in link.rows.values()] == [((OTHER_LUID,), (LUID,))] * 2
+
+
+def test_addresses_are_sorted_as_text_and_each_is_there_once() -> None:
+    link = cached()
+    for text in ("192.0.2.9", "192.0.2.10", "192.0.2.9"):
+        link.add_address(an_address(text))
+    link.add_address(an_address("fd00::1", prefix_length=64))
+    build(link)
+    assert (shown(link), shown(link, "inet6")) == (["192.0.2.10", "192.0.2.9"], ["fd00::1"])
+    link.remove_address(an_address("192.0.2.10"))
+    link.remove_address(an_address("192.0.2.10"))
+    build(link)
+    assert shown(link) == ["192.0.2.9"]
+
+
+def test_one_address_with_two_peers_stays_until_both_are_removed() -> None:
+    link = cached()
+    peers = [socket.inet_pton(socket.AF_INET, f"192.0.2.{number}") for number in (10, 11)]
+    entries = [an_address("192.0.2.9", address=peer, prefix_length=32) for peer in peers]
+    for entry in entries:
+        link.add_address(entry)
+    build(link)
+    assert shown(link) == ["192.0.2.9"]
+    link.remove_address(entries[0])
+    build(link)
+    assert shown(link) == ["192.0.2.9"]
+    link.remove_address(entries[1])
+    build(link)
+    assert shown(link) == []
+
+
+def test_all_addresses_are_replaced_and_equal_ones_stay_the_same_objects() -> None:
+    link = cached()
+    link.set_addresses([an_address("192.0.2.1"), an_address("192.0.2.2"), an_address("192.0.2.3", family=99)])
+    build(link)
+    before = link.rows["inet"]
+    link.set_addresses([an_address("192.0.2.2"), an_address("192.0.2.1")])
+    assert build(link) == []
+    assert link.rows["inet"] is before
+    link.set_addresses([an_address("192.0.2.2", valid=100)])
+    build(link)
+    [entry] = link.rows["inet"].addresses
+    assert (entry.address, entry.valid_lifetime) == ("192.0.2.2", 100)
+
+
+def test_what_our_models_do_not_accept_leaves_the_link_as_it_was() -> None:
+    link = cached()
+    link.set_addresses([an_address("192.0.2.1")])
+    build(link)
+    before = dict(link.rows)
+    with pytest.raises(ValidationError):
+        link.set_addresses([an_address("192.0.2.2", prefix_length=200)])
+    link.link = a_link(mtu=-1)
+    with pytest.raises(ValidationError):
+        build(link)
+    assert link.rows == before
+    link.link = a_link()
+    assert build(link) == []
