@@ -162,3 +162,31 @@ def test_nothing_is_stored_twice_and_a_failure_is_tried_again() -> None:
     assigner.flush()
     assigner.flush()
     assert store.saved == [luid]
+
+
+def test_among_several_assignments_of_the_same_hardware_nothing_is_guessed(store: MemoryLuids) -> None:
+    first = boot(store)
+    known = first.assign_all({1: nic("a"), 2: nic("b")})
+    first.flush()
+    assert boot(store).assign(5, nic("c")) not in known.values()
+
+
+def test_a_clock_that_was_set_back_does_not_stop_the_refreshing(store: MemoryLuids) -> None:
+    clock = Clock()
+    assigner = boot(store, clock)
+    assigner.assign(1, veth("v0"))
+    assigner.flush()
+    clock.now -= 20 * DAY
+    assigner.flush()
+    assert [assignment.last_seen for assignment in store.load_luids()] == [clock.now]
+
+
+def test_an_interface_was_last_seen_when_it_was_removed(store: MemoryLuids) -> None:
+    clock = Clock()
+    assigner = boot(store, clock)
+    assigner.assign(1, veth("v0"))
+    assigner.flush()
+    clock.now += 0.2 * DAY
+    assigner.release(1)
+    assigner.flush()
+    assert [assignment.last_seen for assignment in store.load_luids()] == [clock.now]

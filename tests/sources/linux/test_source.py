@@ -1,0 +1,226 @@
+"""The loop of the source: when touched links are read, when everything is, with a clock and sockets of the test's."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import pytest
+from structlog.testing import CapturingLogger
+
+from publisher.sources import Resync, SourceContext, Update
+from publisher.sources.linux.cache import Dump
+from publisher.sources.linux.rows import PathMtuTimes
+from publisher.sources.linux.rtnetlink import Link, Message
+from publisher.sources.luids import MemoryLuids
+from tests.fixtures.netlink_records import a_link, del_link, new_address, new_link
+
+if sys.platform == "linux":
+    from publisher.sources.linux.clocks import Clocks
+    from publisher.sources.linux.netlink import InterruptedDumpError, NotificationSocket, Received
+    from publisher.sources.linux.reader import LinuxReader
+    from publisher.sources.linux.source import LinuxSource
+else:
+    pytest.skip("rtnetlink is Linux's", allow_module_level=True)
+
+assert sys.platform == "linux"
+
+
+class Kernel:
+    """What the two sockets return, as a test sets it, and a clock that goes on by `tick` at each look."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.tick = 0.001
+        self.links = {2: a_link()}
+        self.received: list[Received] = []
+        self.reads: list[int] = []
+        self.dumps: list[float] = []
+        self.during_dump: Callable[[], None] = lambda: None
+        self.log = CapturingLogger()
+
+    def clock(self) -> float:
+        self.now += self.tick
+        return self.now
+
+    def receive(self, _: object) -> Received:
+        return self.received.pop(0) if self.received else Received([], lost=False, invalid=[], more=False)
+
+    def dump(self, _: object) -> Dump:
+        self.dumps.append(self.now)
+        self.during_dump()
+        return Dump(list(self.links.values()), [], [], PathMtuTimes())
+
+    def read(self, _: object, index: int) -> Link | None:
+        self.reads.append(index)
+        return self.links.get(index)
+
+    def report(self, *messages: Message, lost: bool = False, more: bool = False) -> None:
+        self.received.append(Received(list(messages), lost, [], more))
+
+
+@pytest.fixture
+def kernel(monkeypatch: pytest.MonkeyPatch) -> Kernel:
+    kernel = Kernel()
+    monkeypatch.setattr(NotificationSocket, "receive", lambda socket: kernel.receive(socket))
+    monkeypatch.setattr(LinuxReader, "dump", lambda reader: kernel.dump(reader))
+    monkeypatch.setattr(LinuxReader, "link", lambda reader, index: kernel.read(reader, index))
+    return kernel
+
+
+def started(kernel: Kernel, **context: Any) -> tuple[LinuxSource, Iterator[Any]]:
+    """A source after its first list; each further list is there at once."""
+    arguments = {"idle_seconds": 0.0, "reconcile_seconds": 60.0, "receive_buffer": 4096, **context}
+    source = LinuxSource(SourceContext(kernel.log, MemoryLuids(), **arguments), Clocks(kernel.clock, kernel.clock))
+    updates = source.updates()
+    assert causes(next(updates)) == ["startup"]
+    kernel.dumps.clear()
+    return source, updates
+
+
+def causes(updates: Sequence[Update]) -> list[str]:
+    return [update.cause for update in updates if isinstance(update, Resync)]
+
+
+def until_resync(updates: Iterator[Any], most: int = 10_000) -> tuple[list[str], int]:
+    """The causes of the next resync, and after how many lists it came."""
+    for number in range(most):
+        if found := causes(next(updates)):
+            return found, number
+    raise AssertionError("no resync")
+
+
+def test_touched_links_are_read_once_when_nothing_more_waits(kernel: Kernel) -> None:
+    _, updates = started(kernel)
+    kernel.report(new_link(mtu=1400), new_link(mtu=1300), more=True)
+    kernel.report(new_link(mtu=1400), more=True)
+    kernel.report(new_link(mtu=1300))
+    assert [len(next(updates)) > 0 for _ in range(3)] == [True, True, True]
+    assert kernel.reads == [2]
+
+
+def test_touched_links_are_read_after_a_while_although_more_and_more_waits(kernel: Kernel) -> None:
+    _, updates = started(kernel)
+    for _ in range(2000):
+        kernel.report(new_link(), more=True)
+    begin = kernel.now
+    lists = 0
+    while len(kernel.reads) < 3:
+        next(updates)
+        lists += 1
+    assert 3 <= kernel.now - begin < 3.5
+    assert lists > 100
+
+
+def test_the_removal_of_a_link_that_vanished_while_it_was_read_is_received_with_it(kernel: Kernel) -> None:
+    _, updates = started(kernel)
+    kernel.links.clear()
+    kernel.report(new_link(flags=0))
+    kernel.report(del_link())
+    assert [type(update).__name__ for update in next(updates)] == ["Remove", "Remove"]
+
+
+def test_messages_that_were_queued_before_a_dump_come_after_it_and_do_not_step_back(kernel: Kernel) -> None:
+    source, updates = started(kernel)
+    kernel.during_dump = lambda: kernel.report(new_link(mtu=1300), new_link(mtu=1400), new_address("192.0.2.1"))
+    kernel.links[2] = a_link(mtu=1400)
+    source.resync()
+    [resync] = next(updates)
+    assert isinstance(resync, Resync)
+    assert {row.interface.mtu for row in resync.rows} == {1500}
+    assert {len(row.addresses) for row in resync.rows if row.family == "inet"} == {1}
+    kernel.during_dump = lambda: None
+    assert [update.row.interface.mtu for update in next(updates) if update.row.family == "inet"] == [1300, 1400]
+
+
+def test_a_resync_comes_after_what_was_queued_when_it_was_requested(kernel: Kernel) -> None:
+    source, updates = started(kernel, receive_buffer=1 << 20)
+    for mtu in range(1300, 1400):
+        kernel.report(new_link(mtu=mtu), more=True)
+    kernel.report(new_link(mtu=1400))
+    source.resync()
+    assert until_resync(updates) == (["reconcile"], 100)
+
+
+def test_a_resync_is_not_put_off_for_ever_by_a_flood_that_never_ends(kernel: Kernel) -> None:
+    source, updates = started(kernel)  # the receive buffer holds three notifications
+    for _ in range(500):
+        kernel.report(new_link(), more=True)
+    source.resync()
+    found, lists = until_resync(updates, 50)
+    assert found == ["reconcile"]
+    assert lists < 10
+
+
+def test_a_reconcile_comes_by_itself_and_not_before_its_time(kernel: Kernel) -> None:
+    _, updates = started(kernel, reconcile_seconds=5.0)
+    begin = kernel.now
+    assert until_resync(updates)[0] == ["reconcile"]
+    assert 5 <= kernel.dumps[0] - begin < 6
+
+
+def test_after_a_loss_everything_is_read_when_the_flood_is_over(kernel: Kernel) -> None:
+    _, updates = started(kernel)
+    kernel.report(new_link(mtu=1400), lost=True, more=True)
+    for mtu in range(1300, 1310):
+        kernel.report(new_link(mtu=mtu), more=True)
+    begin = kernel.now
+    found, lists = until_resync(updates)
+    assert found == ["overrun"]
+    assert lists >= 11
+    assert 0.05 <= kernel.dumps[0] - begin < 1
+    assert kernel.reads == []
+
+
+def test_after_a_loss_everything_is_read_after_a_while_although_the_flood_goes_on(kernel: Kernel) -> None:
+    source, updates = started(kernel)
+    kernel.tick = 0.01
+    for _ in range(3000):
+        kernel.report(new_link(mtu=1400), lost=True, more=True)
+    begin = kernel.now
+    assert until_resync(updates)[0] == ["overrun"]
+    assert 1 <= kernel.dumps[0] - begin < 1.5
+    assert source.counts.lost > 10
+
+
+def test_before_the_read_after_a_loss_the_socket_is_emptied(kernel: Kernel) -> None:
+    """Until it is empty the kernel drops messages without reporting it again."""
+    _, updates = started(kernel, receive_buffer=1 << 20)
+    kernel.tick = 0.01
+    for _ in range(3000):
+        kernel.report(new_link(mtu=1400), lost=True, more=True)
+    left: list[int] = []
+    kernel.during_dump = lambda: left.append(len(kernel.received))
+    before = len(kernel.received)
+    until_resync(updates)
+    assert left[0] <= before - 1 - 2 * (1 << 20) // 2304 // 1000
+
+
+def test_an_interrupted_dump_is_tried_again_after_a_pause(kernel: Kernel) -> None:
+    source, updates = started(kernel)
+
+    def interrupted() -> None:
+        if len(kernel.dumps) < 4:
+            raise InterruptedDumpError("again and again")
+
+    kernel.during_dump = interrupted
+    source.resync("overrun")
+    source.resync()
+    assert until_resync(updates)[0] == ["overrun", "reconcile"]
+    pauses = [after - before for before, after in zip(kernel.dumps, kernel.dumps[1:], strict=False)]
+    assert [round(pause) for pause in pauses] == [1, 1, 1]
+    assert [call.method_name for call in kernel.log.calls if call.method_name == "warning"] == ["warning"] * 3
+
+
+def test_a_suspend_is_noticed_by_the_clocks_and_everything_read(kernel: Kernel) -> None:
+    asleep = [0.0]
+    clocks = Clocks(kernel.clock, lambda: kernel.now + asleep[0])
+    source = LinuxSource(SourceContext(kernel.log, MemoryLuids(), idle_seconds=0.0), clocks)
+    updates = source.updates()
+    next(updates)
+    asleep[0] = 0.4
+    assert next(updates) == []
+    asleep[0] = 3600.0
+    assert causes(next(updates)) == ["reconcile"]
+    assert next(updates) == []
