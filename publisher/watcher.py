@@ -1,4 +1,4 @@
-"""From an operating system's updates to events: source -> filter -> table."""
+"""Watches: from the updates of a source through the filter and the table to events."""
 
 from __future__ import annotations
 
@@ -25,12 +25,13 @@ class InterfaceFilter:
     exclude: tuple[str, ...] = ()
 
     def keeps(self, row: IpInterface) -> bool:
+        """Returns whether the interface passes."""
         alias = row.interface.alias
         wanted = not self.include or any(fnmatchcase(alias, pattern) for pattern in self.include)
         return wanted and not any(fnmatchcase(alias, pattern) for pattern in self.exclude)
 
     def apply(self, update: Update) -> Update:
-        """The update as if only the wanted interfaces were there: one renamed out of the filter is removed."""
+        """Returns the update for the interfaces that pass: one that is renamed and no longer passes is removed."""
         match update:
             case Upsert(row) if not self.keeps(row):
                 return Remove(row.luid, row.family)
@@ -61,34 +62,23 @@ def step(updates: Iterable[Update], table: Table, interfaces: InterfaceFilter) -
     return Step(events, overrun)
 
 
-class Watcher:
-    """Brings a source's updates into a table. One thread at a time."""
+def batches(source: Source, table: Table, interfaces: InterfaceFilter) -> Iterator[Sequence[Event]]:
+    """Yields the snapshot, then the events of each list of updates, and after an overrun the snapshot again.
 
-    def __init__(self, source: Source, table: Table, interfaces: InterfaceFilter) -> None:
-        self.source = source
-        self.table = table
-        self.interfaces = interfaces
-
-    def batches(self) -> Iterator[Sequence[Event]]:
-        """Yields the snapshot, then the events of each list of updates, and after an overrun the snapshot again.
-
-        Iterate it once.
-        """
-        updates = self.source.updates()
-        first = next(updates, None)
-        if first is None:
-            return  # closed before it began
-        self.step(first[:1])
-        yield self.table.snapshot()
-        for events, overrun in map(self.step, chain([first[1:]], updates)):
-            if events:
-                yield events
-            if overrun:
-                yield self.table.snapshot("overrun")
-
-    def step(self, updates: Iterable[Update]) -> Step:
-        """Applies a list of updates to the table."""
-        return step(updates, self.table, self.interfaces)
+    Blocks while nothing happens; ends with the source, which stays open. Raises SourceError.
+    """
+    updates = source.updates()
+    first = next(updates, None)
+    if first is None:
+        return  # closed before it began
+    step(first[:1], table, interfaces)
+    yield table.snapshot()
+    for together in chain([first[1:]], updates):
+        events, overrun = step(together, table, interfaces)
+        if events:
+            yield events
+        if overrun:
+            yield table.snapshot("overrun")
 
 
 def watch(
@@ -98,14 +88,17 @@ def watch(
     source: Source | None = None,
     luids: LuidStore | None = None,
 ) -> Iterator[Event]:
-    """Every IP interface as a snapshot, then every change, for as long as it is iterated; blocks in between.
+    """Yields every IP interface as a snapshot, then every change; blocks while nothing happens.
 
-    `source` is this system's own unless given, and is closed with the iterator. `luids` is where Linux keeps which
-    LUID is whose; without it they hold as long as the iterator. Raises SourceError.
+    `source` is the one of this operating system unless given, and is closed with the iterator. `luids` keeps the LUIDs
+    of interfaces on Linux; without it they hold as long as the iterator. Raises SourceError.
+
+        for event in publisher.watch(family="inet"):
+            print(event.notification_type, event.changed)
     """
     opened = source or _own_source(family, luids or MemoryLuids())
     with closing(opened):
-        for events in Watcher(opened, Table(), interfaces).batches():
+        for events in batches(opened, Table(), interfaces):
             yield from events
 
 

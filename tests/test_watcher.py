@@ -10,7 +10,7 @@ import pytest
 from publisher.events import Cause, IpInterface
 from publisher.sources import Remove, Resync, Update, Upsert
 from publisher.table import Table
-from publisher.watcher import InterfaceFilter, Step, Watcher, step, watch
+from publisher.watcher import InterfaceFilter, Step, batches, step, watch
 from tests.fixtures.rows import ETH0, ETH1, kinds, row
 
 
@@ -89,7 +89,7 @@ def test_an_overrun_is_reported_even_when_nothing_differs(causes: list[Cause]) -
 def test_after_an_overrun_the_snapshot_comes_again() -> None:
     rows = (named("eth0"),)
     source = Scripted([Resync(rows, "startup")], [Resync(rows, "overrun"), Upsert(named("eth0", nl_mtu=1400))], [])
-    lists = Watcher(source, Table(), InterfaceFilter()).batches()
+    lists = batches(source, Table(), InterfaceFilter())
     assert [[event.cause for event in events] for events in lists] == [
         ["notification"] * 2,
         ["notification"],

@@ -12,7 +12,7 @@ from ..plugins import WatchRequest, load_plugins
 from ..table import Stamp, Table
 from ..terminal.lines import Lines
 from ..terminal.screen import shows_colours, write
-from ..watcher import Watcher
+from ..watcher import batches
 from .host import opened_source, until_interrupted
 
 
@@ -22,21 +22,21 @@ def watch_host(settings: Settings, family: Family | None, *, lines: bool) -> Non
     On a terminal it is a table that is kept up to date, elsewhere and with `lines` a line for each event.
     """
     with opened_source(settings, family) as source, until_interrupted():
-        watcher = Watcher(source, Table(stamp=Stamp(settings.node)), settings.filter)
-        batches = (_of_family(events, family) for events in watcher.batches())
+        table = Table(stamp=Stamp(settings.node))
+        changes = (_of_family(events, family) for events in batches(source, table, settings.filter))
         if sys.stdout.isatty() and not lines:
             from rich.console import Console
 
             from ..terminal.live_table import follow
 
-            follow(chain.from_iterable(batches), Console())
+            follow(chain.from_iterable(changes), Console())
         else:
-            _print_lines(batches)
+            _print_lines(changes)
 
 
-def _print_lines(batches: Iterable[list[Event]]) -> None:
+def _print_lines(changes: Iterable[list[Event]]) -> None:
     lines = Lines(colour=shows_colours(sys.stdout))
-    for events in batches:
+    for events in changes:
         write(sys.stdout, "".join(f"{line}\n" for line in lines.lines(events)))
 
 

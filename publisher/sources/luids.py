@@ -1,4 +1,4 @@
-"""Stable LUIDs where the system has none: which interface is which, over renames, re-plugs and reboots."""
+"""Stable LUIDs where the system has none: an interface keeps its LUID over renames, re-plugs and reboots."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ FIRST_INDEX = 0x8000
 _LAST_INDEX = 0xFF_FFFF
 _DAY = 86_400.0
 _REUSE_AFTER = 30 * _DAY
-# How far `last_seen` may lag behind: a bound on writes, far below the 30 days it is compared with.
+# The most by which `last_seen` may lag behind: it bounds the writes, and is far below the 30 days.
 _REFRESH_AFTER = _DAY / 4
 
 
 @dataclass(frozen=True)
 class LuidAssignment:
-    """A LUID given to an interface: `key` is what it is recognised by, `last_seen` in seconds since 1970."""
+    """A LUID with the interface that has it: `key` identifies the interface, `last_seen` is in seconds since 1970."""
 
     luid: str
     key: str
@@ -30,19 +30,19 @@ class LuidAssignment:
 
 
 class LuidStore(Protocol):
-    """Where assignments are kept; the journal is one. Called from the source's thread only."""
+    """A store of assignments; the journal is one. Called from the source's thread only."""
 
     def load_luids(self) -> list[LuidAssignment]:
-        """Every assignment."""
+        """Returns every assignment."""
         ...
 
     def save_luids(self, assignments: Iterable[LuidAssignment]) -> None:
-        """Insert or replace by `luid`, durably before returning."""
+        """Inserts or replaces by `luid`, durably before it returns."""
         ...
 
 
 class MemoryLuids:
-    """Assignments that last as long as the process: for `watch()` and the netioapi calls."""
+    """Assignments in memory, for `watch()` and the calls of netioapi."""
 
     def __init__(self) -> None:
         self._by_luid: dict[str, LuidAssignment] = {}
@@ -55,7 +55,7 @@ class MemoryLuids:
 
 
 class Device(NamedTuple):
-    """What an interface is recognised by. `permanent` is its permanent hardware address; virtual ones have none."""
+    """The facts that identify an interface. `permanent` is its permanent hardware address; a virtual one has none."""
 
     if_type: int
     kind: str
@@ -64,22 +64,22 @@ class Device(NamedTuple):
 
     @property
     def key(self) -> str:
-        """The hardware where there is some, else the name (Latin-1: each byte a character, so any name is one)."""
+        """The hardware address if there is one, else the name (in Latin-1, where every byte is a character)."""
         identity = f"mac={self.permanent.hex()}" if self.permanent else f"name={self.name.decode('latin-1')}"
         return f"{self.if_type}/{self.kind}/{identity}"
 
     @property
     def shown_name(self) -> str:
-        """The name as text."""
+        """The name as text for people."""
         return self.name.decode("utf-8", "backslashreplace")
 
 
 class LuidAssigner:
-    """Gives each live interface a LUID that no other live one has, and the one it had before where it can.
+    """Assigns a LUID to each live interface: one that no other live interface has, and the one from before if known.
 
-    An interface is recognised by its permanent hardware address, type and kind, else by its name, type and kind. Where
-    several share that, the name decides. `index` is whatever identifies an interface while it lives. One thread at a
-    time; nothing is stored before `flush()`.
+    An interface is identified by its permanent hardware address, type and kind, else by its name, type and kind. Where
+    several share these, the name decides. `index` identifies an interface while it lives. One thread at a time;
+    nothing is stored before `flush()`.
     """
 
     def __init__(self, store: LuidStore, clock: Callable[[], float] = time.time) -> None:
@@ -99,11 +99,11 @@ class LuidAssigner:
         self._oldest = self._oldest_unseen()
 
     def assign(self, index: int, device: Device) -> str:
-        """The LUID of this interface; a renamed one keeps its own."""
+        """Returns the LUID of this interface; a renamed one keeps its own."""
         return self.assign_all({index: device})[index]
 
     def assign_all(self, devices: dict[int, Device]) -> dict[int, str]:
-        """The LUIDs of interfaces that were found together: an exact match goes before one by hardware alone."""
+        """Returns the LUIDs of interfaces that were read together: a match by name goes before one by hardware alone."""
         for index, device in devices.items():
             luid = self._live.get(index)
             if luid and not self._keep(luid, device):
@@ -118,14 +118,14 @@ class LuidAssigner:
         return {index: self._live[index] for index in devices}
 
     def release(self, index: int) -> None:
-        """This interface is gone; harmless when it was never there."""
+        """Releases the LUID of a removed interface; harmless when it has none."""
         luid = self._live.pop(index, None)
         if luid is not None:
             self._taken.discard(luid)
             self._write(replace(self._assigned[luid], last_seen=self._clock()))
 
     def flush(self) -> None:
-        """Store what changed, durably. Raises what the store raises; then the next call tries again."""
+        """Stores what changed, durably. Raises what the store raises; the next call then tries again."""
         if abs(self._clock() - self._refreshed) >= _REFRESH_AFTER:
             self._refreshed = self._clock()
             for luid in self._taken:
@@ -139,7 +139,7 @@ class LuidAssigner:
         return min((a.last_seen for a in self._assigned.values() if a.luid not in self._taken), default=math.inf)
 
     def _keep(self, luid: str, device: Device) -> bool:
-        """Whether the live interface with this LUID can be this device; notes its new name."""
+        """Returns whether the live interface with this LUID can be this device; stores its new name."""
         assignment = self._assigned[luid]
         if assignment.key == device.key and assignment.name == device.shown_name:
             return True
@@ -149,7 +149,7 @@ class LuidAssigner:
         return True
 
     def _free(self, device: Device) -> list[LuidAssignment]:
-        """The assignments that this device may continue, the last seen first."""
+        """Returns the assignments that this device may continue, the last seen first."""
         luids = self._by_key.get(device.key, set()) - self._taken
         return sorted((self._assigned[luid] for luid in luids), key=lambda assignment: -assignment.last_seen)
 
@@ -158,25 +158,27 @@ class LuidAssigner:
         return next((assignment.luid for assignment in self._free(device) if assignment.name == name), None)
 
     def _only_one(self, device: Device) -> str | None:
-        """The one assignment for this hardware, under whatever name. Several would be a guess."""
+        """Returns the LUID of this hardware under any name, if there is one only: among several it would be a guess."""
         free = self._free(device)
         return free[0].luid if len(free) == 1 else None
 
     def _new(self, if_type: int) -> str:
-        """A LUID of this type: the longest unseen one if that is 30 days ago, else the next number."""
+        """Returns a LUID of this type: the longest unseen one if that is 30 days ago, else one of the next number."""
         number = self._next.get(if_type, FIRST_INDEX)
         unseen = self._unseen(if_type, math.inf if number > _LAST_INDEX else self._clock() - _REUSE_AFTER)
         if unseen:
             return unseen
         if number > _LAST_INDEX:
-            raise SourceError(f"there are more than {_LAST_INDEX - FIRST_INDEX} live interfaces of type {if_type}")
+            raise SourceError(
+                f"more than {_LAST_INDEX - FIRST_INDEX} live interfaces of type {if_type}: no LUID is left"
+            )
         self._next[if_type] = number + 1
         return make_luid(if_type, number)
 
     def _unseen(self, if_type: int, since: float) -> str | None:
-        """The longest unseen LUID of this type, if nobody saw it since this moment."""
+        """Returns the longest unseen LUID of this type that was not seen since this moment."""
         if self._oldest > since:
-            return None  # nobody is that old: spares the search for each of thousands of new interfaces
+            return None  # none is that old: this spares a search for each of thousands of new interfaces
         mine = [
             a for a in self._assigned.values() if a.luid not in self._taken and luid_parts(a.luid).if_type == if_type
         ]
@@ -200,7 +202,7 @@ class LuidAssigner:
 
 
 def _renamed(before: str, after: str) -> bool:
-    """Whether two keys differ in nothing but the name: type and kind are the same, and neither has hardware."""
+    """Returns whether two keys differ in the name alone: of the same type and kind, and neither of hardware."""
     type_before, kind_before, identity_before = before.split("/", 2)
     type_after, kind_after, identity_after = after.split("/", 2)
     by_name = identity_before.startswith("name=") and identity_after.startswith("name=")
