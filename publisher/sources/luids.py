@@ -103,7 +103,7 @@ class LuidAssigner:
         return self.assign_all({index: device})[index]
 
     def assign_all(self, devices: dict[int, Device]) -> dict[int, str]:
-        """Returns the LUIDs of interfaces that were read together: a match by name goes before one by hardware alone."""
+        """Returns the LUIDs of interfaces that were read together: the name decides before the hardware alone."""
         for index, device in devices.items():
             luid = self._live.get(index)
             if luid and not self._keep(luid, device):

@@ -186,15 +186,28 @@ def test_after_a_loss_everything_is_read_after_a_while_although_the_flood_goes_o
 
 def test_before_the_read_after_a_loss_the_socket_is_emptied(kernel: Kernel) -> None:
     """Until it is empty the kernel drops messages without reporting it again."""
-    _, updates = started(kernel, receive_buffer=1 << 20)
-    kernel.tick = 0.01
-    for _ in range(3000):
-        kernel.report(new_link(mtu=1400), lost=True, more=True)
+    _, updates = started(kernel, receive_buffer=32 << 20)
+    kernel.tick = 0.3
+    kernel.report(lost=True, more=True)
+    for mtu in range(1300, 1320):
+        kernel.report(new_link(mtu=mtu), more=True)
+    kernel.report(new_link(mtu=1400))
     left: list[int] = []
     kernel.during_dump = lambda: left.append(len(kernel.received))
-    before = len(kernel.received)
-    until_resync(updates)
-    assert left[0] <= before - 1 - 2 * (1 << 20) // 2304 // 1000
+    assert until_resync(updates)[0] == ["overrun"]
+    assert left == [0]
+
+
+def test_after_an_invalid_message_everything_is_read_once_in_a_while(kernel: Kernel) -> None:
+    source, updates = started(kernel)
+    for _ in range(5):
+        kernel.received.append(Received([], lost=False, invalid=[b"not rtnetlink"], more=False))
+    begin = kernel.now
+    assert until_resync(updates)[0] == ["reconcile"]
+    assert 1 <= kernel.dumps[0] - begin < 1.5
+    assert source.counts.invalid_messages == 5
+    errors = [call.args for call in kernel.log.calls if call.method_name == "error"]
+    assert [arguments[1] for arguments in errors] == [b"not rtnetlink".hex()] * 5
 
 
 def test_an_interrupted_dump_is_tried_again_after_a_pause(kernel: Kernel) -> None:
