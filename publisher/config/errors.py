@@ -75,7 +75,7 @@ def problems(error: ValidationError, model: type[BaseModel], origin: Origin, pre
     for detail in error.errors(include_url=False, include_context=False):
         location = (*prefix, *detail["loc"])
         name = _name(location)
-        lines.setdefault(name, f"{origin.of(location)}: {name} {_expectation(detail, model)}".replace("\n", " "))
+        lines.setdefault(name, f"{origin.of(location)}: {name}: {_expectation(detail, model)}".replace("\n", " "))
     return list(lines.values())
 
 
@@ -112,11 +112,11 @@ def _expectation(detail: Any, model: type[BaseModel]) -> str:
     match kind:
         case "extra_forbidden" | "unexpected_keyword_argument":
             *table, key = detail["loc"]
-            return f"is an unknown setting{nearest(str(key), _keys(model, table))}"
+            return f"unknown setting{nearest(str(key), _keys(model, table))}"
         case "missing":
-            return "is missing"
+            return "missing"
         case "string_pattern_mismatch" if detail["loc"][-1] == "[key]":
-            return "is an invalid sink name: use letters, digits, _ and - only, at most 64"
+            return "invalid sink name: use letters, digits, _ and -, at most 64"
         case "byte_size" | "byte_size_unit":
             return 'should be a size, like 10485760 or "10 MiB"'
         case "time_delta_parsing" | "time_delta_type":

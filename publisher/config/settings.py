@@ -210,7 +210,7 @@ def sink_options(settings: Settings, plugins: Plugins) -> dict[str, tuple[type[S
 def _no_such_type(kind: object, plugins: Plugins) -> str:
     if isinstance(kind, str):
         return plugins.no_such_sink(kind)
-    problem = "type is missing" if kind is None else "type should be a string"
+    problem = "type: missing" if kind is None else "type: should be a string"
     return f"{problem}; there are: {', '.join(sorted(plugins.sinks)) or 'none'}"
 
 

@@ -48,7 +48,7 @@ def test_wrong_usage_is_status_2(publisher: Publisher, arguments: list[str]) -> 
 def test_a_wrong_configuration_is_status_2_and_one_line(publisher: Publisher) -> None:
     publisher.configure("nod = 1")
     assert publisher("run", status=2).stderr == (
-        f"publisher: {publisher.folder / 'publisher.toml'}: nod is an unknown setting; did you mean 'node'?\n"
+        f"publisher: {publisher.folder / 'publisher.toml'}: nod: unknown setting; did you mean 'node'?\n"
     )
     assert not publisher.journal.exists()
 

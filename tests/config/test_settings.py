@@ -117,31 +117,31 @@ def test_the_environment_sets_sinks_and_lists(load: Load) -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("nod = 'x'", "nod is an unknown setting; did you mean 'node'?"),
-        ("Node = 'x'", "Node is an unknown setting; did you mean 'node'?"),
-        ("xyz = 1", "xyz is an unknown setting"),
-        ("[journal]\nmaxevents = 1", "journal.maxevents is an unknown setting; did you mean 'max_events'?"),
-        ("[journal]\nmax_events = 'x'", "journal.max_events should be an integer"),
-        ("[journal]\nmax_events = 0", "journal.max_events should be greater than or equal to 1"),
-        ("[journal]\nsynchronous = 'fast'", "journal.synchronous should be 'normal' or 'full'"),
-        ("[journal]\npath = ''", "journal.path must be the path of a file"),
-        ("[journal]\npath = '/'", "journal.path must be the path of a file"),
-        ("journal = 3", "journal should be a table, not an integer"),
-        ("filter = [1]", "filter should be a table, not an array"),
-        ("[filter]\nexclude = 'lo'", "filter.exclude should be an array, not a string"),
-        ("[filter]\nexclude = ['lo', 3]", "filter.exclude[1] should be a string, not an integer"),
-        ("node = 3", "node should be a string, not an integer"),
-        ("node = ''", "node must not be empty"),
-        ("node = 'a/b'", "node must not contain '/': it is a level of MQTT topics"),
-        ("node = 'a+#'", "node must not contain '#', '+': it is a level of MQTT topics"),
-        ('node = "a\\u0000"', "node must not contain '\\x00': it is a level of MQTT topics"),
-        ("sinks = 3", "sinks should be a table, not an integer"),
-        ("[sinks]\nhome = 3", "sink 'home' should be a table, not an integer"),
-        ("[sinks.'a b']", "sink 'a b' is an invalid sink name: use letters, digits, _ and - only, at most 64"),
-        ("reconcile_seconds = 0.5", "reconcile_seconds should be greater than or equal to 1"),
+        ("nod = 'x'", "nod: unknown setting; did you mean 'node'?"),
+        ("Node = 'x'", "Node: unknown setting; did you mean 'node'?"),
+        ("xyz = 1", "xyz: unknown setting"),
+        ("[journal]\nmaxevents = 1", "journal.maxevents: unknown setting; did you mean 'max_events'?"),
+        ("[journal]\nmax_events = 'x'", "journal.max_events: should be an integer"),
+        ("[journal]\nmax_events = 0", "journal.max_events: should be greater than or equal to 1"),
+        ("[journal]\nsynchronous = 'fast'", "journal.synchronous: should be 'normal' or 'full'"),
+        ("[journal]\npath = ''", "journal.path: must be the path of a file"),
+        ("[journal]\npath = '/'", "journal.path: must be the path of a file"),
+        ("journal = 3", "journal: should be a table, not an integer"),
+        ("filter = [1]", "filter: should be a table, not an array"),
+        ("[filter]\nexclude = 'lo'", "filter.exclude: should be an array, not a string"),
+        ("[filter]\nexclude = ['lo', 3]", "filter.exclude[1]: should be a string, not an integer"),
+        ("node = 3", "node: should be a string, not an integer"),
+        ("node = ''", "node: must not be empty"),
+        ("node = 'a/b'", "node: must not contain '/': it is a level of MQTT topics"),
+        ("node = 'a+#'", "node: must not contain '#', '+': it is a level of MQTT topics"),
+        ('node = "a\\u0000"', "node: must not contain '\\x00': it is a level of MQTT topics"),
+        ("sinks = 3", "sinks: should be a table, not an integer"),
+        ("[sinks]\nhome = 3", "sink 'home': should be a table, not an integer"),
+        ("[sinks.'a b']", "sink 'a b': invalid sink name: use letters, digits, _ and -, at most 64"),
+        ("reconcile_seconds = 0.5", "reconcile_seconds: should be greater than or equal to 1"),
         (
             "[metrics]\naddress = 'localhost'",
-            'metrics.address must be an address and a port, such as "127.0.0.1:9464" or "[::1]:9464"',
+            'metrics.address: must be an address and a port, such as "127.0.0.1:9464" or "[::1]:9464"',
         ),
     ],
 )
@@ -160,18 +160,18 @@ def test_every_mistake_is_reported(load: Load) -> None:
     [
         (
             {"PUBLISHER_JOURNAL__MAX_EVENTS": "x"},
-            "PUBLISHER_JOURNAL__MAX_EVENTS: journal.max_events should be an integer",
+            "PUBLISHER_JOURNAL__MAX_EVENTS: journal.max_events: should be an integer",
         ),
         (
             {"PUBLISHER_JOURNAL__PTH": "x"},
-            "PUBLISHER_JOURNAL__PTH: journal.pth is an unknown setting; did you mean 'path'?",
+            "PUBLISHER_JOURNAL__PTH: journal.pth: unknown setting; did you mean 'path'?",
         ),
         (
             {"PUBLISHER_SINK__X__TYPE": "x"},
             "PUBLISHER_SINK__X__TYPE: unknown setting 'sink'; did you mean 'sinks'?",
         ),
         ({"PUBLISHER_NODEE": "x"}, "PUBLISHER_NODEE: unknown setting 'nodee'; did you mean 'node'?"),
-        ({"PUBLISHER_SINKS__X": "x"}, "PUBLISHER_SINKS__X: sink 'x' should be a table, not a string"),
+        ({"PUBLISHER_SINKS__X": "x"}, "PUBLISHER_SINKS__X: sink 'x': should be a table, not a string"),
         (
             {"PUBLISHER_JOURNAL__PATH": "x", "PUBLISHER_JOURNAL__PATH__X": "y"},
             "PUBLISHER_JOURNAL__PATH__X: another variable sets path itself; remove one",
@@ -180,7 +180,7 @@ def test_every_mistake_is_reported(load: Load) -> None:
             {"PUBLISHER_SINKS__X__A__B": "x", "PUBLISHER_SINKS__X__A": "y"},
             "PUBLISHER_SINKS__X__A: other variables set keys of a; remove one",
         ),
-        ({"PUBLISHER_NODE__X": "x"}, "PUBLISHER_NODE: node should be a string, not a table"),
+        ({"PUBLISHER_NODE__X": "x"}, "PUBLISHER_NODE: node: should be a string, not a table"),
         (
             {"PUBLISHER_FILTER": "lo"},
             "PUBLISHER_FILTER: filter is a table: set PUBLISHER_FILTER__<KEY> for each of its keys",
@@ -303,13 +303,13 @@ def test_sinks_options_are_checked_by_their_classes(load: Load) -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("type = 'webhook'", "sink 'a': url is missing"),
-        ("type = 'webhook'\nurl = 'http://x'\nulr = 1", "sink 'a': ulr is an unknown setting; did you mean 'url'?"),
+        ("type = 'webhook'", "sink 'a': url: missing"),
+        ("type = 'webhook'\nurl = 'http://x'\nulr = 1", "sink 'a': ulr: unknown setting; did you mean 'url'?"),
         ("type = 'webhook'\nurl = 'http://x'\ninner.siz = 1", None),
-        ("type = 'webhook'\nurl = 'http://x'\ncount = 'x'", "sink 'a': count should be an integer"),
-        ("type = 'webhook'\nurl = 'http://x'\ninner.size = 'x'", "sink 'a': inner.size should be an integer"),
-        ("url = 'http://x'", "sink 'a': type is missing; there are: file, webhook"),
-        ("type = 3", "sink 'a': type should be a string; there are: file, webhook"),
+        ("type = 'webhook'\nurl = 'http://x'\ncount = 'x'", "sink 'a': count: should be an integer"),
+        ("type = 'webhook'\nurl = 'http://x'\ninner.size = 'x'", "sink 'a': inner.size: should be an integer"),
+        ("url = 'http://x'", "sink 'a': type: missing; there are: file, webhook"),
+        ("type = 3", "sink 'a': type: should be a string; there are: file, webhook"),
     ],
 )
 def test_a_sinks_mistake_names_sink_option_and_expectation(
@@ -338,9 +338,9 @@ def test_no_mistake_shows_a_secret(load: Load) -> None:
 @pytest.mark.parametrize(
     ("option", "expected"),
     [
-        ("max_size = 'big'", 'max_size should be a size, like 10485760 or "10 MiB"'),
-        ("max_size = '10 apples'", 'max_size should be a size, like 10485760 or "10 MiB"'),
-        ("max_age = 'soon'", 'max_age should be a length of time, like "12h" or "7d"'),
+        ("max_size = 'big'", 'max_size: should be a size, like 10485760 or "10 MiB"'),
+        ("max_size = '10 apples'", 'max_size: should be a size, like 10485760 or "10 MiB"'),
+        ("max_age = 'soon'", 'max_age: should be a length of time, like "12h" or "7d"'),
     ],
 )
 def test_sizes_and_times_are_explained_by_example(load: Load, tmp_path: Path, option: str, expected: str) -> None:
