@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from publisher.errors import ConfigurationError, SourceError
 from publisher.journal.requests import JournalClient, Request
+from publisher.service.service import Service
+from publisher.sink import Ended, Retry
 from publisher.sources import Remove, Resync, Upsert
-from publisher.testing import ScriptedSource, make_row
+from publisher.testing import Recorder, ScriptedSource, make_row
 from publisher.watcher import InterfaceFilter
 from tests.fixtures.poll import wait_for
 from tests.fixtures.service import ETH0, ETH1, House
@@ -155,3 +159,132 @@ def test_a_hanging_sink_does_not_keep_the_service_from_stopping(house: House) ->
         two.wait_for_seq(1)
     one.flow()
     assert two.closed == 1
+
+
+def test_a_reload_that_changes_a_hanging_sink_holds_up_no_other(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """B3: the thread that writes the journal waited until the hanging sink was out of time."""
+    monkeypatch.setattr("publisher.service.service._STOP_SECONDS", 600.0)
+    one, two = house.recorders.values()
+    with house.running(house.settings("one", "two")) as service:
+        two.wait_for_events(2)
+        one.hang()
+        house.source.send(Upsert(ETH1))
+        two.wait_for_seq(1)
+        reloaded = service.reload(house.settings("two"))
+        house.source.send(Upsert(make_row("eth0", index=2, nl_mtu=1400)))
+        two.wait_for_seq(2)
+        reloaded.result(30)
+        assert two.opened == 1
+        one.flow()
+
+
+def test_a_reload_is_done_when_the_successor_of_a_hanging_sink_has_started(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """B7: readiness was told before anything was reloaded."""
+    monkeypatch.setattr("publisher.service.service._STOP_SECONDS", 600.0)
+    one, two = house.recorders.values()
+    with house.running(house.settings("one")) as service:
+        one.wait_for_events(2)
+        one.hang()
+        house.source.send(Upsert(ETH1))
+        wait_for(lambda: state_of(service, "one") == "sending", what="the sink to hang")
+        changed = house.settings("one", "two")
+        changed.sinks["one"]["pace"] = "slow"
+        reloaded = service.reload(changed)
+        two.wait_for_events(2)
+        assert not reloaded.done(), "the old worker still has its sink"
+        one.flow()
+        reloaded.result(30)
+        one.wait(lambda recorder: recorder.opened == 2)
+
+
+def test_a_sink_that_hangs_is_abandoned_and_its_successor_goes_on_from_its_position(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("publisher.service.service._STOP_SECONDS", 0.2)
+    one, _ = house.recorders.values()
+    with house.running(house.settings("one")) as service:
+        one.wait_for_events(2)
+        one.hang()
+        house.source.send(Upsert(ETH1))
+        wait_for(lambda: state_of(service, "one") == "sending", what="the sink to hang")
+        changed = house.settings("one")
+        changed.sinks["one"]["pace"] = "slow"
+        service.reload(changed).result(30)
+        one.wait(lambda recorder: recorder.opened == 2)
+        one.flow()
+        one.wait(lambda recorder: recorder.seqs == [1, 1])
+
+
+def test_an_ended_sink_answers_for_itself(house: House) -> None:
+    """B8: the answer was that the snapshot is being sent again."""
+    one = house.recorders["one"]
+    one.publish_faults.append(Ended("410 Gone"))
+    with house.running(house.settings("one")) as service:
+        wait_for(lambda: state_of(service, "one") == "ended", what="the end")
+        with closing(JournalClient.open(house.path)) as client:
+            number = client.post(Request(kind="replay", sink="one"))
+            answer = wait_for(lambda: client.done(number), what="an answer")
+    assert answer == "sink 'one' ended: 410 Gone; it starts again when its options change"
+    assert one.events == []
+
+
+def test_a_request_of_a_newer_command_ends_no_service(house: House) -> None:
+    """B6: a row that does not parse ended the service, and every later start."""
+    one = house.recorders["one"]
+    with house.running(house.settings("one")):
+        one.wait_for_events(2)
+        with closing(sqlite3.connect(house.path)) as connection, connection:
+            data = '{"kind":"replay","sink":"one","priority":"high"}'
+            number = connection.execute("INSERT INTO requests (data) VALUES (?)", (data,)).lastrowid
+        with closing(JournalClient.open(house.path)) as client:
+            answer = wait_for(lambda: client.done(number or 0), what="an answer")
+        house.source.send(Upsert(ETH1))
+        one.wait_for_seq(1)
+    assert "priority" in answer
+    assert not house.errors
+
+
+def test_a_replay_that_was_answered_survives_a_kill(house: House) -> None:
+    """B13: it was in memory only."""
+    one = house.recorders["one"]
+    with house.running(house.settings("one")):
+        one.wait_for_events(2)
+        house.source.send(*(Upsert(make_row("eth0", index=2, nl_mtu=1000 + n)) for n in range(5)))
+        one.wait_for_seq(5)
+        one.publish_faults += [Retry("later", after=3600.0)]
+        with closing(JournalClient.open(house.path)) as client:
+            number = client.post(Request(kind="replay", sink="one", since=2))
+            wait_for(lambda: client.done(number), what="an answer")
+        killed = house.path.with_name("killed.sqlite3")
+        copy_of(house.path, killed)
+    house.path = killed
+    house.source = ScriptedSource(house.source.rows)
+    again = house.recorders["one"] = Recorder()
+    with house.running(house.settings("one")):
+        again.wait_for_seq(5)
+    assert again.seqs == [3, 4, 5]
+
+
+def state_of(service: Service, sink: str) -> str | None:
+    """Returns a sink's state; `None` before the service has started."""
+    state: str | None = service.status().get("sinks", {}).get(sink, {}).get("state")
+    return state
+
+
+def copy_of(path: Path, copy: Path) -> None:
+    """Copies a journal as a kill at this moment would leave it."""
+    with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(copy)) as target:
+        source.backup(target)
+
+
+def test_an_end_for_this_process_only_is_over_at_the_next_start(house: House) -> None:
+    """B5: a reader of standard output that left ended the terminal sink for good."""
+    one = house.recorders["one"]
+    one.publish_faults.append(Ended("no one reads", durable=False))
+    with house.running(house.settings("one")) as service:
+        wait_for(lambda: state_of(service, "one") == "ended", what="the end")
+    house.source = ScriptedSource([ETH0])
+    with house.running(house.settings("one")):
+        one.wait_for_events(2)

@@ -1,0 +1,144 @@
+"""The core: updates on their way into the journal, and what happens while the disk takes nothing."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from publisher.delivery.supervisor import Supervisor
+from publisher.errors import JournalDamagedError, JournalError
+from publisher.journal.journal import Journal
+from publisher.service.core import Core
+from publisher.sources import Remove, Resync, Update, Upsert
+from publisher.testing import Recorder, ScriptedSource, make_row
+from publisher.watcher import InterfaceFilter
+from tests.fixtures.pipeline import captured_log
+
+ETH0, ETH1 = make_row("eth0", nl_mtu=1500), make_row("eth1", index=3)
+
+
+class Disk:
+    """The disk under a journal, which is full or damaged when a test says so: real ones are in tests/integration."""
+
+    def __init__(self, journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.fault: sqlite3.Error | None = None
+        writing = journal._file.writing
+
+        def faulty() -> object:
+            if self.fault:
+                raise JournalError(str(self.fault))
+            return writing()
+
+        monkeypatch.setattr(journal._file, "writing", faulty)
+
+
+class Bench:
+    """A core over a journal, a scripted source and one sink."""
+
+    def __init__(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("publisher.service.core._TRY_SECONDS", 0.0)
+        self.journal = Journal.open(path, node="testnode")
+        self.disk = Disk(self.journal, monkeypatch)
+        self.source = ScriptedSource()
+        log, self.logged = captured_log()
+        self.recorder = Recorder()
+        self.supervisor = Supervisor(self.journal, log, lambda: None)
+        self.core = Core(self.journal, self.source, self.supervisor, InterfaceFilter(), log)
+        self.core.begin([Resync((ETH0,), "startup")])
+
+    def deliver(self) -> None:
+        sink = self.recorder.sink_type()
+        self.supervisor.change_to({"one": (sink, sink.Options())}, 5.0)
+        self.recorder.wait_for_events(2)
+
+    def mtus(self, *mtus: int) -> None:
+        for mtu in mtus:
+            self.core.apply([Upsert(make_row("eth0", nl_mtu=mtu))])
+
+    def written(self) -> list[tuple[int, str, int | None]]:
+        events = self.journal.read(0, 1000)
+        return [(event.seq, event.cause, event.row.nl_mtu if event.row else None) for event in events]
+
+    def close(self) -> None:
+        self.disk.fault = None
+        self.supervisor.stop(5.0, lambda: None)
+        self.journal.close()
+
+
+@pytest.fixture
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+    with closing(Bench(tmp_path / "journal.sqlite3", monkeypatch)) as bench:
+        yield bench
+
+
+def test_the_first_resync_of_a_new_epoch_is_the_baseline_and_makes_no_event(bench: Bench) -> None:
+    assert bench.journal.rows() == [ETH0]
+    assert bench.journal.seq == 0
+
+
+def test_a_list_of_updates_is_one_transaction(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    committed = []
+    writing = bench.journal._file.writing
+    monkeypatch.setattr(bench.journal._file, "writing", lambda: committed.append(1) or writing())  # type: ignore[func-returns-value]  # counted
+    bench.core.apply([Upsert(make_row("eth0", nl_mtu=1400)), Upsert(ETH1), Remove(ETH0.luid, "inet")])
+    assert len(committed) == 1
+    assert [event.notification_type for event in bench.journal.read(0, 9)] == [
+        "parameter_notification", "add_instance", "delete_instance",
+    ]  # fmt: skip
+
+
+def test_while_the_disk_takes_nothing_updates_are_counted_and_none_is_kept(bench: Bench) -> None:
+    bench.disk.fault = sqlite3.OperationalError("database or disk is full")
+    bench.mtus(*range(1000, 1400))
+    assert (bench.core.trouble, bench.core.dropped) == ("database or disk is full", 400)
+    assert len(bench.logged) == 1, "it is said once"
+    bench.core.recover()
+    assert bench.core.trouble is not None
+    assert bench.source.resyncs == []
+
+
+def test_when_the_disk_takes_something_again_a_resync_heals(bench: Bench) -> None:
+    bench.mtus(1490)
+    bench.disk.fault = sqlite3.OperationalError("database or disk is full")
+    bench.mtus(1400, 1300)
+    bench.disk.fault = None
+    bench.core.recover()
+    assert bench.core.trouble is None
+    assert bench.source.resyncs == ["overrun"]
+    bench.core.apply([Resync((make_row("eth0", nl_mtu=1200), ETH1), "overrun")])
+    assert bench.written() == [(1, "notification", 1490), (2, "overrun", 1200), (3, "overrun", ETH1.row.nl_mtu)]
+
+
+def test_the_healing_marks_the_loss_for_every_sink_even_when_nothing_differs(bench: Bench) -> None:
+    bench.deliver()
+    bench.disk.fault = sqlite3.OperationalError("database or disk is full")
+    bench.mtus(1400)
+    bench.disk.fault = None
+    bench.core.recover()
+    bench.core.apply([Resync((ETH0,), "overrun")])
+    again = bench.recorder.wait_for_events(4)[2:]
+    assert [(event.notification_type, event.cause) for event in again] == [("initial_notification", "overrun")] * 2
+
+
+def test_a_mark_survives_a_kill_right_after_the_healing(bench: Bench) -> None:
+    bench.deliver()
+    bench.recorder.hang()
+    bench.core.apply([Resync((ETH0,), "overrun")])
+    [resend] = bench.journal.sink("one", "").resends()
+    assert "overrun" in str(resend)
+    bench.recorder.flow()
+
+
+def test_damage_ends_the_core_so_that_the_next_start_sets_the_file_aside(bench: Bench) -> None:
+    with pytest.raises(JournalDamagedError):
+        bench.core.degrade(JournalDamagedError("torn"))
+
+
+@pytest.mark.parametrize("updates", [[], [Remove("0" * 16, "inet")], [Upsert(ETH0)]])
+def test_updates_that_change_nothing_make_no_event(bench: Bench, updates: list[Update]) -> None:
+    bench.core.apply(updates)
+    assert bench.journal.seq == 0
