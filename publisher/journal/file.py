@@ -117,9 +117,9 @@ class JournalFile:
         try:
             yield
         except sqlite3.Error as error:
-            explained = _explained(self.path, what, error)
-            self.damaged |= isinstance(explained, JournalDamagedError)
-            raise explained from error
+            journal_error = explained(self.path, what, error)
+            self.damaged |= isinstance(journal_error, JournalDamagedError)
+            raise journal_error from error
 
 
 class Opened(NamedTuple, Generic[Content]):
@@ -213,7 +213,8 @@ def put_meta(connection: sqlite3.Connection, **values: str) -> None:
     connection.executemany("INSERT OR REPLACE INTO meta (name, value) VALUES (?, ?)", values.items())
 
 
-def _explained(path: Path, what: str, error: sqlite3.Error) -> JournalError:
+def explained(path: Path, what: str, error: sqlite3.Error) -> JournalError:
+    """Returns the error of SQLite as one that names the file; `what` could not be done: opened, read, written."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code in _DAMAGE:
         return JournalDamagedError(f"the journal {path} is damaged: {error}")

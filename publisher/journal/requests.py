@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -18,6 +19,7 @@ from .lock import holder
 from .luids import SELECT_LUIDS, decoded_assignment
 from .pending import PendingWrites
 from .positions import NumberedResend, Resend, Seq, insert_resend
+from .view import JournalView
 
 # Answers are kept for a command line that looks for its own; the newest are enough.
 _ANSWERS_KEPT = 100
@@ -90,9 +92,12 @@ def _parsed(data: str | bytes) -> Request | InvalidRequest:
 
 
 class JournalClient:
-    """A journal as another process sees it, whether a service holds it or not. One thread at a time."""
+    """A journal as another process sees it, whether a service holds it or not. One thread at a time.
 
-    def __init__(self, file: JournalFile) -> None:
+    It is opened for reading only, but for the moment in which a request is posted.
+    """
+
+    def __init__(self, file: JournalView) -> None:
         self._file = file
 
     @classmethod
@@ -102,7 +107,7 @@ class JournalClient:
             raise JournalError(
                 f"there is no journal {path}: has the publisher been run? (journal.path says where it is)"
             )
-        return cls(JournalFile(path, owned=False))
+        return cls(JournalView(path))
 
     @property
     def running(self) -> str | None:
@@ -127,7 +132,7 @@ class JournalClient:
 
     def post(self, request: Request) -> int:
         """Leaves a request and returns its number. A service that is not running finds it at its start."""
-        with self._file.writing() as connection:
+        with closing(JournalFile(self._file.path, owned=False)) as file, file.writing() as connection:
             data = request.model_dump_json(exclude_none=True)
             number = connection.execute("INSERT INTO requests (data) VALUES (?)", (data,)).lastrowid
         if number is None:

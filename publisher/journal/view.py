@@ -1,0 +1,73 @@
+"""A journal that is only read: nothing is made, changed or locked by whoever looks."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from ..errors import JournalError
+from .file import Row, explained
+from .migrations import check_version
+
+# A log without its index (`-shm`) is left by a crash. SQLite makes the index anew, in the journal's directory.
+_REFUSED = frozenset({sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY})
+
+
+class JournalView:
+    """The journal of another process, or of none, opened for reading. One thread at a time.
+
+    Every error is a JournalError that names the file, JournalDamagedError when it is no journal.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with self._errors():
+            self._connection = sqlite3.connect(_uri(path), uri=True, isolation_level=None)
+            try:
+                check_version(self._connection)
+            except BaseException:
+                self._connection.close()
+                raise
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """A block in which everything is read as of one moment."""
+        with self._errors():
+            self._connection.execute("BEGIN")
+            try:
+                yield self._connection
+            finally:
+                self._connection.execute("ROLLBACK")
+
+    def query(self, sql: str, parameters: Sequence[object] = ()) -> list[Row]:
+        """Returns all rows of a SELECT."""
+        with self._errors():
+            return self._connection.execute(sql, parameters).fetchall()
+
+    def close(self) -> None:
+        """Releases the file."""
+        self._connection.close()
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF in _REFUSED:
+                raise JournalError(
+                    f"the journal {self.path} cannot be read: {error}; it was not closed cleanly, and to read it then "
+                    "its directory must be writable: run this command as the service's user"
+                ) from error
+            raise explained(self.path, "read", error) from error
+
+
+def _uri(path: Path) -> str:
+    """Returns the address of the file for SQLite.
+
+    A journal that a service holds, or that was not closed, has a log beside it: `-wal`. Without one the file is whole,
+    and `immutable` keeps SQLite from making a log and an index (`-wal`, `-shm`) that would stay behind.
+    """
+    log = path.with_name(f"{path.name}-wal")
+    return f"{path.absolute().as_uri()}?mode=ro{'' if log.exists() else '&immutable=1'}"

@@ -1,0 +1,81 @@
+"""A journal that is only read: whoever looks changes nothing."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from publisher.errors import JournalDamagedError, JournalError
+from publisher.journal.journal import Journal
+from publisher.journal.requests import JournalClient, Request
+from publisher.journal.view import JournalView
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def look(path: Path) -> str:
+    with closing(JournalClient.open(path)) as journal:
+        assert (journal.seq, journal.dead_letters(), journal.load_luids()) == (0, [], [])
+        return journal.epoch
+
+
+def test_reading_a_closed_journal_makes_no_file_and_changes_none(tmp_path: Path) -> None:
+    path = tmp_path / "journal.sqlite3"
+    with closing(Journal.open(path, node="nas")) as journal:
+        epoch = journal.epoch
+    before = contents(tmp_path)
+    assert look(path) == epoch
+    assert contents(tmp_path) == before
+
+
+def test_reading_a_held_journal_sees_its_last_commit_and_changes_no_file(tmp_path: Path) -> None:
+    path = tmp_path / "journal.sqlite3"
+    with closing(Journal.open(path, node="nas")) as journal:
+        names = set(contents(tmp_path))
+        assert look(path) == journal.epoch
+        assert set(contents(tmp_path)) == names
+        with closing(JournalClient.open(path)) as client:
+            number = client.post(Request(kind="replay", sink="home"))
+            assert client.done(number) is None
+            journal.requests.answer(number, "done")
+            assert client.done(number) == "done"
+
+
+def test_what_is_no_journal_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "certificate.pem"
+    path.write_bytes(b"not a database" * 100)
+    with pytest.raises(JournalDamagedError, match="certificate"):
+        JournalView(path)
+    assert path.read_bytes() == b"not a database" * 100
+
+
+@pytest.fixture
+def read_only(tmp_path: Path) -> Iterator[Path]:
+    """A closed journal in a directory that this user may only read."""
+    if sys.platform == "win32" or os.geteuid() == 0:
+        pytest.skip("permissions do not bind this user")
+    path = tmp_path / "state" / "journal.sqlite3"
+    Journal.open(path, node="nas").close()
+    path.chmod(0o400)
+    path.parent.chmod(0o500)
+    yield path
+    path.parent.chmod(0o700)
+
+
+def test_a_closed_journal_is_read_without_the_right_to_write(read_only: Path) -> None:
+    assert look(read_only)
+
+
+def test_a_journal_after_a_crash_cannot_be_read_without_the_right_to_write(read_only: Path) -> None:
+    read_only.parent.chmod(0o700)
+    read_only.with_name(f"{read_only.name}-wal").touch()
+    read_only.parent.chmod(0o500)
+    with pytest.raises(JournalError, match=r"not closed cleanly.*run this command as the service's user"):
+        look(read_only)
