@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, MutableMapping, Sequence
 from typing import Any, ClassVar, NamedTuple, Protocol, TypeAlias
 
 from pydantic import BaseModel, ConfigDict
@@ -12,8 +12,20 @@ from pydantic import BaseModel, ConfigDict
 from .errors import PublisherError
 from .events import Event
 
-Log: TypeAlias = logging.Logger | logging.LoggerAdapter[logging.Logger]
+Log: TypeAlias = logging.Logger | logging.LoggerAdapter[Any]
 """A logger of the standard library: `log.warning("no answer from %s", host)`."""
+
+
+class SinkLog(logging.LoggerAdapter[Log]):
+    """The log of one sink: each message begins with the sink's name, and the record has it as `sink`."""
+
+    def __init__(self, log: Log, sink: str) -> None:
+        super().__init__(log, {"sink": sink})
+        self._prefix = f"sink {sink!r}: ".replace("%", "%%")
+
+    def process(self, msg: object, kwargs: MutableMapping[str, Any]) -> tuple[str, MutableMapping[str, Any]]:
+        """Puts the sink's name before a message and into its record."""
+        return f"{self._prefix}{msg}", {**kwargs, "extra": self.extra}
 
 
 class SinkOptions(BaseModel):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from fnmatch import fnmatchcase
@@ -103,6 +104,4 @@ def watch(
 
 
 def _own_source(family: Families, luids: LuidStore) -> Source:
-    import structlog  # here, since it takes as long to import as all the rest and events alone don't need it
-
-    return open_source("auto", SourceContext(structlog.get_logger(), luids, family), {})
+    return open_source("auto", SourceContext(logging.getLogger("publisher"), luids, family), {})

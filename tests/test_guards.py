@@ -63,11 +63,12 @@ def lines(*patterns: str) -> Iterator[tuple[str, str]]:
             yield f"{name}:{number}", line
 
 
-def run(code: str, *arguments: str) -> None:
-    """Runs code in an interpreter of its own, in which warnings are errors."""
+def run(code: str, *arguments: str, prints: str = "") -> None:
+    """Runs code in an interpreter of its own, in which warnings are errors; it prints exactly this and logs nothing."""
     command = [sys.executable, "-W", "error", "-c", code, *arguments]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100, check=False)
     assert result.returncode == 0, result.stderr
+    assert (result.stdout, result.stderr) == (prints, "")
 
 
 def test_every_hook_says_when_it_is_called() -> None:
@@ -204,7 +205,7 @@ def no_work(event, arguments):
 
 sys.dont_write_bytecode = True
 # The libraries come first, since their own imports may do work.
-import paho.mqtt.client, rich.live, sqlite3, structlog, typer, typer.rich_utils, urllib3
+import paho.mqtt.client, rich.live, sqlite3, typer, typer.rich_utils, urllib3
 environment = dict(os.environ)
 sys.addaudithook(no_work)
 for name in sys.argv[1:]:
@@ -273,8 +274,26 @@ def test_there_is_an_example_in_the_readme() -> None:
 
 
 @pytest.mark.parametrize("code", readme_blocks())
-def test_the_examples_of_the_readme_run(code: str) -> None:
-    run(code)
+def test_the_examples_of_the_readme_print_what_it_says(code: str) -> None:
+    run(code, prints="".join(re.findall(r"^\s*# prints: (.*\n)", code, re.MULTILINE)))
+
+
+LIBRARY_CALLS = """
+import publisher
+from publisher import netioapi
+
+for family in ("inet", "inet6"):
+    next(publisher.watch(family))
+for row in netioapi.get_ip_interface_table():
+    netioapi.get_ip_interface_entry(row.family, row.interface_luid)
+netioapi.get_if_table2()
+netioapi.cancel_mib_change_notify2(netioapi.notify_ip_interface_change("unspec", lambda *_: None))
+"""
+
+
+@pytest.mark.skipif(sys.platform not in ("linux", "win32"), reason="no source on this system")
+def test_the_library_writes_nothing_to_the_standard_streams() -> None:
+    run(LIBRARY_CALLS)
 
 
 PITFALLS = re.findall(r"`(test_\w+)`", (ROOT / "tests" / "PITFALLS.md").read_text(encoding="utf-8"))

@@ -2,42 +2,38 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from typing import TYPE_CHECKING
 
 import typer
 
 from ..config.settings import Settings
 from ..errors import JournalError
-from ..service.logs import Secrets, make_log
+from ..service.logs import Secrets, logging_to
 from ..sources import Families, Source, SourceContext, SourceFactory, open_source
 from ..sources.luids import MemoryLuids
 from .journal import find_journal
-
-if TYPE_CHECKING:
-    from structlog.typing import FilteringBoundLogger
-
-
-def quiet_log() -> FilteringBoundLogger:
-    """Returns a log on standard error, from warnings on."""
-    return make_log(sys.stderr, Secrets(), level="warning")
 
 
 @contextmanager
 def opened_source(settings: Settings, family: Families | None = None) -> Iterator[Source]:
     """Opens the configured source for a block; raises SourceError."""
     context = SourceContext(
-        quiet_log(),
+        logging.getLogger("publisher"),
         known_luids(settings),
         families=family or "unspec",
         argument=settings.source_argument,
         reconcile_seconds=settings.reconcile_seconds,
         receive_buffer=settings.receive_buffer,
     )
-    with closing(open_source(settings.source_name, context, _offered(settings))) as source:
+    with (
+        # A person reads these lines: they are never JSON, also when they go into a file.
+        logging_to(sys.stderr, Secrets(), level="warning", style="console"),
+        closing(open_source(settings.source_name, context, _offered(settings))) as source,
+    ):
         yield source
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, MutableMapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 from ..events import Event
 from ..journal.journal import Journal
@@ -36,18 +34,3 @@ class WorkerContext:
 
     def events_since(self, epoch: str, seq: int) -> list[Event] | None:
         return self._subscription.events_since(epoch, seq)
-
-
-class SinkLog(logging.LoggerAdapter[logging.Logger]):
-    """The log of one sink: its name begins each line."""
-
-    def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[str, MutableMapping[str, Any]]:
-        return f"sink {self.extra['sink']!r}: {msg}" if self.extra else msg, kwargs
-
-
-def log_of_sink(log: Log, name: str) -> Log:
-    """Returns a logger whose lines begin with the sink's name."""
-    if not isinstance(log, logging.Logger | logging.LoggerAdapter):
-        return log.bind(sink=name)  # structlog's, as long as the command still makes one
-    logger = log if isinstance(log, logging.Logger) else log.logger
-    return SinkLog(logger, {"sink": name})

@@ -14,8 +14,7 @@ from pydantic import SecretBytes, SecretStr
 from ..journal.journal import Journal
 from ..journal.positions import NumberedResend, Resend, ResendSnapshot
 from ..journal.requests import InvalidRequest, Request
-from ..sink import Log, Sink, SinkContext, SinkOptions
-from .context import log_of_sink
+from ..sink import Log, Sink, SinkContext, SinkLog, SinkOptions
 from .status import SinkStatus
 from .worker import Worker
 
@@ -130,7 +129,7 @@ class Supervisor:
             destination=options.destination,
             fingerprint=_fingerprint(sink, options),
             journal=self._journal,
-            log=log_of_sink(self._log, name),
+            log=SinkLog(self._log, name),
             ended=self._ended,
         )
         worker.start()

@@ -24,7 +24,7 @@ T = TypeVar("T")
 def own_source(luids: LuidStore) -> Source:
     """Opens the source of this host. It logs to the standard `logging`, and so prints nothing by itself."""
     log = logging.getLogger("publisher.netioapi")
-    context = SourceContext(log, luids)  # type: ignore[arg-type]  # the context's type names structlog's logger still
+    context = SourceContext(log, luids)
     return open_source("linux", context, {})
 
 

@@ -1,81 +1,50 @@
-"""The log: readable lines on a terminal, JSON elsewhere, on one stream that is handed in. Secrets never."""
+"""The log of the command: lines on a terminal, JSON elsewhere, priorities for systemd's journal. Secrets are masked.
+
+Everything logs to `logging.getLogger("publisher")`, which is silent until a command calls `logging_to`.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
+import os
 import re
-import sys
-import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
-from typing import TYPE_CHECKING, Any, Literal, TextIO
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any, TextIO
 
 from pydantic import BaseModel, SecretBytes, SecretStr
 
-
-@contextlib.contextmanager
-def _without(module: str) -> Iterator[None]:
-    """Let an import in here do without this module, as if it were not installed, unless it is loaded already."""
-    if module in sys.modules:
-        yield
-        return
-    sys.modules[module] = None  # type: ignore[assignment]  # what import takes for "not there"
-    try:
-        yield
-    finally:
-        del sys.modules[module]
-
-
-# structlog imports rich where it is installed, for tracebacks that this log does not draw. It costs 50 ms at start
-# and 3.5 MB for as long as the service runs; with rich gone it uses its plain ones.
-with _without("rich"):
-    import structlog
-
-if TYPE_CHECKING:
-    from structlog.typing import FilteringBoundLogger, Processor, WrappedLogger
+from ..config.settings import LogFormat, LogLevel
 
 MASK = "***"
-_LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
-_SECRET_NAME = re.compile(
-    r"pass(word|wd|phrase)?$|secrets?$|token$|api_?key$|authorization$|credentials?$|private_key$", re.IGNORECASE
-)
-# user:password@ of a URL, and a query's parameters that carry what only the two ends should know.
+_LOGGER = logging.getLogger("publisher")
+# syslog's numbers, as sd-daemon(3) wants them before each line.
+_PRIORITIES = {logging.CRITICAL: 2, logging.ERROR: 3, logging.WARNING: 4, logging.INFO: 6, logging.DEBUG: 7}
+_COLOURS = {"DEBUG": "\x1b[2m", "WARNING": "\x1b[33m", "ERROR": "\x1b[31m", "CRITICAL": "\x1b[31m"}
+# user:password@ in a URL, and parameters of a query that carry a credential.
 _USER_INFO = re.compile(r"(?<=://)([^/\s:@]*):[^/\s@]+@")
 _PARAMETER = re.compile(r"([?&](?:[\w-]*(?:token|secret|password|key)|sig|signature)=)[^&#\s\"']+", re.IGNORECASE)
+# Text of fewer characters turns up inside ordinary words: masked there it would make the log unreadable, and the
+# places of the mask would reveal it.
+_SHORTEST_SECRET = 4
 
 
 class Secrets:
-    """Keeps secrets out of the log: those it was told of, members named like one, and passwords in URLs. Any thread."""
+    """Masks secrets in a text: those of the sinks' options, and passwords and tokens in URLs. Any thread."""
 
     def __init__(self) -> None:
         self._known: tuple[str, ...] = ()
 
     def learn(self, models: Iterable[BaseModel]) -> None:
-        """Mask every SecretStr and SecretBytes of these models from now on, wherever it turns up in a text."""
-        found = {secret for model in models for secret in _secrets_in(model) if len(secret) >= 4}
+        """Masks every SecretStr and SecretBytes of these models from now on, if it has four characters or more."""
+        found = {secret for model in models for secret in _secrets_in(model) if len(secret) >= _SHORTEST_SECRET}
         # Longest first: one may be part of another.
         self._known = tuple(sorted(found.union(self._known), key=len, reverse=True))
 
-    def __call__(self, _: WrappedLogger, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-        return {name: self._masked(name, value) for name, value in event.items()}
-
-    def _masked(self, name: object, value: Any) -> Any:
-        match value:
-            case None | bool() | int() | float():
-                return value
-            case _ if isinstance(name, str) and _SECRET_NAME.search(name):
-                return MASK
-            case str():
-                return self.mask(value)
-            case Mapping():
-                return {key: self._masked(key, inner) for key, inner in value.items()}
-            case list() | tuple() | set() | frozenset():
-                return [self._masked("", inner) for inner in value]
-            case _:
-                return self.mask(str(value))
-
     def mask(self, text: str) -> str:
-        """The text without what must not be read."""
+        """Returns the text with `***` in place of each secret."""
         for secret in self._known:
             text = text.replace(secret, MASK)
         return _PARAMETER.sub(rf"\1{MASK}", _USER_INFO.sub(rf"\1:{MASK}@", text))
@@ -98,57 +67,130 @@ def _secrets_in(value: object) -> Iterable[str]:
                 yield from _secrets_in(inner)
 
 
-def make_log(
-    stream: TextIO,
+@contextlib.contextmanager
+def logging_to(
+    stream: TextIO | None,
     secrets: Secrets,
     *,
-    level: Literal["debug", "info", "warning", "error"] = "info",
-    style: Literal["auto", "console", "json"] = "auto",
-    colors: bool = True,
-) -> FilteringBoundLogger:
-    """A logger that writes a line for each entry; `auto` is readable lines if the stream is a terminal, else JSON.
+    level: LogLevel = "info",
+    style: LogFormat = "auto",
+    colours: bool = True,
+    environment: Mapping[str, str] | None = None,
+) -> Iterator[None]:
+    """Writes the log of this process to a stream until the block ends: one line for each entry.
 
-    It may be used by any thread, and never raises because nobody can read it.
+    `auto` is readable lines on a terminal, else JSON. The log of libraries is included from warnings on, as are
+    Python's own warnings. Nothing is raised when the stream cannot be written. Any thread may log; one enters this.
     """
-    readable = style == "console" or (style == "auto" and stream.isatty())
-    processors: list[Processor] = [
-        structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="%H:%M:%S" if readable else "iso", utc=not readable),
-        # Plain tracebacks: structlog's own shows the local variables, and with them passwords.
-        structlog.processors.format_exc_info,
-        secrets,
-        *(_readable(colors and stream.isatty()) if readable else [_in_order, structlog.processors.JSONRenderer()]),
-    ]
-    log: FilteringBoundLogger = structlog.wrap_logger(
-        _Lines(stream),
-        processors=processors,
-        wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
-        context_class=dict,
-        cache_logger_on_first_use=True,
-    )
-    return log
+    if stream is None:  # as under pythonw.exe
+        yield
+        return
+    terminal = _is_terminal(stream)
+    readable = style == "console" or (style == "auto" and terminal)
+    formatter = ReadableFormatter(secrets, colours=colours and terminal) if readable else JsonFormatter(secrets)
+    handler = _Handler(stream)
+    handler.setFormatter(PriorityFormatter(formatter) if is_journal(stream, environment or {}) else formatter)
+    root, number = logging.getLogger(), getattr(logging, level.upper())
+    before = root.level, _LOGGER.level
+    root.addHandler(handler)
+    root.setLevel(max(number, logging.WARNING))
+    _LOGGER.setLevel(number)
+    logging.captureWarnings(True)
+    try:
+        yield
+    finally:
+        logging.captureWarnings(False)
+        root.removeHandler(handler)
+        root.setLevel(before[0])
+        _LOGGER.setLevel(before[1])
 
 
-def _readable(colors: bool) -> list[Processor]:
-    render = structlog.dev.ConsoleRenderer(
-        colors=colors, exception_formatter=structlog.dev.plain_traceback, pad_event_to=0
-    )
-    return [_without_control_characters, render]
+def is_journal(stream: TextIO, environment: Mapping[str, str]) -> bool:
+    """Returns whether systemd connected the stream to its journal: JOURNAL_STREAM, systemd.exec(5)."""
+    try:
+        status = os.fstat(stream.fileno())
+    except (OSError, ValueError):
+        return False
+    return environment.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"
 
 
-def _in_order(_: WrappedLogger, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """What every entry has comes first."""
-    first = ("timestamp", "level", "event")
-    return {name: event[name] for name in first} | {name: event[name] for name in event if name not in first}
+class ReadableFormatter(logging.Formatter):
+    """Formats an entry for people: time, level, message, and the traceback below it."""
+
+    def __init__(self, secrets: Secrets, *, colours: bool) -> None:
+        super().__init__()
+        self._secrets = secrets
+        self._colours = colours
+
+    def format(self, record: logging.LogRecord) -> str:
+        parts = [_named(record) + _message(record), *self._traces(record)]
+        # Indented, so that no text of others looks like the beginning of an entry.
+        text = printable(self._secrets.mask("\n".join(parts))).replace("\n", "\n    ")
+        return f"{self.formatTime(record, '%H:%M:%S')} {self._level(record.levelname)} {text}"
+
+    def _traces(self, record: logging.LogRecord) -> Iterator[str]:
+        # The standard library's traceback shows no local variables, which may hold passwords.
+        if record.exc_info:
+            yield self.formatException(record.exc_info)
+        if record.stack_info:
+            yield record.stack_info
+
+    def _level(self, name: str) -> str:
+        padded = f"{name.lower():7}"
+        return f"{_COLOURS[name]}{padded}\x1b[0m" if self._colours and name in _COLOURS else padded
 
 
-def _without_control_characters(_: WrappedLogger, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """An interface's name may hold any bytes, escape sequences too: a terminal must show them, not obey them."""
-    return {name: printable(value) if isinstance(value, str) else value for name, value in event.items()}
+class JsonFormatter(logging.Formatter):
+    """Formats an entry as a JSON object on one line."""
+
+    def __init__(self, secrets: Secrets) -> None:
+        super().__init__()
+        self._secrets = secrets
+
+    def format(self, record: logging.LogRecord) -> str:
+        moment = datetime.fromtimestamp(record.created, UTC)
+        entry = {
+            "timestamp": moment.isoformat(timespec="microseconds").replace("+00:00", "Z"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "sink": getattr(record, "sink", None),
+            "message": self._secrets.mask(_message(record)),
+            "exception": record.exc_info and self._secrets.mask(self.formatException(record.exc_info)),
+            "stack": record.stack_info,
+        }
+        return json.dumps({name: text for name, text in entry.items() if text})
+
+
+class PriorityFormatter(logging.Formatter):
+    """Puts the priority before each line of another formatter, as systemd's journal reads it: sd-daemon(3)."""
+
+    def __init__(self, formatter: logging.Formatter) -> None:
+        super().__init__()
+        self._formatter = formatter
+
+    def format(self, record: logging.LogRecord) -> str:
+        prefix = f"<{_PRIORITIES.get(record.levelno, 5)}>"
+        return prefix + self._formatter.format(record).replace("\n", f"\n{prefix}")
+
+
+def _message(record: logging.LogRecord) -> str:
+    try:
+        return record.getMessage()
+    except Exception as error:  # noqa: BLE001 - an argument may be an object of a plugin, whose __str__ raises
+        return f"{record.msg} (its arguments cannot be shown: {type(error).__name__})"
+
+
+def _named(record: logging.LogRecord) -> str:
+    """Returns the name of a library's logger, to be put before its message."""
+    ours = record.name == _LOGGER.name or record.name.startswith(f"{_LOGGER.name}.")
+    return "" if ours else f"{record.name}: "
 
 
 def printable(text: str) -> str:
-    """The text with everything but printable characters and line breaks written out as escapes."""
+    """Returns the text with everything but printable characters and line breaks written as escapes.
+
+    An interface's name may hold any bytes, also sequences that command a terminal.
+    """
     if text.isprintable():
         return text
     return "".join(
@@ -156,29 +198,15 @@ def printable(text: str) -> str:
     )
 
 
-class _Lines:
-    """Writes each message as a line at once; the logger that structlog wraps."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-        self._lock = threading.Lock()
-
-    def msg(self, message: str) -> None:
-        # A closed terminal, a full disk behind a redirection: publishing goes on though its log cannot be written.
-        with self._lock, contextlib.suppress(OSError, ValueError):
-            self._stream.write(message + "\n")
-            self._stream.flush()
-
-    debug = info = warning = error = critical = exception = log = msg
+def _is_terminal(stream: TextIO) -> bool:
+    try:
+        return stream.isatty()
+    except ValueError:  # it is closed
+        return False
 
 
-class Bridge(logging.Handler):
-    """Brings what libraries tell Python's own logging into our log."""
+class _Handler(logging.StreamHandler[Any]):
+    """Writes each entry at once, and drops it when the stream cannot be written: publishing goes on without a log."""
 
-    def __init__(self, log: FilteringBoundLogger) -> None:
-        super().__init__(logging.WARNING)
-        self._log = log
-
-    def emit(self, record: logging.LogRecord) -> None:
-        tell: Callable[..., object] = self._log.error if record.levelno >= logging.ERROR else self._log.warning
-        tell(record.getMessage(), library=record.name)
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the name is logging's
+        """Does nothing: the standard answer is a traceback on standard error, with arguments that may be secret."""

@@ -9,21 +9,20 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from concurrent.futures import Future
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass
 from queue import Empty, SimpleQueue
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 from .. import __version__
-from ..config.settings import Settings, sink_options
+from ..config.settings import Settings
 from ..delivery.supervisor import SinkPlan, Supervisor
 from ..errors import JournalError, PublisherError, SourceError
 from ..journal.journal import Journal
-from ..plugins import Plugins
 from ..sink import Log
-from ..sources import Source, SourceContext, open_source
+from ..sources import Source, SourceContext, SourceFactory, open_source
 from .core import Core
 
 # Requests are looked for and the status is written this often; no timer is shorter, so that an idle service is idle.
@@ -54,11 +53,20 @@ class Service:
     """
 
     def __init__(
-        self, settings: Settings, plugins: Plugins, log: Log, heartbeat: Callable[[], object] = lambda: None
+        self,
+        settings: Settings,
+        plan_of: Callable[[Settings], SinkPlan],
+        sources: Mapping[str, SourceFactory],
+        log: Log,
+        heartbeat: Callable[[], object] = lambda: None,
     ) -> None:
-        """`heartbeat` is called at each turn of the main loop, at least once a second, by the thread of `run`."""
+        """`plan_of` validates the sinks of settings, once at start and once for each reload; raises ConfigurationError.
+
+        `heartbeat` is called at each turn of the main loop, at least once a second, by the thread of `run`.
+        """
         self.settings = settings
-        self._plugins = plugins
+        self._plan_of = plan_of
+        self._sources = sources
         self._log = log
         self._heartbeat = heartbeat
         self._stopping = False
@@ -70,7 +78,7 @@ class Service:
 
     def run(self) -> None:
         """Publishes until `stop`; raises PublisherError when it cannot start or the source fails."""
-        plan = sink_options(self.settings, self._plugins)
+        plan = self._plan_of(self.settings)
         with ExitStack() as closers:
             parts = self._open(closers)
             updates = parts.source.updates()
@@ -81,8 +89,8 @@ class Service:
                 raise SourceError("the source ended before it reported the interfaces")
             parts.core.begin(first)
             closers.callback(self._stop_workers, parts)
+            self._parts = parts  # before a worker starts: the status has every sink that delivers
             parts.supervisor.change_to(plan, _STOP_SECONDS)
-            self._parts = parts
             closers.callback(self._give_up_reloads)
             self._turn(parts)
             for together in updates:
@@ -101,7 +109,7 @@ class Service:
 
         Returns a future that is done when every sink has its worker. Raises ConfigurationError, and changes nothing.
         """
-        reload = _Reload(settings, sink_options(settings, self._plugins), Future())
+        reload = _Reload(settings, self._plan_of(settings), Future())
         self._reloads.put(reload)
         self._wake()
         return reload.done
@@ -135,14 +143,14 @@ class Service:
             level = logging.WARNING if journal.set_aside else logging.INFO
             self._log.log(level, "epoch %s begins: %s", journal.epoch, journal.new_epoch_reason)
         context = SourceContext(
-            cast("Any", self._log),
+            self._log,
             journal.luids,
             argument=self.settings.source_argument,
             reconcile_seconds=self.settings.reconcile_seconds,
             receive_buffer=self.settings.receive_buffer,
             idle_seconds=_TICK_SECONDS,
         )
-        source = closers.enter_context(closing(open_source(self.settings.source_name, context, self._plugins.sources)))
+        source = closers.enter_context(closing(open_source(self.settings.source_name, context, self._sources)))
         supervisor = Supervisor(journal, self._log, source.wake)
         core = Core(journal, source, supervisor, self.settings.filter, self._log)
         return _Parts(journal, source, core, supervisor)

@@ -1,7 +1,8 @@
-"""Signals, and a reader of our output who leaves: both end the service in order."""
+"""Signals, and the end of the reader of our output: both stop the service in order."""
 
 from __future__ import annotations
 
+import logging
 import os
 import select
 import signal
@@ -11,32 +12,31 @@ import threading
 from collections.abc import Callable
 from queue import SimpleQueue
 from types import FrameType, TracebackType
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-if TYPE_CHECKING:
-    from structlog.typing import FilteringBoundLogger
+log = logging.getLogger("publisher")
 
 
 class Signals:
-    """SIGTERM, Ctrl+C (and Ctrl+Break) stop; SIGHUP reloads. Entered and left by the main thread.
+    """Stops the service on SIGTERM, Ctrl+C and Ctrl+Break, and reloads it on SIGHUP.
 
-    A handler interrupts the main thread wherever it is, locks held, so it only rings: `stop` and `reload` are called by
-    a thread that waits for that. A second signal to stop ends the process at once.
+    The main thread enters and leaves the block. A handler interrupts the main thread anywhere, also while it holds a
+    lock, so it only puts a request into a queue; a thread takes it and calls `stop` or `reload`. A second signal to
+    stop ends the process at once.
     """
 
-    def __init__(self, stop: Callable[[], None], reload: Callable[[], None], log: FilteringBoundLogger) -> None:
+    def __init__(self, stop: Callable[[], None], reload: Callable[[], None]) -> None:
         self._stop = stop
         self._reload = reload
-        self._log = log
-        # Of all queues this one may be rung from a handler that interrupted the same thread in it.
-        self._bell: SimpleQueue[Literal["stop", "reload", "end"]] = SimpleQueue()
+        # SimpleQueue.put is reentrant: a handler may interrupt the same thread in it.
+        self._requests: SimpleQueue[Literal["stop", "reload", "end"]] = SimpleQueue()
         self._thread = threading.Thread(target=self._serve, name="signals", daemon=True)
         self._before: dict[int, Callable[[int, FrameType | None], object] | int | None] = {}
         self._on_terminal = sys.stdin is not None and sys.stdin.isatty()
 
     def stop(self) -> None:
-        """Stop as a signal would. Any thread."""
-        self._bell.put("stop")
+        """Stops the service as a signal does. Any thread."""
+        self._requests.put("stop")
 
     def __enter__(self) -> Signals:
         self._take(signal.SIGTERM, self._stopped)
@@ -51,11 +51,11 @@ class Signals:
     def __exit__(self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
-        self._bell.put("end")
+        self._requests.put("end")
         self._thread.join()
 
     def _take(self, number: int, handler: Callable[[int, FrameType | None], None]) -> None:
-        # Ignored by whoever started us: nohup for SIGHUP, a shell's background job for SIGINT. So it stays.
+        # A signal that our parent ignores stays ignored: SIGHUP under nohup, SIGINT in a shell's background job.
         if signal.getsignal(number) != signal.SIG_IGN:
             self._before[number] = signal.signal(number, handler)
 
@@ -64,22 +64,22 @@ class Signals:
         self.stop()
 
     def _hung_up(self, _: int, __: FrameType | None) -> None:
-        # The terminal that we were started on is gone: nobody means the configuration then.
-        gone = self._on_terminal and not os.isatty(0)
-        self._bell.put("stop" if gone else "reload")
+        # SIGHUP because the terminal was closed is no request to read the configuration again.
+        closed = self._on_terminal and not os.isatty(0)
+        self._requests.put("stop" if closed else "reload")
 
     def _serve(self) -> None:
-        while (what := self._bell.get()) != "end":
+        while (request := self._requests.get()) != "end":
             try:
-                self._stop() if what == "stop" else self._reload()
-            except Exception:  # noqa: BLE001  # told; the next signal must find somebody here
-                self._log.exception("a signal was not obeyed; this is a mistake in publisher", meaning=what)
+                self._stop() if request == "stop" else self._reload()
+            except Exception:
+                log.exception("internal error while handling a signal to %s", request)
 
 
 def when_output_closes(stop: Callable[[], None]) -> None:
-    """Call `stop` when standard output is a pipe and its reader leaves, as in `publisher run | head`.
+    """Calls `stop` when standard output is a pipe and its reader leaves, as in `publisher run | head`.
 
-    What is still written goes nowhere then, without an error. On Windows a pipe cannot be asked: nothing is done.
+    Later output is discarded without an error. On Windows a pipe cannot be polled, and nothing is done.
     """
     if sys.platform == "win32" or sys.stdout is None:
         return
@@ -89,11 +89,11 @@ def when_output_closes(stop: Callable[[], None]) -> None:
 
     def wait() -> None:
         poll = select.poll()
-        poll.register(output, 0)  # no event asked for: POLLERR comes anyway (poll(2)), when the last reader is gone
+        poll.register(output, 0)  # POLLERR is always reported (poll(2)), here when the last reader has closed its end
         poll.poll()
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, output)
-        os.close(nowhere)
+        discard = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(discard, output)
+        os.close(discard)
         stop()
 
     threading.Thread(target=wait, name="output", daemon=True).start()

@@ -1,60 +1,91 @@
-"""Tells systemd how the service is doing: sd_notify(3), sd_watchdog_enabled(3)."""
+"""Reports the state of the service to systemd: sd_notify(3), sd_watchdog_enabled(3)."""
 
 from __future__ import annotations
 
+import logging
 import socket
 import sys
 import time
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
 
-if TYPE_CHECKING:
-    from structlog.typing import FilteringBoundLogger
+log = logging.getLogger("publisher")
+_STATUS_SECONDS = 1.0
 
 
 class Notifier:
-    """Sends states to the socket that NOTIFY_SOCKET names; without one it does nothing. Any thread."""
+    """Sends states to the socket that NOTIFY_SOCKET names; without one it does nothing.
 
-    def __init__(self, environment: Mapping[str, str], pid: int, log: FilteringBoundLogger) -> None:
+    The service's main loop calls `turned`; any thread may call the rest. `summary` returns the status in one line.
+    """
+
+    def __init__(
+        self,
+        environment: Mapping[str, str],
+        pid: int,
+        summary: Callable[[], str],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         address = environment.get("NOTIFY_SOCKET", "") if sys.platform != "win32" else ""
         # "@" stands for the NUL with which an abstract address begins: unix(7).
         self._address = "\0" + address[1:] if address.startswith("@") else address
-        self._log = log
-        self.watchdog_seconds = _watchdog_seconds(environment, pid) if address else None
+        self._summary = summary
+        self._clock = clock
+        self._is_ready = False
+        self._watchdog_seconds = watchdog_seconds(environment, pid)
+        self._alive_at = self._status_at = float("-inf")
+        self._status: str | None = None
+        self._reload_error: str | None = None
 
-    @property
-    def wanted(self) -> bool:
-        """Whether anybody listens."""
-        return bool(self._address)
-
-    def ready(self) -> None:
-        """Started, or reloaded."""
-        self._send("READY=1")
+    def turned(self) -> None:
+        """Reports that the main loop goes round, as often as systemd needs it: ready at first, alive, the status."""
+        if not self._address:
+            return
+        now = self._clock()
+        if not self._is_ready:
+            self._is_ready = True
+            self._send("READY=1")
+        if self._watchdog_seconds and now >= self._alive_at + self._watchdog_seconds / 2:
+            self._alive_at = now
+            self._send("WATCHDOG=1")
+        if now >= self._status_at + _STATUS_SECONDS:
+            self._status_at = now
+            self._send_status()
 
     def reloading(self) -> None:
-        """The configuration is being read again; `ready` follows."""
+        """Reports that the configuration is being read again; `reloaded` follows."""
         self._send(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
 
+    def reloaded(self, error: str | None) -> None:
+        """Reports that the reload is over; an error is part of the status until a reload succeeds."""
+        self._reload_error = error
+        self._send("READY=1")
+
     def stopping(self) -> None:
-        """On the way out."""
+        """Reports that the service is about to end."""
         self._send("STOPPING=1")
 
-    def alive(self) -> None:
-        """Feed the watchdog."""
-        self._send("WATCHDOG=1")
+    def _send_status(self) -> None:
+        status = self._summary()
+        if self._reload_error:
+            status = f"{status}; the configuration was not reloaded: {self._reload_error}"
+        status = status.replace("\n", " ")
+        if status != self._status:
+            self._status = status
+            self._send(f"STATUS={status}")
 
     def _send(self, state: str) -> None:
         if sys.platform == "win32" or not self._address:
             return
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
-                channel.sendto(state.encode(), self._address)
+                channel.sendto(state.encode(errors="replace"), self._address)
         except OSError as error:
-            self._log.warning("systemd cannot be told", state=state.partition("\n")[0], reason=str(error))
+            variable = state.partition("=")[0]
+            log.warning("%s cannot be sent to systemd (NOTIFY_SOCKET): %s", variable, error)
 
 
-def _watchdog_seconds(environment: Mapping[str, str], pid: int) -> float | None:
-    """How often at least systemd wants to hear that we are alive; `None` when it does not, or means another process."""
+def watchdog_seconds(environment: Mapping[str, str], pid: int) -> float | None:
+    """Returns the longest time between two WATCHDOG=1; `None` without a watchdog, or when it is of another process."""
     microseconds, meant = environment.get("WATCHDOG_USEC", ""), environment.get("WATCHDOG_PID", str(pid))
     if not (microseconds.isdecimal() and int(microseconds) and meant == str(pid)):
         return None

@@ -11,10 +11,9 @@ from pydantic import ValidationError
 
 from ..errors import SourceError
 from ..events import Cause, Family, IpInterface
+from ..sink import Log
 
 if TYPE_CHECKING:
-    from structlog.typing import FilteringBoundLogger
-
     from .luids import LuidStore
 
 T = TypeVar("T")
@@ -86,7 +85,7 @@ class SourceContext:
     lists of updates, without a limit when it is None.
     """
 
-    log: FilteringBoundLogger
+    log: Log
     luids: LuidStore
     families: Families = "unspec"
     argument: str = ""
@@ -101,7 +100,7 @@ class Validator:
     Such a record is an error in this program. It ends no source: the row stays as it was last valid.
     """
 
-    def __init__(self, log: FilteringBoundLogger) -> None:
+    def __init__(self, log: Log) -> None:
         self._log = log
         self.invalid = 0
 

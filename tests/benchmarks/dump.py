@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import gc
 import json
+import logging
 import statistics
 import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import closing
 from typing import Any
-
-import structlog
 
 from publisher.sources.luids import LuidAssigner, MemoryLuids
 from tests.benchmarks.figures import Figure
@@ -56,7 +55,7 @@ def ours(luids: MemoryLuids) -> int:
     from publisher.sources.linux.rtnetlink import Decoder
 
     with closing(LinuxReader(Decoder())) as reader:
-        cache = LinkCache(structlog.get_logger(), LuidAssigner(luids), reader.details, "unspec")
+        cache = LinkCache(logging.getLogger("publisher"), LuidAssigner(luids), reader.details, "unspec")
         rows, _ = cache.resync(reader.dump(), [])
     return len(rows)
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import statistics
 import sys
 import time
 from contextlib import closing
 from typing import Any
-
-import structlog
 
 from publisher.sources import SourceContext, open_source
 from publisher.sources.luids import MemoryLuids
@@ -46,7 +45,7 @@ def ours(netns: NetNs, at_once: int) -> float:
     """CPU seconds a message in the whole source: received, decoded, the link read, compared."""
 
     def follow() -> float:
-        context = SourceContext(structlog.get_logger(), MemoryLuids(), idle_seconds=0.0)
+        context = SourceContext(logging.getLogger("publisher"), MemoryLuids(), idle_seconds=0.0)
         source = open_source("linux", context, {})
         spent = 0.0
         with closing(source):

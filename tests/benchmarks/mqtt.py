@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import statistics
 import subprocess
 import threading
@@ -11,7 +12,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import structlog
 from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
@@ -101,7 +101,7 @@ def through_the_sink(broker: Mosquitto, path: Path, events: list[Event]) -> floa
         destination=options.destination,
         fingerprint="benchmark",
         journal=journal,
-        log=structlog.wrap_logger(None, wrapper_class=structlog.make_filtering_bound_logger(50)),
+        log=logging.getLogger("publisher"),
     )
     worker.start()
     wait_for(lambda: worker.status().state == "following" and worker.status().seq is not None, what="the snapshot")

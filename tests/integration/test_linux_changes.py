@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import queue
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import structlog
 
 from publisher.events import Event, Key
 from publisher.sources import Remove, Resync, SourceContext, Update, Upsert, open_source
@@ -278,7 +278,7 @@ def test_a_wake_yields_an_empty_list_and_a_resync_is_answered_for_each_cause(pai
 
 def test_a_wake_from_inside_the_loop_yields_at_once(pair: NetNs) -> None:
     def lists() -> list[list[Update]]:
-        source = open_source("linux", SourceContext(structlog.get_logger(), MemoryLuids()), {})
+        source = open_source("linux", SourceContext(logging.getLogger("publisher"), MemoryLuids()), {})
         updates = source.updates()
         next(updates)
         source.wake()

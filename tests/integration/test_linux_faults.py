@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import queue
 import sys
 from typing import Any
 
 import pytest
-import structlog
 
 from publisher.events import IpInterface
 from publisher.sources import Resync, SourceContext
@@ -102,7 +102,7 @@ def test_after_a_suspend_everything_is_read_again(netns: NetNs) -> None:
     asleep = [0.0]
     real = Clocks()
     clocks = Clocks(real.running, lambda: real.elapsed() + asleep[0])
-    source = linux_source.LinuxSource(SourceContext(structlog.get_logger(), MemoryLuids()), clocks)
+    source = linux_source.LinuxSource(SourceContext(logging.getLogger("publisher"), MemoryLuids()), clocks)
     updates: queue.Queue[Any] = queue.Queue()
 
     def run() -> None:

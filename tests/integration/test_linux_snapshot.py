@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Sequence
 from contextlib import closing
 from typing import Any
 
 import pytest
-import structlog
 
 from publisher.events import Address, Family, IpInterface, IpInterfaceRow
 from publisher.sources import Resync, SourceContext, open_source
@@ -22,7 +22,7 @@ IANA_TYPE = {"lo": 24, "v0": 53, "v1": 53, "br0": 209, "mv0": 53, "vx0": 131, "i
 
 def read_rows(**options: Any) -> Sequence[IpInterface]:
     """One read, as `publisher snapshot` does it."""
-    source = open_source("linux", SourceContext(structlog.get_logger(), MemoryLuids(), **options), {})
+    source = open_source("linux", SourceContext(logging.getLogger("publisher"), MemoryLuids(), **options), {})
     with closing(source):
         [first] = next(source.updates())
     assert isinstance(first, Resync)
@@ -215,7 +215,7 @@ def test_one_read_is_what_following_begins_with(zoo: NetNs) -> None:
     luids = MemoryLuids()
 
     def first() -> Resync:
-        source = open_source("linux", SourceContext(structlog.get_logger(), luids), {})
+        source = open_source("linux", SourceContext(logging.getLogger("publisher"), luids), {})
         updates = source.updates()
         [update] = next(iter(updates))
         source.close()

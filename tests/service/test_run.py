@@ -19,7 +19,7 @@ def test_run_logs_json_on_standard_error(publisher: Publisher) -> None:
     done = publisher("run", "--verbose")
     assert done.stdout == ""
     entries = [json.loads(line) for line in done.stderr.splitlines()]
-    assert {"timestamp", "level", "event"} <= entries[0].keys()
+    assert {"timestamp", "level", "logger", "message"} <= entries[0].keys()
 
 
 def test_metrics_are_served(service: Callable[..., subprocess.Popen[str]]) -> None:

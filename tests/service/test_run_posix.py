@@ -8,7 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -67,20 +67,20 @@ def test_sighup_reads_the_configuration_again(
     process = service()
     publisher.configure("nod = 3")
     process.send_signal(signal.SIGHUP)
-    assert "did you mean 'node'" in logged(process, "the configuration stays as it was")["reason"]
+    assert "did you mean 'node'" in logged(process, "the configuration was not reloaded and stays as it was")["message"]
     publisher.configure(f'{FILE_SINK}\n[sinks.more]\ntype = "file"\npath = "more.jsonl"')
     process.send_signal(signal.SIGHUP)
     wait_for(lambda: len(events_in(publisher.folder / "more.jsonl")) == 3, what="the new sink's snapshot")
     assert len(events_in(publisher.folder / "out.jsonl")) == 3
 
 
-def logged(process: subprocess.Popen[str], event: str) -> dict[str, Any]:
-    """The next log entry of this kind; the test's timeout ends the wait."""
+def logged(process: subprocess.Popen[str], message: str) -> dict[str, Any]:
+    """The next log entry whose message contains this; the test's timeout ends the wait."""
     assert process.stderr
     for line in process.stderr:
-        if (entry := json.loads(line))["event"] == event:
+        if message in (entry := json.loads(line))["message"]:
             return dict(entry)
-    raise AssertionError(f"the log ended without {event!r}")
+    raise AssertionError(f"the log ended without {message!r}")
 
 
 def test_a_terminal_that_is_closed_ends_run_instead_of_reloading(publisher: Publisher) -> None:
@@ -98,25 +98,71 @@ def test_a_terminal_that_is_closed_ends_run_instead_of_reloading(publisher: Publ
     wait_for(lambda: holder(publisher.journal) is None, what="the end of publisher")
 
 
-def test_systemd_is_told(service: Callable[..., subprocess.Popen[str]], tmp_path: Path) -> None:
+@pytest.fixture
+def systemd(tmp_path: Path) -> Iterator[socket.socket]:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
         listener.bind(str(tmp_path / "n"))
         listener.settimeout(30)
-        process = service(NOTIFY_SOCKET=str(tmp_path / "n"), WATCHDOG_USEC="3000000")
-        assert [listener.recv(100), listener.recv(100)] == [b"READY=1", b"WATCHDOG=1"]
-        process.send_signal(signal.SIGHUP)
-        told = told_until(listener, b"READY=1")
-        assert any(state.startswith(b"RELOADING=1\nMONOTONIC_USEC=") for state in told)
-        process.send_signal(signal.SIGTERM)
-        told_until(listener, b"STOPPING=1")
-        assert process.wait(30) == 0
+        yield listener
 
 
-def told_until(listener: socket.socket, last: bytes) -> list[bytes]:
-    told = [listener.recv(100)]
-    while told[-1] != last:
-        told.append(listener.recv(100))
-    return told
+def received_until(listener: socket.socket, last: str) -> list[str]:
+    """The messages to systemd up to the first that begins with this."""
+    messages = [listener.recv(1000).decode()]
+    while not messages[-1].startswith(last):
+        messages.append(listener.recv(1000).decode())
+    return messages
+
+
+def test_systemd_receives_the_states_of_the_service(
+    service: Callable[..., subprocess.Popen[str]], systemd: socket.socket, tmp_path: Path
+) -> None:
+    process = service(NOTIFY_SOCKET=str(tmp_path / "n"), WATCHDOG_USEC="3000000")
+    assert received_until(systemd, "STATUS=1 sink, all delivered")[:2] == ["READY=1", "WATCHDOG=1"]
+    received_until(systemd, "WATCHDOG=1")
+    process.send_signal(signal.SIGTERM)
+    received_until(systemd, "STOPPING=1")
+    assert process.wait(30) == 0
+
+
+def test_systemd_receives_that_a_reload_is_over_after_it_happened(
+    publisher: Publisher,
+    service: Callable[..., subprocess.Popen[str]],
+    systemd: socket.socket,
+    tmp_path: Path,
+) -> None:
+    process = service(NOTIFY_SOCKET=str(tmp_path / "n"))
+    received_until(systemd, "STATUS=")
+    publisher.configure(f'{FILE_SINK}\n[sinks.more]\ntype = "file"\npath = "more.jsonl"')
+    process.send_signal(signal.SIGHUP)
+    assert received_until(systemd, "RELOADING=1\nMONOTONIC_USEC=")
+    received_until(systemd, "READY=1")
+    assert "configuration reloaded" in waiting_log(process)
+    received_until(systemd, "STATUS=2 sinks")
+
+
+def waiting_log(process: subprocess.Popen[str]) -> str:
+    """What the process has logged up to now."""
+    assert process.stderr
+    os.set_blocking(process.stderr.fileno(), False)
+    return process.stderr.read() or ""
+
+
+def test_a_reload_that_fails_is_visible_and_the_old_configuration_stays(
+    publisher: Publisher,
+    service: Callable[..., subprocess.Popen[str]],
+    systemd: socket.socket,
+    tmp_path: Path,
+) -> None:
+    process = service(NOTIFY_SOCKET=str(tmp_path / "n"))
+    received_until(systemd, "STATUS=")
+    publisher.configure("nod = 3")
+    process.send_signal(signal.SIGHUP)
+    assert received_until(systemd, "READY=1")[0].startswith("RELOADING=1")
+    [status] = received_until(systemd, "STATUS=")
+    assert status.startswith("STATUS=1 sink, all delivered; the configuration was not reloaded: ")
+    assert "did you mean 'node'" in status
+    assert logged(process, "the configuration was not reloaded")["level"] == "error"
 
 
 def test_run_imports_neither_broker_nor_http_client_nor_tables_of_its_own(publisher: Publisher) -> None:

@@ -132,7 +132,7 @@ def test_a_reload_of_what_is_read_at_start_only_says_so(house: House) -> None:
         service.reload(house.settings("one", reconcile_seconds=30))
         service.reload(house.settings("one", "two"))
         house.recorders["two"].wait_for_events(2)
-    assert any("next start only" in record.getMessage() for record in house.logged)
+    assert any("next start only" in record.getMessage() for record in house.log.records)
 
 
 def test_a_source_that_ends_has_its_last_events_delivered_before_the_service_ends(house: House) -> None:

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from structlog.testing import CapturingLogger
 
 from publisher.errors import SourceError
 from publisher.sources import Remove, Resync, Source, SourceContext, Update, Upsert, open_source
 from publisher.sources.luids import MemoryLuids
 from publisher.sources.recording import Header, read_recording, write_recording
 from publisher.testing import make_row
+from tests.fixtures.logs import CapturedLog
 
 ETH0 = make_row("eth0", addresses=["192.0.2.1/24"])
 ETH0_6 = make_row("eth0", "inet6", addresses=["fe80::1/64"])
@@ -38,7 +38,7 @@ def recording(path: Path, updates: Iterable[Update] = UPDATES, times: Iterator[f
 
 
 def source(argument: object, **context: Any) -> Source:
-    log = CapturingLogger()
+    log = CapturedLog()
     return open_source("recording", SourceContext(log, MemoryLuids(), argument=str(argument), **context), {})
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import subprocess
 import sys
 import threading
@@ -12,7 +13,6 @@ from typing import Any
 from unittest import SkipTest
 
 import pytest
-import structlog
 from pydantic import ConfigDict
 
 import publisher.testing
@@ -89,7 +89,7 @@ class TestScriptedSource:
 
     def test_it_yields_an_empty_list_when_its_idle_time_is_over(self) -> None:
         source = ScriptedSource()
-        assert source.open(SourceContext(structlog.get_logger(), MemoryLuids(), idle_seconds=0.01)) is source
+        assert source.open(SourceContext(logging.getLogger("publisher"), MemoryLuids(), idle_seconds=0.01)) is source
         updates = source.updates()
         assert [next(updates), next(updates), next(updates)] == [[Resync((), "startup")], [], []]
 

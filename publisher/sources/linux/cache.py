@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, KeysView, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 from ...errors import PublisherError
 from ...events import Family, IpInterface
+from ...sink import Log
 from .. import Families, Update, Validator
 from ..luids import LuidAssigner
 from .coalesce import classify, index_of, is_removal, is_state, oldest_states, unreported_losses
@@ -31,9 +32,6 @@ from .rtnetlink import (
     text,
 )
 from .stack import LinkStack, named_by
-
-if TYPE_CHECKING:
-    from structlog.typing import FilteringBoundLogger
 
 _FAMILIES: dict[Families, tuple[Family, ...]] = {"unspec": ("inet", "inet6"), "inet": ("inet",), "inet6": ("inet6",)}
 
@@ -58,9 +56,7 @@ class Dump(NamedTuple):
 class LinkCache:
     """Turns messages, and the reads made after them, into updates. One thread at a time."""
 
-    def __init__(
-        self, log: FilteringBoundLogger, luids: LuidAssigner, details: LinkDetails, families: Families
-    ) -> None:
+    def __init__(self, log: Log, luids: LuidAssigner, details: LinkDetails, families: Families) -> None:
         self.validator = Validator(log)
         self._log = log
         self._luids = luids

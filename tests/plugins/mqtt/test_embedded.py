@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import logging
 import os
 import shlex
 import signal
@@ -17,7 +18,6 @@ from typing import Any
 
 import psutil
 import pytest
-import structlog
 from paho.mqtt import publish, subscribe
 
 from publisher_mqtt.embedded.broker import LOOPBACK, EmbeddedBroker, EmbeddedBrokerError, ask, broker_listening
@@ -25,7 +25,7 @@ from publisher_mqtt.embedded.first_run import prepare
 from tests.fixtures.brokers import free_port
 from tests.fixtures.requirements import need, unable
 
-LOG = structlog.get_logger()
+LOG = logging.getLogger("publisher")
 
 
 @pytest.fixture(scope="module")

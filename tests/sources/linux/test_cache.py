@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from typing import Any
 
 import pytest
-from structlog.testing import CapturingLogger
 
 from publisher.errors import JournalError
 from publisher.events import Family, IpInterface
@@ -23,6 +22,7 @@ from publisher.sources.linux.rtnetlink import (
     NeighbourParameters,
 )
 from publisher.sources.luids import LuidAssigner, LuidAssignment, LuidStore, MemoryLuids
+from tests.fixtures.logs import CapturedLog
 from tests.fixtures.netlink_records import (
     a_link,
     an_address,
@@ -63,7 +63,7 @@ class Cache:
 
     def __init__(self, *links: Link, families: Families = "unspec", store: LuidStore | None = None) -> None:
         self.details = Details()
-        self.log = CapturingLogger()
+        self.log = CapturedLog()
         self.cache = LinkCache(self.log, LuidAssigner(store or MemoryLuids()), self.details, families)
         self.resync(*links)
 
@@ -399,7 +399,7 @@ def test_luids_that_cannot_be_stored_are_kept_and_stored_later() -> None:
     store = Store()
     cache = Cache(a_link(), store=store)
     assert cache.apply(new_link(3, "eth1"))
-    assert [call.method_name for call in cache.log.calls] == ["warning", "warning"]
+    assert [record.levelname for record in cache.log.records] == ["WARNING", "WARNING"]
     store.full = False
     cache.apply()
     assert {assignment.name for assignment in store.load_luids()} == {"eth0", "eth1"}

@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-import structlog
 
 from publisher.errors import SourceError
 from publisher.events import IpInterface
@@ -19,6 +18,7 @@ from publisher.sources.luids import MemoryLuids
 from publisher.sources.windows.iphlpapi import DAD_STATES, OPER_STATUSES
 from publisher.sources.windows.source import WindowsSource
 from publisher.table import Table
+from tests.fixtures.logs import CapturedLog
 from tests.windows.inside.standin import ADDED, CHANGED, DELETED, StandIn
 
 LONG = 20.0
@@ -28,8 +28,8 @@ class CollectedUpdates:
     """A source's updates, which a thread collects."""
 
     def __init__(self, families: Families = "unspec", reconcile_seconds: float = 600.0) -> None:
-        self.logs = structlog.testing.CapturingLogger()
-        context = SourceContext(self.logs, MemoryLuids(), families, reconcile_seconds=reconcile_seconds)
+        self.log = CapturedLog()
+        context = SourceContext(self.log, MemoryLuids(), families, reconcile_seconds=reconcile_seconds)
         self.source = WindowsSource(context)
         self.updates: queue.Queue[Update | BaseException | None] = queue.Queue()
         self.thread = threading.Thread(target=self._follow)
@@ -245,7 +245,7 @@ def test_a_reconcile_reads_what_was_not_reported(standin: StandIn) -> None:
 
 def test_a_wake_yields_an_empty_list_and_a_resync_is_answered_for_each_cause(standin: StandIn) -> None:
     standin.add("eth0", ["inet"])
-    source = WindowsSource(SourceContext(structlog.testing.CapturingLogger(), MemoryLuids()))
+    source = WindowsSource(SourceContext(CapturedLog(), MemoryLuids()))
     updates = source.updates()
     next(updates)
     source.wake()
@@ -259,7 +259,7 @@ def test_a_wake_yields_an_empty_list_and_a_resync_is_answered_for_each_cause(sta
 
 def test_an_empty_list_comes_when_the_idle_time_is_over(standin: StandIn) -> None:
     standin.add("eth0", ["inet"])
-    source = WindowsSource(SourceContext(structlog.testing.CapturingLogger(), MemoryLuids(), idle_seconds=0.01))
+    source = WindowsSource(SourceContext(CapturedLog(), MemoryLuids(), idle_seconds=0.01))
     updates = source.updates()
     next(updates)
     assert [list(next(updates)), list(next(updates))] == [[], []]
@@ -309,8 +309,8 @@ def test_a_record_that_our_models_refuse_is_logged_and_counted_and_the_source_go
         # It stays as it was last valid, since removing it would be false.
         assert follower.resync("reconcile")[0] == before[0]
         assert follower.source.validator.invalid >= 2
-        assert {call.method_name for call in follower.logs.calls} == {"error"}
-        assert "from_buffer_copy(bytes.fromhex('" in repr(follower.logs.calls[0].args)
+        assert {record.levelname for record in follower.log.records} == {"ERROR"}
+        assert "from_buffer_copy(bytes.fromhex('" in follower.log.records[0].getMessage()
 
 
 @pytest.mark.usefixtures("_names_that_no_model_knows")
@@ -349,7 +349,7 @@ def test_after_a_failed_reading_everything_is_read(standin: StandIn, function: s
         while not isinstance(update := follower.next(), Upsert):
             standin.report("eth0", "inet")
         assert update.row.row.nl_mtu == 1401
-        assert [call.method_name for call in follower.logs.calls] == ["warning"]
+        assert [record.levelname for record in follower.log.records] == ["WARNING"]
 
 
 def test_a_failure_that_lasts_causes_few_readings(standin: StandIn) -> None:
@@ -363,7 +363,7 @@ def test_a_failure_that_lasts_causes_few_readings(standin: StandIn) -> None:
         while follower.resync("overrun")[0].row.nl_mtu != 1499:
             pass
         assert follower.updates.qsize() <= 1
-        assert [call.method_name for call in follower.logs.calls] == ["warning"]
+        assert [record.levelname for record in follower.log.records] == ["WARNING"]
 
 
 def test_a_missing_transport_has_no_rows(standin: StandIn) -> None:
