@@ -1,4 +1,4 @@
-"""From updates to events: the filter, and what an overrun is to those who follow."""
+"""From updates to events: the filter, the snapshot, and a second one after an overrun."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.fixtures.rows import ETH0, ETH1, kinds, row
 
 
 class Scripted:
-    """A source that says what it was told to say."""
+    """A source with the lists that the test gives it."""
 
     def __init__(self, *updates: Sequence[Update]) -> None:
         self._updates = updates

@@ -1,4 +1,4 @@
-"""CPU per told message that changes nothing for us, beside pyroute2's for reading the same one."""
+"""CPU for a message that changes none of our members, beside that of pyroute2 for the same message."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def ours(netns: NetNs, at_once: int) -> float:
 
 
 def pyroute2(netns: NetNs, at_once: int) -> float:
-    """CPU seconds a message: told and decoded, with the attributes that we need read."""
+    """CPU seconds a message: received and decoded, with the attributes that we need read."""
 
     def follow() -> float:
         spent = 0.0
@@ -95,7 +95,7 @@ def read(message: Any) -> int:
 
 
 class Changes:
-    """Makes told changes of what we do not publish: the length of a queue. Over a socket, so that none is missed."""
+    """Makes changes that are reported and not published, of the length of a queue, by a socket: each is made."""
 
     def __init__(self, netns: NetNs) -> None:
         from socket import if_nametoindex
@@ -108,9 +108,9 @@ class Changes:
         import socket
         import struct
 
-        with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0) as asked:
+        with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0) as requests:
             for _ in range(count):
                 self._length += 1
                 body = struct.pack("=BxHiIIHHI", 0, 0, self._index, 0, 0, 8, 13, self._length)
-                asked.send(struct.pack("=IHHII", 16 + len(body), 16, 0x5, 1, 0) + body)
-                asked.recv(4096)
+                requests.send(struct.pack("=IHHII", 16 + len(body), 16, 0x5, 1, 0) + body)
+                requests.recv(4096)

@@ -1,4 +1,4 @@
-"""What the real kernel does to interfaces, and the events it makes: exactly those that one would say aloud."""
+"""Changes of interfaces in a real kernel, and exactly the events that they lead to."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from publisher.events import Event, Key
 from publisher.sources import Remove, Resync, SourceContext, Update, Upsert, open_source
 from publisher.sources.luids import MemoryLuids
-from tests.fixtures.linux_source import Following, told
+from tests.fixtures.linux_source import Following, summary
 from tests.fixtures.netns import NetNs
 from tests.fixtures.poll import wait_for
 
@@ -30,7 +30,7 @@ def pair(netns: NetNs) -> NetNs:
     netns.veth(up=False)
     no_ipv6_noise(netns, "v0", "v1")
     netns.ip("link set v0 up", "link set v1 up")
-    # The kernel says so of its own accord up to a second later (linkwatch).
+    # The kernel reports it up to a second later (linkwatch).
     wait_for(lambda: netns.run("ip -br link").count(" UP ") == 2, what="both ends up")
     return netns
 
@@ -46,13 +46,13 @@ def both(kind: str, alias: str, *members: str) -> list[tuple[str, str, str | Non
 
 
 def about(events: list[Event], alias: str) -> list[tuple[str, str, str | None, set[str]]]:
-    return [told(event) for event in events if event.interface and event.interface.alias == alias]
+    return [summary(event) for event in events if event.interface and event.interface.alias == alias]
 
 
 def test_an_mtu_is_one_event_per_family(pair: NetNs, following: Following) -> None:
     pair.ip("link set v0 mtu 1400")
     events = following.settled()
-    assert [told(event) for event in events] == both("parameter_notification", "v0", "row.nl_mtu", "interface.mtu")
+    assert [summary(event) for event in events] == both("parameter_notification", "v0", "row.nl_mtu", "interface.mtu")
     assert {(c.before, c.after) for event in events for c in event.changed.values()} == {(1500, 1400)}
     assert {event.cause for event in events} == {"notification"}
 
@@ -93,7 +93,7 @@ def test_addresses_come_and_go(pair: NetNs, following: Following) -> None:
         pair.ip(command)
         events += following.settled()
     first, second, third = events
-    assert told(first) == told(second) == ("parameter_notification", "v0", "inet", {"addresses.192.0.2.1/24"})
+    assert summary(first) == summary(second) == ("parameter_notification", "v0", "inet", {"addresses.192.0.2.1/24"})
     assert first.changed["addresses.192.0.2.1/24"].before is None
     assert second.changed["addresses.192.0.2.1/24"].after is None
     assert third.changed["addresses.fd00::1/64"].after["dad_state"] == "preferred"
@@ -104,13 +104,13 @@ def test_addresses_that_change_at_once_are_one_event_of_what_remains(pair: NetNs
     with following.paused():
         pair.ip("addr add 192.0.2.1/24 dev v0", "addr del 192.0.2.1/24 dev v0", "addr add 192.0.2.2/24 dev v0")
     [event] = following.settled()
-    assert told(event) == ("parameter_notification", "v0", "inet", {"addresses.192.0.2.2/24"})
+    assert summary(event) == ("parameter_notification", "v0", "inet", {"addresses.192.0.2.2/24"})
 
 
-def test_forwarding_is_told_for_its_family(pair: NetNs, following: Following) -> None:
+def test_forwarding_is_reported_for_its_family(pair: NetNs, following: Following) -> None:
     pair.sysctl("net/ipv4/conf/v0/forwarding", 1)
     [event] = following.settled()
-    assert told(event) == ("parameter_notification", "v0", "inet", {"row.forwarding_enabled"})
+    assert summary(event) == ("parameter_notification", "v0", "inet", {"row.forwarding_enabled"})
     assert event.cause == "notification"
 
 
@@ -126,19 +126,19 @@ def test_a_deleted_interface_is_deleted_and_nothing_else(pair: NetNs, following:
 def test_below_1280_there_is_no_ipv6(pair: NetNs, following: Following) -> None:
     pair.ip("link set v0 mtu 1000")
     events = following.settled()
-    assert sorted(kind for kind, *_ in map(told, events)) == ["delete_instance", "parameter_notification"]
+    assert sorted(kind for kind, *_ in map(summary, events)) == ["delete_instance", "parameter_notification"]
     assert {row.family for row in following.table.rows if row.interface.alias == "v0"} == {"inet"}
     pair.ip("link set v0 mtu 1500")
-    assert ("add_instance", "v0", "inet6", set()) in map(told, following.settled())
+    assert ("add_instance", "v0", "inet6", set()) in map(summary, following.settled())
 
 
-def test_disable_ipv6_takes_the_row_away_without_being_told(pair: NetNs, following: Following) -> None:
+def test_disable_ipv6_removes_the_row_although_it_is_not_reported(pair: NetNs, following: Following) -> None:
     pair.ip("addr add fd00::1/64 dev v0 nodad")
     following.settled()
     pair.sysctl("net/ipv6/conf/v0/disable_ipv6", 1)
-    assert list(map(told, following.settled())) == [("delete_instance", "v0", "inet6", set())]
+    assert list(map(summary, following.settled())) == [("delete_instance", "v0", "inet6", set())]
     pair.sysctl("net/ipv6/conf/v0/disable_ipv6", 0)
-    assert list(map(told, following.settled())) == [("add_instance", "v0", "inet6", set())]
+    assert list(map(summary, following.settled())) == [("add_instance", "v0", "inet6", set())]
 
 
 def test_a_bridge_port_that_leaves_is_not_removed(pair: NetNs, following: Following) -> None:
@@ -208,7 +208,7 @@ def test_a_silent_change_by_netlink_is_found_by_the_reconcile(pair: NetNs, follo
     assert event.changed["row.base_reachable_time"].after == 33000
 
 
-def test_a_stable_host_says_nothing(pair: NetNs) -> None:
+def test_a_stable_host_has_no_events(pair: NetNs) -> None:
     with Following(pair, reconcile_seconds=0.02) as following:
         for _ in range(20):
             assert following.table.apply(following.update()) == []

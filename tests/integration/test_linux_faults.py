@@ -1,4 +1,4 @@
-"""What goes wrong: messages lost, listings interrupted, interfaces gone while they are read, the system suspended."""
+"""Faults: lost messages, interrupted dumps, interfaces that are removed while they are read, a suspended system."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ if sys.platform == "linux":
 assert sys.platform == "linux"
 
 
-def told_by_ip(netns: NetNs) -> dict[str, tuple[int, bool]]:
+def links_by_ip(netns: NetNs) -> dict[str, tuple[int, bool]]:
     return {link["ifname"]: (link["mtu"], "UP" in link["flags"]) for link in json.loads(netns.run("ip -j link"))}
 
 
-def told_by_us(rows: list[IpInterface]) -> dict[str, tuple[int | None, bool]]:
+def links_by_us(rows: list[IpInterface]) -> dict[str, tuple[int | None, bool]]:
     return {row.interface.alias: (row.interface.mtu, row.interface.admin_status == "up") for row in rows}
 
 
@@ -42,7 +42,7 @@ def test_a_flood_into_a_tiny_buffer_is_marked_and_the_end_is_right(netns: NetNs)
         netns.ip(*flood, "link set f0 up", "link del f3", "link add last type bridge")
         events = following.settled()
         assert "overrun" in following.causes
-        assert told_by_us(following.table.rows) == told_by_ip(netns)
+        assert links_by_us(following.table.rows) == links_by_ip(netns)
         assert len(events) < 40_000  # something was lost
         netns.ip("link set f0 mtu 1300")
         assert {e.interface.alias for e in following.settled() if e.interface} == {"f0"}
@@ -81,20 +81,20 @@ def test_reading_while_links_come_and_go(netns: NetNs) -> None:
     with Following(netns) as following:
         netns.ip("link add end type ifb")
         following.settled()
-        assert told_by_us(following.table.rows) == told_by_ip(netns)
+        assert links_by_us(following.table.rows) == links_by_ip(netns)
 
 
 def test_an_interrupted_listing_is_read_again_a_bounded_number_of_times() -> None:
-    asked: Any = netlink.RequestSocket(rtnetlink.Decoder())
+    requests: Any = netlink.RequestSocket(rtnetlink.Decoder())
     attempts: list[int] = []
 
     def interrupted(_: Any) -> tuple[list[Any], bool]:
         attempts.append(1)
         return [], True
 
-    asked._dump = interrupted
-    with contextlib.closing(asked), pytest.raises(netlink.InterruptedDumpError, match="50 attempts"):
-        asked.dump(rtnetlink.link_dump)
+    requests._dump = interrupted
+    with contextlib.closing(requests), pytest.raises(netlink.InterruptedDumpError, match="50 attempts"):
+        requests.dump(rtnetlink.link_dump)
     assert len(attempts) == 50
 
 

@@ -68,31 +68,33 @@ def zoo(netns: NetNs) -> NetNs:
     return netns
 
 
-def test_the_rows_are_what_ip_and_proc_say(zoo: NetNs) -> None:
+def test_the_rows_agree_with_ip_and_proc(zoo: NetNs) -> None:
     rows = {(row.interface.alias, row.family): row for row in zoo.call(read_rows)}
-    told = {link["ifname"]: link for link in json.loads(zoo.run("ip -j -d addr"))}
+    shown_by_ip = {link["ifname"]: link for link in json.loads(zoo.run("ip -j -d addr"))}
     without_inet6 = {"vx0"}
     families: tuple[Family, ...] = ("inet", "inet6")
-    assert rows.keys() == {(name, f) for name in told for f in families if (name, f) != ("vx0", "inet6")}
+    assert rows.keys() == {(name, f) for name in shown_by_ip for f in families if (name, f) != ("vx0", "inet6")}
     assert {row.family for row in rows.values() if row.interface.alias in without_inet6} == {"inet"}
-    luids = {told[row.interface.alias]["ifname"]: row.luid for row in rows.values()}
-    assert len(set(luids.values())) == len(told)
+    luids = {shown_by_ip[row.interface.alias]["ifname"]: row.luid for row in rows.values()}
+    assert len(set(luids.values())) == len(shown_by_ip)
     for (name, family), row in rows.items():
-        interface_agrees(row, told[name], luids, told)
-        row_agrees(zoo, row.row, told[name])
+        interface_agrees(row, shown_by_ip[name], luids, shown_by_ip)
+        row_agrees(zoo, row.row, shown_by_ip[name])
         assert [shown(address) for address in row.addresses] == sorted(
-            (as_shown(entry) for entry in told[name]["addr_info"] if entry["family"] == family),
+            (as_shown(entry) for entry in shown_by_ip[name]["addr_info"] if entry["family"] == family),
             key=lambda entry: (entry["address"], entry["prefix_length"]),
         )
 
 
-def interface_agrees(row: IpInterface, link: dict[str, Any], luids: dict[str, str], told: dict[str, Any]) -> None:
+def interface_agrees(
+    row: IpInterface, link: dict[str, Any], luids: dict[str, str], shown_by_ip: dict[str, Any]
+) -> None:
     interface, flags = row.interface, link["flags"]
     kind = link.get("linkinfo", {}).get("info_kind")
     above = [luids[link["master"]]] if "master" in link else []
-    above += [luids[other["ifname"]] for other in told.values() if below(other) == link["ifname"]]
+    above += [luids[other["ifname"]] for other in shown_by_ip.values() if below(other) == link["ifname"]]
     beneath = [luids[name] for name in [below(link)] if name]
-    beneath += [luids[other["ifname"]] for other in told.values() if other.get("master") == link["ifname"]]
+    beneath += [luids[other["ifname"]] for other in shown_by_ip.values() if other.get("master") == link["ifname"]]
     address = link["address"] if link["address"] != "00:00:00:00:00:00" else None
     assert interface.model_dump(exclude={"transmit_link_speed", "receive_link_speed", "media_connect_state"}) == {
         "alias": link["ifname"],
@@ -166,7 +168,7 @@ def mtu_expires(netns: NetNs, ip: str) -> int | None:
 
 
 def as_shown(entry: dict[str, Any]) -> dict[str, Any]:
-    """An address as `ip` says it."""
+    """Returns an address as `ip` shows it."""
     scope = {"host": "interface"}.get(entry["scope"], entry["scope"])
     for_ever = 0xFFFF_FFFF
     state = "deprecated" if entry.get("deprecated") else "tentative" if entry.get("tentative") else "preferred"
@@ -191,7 +193,7 @@ def shown(address: Address) -> dict[str, Any]:
     }
 
 
-def test_the_kernel_says_where_an_address_came_from(zoo: NetNs) -> None:
+def test_the_origin_of_an_address_is_the_one_that_the_kernel_reports(zoo: NetNs) -> None:
     rows = {(row.interface.alias, row.family): row for row in zoo.call(read_rows)}
     origins = {
         address.address[:4]: (address.prefix_origin, address.suffix_origin)

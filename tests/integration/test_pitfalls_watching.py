@@ -16,7 +16,7 @@ import pytest
 
 from publisher.events import Event
 from tests.faults import changing
-from tests.fixtures.linux_source import Following, told
+from tests.fixtures.linux_source import Following, summary
 from tests.fixtures.netns import NetNs
 from tests.fixtures.poll import wait_for
 
@@ -44,7 +44,7 @@ assert sys.platform == "linux"
 
 @pytest.fixture
 def pair(netns: NetNs) -> NetNs:
-    """A connected pair, v0 and v1, after everything that the kernel says of its own accord."""
+    """A connected pair, v0 and v1, after everything that the kernel reports by itself."""
     netns.veth(up=False)
     for end in ("v0", "v1"):
         netns.sysctl(f"net/ipv6/conf/{end}/dad_transmits", 0)
@@ -66,9 +66,7 @@ def is_about(alias: str, family: str) -> Callable[[Event], bool]:
     return lambda event: event.interface is not None and event.interface.alias == alias and event.family == family
 
 
-def test_what_changes_while_it_starts_to_follow_is_in_the_rows_or_told(
-    pair: NetNs, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_change_during_the_start_is_in_the_rows_or_reported(pair: NetNs, monkeypatch: pytest.MonkeyPatch) -> None:
     """tailscale, networkd-dispatcher#40: read before subscribing, and what falls between is lost for ever."""
     pair.ip("link add gone1 type ifb", "link add gone2 type ifb")
     dump = RequestSocket.dump
@@ -85,7 +83,7 @@ def test_what_changes_while_it_starts_to_follow_is_in_the_rows_or_told(
 
     monkeypatch.setattr(RequestSocket, "dump", busy)
     with Following(pair) as following:
-        # The kernel tells in order: what came before this is told by then, and no reconcile has helped.
+        # The kernel reports in order: what came before this was received by then, without a reconcile.
         pair.ip("link add last type ifb")
         following.until(is_about("last", "inet6"))
         assert links_by_us(following) == links_by_ip(pair)
@@ -96,19 +94,19 @@ def test_what_changes_while_it_starts_to_follow_is_in_the_rows_or_told(
 def test_an_interrupted_listing_is_thrown_away_whole() -> None:
     """pyroute2#874, netlink PR#1018: half a snapshot passes for a snapshot."""
 
-    def told(*records: str, interrupted: bool = False) -> list[Message]:
+    def answer(*records: str, interrupted: bool = False) -> list[Message]:
         names: Any = records  # in place of links
         first = [Message(RTM_NEWLINK, 0, 0, name) for name in names]
         return [*first, Message(NLMSG_DONE, NLM_F_DUMP_INTR if interrupted else 0, 0, Failure(0))]
 
-    answers = [told("half", interrupted=True), told("half", "more", interrupted=True), told("all")]
+    answers = [answer("half", interrupted=True), answer("half", "more", interrupted=True), answer("all")]
     requests: Any = RequestSocket(Decoder())
     with contextlib.closing(requests):
         requests._receive = lambda: answers.pop(0)  # the kernel itself interrupts when it likes
         assert requests.dump(link_dump) == ["all"]
 
 
-def test_who_stays_is_never_said_to_be_gone_while_others_come_and_go(netns: NetNs) -> None:
+def test_a_link_that_stays_is_never_removed_while_others_come_and_go(netns: NetNs) -> None:
     netns.ip(*(f"link add stays{number} type ifb" for number in range(20)))
     lines = [f"link {verb} c{n}{more}" for n in range(20) for verb, more in (("add", " type ifb"), ("del", ""))]
     with Following(netns) as following, changing(lambda: netns.ip(*lines)):
@@ -118,8 +116,8 @@ def test_who_stays_is_never_said_to_be_gone_while_others_come_and_go(netns: NetN
     assert not any(name.startswith("stays") for name in names)
 
 
-def test_a_new_address_is_told_tentative_and_then_preferred(pair: NetNs) -> None:
-    """nebula PR#1835: an address is there before it may be used; go-hass-agent: a wrong group, and none is told."""
+def test_a_new_address_is_tentative_and_then_preferred(pair: NetNs) -> None:
+    """nebula PR#1835: an address is there before it may be used; go-hass-agent: a wrong group, and none is reported."""
     pair.sysctl("net/ipv6/conf/v0/dad_transmits", 1)
     pair.sysctl("net/ipv6/conf/v0/router_solicitation_delay", 0)
     pair.sysctl("net/ipv6/neigh/v0/retrans_time_ms", 100)
@@ -137,27 +135,29 @@ def test_a_new_address_is_told_tentative_and_then_preferred(pair: NetNs) -> None
     assert {(event.family, event.cause) for event in events} == {("inet6", "notification")}
 
 
-def test_a_message_with_the_old_name_after_one_with_the_new_changes_nobodys_identity(
+def test_a_message_with_the_old_name_after_one_with_the_new_changes_no_identity(
     pair: NetNs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """systemd PR#20206, PR#42545. And somebody else has taken the old name by then."""
+    """systemd PR#20206, PR#42545. And another link has the old name by then."""
     receive = NotificationSocket.receive
     stale: list[Any] = []
 
     def late(self: NotificationSocket) -> Received:
-        told = receive(self)
-        names = [m.record.name if isinstance(m.record, Link) and not m.record.family else b"" for m in told.messages]
-        stale.extend(message for message, name in zip(told.messages, names, strict=True) if name == b"v0\0")
+        received = receive(self)
+        names = [
+            m.record.name if isinstance(m.record, Link) and not m.record.family else b"" for m in received.messages
+        ]
+        stale.extend(message for message, name in zip(received.messages, names, strict=True) if name == b"v0\0")
         if stale and b"new\0" in names:
-            return told._replace(messages=[*told.messages, stale[0]])
-        return told
+            return received._replace(messages=[*received.messages, stale[0]])
+        return received
 
     with Following(pair) as following:
         luids = {row.interface.alias: row.luid for row in following.table.rows}
         monkeypatch.setattr(NotificationSocket, "receive", late)
         pair.ip("link set v0 mtu 1400", "link set v0 name new", "link add v0 type ifb")
         events = following.settled()
-        assert stale, "the old name was told"
+        assert stale, "the old name was reported"
         rows = following.table.rows
         assert {row.luid for row in rows if row.interface.alias == "new"} == {luids["v0"]}
         [other] = {row.luid for row in rows if row.interface.alias == "v0"}
@@ -192,13 +192,13 @@ def router(pair: NetNs) -> Iterator[Callable[[], object]]:
 def test_a_thousand_router_advertisements_are_no_event_and_cost_little(
     pair: NetNs, router: Callable[[], object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """tailscale#4282, libtorrent#3148: each refresh of a lifetime wakes whoever listens."""
+    """tailscale#4282, libtorrent#3148: each refresh of a lifetime wakes every listener."""
     receive, heard = NotificationSocket.receive, [0]
 
     def counted(self: NotificationSocket) -> Received:
-        told = receive(self)
-        heard[0] += sum(isinstance(message.record, AddressMessage) for message in told.messages)
-        return told
+        received = receive(self)
+        heard[0] += sum(isinstance(message.record, AddressMessage) for message in received.messages)
+        return received
 
     monkeypatch.setattr(NotificationSocket, "receive", counted)
 
@@ -215,7 +215,7 @@ def test_a_thousand_router_advertisements_are_no_event_and_cost_little(
             router()
         assert following.settled() == []
         refreshes = cpu(following) - before
-        assert heard[0] > 500, "the kernel told of the refreshes"
+        assert heard[0] > 500, "the kernel reported the refreshes"
         before = cpu(following)
         pair.ip(*(f"link set v0 mtu {1400 + number % 2}" for number in range(1000)))
         assert len(following.settled()) == 2000
@@ -245,7 +245,7 @@ def test_dormant_and_unknown_are_states_and_no_warnings(pair: NetNs, caplog: pyt
     assert [record for record in caplog.records if record.levelno > logging.INFO] == []
 
 
-def test_what_vanished_without_a_message_is_said_by_the_reconcile_and_marked(
+def test_a_link_that_vanished_without_a_message_is_found_by_the_reconcile_and_marked(
     pair: NetNs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """pyroute2#849."""
@@ -255,7 +255,7 @@ def test_what_vanished_without_a_message_is_said_by_the_reconcile_and_marked(
         pair.ip("link del v0")
         events = following.until(is_about("v1", "inet6"))
         assert {(event.notification_type, event.cause) for event in events} == {("delete_instance", "reconcile")}
-        assert {told(event)[1] for event in events} == {"v0", "v1"}
+        assert {summary(event)[1] for event in events} == {"v0", "v1"}
         assert links_by_us(following) == links_by_ip(pair)
 
 

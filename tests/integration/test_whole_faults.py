@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults import changing, kill_at_random, small_disk
-from tests.fixtures.linux_source import told
+from tests.fixtures.linux_source import summary
 from tests.fixtures.netns import NetNs
 from tests.fixtures.program import COMMAND, Changes, Program, assert_as_ip_says, assert_true, both, journal_events
 
@@ -86,7 +86,7 @@ def test_a_flood_into_a_tiny_buffer_is_marked_and_survived(netns: NetNs, changes
         # After the loss it follows every change again.
         before = len(program.events)
         netns.ip("link set f1 mtu 1290")
-        after = [told(event) for event in program.mark(1401)[before:] if event.snapshot is None]
+        after = [summary(event) for event in program.mark(1401)[before:] if event.snapshot is None]
         changed = {(kind, alias, family, member) for kind, alias, family, members in after for member in members}
         expected = both("parameter_notification", "f1", "row.nl_mtu", "interface.mtu")
         # What follows the loss can be read just between the kernel's changes of the link's MTU and of IPv6's.

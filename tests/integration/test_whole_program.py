@@ -17,7 +17,7 @@ import pytest
 
 from publisher.events import Event
 from tests.fixtures.brokers import Mosquitto
-from tests.fixtures.linux_source import told
+from tests.fixtures.linux_source import summary
 from tests.fixtures.netns import NetNs
 from tests.fixtures.program import COMMAND, Program, Told, assert_true, both
 from tests.fixtures.requirements import need, unable
@@ -45,7 +45,7 @@ def test_what_changed_while_it_was_down_is_told_at_start(netns: NetNs, tmp_path:
     events = program.events[before:]
     assert {event.cause for event in events} == {"startup"}
     mtu = ("row.nl_mtu", "interface.mtu")
-    assert in_order(map(told, events)) == in_order(
+    assert in_order(map(summary, events)) == in_order(
         [
             ("parameter_notification", "changed", "inet", {*mtu, "addresses.192.0.2.1/24"}),
             ("parameter_notification", "changed", "inet6", set(mtu)),
@@ -61,8 +61,8 @@ def test_what_changed_while_it_was_down_is_told_at_start(netns: NetNs, tmp_path:
     assert_true(program)
 
 
-def in_order(told: Iterable[Told]) -> list[Told]:
-    return sorted(told, key=lambda event: event[:3])
+def in_order(summary: Iterable[Told]) -> list[Told]:
+    return sorted(summary, key=lambda event: event[:3])
 
 
 def test_each_change_of_a_veth_is_the_events_that_one_would_say_aloud(netns: NetNs, tmp_path: Path) -> None:
@@ -99,7 +99,7 @@ class Aloud:
 
     def says(self, line: str, expected: list[Told]) -> None:
         """Checks that the command leads to exactly these events, in this order."""
-        assert list(map(told, self._events(line, len(expected)))) == expected
+        assert list(map(summary, self._events(line, len(expected)))) == expected
 
     def becomes(self, line: str, **expected: list[str]) -> None:
         """Checks that the command leads to one event in each family for each of these states in turn."""

@@ -1,4 +1,4 @@
-"""Which interface is which: over renames, re-plugs, reboots, clashes and months."""
+"""LUIDs of interfaces over renames, re-plugs, reboots, clashes and months."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def test_after_30_days_unseen_luids_are_used_again_the_oldest_first(store: Memor
     assert later.assign(7, veth("z")) not in [*gone, stays]
 
 
-def test_who_is_there_all_the_time_is_seen_all_the_time(store: MemoryLuids) -> None:
+def test_an_interface_that_stays_was_last_seen_now(store: MemoryLuids) -> None:
     clock = Clock()
     assigner = boot(store, clock)
     luid = assigner.assign(1, veth("v0"))

@@ -1,4 +1,4 @@
-"""A recording: what was written is what is read, at its pace, and a damaged one is told with its line."""
+"""Recordings: read as they were written, played at their pace, and damage is an error with its line."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def source(argument: object, **context: Any) -> Source:
     return open_source("recording", SourceContext(log, MemoryLuids(), argument=str(argument), **context), {})
 
 
-def test_what_was_written_is_what_is_read(tmp_path: Path) -> None:
+def test_a_recording_is_read_as_it_was_written(tmp_path: Path) -> None:
     path = recording(tmp_path / "a.jsonl")
     assert list(source(f"{path}?speed=0").updates()) == [[update] for update in UPDATES]
     assert [at for at, _ in read_recording(path)] == [1.0, 2.0, 3.0, 4.0]
@@ -101,7 +101,7 @@ def lines(tmp_path: Path) -> list[bytes]:
 
 
 @pytest.mark.parametrize(
-    ("damage", "number", "said"),
+    ("damage", "number", "message"),
     [
         (lambda lines: [*lines[:3], lines[3][:20]], 4, "the recording is cut off in this line"),
         (lambda lines: [*lines[:2], b"x\n", *lines[3:]], 3, "invalid line of a recording"),
@@ -119,18 +119,18 @@ def lines(tmp_path: Path) -> list[bytes]:
         (lambda lines: [*lines[:2], b"\xff\xfe\x00\n"], 3, "invalid line of a recording"),
     ],
 )
-def test_a_damaged_recording_is_told_with_file_and_line(
-    tmp_path: Path, damage: Callable[[list[bytes]], list[bytes]], number: int, said: str
+def test_a_damaged_recording_is_an_error_with_file_and_line(
+    tmp_path: Path, damage: Callable[[list[bytes]], list[bytes]], number: int, message: str
 ) -> None:
     path = tmp_path / "bad.jsonl"
     path.write_bytes(b"".join(damage(lines(tmp_path))))
     with pytest.raises(SourceError) as error:
         list(source(f"{path}?speed=0").updates())
     assert str(error.value).startswith(f"{path}:{number}: ")
-    assert said in str(error.value)
+    assert message in str(error.value)
 
 
-def test_what_comes_before_the_damage_is_played(tmp_path: Path) -> None:
+def test_updates_before_the_damage_are_played(tmp_path: Path) -> None:
     path = tmp_path / "bad.jsonl"
     path.write_bytes(b"".join(lines(tmp_path)[:3]) + b"{")
     updates = source(f"{path}?speed=0").updates()
@@ -149,13 +149,13 @@ def test_a_recording_without_updates_or_without_a_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("argument", "said"),
+    ("argument", "message"),
     [
         ("", "needs a file"),
         ("a?sped=0", "invalid option 'sped=0'"),
         *((f"a?speed={wrong}", "invalid option") for wrong in ("-1", "x", "nan", "inf")),
     ],
 )
-def test_a_wrong_argument_is_told(argument: str, said: str) -> None:
-    with pytest.raises(SourceError, match=said):
+def test_a_wrong_argument_is_an_error(argument: str, message: str) -> None:
+    with pytest.raises(SourceError, match=message):
         source(argument)

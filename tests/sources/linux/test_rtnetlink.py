@@ -1,4 +1,4 @@
-"""Bytes to records: recorded messages, messages built by hand, and bytes that nobody meant well with."""
+"""Decoding: recorded messages, messages built by hand, and hostile bytes."""
 
 from __future__ import annotations
 
@@ -157,6 +157,6 @@ def test_names_of_any_bytes_are_text() -> None:
     assert text(None) is None
 
 
-def test_a_request_is_as_long_as_it_says() -> None:
+def test_a_request_has_the_length_in_its_header() -> None:
     request = link_read(9, 3)
     assert struct.unpack_from("=IHHII", request) == (len(request), 18, 1, 9, 0)
