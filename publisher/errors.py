@@ -1,4 +1,4 @@
-"""What can go wrong, with one base. Each message says what happened, to which thing, and what to do about it."""
+"""Errors, with one base. A message is: what happened; to which thing, with its value; what to do."""
 
 
 class PublisherError(Exception):
@@ -22,7 +22,7 @@ class JournalInUseError(JournalError):
 
 
 class JournalDamagedError(JournalError):
-    """The journal's file says what no journal says; it is set aside at the next start."""
+    """The journal's file is invalid; it is set aside at the next start."""
 
 
 class PluginError(PublisherError):

@@ -1,4 +1,4 @@
-"""The facts that are published: LUIDs, rows, interfaces, addresses and events.
+"""The published models: LUIDs, rows, interfaces, addresses and events.
 
 The models are frozen and strict: a value that does not fit is an error here, never a surprise at a subscriber.
 Names are those of the Windows structures in snake case; `None` means that the system has no such thing.
@@ -45,14 +45,14 @@ class LuidParts(NamedTuple):
 
 
 def make_luid(if_type: int, net_luid_index: int) -> str:
-    """A LUID from its parts: `if_type` in bits 48-63, `net_luid_index` in bits 24-47, zero below."""
+    """Returns a LUID from its parts: `if_type` in bits 48-63, `net_luid_index` in bits 24-47, zero below."""
     if not (0 <= if_type < 1 << 16 and 0 <= net_luid_index < 1 << 24):
         raise ValueError(f"no LUID has if_type {if_type} and net_luid_index {net_luid_index}: 16 and 24 bits")
     return f"{if_type << 48 | net_luid_index << 24:016x}"
 
 
 def luid_parts(luid: str) -> LuidParts:
-    """The parts of a LUID given as 16 hexadecimal digits."""
+    """Returns the parts of a LUID, which is 16 hexadecimal digits."""
     value = int(luid, 16)
     return LuidParts(value >> 48, value >> 24 & 0xFF_FFFF)
 
@@ -120,7 +120,7 @@ class IpInterfaceRow(_Fact):
 
 
 class Interface(_Fact):
-    """What GetIfEntry2 tells of the interface itself, and its place in the stack. Link speeds in bit/s."""
+    """MIB_IF_ROW2 (netioapi.h): the interface itself, and its place in the stack. Link speeds in bit/s."""
 
     alias: str
     description: str | None = None
@@ -177,7 +177,7 @@ class IpInterface(_Fact):
 
 
 class Key(NamedTuple):
-    """What identifies an IP interface."""
+    """The key of an IP interface: its LUID and family."""
 
     luid: str
     family: Family
@@ -201,7 +201,7 @@ class Snapshot(_Fact):
 class Event(_Fact):
     """One published fact about one IP interface.
 
-    `row`, `interface` and `addresses` say how it is after the event; for `delete_instance`, how it last was.
+    `row`, `interface` and `addresses` are the state after the event; for `delete_instance`, the last state.
     A snapshot's position 0 has no luid, family, row or interface. `id` is the same at every delivery.
     """
 
@@ -233,14 +233,14 @@ class Event(_Fact):
 
     @classmethod
     def from_json(cls, data: bytes) -> Event:
-        """The event that `json_bytes` said; raises pydantic.ValidationError."""
+        """Returns the event of these bytes, made by `json_bytes`; raises pydantic.ValidationError."""
         event = cls.model_validate_json(data)
         event.__dict__["json_bytes"] = data
         return event
 
 
 class Moment(NamedTuple):
-    """Whose snapshot it is, and when it was taken; `seq` is the newest event's that it contains."""
+    """The identity and the time of a snapshot; `seq` is that of the newest event that it contains."""
 
     node: str
     epoch: str

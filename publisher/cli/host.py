@@ -61,7 +61,7 @@ def known_luids(settings: Settings) -> MemoryLuids:
 
 @contextmanager
 def until_interrupted() -> Iterator[None]:
-    """A block that Ctrl+C, SIGTERM and the end of the output's reader leave without an error. The main thread's."""
+    """Ends a block without an error at Ctrl+C, SIGTERM, or the end of the output's reader. Only on the main thread."""
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield

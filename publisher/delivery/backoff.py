@@ -1,4 +1,4 @@
-"""When to try again, and waiting that can be cut short."""
+"""The backoff between attempts, and a clock whose waits can be ended."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Backoff:
     random: Callable[[], float] = random.random
 
     def delay(self, failures: int) -> float:
-        """Seconds to wait after so many failures in a row, from 1 up."""
+        """Returns the seconds to wait after so many failures in a row, from 1 up."""
         # Capped before it is raised: 2.0 ** 1024 is an OverflowError, after a week of failures.
         return self.random() * min(self.most, self.first * 2.0 ** min(failures - 1, 64))
 
@@ -30,9 +30,9 @@ class Clock:
     """The time that passes and waiting for it; tests have one whose time passes at once."""
 
     def monotonic(self) -> float:
-        """Seconds from some moment on."""
+        """Returns the seconds since some moment."""
         return time.monotonic()
 
     def wait(self, condition: threading.Condition, seconds: float | None) -> None:
-        """Wait on a condition that is held, until it is notified or the seconds are over."""
+        """Waits on a condition that is held, until it is notified or the seconds are over."""
         condition.wait(None if seconds is None else min(seconds, threading.TIMEOUT_MAX))

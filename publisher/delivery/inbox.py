@@ -14,7 +14,7 @@ Job = Callable[[], object]
 
 
 class Inbox:
-    """What a worker has yet to do, under one lock, with one wake-up. Any thread puts; the worker's takes and waits."""
+    """The work that waits for a worker, under one lock, with one wake-up. Any thread puts; the worker's takes."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -24,7 +24,7 @@ class Inbox:
         self._jobs: list[tuple[float, int, Job]] = []
         self._numbers = count()
         self.stop_by: float | None = None
-        """The clock's moment at which deliveries end; `None` while nobody asked to stop."""
+        """The clock's moment at which deliveries end; `None` until a stop is requested."""
 
     def wake(self) -> None:
         """Notes that there is something new in the journal."""
@@ -53,7 +53,7 @@ class Inbox:
 
     @property
     def empty(self) -> bool:
-        """Whether no resend waits."""
+        """True if no resend waits."""
         return not self._resends
 
     def take(self) -> list[NumberedResend]:

@@ -12,7 +12,7 @@ from ..journal.positions import NumberedResend, Position, ResendEvents, ResendSn
 from ..journal.sink_journal import SinkJournal
 from ..sink import Cursor, Log, Sink
 
-# The answer of `events_since` is held in memory as a whole; whoever missed more is better off with the snapshot.
+# The answer of `events_since` is held in memory as a whole; a sink that missed more gets the snapshot.
 _ANSWER = 4096
 
 
@@ -27,7 +27,7 @@ class Sending:
 
     @property
     def tail_first(self) -> bool:
-        """Whether the sink has yet to get events that the snapshot contains."""
+        """True while the sink has yet to get events that the snapshot contains."""
         return self.confirmed is not None and self.confirmed.seq < self.snapshot.seq
 
 
@@ -92,7 +92,7 @@ class Subscription:
 
     @property
     def done(self) -> bool:
-        """Whether the sink has everything, and nothing is due."""
+        """True if the sink has everything and nothing is due."""
         state = self._state
         return not self._journal.known or (isinstance(state, Tail) and state.confirmed.seq >= self._journal.seq)
 

@@ -38,7 +38,7 @@ class Supervisor:
     """Every sink's worker, by the sink's name in the configuration. The core's thread; `status` any.
 
     A worker whose sink was removed or changed retires by itself; its successor starts when it has ended, or when its
-    time is over. Nobody waits for it: `turn` looks, and `ended` is called as soon as a worker's thread ends.
+    time is over. Nothing waits for it: `turn` looks, and `ended` is called as soon as a worker's thread ends.
     """
 
     def __init__(self, journal: Journal, log: Log, ended: Callable[[], object]) -> None:
@@ -72,11 +72,11 @@ class Supervisor:
 
     @property
     def settled(self) -> bool:
-        """Whether the last change is done: every sink of the plan has its worker."""
+        """True if the last change is done: every sink of the plan has its worker."""
         return self._workers.keys() == self._plan.keys()
 
     def wake(self) -> None:
-        """Tells every worker that there is something new in the journal."""
+        """Wakes every worker: the journal has something new."""
         for worker in self._workers.values():
             worker.wake()
 

@@ -75,7 +75,7 @@ class Worker:
         self._thread.start()
 
     def wake(self) -> None:
-        """Tells the worker that there is something new in the journal."""
+        """Wakes the worker: the journal has something new."""
         self._inbox.wake()
 
     def answer(self, request: Request) -> tuple[str, Resend | None]:
@@ -108,7 +108,7 @@ class Worker:
 
     @property
     def alive(self) -> bool:
-        """Whether its thread runs."""
+        """True while its thread runs."""
         return self._thread.is_alive()
 
     def retire(self, seconds: float) -> None:
@@ -141,11 +141,11 @@ class Worker:
 
     @property
     def done(self) -> bool:
-        """Whether the sink has everything, or takes nothing more."""
+        """True if the sink has everything, or takes nothing more."""
         return self._status.state == "ended" or (self._subscription.done and self._inbox.empty)
 
     def _run(self) -> None:
-        """The thread: open, deliver, close."""
+        """Opens, delivers and closes: the whole of the thread."""
         try:
             sink = self._open()
             if sink is None:
@@ -188,7 +188,7 @@ class Worker:
         return None
 
     def _is_over(self) -> bool:
-        """Whether the thread is to end: for good, or because it is to stop and cannot, or need not, go on."""
+        """Returns whether the thread is to end: for good, or because it is to stop and cannot, or need not, go on."""
         if self._status.state == "ended" or self._abandoned:
             return True
         if self._inbox.stop_by is None:

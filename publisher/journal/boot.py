@@ -1,4 +1,4 @@
-"""Which start of the operating system this is."""
+"""The identity of the present boot of the operating system."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 if sys.platform == "win32":
 
     def boot_id() -> str:
-        """What differs after every boot; empty when the system does not tell.
+        """Returns a text that differs after every boot; empty when the system has none.
 
         Windows has no boot id: the minute in which it started, by its clock now. A clock that is set makes
         it differ too, which costs a snapshot and nothing else.
@@ -23,7 +23,7 @@ if sys.platform == "win32":
 else:
 
     def boot_id() -> str:
-        """What differs after every boot; empty when the system does not tell. Linux: random(4), /proc interfaces."""
+        """Returns a text that differs after every boot (random(4), /proc interfaces); empty when there is none."""
         try:
             return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
         except OSError:

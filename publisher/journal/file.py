@@ -56,7 +56,7 @@ class JournalFile:
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
-        """A transaction, committed at the end of the block. One thread."""
+        """Opens a transaction for a block, which commits it at its end. One thread."""
         with self._errors("written"):
             self._check_open()
             try:
@@ -77,7 +77,7 @@ class JournalFile:
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
-        """A block in which everything is read as of one moment. Any thread."""
+        """Reads everything in a block as of one moment. Any thread."""
         with self._read_lock, self._errors("read"):
             self._check_open()
             self._reader.execute("BEGIN")

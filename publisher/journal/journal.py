@@ -33,7 +33,7 @@ class Journal:
     def __init__(
         self, file: JournalFile, lock: JournalLock, node: str, epoch: str, *, max_events: int, max_bytes: int
     ) -> None:
-        """Made by `open`."""
+        """Called by `open` only."""
         self.path = file.path
         self.node = node
         self.epoch = epoch
@@ -86,7 +86,7 @@ class Journal:
 
     @property
     def known(self) -> bool:
-        """Whether the rows were ever known; until then there is no snapshot to send."""
+        """True once the rows were known; until then there is no snapshot to send."""
         return self._log.known
 
     @property

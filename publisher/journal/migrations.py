@@ -78,7 +78,7 @@ def _migrate(connection: sqlite3.Connection, version: int) -> None:
 
 
 def _positions_for_cursors(connection: sqlite3.Connection) -> None:
-    """Version 2: the cursor of a sink and the snapshot that it was owed became one position."""
+    """Makes version 2: the cursor of a sink and the snapshot that it was owed become one position."""
     connection.execute(
         "CREATE TABLE positions (sink TEXT PRIMARY KEY, destination TEXT NOT NULL, position BLOB NOT NULL)"
     )

@@ -1,4 +1,4 @@
-"""The position of a sink in the journal, and the resends that were asked for: values, and their JSON."""
+"""The position of a sink in the journal, and the requested resends: values, and their JSON."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class NumberedResend(NamedTuple):
 
 
 def insert_resend(connection: sqlite3.Connection, sink: str, resend: Resend) -> NumberedResend:
-    """Keeps what was asked to be sent again, until the sink's worker reports it as done."""
+    """Keeps a requested resend, until the sink's worker reports it as done."""
     row = (sink, RESENDS.dump_json(resend))
     number = connection.execute("INSERT INTO resends (sink, data) VALUES (?, ?)", row).lastrowid
     assert number is not None, "SQLite numbers each row that is inserted"

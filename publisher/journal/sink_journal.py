@@ -23,7 +23,7 @@ _PATIENCE_SECONDS = 60.0
 
 
 class SinkJournal:
-    """What one worker reads and reports. Reports go into the core's next transaction, at the latest a second later.
+    """The place of one worker's reading and reports. Reports go into the core's next transaction, within a second.
 
     The sink's thread calls everything but what says otherwise. Reading raises JournalError; reporting does not.
     """
@@ -49,7 +49,7 @@ class SinkJournal:
             ) from error
 
     def resends(self) -> list[NumberedResend]:
-        """Returns what was asked to be sent again and is not done, oldest first."""
+        """Returns the requested resends that are not done, oldest first."""
         found = self._file.query("SELECT id, data FROM resends WHERE sink = ? ORDER BY id", (self.sink,))
         try:
             return [NumberedResend(number, RESENDS.validate_json(data)) for number, data in found]
@@ -75,7 +75,7 @@ class SinkJournal:
         self._put({(*letters, event.id): partial(insert_dead_letter, sink=self.sink, event=event, reason=reason)})
 
     def remove_dead_letter(self, number: int) -> None:
-        """Hands over that a dead letter was delivered; harmless when there is none of this number."""
+        """Reports a dead letter as delivered; harmless when there is none of this number."""
         sql = "DELETE FROM dead_letters WHERE id = ?"
         self._put({("delivered letter", number): lambda connection: connection.execute(sql, (number,))})
 
@@ -89,7 +89,7 @@ class SinkJournal:
         return int(self._file.query("SELECT count(*) FROM dead_letters WHERE sink = ?", (self.sink,))[0][0])
 
     def end(self, fingerprint: str, reason: str) -> None:
-        """Hands over that the destination ended the sink, as long as its options have this fingerprint."""
+        """Reports that the destination ended the sink, as long as its options have this fingerprint."""
         row = (self.sink, fingerprint, reason)
         sql = "INSERT OR REPLACE INTO ended (sink, fingerprint, reason) VALUES (?, ?, ?)"
         self._put({("ended", self.sink): lambda connection: connection.execute(sql, row)})

@@ -33,24 +33,27 @@ class Header(_Line):
     recorder: str
 
 
-class _Resync(_Line):
+class _ResyncLine(_Line):
     at: Annotated[float, Field(ge=0)]
     update: Literal["resync"] = "resync"
     cause: Cause
     rows: tuple[IpInterface, ...]
 
 
-class _Upsert(_Line):
+class _UpsertLine(_Line):
     at: Annotated[float, Field(ge=0)]
     update: Literal["upsert"] = "upsert"
     row: IpInterface
 
 
-class _Remove(_Line):
+class _RemoveLine(_Line):
     at: Annotated[float, Field(ge=0)]
     update: Literal["remove"] = "remove"
     luid: Luid
     family: Family
+
+
+_UpdateLine = _ResyncLine | _UpsertLine | _RemoveLine
 
 
 class TimedUpdate(NamedTuple):
@@ -83,16 +86,16 @@ def _write(file: IO[bytes], lines: Iterable[BaseModel]) -> None:
 def _line(at: float, update: Update) -> _Line:
     match update:
         case Resync(rows, cause):
-            return _Resync(at=at, cause=cause, rows=rows)
+            return _ResyncLine(at=at, cause=cause, rows=rows)
         case Upsert(row):
-            return _Upsert(at=at, row=row)
+            return _UpsertLine(at=at, row=row)
         case Remove(luid, family):
-            return _Remove(at=at, luid=luid, family=family)
+            return _RemoveLine(at=at, luid=luid, family=family)
 
 
 def read_recording(path: Path) -> Iterator[TimedUpdate]:
     """Yields the updates of a recording, read one by one; raises SourceError that names the file and the line."""
-    lines: TypeAdapter[Any] = TypeAdapter(Annotated[_Resync | _Upsert | _Remove, Field(discriminator="update")])
+    lines: TypeAdapter[Any] = TypeAdapter(Annotated[_UpdateLine, Field(discriminator="update")])
     try:
         with path.open("rb") as file:
             for number, line in enumerate(file, start=1):
@@ -116,15 +119,15 @@ def _read_line(path: Path, number: int, line: bytes, validate: Callable[[bytes],
         raise SourceError(f"{path}:{number}: {what}: {where + ': ' if where else ''}{detail['msg']}") from error
 
 
-def _timed(path: Path, number: int, line: _Resync | _Upsert | _Remove) -> TimedUpdate:
-    if number == 2 and not isinstance(line, _Resync):
+def _timed(path: Path, number: int, line: _UpdateLine) -> TimedUpdate:
+    if number == 2 and not isinstance(line, _ResyncLine):
         raise SourceError(f"{path}:{number}: a recording begins with a resync, not with {line.update}")
     match line:
-        case _Resync(at=at, rows=rows, cause=cause):
+        case _ResyncLine(at=at, rows=rows, cause=cause):
             return TimedUpdate(at, Resync(rows, cause))
-        case _Upsert(at=at, row=row):
+        case _UpsertLine(at=at, row=row):
             return TimedUpdate(at, Upsert(row))
-        case _Remove(at=at, luid=luid, family=family):
+        case _RemoveLine(at=at, luid=luid, family=family):
             return TimedUpdate(at, Remove(luid, family))
 
 

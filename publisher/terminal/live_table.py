@@ -41,12 +41,12 @@ class _Row(_Shown):
     metric: int | None = None
 
 
-class _Interface(_Shown):
+class _ShownInterface(_Shown):
     alias: str
     oper_status: str
 
 
-class _Address(_Shown):
+class _ShownAddress(_Shown):
     address: str
     prefix_length: int
     dad_state: str = "preferred"
@@ -58,8 +58,8 @@ class ShownState(_Shown):
     seq: int
     time: AwareDatetime
     row: _Row
-    interface: _Interface
-    addresses: tuple[_Address, ...] = ()
+    interface: _ShownInterface
+    addresses: tuple[_ShownAddress, ...] = ()
 
     @property
     def addresses_text(self) -> str:

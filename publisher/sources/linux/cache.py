@@ -37,7 +37,7 @@ _FAMILIES: dict[Families, tuple[Family, ...]] = {"unspec": ("inet", "inet6"), "i
 
 
 class LinkDetails(Protocol):
-    """What is known of a link by other ways than rtnetlink."""
+    """The details of a link that rtnetlink does not have."""
 
     def times(self, family: Family, name: bytes) -> Times: ...
     def speed(self, name: bytes) -> int | None: ...
