@@ -9,7 +9,7 @@ from pathlib import Path
 
 from .errors import PublisherError
 
-# `holder` holds the lock for an instant; whoever acquires it just then tries again.
+# `holder` holds the lock for an instant; an `acquire` at that moment tries again.
 _ATTEMPTS = 5
 _PAUSE_SECONDS = 0.05
 # Windows locks bytes against reading too, so the locked one is far behind the process id.
@@ -63,7 +63,7 @@ class FileLock:
 
 
 def holder(path: Path) -> str | None:
-    """Returns the process id of the lock's holder, as text; `None` when nobody holds it. Raises OSError."""
+    """Returns the process id of the lock's holder, as text; `None` when it is free. Raises OSError."""
     try:
         descriptor = os.open(path, os.O_RDWR)
     except FileNotFoundError:

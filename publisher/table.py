@@ -15,7 +15,7 @@ from .sources import Remove, Resync, Update, Upsert
 
 # Systems pick reachable_time at random around the base time every few minutes (RFC 4861, 6.3.2): reported, no change.
 _UNSTABLE_ROW_MEMBERS = frozenset({"reachable_time"})
-# The stack's lists: a bridge of 1,000 ports must not carry all of them twice for each port that joins.
+# The stack's lists: a bridge of 1,000 links must not carry all of them twice for each link that joins.
 _LISTS = frozenset({"higher", "lower"})
 # These count down or are refreshed all the time; only "for ever" against "for a while" is a change.
 _LIFETIMES = frozenset({"valid_lifetime", "preferred_lifetime"})
@@ -110,8 +110,8 @@ class Table:
         if not self._known:
             self._rows, self._known = current, True
             return []
-        gone = [event for key in sorted(self._rows.keys() - current) for event in self._remove(key, cause)]
-        return gone + [event for key in sorted(current) for event in self._upsert(current[key], cause)]
+        removed = [event for key in sorted(self._rows.keys() - current) for event in self._remove(key, cause)]
+        return removed + [event for key in sorted(current) for event in self._upsert(current[key], cause)]
 
     def _upsert(self, row: IpInterface, cause: Cause) -> Iterator[Event]:
         before = self._rows.get(row.key)

@@ -49,13 +49,13 @@ class FileSink(Sink):
         except OSError as error:
             raise FileSinkError(explain(error, self.options.destination)) from error
         if not self._file or not self._file.whole:
-            # Whoever reads a pipe or a terminal now did not see what was written to it last time.
+            # The present reader of a pipe or a terminal did not receive the earlier lines.
             self.context.request_snapshot()
         elif self._rotates:
             self._tidy()
 
     def publish(self, events: Sequence[Event]) -> None:
-        """Appends the events; raises Retry when the file takes nothing, Ended when nobody reads a pipe any more."""
+        """Appends the events; raises Retry when the file takes nothing, Ended when a pipe has lost its reader."""
         done = 0
         self._may_rotate = True
         try:
@@ -108,7 +108,7 @@ class FileSink(Sink):
         return self.options.max_size is not None or self.options.max_age is not None
 
     def _acquire_lock(self) -> None:
-        # Pipes and devices may have several writers; of standard output nobody knows.
+        # Pipes and devices may have several writers; for standard output it is unknown.
         if self.options.path == STANDARD_OUTPUT or (self._path.exists() and not self._path.is_file()):
             return
         try:
@@ -117,7 +117,7 @@ class FileSink(Sink):
             folder = self._lock.path.parent
             if self._lock.path.exists() or os.access(folder, os.W_OK) or not self._path.exists():
                 raise
-            # The file was made for publisher in a directory of somebody else's, like /var/log: still, it is a place.
+            # The file may be in a directory that publisher may not write, like /var/log: it works, without a lock.
             self.context.log.warning(
                 "%s is not protected against a second writer: no file can be made in %s", self._path, folder
             )

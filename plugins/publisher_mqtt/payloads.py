@@ -76,7 +76,7 @@ class Since(_Asked):
 
 
 class ReplayRequest(_Asked):
-    """Asks for the rows as they are or, with `since`, for the events after that one."""
+    """Requests the rows as they are or, with `since`, the events after that one."""
 
     since: Since | None = Field(default=None, description="Send the events after this one; without it, the rows")
     luid: Luid | None = Field(default=None, description="Only this interface, by its LUID")
@@ -86,7 +86,7 @@ class ReplayRequest(_Asked):
     )
 
     def wants(self, event: Event) -> bool:
-        """Returns whether the event is about what was asked for."""
+        """Returns whether the request includes the event."""
         return (
             event.luid is not None
             and (self.luid is None or event.luid == self.luid)

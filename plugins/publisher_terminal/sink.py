@@ -38,7 +38,7 @@ class TerminalSink(Sink):
         self.context.request_snapshot()
 
     def publish(self, events: Sequence[Event]) -> None:
-        """Writes a line for each event; raises Ended, for this process only, when nobody reads them."""
+        """Writes a line for each event; raises Ended, for this process only, when they have no reader."""
         text = "".join(f"{line}\n" for line in self._lines.lines(events))
         try:
             write(sys.stdout, text)

@@ -177,7 +177,7 @@ class Worker:
             except Ended as error:
                 self._end(error)
                 self._close(sink)
-            except _ANYTHING as error:  # whatever a plugin raises is its sink's trouble alone
+            except _ANYTHING as error:  # whatever a plugin raises concerns its own sink only
                 pause = self._failed("cannot be opened", error, getattr(error, "after", None))
                 self._close(sink)
                 self._rest(pause, jobs=False)

@@ -28,7 +28,7 @@ class Checkpointer:
         self._thread.start()
 
     def committed(self) -> None:
-        """Asks for a checkpoint when the log has grown enough; never blocks."""
+        """Requests a checkpoint when the log has grown enough; never blocks."""
         if self._size() >= _DUE_BYTES:
             self._wanted.set()
 

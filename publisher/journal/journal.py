@@ -48,7 +48,7 @@ class Journal:
         self.requests = RequestQueue(file, self._pending)
         self._sinks: list[SinkJournal] = []
         self._log = EventLog(file, epoch, max_events, max_bytes, self._unread)
-        # The rows as they were read at opening, to look for damage: whoever opens a journal asks for them once.
+        # The rows as they were read at opening, to look for damage: they are used once after opening.
         self._first_rows: list[IpInterface] | None = None
         self._closed = False
 

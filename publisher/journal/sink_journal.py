@@ -25,7 +25,7 @@ _PATIENCE_SECONDS = 60.0
 class SinkJournal:
     """The place of one worker's reading and reports. Reports go into the core's next transaction, within a second.
 
-    The sink's thread calls everything but what says otherwise. Reading raises JournalError; reporting does not.
+    Called on the sink's thread, unless a method documents another. Reading raises JournalError; reporting does not.
     """
 
     def __init__(self, sink: str, destination: str, file: JournalFile, pending: PendingWrites) -> None:

@@ -88,7 +88,7 @@ class LinuxSystem:
             self._release(shared)
 
     def _ask(self, action: Callable[[_SharedSource], T]) -> tuple[_SharedSource, Future[T]]:
-        """Asks for an action after a new reading. The caller is a user of the source until it releases it."""
+        """Requests an action after a new reading. The caller is a user of the source until it releases it."""
         with self._lock:
             if self._shared is None or self._shared.failure is not None:
                 self._shared = _SharedSource(self._open_source(self._luids))
@@ -133,7 +133,7 @@ class _FamilyReceiver:
 
 
 class _Task(Generic[T]):
-    """An action for the thread of a shared source, and its result for the thread that asked."""
+    """An action for the thread of a shared source, and its result for the requesting thread."""
 
     def __init__(self, action: Callable[[_SharedSource], T], new_reading: bool) -> None:
         self._action = action
@@ -152,7 +152,7 @@ class _SharedSource:
     """A source that is followed in a thread of its own, which alone uses the table and the receivers.
 
     Other threads ask for an action. One that needs a new reading runs after the source has read everything once more,
-    so it sees each change that happened before it was asked for.
+    so it sees each change that happened before the request.
     """
 
     def __init__(self, source: Source) -> None:

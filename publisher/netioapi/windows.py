@@ -23,7 +23,7 @@ class WindowsSystem:
         """Calls the receiver for each change from now on; the function that it returns ends that."""
 
         def notified(notification: Notification | None) -> None:
-            # In a thread of the system: an exception here would reach nobody.
+            # In a thread of the system: an exception here would be lost.
             if notification is None:
                 receiver(None, "initial_notification")
             elif notification.family in FAMILY_NAMES and notification.type in NOTIFICATION_TYPES:

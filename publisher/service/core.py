@@ -21,7 +21,7 @@ class Core:
     """The table over the journal. One thread, that of the service, calls everything; others read the attributes.
 
     While the disk takes nothing, updates are dropped, in no memory at all. When the journal can be written again, the
-    table goes on from the journal's rows, and the source is asked for a resync with cause `overrun`, as after any loss.
+    table goes on from the journal's rows, and a resync with cause `overrun` is requested, as after any loss.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class Core:
         self._try_at = 0.0
 
     def begin(self, updates: Sequence[Update]) -> None:
-        """Applies the source's first list: the baseline of a new epoch, else what changed while nobody watched.
+        """Applies the source's first list: the baseline of a new epoch, else the changes since the last run.
 
         Raises JournalError.
         """

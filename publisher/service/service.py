@@ -156,7 +156,7 @@ class Service:
         return _Parts(journal, source, core, supervisor)
 
     def _turn(self, parts: _Parts) -> None:
-        """Does what was asked for meanwhile; once a second looks into the journal. Waits for nobody."""
+        """Serves requests that came meanwhile; once a second those in the journal, too. Waits for no sink."""
         parts.core.recover()
         while reload := self._next_reload():
             self._change_to(reload, parts)

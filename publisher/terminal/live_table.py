@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 FAMILY_NAMES = {"inet": "IPv4", "inet6": "IPv6"}
 T = TypeVar("T")
-# Nobody can read more than ten pictures a second; events that come meanwhile are in the next one.
+# A person cannot read more than ten pictures a second; events that come meanwhile are in the next one.
 _SECONDS_PER_PICTURE = 0.1
 _MOST_PER_PICTURE = 5000
 # The heading, its line, the table's frame and the note below.

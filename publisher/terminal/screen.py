@@ -20,7 +20,7 @@ def shows_colours(stream: TextIO) -> bool:
 def write(stream: TextIO, text: str) -> None:
     """Writes and flushes the text; characters that the stream's encoding lacks become escapes.
 
-    Raises BrokenPipeError, or ConnectionResetError where the stream is a socket, when nobody reads it any more.
+    Raises BrokenPipeError, or ConnectionResetError where the stream is a socket, when it has lost its reader.
     """
     encoding = stream.encoding or "utf-8"
     try:

@@ -41,7 +41,7 @@ class Refusals:
 
     def warn_once(self, line: str) -> None:
         """Logs a line that was not logged before."""
-        # Bounded: who asks for replays chooses where the answers go, and so what may be refused.
+        # Bounded: the sender of a replay request chooses the topic of the answer, and so a topic that may be refused.
         if line not in self._warned and len(self._warned) < _MOST_WARNINGS:
             self._warned.add(line)
             self._log.warning("%s", line)

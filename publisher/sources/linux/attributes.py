@@ -19,7 +19,7 @@ Buffer = bytes | bytearray | memoryview
 
 _ATTRIBUTE = Struct("=HH")
 _TYPE_MASK = 0x3FFF  # NLA_F_NESTED and NLA_F_NET_BYTEORDER are the two high bits
-_MOST_LAYOUTS = 512  # a host has a few dozen; without a bound, odd messages could fill the memory
+_MOST_LAYOUTS = 512  # a host has a few dozen; without a bound, unusual messages could fill the memory
 
 
 class RtnetlinkError(SourceError):

@@ -201,7 +201,7 @@ class LinkCache:
         return updates + self._publish(index)
 
     def _adopt(self, link: Link) -> CachedLink:
-        """Returns the cached link, with this state."""
+        """Returns the cached link, which then equals this link."""
         index = link.ifindex
         cached = self._links.get(index)
         if cached is None:
