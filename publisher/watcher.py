@@ -45,9 +45,9 @@ class InterfaceFilter:
 class Step(NamedTuple):
     """The result of one list of updates.
 
-            `overrun`: a resync after an overrun was among them. A subscriber then needs a snapshot too, since it is
-        unknown which changes were lost.
-        """
+        `overrun`: a resync after an overrun was among them. A subscriber then needs a snapshot too, since it is
+    unknown which changes were lost.
+    """
 
     events: list[Event]
     overrun: bool = False
