@@ -110,7 +110,7 @@ def watch(
     source: SourceOption = None,
     family: FamilyOption = None,
     lines: Annotated[bool, typer.Option("--lines", help="A line for each event, on a terminal too.")] = False,
-    base: Annotated[str, typer.Option(help="With a broker: where the topics begin.")] = "interfaces",
+    base: Annotated[str, typer.Option(help="With a broker: the first level of the topics.")] = "interfaces",
     password_file: Annotated[Path | None, typer.Option(metavar="FILE", help="With a broker: its password.")] = None,
     ca_file: Annotated[Path | None, typer.Option(metavar="FILE", help="With mqtts://: the authority to trust.")] = None,
 ) -> None:

@@ -16,7 +16,7 @@ JOURNAL_NAME = "journal.sqlite3"
 
 @dataclass(frozen=True)
 class Locations:
-    """The directories, the host's name and the environment of a process, read once and passed on explicitly."""
+    """The directories, the host's name and the environment of a process, read once at the start."""
 
     hostname: str
     config_dirs: tuple[Path, ...]

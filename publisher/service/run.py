@@ -74,7 +74,7 @@ def writes_to_stdout(settings: Settings) -> bool:
 
 
 def _first_run(settings: Settings, plugins: Plugins, around: ExitStack) -> dict[str, dict[str, Any]]:
-    """Returns the plugins' default sinks when no sink is configured; announces them where the terminal sink writes."""
+    """Returns the plugins' default sinks when no sink is configured, and prints their lines."""
     found: dict[str, dict[str, Any]] = {}
     if not settings.sinks:
         for default in plugins.default_sinks(log):
@@ -103,7 +103,7 @@ def _report_reload(notifier: Notifier, secrets: Secrets, done: Future[None]) -> 
 
 @contextmanager
 def _logging(settings: Settings, secrets: Secrets, environment: Mapping[str, str]) -> Iterator[None]:
-    """Configures the log, and logs what nobody expects: an exception of the service, or one that ends a thread."""
+    """Configures the log, and logs unexpected exceptions: of the service, and those that end a thread."""
     configured = logging_to(
         sys.stderr,
         secrets,

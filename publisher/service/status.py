@@ -52,7 +52,7 @@ class ServiceReport(_Report):
         return self.trouble is not None or any(sink.in_trouble for sink in self.sinks.values())
 
     def summary(self) -> str:
-        """Returns one line: the journal's trouble, else the first sink's, else how far the sinks are."""
+        """Returns one line: the journal's trouble, else the first sink's, else the progress of the sinks."""
         if self.trouble is not None:
             return f"the journal takes no events: {self.trouble}"
         troubled = [(name, sink) for name, sink in self.sinks.items() if sink.in_trouble]

@@ -131,14 +131,18 @@ def test_systemd_receives_that_a_reload_is_over_after_it_happened(
     systemd: socket.socket,
     tmp_path: Path,
 ) -> None:
-    process = service(NOTIFY_SOCKET=str(tmp_path / "n"))
-    received_until(systemd, "STATUS=")
-    publisher.configure(f'{FILE_SINK}\n[sinks.more]\ntype = "file"\npath = "more.jsonl"')
-    process.send_signal(signal.SIGHUP)
-    assert received_until(systemd, "RELOADING=1\nMONOTONIC_USEC=")
-    received_until(systemd, "READY=1")
-    assert "configuration reloaded" in waiting_log(process)
-    received_until(systemd, "STATUS=2 sinks")
+    """A sink that hangs makes the reload last: its worker is given some seconds to end."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # it never answers
+        hook = f'[sinks.hook]\ntype = "webhook"\nurl = "http://127.0.0.1:{silent.getsockname()[1]}/"'
+        process = service(sinks=f"{FILE_SINK}\n{hook}", NOTIFY_SOCKET=str(tmp_path / "n"))
+        connection, _ = silent.accept()
+        received_until(systemd, "STATUS=")
+        publisher.configure(f"{FILE_SINK}\n{hook}\ntimeout = 20")
+        process.send_signal(signal.SIGHUP)
+        received_until(systemd, "RELOADING=1\nMONOTONIC_USEC=")
+        received_until(systemd, "READY=1")
+        assert "configuration reloaded" in waiting_log(process)
+        connection.close()
 
 
 def waiting_log(process: subprocess.Popen[str]) -> str:
