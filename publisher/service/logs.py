@@ -17,6 +17,7 @@ from typing import Any, TextIO
 from pydantic import BaseModel, SecretBytes, SecretStr
 
 from ..config.settings import LogFormat, LogLevel
+from ..terminal import printable
 
 MASK = "***"
 _LOGGER = logging.getLogger("publisher")
@@ -124,8 +125,9 @@ class ReadableFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         parts = [_named(record) + _message(record), *self._traces(record)]
-        # Indented, so that no text of others looks like the beginning of an entry.
-        text = printable(self._secrets.mask("\n".join(parts))).replace("\n", "\n    ")
+        # An interface's name may hold any bytes: none commands the terminal, and, since further lines are indented,
+        # none looks like the beginning of an entry.
+        text = printable(self._secrets.mask("\n".join(parts)), keep="\n").replace("\n", "\n    ")
         return f"{self.formatTime(record, '%H:%M:%S')} {self._level(record.levelname)} {text}"
 
     def _traces(self, record: logging.LogRecord) -> Iterator[str]:
@@ -184,18 +186,6 @@ def _named(record: logging.LogRecord) -> str:
     """Returns the name of a library's logger, to be put before its message."""
     ours = record.name == _LOGGER.name or record.name.startswith(f"{_LOGGER.name}.")
     return "" if ours else f"{record.name}: "
-
-
-def printable(text: str) -> str:
-    """Returns the text with everything but printable characters and line breaks written as escapes.
-
-    An interface's name may hold any bytes, also sequences that command a terminal.
-    """
-    if text.isprintable():
-        return text
-    return "".join(
-        character if character.isprintable() or character == "\n" else ascii(character)[1:-1] for character in text
-    )
 
 
 def _is_terminal(stream: TextIO) -> bool:
