@@ -61,8 +61,8 @@ def test_what_changed_while_it_was_down_is_told_at_start(netns: NetNs, tmp_path:
     assert_true(program)
 
 
-def in_order(summary: Iterable[Told]) -> list[Told]:
-    return sorted(summary, key=lambda event: event[:3])
+def in_order(summaries: Iterable[Told]) -> list[Told]:
+    return sorted(summaries, key=lambda event: event[:3])
 
 
 def test_each_change_of_a_veth_is_the_events_that_one_would_say_aloud(netns: NetNs, tmp_path: Path) -> None:
