@@ -45,7 +45,7 @@ class InterfaceFilter:
 class Step(NamedTuple):
     """The result of one list of updates.
 
-        `overrun`: a resync after an overrun was among them. A subscriber then needs a snapshot too, since it is
+    `overrun`: a resync after an overrun was among them. A subscriber then needs a snapshot too, since it is
     unknown which changes were lost.
     """
 

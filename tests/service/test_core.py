@@ -16,7 +16,7 @@ from publisher.service.core import Core
 from publisher.sources import Remove, Resync, Update, Upsert
 from publisher.testing import Recorder, ScriptedSource, make_row
 from publisher.watcher import InterfaceFilter
-from tests.fixtures.pipeline import captured_log
+from tests.fixtures.logs import CapturedLog
 
 ETH0, ETH1 = make_row("eth0", nl_mtu=1500), make_row("eth1", index=3)
 
@@ -44,10 +44,10 @@ class Bench:
         self.journal = Journal.open(path, node="testnode")
         self.disk = Disk(self.journal, monkeypatch)
         self.source = ScriptedSource()
-        log, self.logged = captured_log()
+        self.log = CapturedLog()
         self.recorder = Recorder()
-        self.supervisor = Supervisor(self.journal, log, lambda: None)
-        self.core = Core(self.journal, self.source, self.supervisor, InterfaceFilter(), log)
+        self.supervisor = Supervisor(self.journal, self.log, lambda: None)
+        self.core = Core(self.journal, self.source, self.supervisor, InterfaceFilter(), self.log)
         self.core.begin([Resync((ETH0,), "startup")])
 
     def deliver(self) -> None:
@@ -95,7 +95,7 @@ def test_while_the_disk_takes_nothing_updates_are_counted_and_none_is_kept(bench
     bench.disk.fault = sqlite3.OperationalError("database or disk is full")
     bench.mtus(*range(1000, 1400))
     assert (bench.core.trouble, bench.core.dropped) == ("database or disk is full", 400)
-    assert len(bench.logged) == 1, "it is said once"
+    assert len(bench.log.records) == 1, "it is said once"
     bench.core.recover()
     assert bench.core.trouble is not None
     assert bench.source.resyncs == []
