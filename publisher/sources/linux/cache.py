@@ -8,19 +8,20 @@ about what it shows of the link itself may still wait; so no row steps back to a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, KeysView, Mapping, Sequence
+import math
+import time
+from collections.abc import Callable, Iterable, KeysView, Mapping, Sequence
 from functools import partial
-from typing import NamedTuple, Protocol
 
 from ...errors import PublisherError
 from ...events import Family, IpInterface
 from ...sink import Log
 from .. import Families, Update, Validator
 from ..luids import LuidAssigner
-from .coalesce import classify, index_of, is_removal, is_state, oldest_states, unreported_losses
-from .iftype import interface_type
+from .coalesce import classify, index_of, is_removal, is_state, states_before, unreported_losses
+from .details import Dump, LinkDetails, speed_of, type_of
 from .link import FAMILIES, CachedLink
-from .rows import PathMtuTimes, Times, bare_name, device, may_be_wireless, may_change_speed, may_have_speed
+from .rows import PathMtuTimes, Times, bare_name, device, may_change_speed
 from .rtnetlink import (
     AF_INET6,
     RTM_DELADDR,
@@ -33,31 +34,26 @@ from .rtnetlink import (
 )
 from .stack import LinkStack, named_by
 
+# A row with that many addresses and links in its stack is long. The pause between two reports, in seconds an entry.
+_MANY, _PAUSE = 100, 20e-6
 _FAMILIES: dict[Families, tuple[Family, ...]] = {"unspec": ("inet", "inet6"), "inet": ("inet",), "inet6": ("inet6",)}
-
-
-class LinkDetails(Protocol):
-    """The details of a link that rtnetlink does not have."""
-
-    def times(self, family: Family, name: bytes) -> Times: ...
-    def speed(self, name: bytes) -> int | None: ...
-    def is_wireless(self, name: bytes, index: int) -> bool: ...
-
-
-class Dump(NamedTuple):
-    """Everything that was read at one moment."""
-
-    links: list[Link]
-    addresses: list[AddressMessage]
-    neighbours: list[NeighbourParameters]
-    path_mtu: PathMtuTimes
 
 
 class LinkCache:
     """Turns messages, and the reads made after them, into updates. One thread at a time."""
 
-    def __init__(self, log: Log, luids: LuidAssigner, details: LinkDetails, families: Families) -> None:
+    def __init__(
+        self,
+        log: Log,
+        luids: LuidAssigner,
+        details: LinkDetails,
+        families: Families,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.validator = Validator(log)
+        self.put_off_until = math.inf
+        """When `apply` reports what it put off since its row is long and was reported just before."""
+        self._clock = clock
         self._log = log
         self._luids = luids
         self._details = details
@@ -91,7 +87,8 @@ class LinkCache:
         """
         removed = classify(waiting).removed
         self._path_mtu = dump.path_mtu
-        links = self._before(oldest_states(waiting), removed, dump.links)
+        known = {index: cached.link for index, cached in self._links.items()}
+        links = states_before(known, waiting, removed, dump.links)
         for index in self._links.keys() - links:
             self._drop(index)
         devices = {index: device(link, self._adopt(link).if_type) for index, link in links.items()}
@@ -104,6 +101,7 @@ class LinkCache:
             self._build(cached)
         self._changed.clear()
         self._restacked.clear()
+        self.put_off_until = math.inf
         self._save()
         return tuple(row for cached in self._links.values() for row in cached.rows.values()), left
 
@@ -134,6 +132,10 @@ class LinkCache:
         self._save()
         return updates
 
+    def flush(self) -> list[Update]:
+        """Returns the updates of all that was put off."""
+        return [update for index in sorted(self._changed) for update in self._publish(index)]
+
     def read_times(self, index: int, families: Iterable[Family] = ("inet", "inet6")) -> None:
         """Reads again what /proc/sys shows of this link; the next `apply` reports it."""
         cached = self._links.get(index)
@@ -147,22 +149,8 @@ class LinkCache:
                 cached.times[family] = times
                 self._changed.add(index)
 
-    def _before(self, oldest: Mapping[int, Link], removed: set[int], dump: Iterable[Link]) -> dict[int, Link]:
-        """Returns the links of a dump, by index, in the states before the messages that are not applied yet."""
-        links = {index: self._links[index].link for index in removed & self._links.keys()}
-        for link in dump:
-            index = link.ifindex
-            if index in removed:
-                continue
-            if index not in oldest:
-                links[index] = link
-            else:
-                state = self._links[index].link if index in self._links else oldest[index]
-                links[index] = state.with_settings(link)
-        return links
-
     def _settle(self, reads: Mapping[int, Link | None]) -> list[Update]:
-        """Returns the updates of all that was put off."""
+        """Returns the updates of what was put off until no more messages wait."""
         for index, read in reads.items():
             cached = self._links.get(index)
             if read is not None and cached is not None:
@@ -175,7 +163,20 @@ class LinkCache:
             self._read_speed(self._links[index])
         changed = sorted(self._changed | self._restacked)
         self._restacked.clear()
-        return [update for index in changed for update in self._publish(index)]
+        self.put_off_until = math.inf
+        return [update for index in changed if self._is_due(index) for update in self._publish(index)]
+
+    def _is_due(self, index: int) -> bool:
+        """Returns whether the rows may be reported: long ones after a pause, so that the cost of changes is linear."""
+        cached = self._links.get(index)
+        if cached is None or cached.entries < _MANY:
+            return True
+        due = cached.reported_at + cached.entries * _PAUSE
+        if due > self._clock():
+            self._changed.add(index)
+            self.put_off_until = min(self.put_off_until, due)
+            return False
+        return True
 
     def _set(self, received: Link, read: Link | None) -> list[Update]:
         """Returns the updates of a received state; its settings are those of the read, else those known before."""
@@ -206,10 +207,10 @@ class LinkCache:
         cached = self._links.get(index)
         if cached is None:
             cached = self._links[index] = CachedLink(link)
-            cached.if_type = self._type(link)
+            cached.if_type = type_of(link, self._details)
         else:
             if (cached.link.kind, cached.link.hardware_type) != (link.kind, link.hardware_type):
-                cached.if_type = self._type(link)
+                cached.if_type = type_of(link, self._details)
             self._log_flaps(cached.link, link)
             cached.link = link
         self._stack.put(link)
@@ -261,12 +262,8 @@ class LinkCache:
                 times = Times(parameters.base_reachable_time, parameters.retransmit_time, parameters.reachable_time)
                 cached.times[FAMILIES[parameters.family]] = times
 
-    def _type(self, link: Link) -> int:
-        wireless = may_be_wireless(link) and self._details.is_wireless(bare_name(link), link.ifindex)
-        return interface_type(link, wireless=wireless)
-
     def _read_speed(self, cached: CachedLink) -> None:
-        cached.speed = self._details.speed(bare_name(cached.link)) if may_have_speed(cached.link) else None
+        cached.speed = speed_of(cached.link, self._details)
 
     def _publish(self, index: int) -> list[Update]:
         self._changed.discard(index)
@@ -278,7 +275,10 @@ class LinkCache:
         index = cached.link.ifindex
         higher, lower = self._luids_of(self._stack.higher(index)), self._luids_of(self._stack.lower(index))
         build = partial(cached.build, self._families, self._path_mtu, higher, lower)
-        return self.validator.build(build, cached.link) or []
+        updates = self.validator.build(build, cached.link) or []
+        if updates:
+            cached.reported_at = self._clock()
+        return updates
 
     def _luids_of(self, indexes: Iterable[int]) -> tuple[str, ...]:
         return tuple(sorted(self._links[index].luid for index in indexes))

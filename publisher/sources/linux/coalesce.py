@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from .rtnetlink import (
@@ -66,6 +66,23 @@ def oldest_states(messages: Iterable[Message]) -> dict[int, Link]:
         if isinstance(record, Link) and is_state(kind, record):
             oldest.setdefault(record.ifindex, record)
     return oldest
+
+
+def states_before(
+    known: Mapping[int, Link], waiting: Iterable[Message], removed: Container[int], dump: Iterable[Link]
+) -> dict[int, Link]:
+    """Returns the links of a dump, by index, in the states before the messages that are not applied yet.
+
+    `removed` are the links whose removal waits: they stay as they are known.
+    """
+    oldest = oldest_states(waiting)
+    links = {index: link for index, link in known.items() if index in removed}
+    for link in dump:
+        index = link.ifindex
+        if index in removed:
+            continue
+        links[index] = known.get(index, oldest[index]).with_settings(link) if index in oldest else link
+    return links
 
 
 def touched(messages: Iterable[Message]) -> set[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -28,18 +29,36 @@ class CachedLink:
     `build` raises pydantic.ValidationError, and so do the methods that take addresses; the link then stays as it was.
     """
 
-    __slots__ = ("_addresses", "_interface", "_sorted", "if_type", "link", "luid", "rows", "speed", "times")
+    __slots__ = (
+        "_addresses",
+        "_interface",
+        "_sorted",
+        "if_type",
+        "link",
+        "luid",
+        "reported_at",
+        "rows",
+        "speed",
+        "times",
+    )
 
     def __init__(self, link: Link) -> None:
         self.link = link
         self.if_type = 0
         self.luid = ""
         self.speed: int | None = None
+        self.reported_at = -math.inf
         self.times: dict[Family, Times] = {}
         self.rows: dict[Family, IpInterface] = {}
         self._interface: Interface | None = None
         self._addresses: dict[Family, dict[_AddressKey, Address]] = {}
         self._sorted: dict[Family, tuple[Address, ...]] = {}
+
+    @property
+    def entries(self) -> int:
+        """The number of addresses and of links in the stack, in the rows as last built."""
+        addresses = sum(len(row.addresses) for row in self.rows.values())
+        return addresses + (len(self._interface.higher) + len(self._interface.lower) if self._interface else 0)
 
     def set_luid(self, luid: str) -> list[Update]:
         """Returns the removals of the rows under another LUID than this one."""

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable
 from typing import TypeVar
 
-from .cache import Dump
+from .details import Dump
 from .rtnetlink import AddressMessage, Decoder, Link, NeighbourParameters, address_dump, link_dump, neighbours_dump
 
 if sys.platform == "linux":

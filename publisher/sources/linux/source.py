@@ -96,7 +96,8 @@ class _Follower:
         self._counts = counts
         decoder = Decoder()
         self._reader = LinuxReader(decoder)
-        self._cache = LinkCache(context.log, LuidAssigner(context.luids), self._reader.details, context.families)
+        luids = LuidAssigner(context.luids)
+        self._cache = LinkCache(context.log, luids, self._reader.details, context.families, clocks.running)
         # Opened before anything is read: every later change is received.
         self._socket = NotificationSocket(decoder, context.receive_buffer)
         # Notifications that the receive buffer can hold.
@@ -138,6 +139,7 @@ class _Follower:
                     self._request(cause)
             updates = self._follow(self._modified(ready))
             if self._resync_is_due():
+                updates += self._cache.flush() if self._lost_since is None else []
                 updates += self._resync()
             self._counts.invalid_records = self._cache.validator.invalid
             if updates or woken or self._now() >= idle_until:
@@ -152,7 +154,7 @@ class _Follower:
 
     def _wait(self, until: float) -> set[int]:
         """Returns the descriptors that are ready."""
-        pause = 0.0 if self._more_wait() else min(self._due, until) - self._now()
+        pause = 0.0 if self._more_wait() else min(self._due, until, self._cache.put_off_until) - self._now()
         timeout = None if pause == math.inf else max(0.0, pause)
         return {key.fd for key, _ in self._selector.select(timeout)}
 

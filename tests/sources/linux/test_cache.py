@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -10,7 +11,8 @@ import pytest
 from publisher.errors import JournalError
 from publisher.events import Family, IpInterface
 from publisher.sources import Families, Remove, Update, Upsert
-from publisher.sources.linux.cache import Dump, LinkCache
+from publisher.sources.linux.cache import LinkCache
+from publisher.sources.linux.details import Dump
 from publisher.sources.linux.rows import PathMtuTimes, Times
 from publisher.sources.linux.rtnetlink import (
     AF_BRIDGE,
@@ -22,7 +24,6 @@ from publisher.sources.linux.rtnetlink import (
     NeighbourParameters,
 )
 from publisher.sources.luids import LuidAssigner, LuidAssignment, LuidStore, MemoryLuids
-from tests.fixtures.logs import CapturedLog
 from tests.fixtures.netlink_records import (
     a_link,
     an_address,
@@ -62,9 +63,10 @@ class Cache:
     """A LinkCache with what it stands on."""
 
     def __init__(self, *links: Link, families: Families = "unspec", store: LuidStore | None = None) -> None:
+        self.now = 1000.0
         self.details = Details()
         self.log = CapturedLog()
-        self.cache = LinkCache(self.log, LuidAssigner(store or MemoryLuids()), self.details, families)
+        self.cache = LinkCache(self.log, LuidAssigner(store or MemoryLuids()), self.details, families, lambda: self.now)
         self.resync(*links)
 
     def resync(
@@ -215,6 +217,36 @@ def test_a_refreshed_lifetime_is_reported_once() -> None:
     cache = Cache(a_link())
     cache.apply(new_address("192.0.2.1", valid=900))
     assert cache.apply(*(new_address("192.0.2.1", valid=valid) for valid in (1000, 999, 998))) == BOTH[:1]
+
+
+def test_a_row_with_thousands_of_addresses_is_reported_after_a_pause_and_at_once_when_it_rested() -> None:
+    many = [f"10.0.{number // 250}.{number % 250}" for number in range(1000)]
+    cache = Cache()
+    cache.resync(a_link(), addresses=map(an_address, many))
+    cache.now += 60
+    assert cache.apply(new_address("192.0.2.1")) == BOTH[:1]
+    assert cache.apply(new_address("192.0.2.2")) == []
+    assert cache.cache.put_off_until == pytest.approx(cache.now + 0.02, abs=0.001)
+    cache.now += 0.01
+    assert cache.apply(new_address("192.0.2.3")) == []
+    cache.now += 0.02
+    assert cache.apply() == BOTH[:1]
+    assert cache.cache.put_off_until == math.inf
+    assert len(addresses(cache)) == 1003
+    assert cache.apply(new_address("192.0.2.4")) == []
+    assert [short(update) for update in cache.cache.flush()] == BOTH[:1]
+    assert cache.apply(new_address("192.0.2.5"), new_link(mtu=1400)) == BOTH, "a state of the link is never put off"
+    assert len(addresses(cache)) == 1005
+
+
+def test_the_cost_of_thousands_of_addresses_does_not_grow_with_their_square() -> None:
+    cache = Cache(a_link())
+    entries = 0
+    for number in range(5000):
+        cache.now += 1 / 16_000  # as fast as `ip -batch` adds them
+        updates = cache.cache.apply([new_address(f"10.{number // 62500}.{number // 250 % 250}.{number % 250}")], {})
+        entries += sum(len(update.row.addresses) for update in updates if isinstance(update, Upsert))
+    assert entries < 10 * 5000
 
 
 def test_ports_that_are_added_together_are_one_update_of_their_bridge() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from publisher.sources import Resync, SourceContext, Update
-from publisher.sources.linux.cache import Dump
+from publisher.sources.linux.details import Dump
 from publisher.sources.linux.rows import PathMtuTimes
 from publisher.sources.linux.rtnetlink import Link, Message
 from publisher.sources.luids import MemoryLuids
