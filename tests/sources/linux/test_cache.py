@@ -24,6 +24,7 @@ from publisher.sources.linux.rtnetlink import (
     NeighbourParameters,
 )
 from publisher.sources.luids import LuidAssigner, LuidAssignment, LuidStore, MemoryLuids
+from tests.fixtures.logs import CapturedLog
 from tests.fixtures.netlink_records import (
     a_link,
     an_address,
