@@ -139,7 +139,7 @@ class Interface(_Fact):
 
 
 class Address(_Fact):
-    """MIB_UNICASTIPADDRESS_ROW (netioapi.h). Lifetimes in seconds; `None` is for ever."""
+    """MIB_UNICASTIPADDRESS_ROW (netioapi.h). A lifetime is the moment at which it ends; `None` is for ever."""
 
     address: str
     prefix_length: Annotated[int, Field(ge=0, le=128)]
@@ -149,8 +149,8 @@ class Address(_Fact):
     suffix_origin: SuffixOrigin = "other"
     dad_state: DadState
     skip_as_source: bool | None = None
-    valid_lifetime: UInt32 | None = None
-    preferred_lifetime: UInt32 | None = None
+    valid_until: AwareDatetime | None = None
+    preferred_until: AwareDatetime | None = None
 
 
 class IpInterface(_Fact):

@@ -17,8 +17,8 @@ from .sources import Remove, Resync, Update, Upsert
 _UNSTABLE_ROW_MEMBERS = frozenset({"reachable_time"})
 # The stack's lists: a bridge of 1,000 links must not carry all of them twice for each link that joins.
 _LISTS = frozenset({"higher", "lower"})
-# These count down or are refreshed all the time; only "for ever" against "for a while" is a change.
-_LIFETIMES = frozenset({"valid_lifetime", "preferred_lifetime"})
+# These are refreshed all the time; only "for ever" against "for a while" is a change.
+_LIFETIMES = frozenset({"valid_until", "preferred_until"})
 
 
 def new_epoch() -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -72,8 +74,9 @@ def test_addresses_are_named_by_what_they_are() -> None:
 
 
 def test_a_lifetime_counts_only_when_it_becomes_or_is_no_more_for_ever() -> None:
-    known = table(row(addresses=(address(valid_lifetime=100, preferred_lifetime=50),)))
-    assert known.apply(Upsert(row(addresses=(address(valid_lifetime=99, preferred_lifetime=49),)))) == []
+    soon, later = datetime(2026, 11, 22, 20, tzinfo=UTC), datetime(2026, 11, 22, 21, tzinfo=UTC)
+    known = table(row(addresses=(address(valid_until=later, preferred_until=soon),)))
+    assert known.apply(Upsert(row(addresses=(address(valid_until=later, preferred_until=later),)))) == []
     assert len(known.apply(Upsert(row(addresses=(address(),))))) == 1
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 
 from ..errors import JournalDamagedError, JournalError
 from ..sink import Cursor
+from .lifetimes import convert_lifetimes
 from .positions import POSITIONS, Position, SnapshotDue, Tail
 
 APPLICATION_ID = 0x69706A31  # "ipj1"
@@ -77,8 +79,9 @@ def _migrate(connection: sqlite3.Connection, version: int) -> None:
             connection.execute("ROLLBACK")
 
 
-def _positions_for_cursors(connection: sqlite3.Connection) -> None:
-    """Makes version 2: the cursor of a sink and the snapshot that it was owed become one position."""
+def _to_version_2(connection: sqlite3.Connection) -> None:
+    """Turns cursors and owed snapshots into positions, and lifetimes into moments."""
+    convert_lifetimes(connection)
     connection.execute(
         "CREATE TABLE positions (sink TEXT PRIMARY KEY, destination TEXT NOT NULL, position BLOB NOT NULL)"
     )
@@ -95,4 +98,4 @@ def _positions_for_cursors(connection: sqlite3.Connection) -> None:
 
 
 # The step at index n brings version n + 1 to version n + 2.
-_STEPS = (_positions_for_cursors,)
+_STEPS: tuple[Callable[[sqlite3.Connection], None], ...] = (_to_version_2,)

@@ -97,8 +97,8 @@ def difference(name: str, change: Change) -> str:
         f"{name} {value(before)} -> {value(after)}"
         for name in Address.model_fields
         if (before := change.before.get(name)) != (after := change.after.get(name))
-        # Lifetimes count down all the time: only that one begins or ends to exist is a change.
-        and (None in (before, after) or not name.endswith("_lifetime"))
+        # Lifetimes are refreshed all the time: only that one begins or ends to exist is a change.
+        and (None in (before, after) or not name.endswith("_until"))
     ]
     return printable(f"{member} {' '.join(changes)}")
 

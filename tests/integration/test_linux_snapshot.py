@@ -6,6 +6,7 @@ import json
 import logging
 from collections.abc import Sequence
 from contextlib import closing
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -188,8 +189,8 @@ def shown(address: Address) -> dict[str, Any]:
         "prefix_length": address.prefix_length,
         "scope": address.scope,
         "dad_state": address.dad_state,
-        "for_ever": address.valid_lifetime is None,
-        "preferred_for_ever": address.preferred_lifetime is None,
+        "for_ever": address.valid_until is None,
+        "preferred_for_ever": address.preferred_until is None,
     }
 
 
@@ -225,6 +226,18 @@ def test_one_read_is_what_following_begins_with(zoo: NetNs) -> None:
         assert isinstance(update, Resync)
         return update
 
-    unstable: Any = {"row": {"reachable_time"}, "addresses": {"__all__": {"valid_lifetime", "preferred_lifetime"}}}
+    unstable: Any = {"row": {"reachable_time"}, "addresses": {"__all__": {"valid_until", "preferred_until"}}}
     followed = [row.model_dump(exclude=unstable) for row in zoo.call(first).rows]
     assert [row.model_dump(exclude=unstable) for row in zoo.call(read_rows)] == followed
+
+
+def test_a_stored_row_has_the_moment_at_which_a_lifetime_ends(netns: NetNs) -> None:
+    """B9: a snapshot from the journal had the seconds that were left at the row's last event."""
+    netns.veth()
+    netns.ip("addr add 198.51.100.7/24 dev v0 valid_lft 1000 preferred_lft 500")
+    [row] = [row for row in netns.call(read_rows) if row.interface.alias == "v0" and row.family == "inet"]
+    [stored] = IpInterface.model_validate_json(row.model_dump_json()).addresses
+    [link] = json.loads(netns.run("ip -j addr show dev v0"))
+    [left] = [entry["valid_life_time"] for entry in link["addr_info"] if entry["local"] == "198.51.100.7"]
+    assert stored.valid_until is not None
+    assert (stored.valid_until - datetime.now(UTC)).total_seconds() == pytest.approx(left, abs=3)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import shutil
 import sqlite3
 from contextlib import closing
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -91,3 +92,11 @@ def test_the_journal_of_a_newer_publisher_is_an_error_and_left_as_it_is(path: Pa
         Journal.open(path, node="nas")
     assert path.read_bytes() == before
     assert list(path.parent.glob("*.damaged-*")) == []
+
+
+def test_the_size_of_the_events_is_right_after_a_migration(path: Path) -> None:
+    Journal.open(path, node="nas").close()
+    with closing(sqlite3.connect(path)) as connection:
+        found = connection.execute("SELECT position, length(data) FROM events ORDER BY seq").fetchall()
+    assert [after - before for (before, _), (after, _) in pairwise(found)] == [size for _, size in found[1:]]
+    assert found[0][0] == found[0][1]

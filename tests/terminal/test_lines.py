@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC
+from datetime import UTC, datetime
 
 import pytest
 
@@ -12,7 +12,8 @@ from publisher.terminal.lines import Lines, difference, value
 from publisher.testing import HOSTILE_ALIAS, make_address, make_event, make_row, make_snapshot
 
 NOT_THERE_YET = make_address("fe80::1/64", dad_state="tentative").model_dump(mode="json")
-THERE = make_address("fe80::1/64", valid_lifetime=3600).model_dump(mode="json")
+LATER = datetime(2026, 11, 22, 21, 4, 12, tzinfo=UTC)
+THERE = make_address("fe80::1/64", valid_until=LATER).model_dump(mode="json")
 
 
 def line(event: Event) -> str:
@@ -45,10 +46,10 @@ def test_several_changes_are_on_one_line() -> None:
         (NOT_THERE_YET, NOT_THERE_YET | {"dad_state": "preferred"}, "fe80::1/64 dad_state tentative -> preferred"),
         (
             THERE,
-            THERE | {"valid_lifetime": 60, "dad_state": "deprecated"},
+            THERE | {"valid_until": "2026-11-22T21:05:00Z", "dad_state": "deprecated"},
             "fe80::1/64 dad_state preferred -> deprecated",
         ),
-        (THERE, THERE | {"valid_lifetime": None}, "fe80::1/64 valid_lifetime 3600 -> none"),
+        (THERE, THERE | {"valid_until": None}, "fe80::1/64 valid_until 2026-11-22T21:04:12Z -> none"),
     ],
 )
 def test_addresses(before: object, after: object, text: str) -> None:

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import socket
+from datetime import datetime
 from typing import Any
 
-from ...events import DadState, PrefixOrigin, Scope, SuffixOrigin
+from ...events import Address, DadState, PrefixOrigin, Scope, SuffixOrigin
+from ..lifetimes import ends_at
 from .rtnetlink import AF_INET6, AddressMessage
 
 # IFA_F_*, include/uapi/linux/if_addr.h
 _TEMPORARY, _DADFAILED, _DEPRECATED, _TENTATIVE = 0x01, 0x08, 0x20, 0x40
 _PERMANENT, _MANAGETEMPADDR, _STABLE_PRIVACY = 0x80, 0x100, 0x800
 _PROTO_LO, _PROTO_RA, _PROTO_LL = 1, 2, 3  # IFAPROT_KERNEL_*, since Linux 5.18
-_FOR_EVER = 0xFFFF_FFFF
 
 _LOCALHOST = bytes((127, 0, 0, 1))
 
 
-def address_values(message: AddressMessage) -> dict[str, Any]:
-    """Returns the members of the Address."""
+def address_values(message: AddressMessage, now: datetime, before: Address | None = None) -> dict[str, Any]:
+    """Returns the members of the Address; `before` is the same one as last known."""
     flags = message.short_flags if message.flags is None else message.flags
     packed = own_address(message)
     prefix, suffix = _origin(message, flags, packed)
@@ -31,18 +32,14 @@ def address_values(message: AddressMessage) -> dict[str, Any]:
         "prefix_origin": prefix,
         "suffix_origin": suffix,
         "dad_state": _dad(flags),
-        "valid_lifetime": _lifetime(message.valid),
-        "preferred_lifetime": _lifetime(message.preferred),
+        "valid_until": ends_at(message.valid, now, before.valid_until if before else None),
+        "preferred_until": ends_at(message.preferred, now, before.preferred_until if before else None),
     }
 
 
 def own_address(message: AddressMessage) -> bytes:
     """Returns the address of this link: on a point-to-point link IFA_ADDRESS is that of the other end."""
     return message.local or message.address or b""
-
-
-def _lifetime(seconds: int | None) -> int | None:
-    return None if seconds == _FOR_EVER else seconds
 
 
 def _dad(flags: int) -> DadState:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, KeysView, Mapping, Sequence
+from datetime import UTC, datetime
 from functools import partial
 
 from ...errors import PublisherError
@@ -234,7 +235,7 @@ class LinkCache:
         if kind == RTM_DELADDR:
             cached.remove_address(message)
         else:
-            self.validator.build(lambda: cached.add_address(message), message)
+            self.validator.build(lambda: cached.add_address(message, datetime.now(UTC)), message)
         self._changed.add(message.ifindex)
 
     def _take_addresses(
@@ -244,9 +245,10 @@ class LinkCache:
         by_index: dict[int, list[AddressMessage]] = {}
         for address in dump:
             by_index.setdefault(address.ifindex, []).append(address)
+        now = datetime.now(UTC)
         for index in indexes:
             addresses = by_index.get(index, [])
-            self.validator.build(partial(self._links[index].set_addresses, addresses), addresses)
+            self.validator.build(partial(self._links[index].set_addresses, addresses, now), addresses)
         left: list[Message] = []
         for message in waiting:
             if isinstance(message.record, AddressMessage) and message.record.ifindex in indexes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
+from datetime import datetime
 from typing import Any
 
 from ...events import Address, Family, Interface, IpInterface, IpInterfaceRow
@@ -81,13 +82,13 @@ class CachedLink:
         removed: list[Update] = [Remove(self.luid, family) for family in before if family not in rows]
         return removed + [Upsert(row) for family, row in rows.items() if row is not before.get(family)]
 
-    def add_address(self, message: AddressMessage) -> None:
+    def add_address(self, message: AddressMessage, now: datetime) -> None:
         """Adds an address, or replaces it."""
         family = FAMILIES[message.family]
         known = self._addresses.setdefault(family, {})
         key = _key(message)
         before = known.get(key)
-        address = _address(message, before)
+        address = _address(message, now, before)
         if address is not before:
             known[key] = address
             self._sorted.pop(family, None)
@@ -98,14 +99,14 @@ class CachedLink:
         self._sorted.pop(family, None)
         self._addresses.get(family, {}).pop(_key(message), None)
 
-    def set_addresses(self, messages: Iterable[AddressMessage]) -> None:
+    def set_addresses(self, messages: Iterable[AddressMessage], now: datetime) -> None:
         """Replaces all addresses."""
         before = self._addresses
         after: dict[Family, dict[_AddressKey, Address]] = {}
         for message in messages:
             if family := FAMILIES.get(message.family):
                 key = _key(message)
-                after.setdefault(family, {})[key] = _address(message, before.get(family, {}).get(key))
+                after.setdefault(family, {})[key] = _address(message, now, before.get(family, {}).get(key))
         for family in FAMILIES.values():
             old, new = before.get(family, {}), after.get(family, {})
             if old.keys() != new.keys() or any(old[key] is not new[key] for key in new):
@@ -146,8 +147,8 @@ def _key(message: AddressMessage) -> _AddressKey:
     return own_address(message), message.prefix_length, message.address
 
 
-def _address(message: AddressMessage, before: Address | None) -> Address:
-    values = address_values(message)
+def _address(message: AddressMessage, now: datetime, before: Address | None) -> Address:
+    values = address_values(message, now, before)
     return before if before is not None and _has(before, values) else _ADDRESS(values)
 
 

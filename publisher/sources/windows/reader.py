@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from functools import cache, cached_property, partial
 from typing import TypeVar
 
@@ -103,11 +104,12 @@ class WindowsReader:
     def _addresses(self) -> dict[Key, tuple[Address, ...] | None]:
         """The addresses of each IP interface, sorted; None where our models refuse one of them."""
         found: dict[Key, list[Address | None]] = {}
+        now = datetime.now(UTC)
         for family in self._families:
             for raw in _supported(partial(self._iphlpapi.unicast_addresses, FAMILIES[family])):
                 if raw.Address.si_family == FAMILIES[family]:
                     key = Key(luid_text(raw.InterfaceLuid.Value), family)
-                    found.setdefault(key, []).append(self._validator.build(partial(address, raw), raw))
+                    found.setdefault(key, []).append(self._validator.build(partial(address, raw, now), raw))
         return {key: _sorted(entries) for key, entries in found.items()}
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Iterable
+from datetime import datetime
 from ipaddress import IPv4Address, IPv6Address
 
 from ...events import Address, Family, Interface, IpInterfaceRow, Offload, Scope
+from ..lifetimes import ends_at
 from .iphlpapi import (
     ADMIN_STATUSES,
     AF_INET,
@@ -26,7 +28,6 @@ from .iphlpapi import (
 
 _LONGEST_PREFIX: dict[Family, int] = {"inet": 32, "inet6": 128}
 _NO_SPEED = 0xFFFF_FFFF_FFFF_FFFF
-_FOR_EVER = 0xFFFF_FFFF
 
 
 def luid_text(value: int) -> str:
@@ -127,7 +128,7 @@ def _speed(bits_per_second: int) -> int | None:
     return None if bits_per_second == _NO_SPEED else bits_per_second
 
 
-def address(raw: MibUnicastIpAddressRow) -> Address:
+def address(raw: MibUnicastIpAddressRow, now: datetime) -> Address:
     """Returns the unicast address. A prefix length that is no value (255 is common) becomes the longest one."""
     ip = _ip(raw)
     return Address(
@@ -139,8 +140,8 @@ def address(raw: MibUnicastIpAddressRow) -> Address:
         suffix_origin=SUFFIX_ORIGINS.get(raw.SuffixOrigin, "other"),
         dad_state=DAD_STATES.get(raw.DadState, "invalid"),
         skip_as_source=bool(raw.SkipAsSource),
-        valid_lifetime=_lifetime(raw.ValidLifetime),
-        preferred_lifetime=_lifetime(raw.PreferredLifetime),
+        valid_until=ends_at(raw.ValidLifetime, now),
+        preferred_until=ends_at(raw.PreferredLifetime, now),
     )
 
 
@@ -157,7 +158,3 @@ def _scope(ip: IPv4Address | IPv6Address) -> Scope:
     if ip.is_link_local:
         return "link"
     return "site" if isinstance(ip, IPv6Address) and ip.is_site_local else "global"
-
-
-def _lifetime(seconds: int) -> int | None:
-    return None if seconds == _FOR_EVER else seconds

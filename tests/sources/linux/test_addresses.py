@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import socket
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from publisher.sources.linux.addresses import address_values, own_address
 from tests.fixtures.netlink_records import an_address
+
+NOW = datetime(2026, 11, 22, 20, 4, 12, tzinfo=UTC)
 
 TEMPORARY, DADFAILED, DEPRECATED, TENTATIVE, PERMANENT, MANAGETEMPADDR, STABLE_PRIVACY = (
     0x01,
@@ -24,7 +27,7 @@ EUI64, OTHER = "fd00::5054:ff:fe12:3456", "fd00::1"
 
 
 def values(text: str, **members: Any) -> dict[str, Any]:
-    return address_values(an_address(text, **members))
+    return address_values(an_address(text, **members), NOW)
 
 
 @pytest.mark.parametrize(
@@ -93,11 +96,12 @@ def test_only_a_link_local_ipv6_address_has_a_scope_id() -> None:
     assert values("169.254.0.1", index=7, scope=253)["scope_id"] is None
 
 
-def test_lifetimes_are_in_seconds_and_none_is_for_ever() -> None:
+def test_lifetimes_are_the_moments_of_their_end_and_none_is_for_ever() -> None:
     found = values("192.0.2.1", valid=900, preferred=800)
-    assert (found["valid_lifetime"], found["preferred_lifetime"]) == (900, 800)
+    assert found["valid_until"] == NOW + timedelta(seconds=900)
+    assert found["preferred_until"] == NOW + timedelta(seconds=800)
     found = values("192.0.2.1", valid=0xFFFF_FFFF, preferred=0)
-    assert (found["valid_lifetime"], found["preferred_lifetime"]) == (None, 0)
+    assert (found["valid_until"], found["preferred_until"]) == (None, NOW)
 
 
 def test_flags_of_32_bits_go_before_those_of_8_bits() -> None:
@@ -109,5 +113,5 @@ def test_on_a_point_to_point_link_the_address_of_this_end_counts() -> None:
     peer = socket.inet_pton(socket.AF_INET, "192.0.2.10")
     own = an_address("192.0.2.9", address=peer, prefix_length=32)
     assert own_address(own) == socket.inet_pton(socket.AF_INET, "192.0.2.9")
-    assert address_values(own)["address"] == "192.0.2.9"
+    assert address_values(own, NOW)["address"] == "192.0.2.9"
     assert values("fd00::1")["address"] == "fd00::1"

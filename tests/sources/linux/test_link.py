@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -13,6 +14,8 @@ from publisher.sources import Remove, Update, Upsert
 from publisher.sources.linux.link import CachedLink
 from publisher.sources.linux.rows import PathMtuTimes, Times
 from tests.fixtures.netlink_records import a_link, an_address
+
+NOW = datetime(2026, 11, 22, 20, 4, 12, tzinfo=UTC)
 
 LUID, OTHER_LUID = "0006008000000000", "0006008001000000"
 FAMILIES: tuple[Family, ...] = ("inet", "inet6")
@@ -84,8 +87,8 @@ def test_the_stack_is_in_the_interface_of_both_families() -> None:
 def test_addresses_are_sorted_as_text_and_each_is_there_once() -> None:
     link = cached()
     for text in ("192.0.2.9", "192.0.2.10", "192.0.2.9"):
-        link.add_address(an_address(text))
-    link.add_address(an_address("fd00::1", prefix_length=64))
+        link.add_address(an_address(text), NOW)
+    link.add_address(an_address("fd00::1", prefix_length=64), NOW)
     build(link)
     assert (shown(link), shown(link, "inet6")) == (["192.0.2.10", "192.0.2.9"], ["fd00::1"])
     link.remove_address(an_address("192.0.2.10"))
@@ -99,7 +102,7 @@ def test_one_address_with_two_peers_stays_until_both_are_removed() -> None:
     peers = [socket.inet_pton(socket.AF_INET, f"192.0.2.{number}") for number in (10, 11)]
     entries = [an_address("192.0.2.9", address=peer, prefix_length=32) for peer in peers]
     for entry in entries:
-        link.add_address(entry)
+        link.add_address(entry, NOW)
     build(link)
     assert shown(link) == ["192.0.2.9"]
     link.remove_address(entries[0])
@@ -112,25 +115,25 @@ def test_one_address_with_two_peers_stays_until_both_are_removed() -> None:
 
 def test_all_addresses_are_replaced_and_equal_ones_stay_the_same_objects() -> None:
     link = cached()
-    link.set_addresses([an_address("192.0.2.1"), an_address("192.0.2.2"), an_address("192.0.2.3", family=99)])
+    link.set_addresses([an_address("192.0.2.1"), an_address("192.0.2.2"), an_address("192.0.2.3", family=99)], NOW)
     build(link)
     before = link.rows["inet"]
-    link.set_addresses([an_address("192.0.2.2"), an_address("192.0.2.1")])
+    link.set_addresses([an_address("192.0.2.2"), an_address("192.0.2.1")], NOW)
     assert build(link) == []
     assert link.rows["inet"] is before
-    link.set_addresses([an_address("192.0.2.2", valid=100)])
+    link.set_addresses([an_address("192.0.2.2", valid=100)], NOW)
     build(link)
     [entry] = link.rows["inet"].addresses
-    assert (entry.address, entry.valid_lifetime) == ("192.0.2.2", 100)
+    assert (entry.address, entry.valid_until) == ("192.0.2.2", NOW + timedelta(seconds=100))
 
 
 def test_what_our_models_do_not_accept_leaves_the_link_as_it_was() -> None:
     link = cached()
-    link.set_addresses([an_address("192.0.2.1")])
+    link.set_addresses([an_address("192.0.2.1")], NOW)
     build(link)
     before = dict(link.rows)
     with pytest.raises(ValidationError):
-        link.set_addresses([an_address("192.0.2.2", prefix_length=200)])
+        link.set_addresses([an_address("192.0.2.2", prefix_length=200)], NOW)
     link.link = a_link(mtu=-1)
     with pytest.raises(ValidationError):
         build(link)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import re
+from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from typing import Any
 
@@ -20,6 +21,8 @@ from publisher.sources.windows.iphlpapi import (
     OffloadRod,
 )
 from publisher.sources.windows.rows import address, interface, ip_interface_row
+
+NOW = datetime(2026, 11, 22, 20, 4, 12, tzinfo=UTC)
 
 LUID = make_luid(6, 0x8001)
 
@@ -135,8 +138,8 @@ ADDRESS_MEMBERS: dict[str, tuple[Any, dict[str, Any]]] = {
     "Address": (bytes([AF_INET, 0, 0, 0, 192, 0, 2, 99]), {"address": "192.0.2.99"}),
     "PrefixOrigin": (3, {"prefix_origin": "dhcp"}),
     "SuffixOrigin": (5, {"suffix_origin": "random"}),
-    "ValidLifetime": (600, {"valid_lifetime": 600}),
-    "PreferredLifetime": (300, {"preferred_lifetime": 300}),
+    "ValidLifetime": (600, {"valid_until": NOW + timedelta(seconds=600)}),
+    "PreferredLifetime": (300, {"preferred_until": NOW + timedelta(seconds=300)}),
     "OnLinkPrefixLength": (25, {"prefix_length": 25}),
     "SkipAsSource": (1, {"skip_as_source": True}),
     "DadState": (1, {"dad_state": "tentative"}),
@@ -148,11 +151,11 @@ ADDRESS_MEMBERS: dict[str, tuple[Any, dict[str, Any]]] = {
 def test_a_member_of_an_address_is_published_under_its_own_name_or_not_at_all(member: str) -> None:
     before = unicast("192.0.2.1")
     value, published = ADDRESS_MEMBERS.get(member, (b"\x4d", {}))
-    assert changed(address(before), address(filled(before, member, value))) == published
+    assert changed(address(before, NOW), address(filled(before, member, value), NOW)) == published
 
 
 def test_a_number_without_a_name_is_never_published_as_something_good() -> None:
-    unnamed = address(unicast("192.0.2.1", DadState=9, PrefixOrigin=9, SuffixOrigin=9))
+    unnamed = address(unicast("192.0.2.1", DadState=9, PrefixOrigin=9, SuffixOrigin=9), NOW)
     assert (unnamed.dad_state, unnamed.prefix_origin, unnamed.suffix_origin) == ("invalid", "other", "other")
     state = interface(if_row(OperStatus=9, AdminStatus=9, MediaConnectState=9))
     assert (state.oper_status, state.admin_status, state.media_connect_state) == ("unknown", "down", "unknown")
@@ -265,23 +268,23 @@ def test_states_and_speeds() -> None:
      ("2001:db8::1", "global"), ("::1", "interface"), ("fe80::1", "link"), ("fec0::1", "site")],
 )  # fmt: skip
 def test_an_address_and_its_scope(text: str, scope: str) -> None:
-    seen = address(unicast(text))
+    seen = address(unicast(text), NOW)
     assert (seen.address, seen.scope, seen.dad_state) == (text, scope, "preferred")
 
 
 def test_a_lifetime_for_ever_is_none() -> None:
-    seen = address(unicast("192.0.2.10", ValidLifetime=0xFFFF_FFFF, PreferredLifetime=300))
-    assert (seen.valid_lifetime, seen.preferred_lifetime) == (None, 300)
+    seen = address(unicast("192.0.2.10", ValidLifetime=0xFFFF_FFFF, PreferredLifetime=300), NOW)
+    assert (seen.valid_until, seen.preferred_until) == (None, NOW + timedelta(seconds=300))
 
 
 @pytest.mark.parametrize(
     ("text", "given", "published"), [("192.0.2.1", 24, 24), ("192.0.2.1", 255, 32), ("fe80::1", 255, 128)]
 )
 def test_a_prefix_length_that_is_no_value_is_the_whole_address(text: str, given: int, published: int) -> None:
-    assert address(unicast(text, OnLinkPrefixLength=given)).prefix_length == published
+    assert address(unicast(text, OnLinkPrefixLength=given), NOW).prefix_length == published
 
 
 def test_a_zone_is_published_without_its_level() -> None:
     seen = unicast("fe80::1")
     seen.ScopeId.Value = 0x2000_0007
-    assert address(seen).scope_id == 7
+    assert address(seen, NOW).scope_id == 7

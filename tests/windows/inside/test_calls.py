@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -272,7 +273,7 @@ def test_tables_are_read_whole_and_freed(standin: StandIn, count: int) -> None:
     ]
     assert len(calls.ip_interfaces(AF_UNSPEC)) == 2 * count
     assert [row.InterfaceIndex for row in calls.if_table()] == [standin.index(f"eth{n}") for n in range(count)]
-    assert {address(row).address for row in calls.unicast_addresses(AF_INET)} == {
+    assert {address(row, datetime.now(UTC)).address for row in calls.unicast_addresses(AF_INET)} == {
         f"192.0.2.{number}" for number in range(count)
     }
     assert calls.if_stack() == [(standin.index(f"eth{n}"), standin.index("eth0")) for n in range(count)]
