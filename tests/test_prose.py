@@ -1,8 +1,11 @@
-"""Promises about the documents: every citation, link and path that they have leads to a file."""
+"""Promises about the words: docstrings begin as CONTRIBUTING asks, a class name means one thing, citations exist."""
 
 from __future__ import annotations
 
+import ast
 import re
+from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +13,34 @@ import pytest
 ROOT = Path(__file__).parents[1]
 SOURCES = sorted(path for folder in ("publisher", "plugins") for path in (ROOT / folder).rglob("*.py"))
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "compose").glob("*.md")])
+CLAUSE = re.compile(r"(?:What|Whether|How|Where|Which|When|Why|Who)(?:ever|se|m)?\b")
+Documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def parsed() -> Iterator[tuple[str, ast.Module]]:
+    """Yields the name and the tree of each module of the product."""
+    for path in SOURCES:
+        yield path.relative_to(ROOT).as_posix(), ast.parse(path.read_text(encoding="utf-8"))
+
+
+def test_no_docstring_begins_with_a_clause() -> None:
+    begun = [
+        f"{name}:{node.body[0].lineno}: {text.splitlines()[0]}"
+        for name, tree in parsed()
+        for node in ast.walk(tree)
+        if isinstance(node, Documented) and (text := ast.get_docstring(node)) and CLAUSE.match(text)
+    ]
+    assert not begun, "begin with a verb in the third person, or with a noun"
+
+
+def test_a_class_name_means_one_thing() -> None:
+    """A leading underscore does not make another name: a reader who greps finds both."""
+    places: dict[str, list[str]] = defaultdict(list)
+    for name, tree in parsed():
+        for node in tree.body:
+            if isinstance(node, ast.ClassDef):
+                places[node.name.removeprefix("_")].append(f"{name}:{node.lineno}")
+    assert not {name: found for name, found in places.items() if len(found) > 1}
 
 
 def test_every_document_that_the_code_cites_is_here() -> None:

@@ -33,7 +33,7 @@ class JournalView:
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
-        """A block in which everything is read as of one moment."""
+        """Reads everything in a block as of one moment."""
         with self._errors():
             self._connection.execute("BEGIN")
             try:

@@ -30,7 +30,7 @@ class SinkReport(_Report):
 
     @property
     def in_trouble(self) -> bool:
-        """Whether events do not reach the destination. Dead letters are settled, and no trouble."""
+        """True if events do not reach the destination. Dead letters are settled, and no trouble."""
         return self.error is not None or self.state in _TROUBLE
 
 
@@ -48,7 +48,7 @@ class ServiceReport(_Report):
 
     @property
     def in_trouble(self) -> bool:
-        """Whether the journal or a sink is in trouble."""
+        """True if the journal or a sink is in trouble."""
         return self.trouble is not None or any(sink.in_trouble for sink in self.sinks.values())
 
     def summary(self) -> str:
