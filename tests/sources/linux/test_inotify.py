@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 
@@ -63,7 +64,11 @@ def test_a_write_to_each_directory_of_a_link_is_seen(links: NetNs, watches: Sett
     ],
 )
 def test_a_write_that_may_concern_every_link_is_seen(links: NetNs, watches: SettingWatches, name: str) -> None:
-    links.sysctl(f"net/{name}", links.sysctl(f"net/{name}"))
+    try:
+        links.sysctl(f"net/{name}", links.sysctl(f"net/{name}"))
+    except FileNotFoundError:
+        assert os.getuid(), "the kernel hides it in the namespace of an ordinary user only"
+        return
     assert modified(watches) == (set(), True)
 
 

@@ -17,6 +17,7 @@ from tests.fixtures.logs import CapturedLog
 from tests.fixtures.netlink_records import a_link, del_link, new_address, new_link
 
 if sys.platform == "linux":
+    from publisher.sources.linux import netlink
     from publisher.sources.linux.clocks import Clocks
     from publisher.sources.linux.netlink import InterruptedDumpError, NotificationSocket, Received
     from publisher.sources.linux.reader import LinuxReader
@@ -63,6 +64,8 @@ class Kernel:
 @pytest.fixture
 def kernel(monkeypatch: pytest.MonkeyPatch) -> Kernel:
     kernel = Kernel()
+    # As for root: an ordinary user gets no more than net.core.rmem_max.
+    monkeypatch.setattr(netlink, "_set_receive_buffer", lambda _, size: 2 * size)
     monkeypatch.setattr(NotificationSocket, "receive", lambda socket: kernel.receive(socket))
     monkeypatch.setattr(LinuxReader, "dump", lambda reader: kernel.dump(reader))
     monkeypatch.setattr(LinuxReader, "link", lambda reader, index: kernel.read(reader, index))
