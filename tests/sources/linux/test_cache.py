@@ -240,6 +240,17 @@ def test_a_row_with_thousands_of_addresses_is_reported_after_a_pause_and_at_once
     assert len(addresses(cache)) == 1005
 
 
+def test_a_bridge_with_hundreds_of_ports_is_reported_after_a_pause() -> None:
+    ports = [a_link(index, f"p{index}", master=1) for index in range(10, 300)]
+    cache = Cache(a_link(1, "br0", kind=b"bridge\0"), a_link(2, "p2"), a_link(3, "p3"), *ports)
+    bridge = [("+", "br0", "inet"), ("+", "br0", "inet6")]
+    cache.now += 60
+    assert cache.apply(new_link(2, "p2", master=1))[-2:] == bridge
+    assert [update[1] for update in cache.apply(new_link(3, "p3", master=1))] == ["p3", "p3"]
+    cache.now += 60
+    assert cache.apply() == bridge
+
+
 def test_the_cost_of_thousands_of_addresses_does_not_grow_with_their_square() -> None:
     cache = Cache(a_link())
     entries = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import selectors
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -101,6 +102,26 @@ def test_touched_links_are_read_once_when_nothing_more_waits(kernel: Kernel) -> 
     kernel.report(new_link(mtu=1300))
     assert [len(next(updates)) > 0 for _ in range(3)] == [True, True, True]
     assert kernel.reads == [2]
+
+
+def test_the_source_waits_for_nothing_while_more_waits(kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> None:
+    timeouts: list[float | None] = []
+
+    class Selector(selectors.DefaultSelector):
+        def select(self, timeout: float | None = None) -> Any:
+            timeouts.append(timeout)
+            return super().select(0)
+
+    monkeypatch.setattr(selectors, "DefaultSelector", Selector)
+    source, updates = started(kernel, idle_seconds=None)
+    kernel.report(new_link(mtu=1400), more=True)
+    kernel.report(new_link(mtu=1300))
+    next(updates)
+    next(updates)
+    kernel.report(new_link(mtu=1400))
+    next(updates)
+    source.close()
+    assert [timeout == 0 for timeout in timeouts] == [False, True, False]
 
 
 def test_touched_links_are_read_after_a_while_although_more_and_more_waits(kernel: Kernel) -> None:
