@@ -149,6 +149,15 @@ def test_a_read_gives_settings_only_since_messages_about_the_link_itself_may_wai
     assert (row.interface.alias, row.interface.oper_status, row.row.dad_transmits) == ("eth0", "up", 3)
 
 
+def test_losses_of_the_carrier_are_counted_between_received_states() -> None:
+    cache = Cache(a_link(carrier_downs=1))
+    cache.apply(new_link(carrier_downs=1, mtu=1400), reads=[a_link(carrier_downs=4, mtu=1400)])
+    assert cache.log.lines("carrier") == []
+    cache.apply(new_link(carrier_downs=4, mtu=1300))
+    [line] = cache.log.lines("carrier")
+    assert line == "eth0: the carrier was lost and came back 3 times without a message"
+
+
 def test_a_link_that_no_message_reported_yet_is_not_taken_from_a_read() -> None:
     cache = Cache()
     assert cache.apply(new_address("192.0.2.1"), reads=[a_link()]) == []
