@@ -154,7 +154,9 @@ class _Follower:
 
     def _wait(self, until: float) -> set[int]:
         """Returns the descriptors that are ready."""
-        pause = 0.0 if self._more_wait() else min(self._due, until, self._cache.put_off_until) - self._now()
+        # After a loss all rows come with the resync.
+        put_off_until = self._cache.put_off_until if self._lost_since is None else math.inf
+        pause = 0.0 if self._more_wait() else min(self._due, until, put_off_until) - self._now()
         timeout = None if pause == math.inf else max(0.0, pause)
         return {key.fd for key, _ in self._selector.select(timeout)}
 

@@ -73,6 +73,20 @@ def kernel(monkeypatch: pytest.MonkeyPatch) -> Kernel:
     return kernel
 
 
+@pytest.fixture
+def timeouts(monkeypatch: pytest.MonkeyPatch) -> list[float | None]:
+    """The timeouts of the waits of a source, none of which really waits."""
+    found: list[float | None] = []
+
+    class Selector(selectors.DefaultSelector):
+        def select(self, timeout: float | None = None) -> Any:
+            found.append(timeout)
+            return super().select(0)
+
+    monkeypatch.setattr(selectors, "DefaultSelector", Selector)
+    return found
+
+
 def started(kernel: Kernel, **context: Any) -> tuple[LinuxSource, Iterator[Any]]:
     """A source after its first list; each further list is there at once."""
     arguments = {"idle_seconds": 0.0, "reconcile_seconds": 60.0, "receive_buffer": 4096, **context}
@@ -104,15 +118,7 @@ def test_touched_links_are_read_once_when_nothing_more_waits(kernel: Kernel) -> 
     assert kernel.reads == [2]
 
 
-def test_the_source_waits_for_nothing_while_more_waits(kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> None:
-    timeouts: list[float | None] = []
-
-    class Selector(selectors.DefaultSelector):
-        def select(self, timeout: float | None = None) -> Any:
-            timeouts.append(timeout)
-            return super().select(0)
-
-    monkeypatch.setattr(selectors, "DefaultSelector", Selector)
+def test_the_source_waits_for_nothing_while_more_waits(kernel: Kernel, timeouts: list[float | None]) -> None:
     source, updates = started(kernel, idle_seconds=None)
     kernel.report(new_link(mtu=1400), more=True)
     kernel.report(new_link(mtu=1300))
@@ -122,6 +128,27 @@ def test_the_source_waits_for_nothing_while_more_waits(kernel: Kernel, monkeypat
     next(updates)
     source.close()
     assert [timeout == 0 for timeout in timeouts] == [False, True, False]
+
+
+def test_after_a_loss_the_source_does_not_spin_for_a_row_that_was_put_off(
+    kernel: Kernel, timeouts: list[float | None]
+) -> None:
+    kernel.report(*(new_address(f"10.0.{n // 250}.{n % 250}") for n in range(5000)))
+    source, updates = started(kernel, idle_seconds=None)
+    kernel.report(new_address("192.0.2.1"))
+    assert len(next(updates)) == 1
+    kernel.report(new_address("192.0.2.2"))
+    kernel.report(lost=True)
+    timeouts.clear()
+
+    def interrupted() -> None:
+        if len(kernel.dumps) < 3:
+            raise InterruptedDumpError("again and again")
+
+    kernel.during_dump = interrupted
+    assert until_resync(updates)[0] == ["overrun"]
+    source.close()
+    assert timeouts.count(0) <= 3
 
 
 def test_touched_links_are_read_after_a_while_although_more_and_more_waits(kernel: Kernel) -> None:
