@@ -1,4 +1,4 @@
-"""What the cache of links gets besides messages: a dump, and details that are not in rtnetlink."""
+"""The details of a link that rtnetlink does not have, and the dump that fills the cache of links."""
 
 from __future__ import annotations
 
