@@ -149,6 +149,42 @@ def test_a_sink_that_is_overrun_while_it_hangs_gets_the_snapshot(tmp_path: Path,
         assert len(pipeline.said("lost its position")) == 1
 
 
+def test_a_burst_trims_nothing_that_a_healthy_sink_has_yet_to_read(tmp_path: Path, recorder: Recorder) -> None:
+    """In three of nine bursts a sink with nothing wrong got the snapshot in place of most events."""
+    with closing(Pipeline(tmp_path / "journal.db", max_events=1000)) as pipeline:
+        worker = pipeline.deliver(recorder)
+        recorder.wait_for_events(3)
+        recorder.hang()
+        pipeline.change_at_once(1900)
+        worker.wake()
+        pipeline.change(1)
+        assert pipeline.journal.oldest == 1
+        recorder.flow()
+        recorder.wait_for_seq(1901)
+        assert recorder.seqs == list(range(1, 1902))
+        wait_for(lambda: worker.status().behind == 0)
+        pipeline.change(1)
+        assert pipeline.journal.oldest > 900, "what every sink has read is trimmed to the bound"
+
+
+def test_a_sink_that_fails_or_ended_or_left_keeps_no_event_in_the_journal(tmp_path: Path, recorder: Recorder) -> None:
+    with closing(Pipeline(tmp_path / "journal.db", max_events=1000)) as pipeline:
+        failing = pipeline.deliver(recorder, "failing", clock=Clock())
+        ended = Recorder()
+        pipeline.deliver(ended, "ended")
+        left = Recorder()
+        leaving = pipeline.deliver(left, "left")
+        for each in (recorder, ended, left):
+            each.wait_for_events(3)
+        recorder.publish_faults.append(Retry(after=1e6))
+        ended.publish_faults.append(Ended("410 Gone"))
+        pipeline.change(1)
+        wait_for(lambda: failing.status().state == "retrying" and ended.closed)
+        assert leaving.stop(5.0)
+        pipeline.change_at_once(1900)
+        assert pipeline.journal.oldest > 900
+
+
 def test_a_snapshot_that_is_asked_for_comes_after_what_was_there_and_swallows_nothing(
     pipeline: Pipeline, recorder: Recorder
 ) -> None:
