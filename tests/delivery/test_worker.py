@@ -49,6 +49,15 @@ def kinds(events: Sequence[Event]) -> list[str | int]:
     return short
 
 
+class Refusing(Sink):
+    """Refuses every event, and takes the rows of a snapshot."""
+
+    def publish(self, events: Sequence[Event]) -> None:
+        for index, event in enumerate(events):
+            if event.snapshot is None:
+                raise Rejected("no", index=index)
+
+
 def test_a_new_sink_gets_the_snapshot_and_then_every_event(pipeline: Pipeline, recorder: Recorder) -> None:
     pipeline.change(3)
     worker = pipeline.deliver(recorder)
@@ -368,6 +377,42 @@ def test_dead_letters_are_sent_again_by_hand_also_after_a_restart(pipeline: Pipe
     assert [letter.event.seq for letter in pipeline.dead_letters()] == [3]
 
 
+def test_a_request_for_all_dead_letters_means_those_that_are_there_then(pipeline: Pipeline) -> None:
+    """Letters that came while the first were sent again were sent again, too."""
+    attempts: list[int] = []
+    turns = threading.Semaphore(0)
+
+    class CountingRefuser(Refusing):
+        def publish(self, events: Sequence[Event]) -> None:
+            turns.acquire()
+            attempts.extend(event.seq for event in events[:1])
+            super().publish(events)
+
+    def take_turns(count: int) -> None:
+        """Lets the sink try so many times, and has what it reports written after each."""
+        for _ in range(count):
+            before = len(attempts)
+            turns.release()
+            wait_for(lambda: len(attempts) > before)  # noqa: B023  # called before the next round
+            pipeline.journal.commit()
+
+    worker = pipeline.deliver(lambda context: CountingRefuser(SinkOptions(), context))
+    take_turns(1)
+    pipeline.change(2)
+    take_turns(2)
+    wait_for(lambda: len(pipeline.dead_letters()) == 2)
+    del attempts[:]
+    pipeline.ask(worker, kind="retry")
+    pipeline.change_at_once(5)
+    worker.wake()
+    take_turns(7)
+    wait_for(lambda: len(pipeline.dead_letters()) == 7)
+    turns.release(50)
+    pipeline.change(1)
+    wait_for(lambda: len(pipeline.dead_letters()) == 8)
+    assert sorted(attempts) == [1, 2, 3, 4, 5, 6, 7, 8], "each new one once, the old ones once again"
+
+
 def test_dead_letters_that_cannot_be_delivered_hold_up_no_event(pipeline: Pipeline, recorder: Recorder) -> None:
     pipeline.confirm(0)
     pipeline.change(2)
@@ -569,15 +614,6 @@ def test_a_sink_that_hangs_at_the_end_is_left_behind_in_time_with_its_place_kept
         worker._thread.join(20)
     assert pipeline.confirmed("stubborn") == Cursor(epoch, 2)
     assert pipeline.confirmed("hung") == Cursor(epoch, 0), "what came after it was given up does not count"
-
-
-class Refusing(Sink):
-    """Refuses every event, and takes the rows of a snapshot."""
-
-    def publish(self, events: Sequence[Event]) -> None:
-        for index, event in enumerate(events):
-            if event.snapshot is None:
-                raise Rejected("no", index=index)
 
 
 def test_dead_letters_that_the_disk_does_not_take_hold_the_sink_up_and_none_is_lost(

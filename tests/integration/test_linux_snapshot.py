@@ -232,7 +232,7 @@ def test_one_read_is_what_following_begins_with(zoo: NetNs) -> None:
 
 
 def test_a_stored_row_has_the_moment_at_which_a_lifetime_ends(netns: NetNs) -> None:
-    """B9: a snapshot from the journal had the seconds that were left at the row's last event."""
+    """A snapshot from the journal had the seconds that were left at the row's last event."""
     netns.veth()
     netns.ip("addr add 198.51.100.7/24 dev v0 valid_lft 1000 preferred_lft 500")
     [row] = [row for row in netns.call(read_rows) if row.interface.alias == "v0" and row.family == "inet"]

@@ -162,7 +162,7 @@ def test_a_hanging_sink_does_not_keep_the_service_from_stopping(house: House) ->
 
 
 def test_a_reload_that_changes_a_hanging_sink_holds_up_no_other(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    """B3: the thread that writes the journal waited until the hanging sink was out of time."""
+    """The thread that writes the journal waited until the hanging sink was out of time."""
     monkeypatch.setattr("publisher.service.service._STOP_SECONDS", 600.0)
     one, two = house.recorders.values()
     with house.running(house.settings("one", "two")) as service:
@@ -181,7 +181,7 @@ def test_a_reload_that_changes_a_hanging_sink_holds_up_no_other(house: House, mo
 def test_a_reload_is_done_when_the_successor_of_a_hanging_sink_has_started(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """B7: readiness was told before anything was reloaded."""
+    """Readiness was told before anything was reloaded."""
     monkeypatch.setattr("publisher.service.service._STOP_SECONDS", 600.0)
     one, two = house.recorders.values()
     with house.running(house.settings("one")) as service:
@@ -218,7 +218,7 @@ def test_a_sink_that_hangs_is_abandoned_and_its_successor_goes_on_from_its_posit
 
 
 def test_an_ended_sink_answers_for_itself(house: House) -> None:
-    """B8: the answer was that the snapshot is being sent again."""
+    """The answer was that the snapshot is being sent again."""
     one = house.recorders["one"]
     one.publish_faults.append(Ended("410 Gone"))
     with house.running(house.settings("one")) as service:
@@ -231,7 +231,7 @@ def test_an_ended_sink_answers_for_itself(house: House) -> None:
 
 
 def test_a_request_of_a_newer_command_ends_no_service(house: House) -> None:
-    """B6: a row that does not parse ended the service, and every later start."""
+    """A row that does not parse ended the service, and every later start."""
     one = house.recorders["one"]
     with house.running(house.settings("one")):
         one.wait_for_events(2)
@@ -247,7 +247,7 @@ def test_a_request_of_a_newer_command_ends_no_service(house: House) -> None:
 
 
 def test_a_replay_that_was_answered_survives_a_kill(house: House) -> None:
-    """B13: it was in memory only."""
+    """It was in memory only."""
     one = house.recorders["one"]
     with house.running(house.settings("one")):
         one.wait_for_events(2)
@@ -280,7 +280,7 @@ def copy_of(path: Path, copy: Path) -> None:
 
 
 def test_an_end_for_this_process_only_is_over_at_the_next_start(house: House) -> None:
-    """B5: a reader of standard output that left ended the terminal sink for good."""
+    """A reader of standard output that left ended the terminal sink for good."""
     one = house.recorders["one"]
     one.publish_faults.append(Ended("no one reads", durable=False))
     with house.running(house.settings("one")) as service:
