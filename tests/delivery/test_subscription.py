@@ -100,3 +100,12 @@ def test_partly_confirmed_batches_go_on_after_what_is_safe(pipeline: Pipeline, s
     subscription.advance(batch[:2])
     subscription.advance([])
     assert take(subscription) == ["3", "4", "5"]
+
+
+def test_a_replay_amid_a_snapshot_leaves_the_snapshot_due(pipeline: Pipeline, subscription: Subscription) -> None:
+    resend(pipeline, subscription, ResendSnapshot("overrun", pipeline.journal.seq))
+    assert take(subscription, 2) == ["5+0", "5+1"]
+    resend(pipeline, subscription, ResendEvents(3))
+    assert take(subscription) == ["4", "5"]
+    assert take(subscription) == ["5+0", "5+1", "5+2"]
+    assert subscription.done

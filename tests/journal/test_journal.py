@@ -121,6 +121,14 @@ def test_the_newest_events_are_kept_by_number(path: Path) -> None:
         assert journal.oldest == oldest
 
 
+def test_a_trim_leaves_exactly_the_newest_events(path: Path) -> None:
+    with closing(Journal.open(path, node="nas", max_events=1000)) as journal:
+        table = begun(journal)
+        while journal.oldest == 1:
+            journal.append(changes(table, 1))
+        assert journal.seq - journal.oldest + 1 == 1000
+
+
 def test_the_newest_events_are_kept_by_size_but_for_the_very_newest(path: Path) -> None:
     with closing(Journal.open(path, node="nas", max_bytes=20_000)) as journal:
         table = begun(journal)
