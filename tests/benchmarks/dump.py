@@ -51,7 +51,7 @@ def measure() -> list[Figure]:
 def ours(luids: MemoryLuids) -> int:
     """As `publisher snapshot` reads."""
     from publisher.sources.linux.cache import LinkCache
-    from publisher.sources.linux.reader import LinuxReader
+    from publisher.sources.linux.netlink import LinuxReader
     from publisher.sources.linux.rtnetlink import Decoder
 
     with closing(LinuxReader(Decoder())) as reader:

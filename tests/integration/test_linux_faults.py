@@ -22,7 +22,7 @@ if sys.platform == "linux":
     from publisher.sources.linux import link as linux_link
     from publisher.sources.linux import netlink, rtnetlink
     from publisher.sources.linux import source as linux_source
-    from publisher.sources.linux.clocks import Clocks
+    from publisher.sources.linux.wakeup import Clocks
 
 assert sys.platform == "linux"
 

@@ -21,7 +21,6 @@ from tests.fixtures.netns import NetNs
 from tests.fixtures.poll import wait_for
 
 if sys.platform == "linux":
-    from publisher.sources.linux.clocks import Clocks
     from publisher.sources.linux.netlink import NotificationSocket, Received, RequestSocket
     from publisher.sources.linux.rtnetlink import (
         NLM_F_DUMP_INTR,
@@ -36,6 +35,7 @@ if sys.platform == "linux":
         address_dump,
         link_dump,
     )
+    from publisher.sources.linux.wakeup import Clocks
 else:
     pytest.skip("rtnetlink is Linux's", allow_module_level=True)
 

@@ -20,8 +20,7 @@ from ...sink import Log
 from .. import Families, Update, Validator
 from ..luids import LuidAssigner
 from .coalesce import classify, index_of, is_removal, is_state, states_before, unreported_losses
-from .details import Dump, LinkDetails, speed_of, type_of
-from .link import FAMILIES, CachedLink
+from .link import FAMILIES, CachedLink, Dump, LinkDetails, LinkStack, named_by, speed_of, type_of
 from .rows import PathMtuTimes, Times, bare_name, device, may_change_speed
 from .rtnetlink import (
     AF_INET6,
@@ -33,7 +32,6 @@ from .rtnetlink import (
     NeighbourParameters,
     text,
 )
-from .stack import LinkStack, named_by
 
 # A row with that many addresses and links in its stack is long. The pause between two reports, in seconds an entry.
 _MANY, _PAUSE = 100, 20e-6

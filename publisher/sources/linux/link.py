@@ -1,20 +1,33 @@
-"""One link as last reported by the kernel, and its rows. Pure."""
+"""Links as last reported by the kernel: one with its details and its rows, and the stack of them. Pure."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Set
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 from ...events import Address, Family, Interface, IpInterface, IpInterfaceRow
 from .. import Remove, Update, Upsert
 from .addresses import address_values, own_address
-from .rows import PathMtuTimes, Raw, Times, has_row, interface_values, row_values
-from .rtnetlink import AF_INET, AF_INET6, AddressMessage, Link
+from .iftype import interface_type
+from .rows import (
+    PathMtuTimes,
+    Raw,
+    Times,
+    bare_name,
+    has_row,
+    interface_values,
+    may_be_wireless,
+    may_have_speed,
+    row_values,
+)
+from .rtnetlink import AF_INET, AF_INET6, AddressMessage, Link, NeighbourParameters
 
 FAMILIES: dict[int, Family] = {AF_INET: "inet", AF_INET6: "inet6"}
 _UNKNOWN = Times()
+# IFLA_LINK of these is the other end, which is not a layer below.
+_PEERS = (b"veth", b"netkit")
 # `model_validate` without its wrapper, which costs as much as an address does.
 _INTERFACE: Callable[[dict[str, Any]], Interface] = Interface.__pydantic_validator__.validate_python
 _ROW: Callable[[dict[str, Any]], IpInterfaceRow] = IpInterfaceRow.__pydantic_validator__.validate_python
@@ -22,6 +35,23 @@ _ADDRESS: Callable[[dict[str, Any]], Address] = Address.__pydantic_validator__.v
 _IP_INTERFACE: Callable[[dict[str, Any]], IpInterface] = IpInterface.__pydantic_validator__.validate_python
 # The address and that of the other end: a link may have 10.0.0.1 twice, with two peers.
 _AddressKey = tuple[bytes, int, bytes | None]
+
+
+class LinkDetails(Protocol):
+    """Details of a link, by its name."""
+
+    def times(self, family: Family, name: bytes) -> Times: ...
+    def speed(self, name: bytes) -> int | None: ...
+    def is_wireless(self, name: bytes, index: int) -> bool: ...
+
+
+class Dump(NamedTuple):
+    """Everything that was read at one moment."""
+
+    links: list[Link]
+    addresses: list[AddressMessage]
+    neighbours: list[NeighbourParameters]
+    path_mtu: PathMtuTimes
 
 
 class CachedLink:
@@ -155,3 +185,68 @@ def _address(message: AddressMessage, now: datetime, before: Address | None) -> 
 def _has(model: Address | Interface | IpInterfaceRow | None, values: dict[str, Any]) -> bool:
     """Returns whether the model has these values, which spares their validation; members without one are None."""
     return model is not None and values.items() <= model.__dict__.items()
+
+
+class LinkStack:
+    """The links by what they name: a port names its master, a VLAN names the link below. Indexes in, indexes out."""
+
+    def __init__(self) -> None:
+        self._links: dict[int, Link] = {}
+        # By index: the links that name this one.
+        self._naming: dict[int, set[int]] = {}
+
+    def put(self, link: Link) -> None:
+        """Adds the link, or replaces the one with its index."""
+        self.remove(link.ifindex)
+        self._links[link.ifindex] = link
+        for other in named_by(link):
+            self._naming.setdefault(other, set()).add(link.ifindex)
+
+    def remove(self, index: int) -> None:
+        """Removes the link; harmless when it is not there."""
+        link = self._links.pop(index, None)
+        for other in named_by(link) if link else ():
+            self._naming[other].discard(index)
+            if not self._naming[other]:
+                del self._naming[other]
+
+    def adjacent(self, index: int) -> set[int]:
+        """Returns the links directly above and below, also those that are not there."""
+        link = self._links.get(index)
+        return (named_by(link) if link else set()) | self._naming.get(index, set())
+
+    def higher(self, index: int) -> set[int]:
+        """Returns the links directly above that are there."""
+        on_top = {other for other in self._naming.get(index, ()) if lower_index(self._links[other]) == index}
+        return self._known(on_top | {self._links[index].master or 0})
+
+    def lower(self, index: int) -> set[int]:
+        """Returns the links directly below that are there."""
+        ports = {other for other in self._naming.get(index, ()) if self._links[other].master == index}
+        return self._known(ports | {lower_index(self._links[index]) or 0})
+
+    def _known(self, indexes: Set[int]) -> set[int]:
+        return indexes & self._links.keys()
+
+
+def named_by(link: Link) -> set[int]:
+    """Returns the links directly above and below that this link names."""
+    return {index for index in (link.master, lower_index(link)) if index}
+
+
+def lower_index(link: Link) -> int | None:
+    """Returns the link directly below, in this namespace; the ports of a bridge are found by their `master`."""
+    if link.lower in (None, 0, link.ifindex) or link.lower_namespace is not None:
+        return None
+    return None if (link.kind or b"").rstrip(b"\0") in _PEERS else link.lower
+
+
+def type_of(link: Link, details: LinkDetails) -> int:
+    """Returns the IANA ifType of a link."""
+    wireless = may_be_wireless(link) and details.is_wireless(bare_name(link), link.ifindex)
+    return interface_type(link, wireless=wireless)
+
+
+def speed_of(link: Link, details: LinkDetails) -> int | None:
+    """Returns the speed of a link in bit/s, None when it is not known."""
+    return details.speed(bare_name(link)) if may_have_speed(link) else None

@@ -1,4 +1,4 @@
-"""The two rtnetlink sockets: one sends requests, the other receives notifications.
+"""The two rtnetlink sockets: one sends requests, the other receives notifications; and the reads by requests.
 
 Both belong to the network namespace of the thread that opens them.
 """
@@ -10,12 +10,31 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Iterable
+from typing import NamedTuple, TypeVar
 
 from ...errors import SourceError
 from .attributes import RtnetlinkError
-from .rtnetlink import NLM_F_DUMP_INTR, NLMSG_DONE, NLMSG_ERROR, Decoder, Failure, Link, Message, Record, link_read
+from .link import Dump
+from .rtnetlink import (
+    NLM_F_DUMP_INTR,
+    NLMSG_DONE,
+    NLMSG_ERROR,
+    AddressMessage,
+    Decoder,
+    Failure,
+    Link,
+    Message,
+    NeighbourParameters,
+    Record,
+    address_dump,
+    link_dump,
+    link_read,
+    neighbours_dump,
+)
+
+if sys.platform == "linux":
+    from .sysctl import SystemDetails
 
 assert sys.platform == "linux"
 
@@ -29,6 +48,9 @@ _SOL_NETLINK, _ADD_MEMBERSHIP, _GET_STRICT_CHK = 270, 1, 12
 _SO_RCVBUFFORCE = 33
 _DATAGRAM = 65536  # the kernel fills the datagrams of a dump up to 32 KiB
 _ATTEMPTS = 50  # a third of the dumps is interrupted while links come and go: fifty in a row are one in 10^23
+
+
+T = TypeVar("T")
 
 
 class InterruptedDumpError(SourceError):
@@ -92,6 +114,30 @@ class RequestSocket:
         return [message for message in messages if message.seq == self._seq]
 
 
+class LinuxReader:
+    """Requests to the kernel, in the network namespace of the thread that makes the reader. One thread at a time."""
+
+    def __init__(self, decoder: Decoder) -> None:
+        self.details = SystemDetails()
+        self._requests = RequestSocket(decoder)
+
+    def dump(self) -> Dump:
+        """Reads all links, addresses and neighbour parameters; raises InterruptedDumpError, SourceError."""
+        links = _only(Link, self._requests.dump(link_dump))
+        addresses = _only(AddressMessage, self._requests.dump(address_dump))
+        neighbours = _only(NeighbourParameters, self._requests.dump(neighbours_dump))
+        return Dump(links, addresses, neighbours, self.details.path_mtu_times())
+
+    def link(self, index: int) -> Link | None:
+        """Returns this link as it is now, None when it was removed; raises SourceError."""
+        return self._requests.link(index)
+
+    def close(self) -> None:
+        """Releases the sockets."""
+        self._requests.close()
+        self.details.close()
+
+
 class Received(NamedTuple):
     """Received notifications in order, whether some were lost, the invalid datagrams, and whether more wait."""
 
@@ -147,6 +193,10 @@ class NotificationSocket:
     def close(self) -> None:
         """Releases the socket."""
         self._socket.close()
+
+
+def _only(kind: type[T], records: Iterable[object]) -> list[T]:
+    return [record for record in records if isinstance(record, kind)]
 
 
 def _open_socket() -> socket.socket:

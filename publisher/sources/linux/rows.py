@@ -27,8 +27,6 @@ _OPER: tuple[OperStatus, ...] = (
 )
 _ADDR_GEN_MODE_NONE = 1
 _ARPHRD_ETHER = 1
-# IFLA_LINK of these is the other end, which is not a layer below.
-_PEERS = (b"veth", b"netkit")
 
 
 class Times(NamedTuple):
@@ -268,13 +266,6 @@ def device(link: Link, if_type: int) -> Device:
 def bare_name(link: Link) -> bytes:
     """Returns the name without its NUL."""
     return (link.name or b"").rstrip(b"\0")
-
-
-def lower_index(link: Link) -> int | None:
-    """Returns the link directly below, in this namespace; the ports of a bridge are found by their `master`."""
-    if link.lower in (None, 0, link.ifindex) or link.lower_namespace is not None:
-        return None
-    return None if (link.kind or b"").rstrip(b"\0") in _PEERS else link.lower
 
 
 def _hardware_address(value: bytes | None) -> str | None:

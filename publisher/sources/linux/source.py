@@ -21,11 +21,9 @@ from .coalesce import classify, index_of, touched
 from .rtnetlink import RTM_DELNETCONF, RTM_NEWNETCONF, Decoder, Link, Message
 
 if sys.platform == "linux":
-    from .clocks import Clocks, SuspendDetector
-    from .inotify import Modified, SettingWatches
-    from .netlink import MOST_DATAGRAMS, SMALLEST_DATAGRAM, InterruptedDumpError, NotificationSocket
-    from .reader import LinuxReader
-    from .wakeup import Wakeup
+    from .netlink import MOST_DATAGRAMS, SMALLEST_DATAGRAM, InterruptedDumpError, LinuxReader, NotificationSocket
+    from .sysctl import Modified, SettingWatches
+    from .wakeup import Clocks, SuspendDetector, Wakeup
 
 assert sys.platform == "linux"
 

@@ -1,16 +1,19 @@
 """Details of a link that are not in rtnetlink, or cost a dump there: files under /proc/sys/net, and ethtool's ioctl.
 
-/proc/sys/net shows the network namespace of the thread that reads. What cannot be read is None.
+Writes to those files are noticed by inotify(7). /proc/sys/net shows the network namespace of the thread that reads, or
+that adds a watch. What cannot be read is None.
 """
 
 from __future__ import annotations
 
 import array
+import ctypes
 import os
 import socket
 import struct
 import sys
 from contextlib import suppress
+from typing import NamedTuple
 
 from ...events import Family
 from .rows import PathMtuTimes, Times
@@ -24,6 +27,16 @@ _PROC = b"/proc/sys/net/"
 _IFREQ = struct.Struct("@16sP16x")
 _SIOCETHTOOL, _ETHTOOL_GSET, _SIOCGIWNAME = 0x8946, 0x1, 0x8B01
 _UNKNOWN_SPEEDS = (0, 0xFFFF, 0xFFFF_FFFF)
+_PER_INTERFACE = (b"ipv4/conf/", b"ipv6/conf/", b"ipv4/neigh/", b"ipv6/neigh/")
+# A write to `default` changes interfaces that were never set; one to `all` may change each (Documentation: ip-sysctl).
+_FOR_ALL = (b"ipv4/route", b"ipv6/route", *(d + n for d in _PER_INTERFACE[:2] for n in (b"all", b"default")))
+_IN_MODIFY, _IN_Q_OVERFLOW = 0x2, 0x4000
+_EVENT = struct.Struct("=iIII")
+_FUNCTIONS = {
+    "inotify_init1": [ctypes.c_int],
+    "inotify_add_watch": [ctypes.c_int, ctypes.c_char_p, ctypes.c_uint32],
+    "inotify_rm_watch": [ctypes.c_int, ctypes.c_int],
+}
 
 
 class SystemDetails:
@@ -67,6 +80,127 @@ class SystemDetails:
     def close(self) -> None:
         """Releases the socket."""
         self._socket.close()
+
+
+class Inotify:
+    """The system calls; each raises OSError."""
+
+    def __init__(self) -> None:
+        self._library = ctypes.CDLL(None, use_errno=True)
+        for name, arguments in _FUNCTIONS.items():
+            function = getattr(self._library, name)
+            function.argtypes, function.restype = arguments, ctypes.c_int
+        self.fd = self._call("inotify_init1", os.O_NONBLOCK | os.O_CLOEXEC)
+
+    def add_watch(self, path: bytes, mask: int) -> int:
+        """Returns the number of the watch."""
+        return self._call("inotify_add_watch", self.fd, path, mask)
+
+    def remove_watch(self, watch: int) -> None:
+        """Ends a watch."""
+        self._call("inotify_rm_watch", self.fd, watch)
+
+    def close(self) -> None:
+        """Ends all watches."""
+        os.close(self.fd)
+
+    def _call(self, name: str, *arguments: object) -> int:
+        result = int(getattr(self._library, name)(*arguments))
+        if result < 0:
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number))
+        return result
+
+
+class Modified(NamedTuple):
+    """The interfaces of which a setting was written, and whether one was that may concern every interface."""
+
+    indexes: set[int]
+    all: bool
+
+
+class SettingWatches:
+    """Watches on the settings of at most `most` interfaces (4 watches each, 0.8 KB).
+
+    Everything is best effort: where inotify is not available or a watch is refused, the reconcile finds the change.
+    """
+
+    def __init__(self, most: int = 1024) -> None:
+        self._most = most
+        self._index: dict[int, int] = {}
+        self._watched: dict[int, tuple[bytes, list[int]]] = {}
+        self._inotify: Inotify | None = None
+        with suppress(OSError):
+            self._inotify = Inotify()
+        for directory in _FOR_ALL:
+            self._add(_PROC + directory, 0)
+
+    def fileno(self) -> int:
+        """Returns the descriptor, readable when something was written; -1 where there is no inotify."""
+        return self._inotify.fd if self._inotify else -1
+
+    def keep(self, index: int, name: bytes) -> None:
+        """Watches this interface, if it is not watched by this name: a rename ends its watches without an event."""
+        known = self._watched.get(index)
+        if known is not None and known[0] == name:
+            return
+        self.forget(index)
+        if self._inotify and len(self._watched) < self._most:
+            added = [self._add(_PROC + directory + name, index) for directory in _PER_INTERFACE]
+            self._watched[index] = name, [watch for watch in added if watch is not None]
+
+    def keep_only(self, names: dict[int, bytes]) -> None:
+        """Watches these interfaces and no others."""
+        for index in self._watched.keys() - names.keys():
+            self.forget(index)
+        for index, name in names.items():
+            self.keep(index, name)
+
+    def complete(self, index: int) -> bool:
+        """Returns whether every directory of this interface is watched."""
+        known = self._watched.get(index)
+        return known is not None and len(known[1]) == len(_PER_INTERFACE)
+
+    def forget(self, index: int) -> None:
+        """Stops watching this interface; harmless when it is not watched."""
+        _, watches = self._watched.pop(index, (b"", ()))
+        for watch in watches:
+            self._index.pop(watch, None)
+            if self._inotify:
+                with suppress(OSError):  # EINVAL: it ended with its directory
+                    self._inotify.remove_watch(watch)
+
+    def modified(self) -> Modified:
+        """Returns what was written since the last call, without blocking."""
+        indexes: set[int] = set()
+        everything = False
+        with suppress(BlockingIOError):
+            while True:
+                data = os.read(self.fileno(), 65536)
+                start = 0
+                while start < len(data):
+                    watch, mask, _, length = _EVENT.unpack_from(data, start)
+                    start += _EVENT.size + length
+                    index = self._index.get(watch, -1)
+                    everything = everything or index == 0 or bool(mask & _IN_Q_OVERFLOW)
+                    indexes.add(index)
+        return Modified({index for index in indexes if index > 0}, everything)
+
+    def close(self) -> None:
+        """Ends all watches."""
+        if self._inotify:
+            self._inotify.close()
+            self._inotify = None
+
+    def _add(self, path: bytes, index: int) -> int | None:
+        if self._inotify is None:
+            return None
+        try:
+            watch = self._inotify.add_watch(path, _IN_MODIFY)
+        except OSError:
+            return None  # ENOENT: no IPv6, or removed meanwhile; ENOSPC: fs.inotify.max_user_watches is reached
+        self._index[watch] = index
+        return watch
 
 
 def known_speed(megabits: int) -> int | None:

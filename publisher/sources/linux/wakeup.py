@@ -1,16 +1,21 @@
-"""Wakes a thread that waits for file descriptors, from any other thread or from a signal handler."""
+"""Wakes a thread that waits for file descriptors, on a request of any thread or signal handler; detects a suspend."""
 
 from __future__ import annotations
 
 import os
 import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import NamedTuple
 
 from ...events import Cause
 
 assert sys.platform == "linux"
+
+# Seconds by which the clocks may drift apart without a suspend.
+_DRIFT = 0.5
 
 
 class Wakeup:
@@ -75,3 +80,27 @@ class Wakeup:
             fd, self._fd = self._fd, -1
             if fd >= 0:
                 os.close(fd)
+
+
+def _elapsed() -> float:
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+class Clocks(NamedTuple):
+    """Two clocks, in seconds: `running` stands still while the system is suspended, `elapsed` does not."""
+
+    running: Callable[[], float] = time.monotonic
+    elapsed: Callable[[], float] = _elapsed
+
+
+class SuspendDetector:
+    """Detects that the system was suspended."""
+
+    def __init__(self, clocks: Clocks) -> None:
+        self._clocks = clocks
+        self._suspended = clocks.elapsed() - clocks.running()
+
+    def was_suspended(self) -> bool:
+        """Returns whether the system was suspended since the last call."""
+        before, self._suspended = self._suspended, self._clocks.elapsed() - self._clocks.running()
+        return self._suspended - before > _DRIFT

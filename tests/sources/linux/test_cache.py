@@ -12,7 +12,7 @@ from publisher.errors import JournalError
 from publisher.events import Family, IpInterface
 from publisher.sources import Families, Remove, Update, Upsert
 from publisher.sources.linux.cache import LinkCache
-from publisher.sources.linux.details import Dump
+from publisher.sources.linux.link import Dump
 from publisher.sources.linux.rows import PathMtuTimes, Times
 from publisher.sources.linux.rtnetlink import (
     AF_BRIDGE,

@@ -13,7 +13,6 @@ from publisher.sources.linux.rows import (
     device,
     has_row,
     interface_values,
-    lower_index,
     may_be_wireless,
     may_change_speed,
     may_have_speed,
@@ -155,23 +154,6 @@ def test_the_rest_of_the_interface_is_what_is_given() -> None:
 )
 def test_what_identifies_an_interface(members: dict[str, Any], expected: Device) -> None:
     assert device(a_link(**members), 6) == expected
-
-
-@pytest.mark.parametrize(
-    ("members", "expected"),
-    [
-        ({"lower": 5, "kind": b"vlan\0"}, 5),
-        ({"lower": 0}, None),
-        ({"lower": None}, None),
-        ({"lower": 2}, None),
-        ({"lower": 5, "lower_namespace": 0}, None),
-        ({"lower": 5, "lower_namespace": 3}, None),
-        ({"lower": 5, "kind": b"veth\0"}, None),
-        ({"lower": 5, "kind": b"netkit\0"}, None),
-    ],
-)
-def test_the_link_below_is_one_in_this_namespace_and_no_peer(members: dict[str, Any], expected: int | None) -> None:
-    assert lower_index(a_link(2, **members)) == expected
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from publisher.sources import Resync, SourceContext, Update
-from publisher.sources.linux.details import Dump
+from publisher.sources.linux.link import Dump
 from publisher.sources.linux.rows import PathMtuTimes
 from publisher.sources.linux.rtnetlink import Link, Message
 from publisher.sources.luids import MemoryLuids
@@ -19,10 +19,9 @@ from tests.fixtures.netlink_records import a_link, del_link, new_address, new_li
 
 if sys.platform == "linux":
     from publisher.sources.linux import netlink
-    from publisher.sources.linux.clocks import Clocks
-    from publisher.sources.linux.netlink import InterruptedDumpError, NotificationSocket, Received
-    from publisher.sources.linux.reader import LinuxReader
+    from publisher.sources.linux.netlink import InterruptedDumpError, LinuxReader, NotificationSocket, Received
     from publisher.sources.linux.source import LinuxSource
+    from publisher.sources.linux.wakeup import Clocks
 else:
     pytest.skip("rtnetlink is Linux's", allow_module_level=True)
 

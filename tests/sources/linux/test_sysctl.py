@@ -1,21 +1,25 @@
-"""Details of a link from files and from its driver."""
+"""Details of a link from files and from its driver; watches: on which directories, how many, and after a rename."""
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from publisher.sources.linux.rows import PathMtuTimes, Times
 from tests.fixtures.netns import NetNs
+from tests.fixtures.poll import wait_for
 
 if sys.platform == "linux":
-    from publisher.sources.linux.sysctl import SystemDetails, known_speed
+    from publisher.sources.linux.sysctl import Inotify, Modified, SettingWatches, SystemDetails, known_speed
 else:
     pytest.skip("sysctl and ethtool are Linux's", allow_module_level=True)
 
 assert sys.platform == "linux"
+
+NOTHING = Modified(set(), all=False)
 
 
 @pytest.mark.parametrize(
@@ -69,3 +73,113 @@ def test_path_mtu_times_are_in_milliseconds(netns: NetNs) -> None:
         assert times.inet6 is None
     else:
         assert times.inet6 == seconds * 1000
+
+
+@pytest.fixture
+def links(netns: NetNs) -> NetNs:
+    """A namespace with three links."""
+    netns.ip(*(f"link add l{number} index {number} type ifb" for number in (11, 12, 13)))
+    return netns
+
+
+@pytest.fixture
+def watches(links: NetNs) -> Iterator[SettingWatches]:
+    """Watches in the namespace, on at most two links."""
+    opened = links.call(SettingWatches, 2)
+    yield opened
+    opened.close()
+
+
+def modified(watches: SettingWatches) -> Modified:
+    return wait_for(lambda: found if (found := watches.modified()) != NOTHING else None, what="a write")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["ipv4/conf/l11/rp_filter", "ipv6/conf/l11/mtu", "ipv4/neigh/l11/retrans_time_ms", "ipv6/neigh/l11/gc_stale_time"],
+)
+def test_a_write_to_each_directory_of_a_link_is_seen(links: NetNs, watches: SettingWatches, name: str) -> None:
+    links.call(watches.keep, 11, b"l11")
+    assert watches.complete(11)
+    links.sysctl(f"net/{name}", links.sysctl(f"net/{name}"))
+    assert modified(watches) == ({11}, False)
+    assert watches.modified() == NOTHING
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "ipv4/conf/all/rp_filter",
+        "ipv4/conf/default/rp_filter",
+        "ipv6/conf/all/mtu",
+        "ipv6/conf/default/mtu",
+        "ipv4/route/mtu_expires",
+        "ipv6/route/mtu_expires",
+    ],
+)
+def test_a_write_that_may_concern_every_link_is_seen(links: NetNs, watches: SettingWatches, name: str) -> None:
+    try:
+        links.sysctl(f"net/{name}", links.sysctl(f"net/{name}"))
+    except FileNotFoundError:
+        assert os.getuid(), "the kernel hides it in the namespace of an ordinary user only"
+        return
+    assert modified(watches) == (set(), True)
+
+
+def test_a_bounded_number_of_links_is_watched(links: NetNs, watches: SettingWatches) -> None:
+    links.call(watches.keep_only, {11: b"l11", 12: b"l12", 13: b"l13"})
+    assert [watches.complete(index) for index in (11, 12, 13)] == [True, True, False]
+    links.call(watches.keep_only, {12: b"l12", 13: b"l13"})
+    assert [watches.complete(index) for index in (11, 12, 13)] == [False, True, True]
+
+
+def test_a_renamed_link_is_watched_under_its_new_name_and_no_old_watch_is_left(
+    links: NetNs, watches: SettingWatches
+) -> None:
+    links.call(watches.keep, 11, b"l11")
+    before = set(watches._index)
+    links.ip("link set l11 name new")
+    links.call(watches.keep, 11, b"new")
+    ended = before - set(watches._index)
+    assert len(ended) == 4, "the numbers of ended watches are not kept: the kernel may use them again"
+    links.sysctl("net/ipv6/conf/new/mtu", 1400)
+    assert modified(watches).indexes == {11}
+
+
+def test_a_link_that_is_forgotten_is_not_watched(links: NetNs, watches: SettingWatches) -> None:
+    links.call(watches.keep, 11, b"l11")
+    watches.forget(11)
+    watches.forget(11)
+    assert not watches.complete(11)
+    links.sysctl("net/ipv6/conf/l11/mtu", 1400)
+    links.sysctl("net/ipv6/conf/all/mtu", 1500)
+    assert modified(watches) == (set(), True)
+
+
+def test_a_link_that_does_not_exist_is_no_error(links: NetNs, watches: SettingWatches) -> None:
+    links.call(watches.keep, 99, b"none")
+    assert not watches.complete(99)
+
+
+def test_an_error_of_the_system_call_has_its_number() -> None:
+    inotify = Inotify()
+    try:
+        with pytest.raises(FileNotFoundError):
+            inotify.add_watch(b"/none", 2)
+        with pytest.raises(OSError, match="Invalid argument"):
+            inotify.remove_watch(4711)
+    finally:
+        inotify.close()
+
+
+def test_without_inotify_nothing_is_watched(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> int:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(Inotify, "_call", refused)
+    watches = SettingWatches()
+    watches.keep(1, b"lo")
+    assert watches.fileno() == -1
+    assert not watches.complete(1)
+    watches.forget(1)
+    watches.close()
