@@ -171,7 +171,7 @@ class IpInterface(_Fact):
     def family(self) -> Family:
         return self.row.family
 
-    @property
+    @cached_property
     def key(self) -> Key:
         return Key(self.row.interface_luid, self.row.family)
 
@@ -221,7 +221,7 @@ class Event(_Fact):
     changed: dict[str, Change] = {}
     snapshot: Snapshot | None = None
 
-    @property
+    @cached_property
     def key(self) -> Key | None:
         """The IP interface it is about; `None` for a snapshot's position 0."""
         return None if self.luid is None or self.family is None else Key(self.luid, self.family)

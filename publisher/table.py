@@ -51,6 +51,7 @@ class Stamp:
     ) -> Event:
         """Returns the next event."""
         self.seq += 1
+        luid, family = ip_interface.key
         return Event(
             id=f"{self.epoch}-{self.seq:016d}",
             node=self.node,
@@ -59,8 +60,8 @@ class Stamp:
             time=self.clock(),
             notification_type=kind,
             cause=cause,
-            luid=ip_interface.luid,
-            family=ip_interface.family,
+            luid=luid,
+            family=family,
             row=ip_interface.row,
             interface=ip_interface.interface,
             addresses=ip_interface.addresses,
