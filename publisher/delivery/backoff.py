@@ -1,10 +1,8 @@
-"""The backoff between attempts, and a clock whose waits can be ended."""
+"""The backoff between attempts."""
 
 from __future__ import annotations
 
 import random
-import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -24,15 +22,3 @@ class Backoff:
         """Returns the seconds to wait after so many failures in a row, from 1 up."""
         # Capped before it is raised: 2.0 ** 1024 is an OverflowError, after a week of failures.
         return self.random() * min(self.most, self.first * 2.0 ** min(failures - 1, 64))
-
-
-class Clock:
-    """The time that passes and waiting for it; tests have one whose time passes at once."""
-
-    def monotonic(self) -> float:
-        """Returns the seconds since some moment."""
-        return time.monotonic()
-
-    def wait(self, condition: threading.Condition, seconds: float | None) -> None:
-        """Waits on a condition that is held, until it is notified or the seconds are over."""
-        condition.wait(None if seconds is None else min(seconds, threading.TIMEOUT_MAX))

@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from heapq import heappop, heappush
 from itertools import count
 
 from ..journal.positions import NumberedResend
-from .backoff import Clock
 
 Job = Callable[[], object]
+
+
+class Clock:
+    """The time that passes and waiting for it; tests have one whose time passes at once."""
+
+    def monotonic(self) -> float:
+        """Returns the seconds since some moment."""
+        return time.monotonic()
+
+    def wait(self, condition: threading.Condition, seconds: float | None) -> None:
+        """Waits on a condition that is held, until it is notified or the seconds are over."""
+        condition.wait(None if seconds is None else min(seconds, threading.TIMEOUT_MAX))
 
 
 class Inbox:

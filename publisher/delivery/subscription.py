@@ -44,6 +44,7 @@ class Subscription:
 
     def __init__(self, journal: Journal, part: SinkJournal, log: Log) -> None:
         self._journal = journal
+        self._events = journal.events
         self._part = part
         self._log = log
         self._state: State = SnapshotDue("notification", 0, None)
@@ -88,20 +89,20 @@ class Subscription:
         """The number of events that the sink has yet to get; the rest of a snapshot counts."""
         state = self._state
         rest = len(state.snapshot) - state.sent if isinstance(state, Sending) else 0
-        return (max(0, self._journal.seq - state.confirmed.seq) if state.confirmed else 0) + rest
+        return (max(0, self._events.seq - state.confirmed.seq) if state.confirmed else 0) + rest
 
     @property
     def done(self) -> bool:
         """True if the sink has everything and nothing is due."""
         state = self._state
-        return not self._journal.known or (isinstance(state, Tail) and state.confirmed.seq >= self._journal.seq)
+        return not self._events.known or (isinstance(state, Tail) and state.confirmed.seq >= self._events.seq)
 
     def next_batch(self, most: int = Sink.batch_size) -> list[Event]:
         """Returns at most so many events, all of a snapshot or none of it; none when there are none.
 
         Raises JournalError.
         """
-        if not self._journal.known:
+        if not self._events.known:
             return []
         self._begin_anew_if_lost()
         match self._state:
@@ -133,9 +134,9 @@ class Subscription:
 
     def events_since(self, epoch: str, seq: int) -> list[Event] | None:
         """Returns the events after this one; `None` when they are no longer all kept, or more than 4,096."""
-        if self._lost(Cursor(epoch, seq)) or self._journal.seq - seq > _ANSWER:
+        if self._lost(Cursor(epoch, seq)) or self._events.seq - seq > _ANSWER:
             return None
-        events = self._journal.read(seq, _ANSWER)
+        events = self._events.read(seq, _ANSWER)
         return None if events and events[0].seq != seq + 1 else events
 
     def _outstanding(self) -> Cause | None:
@@ -167,16 +168,16 @@ class Subscription:
         """Returns why the journal cannot go on from here; `None` when it can."""
         if cursor.epoch != self._journal.epoch:
             return f"its last event is of epoch {cursor.epoch}, this is {self._journal.epoch}"
-        if cursor.seq + 1 < self._journal.oldest:
-            return f"its last event is {cursor.seq}, the oldest that is kept is {self._journal.oldest}"
-        if not self._journal.holds(cursor.seq):
-            return f"its last event is {cursor.seq}, the newest here is {self._journal.seq}"
+        if cursor.seq + 1 < self._events.oldest:
+            return f"its last event is {cursor.seq}, the oldest that is kept is {self._events.oldest}"
+        if not self._events.holds(cursor.seq):
+            return f"its last event is {cursor.seq}, the newest here is {self._events.seq}"
         return None
 
     def _tail(self, after: int, limit: int) -> list[Event]:
         """Returns the events after this one; when they cannot be had, the beginning of the snapshot."""
         try:
-            events = self._journal.read(after, limit)
+            events = self._events.read(after, limit)
         except JournalDamagedError as error:
             self._log.error("events cannot be read, so it gets the snapshot: %s", error)
         else:

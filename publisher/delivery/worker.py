@@ -13,10 +13,10 @@ from ..journal.journal import Journal
 from ..journal.positions import NumberedResend, Resend, ResendDeadLetters, ResendEvents, ResendSnapshot
 from ..journal.requests import Request
 from ..sink import Ended, Log, Rejected, Retry, Sink, SinkContext
-from .backoff import Backoff, Clock
+from .backoff import Backoff
 from .context import WorkerContext
 from .dead_letters import Redelivery
-from .inbox import Inbox
+from .inbox import Clock, Inbox
 from .status import SinkStatus
 from .subscription import Subscription
 

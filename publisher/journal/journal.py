@@ -47,7 +47,8 @@ class Journal:
         self._pending = PendingWrites()
         self.requests = RequestQueue(file, self._pending)
         self._sinks: list[SinkJournal] = []
-        self._log = EventLog(file, epoch, max_events, max_bytes, self._unread)
+        self.events = EventLog(file, epoch, max_events, max_bytes, self._unread)
+        """The events and rows, for those that follow them."""
         # The rows as they were read at opening, to look for damage: they are used once after opening.
         self._first_rows: list[IpInterface] | None = None
         self._closed = False
@@ -82,17 +83,17 @@ class Journal:
     @property
     def seq(self) -> int:
         """The newest event's seq; 0 when a new epoch has none yet."""
-        return self._log.seq
+        return self.events.seq
 
     @property
     def known(self) -> bool:
         """True once the rows were known; until then there is no snapshot to send."""
-        return self._log.known
+        return self.events.known
 
     @property
     def oldest(self) -> int:
         """The seq of the oldest event that is kept; `seq + 1` when none is."""
-        return self._log.oldest
+        return self.events.oldest
 
     def rows(self) -> list[IpInterface] | None:
         """Returns the rows as the newest event left them, sorted; `None` when nothing was ever known."""
@@ -103,7 +104,7 @@ class Journal:
 
     def replace_rows(self, rows: Iterable[IpInterface]) -> None:
         """Makes these the rows: the baseline of a new epoch. The core's thread."""
-        self._log.replace_rows(rows)
+        self.events.replace_rows(rows)
         self._first_rows = None
 
     def append(
@@ -120,7 +121,7 @@ class Journal:
             kept.update({sink: insert_resend(connection, sink, resend) for sink, resend in resends.items()})
 
         with self._pending.taken() as writes:
-            self._log.append(events, (*writes, keep) if resends else writes)
+            self.events.append(events, (*writes, keep) if resends else writes)
         if events:
             self._first_rows = None
         return kept
@@ -132,19 +133,15 @@ class Journal:
     def probe(self) -> None:
         """Writes something, to see whether the disk takes it. The core's thread. Raises JournalError."""
         with self._pending.taken() as writes:
-            self._log.append((), (*writes, lambda connection: put_meta(connection, clean="0")))
+            self.events.append((), (*writes, lambda connection: put_meta(connection, clean="0")))
 
     def read(self, after: int, limit: int) -> list[Event]:
         """Returns at most `limit` events after the one of this `seq`, oldest first; recent ones from memory."""
-        return self._log.read(after, limit)
-
-    def holds(self, seq: int) -> bool:
-        """Returns whether there is an event of this seq, or a later one."""
-        return self._log.holds(seq)
+        return self.events.read(after, limit)
 
     def snapshot(self, cause: Cause = "notification") -> SnapshotEvents[bytes]:
         """Returns the rows as `initial_notification` events, position 0 first, as of the newest event."""
-        seq, rows = self._log.rows()
+        seq, rows = self.events.rows()
         return SnapshotEvents(Moment(self.node, self.epoch, seq, now()), cause, rows, decoded_row)
 
     def sink(self, name: str, destination: str) -> SinkJournal:

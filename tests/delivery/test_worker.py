@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from publisher.delivery.backoff import Clock
+from publisher.delivery.inbox import Clock
 from publisher.errors import JournalDamagedError, JournalError
 from publisher.events import Event
 from publisher.journal.journal import Journal
@@ -640,14 +640,14 @@ def test_events_that_cannot_be_read_are_made_up_for_by_the_snapshot(
 ) -> None:
     pipeline.deliver(recorder)
     recorder.wait_for_events(3)
-    read, damage = pipeline.journal.read, [JournalDamagedError("torn"), JournalError("locked")]
+    read, damage = pipeline.journal.events.read, [JournalDamagedError("torn"), JournalError("locked")]
 
     def torn(after: int, limit: int) -> list[Event]:
         if damage and pipeline.journal.seq:
             raise damage.pop()
         return read(after, limit)
 
-    monkeypatch.setattr(pipeline.journal, "read", torn)
+    monkeypatch.setattr(pipeline.journal.events, "read", torn)
     pipeline.change(1)
     recorder.wait_for_seq(1)
     assert kinds(recorder.events) == ["snapshot@0", "snapshot@1"]

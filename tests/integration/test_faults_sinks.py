@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
-from publisher.delivery.backoff import Clock
+from publisher.delivery.inbox import Clock
 from publisher.events import Event
 from publisher.sink import Sink, SinkContext, SinkOptions
 from publisher.testing import Recorder
