@@ -157,11 +157,11 @@ class Service:
 
     def _turn(self, parts: _Parts) -> None:
         """Serves requests that came meanwhile; once a second those in the journal, too. Waits for no sink."""
-        parts.core.recover()
         while reload := self._next_reload():
             self._change_to(reload, parts)
+        parts.core.recover()
         parts.supervisor.turn()
-        if parts.supervisor.settled:
+        if self._unsettled and parts.supervisor.settled:
             self._finish_reloads()
         if time.monotonic() >= self._tick_at:
             self._tick_at = time.monotonic() + _TICK_SECONDS
