@@ -19,19 +19,21 @@ from ...events import Family, IpInterface
 from ...sink import Log
 from .. import Families, Update, Validator
 from ..luids import LuidAssigner
-from .coalesce import classify, index_of, is_removal, is_state, states_before, unreported_losses
-from .link import FAMILIES, CachedLink, Dump, LinkDetails, LinkStack, named_by, speed_of, type_of
-from .rows import PathMtuTimes, Times, bare_name, device, may_change_speed
-from .rtnetlink import (
-    AF_INET6,
-    RTM_DELADDR,
-    RTM_NEWLINK,
-    AddressMessage,
-    Link,
-    Message,
-    NeighbourParameters,
-    text,
+from .coalesce import classify, index_of, is_removal, is_state, states_before
+from .link import (
+    FAMILIES,
+    CachedLink,
+    Dump,
+    LinkDetails,
+    LinkStack,
+    may_change_speed,
+    named_by,
+    speed_of,
+    type_of,
+    unreported_losses,
 )
+from .rows import PathMtuTimes, Times, bare_name, device, text
+from .rtnetlink import AF_INET6, RTM_DELADDR, RTM_NEWLINK, AddressMessage, Link, Message, NeighbourParameters
 
 # A row with that many addresses and links in its stack is long. The pause between two reports, in seconds an entry.
 _MANY, _PAUSE = 100, 20e-6
@@ -273,8 +275,9 @@ class LinkCache:
     def _build(self, cached: CachedLink) -> list[Update]:
         """Returns the updates of what differs from what was reported of this link."""
         index = cached.link.ifindex
-        higher, lower = self._luids_of(self._stack.higher(index)), self._luids_of(self._stack.lower(index))
-        build = partial(cached.build, self._families, self._path_mtu, higher, lower)
+        higher, lower = self._stack.higher(index), self._stack.lower(index)
+        luids = self._luids_of(higher), self._luids_of(lower)
+        build = partial(cached.build, self._families, self._path_mtu, *luids)
         updates = self.validator.build(build, cached.link) or []
         if updates:
             cached.reported_at = self._clock()

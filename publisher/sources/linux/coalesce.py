@@ -103,16 +103,6 @@ def is_state(kind: int, record: Record | None) -> bool:
     return kind == RTM_NEWLINK and isinstance(record, Link) and record.family == AF_UNSPEC and record.mtu is not None
 
 
-def unreported_losses(before: Link, after: Link) -> int:
-    """Returns how often the carrier was lost and came back between two states of a link (docs/linux.md, trap 7).
-
-    It makes no update: between two received states there is no third one that could be reported.
-    """
-    if before.carrier_downs is None or after.carrier_downs is None or before.carrier != after.carrier:
-        return 0
-    return max(0, after.carrier_downs - before.carrier_downs)
-
-
 def index_of(record: Record | None) -> int:
     """Returns the index of the link that the record is about, 0 for none."""
     if record is None or isinstance(record, Failure | NeighbourParameters):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from .rtnetlink import Link, text
+from .rows import text
+from .rtnetlink import Link
 
 _ARPHRD_ETHER, _ARPHRD_NONE = 1, 0xFFFE
 # ARPHRD_* (include/uapi/linux/if_arp.h) to IANA ifType.

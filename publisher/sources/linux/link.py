@@ -16,11 +16,10 @@ from .rows import (
     Raw,
     Times,
     bare_name,
-    has_row,
     interface_values,
     may_be_wireless,
     may_have_speed,
-    row_values,
+    rows_values,
 )
 from .rtnetlink import AF_INET, AF_INET6, AddressMessage, Link, NeighbourParameters
 
@@ -104,9 +103,10 @@ class CachedLink:
         self, families: Iterable[Family], path_mtu: PathMtuTimes, higher: tuple[str, ...], lower: tuple[str, ...]
     ) -> list[Update]:
         """Builds the rows again and returns the updates of what differs."""
-        interface = self._build_interface(higher, lower)
         raw = Raw(self.link, self.times.get("inet", _UNKNOWN), self.times.get("inet6", _UNKNOWN), path_mtu)
-        rows = {family: self._build_row(family, raw, interface) for family in families if has_row(family, self.link)}
+        members = rows_values(families, self.luid, raw)
+        interface = self._build_interface(interface_values(self.link, self.if_type, self.speed, higher, lower))
+        rows = {family: self._build_row(family, values, interface) for family, values in members.items()}
         before = self.rows
         self.rows = rows
         removed: list[Update] = [Remove(self.luid, family) for family in before if family not in rows]
@@ -143,16 +143,14 @@ class CachedLink:
                 self._sorted.pop(family, None)
         self._addresses = after
 
-    def _build_interface(self, higher: tuple[str, ...], lower: tuple[str, ...]) -> Interface:
-        values = interface_values(self.link, self.if_type, self.speed, higher, lower)
+    def _build_interface(self, values: dict[str, Any]) -> Interface:
         if not _has(self._interface, values):
             self._interface = _INTERFACE(values)
         assert self._interface is not None
         return self._interface
 
-    def _build_row(self, family: Family, raw: Raw, interface: Interface) -> IpInterface:
+    def _build_row(self, family: Family, values: dict[str, Any], interface: Interface) -> IpInterface:
         before = self.rows.get(family)
-        values = row_values(family, self.luid, raw)
         row = before.row if before and _has(before.row, values) else _ROW(values)
         addresses = self._in_order(family)
         if before and before.row is row and before.interface is interface and before.addresses is addresses:
@@ -250,3 +248,18 @@ def type_of(link: Link, details: LinkDetails) -> int:
 def speed_of(link: Link, details: LinkDetails) -> int | None:
     """Returns the speed of a link in bit/s, None when it is not known."""
     return details.speed(bare_name(link)) if may_have_speed(link) else None
+
+
+def may_change_speed(before: Link, after: Link) -> bool:
+    """Returns whether the driver is to be asked again: each call takes the lock that all links of the host share."""
+    return any(getattr(before, name) != getattr(after, name) for name in ("flags", "operstate", "carrier", "name"))
+
+
+def unreported_losses(before: Link, after: Link) -> int:
+    """Returns how often the carrier was lost and came back between two states of a link (docs/linux.md, trap 7).
+
+    It makes no update: between two received states there is no third one that could be reported.
+    """
+    if before.carrier_downs is None or after.carrier_downs is None or before.carrier != after.carrier:
+        return 0
+    return max(0, after.carrier_downs - before.carrier_downs)

@@ -5,12 +5,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Literal, NamedTuple
 
 from ...events import AdminStatus, Family, OperStatus
 from ..luids import Device
-from .rtnetlink import Link, text
+from .rtnetlink import Link
 
 _IFF_UP, _IFF_LOOPBACK, _IFF_NOARP, _IFF_MULTICAST, _IFF_LOWER_UP = 0x1, 0x8, 0x80, 0x1000, 0x10000
 _IF_RA_OTHERCONF, _IF_RA_MANAGED = 0x80, 0x40  # include/net/if_inet6.h
@@ -215,6 +215,11 @@ def row_values(family: Family, luid: str, raw: Raw) -> dict[str, Any]:
     return {"family": family, "interface_luid": luid, "interface_index": raw.link.ifindex, **values}
 
 
+def rows_values(families: Iterable[Family], luid: str, raw: Raw) -> dict[Family, dict[str, Any]]:
+    """Returns the members of the IpInterfaceRow of each of these families in which the link is an IP interface."""
+    return {family: row_values(family, luid, raw) for family in families if has_row(family, raw.link)}
+
+
 def interface_values(
     link: Link, if_type: int, speed: int | None, higher: tuple[str, ...], lower: tuple[str, ...]
 ) -> dict[str, Any]:
@@ -252,11 +257,6 @@ def may_have_speed(link: Link) -> bool:
     return link.hardware_type == _ARPHRD_ETHER and bool(link.flags & _IFF_LOWER_UP) and bool(link.flags & _IFF_UP)
 
 
-def may_change_speed(before: Link, after: Link) -> bool:
-    """Returns whether the driver is to be asked again: each call takes the lock that all links of the host share."""
-    return any(getattr(before, name) != getattr(after, name) for name in ("flags", "operstate", "carrier", "name"))
-
-
 def device(link: Link, if_type: int) -> Device:
     """Returns what identifies the interface."""
     permanent = link.permanent_address
@@ -266,6 +266,11 @@ def device(link: Link, if_type: int) -> Device:
 def bare_name(link: Link) -> bytes:
     """Returns the name without its NUL."""
     return (link.name or b"").rstrip(b"\0")
+
+
+def text(value: bytes | None) -> str | None:
+    """Returns a received string as text. A name may be any bytes: those that are not UTF-8 become `\\xff`."""
+    return None if value is None else value.rstrip(b"\0").decode("utf-8", "backslashreplace")
 
 
 def _hardware_address(value: bytes | None) -> str | None:

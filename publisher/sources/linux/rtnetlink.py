@@ -246,11 +246,6 @@ def _failure(data: Buffer, start: int, end: int) -> Failure:
     return Failure(-_ERROR_NUMBER.unpack_from(data, start)[0])
 
 
-def text(value: bytes | None) -> str | None:
-    """Returns a received string as text. A name may be any bytes: those that are not UTF-8 become `\\xff`."""
-    return None if value is None else value.rstrip(b"\0").decode("utf-8", "backslashreplace")
-
-
 def link_dump(seq: int) -> bytes:
     """Returns a request for every link, without its counters (IFLA_EXT_MASK: RTEXT_FILTER_SKIP_STATS)."""
     return _request(RTM_GETLINK, NLM_F_DUMP, seq, _LINK_REQUEST.pack(AF_UNSPEC, 0, 0, 0, 0) + _SKIP_STATISTICS)

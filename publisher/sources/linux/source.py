@@ -101,8 +101,9 @@ class _Follower:
         # Notifications that the receive buffer can hold.
         self._capacity = self._socket.receive_buffer // SMALLEST_DATAGRAM
         self._watches = SettingWatches()
+        self._watches_fd = self._watches.fileno()
         self._selector = selectors.DefaultSelector()
-        for fd in (self._socket.fileno(), wakeup_fd, self._watches.fileno()):
+        for fd in (self._socket.fileno(), wakeup_fd, self._watches_fd):
             if fd >= 0:
                 self._selector.register(fd, selectors.EVENT_READ)
         # Received and not applied yet.
@@ -160,7 +161,7 @@ class _Follower:
 
     def _modified(self, ready: set[int]) -> set[int]:
         """Returns the interfaces of which a setting was written."""
-        modified = self._watches.modified() if self._watches.fileno() in ready else Modified(set(), all=False)
+        modified = self._watches.modified() if self._watches_fd in ready else Modified(set(), all=False)
         if modified.all:
             self._request("reconcile", _CALM)
         return modified.indexes
@@ -234,7 +235,7 @@ class _Follower:
         for round_ in range(1, _ROUNDS + 1):
             reads |= {index: self._reader.link(index) for index in indexes}
             removed = {index for index, link in reads.items() if link is None}
-            if round_ == _ROUNDS or removed <= classify(messages).removed:
+            if round_ == _ROUNDS or not removed or removed <= classify(messages).removed:
                 break
             fresh = self._next_messages()
             messages += fresh
@@ -246,9 +247,10 @@ class _Follower:
     def _watch(self, messages: Iterable[Message], reads: Iterable[int]) -> None:
         """Watches new links, and those whose directories were renamed or made again."""
         for kind, _, _, record in messages:
-            index = index_of(record)
-            if kind == RTM_DELNETCONF or (kind == RTM_NEWNETCONF and not self._watches.complete(index)):
-                self._watches.forget(index)
+            if kind in (RTM_NEWNETCONF, RTM_DELNETCONF):
+                index = index_of(record)
+                if kind == RTM_DELNETCONF or not self._watches.complete(index):
+                    self._watches.forget(index)
         for index in reads:
             name = self._cache.name(index)
             if name is None:

@@ -13,7 +13,6 @@ from publisher.sources.linux.coalesce import (
     is_state,
     oldest_states,
     touched,
-    unreported_losses,
 )
 from publisher.sources.linux.rtnetlink import (
     AF_BRIDGE,
@@ -115,18 +114,3 @@ def test_a_scan_is_no_state_and_a_port_that_leaves_is_no_removal() -> None:
 @pytest.mark.parametrize("record", [None, Failure(1), NeighbourParameters(AF_INET, 2, 1, 1, 1)])
 def test_a_record_that_is_about_no_link(record: Any) -> None:
     assert index_of(record) == 0
-
-
-@pytest.mark.parametrize(
-    ("before", "after", "expected"),
-    [
-        ({"carrier_downs": 1}, {"carrier_downs": 1}, 0),
-        ({"carrier_downs": 1}, {"carrier_downs": 4}, 3),
-        ({"carrier_downs": 1}, {"carrier_downs": 2, "carrier": 0}, 0),
-        ({"carrier_downs": None}, {"carrier_downs": 4}, 0),
-        ({"carrier_downs": 1}, {"carrier_downs": None}, 0),
-        ({"carrier_downs": 4}, {"carrier_downs": 1}, 0),
-    ],
-)
-def test_losses_of_the_carrier_without_a_message(before: dict[str, Any], after: dict[str, Any], expected: int) -> None:
-    assert unreported_losses(a_link(**before), a_link(**after)) == expected

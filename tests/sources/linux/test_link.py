@@ -11,7 +11,14 @@ from pydantic import ValidationError
 
 from publisher.events import Family, IpInterface
 from publisher.sources import Remove, Update, Upsert
-from publisher.sources.linux.link import CachedLink, LinkStack, lower_index, named_by
+from publisher.sources.linux.link import (
+    CachedLink,
+    LinkStack,
+    lower_index,
+    may_change_speed,
+    named_by,
+    unreported_losses,
+)
 from publisher.sources.linux.rows import PathMtuTimes, Times
 from tests.fixtures.netlink_records import a_link, an_address
 
@@ -192,3 +199,32 @@ def test_the_peer_of_a_veth_and_a_link_elsewhere_are_not_named() -> None:
 )
 def test_the_link_below_is_one_in_this_namespace_and_no_peer(members: dict[str, Any], expected: int | None) -> None:
     assert lower_index(a_link(2, **members)) == expected
+
+
+@pytest.mark.parametrize(
+    ("members", "expected"),
+    [
+        ({"mtu": 1400}, False),
+        ({"flags": 0}, True),
+        ({"operstate": 2}, True),
+        ({"carrier": 0}, True),
+        ({"name": b"x"}, True),
+    ],
+)
+def test_the_driver_is_asked_for_the_speed_when_its_state_changes(members: dict[str, Any], expected: bool) -> None:
+    assert may_change_speed(a_link(), a_link(**members)) is expected
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        ({"carrier_downs": 1}, {"carrier_downs": 1}, 0),
+        ({"carrier_downs": 1}, {"carrier_downs": 4}, 3),
+        ({"carrier_downs": 1}, {"carrier_downs": 2, "carrier": 0}, 0),
+        ({"carrier_downs": None}, {"carrier_downs": 4}, 0),
+        ({"carrier_downs": 1}, {"carrier_downs": None}, 0),
+        ({"carrier_downs": 4}, {"carrier_downs": 1}, 0),
+    ],
+)
+def test_losses_of_the_carrier_without_a_message(before: dict[str, Any], after: dict[str, Any], expected: int) -> None:
+    assert unreported_losses(a_link(**before), a_link(**after)) == expected

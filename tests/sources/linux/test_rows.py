@@ -14,9 +14,9 @@ from publisher.sources.linux.rows import (
     has_row,
     interface_values,
     may_be_wireless,
-    may_change_speed,
     may_have_speed,
     row_values,
+    text,
 )
 from publisher.sources.luids import Device
 from tests.fixtures.netlink_records import (
@@ -175,15 +175,7 @@ def test_hardware_of_type_ethernet_without_a_kind_can_be_wireless() -> None:
     assert not may_be_wireless(a_link(hardware_type=772))
 
 
-@pytest.mark.parametrize(
-    ("members", "expected"),
-    [
-        ({"mtu": 1400}, False),
-        ({"flags": 0}, True),
-        ({"operstate": 2}, True),
-        ({"carrier": 0}, True),
-        ({"name": b"x"}, True),
-    ],
-)
-def test_the_driver_is_asked_for_the_speed_when_its_state_changes(members: dict[str, Any], expected: bool) -> None:
-    assert may_change_speed(a_link(), a_link(**members)) is expected
+def test_names_of_any_bytes_are_text() -> None:
+    assert text(b"a+#/\xff\0") == "a+#/\\xff"
+    assert text("ключ\0".encode()) == "ключ"
+    assert text(None) is None

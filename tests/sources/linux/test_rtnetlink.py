@@ -24,7 +24,6 @@ from publisher.sources.linux.rtnetlink import (
     NeighbourParameters,
     Netconf,
     link_read,
-    text,
 )
 
 TYPES = (NLMSG_ERROR, 3, RTM_NEWLINK, RTM_DELLINK, RTM_NEWADDR, 21, RTM_NEWNEIGHTBL, RTM_NEWNETCONF, 81, 99)
@@ -149,12 +148,6 @@ def refused(data: bytes) -> None:
         except RtnetlinkError:
             outcomes.append("refused")
     assert outcomes[0] == outcomes[1]
-
-
-def test_names_of_any_bytes_are_text() -> None:
-    assert text(b"a+#/\xff\0") == "a+#/\\xff"
-    assert text("ключ\0".encode()) == "ключ"
-    assert text(None) is None
 
 
 def test_a_request_has_the_length_in_its_header() -> None:
