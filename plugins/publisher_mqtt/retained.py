@@ -105,7 +105,7 @@ class RetainedState:
         news = {event.key: (index, event) for index, event in run if self._is_news(event)}
         if self.devices is not None:
             # Before the states: a device that is removed must not receive an empty state.
-            changed = self.devices.apply(event for _, event in news.values())
+            changed = self.devices.apply([event for _, event in news.values()])
             yield from (Planned(message, None) for message in changed)
         for index, event in news.values():
             yield Planned(self._state(event), index)

@@ -84,8 +84,8 @@ class Connection:
         self._subscribed: SimpleQueue[tuple[int, list[ReasonCode]] | None] = SimpleQueue()
         self.broken: BrokerError | None = None
         self.most_bytes = _NO_LIMIT
-        self._client = self._make_client(login, will)
         self._pipeline = InFlight(self._send, WINDOW, options.timeout)
+        self._client = self._make_client(login, will)
 
     def open(self) -> None:
         """Connects, and returns when the broker has accepted; raises BrokerError, and leaves nothing open then."""
@@ -172,7 +172,7 @@ class Connection:
         if will is not None:
             client.will_set(will.topic, will.payload, qos=1, retain=True)
         client.on_connect, client.on_disconnect, client.on_message = self._connected, self._disconnected, self._received
-        client.on_publish, client.on_subscribe = self._published, self._granted
+        client.on_publish, client.on_subscribe = self._pipeline.acknowledged, self._granted
         client.on_socket_open, client.on_log = _without_delay, self._logged
         return client
 
@@ -237,10 +237,6 @@ class Connection:
         if self._accepted and not self._closing:
             self._closing = True
             self._on_lost(self, error)
-
-    def _published(self, _client: Client, _userdata: object, mid: int, code: ReasonCode, _properties: object) -> None:
-        value = code.value
-        self._pipeline.acknowledged(mid, value, code.getName() if value >= _FAILURE else "")
 
     def _granted(
         self, _client: Client, _userdata: object, mid: int, codes: list[ReasonCode], _properties: object

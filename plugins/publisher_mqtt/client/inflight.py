@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from .errors import BrokerError
 
 if TYPE_CHECKING:
+    from paho.mqtt.reasoncodes import ReasonCode
+
     from ..messages import MqttMessage
 
 WINDOW = 200
@@ -80,10 +82,10 @@ class InFlight:
             self.last_refusal = refusals[-1]
         return refusals
 
-    def acknowledged(self, mid: int, code: int, reason: str) -> None:
-        """Counts a PUBACK. On paho's thread."""
-        if code >= _FAILURE:
-            self._refused.append((mid, code, reason))
+    def acknowledged(self, _client: object, _userdata: object, mid: int, code: ReasonCode, _properties: object) -> None:
+        """Counts a PUBACK: paho's `on_publish`, on its thread."""
+        if code.value >= _FAILURE:
+            self._refused.append((mid, code.value, code.getName()))
         self._acknowledged += 1
         if self._acknowledged >= self._target:
             self._reached.set()

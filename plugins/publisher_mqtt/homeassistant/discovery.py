@@ -194,10 +194,10 @@ class Discovery:
 def _shape(rows: list[IpInterface]) -> _Shape:
     interface = rows[0].interface
     return _Shape(
-        luid=rows[0].luid,
+        luid=rows[0].row.interface_luid,
         alias=interface.alias,
         model=interface.description or interface.kind or f"interface type {interface.type}",
-        parts=tuple(_Part(row.family, row.row.nl_mtu is not None, row.row.metric is not None) for row in rows),
+        parts=tuple(_Part(row.row.family, row.row.nl_mtu is not None, row.row.metric is not None) for row in rows),
         # Also while the speed is unknown since the link is down: else each flap would remove and add the entity.
         has_speed=(interface.kind is None and interface.type in _TYPES_WITH_SPEED)
         or interface.transmit_link_speed is not None,
