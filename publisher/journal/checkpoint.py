@@ -14,6 +14,10 @@ _DUE_BYTES = 16 << 20
 # A log of this size is emptied although the writer must wait for it: a steady stream of commits can keep a passive
 # checkpoint from ever reaching the log's end (https://www.sqlite.org/wal.html, "Checkpoint starvation").
 _MOST_BYTES = 2 * _DUE_BYTES
+# A reader with an open transaction keeps the log from being emptied: tried again each time it has grown by this.
+_STEP_BYTES = 8 << 20
+# To empty the log, SQLite waits for its readers with the writer's lock held: no commit waits longer than this.
+_BUSY_SECONDS = 0.05
 
 
 class Checkpointer:
@@ -23,13 +27,15 @@ class Checkpointer:
         self._path = path
         self._log_path = path.with_name(f"{path.name}-wal")
         self._wanted = threading.Event()
+        self._due = _DUE_BYTES
+        self._hindered = False
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="checkpoints", daemon=True)
         self._thread.start()
 
     def committed(self) -> None:
         """Requests a checkpoint when the log has grown enough; never blocks."""
-        if self._size() >= _DUE_BYTES:
+        if self._size() >= self._due:
             self._wanted.set()
 
     def close(self) -> None:
@@ -51,13 +57,28 @@ class Checkpointer:
                 _LOG.debug("the journal %s cannot be checkpointed now: %s", self._path, error)
 
     def _checkpoint(self) -> None:
-        with closing(sqlite3.connect(f"{self._path.absolute().as_uri()}?mode=rw", uri=True)) as connection:
-            connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+        uri = f"{self._path.absolute().as_uri()}?mode=rw"
+        with closing(sqlite3.connect(uri, uri=True, timeout=_BUSY_SECONDS)) as connection:
+            whole = _checkpoint(connection, "PASSIVE")
             if self._size() >= _MOST_BYTES:
-                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                whole = _checkpoint(connection, "TRUNCATE")
+                self._report(hindered=not whole)
+        self._due = _DUE_BYTES if whole else max(_DUE_BYTES, self._size() + _STEP_BYTES)
+
+    def _report(self, *, hindered: bool) -> None:
+        if hindered and not self._hindered:
+            text = "the log of the journal %s grows, since another process reads the journal without an end: end that one"
+            _LOG.warning(text, self._path)
+        self._hindered = hindered
 
     def _size(self) -> int:
         try:
             return self._log_path.stat().st_size
-        except FileNotFoundError:
+        except OSError:
             return 0
+
+
+def _checkpoint(connection: sqlite3.Connection, mode: str) -> bool:
+    """Returns whether the whole log is in the database now; a busy reader is no error."""
+    busy, pages, moved = connection.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()
+    return not busy and pages == moved

@@ -1,0 +1,80 @@
+"""Checkpoints of the journal's write-ahead log: it stays small, and no commit waits for a reader."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from publisher.journal.journal import Journal
+from tests.fixtures.journal import begun, changes
+from tests.fixtures.poll import wait_for
+
+
+@pytest.fixture
+def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Returns the path of a journal whose log is due for a checkpoint after some hundred events."""
+    for name, size in {"_DUE_BYTES": 1 << 18, "_MOST_BYTES": 1 << 19, "_STEP_BYTES": 1 << 17}.items():
+        monkeypatch.setattr(f"publisher.journal.checkpoint.{name}", size)
+    monkeypatch.setattr("publisher.journal.file._LOG_BYTES", 1 << 16)
+    monkeypatch.setattr("publisher.journal.file._BUSY_SECONDS", 2.0)
+    return tmp_path / "journal.db"
+
+
+@pytest.fixture
+def journal(path: Path) -> Iterator[Journal]:
+    with closing(Journal.open(path, node="nas")) as journal:
+        yield journal
+
+
+def log_bytes(path: Path) -> int:
+    return path.with_name(f"{path.name}-wal").stat().st_size
+
+
+def test_the_log_stays_small_under_a_stream_of_events(path: Path, journal: Journal) -> None:
+    table = begun(journal)
+    largest = 0
+    for _ in range(200):
+        journal.append(changes(table, 32))
+        largest = max(largest, log_bytes(path))
+        if log_bytes(path) > 1 << 20:
+            # The other thread has not had its turn yet.
+            wait_for(lambda: journal.append(changes(table, 1)) or log_bytes(path) <= 1 << 20, timeout=20)
+    assert path.stat().st_size > 1 << 21
+    assert largest < 1 << 22
+
+
+def test_a_reader_without_an_end_holds_no_commit_up(
+    path: Path, journal: Journal, caplog: pytest.LogCaptureFixture
+) -> None:
+    table = begun(journal)
+    with closing(sqlite3.connect(path)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM events").fetchall()
+        with caplog.at_level(logging.WARNING, "publisher.journal"):
+            while log_bytes(path) < 1 << 22:
+                journal.append(changes(table, 32))
+            wait_for(lambda: caplog.records)
+    assert len(caplog.records) == 1
+    assert "another process reads the journal" in caplog.text
+    wait_for(lambda: journal.append(changes(table, 1)) or log_bytes(path) < 1 << 19, timeout=20)
+
+
+def test_a_log_whose_size_cannot_be_read_ends_neither_commits_nor_checkpoints(
+    path: Path, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(_: Path) -> None:
+        raise PermissionError(13, "sharing violation")
+
+    checkpointer = journal._file._checkpointer
+    assert checkpointer is not None
+    with monkeypatch.context() as broken:
+        broken.setattr(type(checkpointer._log_path), "stat", refused)
+        journal.append(changes(begun(journal), 1))
+        checkpointer._wanted.set()
+        wait_for(lambda: not checkpointer._wanted.is_set())
+    assert checkpointer._thread.is_alive()
