@@ -49,34 +49,48 @@ class Subscription:
         self._log = log
         self._state: State = SnapshotDue("notification", 0, None)
         self._newest_resend = 0
+        # Replays of events that nothing was sent for yet: done with the first event, since after a kill before that
+        # the destination's own report of its last event would hide the way back.
+        self._replays: list[int] = []
 
     def begin(self, own: Cursor | None) -> None:
-        """Starts after the event that the destination itself reports, else at the position; raises JournalError."""
-        position = self._part.position()
+        """Starts after the event that the destination itself reports, else at the position; raises JournalError.
+
+        Harmless when repeated, as after a failure to open.
+        """
+        position, resends = self._part.place()
+        self._replays = []
         if own is not None:
             self._state = replace(position, confirmed=own) if position else Tail(own)
-        elif position:
-            self._state = position
-        for resend in self._part.resends():
-            self.resend(resend)
+        else:
+            self._state = position or SnapshotDue("notification", 0, None)
+        for resend in resends:
+            self._take(resend)
         self._note_reading()
 
     def resend(self, numbered: NumberedResend) -> None:
         """Takes a request to send again; one that the journal already handed over is ignored."""
+        if not 0 < numbered.number <= self._newest_resend:
+            self._take(numbered)
+
+    def _take(self, numbered: NumberedResend) -> None:
         number, resend = numbered
-        if 0 < number <= self._newest_resend:
-            return
         match resend:
             case ResendSnapshot(cause, after):
                 # A loss stays marked, whatever else is requested.
                 marked: Cause = "overrun" if "overrun" in (cause, self._outstanding()) else cause
                 self._state = SnapshotDue(marked, after, self._state.confirmed)
+                self._report((number,) if number else ())
             case ResendEvents(since):
-                self._state = self._back_to(since)
+                before, self._state = self._state, self._back_to(since)
+                if self._state is before:
+                    self._part.settle(number)
+                else:
+                    self._replays.append(number)
+                    self._note_reading()
             case _:
                 return
         self._newest_resend = max(self._newest_resend, number)
-        self._report((number,) if number else ())
 
     @property
     def seq(self) -> int | None:
@@ -108,7 +122,7 @@ class Subscription:
         match self._state:
             case SnapshotDue(cause, after, confirmed) if confirmed is None or confirmed.seq >= after:
                 self._state = Sending(self._journal.snapshot(cause), cause, 0, confirmed)
-                self._report()
+                self._report_progress()
                 return self.next_batch(most)
             case Sending(snapshot, _, sent, confirmed) as sending:
                 if confirmed is None or not sending.tail_first:
@@ -130,7 +144,7 @@ class Subscription:
                 self._state = replace(state, sent=safe)
                 return
             self._state = Tail(Cursor(self._journal.epoch, state.snapshot.seq))
-        self._report()
+        self._report_progress()
 
     def events_since(self, epoch: str, seq: int) -> list[Event] | None:
         """Returns the events after this one; `None` when they are no longer all kept, or more than 4,096."""
@@ -187,7 +201,11 @@ class Subscription:
         self._begin_anew()
         return self.next_batch(limit)
 
-    def _report(self, done: Sequence[int] = ()) -> None:
+    def _report_progress(self) -> None:
+        done, self._replays = self._replays, []
+        self._report(done)
+
+    def _report(self, done: Sequence[int]) -> None:
         self._part.report(_durable(self._state), done)
         self._note_reading()
 

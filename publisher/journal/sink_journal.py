@@ -37,20 +37,31 @@ class SinkJournal:
         self._pending = pending
         self._seen: tuple[int | None, float] = (None, 0.0)
 
+    def place(self) -> tuple[Position | None, list[NumberedResend]]:
+        """Returns the position and the resends that are not done, as of one moment."""
+        with self._file.reading() as connection:
+            return self._position(connection), self._resends(connection)
+
     def position(self) -> Position | None:
         """Returns the position; `None` for a new sink, or one that now writes somewhere else."""
+        return self.place()[0]
+
+    def resends(self) -> list[NumberedResend]:
+        """Returns the requested resends that are not done, oldest first."""
+        return self.place()[1]
+
+    def _position(self, connection: sqlite3.Connection) -> Position | None:
         sql = "SELECT position FROM positions WHERE sink = ? AND destination = ?"
-        found = self._file.query(sql, (self.sink, self.destination))
+        found = connection.execute(sql, (self.sink, self.destination)).fetchone()
         try:
-            return POSITIONS.validate_json(found[0][0]) if found else None
+            return POSITIONS.validate_json(found[0]) if found else None
         except ValidationError as error:
             raise JournalDamagedError(
                 f"the journal holds an invalid position of sink {self.sink!r}: {error}"
             ) from error
 
-    def resends(self) -> list[NumberedResend]:
-        """Returns the requested resends that are not done, oldest first."""
-        found = self._file.query("SELECT id, data FROM resends WHERE sink = ? ORDER BY id", (self.sink,))
+    def _resends(self, connection: sqlite3.Connection) -> list[NumberedResend]:
+        found = connection.execute("SELECT id, data FROM resends WHERE sink = ? ORDER BY id", (self.sink,)).fetchall()
         try:
             return [NumberedResend(number, RESENDS.validate_json(data)) for number, data in found]
         except ValidationError as error:
@@ -103,14 +114,13 @@ class SinkJournal:
     def revoke(self) -> None:
         """Ignores what is reported from now on: the worker was abandoned, and another may have its place. The core."""
         self._pending.revoke(self)
-        self.reading = None
 
     def unread(self, newest: int) -> int:
         """Returns the last event before those to be kept for this sink: `newest` when none are. The core's thread."""
         reading, now = self.reading, time.monotonic()
         if reading is None:
             return newest
-        if reading >= newest or self._seen[0] != reading:
+        if self._seen[0] != reading:
             self._seen = (reading, now)
         return reading if now - self._seen[1] < _PATIENCE_SECONDS else newest
 

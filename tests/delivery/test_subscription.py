@@ -94,6 +94,30 @@ def test_a_replay_goes_back_and_no_further_than_the_newest(pipeline: Pipeline, s
     assert take(subscription) == ["6"]
 
 
+def test_a_replay_survives_a_kill_before_its_first_event_whatever_the_destination_reports(
+    pipeline: Pipeline, subscription: Subscription
+) -> None:
+    resend(pipeline, subscription, ResendEvents(2))
+    assert subscription.next_batch()
+    pipeline.journal.commit()
+    again = subscribed(pipeline, 5)
+    assert take(again, 1) == ["3"]
+    pipeline.journal.commit()
+    assert take(subscribed(pipeline, 3)) == ["4", "5"], "what was sent again is not sent once more"
+
+
+def test_a_second_attempt_to_begin_forgets_no_resend(pipeline: Pipeline, subscription: Subscription) -> None:
+    """The journal could not be read between the resends and the end of the opening."""
+    resend(pipeline, subscription, ResendSnapshot("overrun", 5))
+    cursor = Cursor(pipeline.journal.epoch, 5)
+    again = subscribed(pipeline, 5)
+    again.begin(cursor)
+    assert take(again) == ["5+0", "5+1", "5+2"]
+    pipeline.journal.commit()
+    again.begin(cursor)
+    assert take(again) == []
+
+
 def test_partly_confirmed_batches_go_on_after_what_is_safe(pipeline: Pipeline, subscription: Subscription) -> None:
     resend(pipeline, subscription, ResendEvents(0))
     batch = subscription.next_batch()
