@@ -6,11 +6,13 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from typing import Any, NamedTuple
 
 from pydantic import SecretBytes, SecretStr
 
+from ..errors import JournalError
 from ..journal.journal import Journal
 from ..journal.positions import NumberedResend, Resend, ResendSnapshot
 from ..journal.requests import InvalidRequest, Request
@@ -81,8 +83,8 @@ class Supervisor:
             worker.wake()
 
     def snapshots_after_loss(self, seq: int) -> dict[str, Resend]:
-        """Returns the resends that mark a loss for every sink, after the event `seq`."""
-        return {name: ResendSnapshot("overrun", seq) for name in self._workers}
+        """Returns the resends that mark a loss for every sink, after the event `seq`; also where a successor waits."""
+        return {name: ResendSnapshot("overrun", seq) for name in self._plan}
 
     def resend(self, sink: str, numbered: NumberedResend) -> None:
         """Hands a resend that the journal holds to its worker."""
@@ -115,7 +117,8 @@ class Supervisor:
         for worker in workers:
             while worker.alive and (left := deadline - time.monotonic()) > 0:
                 worker.join(min(left, 0.5))
-                commit()
+                with suppress(JournalError):  # The disk takes nothing: what is in flight is delivered all the same.
+                    commit()
         done = [not worker.alive and worker.done for worker in workers]
         for worker in workers:
             worker.leave()
@@ -133,8 +136,7 @@ class Supervisor:
             ended=self._ended,
         )
         worker.start()
-        # A new dictionary for each change: `status` may be reading the old one.
-        self._workers = {**self._workers, name: worker}
+        self._workers[name] = worker
 
 
 def _fingerprint(sink: type[Sink], options: SinkOptions) -> str:

@@ -1,0 +1,56 @@
+"""The workers of all sinks: what marks a loss, and the end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from publisher.delivery.supervisor import Supervisor
+from publisher.errors import JournalError
+from publisher.journal.positions import ResendSnapshot
+from publisher.testing import Recorder
+from tests.fixtures.pipeline import Pipeline
+from tests.fixtures.poll import wait_for
+
+
+@pytest.fixture
+def pipeline(tmp_path: Path) -> Iterator[Pipeline]:
+    with closing(Pipeline(tmp_path / "journal.db")) as pipeline:
+        yield pipeline
+
+
+def supervised(pipeline: Pipeline, recorder: Recorder) -> Supervisor:
+    """Returns a supervisor whose one sink is hanging in the delivery of its snapshot."""
+    supervisor = Supervisor(pipeline.journal, pipeline.log, lambda: None)
+    recorder.hang()
+    sink = recorder.sink_type()
+    supervisor.change_to({"one": (sink, sink.Options())}, 30.0)
+    wait_for(lambda: supervisor.status()["one"].state == "sending")
+    return supervisor
+
+
+def test_a_loss_is_marked_for_a_sink_whose_successor_waits(pipeline: Pipeline) -> None:
+    recorder = Recorder()
+    supervisor = supervised(pipeline, recorder)
+    changed = recorder.sink_type()
+    changed.__qualname__ = "Changed"
+    supervisor.change_to({"one": (changed, changed.Options())}, 30.0)
+    assert not supervisor.settled
+    assert supervisor.snapshots_after_loss(7) == {"one": ResendSnapshot("overrun", 7)}
+    recorder.flow()
+    supervisor.stop(30.0, lambda: None)
+
+
+def test_what_is_in_flight_at_the_end_is_delivered_while_the_disk_takes_nothing(pipeline: Pipeline) -> None:
+    recorder = Recorder()
+    supervisor = supervised(pipeline, recorder)
+
+    def full() -> None:
+        recorder.flow()
+        raise JournalError("database or disk is full")
+
+    assert supervisor.stop(30.0, full)
+    assert (len(recorder.events), recorder.closed) == (3, 1)
