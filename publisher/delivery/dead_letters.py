@@ -51,7 +51,7 @@ class Redelivery:
             sink.publish([letter.event])
         except Rejected as error:
             self._log.warning("dead letter %d was refused again: %s", letter.id, error.reason)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - as in worker.py: a sink's failure stays the sink's
+        except BaseException as error:  # noqa: BLE001 - as in worker.py: a sink's failure stays the sink's
             self._log.warning(
                 "dead letters cannot be delivered now and stay; request them again later: %s: %s",
                 type(error).__name__,

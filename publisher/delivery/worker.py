@@ -20,8 +20,9 @@ from .inbox import Clock, Inbox
 from .status import SinkStatus
 from .subscription import Subscription
 
-# What a sink may raise without being an error of ours; a plugin that calls sys.exit() must not end its worker unseen.
-_ANYTHING = (Exception, SystemExit)
+# What a sink may raise without ending its worker unseen: SystemExit, CancelledError of asyncio and a panic of a Rust
+# library are no Exception. KeyboardInterrupt is raised in the main thread only.
+_ANYTHING = BaseException
 # Retry-After may have any value; a day is as long as a destination is left alone.
 _LONGEST_WAIT = 86_400.0
 # Of the time there is for stopping, this part is for what waits; the rest is for the last batch and for closing.
@@ -104,7 +105,8 @@ class Worker:
 
     def status(self) -> SinkStatus:
         """Returns its state now. Any thread."""
-        return replace(self._status, seq=self._subscription.seq, behind=self._subscription.behind)
+        state = "abandoned" if self._abandoned else self._status.state
+        return replace(self._status, state=state, seq=self._subscription.seq, behind=self._subscription.behind)
 
     @property
     def alive(self) -> bool:
@@ -120,7 +122,6 @@ class Worker:
         self._journal.revoke(self._part)
         if self.alive:
             self._abandoned = True
-            self._status.state = "abandoned"
             self._log.error("did not stop in time and is abandoned; its position is kept")
 
     def join(self, seconds: float) -> None:
@@ -155,6 +156,9 @@ class Worker:
                     self._rest(self._step(sink))
             finally:
                 self._close(sink)
+        except BaseException as error:
+            self._status.error = f"internal error: {type(error).__name__}: {error}"
+            raise
         finally:
             self._part.reading = None
             self._ended()
@@ -304,7 +308,7 @@ class Worker:
                 sink.close()
             except _ANYTHING as error:
                 self._log.warning("could not be closed: %s: %s", type(error).__name__, error)
-        if self._status.state not in ("ended", "abandoned", "retrying"):
+        if self._status.state not in ("ended", "retrying"):
             self._status.state = "stopped"
 
 

@@ -6,6 +6,7 @@ import sqlite3
 import sys
 import threading
 import time
+from asyncio import CancelledError
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -480,13 +481,27 @@ def test_a_constructor_that_raises_is_a_failure_to_open(pipeline: Pipeline, reco
 
 
 def test_a_plugin_that_exits_is_retried_as_any_other(pipeline: Pipeline, recorder: Recorder) -> None:
+    recorder.open_faults.append(CancelledError())
     pipeline.deliver(recorder)
     recorder.wait_for_events(3)
-    recorder.publish_faults += [SystemExit(1), ZeroDivisionError("bug")]
+    recorder.publish_faults += [SystemExit(1), CancelledError(), ZeroDivisionError("bug")]
     pipeline.change(1)
     recorder.wait_for_seq(1)
     traces = [record.exc_info and record.exc_info[0] for record in pipeline.records("delivery failed")]
-    assert traces == [SystemExit, ZeroDivisionError]
+    assert traces == [SystemExit, CancelledError, ZeroDivisionError]
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_worker_that_ends_by_an_error_of_ours_is_in_trouble(
+    pipeline: Pipeline, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = pipeline.deliver(recorder)
+    recorder.wait_for_events(3)
+    monkeypatch.setattr(worker._inbox, "take", lambda: 1 / 0)
+    worker.wake()
+    worker.join(30.0)
+    assert worker.status().error == "internal error: ZeroDivisionError: division by zero"
+    assert recorder.closed == 1
 
 
 def test_jobs_run_on_the_sinks_thread_and_a_raising_one_harms_nothing(pipeline: Pipeline, recorder: Recorder) -> None:
