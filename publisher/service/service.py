@@ -74,12 +74,14 @@ class Service:
         self._tick_at = 0.0
         self._reloads: SimpleQueue[_Reload] = SimpleQueue()
         self._unsettled: list[Future[None]] = []
+        self._over = False
         self._parts: _Parts | None = None
 
     def run(self) -> None:
         """Publishes until `stop`; raises PublisherError when it cannot start or the source fails."""
         plan = self._plan_of(self.settings)
         with ExitStack() as closers:
+            closers.callback(self._give_up_reloads)
             parts = self._open(closers)
             updates = parts.source.updates()
             if isinstance(updates, Generator):
@@ -92,6 +94,8 @@ class Service:
             self._parts = parts  # before a worker starts: the status has every sink that delivers
             parts.supervisor.change_to(plan, _STOP_SECONDS)
             closers.callback(self._give_up_reloads)
+            if self._stopping:  # it could not wake the source before
+                self._wake()
             self._turn(parts)
             for together in updates:
                 parts.core.apply(together)
@@ -107,10 +111,14 @@ class Service:
     def reload(self, settings: Settings) -> Future[None]:
         """Brings other settings into effect: sinks are added, removed and changed, unchanged ones are left alone.
 
-        Returns a future that is done when every sink has its worker. Raises ConfigurationError, and changes nothing.
+        Returns a future that is done when every sink has its worker, or when the service stops before; it cannot be
+        cancelled. Raises ConfigurationError, and changes nothing.
         """
         reload = _Reload(settings, self._plan_of(settings), Future())
+        reload.done.set_running_or_notify_cancel()
         self._reloads.put(reload)
+        if self._over:
+            self._refuse_reloads()
         self._wake()
         return reload.done
 
@@ -209,11 +217,15 @@ class Service:
         self._unsettled = []
 
     def _give_up_reloads(self) -> None:
-        while reload := self._next_reload():
-            self._unsettled.append(reload.done)
+        self._over = True
         for done in self._unsettled:
-            done.set_exception(PublisherError("the service stopped before the configuration was reloaded"))
+            done.set_exception(_stopped())
         self._unsettled = []
+        self._refuse_reloads()
+
+    def _refuse_reloads(self) -> None:
+        while reload := self._next_reload():
+            reload.done.set_exception(_stopped())
 
     def _stop_workers(self, parts: _Parts) -> None:
         if not parts.supervisor.stop(_STOP_SECONDS, parts.journal.commit):
@@ -222,6 +234,10 @@ class Service:
     def _wake(self) -> None:
         if self._parts:
             self._parts.source.wake()
+
+
+def _stopped() -> PublisherError:
+    return PublisherError("the service stopped before the configuration was reloaded")
 
 
 _LIVE = {"sinks", "filter"}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from publisher.errors import ConfigurationError, SourceError
+from publisher.errors import ConfigurationError, PublisherError, SourceError
 from publisher.journal.requests import JournalClient, Request
 from publisher.service.service import Service
 from publisher.sink import Ended, Retry
@@ -78,6 +78,25 @@ def test_a_reload_with_a_mistake_changes_nothing(house: House) -> None:
         one.wait_for_seq(1)
     assert one.opened == 1
     assert not house.errors
+
+
+def test_a_reload_that_comes_too_late_is_refused_and_none_is_cancelled(house: House) -> None:
+    with house.running(house.settings("one")) as service:
+        house.recorders["one"].wait_for_events(2)
+        reloaded = service.reload(house.settings("one", "two"))
+        assert not reloaded.cancel(), "the core's thread sets its result"
+        reloaded.result(30)
+    with pytest.raises(PublisherError, match="stopped before"):
+        service.reload(house.settings("one")).result(30)
+    assert house.errors == []
+
+
+def test_a_reload_of_a_service_that_cannot_start_is_refused(house: House) -> None:
+    house.path.mkdir()
+    with house.running(house.settings("one")) as service:
+        wait_for(lambda: house.errors)
+        with pytest.raises(PublisherError, match="stopped before"):
+            service.reload(house.settings("one")).result(30)
 
 
 def test_a_reload_of_the_filter_adds_and_removes_interfaces(house: House) -> None:
