@@ -47,13 +47,14 @@ def _read(settings: Settings) -> tuple[Path, ServiceReport | None]:
         if running is None:
             return path, None
         try:
-            report = ServiceReport.model_validate(journal.status())
+            status = journal.status()
+            report = None if status is None else ServiceReport.model_validate(status)
         except ValueError as error:  # no JSON, or another object
             raise JournalError(
                 f"the status in the journal {path} cannot be understood ({_reason(error)}): "
                 "use the version of publisher that the service runs"
             ) from None
-    if str(report.pid) != running:
+    if report is None or str(report.pid) != running:
         raise JournalError(f"the service (process {running}) has just started and has reported no status yet")
     return path, report
 

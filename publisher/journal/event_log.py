@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
@@ -85,7 +85,7 @@ class EventLog:
         with self._state:
             self.known = True
             self.seq, self._position = events[-1].seq, position
-            self.oldest, self._oldest_position = oldest or (self._oldest_or(events[0].seq), self._oldest_position)
+            self.oldest, self._oldest_position = oldest or (self.oldest, self._oldest_position)
             self._remember(events)
 
     def _write(self, also: Sequence[Write]) -> None:
@@ -127,10 +127,6 @@ class EventLog:
                 raise ValueError(f"event {event.id} does not follow {self.epoch}-{newest:016d}")
             newest = event.seq
 
-    def _oldest_or(self, first: int) -> int:
-        """Returns the oldest event's seq when the first of a batch may be it."""
-        return first if self.oldest > self.seq else self.oldest
-
     def _trim(self, connection: sqlite3.Connection, seq: int, position: int) -> tuple[int, int] | None:
         """Deletes the oldest events once there are too many; returns the oldest left and the position before it."""
         spare_events, spare_bytes = self._max_events // _TRIM_FRACTION, self._max_bytes // _TRIM_FRACTION
@@ -147,9 +143,14 @@ class EventLog:
 
     def _first_within(self, connection: sqlite3.Connection, seq: int, position: int, times: int) -> int:
         """Returns the oldest event within so many times the bounds: the newest stays, however big it is."""
-        sql = "SELECT seq FROM events WHERE position - length(data) >= ? ORDER BY seq LIMIT 1"
-        fits = connection.execute(sql, (position - times * self._max_bytes,)).fetchone()
-        return min(seq, max(seq - times * self._max_events + 1, fits[0] if fits else seq))
+        sql = "SELECT position - length(data) FROM events WHERE seq >= ? ORDER BY seq LIMIT 1"
+
+        def before(number: int) -> int:
+            return int(connection.execute(sql, (number,)).fetchone()[0])
+
+        # Positions grow with `seq`: some seventeen rows are read, and not all that wait for a sink.
+        candidates = range(max(self.oldest, seq - times * self._max_events + 1), seq)
+        return candidates.start + bisect_left(candidates, position - times * self._max_bytes, key=before)
 
     def _remember(self, events: Sequence[Event]) -> None:
         """Holds the newest events for the sinks that follow closely."""

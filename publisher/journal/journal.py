@@ -203,6 +203,7 @@ def _begin(file: JournalFile, node: str, set_aside: Path | None) -> tuple[str, s
             # Under another name this host is new to every subscriber, so every sink gets the snapshot.
             connection.execute("DELETE FROM positions")
             connection.execute("DELETE FROM resends")
+        connection.execute("DELETE FROM status")  # of a publisher that was killed
         put_meta(connection, epoch=epoch, node=node, boot=boot_id(), clean="0")
     return epoch, reason
 

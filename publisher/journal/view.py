@@ -23,8 +23,9 @@ class JournalView:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._log = path.with_name(f"{path.name}-wal")
         with self._errors():
-            self._connection = sqlite3.connect(_uri(path), uri=True, isolation_level=None)
+            self._connection = self._connect()
             try:
                 check_version(self._connection)
             except BaseException:
@@ -35,20 +36,38 @@ class JournalView:
     def reading(self) -> Iterator[sqlite3.Connection]:
         """Reads everything in a block as of one moment."""
         with self._errors():
-            self._connection.execute("BEGIN")
+            connection = self._current()
+            connection.execute("BEGIN")
             try:
-                yield self._connection
+                yield connection
             finally:
-                self._connection.execute("ROLLBACK")
+                connection.execute("ROLLBACK")
 
     def query(self, sql: str, parameters: Sequence[object] = ()) -> list[Row]:
         """Returns all rows of a SELECT."""
         with self._errors():
-            return self._connection.execute(sql, parameters).fetchall()
+            return self._current().execute(sql, parameters).fetchall()
 
     def close(self) -> None:
         """Releases the file."""
         self._connection.close()
+
+    def _connect(self) -> sqlite3.Connection:
+        """Opens the file.
+
+        A journal that a service holds, or that was not closed, has a log beside it: `-wal`. Without one the file is
+        whole, and `immutable` keeps SQLite from making a log and an index (`-wal`, `-shm`) that would stay behind.
+        """
+        self._immutable = not self._log.exists()
+        uri = f"{self.path.absolute().as_uri()}?mode=ro{'&immutable=1' if self._immutable else ''}"
+        return sqlite3.connect(uri, uri=True, isolation_level=None)
+
+    def _current(self) -> sqlite3.Connection:
+        """Returns the connection, made again when a service has opened the journal meanwhile."""
+        if self._immutable and self._log.exists():
+            self._connection.close()
+            self._connection = self._connect()
+        return self._connection
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
@@ -61,13 +80,3 @@ class JournalView:
                     "its directory must be writable: run this command as the service's user"
                 ) from error
             raise explained(self.path, "read", error) from error
-
-
-def _uri(path: Path) -> str:
-    """Returns the address of the file for SQLite.
-
-    A journal that a service holds, or that was not closed, has a log beside it: `-wal`. Without one the file is whole,
-    and `immutable` keeps SQLite from making a log and an index (`-wal`, `-shm`) that would stay behind.
-    """
-    log = path.with_name(f"{path.name}-wal")
-    return f"{path.absolute().as_uri()}?mode=ro{'' if log.exists() else '&immutable=1'}"

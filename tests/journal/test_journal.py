@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 
@@ -25,6 +25,7 @@ from publisher.journal.sink_journal import SinkJournal
 from publisher.sink import Cursor
 from publisher.sources import Remove, Upsert
 from publisher.sources.luids import LuidAssignment
+from publisher.table import Stamp, Table
 from publisher.testing.events import make_row
 from tests.fixtures.journal import ETH0, ETH1, begun, changes, crash
 
@@ -142,6 +143,49 @@ def test_the_newest_events_are_kept_by_size_but_for_the_very_newest(path: Path) 
         assert journal.read(journal.oldest - 1, 999) == [big]
 
 
+@pytest.mark.parametrize("options", [{"max_events": 100}, {"max_bytes": 100_000}], ids=["number", "size"])
+def test_what_a_healthy_sink_has_yet_to_read_is_kept_up_to_twice_the_bounds(path: Path, options: Any) -> None:
+    with closing(Journal.open(path, node="nas", **options)) as journal:
+        table = begun(journal)
+        part = journal.sink("home", "")
+        part.reading = 10
+        each = len(changes(Table([ETH0], Stamp("nas", journal.epoch)), 2)[1].json_bytes)
+        kept = 100 if "max_events" in options else 100_000 // each
+        while journal.seq < 2 * kept - 5:
+            journal.append(changes(table, 1))
+        assert journal.oldest == 11
+        part.reading = journal.seq
+        journal.append(changes(table, 10))
+        assert journal.oldest == pytest.approx(journal.seq - kept, abs=10)
+        part.reading = journal.oldest
+        for _ in range(3 * kept):
+            journal.append(changes(table, 1))
+        assert journal.oldest == pytest.approx(journal.seq - 2 * kept, abs=10)
+
+
+def test_the_journal_waits_for_a_sink_that_reads_and_for_none_that_hangs(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr("publisher.journal.sink_journal.time.monotonic", lambda: now)
+    with closing(Journal.open(path, node="nas")) as journal:
+        part = journal.sink("home", "")
+        assert part.unread(7) == 7, "a sink that never began"
+        part.reading = 3
+        assert part.unread(7) == 3
+        now += 59.0
+        assert part.unread(8) == 3
+        part.reading = 4
+        now += 59.0
+        assert part.unread(9) == 4, "it read something"
+        now += 59.0
+        assert part.unread(9) == 4
+        now += 1.0
+        assert part.unread(9) == 9, "a minute without"
+        part.reading = 9
+        assert part.unread(20) == 9, "it reads again"
+
+
 def test_an_event_that_does_not_follow_is_refused_whole(journal: Journal) -> None:
     table = begun(journal)
     events = changes(table, 3)
@@ -242,6 +286,25 @@ def test_what_a_sink_reported_waits_while_the_disk_takes_nothing(
     part._pending.put(part, {"last": lambda _: None})
     journal.commit()
     assert part.position() == Tail(Cursor(journal.epoch, 2)), "the later report counts"
+
+
+def test_a_report_that_the_disk_did_not_take_is_written_later_unless_there_is_a_newer_one(journal: Journal) -> None:
+    begun(journal)
+    home, other = journal.sink("home", ""), journal.sink("other", "")
+    for part in (home, other):
+        part.report(Tail(Cursor(journal.epoch, 1)))
+
+    def full(_: object) -> None:
+        home.report(Tail(Cursor(journal.epoch, 2)))
+        raise sqlite3.OperationalError("database or disk is full")
+
+    home._pending.put(home, {"last": full})
+    with pytest.raises(JournalError, match="full"):
+        journal.commit()
+    home._pending.put(home, {"last": lambda _: None})
+    journal.commit()
+    assert home.position() == Tail(Cursor(journal.epoch, 2)), "it was reported while the other was being written"
+    assert other.position() == Tail(Cursor(journal.epoch, 1))
 
 
 def test_an_abandoned_worker_moves_no_position(journal: Journal) -> None:
@@ -389,6 +452,18 @@ def test_the_status_of_a_service_that_is_gone_is_none(path: Path) -> None:
     crash(journal)
     with closing(JournalClient.open(path)) as client:
         assert client.status() is None
+        with closing(Journal.open(path, node="nas")):
+            assert client.status() is None, "the next one has not written its own yet"
+
+
+def test_a_client_that_was_opened_before_the_service_sees_its_answer(path: Path) -> None:
+    Journal.open(path, node="nas").close()
+    with closing(JournalClient.open(path)) as client:
+        number = client.post(Request(kind="replay", sink="home"))
+        assert client.done(number) is None
+        with closing(Journal.open(path, node="nas")) as journal:
+            journal.requests.answer(number, "yes")
+            assert client.done(number) == "yes"
 
 
 def test_a_client_makes_no_journal(path: Path) -> None:
@@ -578,6 +653,17 @@ def test_another_boot_without_a_clean_end_is_a_new_epoch_that_knows_the_rows(
         assert (journal.epoch > epoch, journal.seq, journal.oldest) == (True, 0, 1)
         assert (journal.read(0, 9), position(journal, "home")) == ([], None)
         assert (journal.rows(), journal.luids.load_luids()) == (rows, [LUID])
+
+
+def test_a_new_epoch_has_no_resends_of_the_old_one(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    journal = Journal.open(path, node="nas")
+    begun(journal)
+    journal.append((), {"home": ResendSnapshot("overrun", 5)})
+    crash(journal)
+    monkeypatch.setattr("publisher.journal.journal.boot_id", lambda: "another boot")
+    with closing(Journal.open(path, node="nas")) as journal:
+        assert journal.new_epoch_reason
+        assert journal.sink("home", "").resends() == []
 
 
 def test_another_boot_after_a_clean_end_goes_on(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
