@@ -67,7 +67,7 @@ class Checkpointer:
 
     def _report(self, *, hindered: bool) -> None:
         if hindered and not self._hindered:
-            text = "the log of the journal %s grows, since another process reads the journal without an end: end that one"
+            text = "the log of the journal %s grows: another process has the journal open and reads it without an end"
             _LOG.warning(text, self._path)
         self._hindered = hindered
 
