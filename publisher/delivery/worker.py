@@ -85,7 +85,8 @@ class Worker:
             return f"sink {self.name!r} ended: {self._status.error}; it starts again when its options change", None
         if request.kind == "replay":
             if request.since is None:
-                return f"{self.name}: the snapshot is being sent again", self.snapshot_again()
+                again = ResendSnapshot("notification", self._journal.seq)
+                return f"{self.name}: the snapshot is being sent again", again
             return f"{self.name}: the events after {request.since} are being sent again", ResendEvents(request.since)
         newest = self._journal.newest_dead_letter(self.name)
         wanted = ResendDeadLetters(0, newest)
@@ -94,10 +95,6 @@ class Worker:
         if wanted.after >= wanted.until:
             return f"{self.name}: no such dead letters", None
         return f"{self.name}: dead letters are being sent again", wanted
-
-    def snapshot_again(self) -> Resend:
-        """Returns the resend of the snapshot after the events there are now."""
-        return ResendSnapshot("notification", self._journal.seq)
 
     def resend(self, numbered: NumberedResend) -> None:
         """Hands over a resend that the journal holds."""

@@ -12,8 +12,7 @@ from weakref import WeakValueDictionary
 
 from ..errors import JournalDamagedError
 from ..events import Event, IpInterface
-from .file import JournalFile, put_meta
-from .pending import Write
+from .file import JournalFile, Write, put_meta
 
 # The tail that sinks follow is read from memory: no more than this many events and bytes of JSON are held for it.
 _RECENT_EVENTS = 2048

@@ -17,6 +17,7 @@ from .migrations import check_version, prepare
 
 Synchronous = Literal["normal", "full"]
 Row = tuple[Any, ...]
+Write = Callable[[sqlite3.Connection], object]
 Content = TypeVar("Content")
 
 _SUFFIXES = ("", "-wal", "-shm")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -11,16 +12,14 @@ from types import MappingProxyType
 from ..errors import JournalError
 from ..events import Cause, Event, IpInterface, Moment, SnapshotEvents
 from ..table import new_epoch, now
-from .boot import boot_id
 from .dead_letters import DeadLetter, select_dead_letters
 from .event_log import EventLog, decoded_row, read_rows
 from .file import JournalFile, Synchronous, open_file, put_meta
 from .lock import JournalLock
 from .luids import JournalLuids
-from .pending import PendingWrites
 from .positions import NumberedResend, Resend, insert_resend
 from .requests import RequestQueue
-from .sink_journal import SinkJournal
+from .sink_journal import PendingWrites, SinkJournal
 
 
 class Journal:
@@ -216,3 +215,28 @@ def _new_epoch_reason(meta: dict[str, str], set_aside: Path | None) -> str | Non
     if meta["clean"] != "1" and (meta["boot"] != boot_id() or not meta["boot"]):
         return "the system was started anew and the journal had not been closed, so its last events may be lost"
     return None
+
+
+if sys.platform == "win32":
+
+    def boot_id() -> str:
+        """Returns a text that differs after every boot; empty when the system has none.
+
+        Windows has no boot id: the minute in which it started, by its clock now. A clock that is set makes
+        it differ too, which costs a snapshot and nothing else.
+        """
+        import ctypes
+        import time
+
+        tick_count = ctypes.WinDLL("kernel32").GetTickCount64
+        tick_count.restype = ctypes.c_uint64
+        return f"minute {int(time.time() - tick_count() / 1000) // 60}"
+
+else:
+
+    def boot_id() -> str:
+        """Returns a text that differs after every boot (random(4), /proc interfaces); empty when there is none."""
+        try:
+            return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+        except OSError:
+            return ""

@@ -17,8 +17,8 @@ from .event_log import decoded_row
 from .file import JournalFile
 from .lock import holder
 from .luids import SELECT_LUIDS, decoded_assignment
-from .pending import PendingWrites
 from .positions import NumberedResend, Resend, Seq, insert_resend
+from .sink_journal import PendingWrites
 from .view import JournalView
 
 # Answers are kept for a command line that looks for its own; the newest are enough.

@@ -1,25 +1,67 @@
-"""One worker's part of the journal: its position, its resends, its dead letters, and its end."""
+"""One worker's part of the journal: its position, its resends, its dead letters, its end; and the writes of all."""
 
 from __future__ import annotations
 
 import sqlite3
+import threading
 import time
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
+from weakref import WeakSet
 
 from pydantic import ValidationError
 
 from ..errors import JournalDamagedError, JournalError
 from ..events import Event
 from .dead_letters import DeadLetter, insert_dead_letter, select_dead_letters
-from .file import JournalFile
-from .pending import PendingWrites, Write
+from .file import JournalFile, Write
 from .positions import POSITIONS, RESENDS, NumberedResend, Position
 
 # Dead letters wait in memory for the next transaction, which a full disk puts off.
 _MOST_WAITING = 256
 # A sink that has read nothing for so long has had its chance: the journal no longer waits for it.
 _PATIENCE_SECONDS = 60.0
+
+
+class PendingWrites:
+    """Writes that go into the core's next transaction, so that a position costs no commit of its own. Any thread.
+
+    A write replaces an earlier one with the same key. The lock is held for a dictionary's assignment, never for I/O.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._writes: dict[Hashable, Write] = {}
+        self._revoked: WeakSet[object] = WeakSet()
+
+    def put(self, owner: object, writes: Mapping[Hashable, Write]) -> None:
+        """Adds writes that are made together, in one transaction; ignores those of an owner that was revoked."""
+        with self._lock:
+            if owner not in self._revoked:
+                self._writes |= writes
+
+    def revoke(self, owner: object) -> None:
+        """Ignores what this owner puts from now on; what it put before is written."""
+        with self._lock:
+            self._revoked.add(owner)
+
+    def count(self, wanted: Callable[[Hashable], bool]) -> int:
+        """Returns the number of waiting writes with such a key."""
+        with self._lock:
+            return sum(map(wanted, self._writes))
+
+    @contextmanager
+    def taken(self) -> Iterator[tuple[Write, ...]]:
+        """Hands out all waiting writes for one transaction; when the block fails, they wait again."""
+        with self._lock:
+            writes, self._writes = self._writes, {}
+        try:
+            yield tuple(writes.values())
+        except BaseException:
+            with self._lock:
+                self._writes = writes | self._writes
+            raise
 
 
 class SinkJournal:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -72,9 +73,25 @@ def test_a_log_whose_size_cannot_be_read_ends_neither_commits_nor_checkpoints(
 
     checkpointer = journal._file._checkpointer
     assert checkpointer is not None
+    table = begun(journal)
     with monkeypatch.context() as broken:
         broken.setattr(type(checkpointer._log_path), "stat", refused)
-        journal.append(changes(begun(journal), 1))
+        journal.append(changes(table, 1))
         checkpointer._wanted.set()
         wait_for(lambda: not checkpointer._wanted.is_set())
     assert checkpointer._thread.is_alive()
+
+
+def test_a_checkpoint_that_fails_is_made_later(path: Path, journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = begun(journal)
+    failed = threading.Event()
+
+    def full(*_: object) -> bool:
+        failed.set()
+        raise sqlite3.OperationalError("database or disk is full")
+
+    with monkeypatch.context() as broken:
+        broken.setattr("publisher.journal.checkpoint._checkpoint", full)
+        while not failed.is_set():
+            journal.append(changes(table, 32))
+    wait_for(lambda: journal.append(changes(table, 1)) or log_bytes(path) < 1 << 18, timeout=20)

@@ -113,9 +113,15 @@ def about(row: IpInterface) -> dict[str, object]:
 def test_the_newest_events_are_kept_by_number(path: Path) -> None:
     with closing(Journal.open(path, node="nas", max_events=1000)) as journal:
         table = begun(journal)
+        trimmed = 0
         for _ in range(50):
+            before = journal.oldest
             journal.append(changes(table, 70))
             assert journal.seq - 1000 - 1000 // 64 - 70 < journal.oldest <= max(1, journal.seq - 999)
+            if journal.oldest != before:
+                trimmed += 1
+                assert journal.seq - journal.oldest + 1 == 1000
+        assert trimmed
         oldest, kept = journal.oldest, len(journal.read(journal.oldest - 1, 9999))
         assert kept == journal.seq - oldest + 1
     with closing(Journal.open(path, node="nas", max_events=1000)) as journal:
@@ -205,6 +211,15 @@ def test_a_snapshot_is_the_rows_at_one_moment(journal: Journal) -> None:
     marker, *rest = journal.snapshot("overrun")
     assert (marker.seq, marker.cause, marker.key) == (5, "overrun", None)
     assert [event.row for event in rest] == [row.row for row in table.rows]
+
+
+def test_the_rows_of_snapshots_at_one_moment_are_held_once(journal: Journal) -> None:
+    table = begun(journal)
+    journal.append(changes(table, 1))
+    _, rows = journal._log.rows()
+    assert journal._log.rows()[1] is rows
+    journal.append(changes(table, 1))
+    assert journal._log.rows()[1] is not rows
 
 
 def test_snapshots_beside_a_writer_never_mix_two_moments(journal: Journal) -> None:
@@ -402,6 +417,13 @@ def test_the_command_line_asks_and_is_answered(path: Path, journal: Journal) -> 
         journal.commit()
         assert client.status() == {"sinks": {"home": {"behind": 2}}}
         assert client.rows() == journal.rows()
+
+
+def test_answers_do_not_grow_for_ever(path: Path, journal: Journal) -> None:
+    with closing(JournalClient.open(path)) as client:
+        for _ in range(150):
+            journal.requests.answer(client.post(Request(kind="replay", sink="home")), "done")
+        assert [client.done(number) for number in (1, 49, 51, 150)] == [None, None, "done", "done"]
 
 
 def test_requests_wait_for_the_next_start_and_survive_a_crash(path: Path) -> None:
