@@ -85,6 +85,27 @@ def test_what_waits_is_counted(pipeline: Pipeline, subscription: Subscription) -
     assert not subscription.done
 
 
+def test_in_a_snapshot_its_rest_is_counted_and_the_events_after_it_are_kept(
+    pipeline: Pipeline, subscription: Subscription
+) -> None:
+    resend(pipeline, subscription, ResendSnapshot("notification", 5))
+    pipeline.change(2)
+    take(subscription)
+    assert take(subscription, 1) == ["7+0"]
+    pipeline.change(2)
+    assert subscription.behind == 2 + 2, "two rows, two events"
+    assert subscription._part.unread(9) == 7
+
+
+def test_missed_events_are_not_answered_when_they_are_trimmed_meanwhile(
+    pipeline: Pipeline, subscription: Subscription, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    epoch, read = pipeline.journal.epoch, pipeline.journal.read
+    assert subscription.events_since(epoch, 2) == read(2, 9)
+    monkeypatch.setattr(pipeline.journal, "read", lambda after, limit: read(after + 1, limit))
+    assert subscription.events_since(epoch, 2) is None
+
+
 def test_a_replay_goes_back_and_no_further_than_the_newest(pipeline: Pipeline, subscription: Subscription) -> None:
     resend(pipeline, subscription, ResendEvents(2))
     assert take(subscription) == ["3", "4", "5"]
