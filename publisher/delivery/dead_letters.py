@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 
+from ..errors import JournalDamagedError
 from ..journal.positions import NumberedResend, ResendDeadLetters
 from ..journal.sink_journal import SinkJournal
 from ..sink import Log, Rejected, Sink
@@ -42,7 +43,12 @@ class Redelivery:
         if not self._requests:
             return False
         number, wanted = self._requests[0]
-        letter = self._part.next_dead_letter(wanted.after)
+        try:
+            letter = self._part.next_dead_letter(wanted.after)
+        except JournalDamagedError as error:
+            self._log.error("dead letters cannot be read and stay: %s", error)
+            self._finish(number)
+            return False
         if letter is None or letter.id > wanted.until:
             self._finish(number)
             return False

@@ -204,7 +204,7 @@ class Worker:
         try:
             if self._redelivery.send_next(sink):
                 self._status.dead_letters -= 1
-            batch = self._subscription.next_batch(sink.batch_size)
+            batch = self._subscription.next_batch(max(1, sink.batch_size))
         except _ANYTHING as error:
             return self._failed("cannot read the journal", error)
         if not batch:

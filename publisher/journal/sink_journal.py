@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 import threading
 import time
@@ -12,12 +13,14 @@ from weakref import WeakSet
 
 from pydantic import ValidationError
 
-from ..errors import JournalDamagedError, JournalError
+from ..errors import JournalError
 from ..events import Event
 from .dead_letters import DeadLetter, insert_dead_letter, select_dead_letters
 from .file import JournalFile, Write
-from .positions import POSITIONS, RESENDS, NumberedResend, Position
+from .positions import POSITIONS, RESENDS, NumberedResend, Position, ResendSnapshot, SnapshotDue
 
+_LOG = logging.getLogger("publisher.journal")
+_INVALID = "the journal holds an invalid %s of sink %r, so the sink gets the snapshot: %s"
 # Dead letters wait in memory for the next transaction, which a full disk puts off.
 _MOST_WAITING = 256
 # A sink that has read nothing for so long has had its chance: the journal no longer waits for it.
@@ -82,7 +85,7 @@ class SinkJournal:
     def place(self) -> tuple[Position | None, list[NumberedResend]]:
         """Returns the position and the resends that are not done, as of one moment."""
         with self._file.reading() as connection:
-            return self._position(connection), self._resends(connection)
+            return self._position(connection), list(self._resends(connection))
 
     def position(self) -> Position | None:
         """Returns the position; `None` for a new sink, or one that now writes somewhere else."""
@@ -98,16 +101,17 @@ class SinkJournal:
         try:
             return POSITIONS.validate_json(found[0]) if found else None
         except ValidationError as error:
-            raise JournalDamagedError(
-                f"the journal holds an invalid position of sink {self.sink!r}: {error}"
-            ) from error
+            _LOG.error(_INVALID, "position", self.sink, error)
+            return SnapshotDue("overrun", 0, None)
 
-    def _resends(self, connection: sqlite3.Connection) -> list[NumberedResend]:
-        found = connection.execute("SELECT id, data FROM resends WHERE sink = ? ORDER BY id", (self.sink,)).fetchall()
-        try:
-            return [NumberedResend(number, RESENDS.validate_json(data)) for number, data in found]
-        except ValidationError as error:
-            raise JournalDamagedError(f"the journal holds an invalid resend for sink {self.sink!r}: {error}") from error
+    def _resends(self, connection: sqlite3.Connection) -> Iterator[NumberedResend]:
+        sql = "SELECT id, data FROM resends WHERE sink = ? ORDER BY id"
+        for number, data in connection.execute(sql, (self.sink,)):
+            try:
+                yield NumberedResend(number, RESENDS.validate_json(data))
+            except ValidationError as error:
+                _LOG.error(_INVALID, "resend", self.sink, error)
+                yield NumberedResend(number, ResendSnapshot("overrun", 0))
 
     def report(self, position: Position, done: Iterable[int] = ()) -> None:
         """Hands over the new position, which includes these resends."""

@@ -17,6 +17,7 @@ from publisher.delivery.inbox import Clock
 from publisher.errors import JournalDamagedError, JournalError
 from publisher.events import Event
 from publisher.journal.journal import Journal
+from publisher.journal.positions import ResendEvents
 from publisher.sink import Cursor, Ended, Rejected, Retry, Sink, SinkContext, SinkOptions
 from publisher.testing import Recorder
 from tests.fixtures.pipeline import Pipeline
@@ -426,6 +427,45 @@ def test_dead_letters_that_cannot_be_delivered_hold_up_no_event(pipeline: Pipeli
     pipeline.change(1)
     recorder.wait_for_seq(3)
     assert (recorder.seqs, len(pipeline.dead_letters()), pipeline.clock.waits) == ([3], 2, [])
+
+
+def test_a_dead_letter_that_cannot_be_read_holds_up_no_event(pipeline: Pipeline, recorder: Recorder) -> None:
+    pipeline.confirm(0)
+    pipeline.change(1)
+    recorder.publish_faults.append(Rejected("no"))
+    worker = pipeline.deliver(recorder)
+    wait_for(lambda: len(pipeline.dead_letters()) == 1)
+    with pipeline.journal._file.writing() as connection:
+        connection.execute("UPDATE dead_letters SET data = '{}'")
+    pipeline.ask(worker, kind="retry")
+    wait_for(lambda: pipeline.said("dead letters cannot be read and stay"))
+    pipeline.change(1)
+    recorder.wait_for_seq(2)
+
+
+@pytest.mark.parametrize("table", ["positions SET position", "resends SET data"])
+def test_a_position_or_resend_that_cannot_be_read_is_made_up_for_by_the_snapshot(
+    pipeline: Pipeline, recorder: Recorder, table: str
+) -> None:
+    pipeline.change(1)
+    pipeline.confirm(1)
+    pipeline.journal.append((), {"sink": ResendEvents(0)})
+    with pipeline.journal._file.writing() as connection:
+        connection.execute(f"UPDATE {table} = '{{}}'")
+    pipeline.deliver(recorder)
+    recorder.wait_for_events(3)
+    pipeline.journal.commit()
+    assert pipeline.journal.sink("sink", "there").resends() == []
+
+
+def test_a_sink_without_a_batch_size_gets_one_event_at_a_time(pipeline: Pipeline, recorder: Recorder) -> None:
+    def make(context: SinkContext) -> Sink:
+        sink = recorder.make_sink(context)
+        sink.batch_size = 0
+        return sink
+
+    pipeline.deliver(make)
+    recorder.wait_for_events(3)
 
 
 def test_retries_outlive_a_restart(pipeline: Pipeline, recorder: Recorder) -> None:
