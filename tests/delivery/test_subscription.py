@@ -100,9 +100,9 @@ def test_in_a_snapshot_its_rest_is_counted_and_the_events_after_it_are_kept(
 def test_missed_events_are_not_answered_when_they_are_trimmed_meanwhile(
     pipeline: Pipeline, subscription: Subscription, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    epoch, read = pipeline.journal.epoch, pipeline.journal.read
+    epoch, read = pipeline.journal.epoch, pipeline.journal.events.read
     assert subscription.events_since(epoch, 2) == read(2, 9)
-    monkeypatch.setattr(pipeline.journal, "read", lambda after, limit: read(after + 1, limit))
+    monkeypatch.setattr(pipeline.journal.events, "read", lambda after, limit: read(after + 1, limit))
     assert subscription.events_since(epoch, 2) is None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -22,9 +23,9 @@ def pipeline(tmp_path: Path) -> Iterator[Pipeline]:
         yield pipeline
 
 
-def supervised(pipeline: Pipeline, recorder: Recorder) -> Supervisor:
+def supervised(pipeline: Pipeline, recorder: Recorder, ended: threading.Event | None = None) -> Supervisor:
     """Returns a supervisor whose one sink is hanging in the delivery of its snapshot."""
-    supervisor = Supervisor(pipeline.journal, pipeline.log, lambda: None)
+    supervisor = Supervisor(pipeline.journal, pipeline.log, (ended or threading.Event()).set)
     recorder.hang()
     sink = recorder.sink_type()
     supervisor.change_to({"one": (sink, sink.Options())}, 30.0)
@@ -41,6 +42,16 @@ def test_a_loss_is_marked_for_a_sink_whose_successor_waits(pipeline: Pipeline) -
     assert not supervisor.settled
     assert supervisor.snapshots_after_loss(7) == {"one": ResendSnapshot("overrun", 7)}
     recorder.flow()
+    supervisor.stop(30.0, lambda: None)
+
+
+def test_the_core_is_woken_when_a_worker_has_ended(pipeline: Pipeline) -> None:
+    recorder, ended = Recorder(), threading.Event()
+    supervisor = supervised(pipeline, recorder, ended)
+    supervisor.change_to({}, 30.0)
+    assert not ended.is_set()
+    recorder.flow()
+    assert ended.wait(30.0)
     supervisor.stop(30.0, lambda: None)
 
 

@@ -210,10 +210,10 @@ def test_a_snapshot_is_the_rows_at_one_moment(journal: Journal) -> None:
 def test_the_rows_of_snapshots_at_one_moment_are_held_once(journal: Journal) -> None:
     table = begun(journal)
     journal.append(changes(table, 1))
-    _, rows = journal._log.rows()
-    assert journal._log.rows()[1] is rows
+    _, rows = journal.events.rows()
+    assert journal.events.rows()[1] is rows
     journal.append(changes(table, 1))
-    assert journal._log.rows()[1] is not rows
+    assert journal.events.rows()[1] is not rows
 
 
 def test_snapshots_beside_a_writer_never_mix_two_moments(journal: Journal) -> None:
