@@ -81,19 +81,19 @@ class SubscriptionMachine(RuleBasedStateMachine):
     @rule(count=st.integers(11, 40))
     def deliver_while_the_journal_trims(self, count: int) -> None:
         """Events are deleted between the look at the oldest and the reading."""
-        journal = self.pipeline.journal
-        read = journal.read
+        events = self.pipeline.journal.events
+        read = events.read
 
         def read_too_late(after: int, limit: int) -> list[Event]:
-            journal.read = read  # type: ignore[method-assign]  # once
+            events.read = read  # type: ignore[method-assign]  # once
             self.pipeline.change_at_once(count)
             return read(after, limit)
 
-        journal.read = read_too_late  # type: ignore[method-assign]  # the moment between look and read
+        events.read = read_too_late  # type: ignore[method-assign]  # the moment between look and read
         try:
             self.deliver(3, 1.0)
         finally:
-            journal.read = read  # type: ignore[method-assign]  # back to the journal's own
+            events.read = read  # type: ignore[method-assign]  # back to the journal's own
 
     @rule()
     def fail(self) -> None:
