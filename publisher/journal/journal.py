@@ -89,11 +89,6 @@ class Journal:
         """True once the rows were known; until then there is no snapshot to send."""
         return self.events.known
 
-    @property
-    def oldest(self) -> int:
-        """The seq of the oldest event that is kept; `seq + 1` when none is."""
-        return self.events.oldest
-
     def rows(self) -> list[IpInterface] | None:
         """Returns the rows as the newest event left them, sorted; `None` when nothing was ever known."""
         if not self.known:
@@ -133,10 +128,6 @@ class Journal:
         """Writes something, to see whether the disk takes it. The core's thread. Raises JournalError."""
         with self._pending.taken() as writes:
             self.events.append((), (*writes, lambda connection: put_meta(connection, clean="0")))
-
-    def read(self, after: int, limit: int) -> list[Event]:
-        """Returns at most `limit` events after the one of this `seq`, oldest first; recent ones from memory."""
-        return self.events.read(after, limit)
 
     def snapshot(self, cause: Cause = "notification") -> SnapshotEvents[bytes]:
         """Returns the rows as `initial_notification` events, position 0 first, as of the newest event."""

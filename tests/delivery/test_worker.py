@@ -169,13 +169,13 @@ def test_a_burst_trims_nothing_that_a_healthy_sink_has_yet_to_read(tmp_path: Pat
         pipeline.change_at_once(1900)
         worker.wake()
         pipeline.change(1)
-        assert pipeline.journal.oldest == 1
+        assert pipeline.journal.events.oldest == 1
         recorder.flow()
         recorder.wait_for_seq(1901)
         assert recorder.seqs == list(range(1, 1902))
         wait_for(lambda: worker.status().behind == 0)
         pipeline.change(1)
-        assert pipeline.journal.oldest > 900, "what every sink has read is trimmed to the bound"
+        assert pipeline.journal.events.oldest > 900, "what every sink has read is trimmed to the bound"
 
 
 def test_a_sink_that_fails_or_ended_or_left_keeps_no_event_in_the_journal(tmp_path: Path, recorder: Recorder) -> None:
@@ -193,7 +193,7 @@ def test_a_sink_that_fails_or_ended_or_left_keeps_no_event_in_the_journal(tmp_pa
         wait_for(lambda: failing.status().state == "retrying" and ended.closed)
         assert leaving.stop(5.0)
         pipeline.change_at_once(1900)
-        assert pipeline.journal.oldest > 900
+        assert pipeline.journal.events.oldest > 900
 
 
 def test_a_snapshot_that_is_asked_for_comes_after_what_was_there_and_swallows_nothing(
@@ -595,7 +595,7 @@ def test_a_sink_asks_for_the_snapshot_and_for_what_it_missed(pipeline: Pipeline,
 
     context.call(ask)
     assert done.wait(20)
-    assert answers == [pipeline.journal.read(2, 9), [], None, None, 3]
+    assert answers == [pipeline.journal.events.read(2, 9), [], None, None, 3]
     context.request_snapshot()
     recorder.wait(lambda recorder: kinds(recorder.events)[-1] == "snapshot@4")
 

@@ -48,7 +48,7 @@ def check(directory: Path) -> None:
     with closing(opened(directory)) as journal:
         [*_, last_committed] = map(int, (directory / "committed").read_text().splitlines())
         assert (journal.set_aside, journal.seq >= last_committed) == (None, True)
-        kept = journal.read(0, 1_000_000)
+        kept = journal.events.read(0, 1_000_000)
         assert [event.seq for event in kept] == list(range(1, journal.seq + 1))
         rows = journal.rows()
         assert rows
@@ -73,7 +73,7 @@ def test_a_kill_loses_nothing_and_repeats_at_most_the_last_batch(tmp_path: Path,
         worker = worker_to(tmp_path / "delivered", journal)
         wait_for(lambda: worker.status().behind == 0 and worker.status().state == "following")
         assert worker.stop(5.0)
-        events = {event.id: event.row.metric for event in journal.read(0, 1_000_000) if event.row}
+        events = {event.id: event.row.metric for event in journal.events.read(0, 1_000_000) if event.row}
     tail = [line for line in lines(tmp_path / "delivered") if line[0] == "event"]
     assert {event_id: int(metric) for _, _, event_id, metric in tail} == {
         event_id: metric for event_id, metric in events.items() if event_id >= tail[0][2]

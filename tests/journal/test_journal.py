@@ -50,9 +50,9 @@ def journal(path: Path) -> Iterator[Journal]:
 
 
 def test_a_new_journal_knows_nothing(journal: Journal) -> None:
-    assert (journal.seq, journal.oldest, journal.rows(), journal.known) == (0, 1, None, False)
+    assert (journal.seq, journal.events.oldest, journal.rows(), journal.known) == (0, 1, None, False)
     assert (journal.set_aside, journal.new_epoch_reason) == (None, "there was no journal")
-    assert journal.read(0, 10) == []
+    assert journal.events.read(0, 10) == []
 
 
 def test_an_empty_baseline_is_not_the_same_as_knowing_nothing(path: Path) -> None:
@@ -71,9 +71,9 @@ def test_events_and_the_rows_they_lead_to_outlive_the_process(path: Path) -> Non
         journal.append(events[2:])
         epoch = journal.epoch
     with closing(Journal.open(path, node="nas")) as journal:
-        assert (journal.epoch, journal.seq, journal.oldest, journal.new_epoch_reason) == (epoch, 4, 1, None)
-        assert journal.read(0, 10) == events
-        assert [event.json_bytes for event in journal.read(0, 10)] == [event.json_bytes for event in events]
+        assert (journal.epoch, journal.seq, journal.events.oldest, journal.new_epoch_reason) == (epoch, 4, 1, None)
+        assert journal.events.read(0, 10) == events
+        assert [event.json_bytes for event in journal.events.read(0, 10)] == [event.json_bytes for event in events]
         assert journal.rows() == table.rows
         assert len(table.rows) == 1
 
@@ -89,11 +89,11 @@ def test_recent_events_are_read_from_memory_and_older_ones_from_the_file(journal
     table = begun(journal)
     events = changes(table, 3000)
     journal.append(events)
-    assert journal.read(2998, 5)[0] is events[2998]
-    assert journal.read(2998, 5) == events[2998:]
-    assert journal.read(10, 2)[0] is not events[10]
-    assert journal.read(10, 256) == events[10:266]
-    assert journal.read(3000, 5) == []
+    assert journal.events.read(2998, 5)[0] is events[2998]
+    assert journal.events.read(2998, 5) == events[2998:]
+    assert journal.events.read(10, 2)[0] is not events[10]
+    assert journal.events.read(10, 256) == events[10:266]
+    assert journal.events.read(3000, 5) == []
 
 
 def test_no_more_than_two_mebibytes_of_recent_events_are_held(journal: Journal) -> None:
@@ -101,7 +101,7 @@ def test_no_more_than_two_mebibytes_of_recent_events_are_held(journal: Journal) 
     row = make_row(interface={"description": "x" * 100_000})
     events = [event for mtu in range(30) for event in table.apply(Upsert(make_row(nl_mtu=mtu, interface=about(row))))]
     journal.append(events)
-    held = [event for event in events if journal.read(event.seq - 1, 1)[0] is event]
+    held = [event for event in events if journal.events.read(event.seq - 1, 1)[0] is event]
     assert 15 < len(held) < 25
     assert sum(len(event.json_bytes) for event in held) <= 2 << 20
 
@@ -115,19 +115,19 @@ def test_the_newest_events_are_kept_by_number(path: Path) -> None:
         table = begun(journal)
         for _ in range(50):
             journal.append(changes(table, 70))
-            assert journal.seq - 1000 - 1000 // 64 - 70 < journal.oldest <= max(1, journal.seq - 999)
-        oldest, kept = journal.oldest, len(journal.read(journal.oldest - 1, 9999))
+            assert journal.seq - 1000 - 1000 // 64 - 70 < journal.events.oldest <= max(1, journal.seq - 999)
+        oldest, kept = journal.events.oldest, len(journal.events.read(journal.events.oldest - 1, 9999))
         assert kept == journal.seq - oldest + 1
     with closing(Journal.open(path, node="nas", max_events=1000)) as journal:
-        assert journal.oldest == oldest
+        assert journal.events.oldest == oldest
 
 
 def test_a_trim_leaves_exactly_the_newest_events(path: Path) -> None:
     with closing(Journal.open(path, node="nas", max_events=1000)) as journal:
         table = begun(journal)
-        while journal.oldest == 1:
+        while journal.events.oldest == 1:
             journal.append(changes(table, 1))
-        assert journal.seq - journal.oldest + 1 == 1000
+        assert journal.seq - journal.events.oldest + 1 == 1000
 
 
 def test_the_newest_events_are_kept_by_size_but_for_the_very_newest(path: Path) -> None:
@@ -135,12 +135,12 @@ def test_the_newest_events_are_kept_by_size_but_for_the_very_newest(path: Path) 
         table = begun(journal)
         for event in changes(table, 100):
             journal.append([event])
-        kept = journal.read(journal.oldest - 1, 999)
+        kept = journal.events.read(journal.events.oldest - 1, 999)
         size = sum(len(event.json_bytes) for event in kept)
         assert 20_000 - 2 * len(kept[0].json_bytes) < size <= 20_000 + 20_000 // 64 + len(kept[0].json_bytes)
         [big] = table.apply(Upsert(make_row(interface={"description": "x" * 100_000})))
         journal.append([big])
-        assert journal.read(journal.oldest - 1, 999) == [big]
+        assert journal.events.read(journal.events.oldest - 1, 999) == [big]
 
 
 @pytest.mark.parametrize("options", [{"max_events": 100}, {"max_bytes": 100_000}], ids=["number", "size"])
@@ -153,14 +153,14 @@ def test_what_a_healthy_sink_has_yet_to_read_is_kept_up_to_twice_the_bounds(path
         kept = 100 if "max_events" in options else 100_000 // each
         while journal.seq < 2 * kept - 5:
             journal.append(changes(table, 1))
-        assert journal.oldest == 11
+        assert journal.events.oldest == 11
         part.reading = journal.seq
         journal.append(changes(table, 10))
-        assert journal.oldest == pytest.approx(journal.seq - kept, abs=10)
-        part.reading = journal.oldest
+        assert journal.events.oldest == pytest.approx(journal.seq - kept, abs=10)
+        part.reading = journal.events.oldest
         for _ in range(3 * kept):
             journal.append(changes(table, 1))
-        assert journal.oldest == pytest.approx(journal.seq - 2 * kept, abs=10)
+        assert journal.events.oldest == pytest.approx(journal.seq - 2 * kept, abs=10)
 
 
 def test_the_journal_waits_for_a_sink_that_reads_and_for_none_that_hangs(
@@ -196,7 +196,7 @@ def test_an_event_that_does_not_follow_is_refused_whole(journal: Journal) -> Non
         journal.append([events[2].model_copy(update={"epoch": "f" * 16})])
     assert journal.seq == 2
     journal.append(events[2:])
-    assert journal.read(0, 9) == events
+    assert journal.events.read(0, 9) == events
 
 
 def test_a_snapshot_is_the_rows_at_one_moment(journal: Journal) -> None:
@@ -641,7 +641,7 @@ def test_damage_that_shows_while_running_is_told_and_set_aside_at_the_next_start
     journal = Journal.open(path, node="nas")
     torn_in_the_middle(path)
     with pytest.raises(JournalDamagedError, match="damaged"):
-        journal.read(0, 300)
+        journal.events.read(0, 300)
     with contextlib.suppress(JournalError):
         journal.close()
     with closing(Journal.open(path, node="nas")) as again:
@@ -652,7 +652,7 @@ def test_after_a_kill_everything_committed_is_there_and_the_epoch_goes_on(path: 
     epoch = used(path)
     with closing(Journal.open(path, node="nas")) as journal:
         assert (journal.epoch, journal.seq, journal.new_epoch_reason) == (epoch, 300, None)
-        assert [event.seq for event in journal.read(0, 999)] == list(range(1, 301))
+        assert [event.seq for event in journal.events.read(0, 999)] == list(range(1, 301))
 
 
 def test_another_boot_without_a_clean_end_is_a_new_epoch_that_knows_the_rows(
@@ -666,8 +666,8 @@ def test_another_boot_without_a_clean_end_is_a_new_epoch_that_knows_the_rows(
     monkeypatch.setattr("publisher.journal.journal.boot_id", lambda: "another boot")
     with closing(Journal.open(path, node="nas")) as journal:
         assert "started anew" in (journal.new_epoch_reason or "")
-        assert (journal.epoch > epoch, journal.seq, journal.oldest) == (True, 0, 1)
-        assert (journal.read(0, 9), position(journal, "home")) == ([], None)
+        assert (journal.epoch > epoch, journal.seq, journal.events.oldest) == (True, 0, 1)
+        assert (journal.events.read(0, 9), position(journal, "home")) == ([], None)
         assert (journal.rows(), journal.luids.load_luids()) == (rows, [LUID])
 
 
@@ -708,7 +708,7 @@ def test_sinks_read_and_report_beside_the_writer(path: Path, synchronous: Litera
             try:
                 seen = 0
                 while seen < 60:
-                    for event in journal.read(seen, 7):
+                    for event in journal.events.read(seen, 7):
                         assert event.seq == seen + 1
                         seen = event.seq
                         part.report(Tail(Cursor(journal.epoch, seen)))

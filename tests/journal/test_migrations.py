@@ -36,9 +36,9 @@ def test_the_journal_of_version_1_goes_on(path: Path) -> None:
     with closing(sqlite3.connect(path)) as connection:
         [[epoch]] = connection.execute("SELECT value FROM meta WHERE name = 'epoch'").fetchall()
     with closing(Journal.open(path, node="nas")) as journal:
-        assert (journal.epoch, journal.seq, journal.oldest) == (epoch, 21, 1)
+        assert (journal.epoch, journal.seq, journal.events.oldest) == (epoch, 21, 1)
         assert (journal.set_aside, journal.new_epoch_reason) == (None, None)
-        events = journal.read(0, 99)
+        events = journal.events.read(0, 99)
         assert [event.seq for event in events] == list(range(1, 22))
         assert [event.row and event.row.nl_mtu for event in events[:3]] == [1400, 1401, 1402]
         [row] = journal.rows() or []

@@ -60,7 +60,7 @@ class Bench:
             self.core.apply([Upsert(make_row("eth0", nl_mtu=mtu))])
 
     def written(self) -> list[tuple[int, str, int | None]]:
-        events = self.journal.read(0, 1000)
+        events = self.journal.events.read(0, 1000)
         return [(event.seq, event.cause, event.row.nl_mtu if event.row else None) for event in events]
 
     def close(self) -> None:
@@ -86,7 +86,7 @@ def test_a_list_of_updates_is_one_transaction(bench: Bench, monkeypatch: pytest.
     monkeypatch.setattr(bench.journal._file, "writing", lambda: committed.append(1) or writing())  # type: ignore[func-returns-value]  # counted
     bench.core.apply([Upsert(make_row("eth0", nl_mtu=1400)), Upsert(ETH1), Remove(ETH0.luid, "inet")])
     assert len(committed) == 1
-    assert [event.notification_type for event in bench.journal.read(0, 9)] == [
+    assert [event.notification_type for event in bench.journal.events.read(0, 9)] == [
         "parameter_notification", "add_instance", "delete_instance",
     ]  # fmt: skip
 
