@@ -65,3 +65,11 @@ def test_what_is_in_flight_at_the_end_is_delivered_while_the_disk_takes_nothing(
 
     assert supervisor.stop(30.0, full)
     assert (len(recorder.events), recorder.closed) == (3, 1)
+
+
+def test_the_end_waits_for_a_worker_that_is_retiring(pipeline: Pipeline) -> None:
+    recorder = Recorder()
+    supervisor = supervised(pipeline, recorder)
+    supervisor.change_to({}, 30.0)
+    assert supervisor.stop(30.0, recorder.flow)
+    assert (len(recorder.events), recorder.closed) == (3, 1)
