@@ -567,6 +567,19 @@ def test_jobs_run_on_the_sinks_thread_and_a_raising_one_harms_nothing(pipeline: 
     assert worker.status().failures == 2
 
 
+def test_jobs_wait_until_the_sink_is_open(pipeline: Pipeline, recorder: Recorder) -> None:
+    opened: list[int] = []
+
+    def make(context: SinkContext) -> Sink:
+        context.call(lambda: opened.append(recorder.opened))
+        return recorder.make_sink(context)
+
+    recorder.open_faults += [OSError("down"), OSError("down")]
+    pipeline.deliver(make)
+    wait_for(lambda: len(opened) == 3)
+    assert opened == [3, 3, 3]
+
+
 def test_jobs_run_while_the_sink_waits_for_the_next_attempt(pipeline: Pipeline, recorder: Recorder) -> None:
     worker = pipeline.deliver(recorder, clock=Clock())
     recorder.wait_for_events(3)

@@ -80,6 +80,14 @@ def test_the_first_resync_of_a_new_epoch_is_the_baseline_and_makes_no_event(benc
     assert bench.journal.seq == 0
 
 
+def test_what_follows_the_first_resync_in_its_list_makes_events(tmp_path: Path) -> None:
+    with closing(Journal.open(tmp_path / "journal.sqlite3", node="testnode")) as journal:
+        log, source = CapturedLog(), ScriptedSource()
+        core = Core(journal, source, Supervisor(journal, log, lambda: None), InterfaceFilter(), log)
+        core.begin([Resync((ETH0,), "startup"), Upsert(ETH1)])
+        assert [event.notification_type for event in journal.events.read(0, 9)] == ["add_instance"]
+
+
 def test_a_list_of_updates_is_one_transaction(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     committed = []
     writing = bench.journal._file.writing
