@@ -83,7 +83,9 @@ def test_a_module_that_is_not_tracked_is_not_in_the_wheel(clone: Path) -> None:
 
 def test_help_lists_every_target_that_has_a_text() -> None:
     need("make", package="make")
-    shown = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    shown = subprocess.run(
+        ["make", "--no-print-directory", "help"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     described = dict(re.findall(r"^([a-z]+):.*?## (.+)$", makefile, re.MULTILINE))
     [phony] = re.findall(r"^\.PHONY: (.+)$", makefile, re.MULTILINE)

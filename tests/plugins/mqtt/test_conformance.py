@@ -52,8 +52,9 @@ class TestMqttSink(SinkConformance):
 
     @contextlib.contextmanager
     def broken(self) -> Iterator[None]:
+        # What the broker acknowledged to the sink need not have reached the subscriber when it is killed.
+        self.ids = list(self.received())
         self.broker.kill()
-        self.ids += [heard.json["id"] for heard in self.subscriber.of("/event")]
         self.subscriber.close()
         yield
         self.broker.start()
