@@ -4,6 +4,9 @@ A link's own members (state, name, mtu, master and so on) come from received mes
 received state counts. The settings of the families in a message may be those from before the change (docs/linux.md,
 trap 1): they come from a read that is made when no more messages wait. A read gives nothing else, since the messages
 about what it shows of the link itself may still wait; so no row steps back to an earlier state.
+
+A message that carries a part of a link reports no state: it only marks the link, which is read whole when no message
+about it waits any more (docs/linux.md, trap 9).
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ from ...events import Family, IpInterface
 from ...sink import Log
 from .. import Families, Update, Validator
 from ..luids import LuidAssigner
-from .coalesce import classify, index_of, is_removal, is_state, states_before
+from .coalesce import classify, index_of, is_part, is_removal, is_state, states_before
 from .link import (
     FAMILIES,
     CachedLink,
@@ -54,6 +57,8 @@ class LinkCache:
         self.validator = Validator(log)
         self.put_off_until = math.inf
         """When `apply` reports what it put off since its row is long and was reported just before."""
+        self.incomplete: set[int] = set()
+        """The links of which a message carried a part; `complete` takes what was read of them."""
         self._clock = clock
         self._log = log
         self._luids = luids
@@ -102,6 +107,7 @@ class LinkCache:
             self._build(cached)
         self._changed.clear()
         self._restacked.clear()
+        self.incomplete.clear()
         self.put_off_until = math.inf
         self._save()
         return tuple(row for cached in self._links.values() for row in cached.rows.values()), left
@@ -123,13 +129,23 @@ class LinkCache:
                     updates += self._drop(index)
                 case Link() if is_state(kind, record):
                     newest = reads is not None and classified.newest.get(index) == position
-                    updates += self._set(record, reads.get(index) if reads is not None and newest else None)
+                    updates += self._receive(record, reads.get(index) if reads is not None and newest else None)
+                case Link() if is_part(kind, record):
+                    self.incomplete.add(index)
                 case Link(family=family) if family == AF_INET6 and kind == RTM_NEWLINK:
                     self.read_times(index, ("inet6",))
                 case AddressMessage():
                     self._take_address(kind, record)
         if reads is not None:
             updates += self._settle(reads)
+        self._save()
+        return updates
+
+    def complete(self, reads: Mapping[int, Link | None]) -> list[Update]:
+        """Returns the updates of links that were read whole, after which no message about them waits."""
+        self.incomplete -= reads.keys()
+        updates = [update for link in reads.values() if link is not None for update in self._set(link)]
+        updates += self._settle({})
         self._save()
         return updates
 
@@ -179,12 +195,31 @@ class LinkCache:
             return False
         return True
 
-    def _set(self, received: Link, read: Link | None) -> list[Update]:
-        """Returns the updates of a received state; its settings are those of the read, else those known before."""
+    def _receive(self, received: Link, read: Link | None) -> list[Update]:
+        """Returns the updates of a received state; its settings are those of the read, else those known before.
+
+        What may end may as well be left out of the message: it stays as it is known until the link is read whole.
+        """
         index = received.ifindex
+        self.incomplete.discard(index)
+        known = self._links[index].link if index in self._links else None
+        if known is not None and received.is_part_of(known):
+            self.incomplete.add(index)
+            return []
+        settings = read or known
+        link = told = received.with_settings(settings) if settings else received
+        if known is not None:
+            link = told.completed(known)
+        elif read is not None:
+            link = told.identified(read)
+        if told.own != link.own or (read is not None and link.completed(read).own != link.own):
+            self.incomplete.add(index)
+        return self._set(link)
+
+    def _set(self, link: Link) -> list[Update]:
+        """Returns the updates of a state of a link."""
+        index = link.ifindex
         before = self._links[index].link if index in self._links else None
-        settings = read or before
-        link = received.with_settings(settings) if settings else received
         if before is not None and before.state == link.state:
             self._log_flaps(before, link)
             self._links[index].link = link
@@ -224,6 +259,7 @@ class LinkCache:
             return []
         self._luids.release(index)
         self._changed.discard(index)
+        self.incomplete.discard(index)
         self._restacked |= self._stack.adjacent(index)
         self._stack.remove(index)
         return cached.set_luid("")

@@ -81,7 +81,11 @@ def states_before(
         index = link.ifindex
         if index in removed:
             continue
-        links[index] = known.get(index, oldest[index]).with_settings(link) if index in oldest else link
+        if index in oldest:
+            before = known[index] if index in known else oldest[index].identified(link)
+            links[index] = before.with_settings(link)
+        else:
+            links[index] = link
     return links
 
 
@@ -96,11 +100,16 @@ def is_removal(kind: int, record: Record | None) -> bool:
 
 
 def is_state(kind: int, record: Record | None) -> bool:
-    """Returns whether the message reports the whole state of a link.
+    """Returns whether the message reports a state of a link: every whole one has an mtu and a name."""
+    if not (kind == RTM_NEWLINK and isinstance(record, Link) and record.family == AF_UNSPEC):
+        return False
+    return record.mtu is not None and bool(record.name)
 
-    Every whole state has an mtu. A Wi-Fi scan sends a NEWLINK with little more than the link's name.
-    """
-    return kind == RTM_NEWLINK and isinstance(record, Link) and record.family == AF_UNSPEC and record.mtu is not None
+
+def is_part(kind: int, record: Record | None) -> bool:
+    """Returns whether the message reports a part of a link, and not its state: that of a Wi-Fi scan has a name only."""
+    is_new = kind == RTM_NEWLINK and isinstance(record, Link) and record.family == AF_UNSPEC
+    return is_new and not is_state(kind, record)
 
 
 def index_of(record: Record | None) -> int:

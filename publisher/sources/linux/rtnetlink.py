@@ -45,6 +45,9 @@ class Link(NamedTuple):
     The members before `has_inet` are the link's own. Those from there to `retransmit_time6` are settings of the two
     families: a notification may show them as they were before the change, the answer to a read shows them as they are
     (docs/linux.md, trap 1). Strings are as received, with their terminating NUL.
+
+    Each message about the whole link has those from `name` to `carrier` that the link has at all; those from `address`
+    to `description` may end. A Wi-Fi scan sends a part of a link (docs/linux.md, trap 9).
     """
 
     family: int
@@ -52,15 +55,15 @@ class Link(NamedTuple):
     ifindex: int
     flags: int
     name: bytes | None
-    address: bytes | None
-    permanent_address: bytes | None
     mtu: int | None
+    kind: bytes | None
+    permanent_address: bytes | None
+    operstate: int | None
+    carrier: int | None
+    address: bytes | None
     master: int | None
     lower: int | None
     lower_namespace: int | None
-    operstate: int | None
-    carrier: int | None
-    kind: bytes | None
     description: bytes | None
     has_inet: int | None
     has_inet6: int | None
@@ -92,8 +95,23 @@ class Link(NamedTuple):
         """Returns this link with the settings of the families from a read."""
         return Link._make(self[:_SETTINGS] + read[_SETTINGS:_COUNTERS] + self[_COUNTERS:])
 
+    def is_part_of(self, known: Link) -> bool:
+        """Returns whether this message lacks a member that each message about the whole link has."""
+        mine, theirs = self[_LASTING:_ENDING], known[_LASTING:_ENDING]
+        return None in mine and any(m is None and t is not None for m, t in zip(mine, theirs, strict=True))
 
-_SETTINGS, _COUNTERS = Link._fields.index("has_inet"), Link._fields.index("carrier_ups")
+    def completed(self, known: Link) -> Link:
+        """Returns this link with the members of the other one that may end, where it has none itself."""
+        mine = zip(self[_ENDING:_SETTINGS], known[_ENDING:_SETTINGS], strict=True)
+        return Link._make(self[:_ENDING] + tuple(t if m is None else m for m, t in mine) + self[_SETTINGS:])
+
+    def identified(self, read: Link) -> Link:
+        """Returns this link with the lasting members of a read, where it has none itself."""
+        mine = zip(self[_LASTING:_ENDING], read[_LASTING:_ENDING], strict=True)
+        return Link._make(self[:_LASTING] + tuple(t if m is None else m for m, t in mine) + self[_ENDING:])
+
+
+_LASTING, _ENDING, _SETTINGS, _COUNTERS = map(Link._fields.index, ("name", "address", "has_inet", "carrier_ups"))
 
 
 class AddressMessage(NamedTuple):
@@ -156,15 +174,15 @@ _CACHEINFO6 = (*_INET6, 5)
 # In the order of the members of the records, after those of the fixed header.
 _LINK = (
     Wanted((3,), "s"),  # IFLA_IFNAME
-    Wanted((1,), "s"),  # IFLA_ADDRESS
-    Wanted((54,), "s"),  # IFLA_PERM_ADDRESS
     Wanted((4,), "I"),  # IFLA_MTU
+    Wanted((_LINKINFO, 1), "s"),  # IFLA_INFO_KIND
+    Wanted((54,), "s"),  # IFLA_PERM_ADDRESS
+    Wanted((16,), "B"),  # IFLA_OPERSTATE
+    Wanted((33,), "B"),  # IFLA_CARRIER
+    Wanted((1,), "s"),  # IFLA_ADDRESS
     Wanted((10,), "I"),  # IFLA_MASTER
     Wanted((5,), "I"),  # IFLA_LINK
     Wanted((37,), "i"),  # IFLA_LINK_NETNSID
-    Wanted((16,), "B"),  # IFLA_OPERSTATE
-    Wanted((33,), "B"),  # IFLA_CARRIER
-    Wanted((_LINKINFO, 1), "s"),  # IFLA_INFO_KIND
     Wanted((20,), "s"),  # IFLA_IFALIAS
     Wanted((_AF_SPEC, AF_INET), ""),
     Wanted(_INET6, ""),

@@ -175,7 +175,17 @@ class _Follower:
         reads = self._read_touched(messages) if self._may_read() else None
         updates = self._cache.apply(messages, reads)
         self._watch(messages, reads or ())
+        if self._cache.incomplete and reads is not None:
+            updates += self._complete()
         return updates
+
+    def _complete(self) -> list[Update]:
+        """Reads whole the links of which a message carried a part, and takes what no waiting message reports."""
+        reads = {index: self._reader.link(index) for index in self._cache.incomplete}
+        fresh = self._receive()
+        self._waiting += fresh
+        reported = {index_of(message.record) for message in fresh}
+        return self._cache.complete({index: link for index, link in reads.items() if index not in reported})
 
     def _next_messages(self) -> list[Message]:
         """Returns the next messages, a bounded number, in order."""

@@ -171,6 +171,38 @@ def test_the_removal_of_a_link_that_vanished_while_it_was_read_is_received_with_
     assert [type(update).__name__ for update in next(updates)] == ["Remove", "Remove"]
 
 
+def scan() -> Message:
+    """RTM_NEWLINK with a name and nothing else, as a Wi-Fi scan sends it."""
+    left_out = dict.fromkeys(("mtu", "operstate", "carrier", "has_inet", "has_inet6", "mtu6", "disable_ipv6"))
+    return new_link(**left_out)
+
+
+def test_a_scan_is_no_event_and_the_link_is_read(kernel: Kernel) -> None:
+    _, updates = started(kernel)
+    kernel.report(scan())
+    assert next(updates) == []
+    assert set(kernel.reads) == {2}
+    kernel.reads.clear()
+    assert next(updates) == []
+    assert kernel.reads == []
+
+
+def test_a_link_of_which_a_part_was_reported_is_read_whole(kernel: Kernel) -> None:
+    _, updates = started(kernel)
+    kernel.links[2] = a_link(mtu=1300)
+    kernel.report(scan())
+    assert {update.row.interface.mtu for update in next(updates)} == {1300}
+
+
+def test_what_is_read_whole_does_not_come_before_a_message_about_it(kernel: Kernel) -> None:
+    _, updates = started(kernel)
+    kernel.links[2] = a_link(mtu=1300)
+    kernel.report(scan())
+    kernel.report(new_link(mtu=1400), new_link(mtu=1300))
+    found = [update.row.interface.mtu for _ in range(3) for update in next(updates) if update.row.family == "inet"]
+    assert found == [1400, 1300]
+
+
 def test_messages_that_were_queued_before_a_dump_come_after_it_and_do_not_step_back(kernel: Kernel) -> None:
     source, updates = started(kernel)
     kernel.during_dump = lambda: kernel.report(new_link(mtu=1300), new_link(mtu=1400), new_address("192.0.2.1"))
