@@ -104,6 +104,7 @@ PUBLIC_FOR_SINKS = {
     "publisher.credentials",
     "publisher.events",
     "publisher.terminal",
+    "publisher.untrusted",
 }
 
 
