@@ -102,6 +102,7 @@ PUBLIC_FOR_SINKS = {
     "publisher",
     "publisher.cloudevents",
     "publisher.credentials",
+    "publisher.durations",
     "publisher.events",
     "publisher.terminal",
     "publisher.untrusted",

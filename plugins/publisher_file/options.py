@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, ByteSize, Field, model_validator
+from pydantic import ByteSize, Field, model_validator
 
 from publisher import SinkOptions
+from publisher.durations import Duration
 
 STANDARD_OUTPUT = "-"
-
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-
-
-def _duration(value: object) -> object:
-    """Returns a text like "12h" or "7d" as a timedelta, and anything else as it is, for pydantic to judge."""
-    if isinstance(value, str) and (match := re.fullmatch(r"\s*(\d+)\s*([smhdw])\s*", value)):
-        return timedelta(**{_UNITS[match[2]]: int(match[1])})
-    return value
 
 
 class FileOptions(SinkOptions):
@@ -30,7 +21,7 @@ class FileOptions(SinkOptions):
     max_size: Annotated[ByteSize, Field(ge=1024)] | None = Field(
         default=None, description='the file is rotated before it grows beyond this, like "10 MiB"; never by default'
     )
-    max_age: Annotated[timedelta, BeforeValidator(_duration), Field(gt=timedelta(0))] | None = Field(
+    max_age: Annotated[Duration, Field(gt=timedelta(0))] | None = Field(
         default=None,
         description='the file is rotated when its first event is this old, like "12h" or "7d"; never by default',
     )

@@ -57,6 +57,14 @@ FORMATS: dict[Literal["structured", "binary", "plain"], Callable[[Event], Payloa
 }
 
 
+def content_type(form: Literal["structured", "binary", "plain"], *, batch: bool) -> str:
+    """Returns the type of the bodies, for people: it decides which receivers read them by themselves."""
+    if form != "structured":
+        return DATA_CONTENT_TYPE
+    kind = BATCH_CONTENT_TYPE if batch else STRUCTURED_CONTENT_TYPE
+    return f'{kind} (Express, n8n and Node-RED read {DATA_CONTENT_TYPE} only: format = "binary" or "plain")'
+
+
 def batches(events: Sequence[Event]) -> Iterator[Sequence[Event]]:
     """Yields consecutive parts of at most 100 events and 256 KiB; a larger event is alone in its own."""
     start, size = 0, 2
@@ -71,7 +79,8 @@ def batches(events: Sequence[Event]) -> Iterator[Sequence[Event]]:
 
 
 def _batch_id(events: Sequence[Event]) -> str:
-    """Returns one id for the same events and another for any others: a later try may be cut into other batches."""
+    """Returns one id for the same events and another for any others; first and last show how they were cut."""
     if len(events) == 1:
         return events[0].id
-    return "batch-" + hashlib.sha256("\n".join(event.id for event in events).encode()).hexdigest()[:32]
+    digest = hashlib.sha256("\n".join(event.id for event in events).encode()).hexdigest()
+    return f"batch_{events[0].id}_{events[-1].id}_{digest[:16]}"

@@ -6,6 +6,7 @@ import contextlib
 import time
 import urllib.request
 from collections.abc import Mapping
+from urllib.parse import urlsplit
 
 import urllib3
 from urllib3 import exceptions
@@ -13,6 +14,7 @@ from urllib3 import exceptions
 from publisher import ConfigurationError
 from publisher.credentials import tls_context
 
+from .addresses import is_private
 from .connection import BoundedConnection, PrivateConnection, SecureConnection
 from .options import PLAIN_HTTP, WebhookOptions
 from .outcome import NotAnswered, Response
@@ -86,12 +88,12 @@ def _read(response: urllib3.BaseHTTPResponse) -> Response:
     with contextlib.suppress(exceptions.HTTPError), contextlib.closing(response):
         while (room := LONGEST_RESPONSE - len(start)) and (piece := response.read1(room)):
             start += piece
-    return Response(response.status, response.headers.get("Retry-After"), bytes(start))
+    return Response(response.status, tuple(response.headers.getlist("Retry-After")), bytes(start))
 
 
 def _reason(error: exceptions.HTTPError, options: WebhookOptions) -> str:
     inner = next((part for part in reversed(error.args) if isinstance(part, Exception)), error.__cause__)
-    detail = f"{type(inner or error).__name__}: {inner or ''}".removesuffix(": ")[:200]
+    detail = f"{type(inner or error).__name__}: {inner or error}".removesuffix(": ")[:200]
     match error:
         case exceptions.NameResolutionError():
             return f"cannot connect to {options.origin}: its name cannot be resolved: {detail}"
@@ -143,4 +145,6 @@ def _proxy(options: WebhookOptions) -> str | None:
 def _connection_class(options: WebhookOptions, forwarded: bool) -> type[BoundedConnection]:
     if options.url.startswith("https:"):
         return SecureConnection
-    return BoundedConnection if options.allow_plain_http or forwarded else PrivateConnection
+    if options.allow_plain_http or forwarded or is_private(urlsplit(options.url).hostname or ""):
+        return BoundedConnection
+    return PrivateConnection

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import SplitResult, urlsplit
@@ -12,7 +12,9 @@ from urllib.parse import SplitResult, urlsplit
 from pydantic import ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from publisher import SinkOptions
+from publisher.durations import Duration
 
+from .addresses import is_address, is_private
 from .signature import parse_secret
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2
@@ -30,7 +32,9 @@ class WebhookOptions(SinkOptions):
     url: str = Field(repr=False, description="the receiver; http or https")
     format: Literal["structured", "binary", "plain"] = Field(
         default="structured",
-        description="a CloudEvent as JSON, a CloudEvent with its attributes in headers, or the event",
+        description="structured: a CloudEvent as JSON, of the type application/cloudevents+json; binary: the event's "
+        "own JSON, with the CloudEvent's attributes in headers; plain: the event's own JSON. Express, n8n and Node-RED "
+        "read only application/json by themselves: binary and plain",
     )
     batch: bool = Field(default=False, description="send up to 100 events in one request, as a CloudEvents JSON batch")
     secret: SecretStr | None = Field(default=None, description="signs requests; whsec_ and base64 of 24 to 64 bytes")
@@ -50,6 +54,11 @@ class WebhookOptions(SinkOptions):
         default=False, description="use the proxy that HTTPS_PROXY, HTTP_PROXY and NO_PROXY name"
     )
     allow_plain_http: bool = Field(default=False, description="send unencrypted to public addresses, too")
+    retry_refusals: Annotated[Duration, Field(ge=timedelta(0), le=timedelta(days=30))] = Field(
+        default=timedelta(hours=1),
+        description="how long redirects and the statuses 401, 402, 403, 404, 405, 407, 421 and 426, which are about "
+        'the receiver and not about an event, are tried again before events become dead letters, like "15m" or "1h"',
+    )
     connect_timeout: Seconds = Field(default=5.0, description="seconds to connect")
     timeout: Seconds = Field(default=15.0, description="seconds for one whole request")
 
@@ -116,8 +125,8 @@ class WebhookOptions(SinkOptions):
     def _check_plain_http(self) -> None:
         """Refuses a public address; of a host name the address is known only when connected."""
         parts = urlsplit(self.url)
-        address = _literal(parts.hostname or "")
-        if parts.scheme == "http" and not self.allow_plain_http and address and not is_private(address):
+        host = parts.hostname or ""
+        if parts.scheme == "http" and not self.allow_plain_http and is_address(host) and not is_private(host):
             raise ValueError(f"url: {PLAIN_HTTP}")
 
 
@@ -127,12 +136,6 @@ PLAIN_HTTP = (
 )
 
 
-def is_private(address: IPv4Address | IPv6Address) -> bool:
-    """Returns whether the address is on this host or in its private network."""
-    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-    return (mapped or address).is_private
-
-
 def _split(url: str) -> SplitResult:
     try:
         parts = urlsplit(url)
@@ -140,10 +143,3 @@ def _split(url: str) -> SplitResult:
     except ValueError:
         raise ValueError("expected a URL with a host, and a port from 0 to 65535 if any") from None
     return parts
-
-
-def _literal(host: str) -> IPv4Address | IPv6Address | None:
-    try:
-        return ip_address(host)
-    except ValueError:
-        return None

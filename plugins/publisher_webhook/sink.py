@@ -8,12 +8,13 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from publisher import Ended, Event, Rejected, Retry, Sink
+from publisher import Ended, Event, Rejected, Retry, Sink, SinkContext
 
 from .authentication import Authentication, load_authentication
-from .formats import BATCH_EVENTS, FORMATS, Payload, batch, batches
+from .cuts import Cuts
+from .formats import BATCH_EVENTS, FORMATS, Payload, batch, content_type
 from .options import WebhookOptions
-from .outcome import NotAnswered, Response, judge
+from .outcome import NotAnswered, RefusalPeriod, Response, judge
 from .signature import sign
 
 if TYPE_CHECKING:
@@ -30,6 +31,11 @@ class WebhookSink(Sink):
     _authentication: Authentication
     _poster: Poster | None = None
     _ended: str | None = None
+
+    def __init__(self, options: WebhookOptions, context: SinkContext) -> None:
+        super().__init__(options, context)
+        self._cuts = Cuts()
+        self._refusals = RefusalPeriod(options.retry_refusals.total_seconds())
 
     def open(self) -> None:
         """Reads the secrets and prepares the connection; sends nothing. Raises ConfigurationError."""
@@ -49,7 +55,8 @@ class WebhookSink(Sink):
                 self._post(as_payload(event), index)
             return
         index = 0
-        for part in batches(events):
+        while index < len(events):
+            part = self._cuts.next(events[index:])
             self._post_batch(part, index)
             index += len(part)
 
@@ -69,7 +76,10 @@ class WebhookSink(Sink):
         except NotAnswered as error:
             raise Retry(self._authentication.mask(str(error))) from None
         signed = "signed" if self._authentication.keys else "not signed"
-        return f"{self.options.origin} answers (to OPTIONS: status {response.status}); requests are {signed}"
+        return (
+            f"{self.options.origin} answers (to OPTIONS: status {response.status}); requests are {signed}, "
+            f"as {content_type(self.options.format, batch=self.options.batch)}"
+        )
 
     def _prepare(self) -> Poster:
         # Imported here: a configuration is validated without urllib3.
@@ -79,15 +89,19 @@ class WebhookSink(Sink):
         self._poster = Poster(self.options)
         return self._poster
 
-    def _post_batch(self, events: Sequence[Event], index: int) -> None:
+    def _post_batch(self, part: Sequence[Event], index: int) -> None:
         try:
-            self._post(batch(events), index)
+            self._post(batch(part), index)
         except Rejected:
-            if len(events) == 1:
+            self._cuts.settle(part)
+            if len(part) == 1:
                 raise
             # One event may have spoilt the batch: posted one by one, the receiver shows which.
-            for offset, event in enumerate(events):
-                self._post(batch([event]), index + offset)
+            self._cuts.split(part)
+            for offset, event in enumerate(part):
+                self._post_batch([event], index + offset)
+        else:
+            self._cuts.settle(part)
 
     def _post(self, payload: Payload, index: int) -> None:
         assert self._poster is not None
@@ -98,7 +112,7 @@ class WebhookSink(Sink):
         except NotAnswered as error:
             raise Retry(self._authentication.mask(str(error)), index=index) from None
         try:
-            judge(self._masked(response), datetime.now(UTC), index)
+            judge(self._masked(response), datetime.now(UTC), self._refusals, index)
         except Ended as error:
             # Nothing is sent after this, not even a dead letter on request.
             self._ended = error.reason

@@ -51,6 +51,7 @@ type = "terminal"
 # [sinks.hook]
 # type = "webhook"
 # url = "https://example.net/hook"
+# format = "binary"  # for Express, n8n and Node-RED, which read application/json only
 
 # [sinks.log]
 # type = "file"

@@ -237,7 +237,7 @@ def test_retry_after_is_obeyed(form: str, host: Host, receiver: Receiver) -> Non
     ("behaviour", "reason"),
     [
         (answer(400, b"we know no such luid"), "status 400 Bad Request: we know no such luid"),
-        (answer(301, location="http://127.0.0.1:1/"), "status 301 Moved Permanently"),
+        (answer(413, b"too large"), "status 413 Request Entity Too Large: too large"),
     ],
 )
 def test_what_is_refused_is_a_dead_letter_and_the_rest_goes_on(
@@ -251,6 +251,16 @@ def test_what_is_refused_is_a_dead_letter_and_the_rest_goes_on(
     [(refused, recorded)] = host.dead_letters().items()
     assert refused == events[1].id
     assert reason in recorded
+    assert host.stop()
+
+
+def test_a_receiver_that_is_redeployed_loses_nothing(host: Host, receiver: Receiver) -> None:
+    receiver.script += [ok, ok, *map(answer, (404, 404, 401, 403, 502, 301))]
+    host.start()
+    events = host.happen(4)
+    wait_for_delivery(host, events[-1])
+    assert ids(tail(receiver.requests)) == [events[0].id] * 6 + ids_of(events)
+    assert not host.dead_letters()
     assert host.stop()
 
 

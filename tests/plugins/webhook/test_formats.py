@@ -78,6 +78,7 @@ def test_a_batch_is_known_by_its_events() -> None:
     assert len({batch(part).id for part in (events, events[:3], events[1:], [events[0], events[3]])}) == 4
     assert batch(events[:1]).id == events[0].id
     assert "." not in batch(events).id
+    assert batch(events).id.startswith(f"batch_{events[0].id}_{events[-1].id}_")
 
 
 def sizes(parts: Sequence[Sequence[Event]]) -> list[int]:

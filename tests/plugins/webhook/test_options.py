@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from publisher.cli.init import TEMPLATE
 from publisher.delivery.supervisor import _fingerprint
 from publisher.errors import ConfigurationError
 from publisher_webhook.authentication import load_authentication
+from publisher_webhook.formats import content_type
 from publisher_webhook.options import WebhookOptions
 from publisher_webhook.sink import WebhookSink
 from tests.plugins.webhook.conftest import OTHER_SECRET, SECRET
@@ -36,6 +38,7 @@ def configured(**options: Any) -> WebhookOptions:
         "http://[fe80::1]/",
         "http://[fd00::1]/",
         "http://[::ffff:10.0.0.1]/",
+        "http://100.101.102.103:8123/api/webhook/x",
     ],
 )
 def test_these_urls_are_taken(url: str) -> None:
@@ -170,3 +173,14 @@ def test_a_secret_that_changed_is_a_configuration_that_changed() -> None:
     options = [configured(secret=SECRET), configured(secret=OTHER_SECRET), configured(headers={"X": "1"})]
     assert len({_fingerprint(WebhookSink, each) for each in [*options, configured(secret=SECRET)]}) == 3
     assert SECRET not in _fingerprint(WebhookSink, options[0])
+
+
+def test_receivers_that_read_application_json_only_are_named_where_one_looks() -> None:
+    """They answer 204 to the default form, and see an empty body (n8n-io/n8n#20748; seen with Express 4.22 and 5.3)."""
+    readme = (Path(__file__).parents[3] / "README.md").read_text(encoding="utf-8")
+    webhook = readme.partition("### Webhook")[2].partition("\n### ")[0]
+    described = WebhookOptions.model_fields["format"].description
+    for text in (webhook, described, TEMPLATE, content_type("structured", batch=False)):
+        assert text is not None
+        for word in ("Express", "n8n", "Node-RED", "application/json", "binary"):
+            assert word in text

@@ -170,8 +170,9 @@ def test_headers_and_the_token_are_sent(receiver: Receiver, tmp_path: Path) -> N
     [
         (answer(500), Retry, "status 500"),
         (answer(429, retry_after="3"), Retry, "status 429"),
-        (answer(301, location="http://127.0.0.1:1/"), Rejected, "status 301"),
-        (answer(307, location="/other"), Rejected, "status 307"),
+        (answer(301, location="http://127.0.0.1:1/"), Retry, "redirects are not followed.*status 301"),
+        (answer(307, location="/other"), Retry, "status 307"),
+        (answer(404, b"no such hook"), Retry, "status 404 Not Found: no such hook"),
         (answer(400, b"no"), Rejected, "status 400 Bad Request: no"),
         (answer(410), Ended, "status 410"),
         (refuse_to_read, Retry, "no answer"),
@@ -222,9 +223,17 @@ def test_a_redirect_is_not_followed(receiver: Receiver) -> None:
         receiver.script += [answer(status, location=elsewhere.url) for status in (301, 302, 303, 307, 308)]
         with opened(receiver) as sink:
             for _ in range(5):
-                with pytest.raises(Rejected, match="redirects are not followed"):
+                with pytest.raises(Retry, match="redirects are not followed"):
                     sink.publish(EVENTS[:1])
         assert not elsewhere.requests
+
+
+def test_refusals_of_the_destination_are_dead_letters_after_the_time_of_the_option(receiver: Receiver) -> None:
+    receiver.always = answer(403)
+    with opened(receiver, retry_refusals="0s") as sink, pytest.raises(Rejected, match="status 403"):
+        sink.publish(EVENTS)
+    with opened(receiver) as sink, pytest.raises(Retry, match="status 403"):
+        sink.publish(EVENTS)
 
 
 @pytest.mark.parametrize("close", [answer_and_close, None])
@@ -382,6 +391,50 @@ class TestBatches:
             sink.publish(make_events(250))
         assert caught.value.index == 100
 
+    def test_a_batch_keeps_its_cut_id_and_body_until_it_is_settled(self, receiver: Receiver) -> None:
+        events = make_events(60)
+        receiver.script += [ok, answer(500), answer(503)]
+        with opened(receiver, batch=True, secret=SECRET, previous_secret=OTHER_SECRET) as sink:
+            sink.publish(events[:2])
+            for more in (5, 9):  # each time more events wait
+                with pytest.raises(Retry) as caught:
+                    sink.publish(events[2:more])
+                assert caught.value.index == 0
+            sink.publish(events[2:])
+        _, *tries, rest = receiver.requests
+        assert len({(request.headers["webhook-id"], request.body) for request in tries}) == 1
+        assert [event["id"] for event in json.loads(tries[0].body)] == [event.id for event in events[2:5]]
+        assert [event["id"] for event in json.loads(rest.body)] == [event.id for event in events[5:]]
+        for request in receiver.requests:
+            for secret in (SECRET, OTHER_SECRET):
+                assert Webhook(secret).verify(request.body, request.headers)
+
+    def test_a_batch_that_was_refused_goes_on_in_single_events_with_their_own_ids(self, receiver: Receiver) -> None:
+        events = make_events(6)
+        receiver.script += [answer(400), ok, answer(500), ok, answer(400), ok]
+        with opened(receiver, batch=True, secret=SECRET) as sink:
+            with pytest.raises(Retry) as again:
+                sink.publish(events[:4])
+            with pytest.raises(Rejected) as refused:
+                sink.publish(events[1:])
+            sink.publish(events[3:])
+        assert (again.value.index, refused.value.index) == (1, 1)
+        sent = [[event["id"] for event in json.loads(request.body)] for request in receiver.requests]
+        ids = [event.id for event in events]
+        assert sent == [ids[:4], ids[:1], ids[1:2], ids[1:2], ids[2:3], ids[3:4], ids[4:]]
+        assert receiver.requests[2].headers["webhook-id"] == ids[1]
+
+    def test_a_dead_letter_in_between_leaves_the_cut_as_it_is(self, receiver: Receiver) -> None:
+        events = make_events(9)
+        receiver.script += [answer(500), ok]
+        with opened(receiver, batch=True, secret=SECRET) as sink:
+            with pytest.raises(Retry):
+                sink.publish(events[2:5])
+            sink.publish(events[:1])
+            sink.publish(events[2:])
+        first, _, again, _ = receiver.requests
+        assert (first.headers["webhook-id"], first.body) == (again.headers["webhook-id"], again.body)
+
     def test_in_a_rejected_batch_only_the_bad_event_is_rejected(self, receiver: Receiver) -> None:
         bad = EVENTS[1].id
 
@@ -452,8 +505,16 @@ def test_check_requests_options_and_returns_the_status(receiver: Receiver) -> No
     receiver.always = answer(405)
     with closed(receiver, secret=SECRET) as sink:
         shown = sink.check()
-    assert shown == f"http://127.0.0.1:{receiver.port} answers (to OPTIONS: status 405); requests are signed"
-    assert [request.method for request in receiver.requests] == ["OPTIONS"]
+    assert shown == (
+        f"http://127.0.0.1:{receiver.port} answers (to OPTIONS: status 405); requests are signed, as "
+        "application/cloudevents+json (Express, n8n and Node-RED read application/json only: "
+        'format = "binary" or "plain")'
+    )
+    with closed(receiver, format="binary") as sink:
+        assert sink.check().endswith("requests are not signed, as application/json")
+    with closed(receiver, batch=True) as sink:
+        assert "application/cloudevents-batch+json (Express" in sink.check()
+    assert [request.method for request in receiver.requests] == ["OPTIONS"] * 3
     receiver.close()
     with closed(receiver) as sink, pytest.raises(Retry, match="cannot connect"):
         sink.check()
