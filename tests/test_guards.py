@@ -306,3 +306,12 @@ def test_each_test_that_the_pitfalls_name_exists() -> None:
     defined = set(re.findall(r"^ *def (test_\w+)\(", sources, re.MULTILINE))
     assert PITFALLS
     assert sorted(set(PITFALLS) - defined) == []
+
+
+def test_only_one_function_prints() -> None:
+    """Much of what is shown comes from outside, and `publisher.terminal.echo` makes it harmless."""
+    others = re.compile(r"typer\.echo\(|(?<![\w.])print\(|\.(?:stdout|stderr)\.write\(|console\.print\(|secho\(")
+    found = [place for place, line in lines("publisher/*.py", "plugins/*.py") if others.search(line)]
+    # Two are examples in docstrings; the last prints lines that are made printable there.
+    allowed = ("publisher/netioapi/__init__.py", "publisher/watcher.py", "plugins/publisher_mqtt/monitor/monitor.py")
+    assert not [place for place in found if not place.startswith(allowed)]

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import sys
+import threading
+import traceback
 from pathlib import Path
+from types import TracebackType
 from typing import Annotated, Any, Literal
 
 import typer
 
 from ..errors import ConfigurationError, PublisherError
 from ..events import Family
+from ..terminal import echo
 
 # rich_markup_mode=None: help is plain text; rich would cost each start 30 ms. No pretty exceptions: they show local
 # variables, and with them passwords.
@@ -40,18 +44,26 @@ def main() -> None:
         # An alias may hold a character that the terminal's encoding lacks: its escape is shown, instead of an error.
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
+    sys.excepthook = _show_traceback
+    threading.excepthook = lambda failed: _show_traceback(failed.exc_type, failed.exc_value, failed.exc_traceback)
     try:
         app(prog_name="publisher")
     except PublisherError as error:
-        typer.echo(f"publisher: {error}", err=True)
+        echo(f"publisher: {error}", err=True)
         sys.exit(2 if isinstance(error, ConfigurationError) else 1)
+
+
+def _show_traceback(kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> None:
+    """Prints a traceback as Python does, but for control characters in the text of the exception."""
+    if error is not None:
+        echo("".join(traceback.format_exception(kind, error, trace)).rstrip("\n"), err=True)
 
 
 def _version(wanted: bool) -> None:
     if wanted:
         from .. import __version__
 
-        typer.echo(f"publisher {__version__}")
+        echo(f"publisher {__version__}")
         raise typer.Exit
 
 

@@ -7,13 +7,12 @@ from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from threading import Thread
 
-import typer
-
 from ..config.settings import Settings, sink_options, with_default_sinks
 from ..events import Event
 from ..plugins import load_plugins
 from ..service.logs import Secrets
 from ..sink import Log, Sink, SinkOptions
+from ..terminal import echo
 
 PATIENCE_SECONDS = 20.0
 
@@ -54,9 +53,9 @@ def check_sinks(settings: Settings) -> bool:
     plan = sink_options(with_default_sinks(settings), plugins)
     secrets = Secrets()
     secrets.learn(options for _, options in plan.values())
-    typer.echo(f"configuration {settings.origin.file or '(none, so the defaults)'}: fine")
+    echo(f"configuration {settings.origin.file or '(none, so the defaults)'}: fine")
     for failure in plugins.failures:
-        typer.echo(str(failure))
+        echo(str(failure))
     works = [_check(name, *sink, settings.node, secrets) for name, sink in plan.items()]
     return all(works)
 
@@ -78,7 +77,7 @@ def _check(name: str, sink_class: type[Sink], options: SinkOptions, node: str, s
         result = TimeoutError(f"no answer within {PATIENCE_SECONDS:.0f} s")
     works = isinstance(result, str)
     text = secrets.mask(str(result) or type(result).__name__).replace("\n", " ")
-    typer.echo(f"sink {name!r}: {text if works else f'failed: {text}'}")
+    echo(f"sink {name!r}: {text if works else f'failed: {text}'}")
     return works
 
 

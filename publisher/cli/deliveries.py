@@ -6,13 +6,11 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-import typer
-
 from ..config.settings import Settings, with_default_sinks
 from ..errors import ConfigurationError, JournalError
 from ..journal.dead_letters import DeadLetter
 from ..journal.requests import JournalClient, Request
-from ..terminal import printable
+from ..terminal import echo, echo_json
 from .journal import find_journal, opened_journal
 
 # A service looks for requests once a second.
@@ -38,7 +36,7 @@ def list_dead_letters(settings: Settings, sink: str | None) -> None:
     with opened_journal(path) as journal:
         letters = journal.dead_letters(sink)
     for letter in letters:
-        typer.echo(_line(letter))
+        echo(_line(letter))
     if not letters:
         _echo_none(path, sink)
 
@@ -47,8 +45,8 @@ def show_dead_letter(settings: Settings, number: int) -> None:
     """Prints the event on standard output, and the reason of its refusal on standard error."""
     with opened_journal(find_journal(settings)) as journal:
         letter = _letter(journal, None, number)
-    typer.echo(_line(letter), err=True)
-    typer.echo(letter.event.model_dump_json(indent=2))
+    echo(_line(letter), err=True)
+    echo_json(letter.event.model_dump(mode="json"))
 
 
 def retry_dead_letters(settings: Settings, sink: str | None, number: int | None) -> None:
@@ -63,7 +61,7 @@ def retry_dead_letters(settings: Settings, sink: str | None, number: int | None)
 
 
 def _echo_none(path: Path, sink: str | None) -> None:
-    typer.echo(f"no dead letters{f' of {sink!r}' if sink else ''} in the journal {path}", err=True)
+    echo(f"no dead letters{f' of {sink!r}' if sink else ''} in the journal {path}", err=True)
 
 
 def _letter(journal: JournalClient, sink: str | None, number: int) -> DeadLetter:
@@ -78,19 +76,19 @@ def _line(letter: DeadLetter) -> str:
     moment = datetime.fromtimestamp(letter.time, UTC).isoformat(sep=" ", timespec="seconds")
     alias = event.interface.alias if event.interface else "-"
     text = f"{letter.id}  {moment}  {letter.sink}  seq {event.seq}  {event.notification_type}  {alias}  {letter.reason}"
-    return printable(text.replace("\n", " "))
+    return text.replace("\n", " ")
 
 
 def _ask(path: Path, journal: JournalClient, request: Request) -> None:
     """Leaves the request in the journal, and prints the answer."""
     number = journal.post(request)
     if not journal.running:
-        typer.echo(f"{request.sink}: no service runs on the journal {path}; it will be done at its next start")
+        echo(f"{request.sink}: no service runs on the journal {path}; it will be done at its next start")
         return
     deadline = time.monotonic() + _PATIENCE_SECONDS
     while (answer := journal.done(number)) is None:
         if time.monotonic() > deadline:
-            typer.echo(f"{request.sink}: no answer yet: the service is busy; the request stays in the journal {path}")
+            echo(f"{request.sink}: no answer yet: the service is busy; the request stays in the journal {path}")
             return
         time.sleep(_LOOK_SECONDS)
-    typer.echo(answer)
+    echo(answer)

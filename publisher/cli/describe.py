@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
-
-import typer
-
 from ..plugins import load_plugins
+from ..terminal import echo, echo_json
 from .schemas import DIALECT, config_schema, event_schema
 
 
@@ -14,9 +11,9 @@ def list_plugins() -> bool:
     """Prints a line for each thing that a plugin offers; returns False when a plugin was left out."""
     plugins = load_plugins()
     for offer in sorted(plugins.offers, key=lambda offer: (offer.kind, offer.name)):
-        typer.echo(f"{offer.kind:7} {offer.name:10} {offer.distribution} {offer.version}  {offer.summary}".rstrip())
+        echo(f"{offer.kind:7} {offer.name:10} {offer.distribution} {offer.version}  {offer.summary}".rstrip())
     for failure in plugins.failures:
-        typer.echo(str(failure), err=True)
+        echo(str(failure), err=True)
     return not plugins.failures
 
 
@@ -29,4 +26,4 @@ def print_schema(name: str) -> None:
             document = config_schema(load_plugins())
         case _:
             document = load_plugins().schema(name)()
-    typer.echo(json.dumps(document, indent=2))
+    echo_json(document)

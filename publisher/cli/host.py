@@ -8,13 +8,12 @@ import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
-import typer
-
 from ..config.settings import Settings
 from ..errors import JournalError
 from ..service.logs import Secrets, logging_to
 from ..sources import Families, Source, SourceContext, SourceFactory, open_source
 from ..sources.luids import MemoryLuids
+from ..terminal import echo
 from .journal import find_journal
 
 
@@ -55,7 +54,7 @@ def known_luids(settings: Settings) -> MemoryLuids:
             with closing(JournalClient.open(path)) as journal:
                 luids.save_luids(journal.load_luids())
     except (JournalError, PermissionError) as error:
-        typer.echo(f"publisher: LUIDs may differ from those of the service: {error}", err=True)
+        echo(f"publisher: LUIDs may differ from those of the service: {error}", err=True)
     return luids
 
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import typer
-
 from ..errors import PublisherError
+from ..terminal import echo
 
 TEMPLATE = """\
 # The configuration of publisher. A line that is commented out shows the default or an example.
@@ -68,4 +67,4 @@ def write_configuration(path: Path) -> None:
         raise PublisherError(f"{path} exists already and was not changed: name another file") from None
     except OSError as error:
         raise PublisherError(f"{path} cannot be written: {error.strerror}") from None
-    typer.echo(f"{path} written; next: publisher check --config {path}")
+    echo(f"{path} written; next: publisher check --config {path}")

@@ -6,12 +6,11 @@ import sys
 from pathlib import Path
 from typing import IO
 
-import typer
-
 from .. import __version__
 from ..config.settings import Settings
 from ..errors import SourceError
 from ..sources.recording import Header, write_recording
+from ..terminal import echo
 from .host import opened_source, until_interrupted
 
 
@@ -19,12 +18,12 @@ def record_updates(settings: Settings, path: Path) -> None:
     """Writes updates until Ctrl+C or the source's end; raises SourceError, also when the file exists already."""
     count = 0
     with opened_source(settings) as source, _new_file(path) as file:
-        typer.echo(f"recording to {path}; Ctrl+C ends it", err=True)
+        echo(f"recording to {path}; Ctrl+C ends it", err=True)
         with until_interrupted():
             header = Header(platform=sys.platform, recorder=__version__)
             for updates in write_recording(file, header, source.updates()):
                 count += len(updates)
-    typer.echo(f"{count} updates recorded: publisher run --source recording:{path}", err=True)
+    echo(f"{count} updates recorded: publisher run --source recording:{path}", err=True)
 
 
 def _new_file(path: Path) -> IO[bytes]:

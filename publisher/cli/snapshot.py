@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import json
-
-import typer
-
 from ..config.settings import Settings
 from ..errors import SourceError
 from ..events import Family, IpInterface
 from ..sources import Resync
-from ..terminal import columns_of
+from ..terminal import columns_of, echo_json
 from .host import opened_source
 from .tables import print_table
 
@@ -19,7 +15,7 @@ def show_snapshot(settings: Settings, family: Family | None, *, as_json: bool) -
     """Prints the rows as a JSON array or as a table; raises SourceError."""
     rows = read_rows(settings, family)
     if as_json:
-        typer.echo(json.dumps([as_state(row) for row in rows], indent=2))
+        echo_json([as_state(row) for row in rows])
     else:
         print_table(_COLUMNS, map(_cells, rows), right={1, 6, 7}, wrapped={8})
 

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import typer
 from pydantic import ValidationError
 
 from ..config.settings import Settings
 from ..errors import JournalError
 from ..service.logs import Secrets
 from ..service.status import ServiceReport, SinkReport
-from ..terminal import printable
+from ..terminal import echo, echo_json, printable
 from .journal import find_journal, opened_journal
 from .tables import print_table
 
@@ -28,10 +26,10 @@ def show_status(settings: Settings, *, as_json: bool, clock: Callable[[], float]
     """
     path, report = _read(settings)
     if as_json:
-        typer.echo(json.dumps(_as_json(path, report), indent=2))
+        echo_json(_as_json(path, report))
     elif report is None:
         looked = " or ".join(map(str, settings.journals))
-        typer.echo(f"publisher: no service runs: no process holds the journal {looked}", err=True)
+        echo(f"publisher: no service runs: no process holds the journal {looked}", err=True)
     else:
         _print(path, report, clock())
     return report is not None and not report.in_trouble
@@ -77,8 +75,8 @@ _COLUMNS = ("Sink", "State", "Behind", "Dead letters", "Next attempt", "Last err
 def _print(path: Path, report: ServiceReport, now: float) -> None:
     since = datetime.fromtimestamp(report.started).astimezone().isoformat(sep=" ", timespec="seconds")
     node = printable(report.node)
-    typer.echo(f"publisher {report.version} on {node}: process {report.pid} since {since}, {report.seq} events")
-    typer.echo(f"journal {path}: {_safe(report.trouble) if report.trouble else 'fine'}")
+    echo(f"publisher {report.version} on {node}: process {report.pid} since {since}, {report.seq} events")
+    echo(f"journal {path}: {_safe(report.trouble) if report.trouble else 'fine'}")
     print_table(_COLUMNS, [_cells(name, sink, now) for name, sink in report.sinks.items()], right={2, 3}, wrapped={5})
 
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import sys
 from collections.abc import Collection, Iterable, Sequence
 
+from ..terminal import printable
+
 
 def print_table(
     columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: Collection[int], wrapped: Collection[int]
 ) -> None:
     """Prints rows below a heading, one line each; `right` are the columns of numbers.
 
-    On a terminal the columns of `wrapped` are broken to fit into its width; in a file or a pipe none is.
+    Characters that are not printable become escapes. On a terminal the columns of `wrapped` are broken to fit into its
+    width; in a file or a pipe none is.
     """
     from rich.console import Console
     from rich.table import Table
@@ -21,5 +24,5 @@ def print_table(
     for index, name in enumerate(columns):
         table.add_column(name, no_wrap=index not in wrapped, justify="right" if index in right else "left")
     for row in rows:
-        table.add_row(*map(Text, row))
+        table.add_row(*(Text(printable(cell)) for cell in row))
     Console(file=sys.stdout, width=None if sys.stdout.isatty() else 10_000).print(table)

@@ -138,7 +138,7 @@ class ReadableFormatter(logging.Formatter):
             yield record.stack_info
 
     def _level(self, name: str) -> str:
-        padded = f"{name.lower():7}"
+        padded = f"{printable(name.lower()):7}"
         return f"{_COLOURS[name]}{padded}\x1b[0m" if self._colours and name in _COLOURS else padded
 
 
@@ -160,7 +160,8 @@ class JsonFormatter(logging.Formatter):
             "exception": record.exc_info and self._secrets.mask(self.formatException(record.exc_info)),
             "stack": record.stack_info,
         }
-        return json.dumps({name: text for name, text in entry.items() if text})
+        # JSON leaves DEL as it is.
+        return json.dumps({name: text for name, text in entry.items() if text}).replace("\x7f", "\\u007f")
 
 
 class PriorityFormatter(logging.Formatter):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from ..config.settings import split_address
 from ..delivery.status import State
 from ..errors import ConfigurationError, PublisherError
+from ..terminal import printable
 
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
@@ -51,7 +52,7 @@ class _Status:
         from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily
 
         status = self._status()
-        about = {name: str(status[name]) for name in ("version", "node", "epoch") if name in status}
+        about = {name: printable(str(status[name])) for name in ("version", "node", "epoch") if name in status}
         yield InfoMetricFamily("publisher", "Version, node and epoch of the publisher", about)
         yield GaugeMetricFamily(
             "publisher_start_time_seconds", "Time of the start, in seconds since 1970", status["started"]
@@ -64,7 +65,7 @@ class _Status:
             yield GaugeMetricFamily(
                 "publisher_trouble", "1 while the journal cannot be written", bool(status["trouble"])
             )
-        yield from _of_sinks(status.get("sinks", {}))
+        yield from _of_sinks({printable(name): sink for name, sink in status.get("sinks", {}).items()})
 
 
 # Members of `SinkStatus`, the status of one sink.

@@ -20,6 +20,7 @@ from ..config.settings import Settings, load_settings, sink_options, with_defaul
 from ..delivery.supervisor import SinkPlan
 from ..errors import PublisherError
 from ..plugins import Plugins, load_plugins
+from ..terminal import echo
 from .logs import Secrets, logging_to
 from .service import Service
 from .signals import Signals, when_output_closes
@@ -80,7 +81,7 @@ def _first_run(settings: Settings, plugins: Plugins, around: ExitStack) -> dict[
         for default in plugins.default_sinks(log):
             around.callback(default.close)
             for line in default.lines:
-                typer.echo(line)
+                echo(line)
             found = {**default.sinks, **found}
     return found
 

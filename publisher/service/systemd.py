@@ -8,6 +8,8 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 
+from ..terminal import printable
+
 log = logging.getLogger("publisher")
 _STATUS_SECONDS = 1.0
 
@@ -68,7 +70,7 @@ class Notifier:
         status = self._summary()
         if self._reload_error:
             status = f"{status}; the configuration was not reloaded: {self._reload_error}"
-        status = status.replace("\n", " ")
+        status = printable(status.replace("\n", " "))  # systemctl shows it
         if status != self._status:
             self._status = status
             self._send(f"STATUS={status}")

@@ -2,7 +2,7 @@
 
 from .lines import Lines
 from .live_table import FAMILY_NAMES, LiveTable, Screen, ShownState, arrived, clock, on_screen, plain
-from .screen import shows_colours, write
+from .screen import echo, echo_json, shows_colours, write
 from .text import Columns, columns_of, printable
 
 __all__ = [
@@ -15,6 +15,8 @@ __all__ = [
     "arrived",
     "clock",
     "columns_of",
+    "echo",
+    "echo_json",
     "on_screen",
     "plain",
     "printable",

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from typing import TextIO
+
+from .text import printable
 
 _STD_OUTPUT_HANDLE = -11
 _ENABLE_VIRTUAL_TERMINAL_PROCESSING = 4
@@ -29,6 +32,22 @@ def write(stream: TextIO, text: str) -> None:
     except (BrokenPipeError, ConnectionResetError):
         _forget(stream)
         raise
+
+
+def echo(text: str, *, err: bool = False) -> None:
+    """Prints text with a line feed, to standard output or standard error: the one way by which commands print.
+
+    Every character that is not printable becomes an escape, but for line feeds: much of what is shown comes from
+    outside, and a terminal would obey it. Raises as `write`; does nothing where there is no such stream.
+    """
+    stream = sys.stderr if err else sys.stdout
+    if stream is not None:
+        write(stream, printable(text, keep="\n") + "\n")
+
+
+def echo_json(document: object) -> None:
+    """Prints a value as JSON, in which every character that is not printable ASCII is JSON's own escape."""
+    echo(json.dumps(document, indent=2).replace("\x7f", "\\u007f"))
 
 
 def _forget(stream: TextIO) -> None:

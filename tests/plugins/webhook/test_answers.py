@@ -145,7 +145,7 @@ def test_bytes_that_come_after_the_answer_end_the_connection(tmp_path: Path) -> 
     with served(tmp_path, tls=False) as (receiver, sink):
         receiver.script += [answer_twice, hang]
         sink.publish(EVENTS[:1])
-        [kept] = [thing.sock for thing in sink._poster._pool.pool.queue if thing]  # type: ignore[union-attr]
+        [kept] = [thing.sock for thing in sink._poster._pool.pool.queue if thing]  # type: ignore[union-attr]  # it is open
         late.set()
         assert select.select([kept], [], [], 20)[0]
         with pytest.raises(Retry, match="no answer"):
@@ -189,7 +189,7 @@ def test_a_used_connection_that_answers_before_the_request_is_not_believed(tmp_p
         sink.publish(EVENTS[:1])
         poster = sink._poster
         assert poster is not None
-        [connection] = [thing for thing in poster._pool.pool.queue if thing]  # type: ignore[union-attr]
+        [connection] = [thing for thing in poster._pool.pool.queue if thing]  # type: ignore[union-attr]  # it is open
         ours, theirs = socket.socketpair()
         with theirs:
             connection.sock.close()
