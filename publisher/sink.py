@@ -127,14 +127,15 @@ class SinkContext(Protocol):
 class Sink(ABC):
     """A destination for events. A subclass needs `publish`; `open`, `close`, `cursor` and `check` are optional.
 
-    A sink's life is one of two:
+    A sink's life is one of three:
 
     - **publishing**: `open`, `cursor`, then `publish` for every batch, then `close`;
-    - **checking** (`publisher check`): `check`, then `close`.
+    - **checking** (`publisher check`): `check`, then `close`;
+    - **emptying** (the configuration no longer has it, or `publisher forget`): `forget`, then `close`.
 
-    `close` is called last in any case, also after an `open` or a `check` that raised. All methods are called on one
-    thread, so a sink needs no locks; each may block. An exception from `open` or `publish` makes the worker try again
-    with its backoff.
+    `close` is called last in any case, also after an `open`, a `check` or a `forget` that raised. All calls come from
+    one thread, so a sink needs no locks; each may block. An exception from `open`, `publish` or `forget` leads to
+    another try, after a pause.
 
         class NtfySink(Sink):
             class Options(SinkOptions):
@@ -155,6 +156,26 @@ class Sink(ABC):
 
     def open(self) -> None:  # noqa: B027  # a sink that needs no preparation leaves it out
         """Prepares the sink for `publish`. Raises any exception when that fails; the worker tries again later."""
+
+    def retains(self) -> tuple[str, ...]:
+        """Returns the places at the destination where this sink keeps something for later readers.
+
+        The journal remembers them, so that they are emptied when the configuration no longer names them. Each place is
+        a text that is equal exactly when the place is the same, without secrets: a broker and the topics' first levels.
+        Called on an instance that is not opened, on any thread: it depends on the options and `context.node` alone,
+        and opens, reads and sends nothing. `()`, the default, is for a sink that keeps nothing.
+        """
+        return ()
+
+    def forget(self, places: Sequence[str]) -> None:
+        """Empties these places, which `retains` of a sink with these options names, of what such a sink kept there.
+
+        Called instead of `open`, on a thread of its own, perhaps while another sink publishes to the destination, so
+        it touches nothing else there. Returns when the destination has confirmed it. Harmless when repeated. Raises
+        Retry, Rejected or Ended, or any other exception, after which it is tried again.
+        """
+        if places:
+            raise NotImplementedError(f"{type(self).__name__} names places in retains() and has no forget()")
 
     @abstractmethod
     def publish(self, events: Sequence[Event]) -> None:

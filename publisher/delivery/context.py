@@ -34,3 +34,27 @@ class WorkerContext:
 
     def events_since(self, epoch: str, seq: int) -> list[Event] | None:
         return self._subscription.events_since(epoch, seq)
+
+
+class IdleContext:
+    """A SinkContext without a worker, for a sink that is not opened: nothing is sent, and no job runs."""
+
+    def __init__(self, name: str, node: str, log: Log, epoch: str = "0" * 16) -> None:
+        self.name = name
+        self.node = node
+        self.epoch = epoch
+        self.log = log
+
+    def request_snapshot(self) -> None:
+        """Does nothing: nothing is sent."""
+
+    def call(self, job: Callable[[], object], delay: float = 0.0) -> None:
+        """Does nothing: it is over before any job could run."""
+
+    def snapshot(self) -> Sequence[Event]:
+        """Returns no events."""
+        return []
+
+    def events_since(self, epoch: str, seq: int) -> list[Event] | None:  # noqa: ARG002  # the contract of SinkContext
+        """Returns no events."""
+        return []

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-State = Literal["opening", "following", "sending", "retrying", "ended", "stopped", "abandoned"]
+State = Literal["waiting", "opening", "following", "sending", "retrying", "ended", "stopped", "abandoned"]
 
 
 @dataclass

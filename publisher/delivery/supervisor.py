@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -14,13 +15,19 @@ from pydantic import SecretBytes, SecretStr
 
 from ..errors import JournalError
 from ..journal.journal import Journal
+from ..journal.places import PlaceKey
 from ..journal.positions import NumberedResend, Resend, ResendSnapshot
 from ..journal.requests import InvalidRequest, Request
 from ..sink import Log, Sink, SinkContext, SinkLog, SinkOptions
+from .leaver import Leaver, LeftPlace
+from .left_places import LeftPlaces
+from .retained import Retained, SinkPlan
 from .status import SinkStatus
 from .worker import Worker
 
-SinkPlan = Mapping[str, tuple[type[Sink], SinkOptions]]
+__all__ = ["Answer", "SinkPlan", "Supervisor"]
+
+_HANGS = "the thread of its predecessor has not ended yet; restart the publisher if it never does: %s"
 
 
 class Answer(NamedTuple):
@@ -31,51 +38,91 @@ class Answer(NamedTuple):
     resend: Resend | None = None
 
 
-class _Retiring(NamedTuple):
+@dataclass
+class _Retiring:
+    """A worker that the configuration no longer has, with the places that it may still write to."""
+
     worker: Worker
+    places: frozenset[PlaceKey]
     deadline: float
+    late: bool = False
 
 
 class Supervisor:
-    """Every sink's worker, by the sink's name in the configuration. The core's thread; `status` any.
+    """Every sink's worker, by the sink's name in the configuration. The core's thread; `status` and `left` any.
 
-    A worker whose sink was removed or changed retires by itself; its successor starts when it has ended, or when its
-    time is over. Nothing waits for it: `turn` looks, and `ended` is called as soon as a worker's thread ends.
+    A worker whose sink was removed or changed retires by itself; its successor starts when it has ended, and no sooner:
+    two sinks that write to one destination disturb each other. Nothing waits for it: `turn` looks, and `ended` is
+    called as soon as a thread ends.
     """
 
-    def __init__(self, journal: Journal, log: Log, ended: Callable[[], object]) -> None:
+    def __init__(
+        self, journal: Journal, log: Log, ended: Callable[[], object], types: Mapping[str, type[Sink]] | None = None
+    ) -> None:
+        """`types` are the sinks that plugins offer, to empty what was left where."""
         self._journal = journal
         self._log = log
         self._ended = ended
         self._plan: SinkPlan = {}
         self._workers: dict[str, Worker] = {}
         self._retiring: list[_Retiring] = []
+        self._waiting: dict[str, SinkStatus] = {}
+        self._left = LeftPlaces(journal, types or {}, log, ended)
 
-    def change_to(self, plan: SinkPlan, seconds: float) -> None:
-        """Begins to have exactly these sinks: others retire within so many seconds, unchanged ones are left alone."""
+    def change_to(self, plan: SinkPlan, seconds: float, retained: Retained | None = None) -> None:
+        """Begins to have exactly these sinks: others retire within so many seconds, unchanged ones are left alone.
+
+        `retained` are the places of each.
+        """
         self._plan = plan
         for name, worker in list(self._workers.items()):
             if name not in plan or worker.fingerprint != _fingerprint(*plan[name]):
                 worker.retire(seconds)
-                self._retiring.append(_Retiring(self._workers.pop(name), time.monotonic() + seconds))
+                places = self._left.keys(name)
+                self._retiring.append(_Retiring(self._workers.pop(name), places, time.monotonic() + seconds))
+        self._left.change_to(plan, retained or {})
         self.turn()
 
     def turn(self) -> None:
-        """Starts the successors of workers that have ended or are out of time."""
-        now = time.monotonic()
-        left = [retiring for retiring in self._retiring if not retiring.worker.alive or now >= retiring.deadline]
-        self._retiring = [retiring for retiring in self._retiring if retiring not in left]
-        for retiring in left:
-            retiring.worker.leave()
-        busy = {retiring.worker.name for retiring in self._retiring}
+        """Starts the successors of workers that have ended, and has left what the configuration no longer names."""
+        for retiring in self._retiring:
+            self._look_at(retiring)
+        self._retiring = [retiring for retiring in self._retiring if retiring.worker.alive]
+        used = (retiring.places for retiring in self._retiring)
+        self._left.turn(frozenset[PlaceKey]().union(*used))
+        waiting = {}
         for name, (sink, options) in self._plan.items():
-            if name not in self._workers and name not in busy:
-                self._start(name, sink, options)
+            if name not in self._workers:
+                if (obstacle := self._obstacle(name)) is None:
+                    self._start(name, sink, options)
+                else:
+                    waiting[name] = obstacle
+        self._waiting = waiting
+
+    def _look_at(self, retiring: _Retiring) -> None:
+        """Ends what a retired worker may report, after its thread ended or when its time is over."""
+        if not retiring.late and (not retiring.worker.alive or time.monotonic() >= retiring.deadline):
+            retiring.late = True
+            retiring.worker.leave()
+
+    def _obstacle(self, name: str) -> SinkStatus | None:
+        """Returns the state of a sink that cannot start yet; `None` when it can."""
+        places = self._left.keys(name)
+        for retiring in self._retiring:
+            if retiring.worker.name == name or retiring.places & places:
+                error = _HANGS % (retiring.worker.status().error or "no error") if retiring.late else None
+                return SinkStatus("waiting", error=error)
+        reason = self._left.obstacle(places)
+        return None if reason is None else SinkStatus("waiting", error=reason)
 
     @property
     def settled(self) -> bool:
-        """True if the last change is done: every sink of the plan has its worker."""
-        return self._workers.keys() == self._plan.keys()
+        """True if the last change is done, as far as it can be: each sink has its worker, or is known not to get one.
+
+        A sink whose predecessor hangs waits for it, and so does one whose destination is being emptied.
+        """
+        waiting = {name for name, status in self._waiting.items() if status.error is not None}
+        return self._workers.keys() | waiting == self._plan.keys()
 
     def wake(self) -> None:
         """Wakes every worker: the journal has something new."""
@@ -95,15 +142,34 @@ class Supervisor:
         """Returns the answer to a request of the command line. Raises JournalError."""
         if isinstance(request, InvalidRequest):
             return Answer(request.reason)
+        if request.kind in ("forget", "drop"):
+            return Answer(self._forget(request))
         worker = self._workers.get(request.sink)
         if worker is None:
             return Answer(f"no sink {request.sink!r} is running; there are: {', '.join(self._workers) or 'none'}")
         text, resend = worker.answer(request)
         return Answer(text, request.sink, resend)
 
+    def _forget(self, request: Request) -> str:
+        name = request.sink
+        if request.kind == "drop":
+            return f"{name}: {_places(self._left.drop(name))} forgotten; what is there stays"
+        if count := self._left.hurry(name):
+            return f"{name}: {_places(count)} being emptied"
+        if name in self._plan:
+            return (
+                f"sink {name!r} is configured, and this service would publish everything again at once: take it out of "
+                "the configuration and reload, which empties it, or stop the service first"
+            )
+        return f"{name}: there is nothing left to empty"
+
     def status(self) -> dict[str, SinkStatus]:
         """Returns the state of each sink. Any thread."""
-        return {name: worker.status() for name, worker in dict(self._workers).items()}
+        return {**self._waiting, **{name: worker.status() for name, worker in dict(self._workers).items()}}
+
+    def left(self) -> list[LeftPlace]:
+        """Returns the places that are still to be emptied. Any thread."""
+        return self._left.status()
 
     def stop(self, seconds: float, commit: Callable[[], object]) -> bool:
         """Finishes in-flight deliveries, all sinks at once; returns whether every sink has everything.
@@ -114,11 +180,14 @@ class Supervisor:
         for worker in self._workers.values():
             worker.retire(seconds)
         workers = [*self._workers.values(), *(retiring.worker for retiring in self._retiring)]
-        for worker in workers:
-            while worker.alive and (left := deadline - time.monotonic()) > 0:
-                worker.join(min(left, 0.5))
+        threads: list[Worker | Leaver] = [*workers, *self._left.stop()]
+        for thread in threads:
+            while thread.alive and (left := deadline - time.monotonic()) > 0:
+                thread.join(min(left, 0.5))
                 with suppress(JournalError):  # The disk takes nothing: what is in flight is delivered all the same.
                     commit()
+        with suppress(JournalError):
+            self._left.settle()
         done = [not worker.alive and worker.done for worker in workers]
         for worker in workers:
             worker.leave()
@@ -137,6 +206,10 @@ class Supervisor:
         )
         worker.start()
         self._workers[name] = worker
+
+
+def _places(count: int) -> str:
+    return "1 place is" if count == 1 else f"{count} places are"
 
 
 def _fingerprint(sink: type[Sink], options: SinkOptions) -> str:

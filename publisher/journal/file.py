@@ -14,6 +14,7 @@ from typing import Any, Generic, Literal, NamedTuple, TypeVar
 from ..errors import JournalDamagedError, JournalError
 from .checkpoint import Checkpointer
 from .migrations import check_version, prepare
+from .places import salvage_places
 
 Synchronous = Literal["normal", "full"]
 Row = tuple[Any, ...]
@@ -149,6 +150,8 @@ def open_file(path: Path, synchronous: Synchronous, read: Callable[[JournalFile]
     _create(path)
     file, content = _read(path, synchronous, read)
     _salvage_luids(aside, file)
+    with closing(_connect(aside)) as damaged, file.writing() as connection:
+        salvage_places(damaged, connection)
     return Opened(file, content, aside)
 
 

@@ -17,6 +17,7 @@ from .event_log import EventLog, decoded_row, read_rows
 from .file import JournalFile, Synchronous, open_file, put_meta
 from .lock import JournalLock
 from .luids import JournalLuids
+from .places import PlaceRegister
 from .positions import NumberedResend, Resend, insert_resend
 from .requests import RequestQueue
 from .sink_journal import PendingWrites, SinkJournal
@@ -41,6 +42,7 @@ class Journal:
         self.new_epoch_reason: str | None = None
         """Why a new epoch began at opening; `None` when the journal goes on."""
         self.luids = JournalLuids(file)
+        self.places = PlaceRegister(file)
         self._file = file
         self._lock = lock
         self._pending = PendingWrites()

@@ -11,10 +11,15 @@ from .lifetimes import convert_lifetimes
 from .positions import POSITIONS, Position, SnapshotDue, Tail
 
 APPLICATION_ID = 0x69706A31  # "ipj1"
-VERSION = 2
+VERSION = 3
 # Events' `position` is the number of bytes of events in this epoch up to and with this one, so that the size of
 # those that are kept is one subtraction.
-SCHEMA = """
+_PLACES = """
+CREATE TABLE places (
+    type TEXT NOT NULL, place TEXT NOT NULL, sink TEXT NOT NULL, node TEXT NOT NULL, options TEXT NOT NULL,
+    emptying INTEGER NOT NULL, PRIMARY KEY (type, place)) WITHOUT ROWID;
+"""
+SCHEMA = f"""
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE events (seq INTEGER PRIMARY KEY, position INTEGER NOT NULL, data BLOB NOT NULL);
 CREATE TABLE rows (luid TEXT, family TEXT, data BLOB NOT NULL, PRIMARY KEY (luid, family)) WITHOUT ROWID;
@@ -28,6 +33,7 @@ CREATE TABLE dead_letters (
 CREATE INDEX dead_letters_of_sink ON dead_letters (sink, id);
 CREATE TABLE requests (id INTEGER PRIMARY KEY AUTOINCREMENT, data TEXT NOT NULL, result TEXT);
 CREATE TABLE status (only INTEGER PRIMARY KEY CHECK (only = 1), data TEXT NOT NULL);
+{_PLACES}
 """
 
 
@@ -97,5 +103,10 @@ def _to_version_2(connection: sqlite3.Connection) -> None:
     connection.execute("DROP TABLE cursors")
 
 
+def _to_version_3(connection: sqlite3.Connection) -> None:
+    """Adds the places where sinks keep something."""
+    connection.execute(_PLACES)
+
+
 # The step at index n brings version n + 1 to version n + 2.
-_STEPS: tuple[Callable[[sqlite3.Connection], None], ...] = (_to_version_2,)
+_STEPS: tuple[Callable[[sqlite3.Connection], None], ...] = (_to_version_2, _to_version_3)

@@ -17,6 +17,7 @@ from .event_log import decoded_row
 from .file import JournalFile
 from .lock import holder
 from .luids import SELECT_LUIDS, decoded_assignment
+from .places import SELECT_PLACES, RetainedPlace, decoded_places
 from .positions import NumberedResend, Resend, Seq, insert_resend
 from .sink_journal import PendingWrites
 from .view import JournalView
@@ -29,12 +30,13 @@ class Request(BaseModel):
     """One request to a sink of a service.
 
     `replay`: send the events after `since` again, or the snapshot when it is `None`. `retry`: send the dead letter
-    of this number again, or all of the sink's when it is `None`.
+    of this number again, or all of the sink's when it is `None`. `forget`: empty what the sink left at its destination
+    now. `drop`: leave it there, and forget it.
     """
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
 
-    kind: Literal["replay", "retry"]
+    kind: Literal["replay", "retry", "forget", "drop"]
     sink: str
     since: Seq | None = None
     dead_letter: Annotated[int, Field(ge=0)] | None = None
@@ -152,6 +154,10 @@ class JournalClient:
         """Returns the dead letters of one sink, or all, oldest first."""
         with self._file.reading() as connection:
             return select_dead_letters(connection, sink)
+
+    def places(self) -> list[RetainedPlace]:
+        """Returns the places where sinks keep something, as recorded."""
+        return decoded_places(self._file.query(SELECT_PLACES))
 
     def load_luids(self) -> list[LuidAssignment]:
         """Returns every assignment of a LUID."""

@@ -12,14 +12,15 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
-from typing import Any, TextIO
-
-from pydantic import BaseModel, SecretBytes, SecretStr
+from typing import TYPE_CHECKING, Any, TextIO
 
 from ..config.settings import LogFormat, LogLevel
+from ..secret_options import MASK, secrets_in
 from ..terminal import printable
 
-MASK = "***"
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
 _LOGGER = logging.getLogger("publisher")
 # syslog's numbers, as sd-daemon(3) wants them before each line.
 _PRIORITIES = {logging.CRITICAL: 2, logging.ERROR: 3, logging.WARNING: 4, logging.INFO: 6, logging.DEBUG: 7}
@@ -27,9 +28,6 @@ _COLOURS = {"DEBUG": "\x1b[2m", "WARNING": "\x1b[33m", "ERROR": "\x1b[31m", "CRI
 # user:password@ in a URL, and parameters of a query that carry a credential.
 _USER_INFO = re.compile(r"(?<=://)([^/\s:@]*):[^/\s@]+@")
 _PARAMETER = re.compile(r"([?&](?:[\w-]*(?:token|secret|password|key)|sig|signature)=)[^&#\s\"']+", re.IGNORECASE)
-# Text of fewer characters turns up inside ordinary words: masked there it would make the log unreadable, and the
-# places of the mask would reveal it.
-_SHORTEST_SECRET = 4
 
 
 class Secrets:
@@ -39,8 +37,8 @@ class Secrets:
         self._known: tuple[str, ...] = ()
 
     def learn(self, models: Iterable[BaseModel]) -> None:
-        """Masks every SecretStr and SecretBytes of these models from now on, if it has four characters or more."""
-        found = {secret for model in models for secret in _secrets_in(model) if len(secret) >= _SHORTEST_SECRET}
+        """Masks every secret in these models from now on: `publisher.secret_options` finds them."""
+        found = {secret for model in models for secret in secrets_in(model)}
         # Longest first: one may be part of another.
         self._known = tuple(sorted(found.union(self._known), key=len, reverse=True))
 
@@ -49,23 +47,6 @@ class Secrets:
         for secret in self._known:
             text = text.replace(secret, MASK)
         return _PARAMETER.sub(rf"\1{MASK}", _USER_INFO.sub(rf"\1:{MASK}@", text))
-
-
-def _secrets_in(value: object) -> Iterable[str]:
-    match value:
-        case SecretStr():
-            yield value.get_secret_value()
-        case SecretBytes():
-            yield value.get_secret_value().decode(errors="replace")
-        case BaseModel():
-            for inner in value.__dict__.values():
-                yield from _secrets_in(inner)
-        case Mapping():
-            for inner in value.values():
-                yield from _secrets_in(inner)
-        case list() | tuple() | set() | frozenset():
-            for inner in value:
-                yield from _secrets_in(inner)
 
 
 @contextlib.contextmanager

@@ -46,7 +46,9 @@ def run_service(config: Path | None, overrides: Mapping[str, Any]) -> None:
             "configuration: %s; journal: %s", settings.origin.file or "none, so the defaults", settings.journal.path
         )
         notifier = Notifier(locations.environment, os.getpid(), lambda: secrets.mask(_summary(service)))
-        service = Service(settings, partial(_plan, plugins, secrets), plugins.sources, log, notifier.turned)
+        service = Service(
+            settings, partial(_plan, plugins, secrets), plugins.sources, log, notifier.turned, plugins.sinks
+        )
 
         def stop() -> None:
             notifier.stopping()

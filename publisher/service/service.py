@@ -14,14 +14,16 @@ from concurrent.futures import Future
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass
 from queue import Empty, SimpleQueue
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from .. import __version__
 from ..config.settings import Settings
-from ..delivery.supervisor import SinkPlan, Supervisor
+from ..delivery.retained import Retained, SinkPlan, retained_by
+from ..delivery.supervisor import Supervisor
 from ..errors import JournalError, PublisherError, SourceError
 from ..journal.journal import Journal
-from ..sink import Log
+from ..sink import Log, Sink
 from ..sources import Source, SourceContext, SourceFactory, open_source
 from .core import Core
 
@@ -43,6 +45,7 @@ class _Parts:
 class _Reload(NamedTuple):
     settings: Settings
     plan: SinkPlan
+    retained: Retained
     done: Future[None]
 
 
@@ -59,16 +62,20 @@ class Service:
         sources: Mapping[str, SourceFactory],
         log: Log,
         heartbeat: Callable[[], object] = lambda: None,
+        sinks: Mapping[str, type[Sink]] = MappingProxyType({}),
     ) -> None:
         """`plan_of` validates the sinks of settings, once at start and once for each reload; raises ConfigurationError.
 
-        `heartbeat` is called at each turn of the main loop, at least once a second, by the thread of `run`.
+        `heartbeat` is called at each turn of the main loop, at least once a second, by the thread of `run`. `sinks`
+        are the types that plugins offer, to empty what a sink left at its destination.
         """
         self.settings = settings
         self._plan_of = plan_of
         self._sources = sources
         self._log = log
         self._heartbeat = heartbeat
+        self._sinks = sinks
+        self._node = settings.node
         self._stopping = False
         self._started = time.time()
         self._tick_at = 0.0
@@ -80,6 +87,7 @@ class Service:
     def run(self) -> None:
         """Publishes until `stop`; raises PublisherError when it cannot start or the source fails."""
         plan = self._plan_of(self.settings)
+        retained = self._retained_by(plan)
         with ExitStack() as closers:
             closers.callback(self._give_up_reloads)
             parts = self._open(closers)
@@ -92,7 +100,7 @@ class Service:
             parts.core.begin(first)
             closers.callback(self._stop_workers, parts)
             self._parts = parts  # before a worker starts: the status has every sink that delivers
-            parts.supervisor.change_to(plan, _STOP_SECONDS)
+            parts.supervisor.change_to(plan, _STOP_SECONDS, retained)
             closers.callback(self._give_up_reloads)
             if self._stopping:  # it could not wake the source before
                 self._wake()
@@ -114,7 +122,8 @@ class Service:
         Returns a future that is done when every sink has its worker, or when the service stops before; it cannot be
         cancelled. Raises ConfigurationError, and changes nothing.
         """
-        reload = _Reload(settings, self._plan_of(settings), Future())
+        plan = self._plan_of(settings)
+        reload = _Reload(settings, plan, self._retained_by(plan), Future())
         reload.done.set_running_or_notify_cancel()
         self._reloads.put(reload)
         if self._over:
@@ -133,6 +142,7 @@ class Service:
                 "dropped": parts.core.dropped,
                 "trouble": parts.core.trouble,
                 "sinks": {name: asdict(sink) for name, sink in parts.supervisor.status().items()},
+                "left": [asdict(place) for place in parts.supervisor.left()],
             }
         return status
 
@@ -159,7 +169,7 @@ class Service:
             idle_seconds=_TICK_SECONDS,
         )
         source = closers.enter_context(closing(open_source(self.settings.source_name, context, self._sources)))
-        supervisor = Supervisor(journal, self._log, source.wake)
+        supervisor = Supervisor(journal, self._log, source.wake, self._sinks)
         core = Core(journal, source, supervisor, self.settings.filter, self._log)
         return _Parts(journal, source, core, supervisor)
 
@@ -192,6 +202,10 @@ class Service:
         except JournalError as error:
             parts.core.degrade(error)
 
+    def _retained_by(self, plan: SinkPlan) -> Retained:
+        # Under the name that the journal was opened with: another one takes effect at the next start.
+        return retained_by(plan, self._sinks, self._node, self._log)
+
     def _next_reload(self) -> _Reload | None:
         try:
             return self._reloads.get_nowait()
@@ -202,7 +216,7 @@ class Service:
         """Brings changed settings into effect: sinks and the filter; the rest is read at start only."""
         settings, before = reload.settings, self.settings
         self._unsettled.append(reload.done)
-        parts.supervisor.change_to(reload.plan, _STOP_SECONDS)
+        parts.supervisor.change_to(reload.plan, _STOP_SECONDS, reload.retained)
         if settings.filter != before.filter:
             parts.core.interfaces = settings.filter
             parts.source.resync()

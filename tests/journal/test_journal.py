@@ -439,7 +439,7 @@ def test_requests_wait_for_the_next_start_and_survive_a_crash(path: Path) -> Non
     "data",
     [
         '{"kind":"replay","sink":"log","priority":"high"}',
-        '{"kind":"forget","sink":"log"}',
+        '{"kind":"of_the_future","sink":"log"}',
         '{"kind":"replay","sink":7}',
         '{"kind":"replay","sink":"log","since":-1}',
         "[]",

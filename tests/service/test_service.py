@@ -218,22 +218,26 @@ def test_a_reload_is_done_when_the_successor_of_a_hanging_sink_has_started(
         one.wait(lambda recorder: recorder.opened == 2)
 
 
-def test_a_sink_that_hangs_is_abandoned_and_its_successor_goes_on_from_its_position(
+def test_the_successor_of_a_sink_that_hangs_waits_and_goes_on_from_its_position(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("publisher.service.service._STOP_SECONDS", 0.2)
-    one, _ = house.recorders.values()
-    with house.running(house.settings("one")) as service:
+    one, two = house.recorders.values()
+    with house.running(house.settings("one", "two")) as service:
         one.wait_for_events(2)
         one.hang()
         house.source.send(Upsert(ETH1))
         wait_for(lambda: state_of(service, "one") == "sending", what="the sink to hang")
-        changed = house.settings("one")
+        changed = house.settings("one", "two")
         changed.sinks["one"]["pace"] = "slow"
         service.reload(changed).result(30)
-        one.wait(lambda recorder: recorder.opened == 2)
+        house.source.send(Upsert(make_row("eth0", index=2, nl_mtu=1400)))
+        two.wait_for_seq(2)
+        assert (one.opened, state_of(service, "one")) == (1, "waiting")
+        assert "has not ended" in service.status()["sinks"]["one"]["error"]
         one.flow()
-        one.wait(lambda recorder: recorder.seqs == [1, 1])
+        one.wait(lambda recorder: recorder.seqs == [1, 1, 2])
+        assert one.opened == 2
 
 
 def test_an_ended_sink_answers_for_itself(house: House) -> None:
