@@ -9,7 +9,7 @@ from .delivery.backoff import Backoff
 from .errors import ConfigurationError, PublisherError
 from .events import Address, Change, Event, Interface, IpInterface, IpInterfaceRow, Snapshot
 from .lock import FileLock, InUseError
-from .plugins import DefaultSinks, WatchRequest, hookimpl
+from .plugins import DefaultSinks, ForgetRequest, WatchRequest, hookimpl
 from .sink import Cursor, Ended, Log, Rejected, Retry, Sink, SinkContext, SinkOptions
 from .sources import Remove, Resync, Source, SourceContext, Update, Upsert
 from .watcher import InterfaceFilter, watch
@@ -29,6 +29,7 @@ __all__ = [
     "Ended",
     "Event",
     "FileLock",
+    "ForgetRequest",
     "InUseError",
     "Interface",
     "InterfaceFilter",

@@ -17,10 +17,10 @@ from typing import Any, Literal, NamedTuple, TypeVar
 import pluggy
 
 from .errors import ConfigurationError, PluginError
-from .sink import Log, Sink, SinkOptions
+from .sink import Log, Sink, SinkContext, SinkOptions
 from .sources import SourceFactory
 
-Kind = Literal["sink", "source", "viewer", "schema"]
+Kind = Literal["sink", "source", "viewer", "forgetter", "schema"]
 T = TypeVar("T")
 
 ENTRY_POINT_GROUP = "publisher"
@@ -51,6 +51,18 @@ class WatchRequest(NamedTuple):
     ca_file: Path | None = None
 
 
+class ForgetRequest(NamedTuple):
+    """The arguments of `publisher forget URL`. `None` is the default of the sink's own option."""
+
+    url: str
+    node: str
+    base: str | None = None
+    prefix: str | None = None
+    password_file: Path | None = None
+    ca_file: Path | None = None
+
+
+Forgetter = Callable[[ForgetRequest, SinkContext], Sink]
 Viewer = Callable[[WatchRequest], None]
 Schema = Callable[[], dict[str, Any]]
 
@@ -87,6 +99,14 @@ class PublisherHooks:
 
         Called once when plugins are loaded, like `publisher_sinks`. A viewer is called by `publisher watch`; it
         returns when the view ends, lets KeyboardInterrupt through, and raises PublisherError.
+        """
+
+    @hookspec
+    def publisher_forgetters(self) -> dict[str, Forgetter]:  # type: ignore[empty-body]  # as above
+        """Returns makers of sinks for `publisher forget URL`, by the URL's scheme in lower case.
+
+        Called once when plugins are loaded, like `publisher_sinks`. A maker returns a sink that is not opened: the
+        places that its `retains` names are given to its `forget`. It raises PublisherError for what it cannot use.
         """
 
     @hookspec
@@ -128,6 +148,7 @@ class Plugins:
     sinks: dict[str, type[Sink]] = field(default_factory=dict)
     sources: dict[str, SourceFactory] = field(default_factory=dict)
     viewers: dict[str, Viewer] = field(default_factory=dict)
+    forgetters: dict[str, Forgetter] = field(default_factory=dict)
     schemas: dict[str, Schema] = field(default_factory=dict)
     offers: list[Offer] = field(default_factory=list)
     failures: list[PluginFailure] = field(default_factory=list)
@@ -139,11 +160,11 @@ class Plugins:
 
     def viewer(self, url: str) -> Viewer:
         """Returns the viewer for this URL; raises ConfigurationError, which lists the schemes."""
-        scheme, separator, _ = url.partition("://")
-        viewer = self.viewers.get(scheme.lower()) if separator else None
-        if viewer is None:
-            raise ConfigurationError(self._missing(f"no plugin can watch {url!r}", scheme, self.viewers, "{}://"))
-        return viewer
+        return self._by_scheme(url, self.viewers, "watch")
+
+    def forgetter(self, url: str) -> Forgetter:
+        """Returns the maker of sinks for this URL; raises ConfigurationError, which lists the schemes."""
+        return self._by_scheme(url, self.forgetters, "empty")
 
     def schema(self, name: str) -> Schema:
         """Returns the function that makes this document; raises ConfigurationError, which lists the names."""
@@ -163,6 +184,13 @@ class Plugins:
                 log.warning("plugin %r of %s adds no sink to this run: %s", found.entry.name, found.distribution, error)
             else:
                 yield from results
+
+    def _by_scheme(self, url: str, things: Mapping[str, T], what: str) -> T:
+        scheme, separator, _ = url.partition("://")
+        thing = things.get(scheme.lower()) if separator else None
+        if thing is None:
+            raise ConfigurationError(self._missing(f"no plugin can {what} {url!r}", scheme, things, "{}://"))
+        return thing
 
     def _missing(self, problem: str, name: str, names: Iterable[str], form: str = "{}") -> str:
         near = difflib.get_close_matches(name, names, n=1)
@@ -205,6 +233,7 @@ def _add(plugins: Plugins, found: _Found, hooks: pluggy.HookRelay, offered: Mapp
     plugins.sinks |= offered["sink"]
     plugins.sources |= offered["source"]
     plugins.viewers |= offered["viewer"]
+    plugins.forgetters |= offered["forgetter"]
     plugins.schemas |= offered["schema"]
     if hooks.publisher_default_sinks.get_hookimpls():
         plugins.first_run.append((found, hooks.publisher_default_sinks))
@@ -281,6 +310,7 @@ def _offered_by(hooks: pluggy.HookRelay, others: Plugins) -> dict[Kind, dict[str
         "sink": _results(hooks.publisher_sinks),
         "source": _results(hooks.publisher_sources),
         "viewer": _results(hooks.publisher_viewers),
+        "forgetter": _results(hooks.publisher_forgetters),
         "schema": _results(hooks.publisher_schemas),
     }
     if not any(offered.values()) and not hooks.publisher_default_sinks.get_hookimpls():
@@ -322,7 +352,12 @@ def _check_sink(name: object, sink: object) -> None:
         raise PluginError(f"the Options of its sink {name!r} are no subclass of publisher.SinkOptions")
 
 
-_TAKES = {"source": "a SourceContext", "viewer": "a WatchRequest", "schema": "nothing"}
+_TAKES = {
+    "source": "a SourceContext",
+    "viewer": "a WatchRequest",
+    "forgetter": "a ForgetRequest and a SinkContext",
+    "schema": "nothing",
+}
 
 
 def _check_function(kind: Kind, name: object, function: object) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from publisher import DefaultSinks, Log, Sink, WatchRequest, hookimpl
+from publisher import DefaultSinks, ForgetRequest, Log, Sink, SinkContext, WatchRequest, hookimpl
 
 from .sink import MqttSink
 
@@ -33,6 +33,12 @@ def publisher_viewers() -> dict[str, Callable[[WatchRequest], None]]:
 
 
 @hookimpl
+def publisher_forgetters() -> dict[str, Callable[[ForgetRequest, SinkContext], Sink]]:
+    """Returns the maker of a sink that empties what a node left on a broker, for each scheme of a broker's URL."""
+    return dict.fromkeys(("mqtt", "mqtts", "ws", "wss"), _forgetter)
+
+
+@hookimpl
 def publisher_schemas() -> dict[str, Callable[[], dict[str, Any]]]:
     """Returns the AsyncAPI document of the topics."""
     return {"asyncapi": _asyncapi}
@@ -43,6 +49,18 @@ def _watch(request: WatchRequest) -> None:
     from .monitor.monitor import watch_broker
 
     watch_broker(request)
+
+
+def _forgetter(request: ForgetRequest, context: SinkContext) -> Sink:
+    """Returns a sink for this broker, base and discovery prefix."""
+    from .options import MqttOptions
+
+    options: dict[str, Any] = {"url": request.url, "base": request.base}
+    options |= {"password_file": request.password_file, "ca_file": request.ca_file}
+    given = {name: value for name, value in options.items() if value is not None}
+    if request.prefix is not None:
+        given["home_assistant"] = {"prefix": request.prefix}
+    return MqttSink(MqttOptions.model_validate(given), context)
 
 
 def _asyncapi() -> dict[str, Any]:

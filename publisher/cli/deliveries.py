@@ -27,7 +27,7 @@ def ask_for_replay(settings: Settings, sink: str, since: int | None) -> None:
     with opened_journal(path) as journal:
         if since is not None and since > journal.seq:
             raise JournalError(f"the newest event is {journal.seq}: no event follows {since} yet")
-        _ask(path, journal, Request(kind="replay", sink=sink, since=since))
+        ask(path, journal, Request(kind="replay", sink=sink, since=since))
 
 
 def list_dead_letters(settings: Settings, sink: str | None) -> None:
@@ -57,7 +57,7 @@ def retry_dead_letters(settings: Settings, sink: str | None, number: int | None)
         if not letters:
             _echo_none(path, sink)
         for name in dict.fromkeys(letter.sink for letter in letters):
-            _ask(path, journal, Request(kind="retry", sink=name, dead_letter=number))
+            ask(path, journal, Request(kind="retry", sink=name, dead_letter=number))
 
 
 def _echo_none(path: Path, sink: str | None) -> None:
@@ -79,8 +79,8 @@ def _line(letter: DeadLetter) -> str:
     return text.replace("\n", " ")
 
 
-def _ask(path: Path, journal: JournalClient, request: Request) -> None:
-    """Leaves the request in the journal, and prints the answer."""
+def ask(path: Path, journal: JournalClient, request: Request) -> None:
+    """Leaves a request in the journal, and prints the answer."""
     number = journal.post(request)
     if not journal.running:
         echo(f"{request.sink}: no service runs on the journal {path}; it will be done at its next start")

@@ -78,6 +78,10 @@ def _print(path: Path, report: ServiceReport, now: float) -> None:
     echo(f"publisher {report.version} on {node}: process {report.pid} since {since}, {report.seq} events")
     echo(f"journal {path}: {_safe(report.trouble) if report.trouble else 'fine'}")
     print_table(_COLUMNS, [_cells(name, sink, now) for name, sink in report.sinks.items()], right={2, 3}, wrapped={5})
+    for place in report.left:
+        why = f": {_safe(place.error)}" if place.error else ""
+        when = "" if place.next_attempt is None else f" (next attempt {_until(place.next_attempt - now)})"
+        typer.echo(f"{printable(place.sink)} left {printable(place.place)}, still to be emptied{why}{when}")
 
 
 def _cells(name: str, sink: SinkReport, now: float) -> tuple[str, ...]:

@@ -79,7 +79,7 @@ class Leaver:
             self._changed.notify()
 
     def hurry(self) -> None:
-        """Makes the next attempt be made now."""
+        """Has the next attempt made now."""
         with self._changed:
             self._hurry = True
             self._changed.notify()
@@ -104,7 +104,7 @@ class Leaver:
         failures = 0
         try:
             while not self._stopping and not self.done:
-                trouble = self._attempt()
+                trouble = self.attempt()
                 if trouble is None:
                     self.done = True
                     self._log.info("the places that it no longer uses were emptied: %s", self._listed())
@@ -114,8 +114,8 @@ class Leaver:
         finally:
             self._ended()
 
-    def _attempt(self) -> BaseException | None:
-        """Has the places emptied; returns what went wrong."""
+    def attempt(self) -> BaseException | None:
+        """Has the places emptied once; returns what went wrong. Called by `publisher forget`, without a thread."""
         sink = None
         try:
             sink = self._make_sink(self._context)

@@ -3,30 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Set
 from functools import partial
-from typing import NamedTuple
 
-from ..errors import JournalDamagedError, JournalError, PluginError
+from ..errors import JournalDamagedError, JournalError
 from ..journal.journal import Journal
 from ..journal.places import PlaceKey, RetainedPlace
 from ..secret_options import masking, secrets_in
 from ..sink import Log, Sink, SinkContext, SinkLog
 from .leaver import Leaver, LeftPlace
-from .retained import Retained, SinkPlan, options_to_empty
+from .retained import Retained, SinkPlan, grouped, sink_to_empty
 
 # How often a journal that takes nothing is tried again.
 _TRY_SECONDS = 1.0
-
-
-class _Account(NamedTuple):
-    """The sink that empties a place: places that have all of these in common are emptied together."""
-
-    sink: str
-    type: str
-    node: str
-    options: str
 
 
 class LeftPlaces:
@@ -180,12 +169,9 @@ class LeftPlaces:
         if not places or self._recorded is None:
             return
         self._journal.places.empty(places)
-        groups = defaultdict(list)
-        for place in places:
-            marked = place.model_copy(update={"emptying": True})
-            self._recorded = self._recorded | {place.key: marked}
-            groups[_Account(place.sink, place.type, place.node, repr(place.options))].append(marked)
-        for group in groups.values():
+        marked = [place.model_copy(update={"emptying": True}) for place in places]
+        self._recorded = self._recorded | {place.key: place for place in marked}
+        for group in grouped(marked):
             self._start(group)
 
     def _start(self, places: list[RetainedPlace]) -> None:
@@ -206,10 +192,4 @@ class LeftPlaces:
 
     def _make_sink(self, place: RetainedPlace, context: SinkContext) -> Sink:
         """Returns a sink that can empty this place. On the leaver's thread: the plan is one value."""
-        sink = self._types.get(place.type)
-        if sink is None:
-            raise PluginError(
-                f"no plugin offers a sink of type {place.type!r} any more: install it again, or drop this"
-            )
-        configured = [options for other, options in self._plan.values() if other is sink]
-        return sink(options_to_empty(place, sink, configured), context)
+        return sink_to_empty(place, self._types, self._plan, context)

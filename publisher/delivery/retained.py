@@ -6,12 +6,12 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from pydantic import BaseModel, SecretBytes, SecretStr
+from pydantic import BaseModel, SecretBytes, SecretStr, ValidationError
 
-from ..errors import PluginError
+from ..errors import ConfigurationError, PluginError
 from ..journal.places import RetainedPlace
 from ..secret_options import is_secret_name, split_url, without_secrets
-from ..sink import Log, Sink, SinkOptions
+from ..sink import Log, Sink, SinkContext, SinkOptions
 from .context import IdleContext
 
 SinkPlan = Mapping[str, tuple[type[Sink], SinkOptions]]
@@ -55,18 +55,44 @@ def _checked(places: object) -> tuple[str, ...]:
     return places
 
 
+def grouped(places: Iterable[RetainedPlace]) -> list[list[RetainedPlace]]:
+    """Returns the places that one sink empties together: of one name, type and node, and with the same options."""
+    groups: dict[tuple[str, ...], list[RetainedPlace]] = {}
+    for place in places:
+        groups.setdefault((place.sink, place.type, place.node, repr(place.options)), []).append(place)
+    return list(groups.values())
+
+
+def sink_to_empty(place: RetainedPlace, types: Mapping[str, type[Sink]], plan: SinkPlan, context: SinkContext) -> Sink:
+    """Returns a sink that can empty this place; raises PluginError, and whatever the plugin raises."""
+    sink = types.get(place.type)
+    if sink is None:
+        raise PluginError(f"no plugin offers a sink of type {place.type!r} any more: install it, or drop this place")
+    configured = [options for other, options in plan.values() if other is sink]
+    return sink(options_to_empty(place, sink, configured), context)
+
+
 def options_to_empty(place: RetainedPlace, sink: type[Sink], configured: Iterable[SinkOptions]) -> SinkOptions:
     """Returns the recorded options with the login of a configured sink of this type at the same server, if any.
 
     `configured` are the options of the configured sinks of this type. Another server gets no login of theirs. Raises
-    pydantic.ValidationError when the options are not valid (any more).
+    ConfigurationError when the options are not valid (any more).
     """
     values = place.options
     for options in configured:
         if _servers(options.model_dump(mode="json")) & _servers(values):
             values = _with_login(values, options)
             break
-    return sink.Options.model_validate_json(json.dumps(values))
+    try:
+        return sink.Options.model_validate_json(json.dumps(values))
+    except ValidationError as error:
+        raise ConfigurationError(f"its recorded options are not valid any more: {first_mistake(error)}") from None
+
+
+def first_mistake(error: ValidationError) -> str:
+    """Returns the first mistake, without the value that was given."""
+    [first, *_] = error.errors(include_url=False, include_input=False, include_context=False)
+    return f"{'.'.join(map(str, first['loc'])) or 'options'}: {first['msg']}"
 
 
 def _with_login(values: Mapping[str, Any], donor: BaseModel) -> dict[str, Any]:

@@ -34,6 +34,15 @@ class SinkReport(_Report):
         return self.error is not None or self.state in _TROUBLE
 
 
+class LeftReport(_Report):
+    """A place that the configuration left, and that is still to be emptied: no trouble, as its server may be gone."""
+
+    sink: str
+    place: str
+    error: str | None = None
+    next_attempt: float | None = None
+
+
 class ServiceReport(_Report):
     """The status of a service: of its journal, and of each sink by its name in the configuration."""
 
@@ -45,6 +54,7 @@ class ServiceReport(_Report):
     seq: int = 0
     trouble: str | None = None
     sinks: dict[str, SinkReport] = {}
+    left: tuple[LeftReport, ...] = ()
 
     @property
     def in_trouble(self) -> bool:

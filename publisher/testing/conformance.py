@@ -64,6 +64,13 @@ class SinkConformance:
         """
         return list(self.received())
 
+    def kept(self) -> object:
+        """Returns everything that is kept at the destination for later readers; compared with `==`.
+
+        For a sink whose `retains` names places. By default `destination_state`.
+        """
+        return self.destination_state()
+
     def broken(self) -> AbstractContextManager[object]:
         """Makes the destination take nothing, until the context ends."""
         raise SkipTest("this test class cannot break its destination: override broken()")
@@ -248,6 +255,40 @@ class SinkConformance:
         before = self.destination_state()
         self._check()
         require(self.destination_state() == before, "check() changed the destination of a sink that was closed")
+
+    def test_the_places_have_steady_names(self) -> None:
+        first, second = self._make().retains(), self._make().retains()
+        require(isinstance(first, tuple), f"retains() returned a {type(first).__name__}: it returns a tuple of texts")
+        require(all(isinstance(place, str) and place for place in first), f"retains() returned {first!r}")
+        require(first == second, f"retains() of the same options returned {first!r}, then {second!r}")
+
+    def test_forget_empties_exactly_its_own_places(self) -> None:
+        if not self._make().retains():
+            return
+        self._publish_as("another")
+        others = self.kept()
+        self._publish_as("testnode")
+        require(self.kept() != others, "kept() does not show what the sink keeps: override it")
+        for _ in range(2):
+            sink = self._make()
+            try:
+                sink.forget(sink.retains())
+            finally:
+                sink.close()
+            left = self.kept()
+            require(left == others, f"after forget() there is {left!r}, and there should be {others!r}")
+        with self._opened() as sink:
+            snapshot = make_snapshot()
+            sink.publish(snapshot)
+            self.assert_snapshot(snapshot)
+
+    def _publish_as(self, node: str) -> None:
+        sink = self.sink(self._options(), FakeSinkContext("under-test", node=node))
+        try:
+            sink.open()
+            sink.publish(make_snapshot(node=node))
+        finally:
+            sink.close()
 
     def test_a_second_sink_is_refused_where_the_destination_takes_one(self) -> None:
         if not self.exclusive:

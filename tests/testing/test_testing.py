@@ -182,6 +182,7 @@ class ListSink(Sink):
     away: list[bool]
     unread: list[bool]
     holders: list[ListSink]
+    shelf: set[tuple[str, str]]
 
     def open(self) -> None:
         if self.away:
@@ -196,6 +197,13 @@ class ListSink(Sink):
         if self.unread:
             raise Ended("nobody reads the list", durable=False)
         self.arrived.extend(event.id for event in events)
+        self.shelf.update((self.context.node, event.luid) for event in events if event.luid)
+
+    def retains(self) -> tuple[str, ...]:
+        return (f"shelf/{self.context.node}",)
+
+    def forget(self, places: Sequence[str]) -> None:
+        self.shelf -= {(node, luid) for node, luid in self.shelf if f"shelf/{node}" in places}
 
     def close(self) -> None:
         if self in self.holders:
@@ -207,7 +215,8 @@ def conformance(sink_type: type[ListSink]) -> SinkConformance:
     arrived: list[str] = []
     away: list[bool] = []
     unread: list[bool] = []
-    shared = {"arrived": arrived, "away": away, "unread": unread, "holders": []}
+    shelf: set[tuple[str, str]] = set()
+    shared = {"arrived": arrived, "away": away, "unread": unread, "holders": [], "shelf": shelf}
 
     class Conformance(SinkConformance):
         sink = type("Bound", (sink_type,), shared)
@@ -219,6 +228,9 @@ def conformance(sink_type: type[ListSink]) -> SinkConformance:
 
         def received(self) -> Sequence[str]:
             return arrived
+
+        def kept(self) -> object:
+            return set(shelf)
 
         @contextmanager
         def broken(self) -> Iterator[None]:
@@ -379,6 +391,27 @@ class RewritesInACheck(ListSink):
         return "works"
 
 
+class WandersAbout(ListSink):
+    def retains(self) -> tuple[str, ...]:
+        return (str(id(self)),)
+
+
+class ForgetsNothing(ListSink):
+    def forget(self, places: Sequence[str]) -> None:
+        pass
+
+
+class ForgetsAll(ListSink):
+    def forget(self, places: Sequence[str]) -> None:  # noqa: ARG002  # that is the mistake
+        self.shelf.clear()
+
+
+class ForgetsOnce(ListSink):
+    def forget(self, places: Sequence[str]) -> None:
+        self.shelf.remove(next((node, luid) for node, luid in self.shelf if f"shelf/{node}" in places))
+        super().forget(places)
+
+
 class TakesASecondWriter(ListSink):
     def open(self) -> None:
         if self.away:
@@ -440,6 +473,10 @@ class WritesWithoutReader(ListSink):
         (ChecksByPublishing, "test_check_changes_nothing", "that no sink had used"),
         (RewritesInACheck, "test_check_changes_nothing", "of a sink that is open"),
         (TidiesUpInACheck, "test_check_changes_nothing", "of a sink that was closed"),
+        (WandersAbout, "test_the_places_have_steady_names", "of the same options"),
+        (ForgetsNothing, "test_forget_empties_exactly_its_own_places", "after forget()"),
+        (ForgetsAll, "test_forget_empties_exactly_its_own_places", "after forget()"),
+        (ForgetsOnce, "test_forget_empties_exactly_its_own_places", ""),
         (TakesASecondWriter, "test_a_second_sink_is_refused_where_the_destination_takes_one", "could open"),
         (EndsWhenAway, "test_a_failure_is_raised_and_the_same_sink_then_delivers", "must not end the sink"),
         (
@@ -460,7 +497,7 @@ class WritesWithoutReader(ListSink):
     ],
 )
 def test_a_sink_that_breaks_a_promise_is_reported(sink: type[ListSink], test: str, complaint: str) -> None:
-    with pytest.raises((AssertionError, ValueError, AttributeError)) as failure:
+    with pytest.raises((AssertionError, ValueError, AttributeError, StopIteration)) as failure:
         getattr(conformance(sink), test)()
     assert complaint in str(failure.value)
 

@@ -21,6 +21,7 @@ from publisher import (
     Ended,
     Event,
     FileLock,
+    ForgetRequest,
     Interface,
     InterfaceFilter,
     InUseError,
@@ -97,6 +98,13 @@ class NotebookSink(Sink):
             raise ConfigurationError(f"{self.options.path} is a folder: name a file")
         return f"writes to {self.options.path}"
 
+    def retains(self) -> tuple[str, ...]:
+        return (str(self.options.path),)
+
+    def forget(self, places: Sequence[str]) -> None:
+        for place in places:
+            Path(place).unlink(missing_ok=True)
+
     def rule_off(self) -> None:
         """Draws a line; called on the sink's thread."""
         self.write("---")
@@ -131,6 +139,16 @@ def publisher_default_sinks(log: Log) -> DefaultSinks:
 @hookimpl
 def publisher_viewers() -> dict[str, Callable[[WatchRequest], None]]:
     return {"notebook": view}
+
+
+@hookimpl
+def publisher_forgetters() -> dict[str, Callable[[ForgetRequest, SinkContext], Sink]]:
+    return {"notebook": notebook_of}
+
+
+def notebook_of(request: ForgetRequest, context: SinkContext) -> Sink:
+    """Returns the sink of a notebook, for `publisher forget notebook://FILE`."""
+    return NotebookSink(NotebookSink.Options(path=Path(request.url.removeprefix("notebook://"))), context)
 
 
 def view(request: WatchRequest) -> None:

@@ -1,0 +1,238 @@
+"""`publisher forget`: empties what sinks left at their destinations, now."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from threading import Thread
+from typing import Any, NamedTuple
+
+import typer
+
+from ..config.settings import Settings, sink_options, with_default_sinks
+from ..delivery.context import IdleContext
+from ..delivery.leaver import Leaver, described
+from ..delivery.retained import SinkPlan, grouped, retained_by, sink_to_empty
+from ..errors import ConfigurationError, JournalError, PublisherError
+from ..journal.file import JournalFile
+from ..journal.lock import JournalLock
+from ..journal.places import PlaceRegister, RetainedPlace
+from ..journal.requests import JournalClient, Request
+from ..plugins import ForgetRequest, Plugins, load_plugins
+from ..service.logs import Secrets
+from ..service.status import LeftReport, ServiceReport
+from ..sink import Sink, SinkContext
+from ..terminal import printable
+from .deliveries import ask
+from .journal import find_journal, opened_journal
+
+PATIENCE_SECONDS = 60.0
+_LOOK_SECONDS = 0.1
+
+
+class Forget(NamedTuple):
+    """The arguments of the command."""
+
+    what: str | None
+    node: str | None = None
+    base: str | None = None
+    prefix: str | None = None
+    password_file: Path | None = None
+    ca_file: Path | None = None
+
+    @property
+    def login(self) -> dict[str, Any]:
+        """The options that take the place of recorded ones."""
+        files = {"password_file": self.password_file, "ca_file": self.ca_file}
+        return {name: str(path.absolute()) for name, path in files.items() if path is not None}
+
+
+def forget_left(settings: Settings, wanted: Forget, *, drop: bool) -> bool:
+    """Empties the recorded places of a sink, or of all that are no longer configured; returns whether all are empty.
+
+    A running service does it by itself, and is asked. Raises PublisherError.
+    """
+    path = find_journal(settings)
+    with opened_journal(path) as journal:
+        if journal.running is not None:
+            return _ask_service(path, journal, wanted, drop=drop)
+        recorded = journal.places()
+    plugins = load_plugins()
+    plan = sink_options(with_default_sinks(settings), plugins)
+    places = [place for place in _named(recorded, wanted.what) if wanted.node in (None, place.node)]
+    if wanted.what is None:
+        places = _left_by(plan, plugins, settings.node, places)
+    if not places:
+        typer.echo(f"there is nothing to empty, as far as the journal {path} knows", err=True)
+        return True
+    lock = JournalLock(path)
+    lock.acquire()  # a service that starts meanwhile would fill what is emptied here
+    try:
+        done = places if drop else _emptied(plugins, plan, wanted, places)
+        with closing(JournalFile(path, owned=False)) as file:
+            PlaceRegister(file).remove(place.key for place in done)
+    finally:
+        lock.release()
+    if drop:
+        for place in done:
+            typer.echo(printable(f"{place.sink}: forgotten, and left as it is: {place.place}"))
+    return len(done) == len(places)
+
+
+def _left_by(plan: SinkPlan, plugins: Plugins, node: str, places: Sequence[RetainedPlace]) -> list[RetainedPlace]:
+    """Returns the places that no configured sink names; a sink that cannot name its own may have any of its type."""
+    retained = retained_by(plan, plugins.sinks, node, _silent())
+    named = {place.key for found in retained.values() for place in found or ()}
+    unclear = {plan[name][0] for name, found in retained.items() if found is None}
+    return [place for place in places if place.key not in named and plugins.sinks.get(place.type) not in unclear]
+
+
+def _named(places: Sequence[RetainedPlace], sink: str | None) -> list[RetainedPlace]:
+    sinks = {place.sink for place in places}
+    if sink is not None and sink not in sinks:
+        raise ConfigurationError(
+            f"no sink {sink!r} left anything, as far as the journal knows; there are: "
+            f"{', '.join(sorted(sinks)) or 'none'}"
+        )
+    return [place for place in places if sink in (None, place.sink)]
+
+
+def _emptied(plugins: Plugins, plan: SinkPlan, wanted: Forget, places: Sequence[RetainedPlace]) -> list[RetainedPlace]:
+    """Empties the places, and prints a line for each; returns those that are empty."""
+    secrets = Secrets()
+    secrets.learn(options for _, options in plan.values())
+    done: list[RetainedPlace] = []
+    for group in grouped(places):
+        first = group[0].model_copy(update={"options": group[0].options | wanted.login})
+        lenders: SinkPlan = {} if wanted.login else plan
+        error = _attempt(group, partial(sink_to_empty, first, plugins.sinks, lenders))
+        for place in group:
+            outcome = "emptied" if error is None else f"not emptied: {secrets.mask(described(error))}"
+            typer.echo(printable(f"{place.sink}: {place.place}: {outcome}".replace("\n", " ")))
+        done += group if error is None else ()
+    return done
+
+
+def _attempt(places: Sequence[RetainedPlace], make: Callable[[SinkContext], Sink]) -> BaseException | None:
+    """Has the places emptied once, in a thread, since a sink may block for ever and a person waits."""
+    results: SimpleQueue[BaseException | None] = SimpleQueue()
+    leaver = Leaver(places, make, _silent(), epoch="0" * 16)
+    Thread(target=lambda: results.put(leaver.attempt()), name="forget", daemon=True).start()
+    try:
+        return results.get(timeout=PATIENCE_SECONDS)
+    except Empty:
+        return TimeoutError(f"no answer within {PATIENCE_SECONDS:.0f} s")
+
+
+def _silent() -> logging.Logger:
+    # The line that is printed says it. Made directly: the process's own loggers stay as they are.
+    log = logging.Logger("publisher.forget")
+    log.addHandler(logging.NullHandler())
+    return log
+
+
+def _ask_service(path: Path, journal: JournalClient, wanted: Forget, *, drop: bool) -> bool:
+    """Asks the running service, and waits until it has done it; returns whether everything is empty."""
+    if wanted.node or wanted.login:
+        raise ConfigurationError("a service runs, and it empties what is left with the options that it knows: stop it "
+                                 "to use --node, --password-file or --ca-file")  # fmt: skip
+    left = _report(journal).left
+    sinks = [wanted.what] if wanted.what is not None else sorted({place.sink for place in left})
+    if wanted.what is not None and not any(place.sink == wanted.what for place in left):
+        raise JournalError(_nothing(path, journal, wanted.what))
+    for sink in sinks:
+        ask(path, journal, Request(kind="drop" if drop else "forget", sink=sink))
+    if not sinks:
+        typer.echo(f"there is nothing left to empty, as far as the journal {path} knows", err=True)
+    if drop:
+        return True
+    outcomes = [_followed(journal, sink, left) for sink in sinks]
+    return all(outcomes)
+
+
+def _nothing(path: Path, journal: JournalClient, sink: str) -> str:
+    if sink in _report(journal).sinks:
+        return (
+            f"sink {sink!r} is configured, and the running service would publish everything again at once: take it out "
+            "of the configuration and reload, which empties it, or stop the service first"
+        )
+    return f"sink {sink!r} left nothing that is still to be emptied, as far as the journal {path} knows"
+
+
+def _report(journal: JournalClient) -> ServiceReport:
+    try:
+        return ServiceReport.model_validate(journal.status() or {"version": "", "pid": 0, "started": 0})
+    except ValueError:
+        raise JournalError("the service's status cannot be understood: use the version that the service runs") from None
+
+
+def _followed(journal: JournalClient, sink: str, before: Sequence[LeftReport]) -> bool:
+    """Waits until the service has emptied what this sink left, or failed again; prints the outcome."""
+    tried = {place.next_attempt for place in before}
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while left := [place for place in _report(journal).left if place.sink == sink]:
+        if time.monotonic() > deadline or not any(place.next_attempt in {None, *tried} for place in left):
+            break
+        time.sleep(_LOOK_SECONDS)
+    for place in left:
+        text = Secrets().mask(place.error or "the service has not done it yet")
+        typer.echo(printable(f"{sink}: {place.place}: not emptied: {text}".replace("\n", " ")))
+    if not left:
+        typer.echo(f"{sink}: emptied")
+    return not left
+
+
+def forget_url(settings: Settings, wanted: Forget) -> bool:
+    """Empties what a node left at this URL, without a journal; returns whether it is empty. Raises PublisherError."""
+    url = wanted.what or ""
+    plugins = load_plugins()
+    node = wanted.node or settings.node
+    request = ForgetRequest(url, node, wanted.base, wanted.prefix, wanted.password_file, wanted.ca_file)
+    sink = _made(plugins, request)
+    places = sink.retains()
+    if kept := _kept_by_service(settings, places):
+        raise JournalError(
+            f"the running service keeps {', '.join(kept)} there, and would publish it again at once: take the sink out "
+            "of the configuration and reload, which empties it, or stop the service first"
+        )
+    retained = [RetainedPlace(type="", place=place, sink=url, node=node, options={}) for place in places]
+    error = _attempt(retained, lambda context: plugins.forgetter(url)(request, context))
+    for place in places:
+        outcome = "emptied" if error is None else f"not emptied: {Secrets().mask(described(error))}"
+        typer.echo(printable(f"{place}: {outcome}".replace("\n", " ")))
+    return error is None
+
+
+def _made(plugins: Plugins, request: ForgetRequest) -> Sink:
+    context = IdleContext("forget", request.node, _silent())
+    try:
+        return plugins.forgetter(request.url)(request, context)
+    except PublisherError:
+        raise
+    except ValueError as error:  # a ValidationError, which may show the URL with its password
+        raise ConfigurationError(f"{Secrets().mask(request.url)}: {_reason(error)}") from None
+
+
+def _reason(error: ValueError) -> str:
+    from pydantic import ValidationError
+
+    from ..delivery.retained import first_mistake
+
+    return first_mistake(error) if isinstance(error, ValidationError) else Secrets().mask(described(error))
+
+
+def _kept_by_service(settings: Settings, places: Iterable[str]) -> list[str]:
+    path = find_journal(settings)
+    if not path.exists():
+        return []
+    with opened_journal(path) as journal:
+        if journal.running is None:
+            return []
+        left = {place.place for place in _report(journal).left}
+        kept = {place.place for place in journal.places()} - left
+    return sorted(kept.intersection(places))
