@@ -12,12 +12,12 @@ from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import Any, NamedTuple
 
-import typer
+from pydantic import ValidationError
 
 from ..config.settings import Settings, sink_options, with_default_sinks
 from ..delivery.context import IdleContext
 from ..delivery.leaver import Leaver, described
-from ..delivery.retained import SinkPlan, grouped, retained_by, sink_to_empty
+from ..delivery.retained import SinkPlan, first_mistake, grouped, retained_by, sink_to_empty
 from ..errors import ConfigurationError, JournalError, PublisherError
 from ..journal.file import JournalFile
 from ..journal.lock import JournalLock
@@ -27,7 +27,7 @@ from ..plugins import ForgetRequest, Plugins, load_plugins
 from ..service.logs import Secrets
 from ..service.status import LeftReport, ServiceReport
 from ..sink import Sink, SinkContext
-from ..terminal import printable
+from ..terminal import echo
 from .deliveries import ask
 from .journal import find_journal, opened_journal
 
@@ -68,7 +68,7 @@ def forget_left(settings: Settings, wanted: Forget, *, drop: bool) -> bool:
     if wanted.what is None:
         places = _left_by(plan, plugins, settings.node, places)
     if not places:
-        typer.echo(f"there is nothing to empty, as far as the journal {path} knows", err=True)
+        echo(f"there is nothing to empty, as far as the journal {path} knows", err=True)
         return True
     lock = JournalLock(path)
     lock.acquire()  # a service that starts meanwhile would fill what is emptied here
@@ -80,7 +80,7 @@ def forget_left(settings: Settings, wanted: Forget, *, drop: bool) -> bool:
         lock.release()
     if drop:
         for place in done:
-            typer.echo(printable(f"{place.sink}: forgotten, and left as it is: {place.place}"))
+            echo(f"{place.sink}: forgotten, and left as it is: {place.place}")
     return len(done) == len(places)
 
 
@@ -113,7 +113,7 @@ def _emptied(plugins: Plugins, plan: SinkPlan, wanted: Forget, places: Sequence[
         error = _attempt(group, partial(sink_to_empty, first, plugins.sinks, lenders))
         for place in group:
             outcome = "emptied" if error is None else f"not emptied: {secrets.mask(described(error))}"
-            typer.echo(printable(f"{place.sink}: {place.place}: {outcome}".replace("\n", " ")))
+            echo(f"{place.sink}: {place.place}: {outcome}".replace("\n", " "))
         done += group if error is None else ()
     return done
 
@@ -148,7 +148,7 @@ def _ask_service(path: Path, journal: JournalClient, wanted: Forget, *, drop: bo
     for sink in sinks:
         ask(path, journal, Request(kind="drop" if drop else "forget", sink=sink))
     if not sinks:
-        typer.echo(f"there is nothing left to empty, as far as the journal {path} knows", err=True)
+        echo(f"there is nothing left to empty, as far as the journal {path} knows", err=True)
     if drop:
         return True
     outcomes = [_followed(journal, sink, left) for sink in sinks]
@@ -181,9 +181,9 @@ def _followed(journal: JournalClient, sink: str, before: Sequence[LeftReport]) -
         time.sleep(_LOOK_SECONDS)
     for place in left:
         text = Secrets().mask(place.error or "the service has not done it yet")
-        typer.echo(printable(f"{sink}: {place.place}: not emptied: {text}".replace("\n", " ")))
+        echo(f"{sink}: {place.place}: not emptied: {text}".replace("\n", " "))
     if not left:
-        typer.echo(f"{sink}: emptied")
+        echo(f"{sink}: emptied")
     return not left
 
 
@@ -204,7 +204,7 @@ def forget_url(settings: Settings, wanted: Forget) -> bool:
     error = _attempt(retained, lambda context: plugins.forgetter(url)(request, context))
     for place in places:
         outcome = "emptied" if error is None else f"not emptied: {Secrets().mask(described(error))}"
-        typer.echo(printable(f"{place}: {outcome}".replace("\n", " ")))
+        echo(f"{place}: {outcome}".replace("\n", " "))
     return error is None
 
 
@@ -219,10 +219,6 @@ def _made(plugins: Plugins, request: ForgetRequest) -> Sink:
 
 
 def _reason(error: ValueError) -> str:
-    from pydantic import ValidationError
-
-    from ..delivery.retained import first_mistake
-
     return first_mistake(error) if isinstance(error, ValidationError) else Secrets().mask(described(error))
 
 

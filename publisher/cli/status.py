@@ -81,7 +81,7 @@ def _print(path: Path, report: ServiceReport, now: float) -> None:
     for place in report.left:
         why = f": {_safe(place.error)}" if place.error else ""
         when = "" if place.next_attempt is None else f" (next attempt {_until(place.next_attempt - now)})"
-        typer.echo(f"{printable(place.sink)} left {printable(place.place)}, still to be emptied{why}{when}")
+        echo(f"{place.sink} left {place.place}, still to be emptied{why}{when}")
 
 
 def _cells(name: str, sink: SinkReport, now: float) -> tuple[str, ...]:

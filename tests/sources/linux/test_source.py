@@ -173,7 +173,9 @@ def test_the_removal_of_a_link_that_vanished_while_it_was_read_is_received_with_
 
 def scan() -> Message:
     """RTM_NEWLINK with a name and nothing else, as a Wi-Fi scan sends it."""
-    left_out = dict.fromkeys(("mtu", "operstate", "carrier", "has_inet", "has_inet6", "mtu6", "disable_ipv6"))
+    left_out: dict[str, Any] = dict.fromkeys(
+        ("mtu", "operstate", "carrier", "has_inet", "has_inet6", "mtu6", "disable_ipv6")
+    )
     return new_link(**left_out)
 
 
