@@ -13,6 +13,7 @@ from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
 from ..errors import JournalDamagedError, JournalError
 from .checkpoint import Checkpointer
+from .luids import read_luids, write_luids
 from .migrations import check_version, prepare
 from .places import salvage_places
 
@@ -207,14 +208,13 @@ def _set_aside(path: Path) -> Path:
 
 def _salvage_luids(aside: Path, file: JournalFile) -> None:
     """Keeps which interface has which LUID, where the damaged file still has it: others know interfaces by it."""
-    columns = "luid, key, name, last_seen"
     try:
         with closing(_connect(aside)) as damaged:
-            found = damaged.execute(f"SELECT {columns} FROM luids").fetchall()
+            found = read_luids(damaged).assignments
     except sqlite3.Error:
         return  # That part is damaged too: LUIDs are given anew.
     with file.writing() as connection:
-        connection.executemany(f"INSERT OR REPLACE INTO luids ({columns}) VALUES (?, ?, ?, ?)", found)
+        write_luids(connection, found)
 
 
 def put_meta(connection: sqlite3.Connection, **values: str) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from ..errors import JournalDamagedError, JournalError
 from ..sink import Cursor
 from .lifetimes import convert_lifetimes
+from .luids import TABLE, migrate_luids
 from .positions import POSITIONS, Position, SnapshotDue, Tail
 
 APPLICATION_ID = 0x69706A31  # "ipj1"
@@ -23,7 +24,7 @@ SCHEMA = f"""
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE events (seq INTEGER PRIMARY KEY, position INTEGER NOT NULL, data BLOB NOT NULL);
 CREATE TABLE rows (luid TEXT, family TEXT, data BLOB NOT NULL, PRIMARY KEY (luid, family)) WITHOUT ROWID;
-CREATE TABLE luids (luid TEXT PRIMARY KEY, key BLOB NOT NULL, name BLOB NOT NULL, last_seen REAL NOT NULL);
+{TABLE};
 CREATE TABLE positions (sink TEXT PRIMARY KEY, destination TEXT NOT NULL, position BLOB NOT NULL);
 CREATE TABLE resends (id INTEGER PRIMARY KEY AUTOINCREMENT, sink TEXT NOT NULL, data BLOB NOT NULL);
 CREATE TABLE ended (sink TEXT PRIMARY KEY, fingerprint TEXT NOT NULL, reason TEXT NOT NULL);
@@ -104,8 +105,9 @@ def _to_version_2(connection: sqlite3.Connection) -> None:
 
 
 def _to_version_3(connection: sqlite3.Connection) -> None:
-    """Adds the places where sinks keep something."""
+    """Adds the places where sinks keep something; knows interfaces by other facts, and a clock is none of them."""
     connection.execute(_PLACES)
+    migrate_luids(connection)
 
 
 # The step at index n brings version n + 1 to version n + 2.

@@ -11,12 +11,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..errors import JournalError
 from ..events import IpInterface
-from ..sources.luids import LuidAssignment
+from ..sources.assignments import LuidAssignment
 from .dead_letters import DeadLetter, select_dead_letters
 from .event_log import decoded_row
 from .file import JournalFile
 from .lock import holder
-from .luids import SELECT_LUIDS, decoded_assignment
+from .luids import read_luids
 from .places import SELECT_PLACES, RetainedPlace, decoded_places
 from .positions import NumberedResend, Resend, Seq, insert_resend
 from .sink_journal import PendingWrites
@@ -160,8 +160,9 @@ class JournalClient:
         return decoded_places(self._file.query(SELECT_PLACES))
 
     def load_luids(self) -> list[LuidAssignment]:
-        """Returns every assignment of a LUID."""
-        return [decoded_assignment(row) for row in self._file.query(SELECT_LUIDS)]
+        """Returns every valid assignment of a LUID."""
+        with self._file.reading() as connection:
+            return read_luids(connection).assignments
 
     def close(self) -> None:
         """Releases the file."""

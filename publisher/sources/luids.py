@@ -2,31 +2,15 @@
 
 from __future__ import annotations
 
-import math
-import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import NamedTuple, Protocol
 
 from ..errors import SourceError
-from ..events import luid_parts, make_luid
-
-FIRST_INDEX = 0x8000
-_LAST_INDEX = 0xFF_FFFF
-_DAY = 86_400.0
-_REUSE_AFTER = 30 * _DAY
-# The most by which `last_seen` may lag behind: it bounds the writes, and is far below the 30 days.
-_REFRESH_AFTER = _DAY / 4
-
-
-@dataclass(frozen=True)
-class LuidAssignment:
-    """A LUID with the interface that has it: `key` identifies the interface, `last_seen` is in seconds since 1970."""
-
-    luid: str
-    key: str
-    name: str
-    last_seen: float
+from ..events import make_luid
+from .assignments import KnownAssignments, LuidAssignment
+from .identity import FIRST_NUMBER, LAST_NUMBER, Identity, is_local
 
 
 class LuidStore(Protocol):
@@ -36,8 +20,8 @@ class LuidStore(Protocol):
         """Returns every assignment."""
         ...
 
-    def save_luids(self, assignments: Iterable[LuidAssignment]) -> None:
-        """Inserts or replaces by `luid`, durably before it returns."""
+    def save_luids(self, assignments: Iterable[LuidAssignment], removed: Iterable[str] = ()) -> None:
+        """Inserts or replaces by `luid`, and deletes the removed LUIDs; durably before it returns."""
         ...
 
 
@@ -50,160 +34,186 @@ class MemoryLuids:
     def load_luids(self) -> list[LuidAssignment]:
         return list(self._by_luid.values())
 
-    def save_luids(self, assignments: Iterable[LuidAssignment]) -> None:
+    def save_luids(self, assignments: Iterable[LuidAssignment], removed: Iterable[str] = ()) -> None:
         self._by_luid |= {assignment.luid: assignment for assignment in assignments}
+        for luid in removed:
+            self._by_luid.pop(luid, None)
 
 
-class Device(NamedTuple):
-    """The facts that identify an interface. `permanent` is its permanent hardware address; a virtual one has none."""
+class _Holder(NamedTuple):
+    """An interface that is there."""
 
-    if_type: int
-    kind: str
-    name: bytes
-    permanent: bytes | None = None
-
-    @property
-    def key(self) -> str:
-        """The hardware address if there is one, else the name (in Latin-1, where every byte is a character)."""
-        identity = f"mac={self.permanent.hex()}" if self.permanent else f"name={self.name.decode('latin-1')}"
-        return f"{self.if_type}/{self.kind}/{identity}"
-
-    @property
-    def shown_name(self) -> str:
-        """The name as text for people."""
-        return self.name.decode("utf-8", "backslashreplace")
+    luid: str
+    identity: Identity
 
 
 class LuidAssigner:
-    """Assigns a LUID to each live interface: one that no other live interface has, and the one from before if known.
+    """Assigns a LUID to each live interface: the one from before if it is known again, and never another's.
 
-    An interface is identified by its permanent hardware address, type and kind, else by its name, type and kind. Where
-    several share these, the name decides. `index` identifies an interface while it lives. One thread at a time;
-    nothing is stored before `flush()`.
+    docs/linux.md, "Identities", has the rules. `index` identifies an interface while it lives. A LUID's number is a
+    hash of the identity, so that programs without a common store agree. No clock decides anything. One thread at a
+    time; nothing is stored before `flush()`.
     """
 
-    def __init__(self, store: LuidStore, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, store: LuidStore) -> None:
         self._store = store
-        self._clock = clock
-        self._assigned = {assignment.luid: assignment for assignment in store.load_luids()}
-        self._by_key: dict[str, set[str]] = {}
-        self._next: dict[int, int] = {}
-        for assignment in self._assigned.values():
-            self._by_key.setdefault(assignment.key, set()).add(assignment.luid)
-            if_type, number = luid_parts(assignment.luid)
-            self._next[if_type] = max(self._next.get(if_type, FIRST_INDEX), number + 1)
-        self._live: dict[int, str] = {}
-        self._taken: set[str] = set()
-        self._unsaved: set[str] = set()
-        self._refreshed = clock()
-        self._oldest = self._oldest_unseen()
+        self._known = KnownAssignments(store.load_luids())
+        self._live: dict[int, _Holder] = {}
+        # The number of live interfaces of each address, and of each address and port.
+        self._present: Counter[tuple[bytes, str | None]] = Counter()
 
-    def assign(self, index: int, device: Device) -> str:
+    def assign(self, index: int, identity: Identity) -> str:
         """Returns the LUID of this interface; a renamed one keeps its own."""
-        return self.assign_all({index: device})[index]
+        return self.assign_all({index: identity})[index]
 
-    def assign_all(self, devices: dict[int, Device]) -> dict[int, str]:
-        """Returns the LUIDs of interfaces that were read together: the name decides before the hardware alone."""
-        for index, device in devices.items():
-            luid = self._live.get(index)
-            if luid and not self._keep(luid, device):
+    def assign_all(self, identities: dict[int, Identity]) -> dict[int, str]:
+        """Returns the LUIDs of interfaces that were read together."""
+        for index, identity in identities.items():
+            if index in self._live and not self._keep(index, identity):
                 self.release(index)
-        for matches in (self._same_name, self._only_one):
-            for index, device in devices.items():
-                if index not in self._live and (luid := matches(device)):
-                    self._take(index, luid, device)
-        for index, device in devices.items():
+        arrived = {index: identities[index] for index in sorted(identities) if index not in self._live}
+        for identity in arrived.values():
+            self._count(identity, 1)
+        for identity in arrived.values():
+            self._share(identity)
+        for match in (self._same_place, self._same_port, self._same_hardware, self._same_name):
+            for index in [index for index in arrived if index not in self._live]:
+                if found := next(match(arrived[index]), None):
+                    self._take(index, found, arrived[index])
+        for index, identity in arrived.items():
             if index not in self._live:
-                self._take(index, self._new(device.if_type), device)
-        return {index: self._live[index] for index in devices}
+                self._take(index, self._new(identity), identity)
+        return {index: self._live[index].luid for index in identities}
 
     def release(self, index: int) -> None:
         """Releases the LUID of a removed interface; harmless when it has none."""
-        luid = self._live.pop(index, None)
-        if luid is not None:
-            self._taken.discard(luid)
-            self._write(replace(self._assigned[luid], last_seen=self._clock()))
+        holder = self._live.pop(index, None)
+        if holder is not None:
+            self._count(holder.identity, -1)
+            self._known.release(holder.luid)
 
     def flush(self) -> None:
         """Stores what changed, durably. Raises what the store raises; the next call then tries again."""
-        if abs(self._clock() - self._refreshed) >= _REFRESH_AFTER:
-            self._refreshed = self._clock()
-            for luid in self._taken:
-                self._write(replace(self._assigned[luid], last_seen=self._refreshed))
-        if self._unsaved:
-            self._store.save_luids([self._assigned[luid] for luid in sorted(self._unsaved)])
-            self._unsaved.clear()
-            self._oldest = self._oldest_unseen()
+        if changes := self._known.changes():
+            self._store.save_luids(*changes)
+            self._known.saved()
 
-    def _oldest_unseen(self) -> float:
-        return min((a.last_seen for a in self._assigned.values() if a.luid not in self._taken), default=math.inf)
-
-    def _keep(self, luid: str, device: Device) -> bool:
-        """Returns whether the live interface with this LUID can be this device; stores its new name."""
-        assignment = self._assigned[luid]
-        if assignment.key == device.key and assignment.name == device.shown_name:
+    def _keep(self, index: int, identity: Identity) -> bool:
+        """Returns whether the live interface with this index can be this one; stores its new name."""
+        luid, before = self._live[index]
+        if before == identity:
             return True
-        if assignment.key != device.key and not _renamed(assignment.key, device.key):
+        if (before.if_type, before.kind) != (identity.if_type, identity.kind):
             return False
-        self._write(replace(assignment, key=device.key, name=device.shown_name))
+        if before.address and identity.address and before.address != identity.address:
+            return False
+        assignment = self._assignment(luid)
+        address, port = identity.address or assignment.address, identity.port or assignment.port
+        self._count(before, -1)
+        self._count(identity, 1)
+        self._live[index] = _Holder(luid, identity)
+        self._known.put(replace(assignment, name=identity.name, address=address, port=port))
+        self._share(identity)
+        if before.name != identity.name:
+            self._retire(identity)
         return True
 
-    def _free(self, device: Device) -> list[LuidAssignment]:
-        """Returns the assignments that this device may continue, the last seen first."""
-        luids = self._by_key.get(device.key, set()) - self._taken
-        return sorted((self._assigned[luid] for luid in luids), key=lambda assignment: -assignment.last_seen)
+    def _retire(self, identity: Identity) -> None:
+        """Removes assignments of interfaces that are gone and were known by the name that this one took over."""
+        for other in self._known.named(identity.if_type, identity.kind, identity.name):
+            if not other.address or (other.shared and other.address == identity.address):
+                self._known.remove(other.luid)
 
-    def _same_name(self, device: Device) -> str | None:
-        name = device.shown_name
-        return next((assignment.luid for assignment in self._free(device) if assignment.name == name), None)
+    # The ways to know an interface again, from the surest on. Each yields assignments of interfaces that are gone.
 
-    def _only_one(self, device: Device) -> str | None:
-        """Returns the LUID of this hardware under any name, if there is one only: among several it would be a guess."""
-        free = self._free(device)
-        return free[0].luid if len(free) == 1 else None
+    def _same_place(self, identity: Identity) -> Iterator[LuidAssignment]:
+        """The same address, name and, if both are known, port; without an address the same kind and name."""
+        for found in self._known.named(identity.if_type, identity.kind, identity.name):
+            if found.address == identity.address and (not identity.port or found.port in ("", identity.port)):
+                yield found
 
-    def _new(self, if_type: int) -> str:
-        """Returns a LUID of this type: the longest unseen one if that is 30 days ago, else one of the next number."""
-        number = self._next.get(if_type, FIRST_INDEX)
-        unseen = self._unseen(if_type, math.inf if number > _LAST_INDEX else self._clock() - _REUSE_AFTER)
-        if unseen:
-            return unseen
-        if number > _LAST_INDEX:
-            raise SourceError(
-                f"more than {_LAST_INDEX - FIRST_INDEX} live interfaces of type {if_type}: no LUID is left"
+    def _same_port(self, identity: Identity) -> Iterator[LuidAssignment]:
+        """The only interface at this port of what shares an address."""
+        if not identity.port or not self._known.is_shared(identity.address):
+            return
+        luids = self._known.at_port(identity.address, identity.port)
+        if len(luids) == 1 and self._present[identity.address, identity.port] == 1:
+            yield from self._of_type(luids, identity)
+
+    def _same_hardware(self, identity: Identity) -> Iterator[LuidAssignment]:
+        """The same address under any name; among several that share it, the name decides."""
+        if not identity.address:
+            return
+        if self._known.is_shared(identity.address):
+            yield from (found for found in self._by_names(identity) if found.address == identity.address)
+        else:
+            yield from self._of_type(self._known.addressed(identity.address), identity)
+
+    def _same_name(self, identity: Identity) -> Iterator[LuidAssignment]:
+        """The same name, where one of the two has no address, or an address of which software makes a new one.
+
+        A kernel before 5.6 reports no permanent address; a phone makes up another one at each plug.
+        """
+        local = is_local(identity.address) and not self._known.addressed(identity.address)
+        none_reported = not self._present
+        for found in self._by_names(identity):
+            if not found.address:
+                yield found
+            elif identity.address:
+                if local and is_local(found.address) and not found.shared:
+                    yield found
+            elif found.shared or none_reported:
+                yield found
+
+    def _by_names(self, identity: Identity) -> Iterator[LuidAssignment]:
+        """Those of this name, then those that appeared under it and were renamed: udev does so with hardware."""
+        yield from self._known.named(identity.if_type, identity.kind, identity.name)
+        if not identity.kind:
+            yield from self._known.named_first(identity.if_type, identity.kind, identity.name)
+
+    def _of_type(self, luids: Iterable[str], identity: Identity) -> Iterator[LuidAssignment]:
+        for luid in luids:
+            found = self._assignment(luid)
+            if not self._known.is_held(luid) and (found.if_type, found.kind) == (identity.if_type, identity.kind):
+                yield found
+
+    def _new(self, identity: Identity) -> LuidAssignment:
+        """Returns an assignment with the number of the identity, or the next one that is free."""
+        by_address = identity.address and identity.lasting and not self._known.addressed(identity.address)
+        number = identity.number_by_address() if by_address else identity.number_by_name()
+        for _ in range(FIRST_NUMBER, LAST_NUMBER + 1):
+            luid = make_luid(identity.if_type, number)
+            if self._known.get(luid) is None:
+                return LuidAssignment(luid, identity.kind, identity.name, identity.name)
+            number = number + 1 if number < LAST_NUMBER else FIRST_NUMBER
+        raise SourceError(
+            f"more than {LAST_NUMBER - FIRST_NUMBER} interfaces of type {identity.if_type}: no LUID is left"
+        )
+
+    def _take(self, index: int, assignment: LuidAssignment, identity: Identity) -> None:
+        self._live[index] = _Holder(assignment.luid, identity)
+        self._known.hold(
+            replace(
+                assignment,
+                name=identity.name,
+                first_name=identity.name,
+                address=identity.address,
+                port=identity.port or assignment.port,
             )
-        self._next[if_type] = number + 1
-        return make_luid(if_type, number)
+        )
 
-    def _unseen(self, if_type: int, since: float) -> str | None:
-        """Returns the longest unseen LUID of this type that was not seen since this moment."""
-        if self._oldest > since:
-            return None  # none is that old: this spares a search for each of thousands of new interfaces
-        mine = [
-            a for a in self._assigned.values() if a.luid not in self._taken and luid_parts(a.luid).if_type == if_type
-        ]
-        oldest = min(mine, key=lambda assignment: assignment.last_seen, default=None)
-        return oldest.luid if oldest and oldest.last_seen <= since else None
+    def _assignment(self, luid: str) -> LuidAssignment:
+        assignment = self._known.get(luid)
+        assert assignment is not None
+        return assignment
 
-    def _take(self, index: int, luid: str, device: Device) -> None:
-        self._live[index] = luid
-        self._taken.add(luid)
-        self._write(LuidAssignment(luid, device.key, device.shown_name, self._clock()))
+    def _count(self, identity: Identity, step: int) -> None:
+        for key in ((identity.address, None), (identity.address, identity.port)) if identity.address else ():
+            self._present[key] += step
+            if not self._present[key]:
+                del self._present[key]
 
-    def _write(self, assignment: LuidAssignment) -> None:
-        before = self._assigned.get(assignment.luid)
-        if before is not None and before.key != assignment.key:
-            self._by_key[before.key].discard(before.luid)
-            if not self._by_key[before.key]:
-                del self._by_key[before.key]
-        self._assigned[assignment.luid] = assignment
-        self._by_key.setdefault(assignment.key, set()).add(assignment.luid)
-        self._unsaved.add(assignment.luid)
-
-
-def _renamed(before: str, after: str) -> bool:
-    """Returns whether two keys differ in the name alone: of the same type and kind, and neither of hardware."""
-    type_before, kind_before, identity_before = before.split("/", 2)
-    type_after, kind_after, identity_after = after.split("/", 2)
-    by_name = identity_before.startswith("name=") and identity_after.startswith("name=")
-    return by_name and (type_before, kind_before) == (type_after, kind_after)
+    def _share(self, identity: Identity) -> None:
+        """Notes that the address of this interface is that of another one, if it is."""
+        if identity.address and self._present[identity.address, None] > 1:
+            self._known.share(identity.address)

@@ -11,7 +11,7 @@ from publisher.config.settings import JournalSettings, Settings
 from publisher.events import IpInterface
 from publisher.journal.journal import Journal
 from publisher.sources import Remove, Resync
-from publisher.sources.luids import LuidAssignment
+from publisher.sources.assignments import LuidAssignment
 from publisher.testing import make_row
 from tests.fixtures.command import ETH0, ETH0_6, FOREVER, WLAN0, Publisher, posix_only
 from tests.fixtures.poll import wait_for
@@ -54,12 +54,12 @@ def test_commands_know_the_journals_luids_and_write_nothing(tmp_path: Path) -> N
     assert known_luids(settings).load_luids() == []
     assert not path.exists()
     journal = Journal.open(path, node="nas")
-    journal.luids.save_luids([LuidAssignment("0018abcdef000000", "lo", "lo", 2e9)])
+    journal.luids.save_luids([LuidAssignment("0018abcdef000000", "", b"lo", b"lo")])
     journal.close()
     before = path.read_bytes()
     luids = known_luids(settings)
-    assert luids.load_luids() == [LuidAssignment("0018abcdef000000", "lo", "lo", 2e9)]
-    luids.save_luids([LuidAssignment("0018abcdf0000000", "x", "x", 2e9)])
+    assert luids.load_luids() == [LuidAssignment("0018abcdef000000", "", b"lo", b"lo")]
+    luids.save_luids([LuidAssignment("0018abcdf0000000", "", b"x", b"x")])
     assert path.read_bytes() == before
 
 

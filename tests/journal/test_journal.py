@@ -24,7 +24,7 @@ from publisher.journal.requests import InvalidRequest, JournalClient, Request
 from publisher.journal.sink_journal import SinkJournal
 from publisher.sink import Cursor
 from publisher.sources import Remove, Upsert
-from publisher.sources.luids import LuidAssignment
+from publisher.sources.assignments import LuidAssignment
 from publisher.table import Stamp, Table
 from publisher.testing.events import make_row
 from tests.fixtures.journal import ETH0, ETH1, begun, changes, crash
@@ -35,7 +35,9 @@ from pathlib import Path
 from publisher.journal.journal import Journal
 Journal.open(Path(sys.argv[1]), node="nas")
 """
-LUID = LuidAssignment(ETH0.luid, "52:54:00:12:34:02 ethernet", "eth0", 1_795_000_000.5)
+LUID = LuidAssignment(
+    ETH0.luid, "", b"enp1s0", b"eth0", b"\x52\x54\0\x12\x34\x02", "0000:01:00.0/", shared=True, seen=7
+)
 
 
 @pytest.fixture
@@ -357,9 +359,9 @@ def test_an_ended_sink_stays_ended_while_its_options_are_the_same(path: Path) ->
         assert journal.sink("hook", "").ended("another") is None
 
 
-@pytest.mark.parametrize("name", ["eth0", "zażółć", "+/#", b"bad-\xff\xfe".decode("utf-8", "surrogateescape")])
-def test_luids_are_kept_for_interfaces_of_any_name(path: Path, name: str) -> None:
-    assignment = LuidAssignment(ETH0.luid, f"name {name}", name, 1.5)
+@pytest.mark.parametrize("name", [b"eth0", "zażółć".encode(), b"+/#", b"bad-\xff\xfe"])
+def test_luids_are_kept_for_interfaces_of_any_name(path: Path, name: bytes) -> None:
+    assignment = LuidAssignment(ETH0.luid, "veth", name, name, seen=2)
     with closing(Journal.open(path, node="nas")) as journal:
         journal.luids.save_luids([LUID, assignment])
     with closing(Journal.open(path, node="nas")) as journal:

@@ -32,10 +32,9 @@ from .link import (
     may_change_speed,
     named_by,
     speed_of,
-    type_of,
     unreported_losses,
 )
-from .rows import PathMtuTimes, Times, bare_name, device, text
+from .rows import PathMtuTimes, Times, bare_name, text
 from .rtnetlink import AF_INET6, RTM_DELADDR, RTM_NEWLINK, AddressMessage, Link, Message, NeighbourParameters
 
 # A row with that many addresses and links in its stack is long. The pause between two reports, in seconds an entry.
@@ -97,8 +96,8 @@ class LinkCache:
         links = states_before(known, waiting, removed, dump.links)
         for index in self._links.keys() - links:
             self._drop(index)
-        devices = {index: device(link, self._adopt(link).if_type) for index, link in links.items()}
-        for index, luid in self._luids.assign_all(devices).items():
+        identities = {index: self._adopt(link).identity for index, link in links.items()}
+        for index, luid in self._luids.assign_all(identities).items():
             self._links[index].set_luid(luid)
         left = self._take_addresses(dump.addresses, waiting, links.keys() - removed)
         self._take_neighbours(dump.neighbours)
@@ -226,7 +225,7 @@ class LinkCache:
             return []
         cached = self._adopt(link)
         luid = cached.luid
-        updates = cached.set_luid(self._luids.assign(index, device(link, cached.if_type)))
+        updates = cached.set_luid(self._luids.assign(index, cached.identity))
         if before is None:
             self.read_times(index, self._families)
         else:
@@ -243,12 +242,12 @@ class LinkCache:
         cached = self._links.get(index)
         if cached is None:
             cached = self._links[index] = CachedLink(link)
-            cached.if_type = type_of(link, self._details)
+            cached.read_kind(self._details)
         else:
-            if (cached.link.kind, cached.link.hardware_type) != (link.kind, link.hardware_type):
-                cached.if_type = type_of(link, self._details)
-            self._log_flaps(cached.link, link)
-            cached.link = link
+            before, cached.link = cached.link, link
+            if (before.kind, before.hardware_type) != (link.kind, link.hardware_type):
+                cached.read_kind(self._details)
+            self._log_flaps(before, link)
         self._stack.put(link)
         return cached
 

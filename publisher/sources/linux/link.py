@@ -9,7 +9,9 @@ from typing import Any, NamedTuple, Protocol
 
 from ...events import Address, Family, Interface, IpInterface, IpInterfaceRow
 from .. import Remove, Update, Upsert
+from ..identity import Identity
 from .addresses import address_values, own_address
+from .identity import burned_in, identity_of
 from .iftype import interface_type
 from .rows import (
     PathMtuTimes,
@@ -42,6 +44,7 @@ class LinkDetails(Protocol):
     def times(self, family: Family, name: bytes) -> Times: ...
     def speed(self, name: bytes) -> int | None: ...
     def is_wireless(self, name: bytes, index: int) -> bool: ...
+    def dev_port(self, name: bytes, index: int) -> int | None: ...
 
 
 class Dump(NamedTuple):
@@ -63,6 +66,7 @@ class CachedLink:
         "_addresses",
         "_interface",
         "_sorted",
+        "dev_port",
         "if_type",
         "link",
         "luid",
@@ -75,6 +79,7 @@ class CachedLink:
     def __init__(self, link: Link) -> None:
         self.link = link
         self.if_type = 0
+        self.dev_port: int | None = None
         self.luid = ""
         self.speed: int | None = None
         self.reported_at = -math.inf
@@ -83,6 +88,18 @@ class CachedLink:
         self._interface: Interface | None = None
         self._addresses: dict[Family, dict[_AddressKey, Address]] = {}
         self._sorted: dict[Family, tuple[Address, ...]] = {}
+
+    @property
+    def identity(self) -> Identity:
+        """The facts by which the link is known again."""
+        return identity_of(self.link, self.if_type, self.dev_port)
+
+    def read_kind(self, details: LinkDetails) -> None:
+        """Reads the type, and for hardware the number of its port."""
+        name, index = bare_name(self.link), self.link.ifindex
+        wireless = may_be_wireless(self.link) and details.is_wireless(name, index)
+        self.if_type = interface_type(self.link, wireless=wireless)
+        self.dev_port = details.dev_port(name, index) if burned_in(self.link) else None
 
     @property
     def entries(self) -> int:
@@ -105,8 +122,10 @@ class CachedLink:
         """Builds the rows again and returns the updates of what differs."""
         raw = Raw(self.link, self.times.get("inet", _UNKNOWN), self.times.get("inet6", _UNKNOWN), path_mtu)
         members = rows_values(families, self.luid, raw)
-        interface = self._build_interface(interface_values(self.link, self.if_type, self.speed, higher, lower))
-        rows = {family: self._build_row(family, values, interface) for family, values in members.items()}
+        permanent = burned_in(self.link)
+        values = interface_values(self.link, self.if_type, permanent, self.speed, higher, lower)
+        interface = self._build_interface(values)
+        rows = {family: self._build_row(family, row, interface) for family, row in members.items()}
         before = self.rows
         self.rows = rows
         removed: list[Update] = [Remove(self.luid, family) for family in before if family not in rows]
@@ -237,12 +256,6 @@ def lower_index(link: Link) -> int | None:
     if link.lower in (None, 0, link.ifindex) or link.lower_namespace is not None:
         return None
     return None if (link.kind or b"").rstrip(b"\0") in _PEERS else link.lower
-
-
-def type_of(link: Link, details: LinkDetails) -> int:
-    """Returns the IANA ifType of a link."""
-    wireless = may_be_wireless(link) and details.is_wireless(bare_name(link), link.ifindex)
-    return interface_type(link, wireless=wireless)
 
 
 def speed_of(link: Link, details: LinkDetails) -> int | None:

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable
 from typing import Any, Literal, NamedTuple
 
 from ...events import AdminStatus, Family, OperStatus
-from ..luids import Device
 from .rtnetlink import Link
 
 _IFF_UP, _IFF_LOOPBACK, _IFF_NOARP, _IFF_MULTICAST, _IFF_LOWER_UP = 0x1, 0x8, 0x80, 0x1000, 0x10000
@@ -221,9 +220,14 @@ def rows_values(families: Iterable[Family], luid: str, raw: Raw) -> dict[Family,
 
 
 def interface_values(
-    link: Link, if_type: int, speed: int | None, higher: tuple[str, ...], lower: tuple[str, ...]
+    link: Link,
+    if_type: int,
+    permanent: bytes | None,
+    speed: int | None,
+    higher: tuple[str, ...],
+    lower: tuple[str, ...],
 ) -> dict[str, Any]:
-    """Returns the members of the Interface."""
+    """Returns the members of the Interface; `permanent` is the address that was burned in."""
     up = bool(link.flags & _IFF_UP)
     state = link.operstate or _OPER_UNKNOWN
     admin: AdminStatus = "up" if up else "down"
@@ -233,7 +237,7 @@ def interface_values(
         "type": if_type,
         "kind": text(link.kind),
         "physical_address": _hardware_address(link.address),
-        "permanent_physical_address": _hardware_address(link.permanent_address),
+        "permanent_physical_address": _hardware_address(permanent),
         "mtu": link.mtu,
         "admin_status": admin,
         "oper_status": _OPER[state] if state < len(_OPER) else "unknown",
@@ -255,12 +259,6 @@ def may_be_wireless(link: Link) -> bool:
 def may_have_speed(link: Link) -> bool:
     """Returns whether a driver can know a speed: an Ethernet that is connected."""
     return link.hardware_type == _ARPHRD_ETHER and bool(link.flags & _IFF_LOWER_UP) and bool(link.flags & _IFF_UP)
-
-
-def device(link: Link, if_type: int) -> Device:
-    """Returns what identifies the interface."""
-    permanent = link.permanent_address
-    return Device(if_type, text(link.kind) or "", bare_name(link), permanent if permanent and any(permanent) else None)
 
 
 def bare_name(link: Link) -> bytes:

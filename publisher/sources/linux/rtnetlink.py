@@ -46,8 +46,8 @@ class Link(NamedTuple):
     families: a notification may show them as they were before the change, the answer to a read shows them as they are
     (docs/linux.md, trap 1). Strings are as received, with their terminating NUL.
 
-    Each message about the whole link has those from `name` to `carrier` that the link has at all; those from `address`
-    to `description` may end. A Wi-Fi scan sends a part of a link (docs/linux.md, trap 9).
+    Each message about the whole link has those from `name` to `parent_bus` that the link has at all; those from
+    `address` to `port_name` may end. A Wi-Fi scan sends a part of a link (docs/linux.md, trap 9).
     """
 
     family: int
@@ -60,11 +60,14 @@ class Link(NamedTuple):
     permanent_address: bytes | None
     operstate: int | None
     carrier: int | None
+    parent_name: bytes | None
+    parent_bus: bytes | None
     address: bytes | None
     master: int | None
     lower: int | None
     lower_namespace: int | None
     description: bytes | None
+    port_name: bytes | None
     has_inet: int | None
     has_inet6: int | None
     forwarding: int | None
@@ -179,11 +182,14 @@ _LINK = (
     Wanted((54,), "s"),  # IFLA_PERM_ADDRESS
     Wanted((16,), "B"),  # IFLA_OPERSTATE
     Wanted((33,), "B"),  # IFLA_CARRIER
+    Wanted((56,), "s"),  # IFLA_PARENT_DEV_NAME
+    Wanted((57,), "s"),  # IFLA_PARENT_DEV_BUS_NAME
     Wanted((1,), "s"),  # IFLA_ADDRESS
     Wanted((10,), "I"),  # IFLA_MASTER
     Wanted((5,), "I"),  # IFLA_LINK
     Wanted((37,), "i"),  # IFLA_LINK_NETNSID
     Wanted((20,), "s"),  # IFLA_IFALIAS
+    Wanted((38,), "s"),  # IFLA_PHYS_PORT_NAME
     Wanted((_AF_SPEC, AF_INET), ""),
     Wanted(_INET6, ""),
     Wanted(_CONF4, "i", 4 * _FORWARDING),  # IFLA_INET_CONF

@@ -67,6 +67,11 @@ class SystemDetails:
         # /sys may be that of another network namespace (docs/linux.md, trap 8).
         return _number(directory + b"/ifindex") == index and os.path.exists(directory + b"/phy80211")  # noqa: PTH110 - bytes
 
+    def dev_port(self, name: bytes, index: int) -> int | None:
+        """Returns the number of the port on its card, if sysfs shows this very link."""
+        directory = b"/sys/class/net/" + name
+        return _number(directory + b"/dev_port") if _number(directory + b"/ifindex") == index else None
+
     def times(self, family: Family, name: bytes) -> Times:
         """Returns the neighbour parameters of a family; the current reachable time is not among these files."""
         directory = _PROC + (b"ipv4" if family == "inet" else b"ipv6") + b"/neigh/" + name

@@ -11,6 +11,7 @@ import pytest
 from publisher.errors import JournalError
 from publisher.events import Family, IpInterface
 from publisher.sources import Families, Remove, Update, Upsert
+from publisher.sources.assignments import LuidAssignment
 from publisher.sources.linux.cache import LinkCache
 from publisher.sources.linux.link import Dump
 from publisher.sources.linux.rows import PathMtuTimes, Times
@@ -23,7 +24,7 @@ from publisher.sources.linux.rtnetlink import (
     Message,
     NeighbourParameters,
 )
-from publisher.sources.luids import LuidAssigner, LuidAssignment, LuidStore, MemoryLuids
+from publisher.sources.luids import LuidAssigner, LuidStore, MemoryLuids
 from tests.fixtures.logs import CapturedLog
 from tests.fixtures.netlink_records import (
     a_link,
@@ -44,6 +45,7 @@ class Details:
         self.neighbour_times = Times(30_000, 1_000)
         self.speeds: dict[bytes, int] = {}
         self.wireless: set[bytes] = set()
+        self.ports: dict[bytes, int] = {}
         self.asked: list[bytes] = []
 
     def times(self, family: Family, name: bytes) -> Times:
@@ -58,6 +60,10 @@ class Details:
     def is_wireless(self, name: bytes, index: int) -> bool:
         assert index > 0
         return name in self.wireless
+
+    def dev_port(self, name: bytes, index: int) -> int | None:
+        assert index > 0
+        return self.ports.get(name)
 
 
 class Cache:
@@ -447,10 +453,10 @@ def test_luids_that_cannot_be_stored_are_kept_and_stored_later() -> None:
     class Store(MemoryLuids):
         full = True
 
-        def save_luids(self, assignments: Iterable[LuidAssignment]) -> None:
+        def save_luids(self, assignments: Iterable[LuidAssignment], removed: Iterable[str] = ()) -> None:
             if self.full:
                 raise JournalError("the disk is full")
-            super().save_luids(assignments)
+            super().save_luids(assignments, removed)
 
     store = Store()
     cache = Cache(a_link(), store=store)
@@ -458,7 +464,7 @@ def test_luids_that_cannot_be_stored_are_kept_and_stored_later() -> None:
     assert [record.levelname for record in cache.log.records] == ["WARNING", "WARNING"]
     store.full = False
     cache.apply()
-    assert {assignment.name for assignment in store.load_luids()} == {"eth0", "eth1"}
+    assert {assignment.name for assignment in store.load_luids()} == {b"eth0", b"eth1"}
 
 
 def test_a_record_that_our_models_do_not_accept_leaves_the_others_alone() -> None:

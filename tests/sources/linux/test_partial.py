@@ -49,11 +49,12 @@ class State:
 class Host:
     """A kernel with one link, and a cache that follows it by messages of which parts are left out."""
 
-    def __init__(self, state: State, *, known: bool = True) -> None:
+    def __init__(self, state: State, *, known: bool = True, store: MemoryLuids | None = None) -> None:
+        self.store = store or MemoryLuids()
         self.decoder = Decoder()
         details = Details()
         details.neighbour_times = Times()
-        self.cache = LinkCache(CapturedLog(), LuidAssigner(MemoryLuids()), details, "unspec")
+        self.cache = LinkCache(CapturedLog(), LuidAssigner(self.store), details, "unspec")
         bridge = self.one(whole(State(name=b"br0\0"), index=9, kind=b"bridge\0"))
         links = [bridge, self.read(state)] if known else [bridge]
         rows, _ = self.cache.resync(Dump(links, [], [], PathMtuTimes()), [])
@@ -195,7 +196,7 @@ def test_whatever_messages_leave_out_the_last_state_is_reported(
     host = Host(first[0])
     updates = host.follow([whole(state, left_out=parts) for state, parts in later], last)
     assert not [update for update in updates if isinstance(update, Remove)]
-    assert seen(host.rows.values()) == seen(Host(last).rows.values())
+    assert seen(host.rows.values()) == seen(Host(last, store=host.store).rows.values())
 
 
 @settings(max_examples=300, deadline=None)

@@ -10,7 +10,6 @@ from publisher.sources.linux.rows import (
     PathMtuTimes,
     Raw,
     Times,
-    device,
     has_row,
     interface_values,
     may_be_wireless,
@@ -18,7 +17,6 @@ from publisher.sources.linux.rows import (
     row_values,
     text,
 )
-from publisher.sources.luids import Device
 from tests.fixtures.netlink_records import (
     IFF_CONNECTED,
     IFF_LOOPBACK,
@@ -115,8 +113,6 @@ def test_a_link_is_an_ip_interface_of_the_families_that_it_has(
         ("kind", {"kind": b"veth\0"}, "veth"),
         ("physical_address", {"address": MAC}, "52:54:00:12:34:56"),
         ("physical_address", {"address": bytes(6)}, None),
-        ("permanent_physical_address", {"permanent_address": MAC}, "52:54:00:12:34:56"),
-        ("permanent_physical_address", {"permanent_address": bytes(6)}, None),
         ("mtu", {"mtu": 9000}, 9000),
         ("admin_status", {"flags": IFF_UP}, "up"),
         ("admin_status", {"flags": IFF_LOWER_UP}, "down"),
@@ -134,26 +130,14 @@ def test_a_link_is_an_ip_interface_of_the_families_that_it_has(
     ],
 )
 def test_a_member_of_the_interface(name: str, members: dict[str, Any], expected: object) -> None:
-    assert interface_values(a_link(**members), 6, 1000, (), ())[name] == expected
+    assert interface_values(a_link(**members), 6, None, 1000, (), ())[name] == expected
 
 
 def test_the_rest_of_the_interface_is_what_is_given() -> None:
-    values = interface_values(a_link(), 53, 10_000, ("a",), ("b",))
+    values = interface_values(a_link(), 53, MAC, 10_000, ("a",), ("b",))
     assert (values["type"], values["transmit_link_speed"], values["receive_link_speed"]) == (53, 10_000, 10_000)
     assert (values["higher"], values["lower"]) == (("a",), ("b",))
-
-
-@pytest.mark.parametrize(
-    ("members", "expected"),
-    [
-        ({"permanent_address": MAC}, Device(6, "", b"eth0", MAC)),
-        ({"permanent_address": bytes(6)}, Device(6, "", b"eth0", None)),
-        ({"permanent_address": None}, Device(6, "", b"eth0", None)),
-        ({"kind": b"veth\0"}, Device(6, "veth", b"eth0", None)),
-    ],
-)
-def test_what_identifies_an_interface(members: dict[str, Any], expected: Device) -> None:
-    assert device(a_link(**members), 6) == expected
+    assert values["permanent_physical_address"] == MAC.hex(":")
 
 
 @pytest.mark.parametrize(
