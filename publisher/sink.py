@@ -41,6 +41,14 @@ class SinkOptions(BaseModel):
         """
         return ""
 
+    @property
+    def exclusive(self) -> str:
+        """Returns the name of a thing that only one sink may have, like a file that is written; "" for none.
+
+        Two sinks with one name are a mistake in the configuration.
+        """
+        return ""
+
 
 class Cursor(NamedTuple):
     """The last event that a sink has confirmed."""

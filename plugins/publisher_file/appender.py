@@ -5,13 +5,54 @@ from __future__ import annotations
 import os
 import select
 import stat
+import sys
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 from .lines import end_of_last_line, is_torn_event
 
 # The descriptor, not sys.stdout: that may be absent, or replaced by a program's own stream.
 STANDARD_OUTPUT_DESCRIPTOR = 1
+
+
+class Access(NamedTuple):
+    """The mode and the owner of a file; a mode that is not `exact` is limited by the umask of the process."""
+
+    mode: int
+    exact: bool = True
+    owner: tuple[int, int] | None = None
+
+    @classmethod
+    def of(cls, status: os.stat_result) -> Access:
+        """Returns the access that a file has."""
+        return cls(stat.S_IMODE(status.st_mode), owner=(status.st_uid, status.st_gid))
+
+    def give(self, descriptor: int) -> None:
+        """Gives an open file this access, as far as this process may. Raises OSError."""
+        if sys.platform == "win32":  # its files have the access of their directory
+            return
+        if self.owner not in (None, os.fstat(descriptor)[4:6]):
+            with suppress(PermissionError):  # only root gives files away
+                os.fchown(descriptor, *self.owner)
+        if self.exact:
+            os.fchmod(descriptor, self.mode)
+
+
+def _open(path: Path, access: Access) -> int:
+    # O_NONBLOCK: to open a pipe that nobody reads would wait for a reader. O_BINARY: Windows would write line feeds as
+    # two bytes.
+    flags = os.O_WRONLY | os.O_APPEND | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    try:
+        return os.open(path, flags)
+    except FileNotFoundError:
+        descriptor = os.open(path, flags | os.O_CREAT, access.mode)
+    try:
+        access.give(descriptor)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
 
 
 class Appender:
@@ -33,21 +74,27 @@ class Appender:
         return cls(STANDARD_OUTPUT_DESCRIPTOR, owned=False)
 
     @classmethod
-    def open(cls, path: Path) -> Appender:
-        """Opens the file, creates it where it is missing, and removes a line that a crash left half written.
+    def open(cls, path: Path, access: Access) -> Appender:
+        """Opens the file, or creates it with this access; removes a line that a crash left half written.
 
-        Raises OSError. The caller holds the file's lock: another writer's line would look like one half written.
+        Raises OSError: ENXIO for a pipe that nobody reads. The caller holds the file's lock: another writer's line
+        would look like one half written.
         """
-        # O_BINARY: Windows would write line feeds as two bytes.
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)
-        opened = cls(os.open(path, flags, 0o644), owned=True)
+        opened = cls(_open(path, access), owned=True)
         try:
             if opened.whole:
                 opened._mend(path)
+            elif sys.platform != "win32":
+                os.set_blocking(opened.descriptor, True)
         except BaseException:
             opened.close()
             raise
         return opened
+
+    @property
+    def access(self) -> Access | None:
+        """The access to a regular file, for its successor; `None` for everything else."""
+        return Access.of(os.fstat(self.descriptor)) if self.whole else None
 
     @property
     def size(self) -> int:

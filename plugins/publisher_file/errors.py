@@ -14,6 +14,7 @@ _REMEDIES = {
     errno.EROFS: "choose a path on a file system that is not read-only",
     errno.ENOENT: "create the directory, or choose another path",
     errno.ENOTDIR: "one of its directories is a file: choose another path",
+    errno.ENXIO: "it is a socket or a device that is not there: name a file or a pipe",
     errno.EISDIR: "it is a directory: name a file in it",
     errno.ENOSPC: "free some space there; nothing is lost meanwhile",
     errno.EDQUOT: "free some space there; nothing is lost meanwhile",
@@ -25,8 +26,13 @@ class FileSinkError(PublisherError):
     """The file cannot be opened or written."""
 
 
+_NO_READER = "nobody reads this pipe yet; it is tried again until its reader is there"
+
+
 def explain(error: OSError, path: Path | str) -> str:
     """Returns what failed, for which file, and what to do about it."""
+    if error.errno == errno.ENXIO and Path(path).is_fifo():
+        return f"cannot write to {path}: {_NO_READER}"
     remedy = _REMEDIES.get(error.errno or 0)
     return f"cannot write to {path}: {error.strerror or error}" + (f"; {remedy}" if remedy else "")
 

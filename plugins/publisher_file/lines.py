@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-import json
+import io
 from collections.abc import Iterator
-from typing import BinaryIO, NamedTuple
+from datetime import datetime
+from typing import Annotated, BinaryIO, NamedTuple
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from publisher import Cursor
+from publisher.untrusted import UntrustedError, parse_model
 
 _CHUNK = 1 << 16
+# An event of 10,000 addresses has 3 MB. Of a longer line, which is of another program, no more is kept.
+LONGEST_LINE = 16 << 20
 _BEGINNING = b'{"schema_version":'
 
 
@@ -33,17 +39,32 @@ def is_torn_event(file: BinaryIO, start: int) -> bool:
 
 
 def lines_from_end(file: BinaryIO) -> Iterator[bytes]:
-    """Yields the lines that end in a line feed, last first; reads the file in chunks."""
+    """Yields the lines that end in a line feed, last first, but those of more than 16 MiB; reads the file in chunks."""
     position = end_of_last_line(file)
-    tail = b""
+    later: list[bytes] = []  # the chunks of a line whose beginning was not read yet, last first
+    size = 0
     while position > 0:
         start = max(0, position - _CHUNK)
         file.seek(start)
-        head, *lines = (file.read(position - start) + tail).split(b"\n")
-        yield from (line for line in reversed(lines) if line)
-        tail, position = head, start
-    if tail:
-        yield tail
+        beginning, *lines = file.read(position - start).split(b"\n")
+        if lines:
+            later.append(lines.pop())
+            if size <= LONGEST_LINE:
+                lines.append(b"".join(reversed(later)))
+            yield from (line for line in reversed(lines) if line)
+            later, size = [], 0
+        size += len(beginning)
+        if size > LONGEST_LINE:
+            later = []
+        later.append(beginning)
+        position = start
+    if later and size <= LONGEST_LINE:
+        yield b"".join(reversed(later))
+
+
+def lines_of(stream: io.BufferedIOBase) -> Iterator[bytes]:
+    """Yields the lines, first to last; one of more than 16 MiB in parts."""
+    return iter(lambda: stream.readline(LONGEST_LINE + 1), b"")
 
 
 class Place(NamedTuple):
@@ -51,14 +72,32 @@ class Place(NamedTuple):
 
     cursor: Cursor
     complete: bool
+    time: datetime
+
+
+class _WrittenSnapshot(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    position: int
+    count: int
+
+
+class _WrittenEvent(BaseModel):
+    """The members of a line by which the sink finds its position; those of other versions are ignored."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    epoch: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
+    seq: Annotated[int, Field(ge=0, lt=1 << 63)]
+    time: AwareDatetime
+    snapshot: _WrittenSnapshot | None
 
 
 def place_of(line: bytes) -> Place | None:
-    """Returns the position after this line; `None` when the line is no event."""
+    """Returns the position after this line; `None` when the line is no event, whatever it is."""
     try:
-        event = json.loads(line)
-        snapshot = event["snapshot"]
-        complete = snapshot is None or snapshot["position"] == snapshot["count"]
-        return Place(Cursor(str(event["epoch"]), int(event["seq"])), complete)
-    except (ValueError, KeyError, TypeError):
+        event = parse_model(line, _WrittenEvent, max_bytes=LONGEST_LINE)
+    except UntrustedError:
         return None  # a line of another program
+    complete = event.snapshot is None or event.snapshot.position == event.snapshot.count
+    return Place(Cursor(event.epoch, event.seq), complete, event.time)

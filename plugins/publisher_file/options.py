@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import stat
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -10,6 +13,8 @@ from pydantic import ByteSize, Field, model_validator
 
 from publisher import SinkOptions
 from publisher.durations import Duration
+
+from .appender import Access
 
 STANDARD_OUTPUT = "-"
 
@@ -26,6 +31,11 @@ class FileOptions(SinkOptions):
         description='the file is rotated when its first event is this old, like "12h" or "7d"; never by default',
     )
     keep: int = Field(default=5, ge=1, le=100_000, description="the number of rotated files to keep, compressed")
+    mode: Annotated[str, Field(pattern=r"^0?[0-7]{3}$")] = Field(
+        default="0640",
+        description='the permissions of a file that the sink makes, like "0600" or "0644"; the default is limited by '
+        "the umask, and a file that is there keeps its own, also when it is rotated",
+    )
     fsync: Literal["batch", "always", "off"] = Field(
         default="batch", description="when data are forced to the disk: after each batch, after each event, or never"
     )
@@ -40,6 +50,21 @@ class FileOptions(SinkOptions):
     def target(self) -> Path:
         """The absolute path of the file."""
         return Path(self.path).expanduser().absolute()
+
+    @property
+    def access(self) -> Access:
+        """The access to a file that the sink makes."""
+        return Access(int(self.mode, 8), exact="mode" in self.model_fields_set)
+
+    @property
+    def exclusive(self) -> str:
+        """The file itself, by whatever path or link; nothing for standard output, pipes and devices."""
+        if self.path == STANDARD_OUTPUT:
+            return ""
+        with suppress(OSError):
+            status = self.target.stat()
+            return f"file {status.st_dev}:{status.st_ino}" if stat.S_ISREG(status.st_mode) else ""
+        return f"file {os.path.normcase(self.target.resolve())}"
 
     @property
     def destination(self) -> str:

@@ -12,10 +12,12 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from publisher import Cursor
 
-from .lines import place_of
+from .appender import Access
+from .lines import lines_of, place_of
 
 
 class Archive:
@@ -79,7 +81,8 @@ class Archive:
 
         temporary = self._path.with_name(f"{self._path.name}.gz.tmp")
         try:
-            with plain.open("rb") as source, temporary.open("wb") as target:
+            with plain.open("rb") as source, _private(temporary) as target:
+                Access.of(os.fstat(source.fileno())).give(target.fileno())
                 with gzip.GzipFile(plain.name, "wb", fileobj=target) as packed:
                     shutil.copyfileobj(source, packed, 1 << 18)
                 target.flush()
@@ -106,12 +109,18 @@ def _plain(file: Path) -> Path:
     return file.with_suffix("") if file.suffix == ".gz" else file
 
 
+def _private(path: Path) -> BinaryIO:
+    """Opens a new file that nobody else may read until it has the access of the file that it replaces."""
+    path.unlink(missing_ok=True)
+    return open(path, "xb", opener=lambda name, flags: os.open(name, flags, 0o600))
+
+
 def _lines(file: Path) -> Iterator[bytes]:
     import gzip
     import zlib
 
     try:
         with gzip.open(file, "rb") if file.suffix == ".gz" else file.open("rb") as stream:
-            yield from stream
+            yield from lines_of(stream)
     except (EOFError, zlib.error) as error:
         raise OSError(f"{file} is damaged: {error}") from error

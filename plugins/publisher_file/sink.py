@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from datetime import datetime
@@ -14,7 +13,7 @@ from publisher import Cursor, Ended, Event, FileLock, InUseError, Retry, Sink, S
 from .appender import Appender
 from .check import check_file, check_standard_output
 from .errors import FileSinkError, explain, in_use
-from .lines import lines_from_end, place_of
+from .lines import lines_from_end, lines_of, place_of
 from .options import STANDARD_OUTPUT, FileOptions
 from .rotation import Archive
 
@@ -32,17 +31,16 @@ class FileSink(Sink):
 
     def __init__(self, options: FileOptions, context: SinkContext) -> None:
         super().__init__(options, context)
-        self._path = Path(options.destination)
-        self._lock = _lock_of(self._path)
-        self._archive = Archive(self._path, options.keep, sync=options.fsync != "off")
+        self._name = "standard output" if options.path == STANDARD_OUTPUT else options.destination
+        self._aim()
         self._file: Appender | None = None
+        self._access = options.access
         self._since: datetime | None = None
         self._may_rotate = True
 
     def open(self) -> None:
         """Locks and opens the file. Raises FileSinkError, also while another process writes to it."""
         try:
-            self._acquire_lock()
             self._open()
         except InUseError as error:
             raise in_use(self._name, error) from None
@@ -66,6 +64,8 @@ class FileSink(Sink):
                 done += count
         except (BrokenPipeError, ConnectionResetError) as error:  # a pipe's; a socket's with unread data
             raise Ended(f"nobody reads {self._name} any more", index=done, durable=False) from error
+        except InUseError as error:  # a symbolic link leads to another file now
+            raise Retry(str(in_use(self._name, error)), index=done) from None
         except OSError as error:
             raise Retry(explain(error, self._name), index=done) from error
 
@@ -73,6 +73,7 @@ class FileSink(Sink):
         """Closes the file and releases its lock."""
         self._close_file()
         self._lock.release()
+        self._locked = False
 
     def cursor(self) -> Cursor | None:
         """Returns the last event of the file, or of its newest rotated one.
@@ -100,19 +101,24 @@ class FileSink(Sink):
             raise FileSinkError(explain(error, self._name)) from error
 
     @property
-    def _name(self) -> str:
-        return "standard output" if self.options.path == STANDARD_OUTPUT else str(self._path)
-
-    @property
     def _rotates(self) -> bool:
         return self.options.max_size is not None or self.options.max_age is not None
 
+    def _aim(self) -> None:
+        """Finds the file itself: through a symbolic link, the link stays and its target is written and rotated."""
+        self._path = Path(self.options.destination).resolve()
+        # A shell's `*` does not match the name of the lock.
+        self._lock = FileLock(self._path.with_name(f".{self._path.name}.lock"))
+        self._archive = Archive(self._path, self.options.keep, sync=self.options.fsync != "off")
+        self._locked = False
+
     def _acquire_lock(self) -> None:
-        # Pipes and devices may have several writers; for standard output it is unknown.
-        if self.options.path == STANDARD_OUTPUT or (self._path.exists() and not self._path.is_file()):
+        # Pipes and devices may have several writers.
+        if self._locked or (self._path.exists() and not self._path.is_file()):
             return
         try:
             self._lock.acquire()
+            self._locked = True
         except OSError:
             folder = self._lock.path.parent
             if self._lock.path.exists() or os.access(folder, os.W_OK) or not self._path.exists():
@@ -121,6 +127,7 @@ class FileSink(Sink):
             self.context.log.warning(
                 "%s is not protected against a second writer: no file can be made in %s", self._path, folder
             )
+            self._locked = True  # as far as it can be
 
     def _archived_cursor(self) -> Cursor | None:
         try:
@@ -133,20 +140,25 @@ class FileSink(Sink):
         self._close_file()
         if self.options.path == STANDARD_OUTPUT:
             self._file = Appender.standard_output()
-        else:
-            self._file = Appender.open(self._path)
-            self._since = _first_time(self._path) if self._file.size else None
+            return self._file
+        if self._path != Path(self.options.destination).resolve():
+            self._lock.release()
+            self._aim()
+        self._acquire_lock()
+        self._file = Appender.open(self._path, self._access)
+        self._since = _first_time(self._path) if self._file.size else None
         return self._file
 
     def _close_file(self) -> None:
         if self._file:
+            self._access = self._file.access or self._access
             self._file.close()
         self._file = None
 
     def _file_for(self, event: Event) -> Appender:
         """Returns the file for this event: a new one when the old one was moved, is full, or is too old."""
         file = self._file
-        if file is None or not file.is_at(self._path):
+        if file is None or not file.is_at(Path(self.options.destination)):
             file = self._open()
         if self._is_due(file, event):
             file = self._rotate()
@@ -197,17 +209,8 @@ class FileSink(Sink):
         self._since = self._since or events[0].time
 
 
-def _lock_of(path: Path) -> FileLock:
-    # Beside the file itself, whatever symbolic links lead to it. A shell's `*` does not match the name.
-    target = path.resolve()
-    return FileLock(target.with_name(f".{target.name}.lock"))
-
-
 def _first_time(path: Path) -> datetime | None:
     """Returns the time of the file's first event; `None` when its first line is no event."""
     with path.open("rb") as file:
-        line = file.readline()
-    try:
-        return datetime.fromisoformat(json.loads(line)["time"])
-    except (ValueError, KeyError, TypeError):
-        return None
+        place = place_of(next(lines_of(file), b""))
+    return place.time if place else None

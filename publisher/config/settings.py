@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -202,9 +202,21 @@ def sink_options(settings: Settings, plugins: Plugins) -> dict[str, tuple[type[S
             checked[name] = (sink_class, sink_class.Options.model_validate(options))
         except ValidationError as error:
             wrong += problems(error, sink_class.Options, settings.origin, ("sinks", name))
+    wrong += _shared(settings, checked)
     if wrong:
         raise ConfigurationError("\n".join(wrong))
     return checked
+
+
+def _shared(settings: Settings, sinks: Mapping[str, tuple[type[Sink], SinkOptions]]) -> Iterator[str]:
+    """Yields a line for each sink that writes to what an earlier one has for itself."""
+    owners: dict[str, str] = {}
+    for name, (_, options) in sinks.items():
+        owner = owners.setdefault(options.exclusive, name) if options.exclusive else name
+        if owner != name:
+            where = settings.origin.of(("sinks", name))
+            there = f"{sinks[owner][1].destination} of sink {owner!r}"
+            yield f"{where}: sink {name!r}: {options.destination} is {there}, too: give one of them another"
 
 
 def _no_such_type(kind: object, plugins: Plugins) -> str:

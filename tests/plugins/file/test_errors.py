@@ -11,7 +11,7 @@ import pytest
 
 from publisher import Retry
 from publisher.testing import make_events
-from publisher_file.appender import Appender
+from publisher_file.appender import Access, Appender
 from publisher_file.errors import FileSinkError
 from tests.fixtures.file_sink import fail, opened, seqs
 
@@ -46,7 +46,7 @@ def test_a_path_without_the_right_to_write(tmp_path: Path, monkeypatch: pytest.M
 
 def test_what_cannot_be_cut_off_now_is_cut_off_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "events.jsonl"
-    appender = Appender.open(path)
+    appender = Appender.open(path, Access(0o640))
     with contextlib.closing(appender), monkeypatch.context() as patch:
         write = os.write
         patch.setattr(os, "write", lambda descriptor, data: write(descriptor, data[:3]) and fail())
