@@ -15,7 +15,7 @@ from tests.brokers.brokers import ENTRIES, Entry
 from tests.brokers.checks import House, run_checks
 from tests.fixtures.netns import NetNs
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "mqtt.md"
+DOCUMENT = Path(__file__).parents[2] / "docs/mqtt.md"
 BEGIN, END = "<!-- made by `make test-brokers` -->\n", "<!-- end -->\n"
 
 

@@ -185,7 +185,7 @@ def replay_since(house: House) -> None:
 
 
 def will_after_kill(house: House) -> None:
-    house.end(signal.SIGKILL)
+    house.end(signal.Signals["SIGKILL"])
     house.retained("status", b"offline")
     house.start()
 
