@@ -7,8 +7,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, TypeVar, runtime_checkable
 
-from pydantic import ValidationError
-
 from ..errors import SourceError
 from ..events import Cause, Family, IpInterface
 from ..sink import Log
@@ -105,10 +103,13 @@ class Validator:
         self.invalid = 0
 
     def build(self, build: Callable[[], T], raw: object) -> T | None:
-        """Returns what `build` returns; None when it raises pydantic.ValidationError. `raw` is shown in the log."""
+        """Returns what `build` returns; None when it raises ValueError, as pydantic.ValidationError is one.
+
+        `raw` is shown in the log.
+        """
         try:
             return build()
-        except ValidationError as error:
+        except ValueError as error:
             self.invalid += 1
             self._log.error("internal error: the record %r does not fit the models and is left out: %s", raw, error)
             return None

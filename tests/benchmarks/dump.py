@@ -51,10 +51,10 @@ def measure() -> list[Figure]:
 def ours(luids: MemoryLuids) -> int:
     """As `publisher snapshot` reads."""
     from publisher.sources.linux.cache import LinkCache
-    from publisher.sources.linux.netlink import LinuxReader
+    from publisher.sources.linux.reader import LinuxReader
     from publisher.sources.linux.rtnetlink import Decoder
 
-    with closing(LinuxReader(Decoder())) as reader:
+    with closing(LinuxReader(Decoder(), logging.getLogger("publisher"))) as reader:
         cache = LinkCache(logging.getLogger("publisher"), LuidAssigner(luids), reader.details, "unspec")
         rows, _ = cache.resync(reader.dump(), [])
     return len(rows)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import os
 import sys
 from contextlib import closing
@@ -36,7 +37,8 @@ def notifications_that_fit() -> int:
     """Returns the number of notifications that the receive buffer holds, which is smaller for an ordinary user."""
     netlink = pytest.importorskip("publisher.sources.linux.netlink", reason="rtnetlink exists on Linux only")
     rtnetlink = pytest.importorskip("publisher.sources.linux.rtnetlink")
-    with closing(netlink.NotificationSocket(rtnetlink.Decoder(), SourceContext.receive_buffer)) as socket:
+    log = logging.getLogger("publisher")
+    with closing(netlink.NotificationSocket(rtnetlink.Decoder(), SourceContext.receive_buffer, log)) as socket:
         return int(socket.receive_buffer // netlink.SMALLEST_DATAGRAM)
 
 

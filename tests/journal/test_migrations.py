@@ -47,7 +47,8 @@ def test_the_journal_of_version_1_goes_on(path: Path) -> None:
         assert journal.sink("home", "mqtt://broker").position() == SnapshotDue("overrun", 21, Cursor(epoch, 12))
         assert journal.sink("hook", "").ended("fingerprint") == "410 Gone"
         assert [letter.event.seq for letter in journal.dead_letters()] == [5]
-        assert [luid.name for luid in journal.luids.load_luids()] == [b"eth0", b"eth1"]
+        known = {luid.name: (luid.luid, luid.address.hex()) for luid in journal.luids.load_luids()}
+        assert known == {b"eth0": ("0006008002000000", "525400123402"), b"eth1": ("0006008003000000", "")}
         assert [request for _, request in journal.requests.waiting()] == [Request(kind="replay", sink="log", since=3)]
 
 

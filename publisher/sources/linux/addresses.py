@@ -15,7 +15,8 @@ _TEMPORARY, _DADFAILED, _DEPRECATED, _TENTATIVE = 0x01, 0x08, 0x20, 0x40
 _PERMANENT, _MANAGETEMPADDR, _STABLE_PRIVACY = 0x80, 0x100, 0x800
 _PROTO_LO, _PROTO_RA, _PROTO_LL = 1, 2, 3  # IFAPROT_KERNEL_*, since Linux 5.18
 
-_LOCALHOST = bytes((127, 0, 0, 1))
+# The kernel does not mark the 127.0.0.1 that it adds to every loopback (devinet.c, inetdev_event).
+_LOOPBACK_NETWORK, _LOOPBACK6 = 127, bytes(15) + b"\1"
 
 
 def address_values(message: AddressMessage, now: datetime, before: Address | None = None) -> dict[str, Any]:
@@ -62,18 +63,32 @@ def _scope(number: int) -> Scope:
 
 
 def _origin(message: AddressMessage, flags: int, packed: bytes) -> tuple[PrefixOrigin, SuffixOrigin]:
-    """Returns the origin of prefix and interface identifier; "other" where the kernel does not report it."""
-    # The kernel does not mark the 127.0.0.1 that it adds to every loopback (devinet.c, inetdev_event).
-    if message.protocol == _PROTO_LO or packed == _LOCALHOST:
+    """Returns the origin of prefix and interface identifier; "other" where the kernel does not report it.
+
+    Kernels before 5.18 have no IFA_PROTO: there the address and its flags tell.
+    """
+    if message.protocol == _PROTO_LO or _is_loopback(message.family, packed):
         return "well_known", "well_known"
-    if message.protocol == _PROTO_LL:
-        return "well_known", _suffix(flags, packed)
-    if message.protocol == _PROTO_RA or (flags & (_MANAGETEMPADDR | _TEMPORARY) and not flags & _PERMANENT):
-        return "router_advertisement", _suffix(flags, packed)
+    if message.family == AF_INET6:
+        suffix = _suffix(flags, packed)
+        if message.protocol == _PROTO_LL or (_is_link_local(packed) and suffix != "other"):
+            return "well_known", suffix
+        if message.protocol == _PROTO_RA or (flags & (_MANAGETEMPADDR | _TEMPORARY) and not flags & _PERMANENT):
+            return "router_advertisement", suffix
     return ("manual", "manual") if flags & _PERMANENT else ("other", "other")
 
 
+def _is_loopback(family: int, packed: bytes) -> bool:
+    return packed == _LOOPBACK6 if family == AF_INET6 else packed[:1] == bytes((_LOOPBACK_NETWORK,))
+
+
+def _is_link_local(packed: bytes) -> bool:
+    """Returns whether the address is of fe80::/10."""
+    return packed[:1] == b"\xfe" and packed[1] & 0xC0 == 0x80
+
+
 def _suffix(flags: int, packed: bytes) -> SuffixOrigin:
+    """Returns the origin of an IPv6 interface identifier. For IPv4 the bit of IFA_F_TEMPORARY is IFA_F_SECONDARY."""
     if flags & (_TEMPORARY | _STABLE_PRIVACY):
         return "random"
     # RFC 4291, appendix A: an EUI-64 from a hardware address has ff:fe in the middle.

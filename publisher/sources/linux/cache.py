@@ -143,7 +143,7 @@ class LinkCache:
     def complete(self, reads: Mapping[int, Link | None]) -> list[Update]:
         """Returns the updates of links that were read whole, after which no message about them waits."""
         self.incomplete -= reads.keys()
-        updates = [update for link in reads.values() if link is not None for update in self._set(link)]
+        updates = [update for link in reads.values() if link and link.is_named for update in self._set(link)]
         updates += self._settle({})
         self._save()
         return updates
@@ -282,8 +282,7 @@ class LinkCache:
             by_index.setdefault(address.ifindex, []).append(address)
         now = datetime.now(UTC)
         for index in indexes:
-            addresses = by_index.get(index, [])
-            self.validator.build(partial(self._links[index].set_addresses, addresses, now), addresses)
+            self._links[index].set_addresses(by_index.get(index, []), now, self.validator)
         left: list[Message] = []
         for message in waiting:
             if isinstance(message.record, AddressMessage) and message.record.ifindex in indexes:
@@ -292,12 +291,17 @@ class LinkCache:
                 left.append(message)
         return left
 
-    def _take_neighbours(self, dump: Iterable[NeighbourParameters]) -> None:
+    def _take_neighbours(self, dump: Iterable[NeighbourParameters] | None) -> None:
+        if dump is None:
+            for index in self._links:
+                self.read_times(index)
+            return
         for parameters in dump:
-            cached = self._links.get(parameters.ifindex or 0)
-            if cached is not None:
+            cached, family = self._links.get(parameters.ifindex or 0), FAMILIES.get(parameters.family)
+            # DECnet had a table of its own until Linux 6.1.
+            if cached is not None and family is not None:
                 times = Times(parameters.base_reachable_time, parameters.retransmit_time, parameters.reachable_time)
-                cached.times[FAMILIES[parameters.family]] = times
+                cached.times[family] = times
 
     def _read_speed(self, cached: CachedLink) -> None:
         cached.speed = speed_of(cached.link, self._details)

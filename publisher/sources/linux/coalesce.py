@@ -73,13 +73,15 @@ def states_before(
 ) -> dict[int, Link]:
     """Returns the links of a dump, by index, in the states before the messages that are not applied yet.
 
-    `removed` are the links whose removal waits: they stay as they are known.
+    `removed` are the links whose removal waits: they stay as they are known. A new link that comes after such a removal
+    is left to its messages: it may be one of those, plugged in again, and two are never the same.
     """
+    replugged = any(index in removed for index in known)
     oldest = oldest_states(waiting)
     links = {index: link for index, link in known.items() if index in removed}
     for link in dump:
         index = link.ifindex
-        if index in removed:
+        if index in removed or not link.is_named or (replugged and index in oldest and index not in known):
             continue
         if index in oldest:
             before = known[index] if index in known else oldest[index].identified(link)
@@ -103,7 +105,7 @@ def is_state(kind: int, record: Record | None) -> bool:
     """Returns whether the message reports a state of a link: every whole one has an mtu and a name."""
     if not (kind == RTM_NEWLINK and isinstance(record, Link) and record.family == AF_UNSPEC):
         return False
-    return record.mtu is not None and bool(record.name)
+    return record.mtu is not None and record.is_named
 
 
 def is_part(kind: int, record: Record | None) -> bool:

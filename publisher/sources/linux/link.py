@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Set
 from datetime import datetime
+from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 from ...events import Address, Family, Interface, IpInterface, IpInterfaceRow
-from .. import Remove, Update, Upsert
+from .. import Remove, Update, Upsert, Validator
 from ..identity import Identity
 from .addresses import address_values, own_address
 from .identity import burned_in, identity_of
@@ -48,18 +49,19 @@ class LinkDetails(Protocol):
 
 
 class Dump(NamedTuple):
-    """Everything that was read at one moment."""
+    """Everything that was read at one moment; `neighbours` is None where the kernel does not list them."""
 
     links: list[Link]
     addresses: list[AddressMessage]
-    neighbours: list[NeighbourParameters]
+    neighbours: list[NeighbourParameters] | None
     path_mtu: PathMtuTimes
 
 
 class CachedLink:
     """A link with its addresses and rows. An object with the same values as before is kept: equal is mostly identical.
 
-    `build` raises pydantic.ValidationError, and so do the methods that take addresses; the link then stays as it was.
+    `build` raises ValueError for what does not fit, and so do the methods that take addresses; the link then stays as
+    it was.
     """
 
     __slots__ = (
@@ -148,14 +150,16 @@ class CachedLink:
         self._sorted.pop(family, None)
         self._addresses.get(family, {}).pop(_key(message), None)
 
-    def set_addresses(self, messages: Iterable[AddressMessage], now: datetime) -> None:
-        """Replaces all addresses."""
+    def set_addresses(self, messages: Iterable[AddressMessage], now: datetime, validator: Validator) -> None:
+        """Replaces all addresses by those that are valid."""
         before = self._addresses
         after: dict[Family, dict[_AddressKey, Address]] = {}
         for message in messages:
             if family := FAMILIES.get(message.family):
                 key = _key(message)
-                after.setdefault(family, {})[key] = _address(message, now, before.get(family, {}).get(key))
+                known = before.get(family, {}).get(key)
+                if address := validator.build(partial(_address, message, now, known), message):
+                    after.setdefault(family, {})[key] = address
         for family in FAMILIES.values():
             old, new = before.get(family, {}), after.get(family, {})
             if old.keys() != new.keys() or any(old[key] is not new[key] for key in new):

@@ -1,4 +1,4 @@
-"""The two rtnetlink sockets: one sends requests, the other receives notifications; and the reads by requests.
+"""The two rtnetlink sockets: one sends requests, the other receives notifications.
 
 Both belong to the network namespace of the thread that opens them.
 """
@@ -8,53 +8,55 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import struct
 import sys
 import time
-from collections.abc import Callable, Iterable
-from typing import NamedTuple, TypeVar
+from collections.abc import Callable
+from contextlib import suppress
+from typing import NamedTuple
 
 from ...errors import SourceError
+from ...sink import Log
 from .attributes import RtnetlinkError
-from .link import Dump
 from .rtnetlink import (
     NLM_F_DUMP_INTR,
     NLMSG_DONE,
     NLMSG_ERROR,
-    AddressMessage,
     Decoder,
     Failure,
     Link,
     Message,
-    NeighbourParameters,
     Record,
-    address_dump,
-    link_dump,
     link_read,
-    neighbours_dump,
 )
-
-if sys.platform == "linux":
-    from .sysctl import SystemDetails
 
 assert sys.platform == "linux"
 
 # Forwarding and the settings of router advertisements have groups of their own (docs/linux.md).
-GROUPS = (1, 5, 9, 12, 24, 25)  # LINK, IPV4_IFADDR, IPV6_IFADDR, IPV6_IFINFO, IPV4_NETCONF, IPV6_NETCONF
+GROUPS = {1: "LINK", 5: "IPV4_IFADDR", 9: "IPV6_IFADDR", 12: "IPV6_IFINFO", 24: "IPV4_NETCONF", 25: "IPV6_NETCONF"}
 MOST_DATAGRAMS = 1000
 """The bound of one `receive`, so that events are published while a flood goes on."""
 SMALLEST_DATAGRAM = 2304
 """The bytes of the receive buffer that a notification takes at least (docs/linux.md, trap 6)."""
 _SOL_NETLINK, _ADD_MEMBERSHIP, _GET_STRICT_CHK = 270, 1, 12
 _SO_RCVBUFFORCE = 33
+_TIMEVAL = struct.Struct("@ll")
+_ANSWER_SECONDS = 30
+# The errors of kernels that do not have a request, and of sandboxes that forbid it.
+_REFUSALS = frozenset(
+    (errno.EOPNOTSUPP, errno.EINVAL, errno.EPERM, errno.EACCES, errno.ENOSYS, errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT)
+)
+_SANDBOX = "Android forbids it to apps, and so may a sandbox (SELinux, seccomp): run publisher outside of it"
 _DATAGRAM = 65536  # the kernel fills the datagrams of a dump up to 32 KiB
 _ATTEMPTS = 50  # a third of the dumps is interrupted while links come and go: fifty in a row are one in 10^23
 
 
-T = TypeVar("T")
-
-
 class InterruptedDumpError(SourceError):
-    """The interfaces change so fast that the kernel could not list them all at one moment."""
+    """The kernel could not list everything at one moment; it can be asked again."""
+
+
+class RefusedError(SourceError):
+    """The kernel, or a sandbox, does not answer this request at all."""
 
 
 class RequestSocket:
@@ -63,11 +65,17 @@ class RequestSocket:
     def __init__(self, decoder: Decoder) -> None:
         self._decoder = decoder
         self._socket = _open_socket()
+        # Answers come within milliseconds. A kernel that gives none must not hold everything up for ever.
+        with suppress(OSError):
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _TIMEVAL.pack(_ANSWER_SECONDS, 0))
         self._buffer = bytearray(_DATAGRAM)
         self._seq = 0
 
     def dump(self, request: Callable[[int], bytes]) -> list[Record]:
-        """Returns every record, as of one moment; raises InterruptedDumpError when there is none, SourceError."""
+        """Returns every record, as of one moment.
+
+        Raises InterruptedDumpError when there is no such moment, RefusedError, SourceError.
+        """
         for attempt in range(_ATTEMPTS):
             records, interrupted = self._dump(request)
             if not interrupted:
@@ -76,9 +84,8 @@ class RequestSocket:
         raise InterruptedDumpError(f"the interfaces changed during each of {_ATTEMPTS} attempts to list them")
 
     def link(self, index: int) -> Link | None:
-        """Returns this link as it is now, None when it was removed; raises SourceError."""
-        self._seq += 1
-        self._socket.send(link_read(self._seq, index))
+        """Returns this link as it is now, None when it was removed; raises as `dump` does."""
+        self._send(lambda seq: link_read(seq, index))
         while True:
             for message in self._receive():
                 if isinstance(message.record, Link):
@@ -92,8 +99,7 @@ class RequestSocket:
         self._socket.close()
 
     def _dump(self, request: Callable[[int], bytes]) -> tuple[list[Record], bool]:
-        self._seq += 1
-        self._socket.send(request(self._seq))
+        self._send(request)
         records: list[Record] = []
         interrupted = False
         while True:
@@ -105,37 +111,32 @@ class RequestSocket:
                 if record is not None and kind not in (NLMSG_DONE, NLMSG_ERROR):
                     records.append(record)
 
+    def _send(self, request: Callable[[int], bytes]) -> None:
+        self._seq += 1
+        try:
+            self._socket.send(request(self._seq))
+        except OSError as error:
+            if error.errno in _REFUSALS:
+                raise RefusedError(f"{error.strerror}. {_SANDBOX}") from error
+            raise SourceError(f"cannot send a request to the kernel: {error}") from error
+
     def _receive(self) -> list[Message]:
         """Returns those messages of the next datagram that answer the last request."""
-        length, sender = self._socket.recvfrom_into(self._buffer, 0, socket.MSG_TRUNC)
+        try:
+            length, sender = self._socket.recvfrom_into(self._buffer, 0, socket.MSG_TRUNC)
+        except BlockingIOError as error:
+            raise InterruptedDumpError(f"the kernel gave no answer within {_ANSWER_SECONDS} s") from error
+        except OSError as error:
+            if error.errno in (errno.ENOBUFS, errno.ENOMEM):
+                raise InterruptedDumpError(f"the kernel cannot answer now: {error.strerror}") from error
+            raise SourceError(f"cannot receive the kernel's answers: {error}") from error
         if sender[0] != 0:
             return []
-        messages = self._decoder.decode(self._buffer, length) if length <= _DATAGRAM else []
+        try:
+            messages = self._decoder.decode(self._buffer, length) if length <= _DATAGRAM else []
+        except RtnetlinkError as error:
+            raise InterruptedDumpError(f"an answer of the kernel is invalid: {error}") from error
         return [message for message in messages if message.seq == self._seq]
-
-
-class LinuxReader:
-    """Requests to the kernel, in the network namespace of the thread that makes the reader. One thread at a time."""
-
-    def __init__(self, decoder: Decoder) -> None:
-        self.details = SystemDetails()
-        self._requests = RequestSocket(decoder)
-
-    def dump(self) -> Dump:
-        """Reads all links, addresses and neighbour parameters; raises InterruptedDumpError, SourceError."""
-        links = _only(Link, self._requests.dump(link_dump))
-        addresses = _only(AddressMessage, self._requests.dump(address_dump))
-        neighbours = _only(NeighbourParameters, self._requests.dump(neighbours_dump))
-        return Dump(links, addresses, neighbours, self.details.path_mtu_times())
-
-    def link(self, index: int) -> Link | None:
-        """Returns this link as it is now, None when it was removed; raises SourceError."""
-        return self._requests.link(index)
-
-    def close(self) -> None:
-        """Releases the sockets."""
-        self._requests.close()
-        self.details.close()
 
 
 class Received(NamedTuple):
@@ -150,14 +151,15 @@ class Received(NamedTuple):
 class NotificationSocket:
     """Receives every change of links, addresses and settings that the kernel reports. One thread at a time."""
 
-    def __init__(self, decoder: Decoder, receive_buffer: int) -> None:
+    def __init__(self, decoder: Decoder, receive_buffer: int, log: Log) -> None:
         self._decoder = decoder
         self._socket = _open_socket()
         self._buffer = bytearray(_DATAGRAM)
-        self._socket.setblocking(False)
         self.receive_buffer = _set_receive_buffer(self._socket, receive_buffer)
-        for group in GROUPS:
-            self._socket.setsockopt(_SOL_NETLINK, _ADD_MEMBERSHIP, group)
+        refused = [name for group, name in GROUPS.items() if not _join(self._socket, group)]
+        if refused:
+            text = "the kernel reports no changes of the groups %s; they are found when everything is read again"
+            log.warning(text, ", ".join(refused))
 
     def fileno(self) -> int:
         """Returns the descriptor, readable when notifications wait."""
@@ -173,7 +175,7 @@ class NotificationSocket:
         lost = False
         for _ in range(MOST_DATAGRAMS):
             try:
-                length, sender = self._socket.recvfrom_into(self._buffer, 0, socket.MSG_TRUNC)
+                length, sender = self._socket.recvfrom_into(self._buffer, 0, socket.MSG_TRUNC | socket.MSG_DONTWAIT)
             except BlockingIOError:
                 return Received(messages, lost, invalid, more=False)
             except OSError as error:
@@ -195,24 +197,29 @@ class NotificationSocket:
         self._socket.close()
 
 
-def _only(kind: type[T], records: Iterable[object]) -> list[T]:
-    return [record for record in records if isinstance(record, kind)]
-
-
 def _open_socket() -> socket.socket:
     try:
         opened = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE)
     except OSError as error:
-        raise SourceError(f"cannot open an rtnetlink socket: {error}; a sandbox must allow AF_NETLINK") from error
-    opened.bind((0, 0))
-    # Since Linux 4.20. An older kernel checks requests less strictly, which makes no difference to ours.
+        raise SourceError(f"an rtnetlink socket cannot be opened: {error.strerror}. {_SANDBOX}") from error
     try:
-        opened.setsockopt(_SOL_NETLINK, _GET_STRICT_CHK, 1)
+        opened.bind((0, 0))
     except OSError as error:
-        if error.errno != errno.ENOPROTOOPT:
-            opened.close()
-            raise SourceError(f"cannot set up the rtnetlink socket: {error}") from error
+        opened.close()
+        # Android 11 and newer: SELinux denies it to apps, and so to Termux.
+        raise SourceError(f"an rtnetlink socket cannot be bound: {error.strerror}. {_SANDBOX}") from error
+    # Since Linux 4.20, and not in gVisor. A kernel without it checks requests less strictly: no difference to ours.
+    with suppress(OSError):
+        opened.setsockopt(_SOL_NETLINK, _GET_STRICT_CHK, 1)
     return opened
+
+
+def _join(opened: socket.socket, group: int) -> bool:
+    try:
+        opened.setsockopt(_SOL_NETLINK, _ADD_MEMBERSHIP, group)
+    except OSError:
+        return False
+    return True
 
 
 def _set_receive_buffer(opened: socket.socket, size: int) -> int:
@@ -220,11 +227,16 @@ def _set_receive_buffer(opened: socket.socket, size: int) -> int:
     twice as large (socket(7))."""
     try:
         opened.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, size)
-    except PermissionError:
-        opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, size)
+    except OSError:  # EPERM without CAP_NET_ADMIN
+        with suppress(OSError):
+            opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, size)
     return opened.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
 
 
 def _raise_unless(failure: Failure, *expected: int) -> None:
-    if failure.number not in expected:
-        raise SourceError(f"the kernel refused to list the interfaces: {os.strerror(abs(failure.number))}")
+    if failure.number in expected:
+        return
+    text = os.strerror(abs(failure.number))
+    if failure.number in _REFUSALS:
+        raise RefusedError(f"{text}. {_SANDBOX}")
+    raise InterruptedDumpError(f"the kernel cannot answer now: {text}")

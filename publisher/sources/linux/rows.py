@@ -12,7 +12,7 @@ from ...events import AdminStatus, Family, OperStatus
 from .rtnetlink import Link
 
 _IFF_UP, _IFF_LOOPBACK, _IFF_NOARP, _IFF_MULTICAST, _IFF_LOWER_UP = 0x1, 0x8, 0x80, 0x1000, 0x10000
-_IF_RA_OTHERCONF, _IF_RA_MANAGED = 0x80, 0x40  # include/net/if_inet6.h
+_IF_RA_OTHERCONF, _IF_RA_MANAGED, _IF_RA_RCVD = 0x80, 0x40, 0x20  # include/net/if_inet6.h
 _OPER_UNKNOWN, _OPER_UP = 0, 6
 # RFC 2863 as in include/uapi/linux/if.h
 _OPER: tuple[OperStatus, ...] = (
@@ -79,8 +79,9 @@ def _always(_: Raw) -> bool:
     return True
 
 
-def _flag(value: int | None, bit: int) -> bool | None:
-    return None if value is None else bool(value & bit)
+def _advertised(flags: int | None, bit: int) -> bool | None:
+    """Returns a flag of router advertisements; None when the kernel has received none, or leaves them to a program."""
+    return bool(flags & bit) if flags is not None and flags & _IF_RA_RCVD else None
 
 
 def _switch(value: int | None) -> bool | None:
@@ -128,15 +129,15 @@ MEMBERS = (
     Member(
         "managed_address_configuration_supported",
         None,
-        lambda r: _flag(r.link.flags6, _IF_RA_MANAGED),
-        "IFLA_INET6_FLAGS: IF_RA_MANAGED",
+        lambda r: _advertised(r.link.flags6, _IF_RA_MANAGED),
+        "IFLA_INET6_FLAGS: IF_RA_MANAGED, if IF_RA_RCVD is set",
         "at once",
     ),
     Member(
         "other_stateful_configuration_supported",
         None,
-        lambda r: _flag(r.link.flags6, _IF_RA_OTHERCONF),
-        "IFLA_INET6_FLAGS: IF_RA_OTHERCONF",
+        lambda r: _advertised(r.link.flags6, _IF_RA_OTHERCONF),
+        "IFLA_INET6_FLAGS: IF_RA_OTHERCONF, if IF_RA_RCVD is set",
         "at once",
     ),
     Member("router_discovery_behavior", None, _router_discovery, "IFLA_INET6_CONF: accept_ra, forwarding", "silent"),

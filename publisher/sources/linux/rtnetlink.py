@@ -98,6 +98,11 @@ class Link(NamedTuple):
         """Returns this link with the settings of the families from a read."""
         return Link._make(self[:_SETTINGS] + read[_SETTINGS:_COUNTERS] + self[_COUNTERS:])
 
+    @property
+    def is_named(self) -> bool:
+        """True when it has an index and a name, as every link has."""
+        return self.ifindex > 0 and bool(self.name and self.name.rstrip(b"\0"))
+
     def is_part_of(self, known: Link) -> bool:
         """Returns whether this message lacks a member that each message about the whole link has."""
         mine, theirs = self[_LASTING:_ENDING], known[_LASTING:_ENDING]
@@ -273,6 +278,11 @@ def _failure(data: Buffer, start: int, end: int) -> Failure:
 def link_dump(seq: int) -> bytes:
     """Returns a request for every link, without its counters (IFLA_EXT_MASK: RTEXT_FILTER_SKIP_STATS)."""
     return _request(RTM_GETLINK, NLM_F_DUMP, seq, _LINK_REQUEST.pack(AF_UNSPEC, 0, 0, 0, 0) + _SKIP_STATISTICS)
+
+
+def unfiltered_link_dump(seq: int) -> bytes:
+    """Returns a request for every link with everything about it."""
+    return _request(RTM_GETLINK, NLM_F_DUMP, seq, _LINK_REQUEST.pack(AF_UNSPEC, 0, 0, 0, 0))
 
 
 def link_read(seq: int, index: int) -> bytes:

@@ -21,7 +21,8 @@ from .coalesce import classify, index_of, touched
 from .rtnetlink import RTM_DELNETCONF, RTM_NEWNETCONF, Decoder, Link, Message
 
 if sys.platform == "linux":
-    from .netlink import MOST_DATAGRAMS, SMALLEST_DATAGRAM, InterruptedDumpError, LinuxReader, NotificationSocket
+    from .netlink import MOST_DATAGRAMS, SMALLEST_DATAGRAM, InterruptedDumpError, NotificationSocket
+    from .reader import LinuxReader
     from .sysctl import Modified, SettingWatches
     from .wakeup import Clocks, SuspendDetector, Wakeup
 
@@ -93,11 +94,11 @@ class _Follower:
         self._suspend = SuspendDetector(clocks)
         self._counts = counts
         decoder = Decoder()
-        self._reader = LinuxReader(decoder)
+        self._reader = LinuxReader(decoder, context.log)
         luids = LuidAssigner(context.luids)
         self._cache = LinkCache(context.log, luids, self._reader.details, context.families, clocks.running)
         # Opened before anything is read: every later change is received.
-        self._socket = NotificationSocket(decoder, context.receive_buffer)
+        self._socket = NotificationSocket(decoder, context.receive_buffer, context.log)
         # Notifications that the receive buffer can hold.
         self._capacity = self._socket.receive_buffer // SMALLEST_DATAGRAM
         self._watches = SettingWatches()
@@ -181,7 +182,7 @@ class _Follower:
 
     def _complete(self) -> list[Update]:
         """Reads whole the links of which a message carried a part, and takes what no waiting message reports."""
-        reads = {index: self._reader.link(index) for index in self._cache.incomplete}
+        reads = self._read(self._cache.incomplete)
         fresh = self._receive()
         self._waiting += fresh
         reported = {index_of(message.record) for message in fresh}
@@ -243,7 +244,7 @@ class _Follower:
         reads: dict[int, Link | None] = {}
         indexes, self._touched = self._touched, set()
         for round_ in range(1, _ROUNDS + 1):
-            reads |= {index: self._reader.link(index) for index in indexes}
+            reads |= self._read(indexes)
             removed = {index for index, link in reads.items() if link is None}
             if round_ == _ROUNDS or not removed or removed <= classify(messages).removed:
                 break
@@ -252,6 +253,17 @@ class _Follower:
             indexes = touched(fresh)
         if self._behind_since is not None:
             self._behind_since = self._now()
+        return reads
+
+    def _read(self, indexes: Iterable[int]) -> dict[int, Link | None]:
+        """Returns the links as they are now; without those that cannot be read: everything is read again then."""
+        reads: dict[int, Link | None] = {}
+        try:
+            for index in indexes:
+                reads[index] = self._reader.link(index)
+        except InterruptedDumpError as error:
+            self._log.warning("cannot read a link now: %s; all interfaces are read again", error)
+            self._request("reconcile", _RETRY)
         return reads
 
     def _watch(self, messages: Iterable[Message], reads: Iterable[int]) -> None:

@@ -43,11 +43,15 @@ class SystemDetails:
     """The LinkDetails of this system, by the name of a link (2 to 15 µs each)."""
 
     def __init__(self) -> None:
-        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+        self._socket: socket.socket | None = None
+        with suppress(OSError):  # a sandbox forbids it: the speed is not known then
+            self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
         self._command = array.array("I", bytes(44))  # struct ethtool_cmd
 
     def speed(self, name: bytes) -> int | None:
         """Returns the speed of the link in bit/s; None when its driver does not report it."""
+        if self._socket is None:
+            return None
         self._command[0] = _ETHTOOL_GSET
         request = bytearray(_IFREQ.pack(name, self._command.buffer_info()[0]))
         try:
@@ -60,9 +64,10 @@ class SystemDetails:
 
     def is_wireless(self, name: bytes, index: int) -> bool:
         """Returns whether it is Wi-Fi: by the wireless extensions, else by sysfs if it shows this very link."""
-        with suppress(OSError):
-            fcntl.ioctl(self._socket, _SIOCGIWNAME, bytearray(struct.pack("@16s24x", name)))
-            return True
+        if self._socket is not None:
+            with suppress(OSError):
+                fcntl.ioctl(self._socket, _SIOCGIWNAME, bytearray(struct.pack("@16s24x", name)))
+                return True
         directory = b"/sys/class/net/" + name
         # /sys may be that of another network namespace (docs/linux.md, trap 8).
         return _number(directory + b"/ifindex") == index and os.path.exists(directory + b"/phy80211")  # noqa: PTH110 - bytes
@@ -84,7 +89,8 @@ class SystemDetails:
 
     def close(self) -> None:
         """Releases the socket."""
-        self._socket.close()
+        if self._socket is not None:
+            self._socket.close()
 
 
 class Inotify:

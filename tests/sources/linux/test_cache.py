@@ -399,6 +399,22 @@ def test_a_link_whose_removal_waits_keeps_its_rows_until_then() -> None:
     assert cache.apply(*left) == GONE
 
 
+def test_hardware_that_was_plugged_again_while_everything_was_read_keeps_its_luid() -> None:
+    """Both are in view at that moment, and are one: the address is not shared."""
+    burned: dict[str, Any] = {"permanent_address": b"\0\1\2\3\4\5"}
+    store = MemoryLuids()
+    cache = Cache(a_link(2, **burned), store=store)
+    before = row(cache).luid
+    left = cache.resync(
+        a_link(3, **burned), waiting=[del_link(2), new_link(3, "eth0", **burned), new_address("192.0.2.1", 3)]
+    )
+    assert cache.rows["eth0", "inet"].row.interface_index == 2
+    updates = cache.cache.apply(left, {3: a_link(3, **burned)})
+    assert [short(update) for update in updates] == [*GONE, *BOTH, ("+", "eth0", "inet")]
+    assert {update.row.luid for update in updates if isinstance(update, Upsert)} == {before}
+    assert [assignment.shared for assignment in store.load_luids()] == [False]
+
+
 def test_a_link_that_was_made_again_meanwhile_has_the_addresses_of_the_new_one() -> None:
     cache = Cache()
     cache.resync(a_link(), addresses=[an_address("192.0.2.1")])

@@ -10,7 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from publisher.events import Family, IpInterface
-from publisher.sources import Remove, Update, Upsert
+from publisher.sources import Remove, Update, Upsert, Validator
 from publisher.sources.linux.link import (
     CachedLink,
     LinkStack,
@@ -20,11 +20,13 @@ from publisher.sources.linux.link import (
     unreported_losses,
 )
 from publisher.sources.linux.rows import PathMtuTimes, Times
+from tests.fixtures.logs import CapturedLog
 from tests.fixtures.netlink_records import a_link, an_address
 
 NOW = datetime(2026, 11, 22, 20, 4, 12, tzinfo=UTC)
 
 LUID, OTHER_LUID = "0006008000000000", "0006008001000000"
+VALIDATOR = Validator(CapturedLog())
 FAMILIES: tuple[Family, ...] = ("inet", "inet6")
 
 
@@ -122,13 +124,15 @@ def test_one_address_with_two_peers_stays_until_both_are_removed() -> None:
 
 def test_all_addresses_are_replaced_and_equal_ones_stay_the_same_objects() -> None:
     link = cached()
-    link.set_addresses([an_address("192.0.2.1"), an_address("192.0.2.2"), an_address("192.0.2.3", family=99)], NOW)
+    link.set_addresses(
+        [an_address("192.0.2.1"), an_address("192.0.2.2"), an_address("192.0.2.3", family=99)], NOW, VALIDATOR
+    )
     build(link)
     before = link.rows["inet"]
-    link.set_addresses([an_address("192.0.2.2"), an_address("192.0.2.1")], NOW)
+    link.set_addresses([an_address("192.0.2.2"), an_address("192.0.2.1")], NOW, VALIDATOR)
     assert build(link) == []
     assert link.rows["inet"] is before
-    link.set_addresses([an_address("192.0.2.2", valid=100)], NOW)
+    link.set_addresses([an_address("192.0.2.2", valid=100)], NOW, VALIDATOR)
     build(link)
     [entry] = link.rows["inet"].addresses
     assert (entry.address, entry.valid_until) == ("192.0.2.2", NOW + timedelta(seconds=100))
@@ -136,17 +140,25 @@ def test_all_addresses_are_replaced_and_equal_ones_stay_the_same_objects() -> No
 
 def test_what_our_models_do_not_accept_leaves_the_link_as_it_was() -> None:
     link = cached()
-    link.set_addresses([an_address("192.0.2.1")], NOW)
+    link.set_addresses([an_address("192.0.2.1")], NOW, VALIDATOR)
     build(link)
     before = dict(link.rows)
     with pytest.raises(ValidationError):
-        link.set_addresses([an_address("192.0.2.2", prefix_length=200)], NOW)
+        link.add_address(an_address("192.0.2.2", prefix_length=200), NOW)
     link.link = a_link(mtu=-1)
     with pytest.raises(ValidationError):
         build(link)
     assert link.rows == before
     link.link = a_link()
     assert build(link) == []
+
+
+def test_an_address_that_our_models_do_not_accept_leaves_the_others_alone() -> None:
+    link, validator = cached(), Validator(CapturedLog())
+    odd = an_address("192.0.2.3", local=b"\1\2\3")
+    link.set_addresses([an_address("192.0.2.2", prefix_length=200), odd, an_address("192.0.2.1")], NOW, validator)
+    build(link)
+    assert (shown(link), validator.invalid) == (["192.0.2.1"], 2)
 
 
 def test_a_port_is_below_its_master_and_a_vlan_is_above_its_link() -> None:

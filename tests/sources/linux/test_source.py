@@ -19,7 +19,8 @@ from tests.fixtures.netlink_records import a_link, del_link, new_address, new_li
 
 if sys.platform == "linux":
     from publisher.sources.linux import netlink
-    from publisher.sources.linux.netlink import InterruptedDumpError, LinuxReader, NotificationSocket, Received
+    from publisher.sources.linux.netlink import InterruptedDumpError, NotificationSocket, Received
+    from publisher.sources.linux.reader import LinuxReader
     from publisher.sources.linux.source import LinuxSource
     from publisher.sources.linux.wakeup import Clocks
 else:

@@ -1,0 +1,258 @@
+"""Kernels and sandboxes that refuse a request: what it would tell is not known, and the rest goes on."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import shutil
+import socket
+import struct
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from publisher.errors import SourceError
+from publisher.sources.linux.attributes import RtnetlinkError
+from publisher.sources.linux.rtnetlink import (
+    NLM_F_DUMP,
+    RTM_GETADDR,
+    RTM_GETLINK,
+    RTM_GETNEIGHTBL,
+    RTM_NEWLINK,
+    Decoder,
+)
+from tests.fixtures.linux_source import Following
+from tests.fixtures.logs import CapturedLog
+from tests.fixtures.netns import NetNs
+
+if sys.platform == "linux":
+    from publisher.sources.linux import netlink
+    from publisher.sources.linux.netlink import InterruptedDumpError
+    from publisher.sources.linux.reader import LinuxReader
+else:
+    pytest.skip("rtnetlink is Linux's", allow_module_level=True)
+
+assert sys.platform == "linux"
+
+HEADER = struct.Struct("=IHHII")
+DUMP, SINGLE, FILTERED = "dump", "single", "filtered"
+
+
+class RefusingSocket:
+    """A socket of the real kernel, but for requests that are answered by an error.
+
+    Neither an old kernel nor gVisor can be had here, and no system call filter sees into a request.
+    """
+
+    refusals: dict[tuple[int, str], int] = {}  # noqa: RUF012 - set by each test
+    options: frozenset[int] = frozenset()
+
+    def __init__(self, *arguments: Any) -> None:
+        self._socket = socket.socket(*arguments)
+        self._answer: bytes | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._socket, name)
+
+    def setsockopt(self, level: int, option: int, value: Any) -> None:
+        if level == 270 and option in self.options:
+            raise OSError(errno.ENOPROTOOPT, os.strerror(errno.ENOPROTOOPT))
+        self._socket.setsockopt(level, option, value)
+
+    def send(self, data: bytes) -> int:
+        size, kind, flags, seq, _ = HEADER.unpack_from(data)
+        form = DUMP if flags & NLM_F_DUMP == NLM_F_DUMP else SINGLE
+        number = self.refusals.get((kind, form))
+        if size > 32:
+            number = number or self.refusals.get((kind, FILTERED))
+        if number is None:
+            return self._socket.send(data)
+        self._answer = HEADER.pack(36, 2, 0, seq, 0) + struct.pack("=i", -number) + data[:16]
+        return len(data)
+
+    def recvfrom_into(self, buffer: bytearray, *arguments: Any) -> Any:
+        if self._answer is None:
+            return self._socket.recvfrom_into(buffer, *arguments)
+        answer, self._answer = self._answer, None
+        buffer[: len(answer)] = answer
+        return len(answer), (0, 0)
+
+
+class SocketModule:
+    """The module `socket` for the sockets under test alone."""
+
+    socket = RefusingSocket
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(socket, name)
+
+
+class Refusing:
+    """The kernel with refusals that a test sets."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._monkeypatch = monkeypatch
+        monkeypatch.setattr(netlink, "socket", SocketModule())
+
+    def requests(self, refusals: dict[tuple[int, str], int]) -> None:
+        self._monkeypatch.setattr(RefusingSocket, "refusals", refusals)
+
+    def options(self, *options: int) -> None:
+        self._monkeypatch.setattr(RefusingSocket, "options", frozenset(options))
+
+
+@pytest.fixture
+def refusing(monkeypatch: pytest.MonkeyPatch) -> Refusing:
+    return Refusing(monkeypatch)
+
+
+@pytest.fixture
+def host(netns: NetNs) -> NetNs:
+    netns.veth()
+    netns.ip("addr add 192.0.2.1/24 dev v0")
+    return netns
+
+
+def aliases(following: Following) -> set[tuple[str, str]]:
+    return {(row.interface.alias, row.family) for row in following.table.rows}
+
+
+@pytest.mark.parametrize("number", [errno.EOPNOTSUPP, errno.EINVAL, errno.EPERM])
+def test_without_neighbour_tables_their_members_are_those_of_proc(host: NetNs, refusing: Refusing, number: int) -> None:
+    with Following(host) as whole:
+        expected = aliases(whole)
+    refusing.requests({(RTM_GETNEIGHTBL, DUMP): number})
+    with Following(host) as following:
+        assert aliases(following) == expected
+        for row in following.table.rows:
+            assert row.row.base_reachable_time == 30_000
+            assert row.family == "inet6" or row.row.reachable_time is None
+        host.ip("link set v0 mtu 1400")
+        assert {event.cause for event in following.settled()} == {"notification"}
+
+
+def test_without_addresses_the_rows_are_there(
+    host: NetNs, refusing: Refusing, caplog: pytest.LogCaptureFixture
+) -> None:
+    refusing.requests({(RTM_GETADDR, DUMP): errno.EOPNOTSUPP, (RTM_GETNEIGHTBL, DUMP): errno.EOPNOTSUPP})
+    with Following(host) as following:
+        assert {name for name, _ in aliases(following)} == {"lo", "v0", "v1"}
+        following.settled()
+    lines = [record.getMessage() for record in caplog.records if "not known here" in record.getMessage()]
+    assert len(lines) == 2
+    assert lines[0].startswith("addresses are not known here: Operation not supported")
+
+
+def test_a_kernel_that_reads_no_single_link_is_read_whole(host: NetNs, refusing: Refusing) -> None:
+    refusing.requests({(RTM_GETLINK, SINGLE): errno.EOPNOTSUPP})
+    with Following(host) as following:
+        host.ip("link set v0 mtu 1400")
+        events = following.settled()
+        assert {(event.cause, event.interface and event.interface.mtu) for event in events} == {("notification", 1400)}
+
+
+def test_a_kernel_that_knows_no_filter_is_asked_without(host: NetNs, refusing: Refusing) -> None:
+    refusing.requests({(RTM_GETLINK, FILTERED): errno.EINVAL})
+    with Following(host) as following:
+        assert {name for name, _ in aliases(following)} == {"lo", "v0", "v1"}
+
+
+def test_a_kernel_that_lists_no_links_is_an_error_that_says_so(refusing: Refusing) -> None:
+    refusing.requests({(RTM_GETLINK, DUMP): errno.EACCES})
+    said = r"refuses to list the network interfaces: Permission denied\. Android"
+    with closing(LinuxReader(Decoder(), CapturedLog())) as reader, pytest.raises(SourceError, match=said):
+        reader.dump()
+
+
+def test_what_was_answered_once_and_is_refused_later_is_asked_again(refusing: Refusing) -> None:
+    with closing(LinuxReader(Decoder(), CapturedLog())) as reader:
+        reader.dump()
+        refusing.requests({(RTM_GETADDR, DUMP): errno.EPERM})
+        with pytest.raises(InterruptedDumpError, match="Operation not permitted"):
+            reader.dump()
+        refusing.requests({})
+        assert reader.dump().addresses
+
+
+def test_an_error_of_the_moment_is_no_refusal(refusing: Refusing) -> None:
+    refusing.requests({(RTM_GETADDR, DUMP): errno.ENOMEM})
+    with closing(LinuxReader(Decoder(), CapturedLog())) as reader:
+        with pytest.raises(InterruptedDumpError, match="Cannot allocate memory"):
+            reader.dump()
+        refusing.requests({})
+        assert reader.dump().addresses
+
+
+def test_without_groups_and_strict_checks_changes_are_found_when_everything_is_read(
+    host: NetNs, refusing: Refusing, caplog: pytest.LogCaptureFixture
+) -> None:
+    refusing.options(1, 12)  # NETLINK_ADD_MEMBERSHIP, NETLINK_GET_STRICT_CHK
+    with Following(host) as following:
+        host.ip("link set v0 mtu 1400")
+        assert {event.cause for event in following.settled()} == {"reconcile"}
+    [line] = [record.getMessage() for record in caplog.records if "reports no changes" in record.getMessage()]
+    assert "LINK, IPV4_IFADDR" in line
+
+
+def test_an_answer_that_is_invalid_ends_nothing(host: NetNs, monkeypatch: pytest.MonkeyPatch) -> None:
+    decode = Decoder.decode
+    broken: list[str] = []
+
+    def breaking(decoder: Decoder, data: Any, length: int | None = None) -> Any:
+        messages = decode(decoder, data, length)
+        if broken and any(message.type == RTM_NEWLINK and message.seq for message in messages):
+            raise RtnetlinkError(broken.pop(0))
+        return messages
+
+    monkeypatch.setattr(Decoder, "decode", breaking)
+    with Following(host) as following:
+        broken += ["an odd read", "an odd dump"]
+        host.ip("link set v0 mtu 1400")
+        events = following.until(lambda event: event.interface is not None and event.interface.mtu == 1400)
+        assert {event.notification_type for event in events} == {"parameter_notification"}
+        following.settled()
+        assert broken == []
+
+
+# The command in surroundings that refuse system calls
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="strace injects the errors")
+@pytest.mark.parametrize(
+    ("inject", "said"),
+    [
+        ("bind:error=EACCES", "cannot be bound: Permission denied. Android"),
+        ("bind:error=EPERM", "cannot be bound: Operation not permitted. Android"),
+        ("socket:error=EACCES", "cannot be opened: Permission denied. Android"),
+        ("socket:error=EAFNOSUPPORT", "cannot be opened: Address family not supported by protocol. Android"),
+        ("sendto:error=EACCES", "refuses to list the network interfaces: Permission denied. Android"),
+    ],
+)
+def test_a_refused_system_call_is_one_line(inject: str, said: str, tmp_path: Path) -> None:
+    done = under_strace(inject, tmp_path)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stdout + done.stderr
+    [line] = done.stderr.strip().splitlines()
+    assert said in line
+    assert "run publisher outside of it" in line
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="strace injects the errors")
+@pytest.mark.parametrize("inject", ["setsockopt:error=ENOPROTOOPT", "inotify_init1:error=EMFILE", "ioctl:error=EPERM"])
+def test_a_refused_system_call_that_is_not_needed_costs_nothing(inject: str, tmp_path: Path) -> None:
+    done = under_strace(inject, tmp_path)
+    assert (done.returncode, "Traceback" in done.stderr) == (0, False)
+    assert re.search(r"\blo\b", done.stdout)
+
+
+def under_strace(inject: str, state: Path) -> subprocess.CompletedProcess[str]:
+    call = inject.partition(":")[0]
+    command = ["strace", "-f", "-qq", "-o", os.devnull, "-e", f"trace={call}", "-e", f"inject={inject}"]
+    arguments = [sys.executable, "-m", "publisher", "snapshot"]
+    environment = {**os.environ, "XDG_STATE_HOME": str(state)}
+    return subprocess.run([*command, *arguments], capture_output=True, text=True, timeout=120, env=environment)
