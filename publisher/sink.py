@@ -61,7 +61,8 @@ class Retry(PublisherError):  # noqa: N818  # a signal to the worker, not an err
     """Raised by `publish` when the destination takes nothing for now.
 
     The events before `index` are safe; the worker sends those from `index` on again. `after` is the pause that the
-    destination asked for, in seconds; without it the worker backs off by itself.
+    destination asked for, in seconds; the pause is never shorter than the worker's own backoff or one second, and never
+    longer than an hour.
     """
 
     def __init__(self, reason: str = "", *, after: float | None = None, index: int = 0) -> None:
@@ -116,6 +117,9 @@ class SinkContext(Protocol):
     def call(self, job: Callable[[], object], delay: float = 0.0) -> None:
         """Runs `job` on the sink's thread, between two batches, after `delay` seconds. Any thread may call it.
 
+        An equal job that waits is not run twice: the earlier moment counts. While events wait, jobs get a fifth of the
+        time.
+
         An exception that the job raises is logged and counted; the worker goes on.
         """
         ...
@@ -157,6 +161,11 @@ class Sink(ABC):
     Options: ClassVar[type[SinkOptions]] = SinkOptions
     batch_size: int = 256
     """The largest number of events in one `publish`. After a crash the whole batch is sent again."""
+    max_pause: ClassVar[float] = 60.0
+    """The longest pause between two attempts, in seconds, that the worker makes by itself; 10 for a local file.
+
+    A destination that asks for a longer one (`Retry(after=...)`) gets it, up to an hour.
+    """
 
     def __init__(self, options: Any, context: SinkContext) -> None:
         self.options = options
@@ -187,7 +196,7 @@ class Sink(ABC):
 
     @abstractmethod
     def publish(self, events: Sequence[Event]) -> None:
-        """Returns when all events are safe at the destination.
+        """Returns when all events are safe at the destination; it is given a tuple, and returns nothing.
 
         Raises Retry, Rejected or Ended. After any other exception the worker sends the whole batch again.
         """
@@ -196,9 +205,11 @@ class Sink(ABC):
         """Releases everything that the sink holds. The last call."""
 
     def cursor(self) -> Cursor | None:
-        """Returns the last event that the destination itself holds; called once after `open`.
+        """Returns the last event that the destination itself holds, now.
 
-        `None`, the default, means that the destination does not know: the journal's cursor counts.
+        Called after `open`, and before the next attempt after each failure: the destination may have been put back to
+        an older state, or have taken more than its answer said. `None`, the default, means that the destination does
+        not know: the journal's cursor counts.
         """
         return None
 

@@ -27,6 +27,7 @@ class FileSink(Sink):
     """
 
     Options: ClassVar[type[SinkOptions]] = FileOptions
+    max_pause = 10.0
     options: FileOptions
 
     def __init__(self, options: FileOptions, context: SinkContext) -> None:

@@ -29,6 +29,7 @@ class TerminalSink(Sink):
     """Shows each event as a readable line on standard output."""
 
     Options: ClassVar[type[SinkOptions]] = TerminalOptions
+    max_pause = 10.0
     options: TerminalOptions
 
     def open(self) -> None:

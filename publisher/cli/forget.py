@@ -15,8 +15,9 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 
 from ..config.settings import Settings, sink_options, with_default_sinks
+from ..delivery.calls import described
 from ..delivery.context import IdleContext
-from ..delivery.leaver import Leaver, described
+from ..delivery.leaver import Leaver
 from ..delivery.retained import SinkPlan, first_mistake, grouped, retained_by, sink_to_empty
 from ..errors import ConfigurationError, JournalError, PublisherError
 from ..journal.file import JournalFile

@@ -89,7 +89,7 @@ def _cells(name: str, sink: SinkReport, now: float) -> tuple[str, ...]:
         name,
         printable(sink.state),
         str(sink.behind),
-        str(sink.dead_letters),
+        str(sink.dead_letters) + (f" (+{sink.dead_letters_dropped} dropped)" if sink.dead_letters_dropped else ""),
         "-" if sink.next_attempt is None else _until(sink.next_attempt - now),
         "-" if sink.error is None else _safe(sink.error),
     )

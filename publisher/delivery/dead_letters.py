@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable, Sequence
 
 from ..errors import JournalDamagedError
+from ..events import Event
 from ..journal.positions import NumberedResend, ResendDeadLetters
 from ..journal.sink_journal import SinkJournal
-from ..sink import Log, Rejected, Sink
+from ..sink import Log
+from .calls import Failed, Finished, Outcome, Refused, described
 
 
 class Redelivery:
     """Sends dead letters of one sink again, each once for each request. The sink's thread."""
 
-    def __init__(self, part: SinkJournal, log: Log) -> None:
+    def __init__(self, part: SinkJournal, log: Log, mask: Callable[[str], str] = str) -> None:
         self._part = part
         self._log = log
+        self._mask = mask
         self._requests: deque[tuple[int, ResendDeadLetters]] = deque()
         self._newest = 0
 
@@ -34,7 +38,7 @@ class Redelivery:
             self._newest = number
             self._requests.append((number, resend))
 
-    def send_next(self, sink: Sink) -> bool:
+    def send_next(self, send: Callable[[Sequence[Event]], Outcome]) -> bool:
         """Sends the next one; returns whether it was delivered, and is no dead letter any more.
 
         One that is refused again stays. When the destination cannot be reached now, all that are left stay and wait
@@ -53,21 +57,22 @@ class Redelivery:
             self._finish(number)
             return False
         self._requests[0] = number, ResendDeadLetters(letter.id, wanted.until)
-        try:
-            sink.publish([letter.event])
-        except Rejected as error:
-            self._log.warning("dead letter %d was refused again: %s", letter.id, error.reason)
-        except BaseException as error:  # noqa: BLE001 - as in worker.py: a sink's failure stays the sink's
-            self._log.warning(
-                "dead letters cannot be delivered now and stay; request them again later: %s: %s",
-                type(error).__name__,
-                error,
-            )
-            self._finish(number)
-        else:
-            self._part.remove_dead_letter(letter.id)
-            return True
+        match send([letter.event]):
+            case None:
+                self._part.remove_dead_letter(letter.id)
+                return True
+            case Refused(_, reason):
+                self._log.warning("dead letter %d was refused again: %s", letter.id, self._mask(reason))
+            case Failed(_, _, trouble):
+                self._stay(number, described(trouble))
+            case Finished(reason=reason):
+                self._stay(number, reason)
         return False
+
+    def _stay(self, number: int, reason: str) -> None:
+        text = "dead letters cannot be delivered now and stay; request them again later: %s"
+        self._log.warning(text, self._mask(reason))
+        self._finish(number)
 
     def _finish(self, number: int) -> None:
         self._requests.popleft()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from itertools import count
 
 from ..journal.positions import NumberedResend
@@ -52,9 +52,14 @@ class Inbox:
             self._changed.notify()
 
     def call(self, job: Job, delay: float) -> None:
-        """Hands over a job that is due after so many seconds."""
+        """Hands over a job that is due after so many seconds; when an equal one waits, the earlier moment counts."""
         with self._changed:
-            heappush(self._jobs, (self._clock.monotonic() + delay, next(self._numbers), job))
+            due = self._clock.monotonic() + delay
+            if equal := [waiting for waiting in self._jobs if waiting[2] == job]:
+                due = min(due, *(waiting[0] for waiting in equal))
+                self._jobs = [waiting for waiting in self._jobs if waiting[2] != job]
+                heapify(self._jobs)
+            heappush(self._jobs, (due, next(self._numbers), job))
             self._changed.notify()
 
     def stop(self, moment: float) -> None:
@@ -75,12 +80,12 @@ class Inbox:
             resends, self._resends = self._resends, []
         return resends
 
-    def take_jobs(self) -> list[Job]:
+    def take_jobs(self, most: int | None = None) -> list[Job]:
         """Returns the jobs that are due now, in order. One that adds itself again comes with the next call."""
-        due = []
+        due: list[Job] = []
         with self._changed:
             now = self._clock.monotonic()
-            while self._jobs and self._jobs[0][0] <= now:
+            while self._jobs and self._jobs[0][0] <= now and (most is None or len(due) < most):
                 due.append(heappop(self._jobs)[2])
         return due
 

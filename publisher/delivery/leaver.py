@@ -7,10 +7,11 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from ..errors import PluginError, PublisherError
+from ..errors import PluginError
 from ..journal.places import PlaceKey, RetainedPlace
 from ..sink import Ended, Log, Rejected, Sink, SinkContext
 from .backoff import LONGEST_PAUSE, Backoff, pause, seconds_asked
+from .calls import described, is_expected, returns_nothing
 from .context import IdleContext
 from .inbox import Clock
 
@@ -122,8 +123,7 @@ class Leaver:
             names = [place.place for place in self.places]
             if unknown := sorted(set(names).difference(sink.retains())):
                 raise PluginError(f"a sink with the recorded options does not keep anything at {', '.join(unknown)}")
-            if (result := sink.forget(names)) is not None:  # type: ignore[func-returns-value]  # a plugin's mistake
-                raise PluginError(f"forget() returned a {type(result).__name__}: it must return nothing")
+            returns_nothing(sink.forget, names)
         except BaseException as error:  # noqa: BLE001 - whatever a plugin raises concerns its own sink only
             return error
         finally:
@@ -133,7 +133,7 @@ class Leaver:
     def _close(self, sink: Sink | None) -> None:
         try:
             if sink is not None:
-                sink.close()
+                returns_nothing(sink.close)
         except BaseException as error:  # noqa: BLE001 - as above
             self._log.warning("could not be closed after emptying: %s", self._named(error))
 
@@ -141,7 +141,7 @@ class Leaver:
         """Notes and logs a failure, once for each kind of trouble; returns the seconds until the next attempt."""
         wait, text = self._pause(error, failures), self._named(error)
         before, self._trouble = self._trouble[0], (text, time.time() + wait)
-        trace = None if isinstance(error, PublisherError | OSError) else error
+        trace = None if is_expected(error) else error
         log = self._log.debug if before == text else self._log.warning
         what = "%s cannot be emptied now (next attempt in %.0f s): %s"
         log(what, self._listed(), wait, text, exc_info=trace)
@@ -168,12 +168,3 @@ class Leaver:
 
     def _named(self, error: BaseException) -> str:
         return self._mask(described(error))
-
-
-def described(error: BaseException) -> str:
-    """Returns the name and the text of whatever a plugin raised, in one line that can be shown."""
-    try:
-        text = str(error)
-    except BaseException as trouble:  # noqa: BLE001 - its __str__ is a plugin's, too
-        text = f"(its text cannot be shown: {type(trouble).__name__})"
-    return f"{type(error).__name__}: {text}".removesuffix(": ")

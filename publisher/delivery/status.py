@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-State = Literal["waiting", "opening", "following", "sending", "retrying", "ended", "stopped", "abandoned"]
+State = Literal["waiting", "opening", "following", "sending", "retrying", "ended", "stopped", "abandoned", "failed"]
 
 
 @dataclass
@@ -20,7 +20,9 @@ class SinkStatus:
     failures: int = 0
     rejected: int = 0
     dead_letters: int = 0
-    """The number that it has now."""
+    """The number that is kept now."""
+    dead_letters_dropped: int = 0
+    """The number that was dropped for newer ones since the start."""
     error: str | None = None
     """The last error; `None` since a delivery succeeded."""
     last_delivery: float | None = None

@@ -68,6 +68,20 @@ class Subscription:
             self._take(resend)
         self._note_reading()
 
+    def go_to(self, own: Cursor | None) -> None:
+        """Goes on after the event that the destination itself reports, after a failure; `None` changes nothing."""
+        state = self._state
+        if own is None or own == state.confirmed:
+            return
+        if isinstance(state, Sending) and not state.tail_first:
+            # Its rows are being sent, and the destination may count them or not; only a step back is sure.
+            if state.confirmed is None or own.epoch != state.confirmed.epoch or own.seq >= state.confirmed.seq:
+                return
+            self._state = SnapshotDue(state.cause, state.snapshot.seq, own)
+        else:
+            self._state = replace(state, confirmed=own)
+        self._report(())
+
     def resend(self, numbered: NumberedResend) -> None:
         """Takes a request to send again; one that the journal already handed over is ignored."""
         if not 0 < numbered.number <= self._newest_resend:

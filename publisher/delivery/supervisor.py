@@ -18,7 +18,9 @@ from ..journal.journal import Journal
 from ..journal.places import PlaceKey
 from ..journal.positions import NumberedResend, Resend, ResendSnapshot
 from ..journal.requests import InvalidRequest, Request
+from ..secret_options import masking, secrets_in
 from ..sink import Log, Sink, SinkContext, SinkLog, SinkOptions
+from .backoff import Backoff
 from .leaver import Leaver, LeftPlace
 from .left_places import LeftPlaces
 from .retained import Retained, SinkPlan
@@ -87,6 +89,8 @@ class Supervisor:
         """Starts the successors of workers that have ended, and has left what the configuration no longer names."""
         for retiring in self._retiring:
             self._look_at(retiring)
+        for worker in (*self._workers.values(), *(retiring.worker for retiring in self._retiring)):
+            worker.look()
         self._retiring = [retiring for retiring in self._retiring if retiring.worker.alive]
         used = (retiring.places for retiring in self._retiring)
         self._left.turn(frozenset[PlaceKey]().union(*used))
@@ -202,6 +206,8 @@ class Supervisor:
             fingerprint=_fingerprint(sink, options),
             journal=self._journal,
             log=SinkLog(self._log, name),
+            backoff=Backoff(most=sink.max_pause),
+            mask=masking(secrets_in(options)),
             ended=self._ended,
         )
         worker.start()

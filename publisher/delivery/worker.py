@@ -3,30 +3,47 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from ..errors import JournalError, PublisherError
+from ..errors import PluginError
 from ..events import Event
 from ..journal.journal import Journal
 from ..journal.positions import NumberedResend, Resend, ResendDeadLetters, ResendEvents, ResendSnapshot
 from ..journal.requests import Request
-from ..sink import Ended, Log, Rejected, Retry, Sink, SinkContext
+from ..sink import Log, Sink, SinkContext
+from .activity import Activity
 from .backoff import Backoff
+from .calls import (
+    ANYTHING,
+    Failed,
+    Finished,
+    Outcome,
+    Refused,
+    cursor_of,
+    described,
+    outcome_of,
+    published,
+    returns_nothing,
+)
 from .context import WorkerContext
 from .dead_letters import Redelivery
 from .inbox import Clock, Inbox
+from .jobs import Jobs
+from .progress import Progress
 from .status import SinkStatus
 from .subscription import Subscription
 
-# What a sink may raise without ending its worker unseen: SystemExit, CancelledError of asyncio and a panic of a Rust
-# library are no Exception. KeyboardInterrupt is raised in the main thread only.
-_ANYTHING = BaseException
-# Retry-After may have any value; a day is as long as a destination is left alone.
-_LONGEST_WAIT = 86_400.0
 # Of the time there is for stopping, this part is for what waits; the rest is for the last batch and for closing.
 _STOP_SHARE = 0.6
+
+
+@dataclass
+class _Attempt:
+    """One attempt to open: the sink that was made, or the reason why none is."""
+
+    sink: Sink | None = None
+    ended: str | None = None
 
 
 class Worker:
@@ -47,27 +64,33 @@ class Worker:
         log: Log,
         backoff: Backoff | None = None,
         clock: Clock | None = None,
+        mask: Callable[[str], str] = str,
         ended: Callable[[], object] = lambda: None,
     ) -> None:
         """`make_sink` makes a new sink for each attempt to open; `fingerprint` distinguishes its configurations.
 
-        `ended` is called on the sink's thread when that comes to its end.
+        `mask` takes the sink's secrets out of texts that are shown or kept. `ended` is called on the sink's thread when
+        that comes to its end.
         """
         self.name = name
         self.fingerprint = fingerprint
         self._make_sink = make_sink
         self._journal = journal
         self._log = log
-        self._backoff = backoff or Backoff()
+        self._mask = mask
         self._clock = clock or Clock()
         self._ended = ended
         self._part = journal.sink(name, destination)
         self._subscription = Subscription(journal, self._part, log)
-        self._redelivery = Redelivery(self._part, log)
+        self._redelivery = Redelivery(self._part, log, mask)
         self._inbox = Inbox(self._clock)
         self._context = WorkerContext(name, journal, self._subscription, self._inbox, log)
-        self._status = SinkStatus()
-        self._failures = 0
+        self._progress = Progress(
+            self._part, self._subscription, fingerprint, log, mask, backoff or Backoff(), self._clock.monotonic
+        )
+        self._status = self._progress.status
+        self._activity = Activity(log, self._clock.monotonic)
+        self._jobs = Jobs(self._inbox, self._activity, log, mask, self._clock)
         self._abandoned = False
         self._thread = threading.Thread(target=self._run, name=f"sink {name}", daemon=True)
 
@@ -103,7 +126,14 @@ class Worker:
     def status(self) -> SinkStatus:
         """Returns its state now. Any thread."""
         state = "abandoned" if self._abandoned else self._status.state
-        return replace(self._status, state=state, seq=self._subscription.seq, behind=self._subscription.behind)
+        error = self._activity.trouble or self._status.error
+        seq, behind = self._subscription.seq, self._subscription.behind
+        failures = self._status.failures + self._jobs.failures
+        return replace(self._status, state=state, seq=seq, behind=behind, error=error, failures=failures)
+
+    def look(self) -> None:
+        """Logs a call of the sink that does not return. The core's thread, once a second."""
+        self._activity.look()
 
     @property
     def alive(self) -> bool:
@@ -153,9 +183,10 @@ class Worker:
                     self._rest(self._step(sink))
             finally:
                 self._close(sink)
-        except BaseException as error:
-            self._status.error = f"internal error: {type(error).__name__}: {error}"
-            raise
+        except BaseException as error:  # noqa: BLE001 - the last chance to say that this sink gets nothing any more
+            self._status.error, self._status.state = f"internal error: {described(error)}", "failed"
+            text = "stopped until the next start; this is a bug in publisher: please report it: %s"
+            self._log.error(text, described(error), exc_info=error)
         finally:
             self._part.reading = None
             self._ended()
@@ -164,29 +195,43 @@ class Worker:
         """Returns a sink that is open, however long it takes; `None` when the worker is to stop before."""
         while self._inbox.stop_by is None and self._status.state != "ended":
             self._status.state = "opening"
-            sink = None
-            try:
-                if reason := self._part.ended(self.fingerprint):
-                    self._log.warning("stays stopped until its options change: %s", reason)
-                    self._status.error, self._status.state = reason, "ended"
-                    return None
-                sink = self._make_sink(self._context)
-                sink.open()
-                self._subscription.begin(sink.cursor())
-                self._redelivery.begin()
-                self._status.dead_letters = self._part.count_dead_letters()
-            except Ended as error:
-                self._end(error)
-                self._close(sink)
-            except _ANYTHING as error:  # whatever a plugin raises concerns its own sink only
-                pause = self._failed("cannot be opened", error, getattr(error, "after", None))
-                self._close(sink)
-                self._rest(pause, jobs=False)
-            else:
-                self._failures = 0
-                self._status.state, self._status.error, self._status.next_attempt = "following", None, None
-                return sink
+            attempt = _Attempt()
+            match outcome_of(lambda: self._begin(attempt), 1, "cannot be opened"):  # noqa: B023 - called at once
+                case None if attempt.ended is not None:
+                    self._log.warning("stays stopped until its options change: %s", attempt.ended)
+                    self._status.error, self._status.state = attempt.ended, "ended"
+                case None:
+                    self._progress.works()
+                    self._status.state = "following"
+                    return attempt.sink
+                case Finished(_, reason, durable):
+                    self._progress.end(reason, durable=durable)
+                    self._close(attempt.sink)
+                case Refused(_, reason):
+                    self._try_again(attempt.sink, "cannot be opened", PluginError(reason))
+                case Failed(_, what, error, after):
+                    self._try_again(attempt.sink, what, error, after)
         return None
+
+    def _try_again(self, sink: Sink | None, what: str, error: BaseException, after: float | None = None) -> None:
+        wait = self._progress.failed(what, error, after)
+        self._close(sink)
+        self._rest(wait, jobs=False)
+
+    def _begin(self, attempt: _Attempt) -> None:
+        """Opens a sink, and finds the place in the journal from which it goes on. Raises whatever the sink raises."""
+        attempt.ended = self._part.ended(self.fingerprint)
+        if attempt.ended is not None:
+            return
+        with self._activity.within("__init__"):
+            attempt.sink = self._make_sink(self._context)
+        with self._activity.within("open"):
+            returns_nothing(attempt.sink.open)
+        with self._activity.within("cursor"):
+            own = cursor_of(attempt.sink)
+        self._subscription.begin(own)
+        self._redelivery.begin()
+        self._status.dead_letters = self._part.count_dead_letters()
 
     def _is_over(self) -> bool:
         """Returns whether the thread is to end: for good, or because it is to stop and cannot, or need not, go on."""
@@ -194,7 +239,7 @@ class Worker:
             return True
         if self._inbox.stop_by is None:
             return False
-        return self.done or self._failures > 0 or self._clock.monotonic() >= self._inbox.stop_by
+        return self.done or self._progress.troubles.failures > 0 or self._clock.monotonic() >= self._inbox.stop_by
 
     def _step(self, sink: Sink) -> float | None:
         """Sends one batch; returns the seconds until the next, `None` for when there is something new."""
@@ -202,113 +247,53 @@ class Worker:
             self._subscription.resend(resend)
             self._redelivery.request(resend)
         try:
-            if self._redelivery.send_next(sink):
+            if self._progress.astray:
+                self._locate(sink)
+        except ANYTHING as error:
+            return self._progress.failed("the destination cannot be asked for its last event", error)
+        try:
+            if self._redelivery.send_next(lambda events: self._publish(sink, events)):
                 self._status.dead_letters -= 1
-            batch = self._subscription.next_batch(max(1, sink.batch_size))
-        except _ANYTHING as error:
-            return self._failed("cannot read the journal", error)
+            batch = self._subscription.next_batch(_batch_size(sink))
+        except ANYTHING as error:
+            return self._progress.failed("cannot read the journal", error)
         if not batch:
             self._status.state = "following"
             return 0.0 if self._redelivery else None
         self._status.state = "sending"
-        return self._send(sink, batch)
+        return self._progress.settle(batch, self._publish(sink, batch))
 
-    def _send(self, sink: Sink, batch: Sequence[Event]) -> float:
-        """Publishes a batch, and does what its outcome requires; returns the seconds until the next."""
-        try:
-            sink.publish(batch)
-        except Retry as error:
-            self._delivered(_before(batch, error.index))
-            return self._failed("the destination asks to try again", error, error.after)
-        except Rejected as error:
-            return self._rejected(batch, error)
-        except Ended as error:
-            self._delivered(_before(batch, error.index))
-            self._end(error)
-        except _ANYTHING as error:  # the one place where a sink's failure is contained
-            return self._failed("delivery failed", error)
-        else:
-            self._delivered(batch)
-        return 0.0
+    def _locate(self, sink: Sink) -> None:
+        """Goes on where the destination says that it is: after a failure it may have lost events, or have more."""
+        if type(sink).cursor is not Sink.cursor:
+            with self._activity.within("cursor"):
+                self._subscription.go_to(cursor_of(sink))
+        self._progress.astray = False
 
-    def _delivered(self, events: Sequence[Event]) -> None:
-        if events:
-            self._go_past(events)
-            self._status.delivered += len(events)
-            self._status.last_delivery = time.time()
+    def _publish(self, sink: Sink, events: Sequence[Event]) -> Outcome:
+        with self._activity.within("publish"):
+            return published(sink, events)
 
-    def _go_past(self, events: Sequence[Event]) -> None:
-        """Moves the position: these events are settled."""
-        self._subscription.advance(events)
-        self._failures = 0
-        self._status.error = self._status.next_attempt = None
-
-    def _rejected(self, batch: Sequence[Event], error: Rejected) -> float:
-        """Puts the refused event into the dead letters and goes on after it."""
-        if not 0 <= error.index < len(batch):
-            return self._failed(f"the sink rejected event {error.index} of a batch of {len(batch)}", error)
-        self._delivered(batch[: error.index])
-        event = batch[error.index]
-        try:
-            self._part.add_dead_letter(event, error.reason)
-        except JournalError as trouble:
-            return self._failed("cannot keep a dead letter", trouble)
-        self._log.warning("event %s was refused and is a dead letter: %s", event.id, error.reason)
-        self._status.rejected += 1
-        self._status.dead_letters += 1
-        self._go_past([event])
-        return 0.0
-
-    def _failed(self, what: str, error: BaseException, after: float | None = None) -> float:
-        """Logs and counts a failure; returns the seconds until the next attempt."""
-        self._failures += 1
-        self._status.failures += 1
-        self._part.reading = None
-        pause = self._backoff.delay(self._failures) if after is None else min(max(after, 0.0), _LONGEST_WAIT)
-        reason = f"{type(error).__name__}: {error}"
-        self._status.state, self._status.error = "retrying", reason
-        self._status.next_attempt = time.time() + pause
-        # What a library or the system reports is logged in a line; anything else may be a fault of the plugin.
-        trace = None if isinstance(error, (PublisherError, OSError)) else error
-        text = "%s (attempt %d, next in %.1f s): %s"
-        self._log.warning(text, what, self._failures, pause, reason, exc_info=trace)
-        return pause
-
-    def _end(self, error: Ended) -> None:
-        until = "its options change" if error.durable else "the next start"
-        self._log.warning("stopped until %s: %s", until, error.reason)
-        self._status.error, self._status.state = error.reason, "ended"
-        if error.durable:
-            self._part.end(self.fingerprint, error.reason)
-
-    def _rest(self, pause: float | None, *, jobs: bool = True) -> None:
+    def _rest(self, seconds: float | None, *, jobs: bool = True) -> None:
         """Waits so many seconds, or for news when it is `None`; runs the jobs that become due meanwhile."""
-        until = None if pause is None else self._clock.monotonic() + pause
+        until = None if seconds is None else self._clock.monotonic() + seconds
         while True:
             if jobs:
-                self._run_jobs()
+                self._jobs.run(waiting=seconds == 0.0)
             if self._inbox.wait(until, jobs=jobs):
                 return
-
-    def _run_jobs(self) -> None:
-        for job in self._inbox.take_jobs():
-            try:
-                job()
-            except _ANYTHING as error:
-                self._status.failures += 1
-                reason = f"{type(error).__name__}: {error}"
-                self._log.error("a job failed: %s", reason, exc_info=error)
 
     def _close(self, sink: Sink | None) -> None:
         if sink is not None:
             try:
-                sink.close()
-            except _ANYTHING as error:
-                self._log.warning("could not be closed: %s: %s", type(error).__name__, error)
+                with self._activity.within("close"):
+                    returns_nothing(sink.close)
+            except ANYTHING as error:
+                self._log.warning("could not be closed: %s", self._mask(described(error)))
         if self._status.state not in ("ended", "retrying"):
             self._status.state = "stopped"
 
 
-def _before(batch: Sequence[Event], index: int) -> Sequence[Event]:
-    """Returns the events that a sink reports as safe; none when the index is out of range."""
-    return batch[:index] if 0 <= index < len(batch) else []
+def _batch_size(sink: Sink) -> int:
+    size: object = sink.batch_size
+    return max(1, size) if isinstance(size, int) else Sink.batch_size

@@ -73,6 +73,7 @@ _COUNTS = {
     "delivered": "Events that the sink confirmed",
     "failures": "Deliveries that failed and are retried",
     "rejected": "Events that the destination refused for good",
+    "dead_letters_dropped": "Refused events that were dropped for newer ones",
 }
 _LEVELS = {
     "behind": "Events that the sink has not confirmed yet",

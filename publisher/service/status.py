@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict
 
 # The states in which a sink delivers nothing until something changes.
-_TROUBLE = frozenset({"retrying", "ended", "abandoned"})
+_TROUBLE = frozenset({"retrying", "ended", "abandoned", "failed"})
 
 
 class _Report(BaseModel):
@@ -24,6 +24,7 @@ class SinkReport(_Report):
     failures: int = 0
     rejected: int = 0
     dead_letters: int = 0
+    dead_letters_dropped: int = 0
     error: str | None = None
     last_delivery: float | None = None
     next_attempt: float | None = None

@@ -257,7 +257,8 @@ class SinkConformance:
         require(self.destination_state() == before, "check() changed the destination of a sink that was closed")
 
     def test_the_places_have_steady_names(self) -> None:
-        first, second = self._make().retains(), self._make().retains()
+        sinks = self._make(), self._make()
+        first, second = (sink.retains() for sink in sinks)
         require(isinstance(first, tuple), f"retains() returned a {type(first).__name__}: it returns a tuple of texts")
         require(all(isinstance(place, str) and place for place in first), f"retains() returned {first!r}")
         require(first == second, f"retains() of the same options returned {first!r}, then {second!r}")

@@ -123,5 +123,5 @@ class RecordingSink(Sink):
 
 
 def try_again(reason: str = "a fault of the test", *, index: int = 0, times: int = 1) -> list[Retry]:
-    """Returns `times` faults for `Recorder.publish_faults`, after which the worker tries again at once."""
+    """Returns `times` faults for `Recorder.publish_faults`, after which the worker tries again soon."""
     return [Retry(reason, after=0.0, index=index) for _ in range(times)]

@@ -1,0 +1,44 @@
+"""The jobs of a sink: what it asked its worker to run on the sink's thread, between two batches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ..sink import Log
+from .activity import Activity
+from .calls import ANYTHING, described, text_of
+from .inbox import Clock, Inbox, Job
+
+# Jobs get a fifth of the time while events wait.
+_REST = 4.0
+
+
+class Jobs:
+    """Runs the jobs that are due. The sink's thread; `failures` may be read by any."""
+
+    def __init__(self, inbox: Inbox, activity: Activity, log: Log, mask: Callable[[str], str], clock: Clock) -> None:
+        self.failures = 0
+        self._inbox = inbox
+        self._activity = activity
+        self._log = log
+        self._mask = mask
+        self._clock = clock
+        self._next_at = 0.0
+
+    def run(self, *, waiting: bool) -> None:
+        """Runs the jobs that are due; while events wait it is one, and none until events had four times its time."""
+        began = self._clock.monotonic()
+        if waiting and began < self._next_at:
+            return
+        for job in self._inbox.take_jobs(1 if waiting else None):
+            self._run(job)
+        ended = self._clock.monotonic()
+        self._next_at = ended + _REST * (ended - began)
+
+    def _run(self, job: Job) -> None:
+        try:
+            with self._activity.within(text_of(getattr(job, "__name__", "a job"))):
+                job()
+        except ANYTHING as error:
+            self.failures += 1
+            self._log.error("a job failed: %s", self._mask(described(error)), exc_info=error)
