@@ -5,6 +5,24 @@ class PublisherError(Exception):
     """Base of every error that publisher raises on purpose."""
 
 
+# CPython's words, of threading.Thread.start: there is no class of its own for it.
+_NO_THREAD = "can't start new thread"
+
+
+def refusal(error: BaseException) -> str | None:
+    """Returns on one line what the system refused: a file, memory, a thread; `None` for any other error."""
+    match error:
+        case OSError():
+            thing = f" ({error.filename})" if error.filename else ""
+            return f"the system refused: {error.strerror or error}{thing}"
+        case MemoryError():
+            return "the system refused: out of memory"
+        case RuntimeError() if str(error) == _NO_THREAD:
+            return "the system refused: no further thread; raise the limit of processes (ulimit -u, TasksMax=)"
+        case _:
+            return None
+
+
 class ConfigurationError(PublisherError):
     """The configuration cannot be used; the command line ends with status 2."""
 

@@ -65,11 +65,12 @@ class FileLock:
 def holder(path: Path) -> str | None:
     """Returns the process id of the lock's holder, as text; `None` when it is free. Raises OSError."""
     try:
-        descriptor = os.open(path, os.O_RDWR)
+        # For reading only: whoever looks needs no right to write, and the disk may be read-only.
+        descriptor = os.open(path, os.O_RDONLY)
     except FileNotFoundError:
         return None
     try:
-        return None if _try_lock(descriptor) else _read_pid(descriptor)
+        return None if _try_lock(descriptor, shared=True) else _read_pid(descriptor)
     finally:
         os.close(descriptor)
 
@@ -97,7 +98,7 @@ def _read_pid(descriptor: int) -> str:
 if sys.platform == "win32":
     import msvcrt
 
-    def _try_lock(descriptor: int) -> bool:
+    def _try_lock(descriptor: int, *, shared: bool = False) -> bool:  # noqa: ARG001 - msvcrt has no shared lock
         """Locks the open file; returns whether that succeeded. Closing the descriptor releases it."""
         os.lseek(descriptor, _LOCKED_BYTE, os.SEEK_SET)
         try:
@@ -109,11 +110,14 @@ if sys.platform == "win32":
 else:
     import fcntl
 
-    def _try_lock(descriptor: int) -> bool:
-        """Locks the open file; returns whether that succeeded. Closing the descriptor releases it."""
+    def _try_lock(descriptor: int, *, shared: bool = False) -> bool:
+        """Locks the open file; returns whether that succeeded. Closing the descriptor releases it.
+
+        A shared lock needs no right to write, on NFS either: flock(2).
+        """
         # flock belongs to the open file, so a second lock in this process is refused too; lockf's does not.
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
         return True

@@ -11,9 +11,9 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from ..errors import ConfigurationError, PublisherError
 from ..events import Family
 from ..terminal import echo
+from .process import end, fail, open_standard_streams
 
 # rich_markup_mode=None: help is plain text; rich would cost each start 30 ms. No pretty exceptions: they show local
 # variables, and with them passwords.
@@ -40,17 +40,15 @@ SinkArgument = Annotated[str, typer.Argument(metavar="SINK", help="The sink's na
 
 def main() -> None:
     """Runs the command line and exits: 0 done, 1 failed, 2 wrong usage or configuration."""
-    for stream in (sys.stdout, sys.stderr):
-        # An alias may hold a character that the terminal's encoding lacks: its escape is shown, instead of an error.
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
+    open_standard_streams()
     sys.excepthook = _show_traceback
     threading.excepthook = lambda failed: _show_traceback(failed.exc_type, failed.exc_value, failed.exc_traceback)
     try:
         app(prog_name="publisher")
-    except PublisherError as error:
-        echo(f"publisher: {error}", err=True)
-        sys.exit(2 if isinstance(error, ConfigurationError) else 1)
+    except SystemExit as done:
+        end(done.code if isinstance(done.code, int) else 0)
+    except Exception as error:  # noqa: BLE001 - the edge of the process: a mistake of ours is raised again
+        fail(error)
 
 
 def _show_traceback(kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> None:
@@ -185,20 +183,26 @@ def replay(
 def dead_letters(
     sink: Annotated[str | None, typer.Argument(metavar="SINK", help="Only this sink's.")] = None,
     retry: Annotated[bool, typer.Option("--retry", help="Send them again.")] = False,
-    show: Annotated[
-        int | None, typer.Option(metavar="ID", help="Show this one's event; with --retry: send only this one again.")
+    drop: Annotated[bool, typer.Option("--drop", help="Delete them: all of SINK, or those of --id.")] = False,
+    number: Annotated[
+        list[int] | None, typer.Option("--id", metavar="ID", help="With --retry and --drop: only this one. Repeatable.")
     ] = None,
+    show: Annotated[int | None, typer.Option(metavar="ID", help="Show this one's event.")] = None,
     config: Config = None,
 ) -> None:
-    """List dead letters, or send them again.
+    """List, resend or drop dead letters.
 
     A dead letter is an event that its destination refused for good.
     """
-    from .deliveries import list_dead_letters, retry_dead_letters, show_dead_letter
+    from .deliveries import drop_dead_letters, list_dead_letters, retry_dead_letters, show_dead_letter
 
+    if retry and drop:
+        raise typer.BadParameter("--retry and --drop exclude each other")
     settings = _settings(config)
     if retry:
-        retry_dead_letters(settings, sink, show)
+        retry_dead_letters(settings, sink, number or ())
+    elif drop:
+        drop_dead_letters(settings, sink, number or ())
     elif show is not None:
         show_dead_letter(settings, show)
     else:

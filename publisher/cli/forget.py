@@ -58,8 +58,8 @@ def forget_left(settings: Settings, wanted: Forget, *, drop: bool) -> bool:
 
     A running service does it by itself, and is asked. Raises PublisherError.
     """
-    path = find_journal(settings)
-    with opened_journal(path) as journal:
+    with opened_journal(settings) as journal:
+        path = journal.path
         if journal.running is not None:
             return _ask_service(path, journal, wanted, drop=drop)
         recorded = journal.places()
@@ -147,7 +147,7 @@ def _ask_service(path: Path, journal: JournalClient, wanted: Forget, *, drop: bo
     if wanted.what is not None and not any(place.sink == wanted.what for place in left):
         raise JournalError(_nothing(path, journal, wanted.what))
     for sink in sinks:
-        ask(path, journal, Request(kind="drop" if drop else "forget", sink=sink))
+        ask(journal, Request(kind="drop" if drop else "forget", sink=sink))
     if not sinks:
         echo(f"there is nothing left to empty, as far as the journal {path} knows", err=True)
     if drop:
@@ -227,7 +227,7 @@ def _kept_by_service(settings: Settings, places: Iterable[str]) -> list[str]:
     path = find_journal(settings)
     if not path.exists():
         return []
-    with opened_journal(path) as journal:
+    with opened_journal(settings) as journal:
         if journal.running is None:
             return []
         left = {place.place for place in _report(journal).left}

@@ -48,8 +48,8 @@ def known_luids(settings: Settings) -> MemoryLuids:
     from ..journal.requests import JournalClient
 
     luids = MemoryLuids()
-    path = find_journal(settings)
     try:
+        path = find_journal(settings)
         if path.exists():
             with closing(JournalClient.open(path)) as journal:
                 luids.save_luids(journal.load_luids())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -10,40 +11,68 @@ from ..config.settings import Settings
 from ..errors import JournalError
 from ..journal.lock import holder
 from ..journal.requests import JournalClient
+from ..terminal import echo
 
 
 def find_journal(settings: Settings) -> Path:
     """Returns the journal that a service holds, else the first that exists, else this process's own.
 
-    A journal in a directory that this user may not read is passed over.
+    A journal that this user may not read is passed over. Raises JournalError when services hold several.
     """
-    existing = [path for path in settings.journals if _exists(path)]
-    held = [path for path in existing if _is_held(path)]
-    return next(iter([*held, *existing]), settings.journals[0])
+    readable = [path for path in settings.journals if _exists(path) and not _is_hidden(path)]
+    held = [(path, process) for path in readable if (process := _holder(path))]
+    if len(held) > 1:
+        listed = " and ".join(f"{path} (process {process})" for path, process in held)
+        raise JournalError(f"several services run, on the journals {listed}: name the configuration of one (--config)")
+    return next(iter([*(path for path, _ in held), *readable]), settings.journals[0])
+
+
+def hidden_journals(settings: Settings) -> list[Path]:
+    """Returns the journals that may be there, and that this user may not read."""
+    return [path for path in settings.journals if _is_hidden(path)]
+
+
+def tell_hidden(settings: Settings) -> None:
+    """Prints a line for each journal that was passed over because this user may not read it."""
+    for path in hidden_journals(settings):
+        echo(f"publisher: the journal {path} was passed over: {_ASK_ITS_USER}", err=True)
 
 
 @contextmanager
-def opened_journal(path: Path) -> Iterator[JournalClient]:
-    """Opens a journal for a block; raises JournalError."""
-    try:
-        opened = JournalClient.open(path)
-    except PermissionError as error:
-        raise JournalError(
-            f"the journal {path} cannot be read: {error.strerror}; run this command as the service's user"
-        ) from None
-    with closing(opened) as journal:
+def opened_journal(settings: Settings) -> Iterator[JournalClient]:
+    """Opens the journal that `find_journal` returns for a block; raises JournalError.
+
+    Where a service of another user may hold a journal that this user may not read, a line on standard error says so.
+    """
+    path = find_journal(settings)
+    if path in hidden_journals(settings):
+        raise JournalError(f"the journal {path} cannot be read: {_ASK_ITS_USER}")
+    tell_hidden(settings)
+    with closing(JournalClient.open(path)) as journal:
         yield journal
+
+
+_ASK_ITS_USER = "it is another user's; run this command as that user, or as root"
 
 
 def _exists(path: Path) -> bool:
     try:
         return path.exists()
-    except PermissionError:
+    except OSError:
         return False
 
 
-def _is_held(path: Path) -> bool:
+def _is_hidden(path: Path) -> bool:
     try:
-        return holder(path) is not None
-    except JournalError:  # another user's lock file: the journal cannot be read either
+        return path.exists() and not os.access(path, os.R_OK)
+    except PermissionError:  # of its directory
+        return True
+    except OSError:
         return False
+
+
+def _holder(path: Path) -> str | None:
+    try:
+        return holder(path)
+    except JournalError:  # its lock file is another user's
+        return None

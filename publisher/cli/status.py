@@ -15,7 +15,7 @@ from ..errors import JournalError
 from ..service.logs import Secrets
 from ..service.status import ServiceReport, SinkReport
 from ..terminal import echo, echo_json, printable
-from .journal import find_journal, opened_journal
+from .journal import find_journal, hidden_journals, opened_journal, tell_hidden
 from .tables import print_table
 
 
@@ -28,7 +28,8 @@ def show_status(settings: Settings, *, as_json: bool, clock: Callable[[], float]
     if as_json:
         echo_json(_as_json(path, report))
     elif report is None:
-        looked = " or ".join(map(str, settings.journals))
+        hidden = hidden_journals(settings)
+        looked = " or ".join(str(path) for path in settings.journals if path not in hidden)
         echo(f"publisher: no service runs: no process holds the journal {looked}", err=True)
     else:
         _print(path, report, clock())
@@ -38,9 +39,10 @@ def show_status(settings: Settings, *, as_json: bool, clock: Callable[[], float]
 def _read(settings: Settings) -> tuple[Path, ServiceReport | None]:
     """Returns the journal, and the status of the service that holds it, if one does."""
     path = find_journal(settings)
-    if not path.exists():
+    if path not in hidden_journals(settings) and not path.exists():
+        tell_hidden(settings)
         return path, None
-    with opened_journal(path) as journal:
+    with opened_journal(settings) as journal:
         running = journal.running
         if running is None:
             return path, None

@@ -12,6 +12,10 @@ from pathlib import Path
 APPLICATION = "interface-publisher"
 CONFIG_NAME = "publisher.toml"
 JOURNAL_NAME = "journal.sqlite3"
+# Below the user's directory, unless a variable says otherwise: XDG Base Directory Specification; for macOS Apple's.
+_MAC = "Library/Application Support"
+_USER_CONFIG = _MAC if sys.platform == "darwin" else ".config"
+_USER_STATE = _MAC if sys.platform == "darwin" else ".local/state"
 
 
 @dataclass(frozen=True)
@@ -57,40 +61,83 @@ class Locations:
 def _is_there(path: Path) -> bool:
     try:
         return path.exists()
-    except PermissionError:  # the directory is a service's, and another user runs this process
+    except OSError:  # its directory is another user's, or its name is too long: there is nothing for this process
         return False
 
 
 def _config_dirs(environment: Mapping[str, str]) -> tuple[Path, ...]:
-    import platformdirs
-
-    own = [Path.cwd(), platformdirs.user_config_path(APPLICATION, appauthor=False)]
-    # CONFIGURATION_DIRECTORY: systemd.exec(5); a colon-separated list.
-    service = [Path(folder) for folder in environment.get("CONFIGURATION_DIRECTORY", "").split(":") if folder]
-    system = [platformdirs.site_config_path(APPLICATION, appauthor=False)]
-    if sys.platform != "win32":
-        system.insert(0, Path("/etc") / APPLICATION)
-    return (*own, *service, *system)
+    if sys.platform == "win32":
+        own, system = _windows_dirs(environment)
+        folders = [*own, system]
+    else:
+        # CONFIGURATION_DIRECTORY: systemd.exec(5).
+        own = _user_dirs(environment, "XDG_CONFIG_HOME", _USER_CONFIG)
+        service = _listed(environment, "CONFIGURATION_DIRECTORY")
+        folders = [*own, *service, Path("/etc") / APPLICATION, *_system_dirs(environment)]
+    return (*_working_directory(), *folders)
 
 
 def _state_dirs(environment: Mapping[str, str]) -> tuple[Path, ...]:
     if sys.platform == "win32":
-        return _windows_state_dirs(environment)
-    import platformdirs
+        own, system = _windows_dirs(environment)
+        # A service account has its LOCALAPPDATA in the Windows folder, which is no place for a journal.
+        windows = environment.get("SYSTEMROOT", r"C:\Windows").casefold()
+        return (*(folder for folder in own if not str(folder).casefold().startswith(windows)), system)
+    # STATE_DIRECTORY: systemd.exec(5); the unit names one.
+    service = _listed(environment, "STATE_DIRECTORY")
+    own = _user_dirs(environment, "XDG_STATE_HOME", _USER_STATE)
+    return (*service, *own, Path("/var/lib") / APPLICATION)
 
-    # STATE_DIRECTORY: systemd.exec(5); a colon-separated list, of which the unit names one.
-    service = [Path(folder) for folder in environment.get("STATE_DIRECTORY", "").split(":") if folder]
-    return (*service, platformdirs.user_state_path(APPLICATION, appauthor=False), Path("/var/lib") / APPLICATION)
+
+def _working_directory() -> list[Path]:
+    try:
+        return [Path.cwd()]
+    except OSError:  # it was removed
+        return []
 
 
-def _windows_state_dirs(environment: Mapping[str, str]) -> tuple[Path, ...]:
-    """Returns the folders of %LOCALAPPDATA% and %PROGRAMDATA%.
+def _user_dirs(environment: Mapping[str, str], variable: str, default: str) -> list[Path]:
+    """Returns the user's own directory; none for a user without one, as a service often is.
 
-    A service account has its LOCALAPPDATA in the Windows folder, which is no place for a journal.
+    A variable that names no absolute path is ignored, as the XDG Base Directory Specification wants it.
     """
-    shared = Path(environment.get("PROGRAMDATA", r"C:\ProgramData")) / APPLICATION
+    if named := _listed(environment, variable)[:1]:
+        return [named[0] / APPLICATION]
+    home = _home(environment)
+    return [] if home is None else [home / default / APPLICATION]
+
+
+def _system_dirs(environment: Mapping[str, str]) -> list[Path]:
+    if sys.platform == "darwin":
+        return [Path("/", _MAC, APPLICATION)]
+    named = _listed(environment, "XDG_CONFIG_DIRS") or [Path("/etc/xdg")]
+    return [folder / APPLICATION for folder in named]
+
+
+def _home(environment: Mapping[str, str]) -> Path | None:
+    """Returns the user's directory; `None` where neither HOME nor the password file names one."""
+    if sys.platform == "win32":
+        return None
+    import pwd
+
+    home = Path(environment.get("HOME", ""))
+    if home.is_absolute():
+        return home
+    try:
+        home = Path(pwd.getpwuid(os.getuid()).pw_dir)
+    except KeyError:  # as in a container, or under systemd's DynamicUser= without libnss-systemd
+        return None
+    return home if home.is_absolute() else None
+
+
+def _listed(environment: Mapping[str, str], variable: str) -> list[Path]:
+    """Returns the absolute paths of a variable that has colons between them."""
+    paths = map(Path, environment.get(variable, "").split(":"))
+    return [path for path in paths if path.is_absolute()]
+
+
+def _windows_dirs(environment: Mapping[str, str]) -> tuple[list[Path], Path]:
+    """Returns the folders in %LOCALAPPDATA%, if there is one, and in %PROGRAMDATA%."""
     local = environment.get("LOCALAPPDATA", "")
-    windows = environment.get("SYSTEMROOT", r"C:\Windows")
-    if not local or local.casefold().startswith(windows.casefold()):
-        return (shared,)
-    return (Path(local) / APPLICATION, shared)
+    shared = environment.get("PROGRAMDATA") or r"C:\ProgramData"
+    return [Path(local) / APPLICATION] if local else [], Path(shared) / APPLICATION

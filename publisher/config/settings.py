@@ -39,8 +39,12 @@ def valid_node(name: str) -> str:
 
 
 def node_from(hostname: str) -> str:
-    """Returns the host's name as a valid topic level: wrong characters become `-`."""
-    made = "".join(character if _fits_a_topic_level(character) else "-" for character in hostname[:63])
+    """Returns a name for the host that every broker takes: what is no letter, digit, `_` or `-` becomes `-`.
+
+    The whole of `nas.home.lan` is kept, as `nas-home-lan`: two hosts may have their first label in common. NATS 2.9
+    takes neither `.` nor a space, and Home Assistant only these characters.
+    """
+    made = "".join(character if character.isalnum() or character in "_-" else "-" for character in hostname[:63])
     return made or "localhost"
 
 
@@ -65,9 +69,12 @@ def split_address(address: str) -> tuple[str, int]:
 
 def valid_file(path: Path) -> Path:
     """Returns the path of a file, with `~` replaced by the user's directory; raises ValueError."""
-    if path.name in ("", ".."):
+    if path.name in ("", "..") or "\0" in str(path):
         raise ValueError("must be the path of a file")
-    return path.expanduser()
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        raise ValueError(f"begins with {path.parts[0]}, and no such user's directory is known: name it") from None
 
 
 class _Section(BaseModel):
@@ -105,7 +112,8 @@ class Settings(_Section):
     """The whole configuration. The sinks' own options are checked by `sink_options`."""
 
     node: Annotated[str, AfterValidator(valid_node)] = Field(
-        default="localhost", description="This host's name in events and topics. Default: the host's name."
+        default="localhost",
+        description="This host's name in events and topics. Default: the host's name, with - in place of dots.",
     )
     source: str = Field(
         default="auto",

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from pydantic import SecretBytes, SecretStr
 
 from ..errors import JournalError
+from ..journal.dead_letters import discarded
 from ..journal.journal import Journal
 from ..journal.places import PlaceKey
 from ..journal.positions import NumberedResend, Resend, ResendSnapshot
@@ -146,6 +147,8 @@ class Supervisor:
         """Returns the answer to a request of the command line. Raises JournalError."""
         if isinstance(request, InvalidRequest):
             return Answer(request.reason)
+        if request.kind == "discard":
+            return Answer(self._discard(request.sink, request.dead_letter))
         if request.kind in ("forget", "drop"):
             return Answer(self._forget(request))
         worker = self._workers.get(request.sink)
@@ -166,6 +169,13 @@ class Supervisor:
                 "the configuration and reload, which empties it, or stop the service first"
             )
         return f"{name}: there is nothing left to empty"
+
+    def _discard(self, sink: str, number: int | None) -> str:
+        """Deletes dead letters, also those of a sink that is not configured any more; returns the answer."""
+        count = self._journal.discard_dead_letters(sink, number)
+        if worker := self._workers.get(sink):
+            worker.dead_letters_changed()
+        return discarded(sink, count)
 
     def status(self) -> dict[str, SinkStatus]:
         """Returns the state of each sink. Any thread."""

@@ -123,6 +123,13 @@ class Worker:
         """Hands over a resend that the journal holds."""
         self._inbox.resend(numbered)
 
+    def dead_letters_changed(self) -> None:
+        """Has the dead letters counted again: some were deleted. The core's thread."""
+        if self.alive:
+            self._inbox.call(self._count_dead_letters, 0.0)
+        else:
+            self._count_dead_letters()
+
     def status(self) -> SinkStatus:
         """Returns its state now. Any thread."""
         state = "abandoned" if self._abandoned else self._status.state
@@ -231,6 +238,9 @@ class Worker:
             own = cursor_of(attempt.sink)
         self._subscription.begin(own)
         self._redelivery.begin()
+        self._count_dead_letters()
+
+    def _count_dead_letters(self) -> None:
         self._status.dead_letters = self._part.count_dead_letters()
 
     def _is_over(self) -> bool:

@@ -37,6 +37,17 @@ def select_dead_letters(
     return [DeadLetter(number, name, when, why, decoded_event(data)) for number, name, when, why, data in found]
 
 
+def delete_dead_letters(connection: sqlite3.Connection, sink: str, number: int | None) -> int:
+    """Deletes a dead letter of a sink, or all of them when `number` is `None`; returns the count of those deleted."""
+    sql = "DELETE FROM dead_letters WHERE sink = ?1 AND (?2 IS NULL OR id = ?2)"
+    return connection.execute(sql, (sink, number)).rowcount
+
+
+def discarded(sink: str, count: int) -> str:
+    """Returns the answer to a request to discard dead letters."""
+    return f"{sink}: {count} dead letter{'' if count == 1 else 's'} dropped"
+
+
 def insert_dead_letter(connection: sqlite3.Connection, sink: str, event: Event, reason: str) -> None:
     """Keeps an event that was refused; only the newest 10,000 of a sink are kept."""
     connection.execute(

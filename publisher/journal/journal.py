@@ -12,7 +12,7 @@ from types import MappingProxyType
 from ..errors import JournalError
 from ..events import Cause, Event, IpInterface, Moment, SnapshotEvents
 from ..table import new_epoch, now
-from .dead_letters import DeadLetter, select_dead_letters
+from .dead_letters import DeadLetter, delete_dead_letters, select_dead_letters
 from .event_log import EventLog, decoded_row, read_rows
 from .file import JournalFile, Synchronous, open_file, put_meta
 from .lock import JournalLock
@@ -154,6 +154,12 @@ class Journal:
         """Returns the dead letters of one sink, or all, oldest first."""
         with self._file.reading() as connection:
             return select_dead_letters(connection, sink)
+
+    def discard_dead_letters(self, sink: str, number: int | None) -> int:
+        """Deletes a dead letter, or all of a sink's; returns their count. The core's thread. Raises JournalError."""
+        self.commit()
+        with self._file.writing() as connection:
+            return delete_dead_letters(connection, sink, number)
 
     def newest_dead_letter(self, sink: str) -> int:
         """Returns the number of a sink's newest dead letter, 0 when it has none. The core's thread."""

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ..errors import JournalError
 from ..events import IpInterface
 from ..sources.assignments import LuidAssignment
-from .dead_letters import DeadLetter, select_dead_letters
+from .dead_letters import DeadLetter, delete_dead_letters, select_dead_letters
 from .event_log import decoded_row
 from .file import JournalFile
 from .lock import holder
@@ -30,13 +30,13 @@ class Request(BaseModel):
     """One request to a sink of a service.
 
     `replay`: send the events after `since` again, or the snapshot when it is `None`. `retry`: send the dead letter
-    of this number again, or all of the sink's when it is `None`. `forget`: empty what the sink left at its destination
-    now. `drop`: leave it there, and forget it.
+    of this number again, or all of the sink's when it is `None`. `discard`: delete it, or all of them. `forget`: empty
+    what the sink left at its destination now. `drop`: leave it there, and forget it.
     """
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
 
-    kind: Literal["replay", "retry", "forget", "drop"]
+    kind: Literal["replay", "retry", "discard", "forget", "drop"]
     sink: str
     since: Seq | None = None
     dead_letter: Annotated[int, Field(ge=0)] | None = None
@@ -112,6 +112,11 @@ class JournalClient:
         return cls(JournalView(path))
 
     @property
+    def path(self) -> Path:
+        """The journal's file."""
+        return self._file.path
+
+    @property
     def running(self) -> str | None:
         """The process id of the service that holds the journal, as text; `None` when none does."""
         return holder(self._file.path)
@@ -140,6 +145,11 @@ class JournalClient:
         if number is None:
             raise JournalError(f"the journal {self._file.path} did not take the request")
         return number
+
+    def discard(self, sink: str, number: int | None) -> int:
+        """Deletes a dead letter, or all of a sink's, of a journal that no service holds; returns their count."""
+        with closing(JournalFile(self._file.path, owned=False)) as file, file.writing() as connection:
+            return delete_dead_letters(connection, sink, number)
 
     def done(self, number: int) -> str | None:
         """Returns the answer to a request; `None` while there is none."""

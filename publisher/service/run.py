@@ -18,7 +18,7 @@ import typer
 from ..config.locations import Locations
 from ..config.settings import Settings, load_settings, sink_options, with_default_sinks
 from ..delivery.supervisor import SinkPlan
-from ..errors import PublisherError
+from ..errors import PublisherError, refusal
 from ..plugins import Plugins, load_plugins
 from ..terminal import echo
 from .logs import Secrets, logging_to
@@ -121,7 +121,10 @@ def _logging(settings: Settings, secrets: Secrets, environment: Mapping[str, str
             yield
         except (PublisherError, typer.Exit):
             raise
-        except Exception:
+        except Exception as error:
+            if reason := refusal(error):
+                log.debug("%s", reason, exc_info=True)
+                raise
             log.exception("publisher failed; this is a bug in publisher: please report it")
             raise typer.Exit(1) from None
         finally:

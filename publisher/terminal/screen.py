@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from contextlib import nullcontext, suppress
 from typing import TextIO
 
 from .text import printable
@@ -38,10 +39,14 @@ def echo(text: str, *, err: bool = False) -> None:
     """Prints text with a line feed, to standard output or standard error: the one way by which commands print.
 
     Every character that is not printable becomes an escape, but for line feeds: much of what is shown comes from
-    outside, and a terminal would obey it. Raises as `write`; does nothing where there is no such stream.
+    outside, and a terminal would obey it. For standard output it raises as `write`; does nothing where there is no
+    such stream.
     """
     stream = sys.stderr if err else sys.stdout
-    if stream is not None:
+    if stream is None:
+        return
+    # A remark that cannot be written is no reason to fail; what was asked for is.
+    with suppress(OSError) if err else nullcontext():
         write(stream, printable(text, keep="\n") + "\n")
 
 

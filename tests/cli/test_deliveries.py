@@ -15,7 +15,7 @@ from tests.fixtures.poll import wait_for
 def test_replay_asks_the_running_service(publisher: Publisher, service: Callable[..., subprocess.Popen[str]]) -> None:
     service()
     out = publisher.folder / "out.jsonl"
-    assert publisher("replay", "log").stdout == "log: the snapshot is being sent again\n"
+    assert publisher("replay", "log").stdout == "log: the snapshot is being sent again (journal journal.sqlite3)\n"
     wait_for(lambda: len(events_in(out)) == 6, what="the snapshot again")
     assert {event.notification_type for event in events_in(out)} == {"initial_notification"}
 
@@ -66,3 +66,33 @@ def test_dead_letters_are_listed_shown_and_sent_again(
         lambda: event.id in [sent.id for sent in events_in(publisher.folder / "out.jsonl")], what="the dead letter"
     )
     wait_for(lambda: publisher("dead-letters").stdout == "", what="an empty list")
+
+
+def test_dead_letters_are_dropped_by_the_running_service(
+    publisher: Publisher, service: Callable[..., subprocess.Popen[str]]
+) -> None:
+    refused(publisher)
+    service()
+    wait_for(lambda: " 1 " in publisher("status").stdout.splitlines()[-1], what="the count of dead letters")
+    done = publisher("dead-letters", "log", "--drop")
+    assert done.stdout == "log: 1 dead letter dropped (journal journal.sqlite3)\n"
+    wait_for(lambda: " 1 " not in publisher("status").stdout.splitlines()[-1], what="the count without them")
+    done = publisher("dead-letters", "log", "--drop")
+    assert (done.stdout, done.stderr) == ("", "no dead letters of 'log' in the journal journal.sqlite3\n")
+
+
+def test_dead_letters_are_dropped_without_a_service_and_of_a_sink_that_was_removed(publisher: Publisher) -> None:
+    journal = Journal.open(publisher.journal, node="nas")
+    for sink, seq in (("log", 1), ("old", 2), ("old", 3), ("old", 4)):
+        journal.sink(sink, "").add_dead_letter(make_event(seq), "no")
+    journal.close()
+    publisher.configure(FILE_SINK)
+    assert "--drop needs the name of a SINK" in publisher("dead-letters", "--drop", status=2).stderr
+    assert "exclude each other" in publisher("dead-letters", "--drop", "--retry", "log", status=2).stderr
+    assert "no dead letter 9 of 'old'" in publisher("dead-letters", "old", "--drop", "--id", "9", status=1).stderr
+    assert publisher("dead-letters").stderr == "4 dead letters in the journal journal.sqlite3\n"
+    done = publisher("dead-letters", "--drop", "--id", "2")
+    assert done.stdout == "old: 1 dead letter dropped (journal journal.sqlite3)\n"
+    assert publisher("dead-letters", "--drop", "old").stdout.startswith("old: 2 dead letters dropped")
+    [line] = publisher("dead-letters").stdout.splitlines()
+    assert line.startswith("1 ")

@@ -229,9 +229,17 @@ def test_encodings_that_editors_choose(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("hostname", "node"),
-    [("nas", "nas"), ("", "localhost"), ("a/b+c#d\0e", "a-b-c-d-e"), ("host.lan", "host.lan"), ("x" * 300, "x" * 63)],
+    [
+        ("nas", "nas"),
+        ("", "localhost"),
+        ("a/b+c#d\0e", "a-b-c-d-e"),
+        ("nas.home.lan", "nas-home-lan"),
+        ("my nas", "my-nas"),
+        ("büro", "büro"),
+        ("x" * 300, "x" * 63),
+    ],
 )
-def test_a_hosts_name_becomes_a_topic_level(hostname: str, node: str) -> None:
+def test_a_hosts_name_becomes_a_name_that_every_broker_takes(hostname: str, node: str) -> None:
     assert node_from(hostname) == node
     assert Settings(node=node_from(hostname)).node == node
 

@@ -1,0 +1,71 @@
+"""The process of a command: its standard streams, and the line and the exit status with which it fails."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import suppress
+from typing import NoReturn
+
+from ..errors import ConfigurationError, PublisherError, refusal
+from ..terminal import echo
+
+
+def open_standard_streams() -> None:
+    """Opens the null device for each standard stream that is closed, and lets the output take any character.
+
+    Without it the next file that is opened gets the free number, and what is printed is written into that file.
+    """
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            with suppress(OSError):  # no /dev: the stream stays closed
+                os.open(os.devnull, os.O_RDWR)  # the lowest free number: this one
+    with suppress(OSError):
+        sys.stdin = sys.stdin or os.fdopen(0, closefd=False)
+        sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
+        sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
+    for stream in (sys.stdout, sys.stderr):
+        # An alias may hold a character that the terminal's encoding lacks: its escape is shown, instead of an error.
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def fail(error: Exception) -> NoReturn:
+    """Prints what ended the command on one line, and exits: 2 for wrong usage or configuration, else 1.
+
+    Takes the errors that publisher raises on purpose, and what the system refuses; raises any other again.
+    """
+    text = str(error) if isinstance(error, PublisherError) else refusal(error)
+    if text is None:
+        raise error
+    _say(text)
+    end(2 if isinstance(error, ConfigurationError) else 1)
+
+
+def end(status: int) -> NoReturn:
+    """Exits with this status; with 1 instead of 0 when standard output does not take what is left."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        _discard_output()
+        if status == 0:
+            _say(f"standard output cannot be written: {error.strerror}")
+            status = 1
+    sys.exit(status)
+
+
+def _say(text: str) -> None:
+    """Prints an error, with its priority where standard error is systemd's journal."""
+    from ..service.logs import is_journal
+
+    echo(f"{'<3>' if is_journal(sys.stderr, os.environ) else ''}publisher: {text}", err=True)
+
+
+def _discard_output() -> None:
+    """Gives standard output to the null device: the interpreter would complain about what is left at its end."""
+    with suppress(OSError, ValueError):
+        discard = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(discard, sys.stdout.fileno())
+        os.close(discard)
