@@ -5,17 +5,13 @@ from __future__ import annotations
 import os
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 APPLICATION = "interface-publisher"
 CONFIG_NAME = "publisher.toml"
 JOURNAL_NAME = "journal.sqlite3"
-# Below the user's directory, unless a variable says otherwise: XDG Base Directory Specification; for macOS Apple's.
-_MAC = "Library/Application Support"
-_USER_CONFIG = _MAC if sys.platform == "darwin" else ".config"
-_USER_STATE = _MAC if sys.platform == "darwin" else ".local/state"
 
 
 @dataclass(frozen=True)
@@ -66,27 +62,22 @@ def _is_there(path: Path) -> bool:
 
 
 def _config_dirs(environment: Mapping[str, str]) -> tuple[Path, ...]:
-    if sys.platform == "win32":
-        own, system = _windows_dirs(environment)
-        folders = [*own, system]
-    else:
-        # CONFIGURATION_DIRECTORY: systemd.exec(5).
-        own = _user_dirs(environment, "XDG_CONFIG_HOME", _USER_CONFIG)
-        service = _listed(environment, "CONFIGURATION_DIRECTORY")
-        folders = [*own, *service, Path("/etc") / APPLICATION, *_system_dirs(environment)]
-    return (*_working_directory(), *folders)
+    import platformdirs
+
+    # CONFIGURATION_DIRECTORY: systemd.exec(5).
+    own, service = _found(platformdirs.user_config_path), _listed(environment, "CONFIGURATION_DIRECTORY")
+    system = [] if sys.platform == "win32" else [Path("/etc") / APPLICATION]
+    return (*_working_directory(), *own, *service, *system, *_found(platformdirs.site_config_path))
 
 
 def _state_dirs(environment: Mapping[str, str]) -> tuple[Path, ...]:
     if sys.platform == "win32":
-        own, system = _windows_dirs(environment)
-        # A service account has its LOCALAPPDATA in the Windows folder, which is no place for a journal.
-        windows = environment.get("SYSTEMROOT", r"C:\Windows").casefold()
-        return (*(folder for folder in own if not str(folder).casefold().startswith(windows)), system)
+        return _windows_state_dirs(environment)
+    import platformdirs
+
     # STATE_DIRECTORY: systemd.exec(5); the unit names one.
     service = _listed(environment, "STATE_DIRECTORY")
-    own = _user_dirs(environment, "XDG_STATE_HOME", _USER_STATE)
-    return (*service, *own, Path("/var/lib") / APPLICATION)
+    return (*service, *_found(platformdirs.user_state_path), Path("/var/lib") / APPLICATION)
 
 
 def _working_directory() -> list[Path]:
@@ -96,38 +87,13 @@ def _working_directory() -> list[Path]:
         return []
 
 
-def _user_dirs(environment: Mapping[str, str], variable: str, default: str) -> list[Path]:
-    """Returns the user's own directory; none for a user without one, as a service often is.
-
-    A variable that names no absolute path is ignored, as the XDG Base Directory Specification wants it.
-    """
-    if named := _listed(environment, variable)[:1]:
-        return [named[0] / APPLICATION]
-    home = _home(environment)
-    return [] if home is None else [home / default / APPLICATION]
-
-
-def _system_dirs(environment: Mapping[str, str]) -> list[Path]:
-    if sys.platform == "darwin":
-        return [Path("/", _MAC, APPLICATION)]
-    named = _listed(environment, "XDG_CONFIG_DIRS") or [Path("/etc/xdg")]
-    return [folder / APPLICATION for folder in named]
-
-
-def _home(environment: Mapping[str, str]) -> Path | None:
-    """Returns the user's directory; `None` where neither HOME nor the password file names one."""
-    if sys.platform == "win32":
-        return None
-    import pwd
-
-    home = Path(environment.get("HOME", ""))
-    if home.is_absolute():
-        return home
+def _found(directory: Callable[..., Path]) -> list[Path]:
+    """Returns the directory that platformdirs names; none for a user without a home, as a service often is."""
     try:
-        home = Path(pwd.getpwuid(os.getuid()).pw_dir)
-    except KeyError:  # as in a container, or under systemd's DynamicUser= without libnss-systemd
-        return None
-    return home if home.is_absolute() else None
+        path = directory(APPLICATION, appauthor=False)
+    except RuntimeError:  # neither HOME nor the password file names an absolute path
+        return []
+    return [path] if path.is_absolute() else []
 
 
 def _listed(environment: Mapping[str, str], variable: str) -> list[Path]:
@@ -136,8 +102,14 @@ def _listed(environment: Mapping[str, str], variable: str) -> list[Path]:
     return [path for path in paths if path.is_absolute()]
 
 
-def _windows_dirs(environment: Mapping[str, str]) -> tuple[list[Path], Path]:
-    """Returns the folders in %LOCALAPPDATA%, if there is one, and in %PROGRAMDATA%."""
+def _windows_state_dirs(environment: Mapping[str, str]) -> tuple[Path, ...]:
+    """Returns the folders of %LOCALAPPDATA% and %PROGRAMDATA%.
+
+    A service account has its LOCALAPPDATA in the Windows folder, which is no place for a journal.
+    """
+    shared = Path(environment.get("PROGRAMDATA") or r"C:\ProgramData") / APPLICATION
     local = environment.get("LOCALAPPDATA", "")
-    shared = environment.get("PROGRAMDATA") or r"C:\ProgramData"
-    return [Path(local) / APPLICATION] if local else [], Path(shared) / APPLICATION
+    windows = environment.get("SYSTEMROOT", r"C:\Windows")
+    if not local or local.casefold().startswith(windows.casefold()):
+        return (shared,)
+    return (Path(local) / APPLICATION, shared)
