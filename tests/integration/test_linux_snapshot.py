@@ -148,8 +148,9 @@ def row_agrees(netns: NetNs, row: IpInterfaceRow, link: dict[str, Any]) -> None:
         }
         listens = conf["accept_ra"] == 2 or (conf["accept_ra"] == 1 and not conf["forwarding"])
         expected |= {
-            "managed_address_configuration_supported": False,
-            "other_stateful_configuration_supported": False,
+            # No router advertisement was received.
+            "managed_address_configuration_supported": None,
+            "other_stateful_configuration_supported": None,
             "router_discovery_behavior": "enabled" if listens else "disabled",
             "supports_router_discovery": "MULTICAST" in flags and "LOOPBACK" not in flags,
             "dad_transmits": conf["dad_transmits"] & 0xFFFF_FFFF,

@@ -59,6 +59,32 @@ def classify(messages: Sequence[Message]) -> Classified:
     return Classified(newest, part_of_removal, removed)
 
 
+def hold_back(messages: Sequence[Message]) -> tuple[list[Message], list[Message]]:
+    """Splits messages after which more wait into those to apply now, and those that may be the begin of a removal.
+
+    The latter are the last ones of a link that went down. Their order with those of other links means nothing.
+    """
+    if not any(is_state(kind, record) and _belongs_to_removal(kind, record) for kind, _, _, record in messages):
+        return list(messages), []
+    ended: set[int] = set()
+    went_down: dict[int, int] = {}
+    for position in range(len(messages) - 1, -1, -1):
+        kind, _, _, record = messages[position]
+        index = index_of(record)
+        if index in ended:
+            continue
+        if is_removal(kind, record) or not _belongs_to_removal(kind, record):
+            ended.add(index)
+        elif is_state(kind, record):
+            went_down[index] = position
+    held = [went_down.get(index_of(message.record), len(messages)) <= at for at, message in enumerate(messages)]
+    now, later = (
+        [message for message, is_held in zip(messages, held, strict=True) if is_held == wanted]
+        for wanted in (False, True)
+    )
+    return now, later
+
+
 def oldest_states(messages: Iterable[Message]) -> dict[int, Link]:
     """Returns the first state of each link that the messages report, by interface index."""
     oldest: dict[int, Link] = {}

@@ -17,7 +17,7 @@ from ...events import Cause
 from .. import Resync, SourceContext, Update
 from ..luids import LuidAssigner
 from .cache import LinkCache
-from .coalesce import classify, index_of, touched
+from .coalesce import classify, hold_back, index_of, touched
 from .rtnetlink import RTM_DELNETCONF, RTM_NEWNETCONF, Decoder, Link, Message
 
 if sys.platform == "linux":
@@ -107,7 +107,8 @@ class _Follower:
         for fd in (self._socket.fileno(), wakeup_fd, self._watches_fd):
             if fd >= 0:
                 self._selector.register(fd, selectors.EVENT_READ)
-        # Received and not applied yet.
+        # Received and not applied yet; the first ones may be the begin of a removal of which the rest still waits.
+        self._held: list[Message] = []
         self._waiting: deque[Message] = deque()
         # Since when more messages wait in the socket than were received.
         self._behind_since: float | None = None
@@ -184,7 +185,7 @@ class _Follower:
         """Reads whole the links of which a message carried a part, and takes what no waiting message reports."""
         reads = self._read(self._cache.incomplete)
         fresh = self._receive()
-        self._waiting += fresh
+        self._queue(fresh)
         reported = {index_of(message.record) for message in fresh}
         return self._cache.complete({index: link for index, link in reads.items() if index not in reported})
 
@@ -193,7 +194,9 @@ class _Follower:
         if self._waiting:
             messages = [self._waiting.popleft() for _ in range(min(MOST_DATAGRAMS, len(self._waiting)))]
         else:
-            messages = self._receive()
+            held, fresh = self._held, self._receive()
+            fresh, self._held = hold_back(fresh) if self._behind_since is not None else (fresh, [])
+            messages = held + fresh
         self._applied_since_due += len(messages)
         return messages
 
@@ -308,9 +311,14 @@ class _Follower:
     def _receive_all(self) -> None:
         """Receives everything that waits, and no more than the receive buffer can hold."""
         for _ in range(1 + self._capacity // MOST_DATAGRAMS):
-            self._waiting += self._receive()
+            self._queue(self._receive())
             if self._behind_since is None:
                 break
+
+    def _queue(self, messages: list[Message]) -> None:
+        """Lets received messages wait, after those that were held back."""
+        self._waiting += self._held + messages
+        self._held = []
 
     def _request(self, cause: Cause, delay: float = 0.0) -> None:
         """Requests a read of everything, at the latest after this delay; after a loss, when the flood is over."""

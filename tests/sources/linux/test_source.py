@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from publisher.sources import Resync, SourceContext, Update
+from publisher.sources import Remove, Resync, SourceContext, Update, Upsert
 from publisher.sources.linux.link import Dump
 from publisher.sources.linux.rows import PathMtuTimes
 from publisher.sources.linux.rtnetlink import Link, Message
 from publisher.sources.luids import MemoryLuids
 from tests.fixtures.logs import CapturedLog
-from tests.fixtures.netlink_records import a_link, del_link, new_address, new_link
+from tests.fixtures.netlink_records import a_link, del_address, del_link, new_address, new_link
 
 if sys.platform == "linux":
     from publisher.sources.linux import netlink
@@ -170,6 +170,42 @@ def test_the_removal_of_a_link_that_vanished_while_it_was_read_is_received_with_
     kernel.report(new_link(flags=0))
     kernel.report(del_link())
     assert [type(update).__name__ for update in next(updates)] == ["Remove", "Remove"]
+
+
+def test_a_removal_of_which_the_rest_still_waits_shows_no_going_down(kernel: Kernel) -> None:
+    _, updates = started(kernel)
+    kernel.report(new_link(mtu=1400), new_link(mtu=1400, flags=0), del_address("192.0.2.1"), more=True)
+    kernel.report(new_link(3, "other"), del_link())
+    assert [update.row.interface.mtu for update in next(updates) if update.row.family == "inet"] == [1400]
+    assert sum(isinstance(update, Remove) for update in next(updates)) == 2
+
+
+def test_going_down_before_more_messages_is_reported_with_them_in_order(kernel: Kernel) -> None:
+    _, updates = started(kernel)
+    kernel.report(new_link(mtu=1400, flags=0), more=True)
+    kernel.report(new_link(mtu=1300), more=True)
+    kernel.report(new_link(mtu=1200, flags=0), more=True)
+    kernel.report(more=True)
+    found = [update.row.interface for _ in range(5) for update in next(updates) if update.row.family == "inet"]
+    assert [(interface.mtu, interface.admin_status) for interface in found] == [
+        (1400, "down"),
+        (1300, "up"),
+        (1200, "down"),
+    ]
+
+
+def test_what_was_held_back_comes_before_what_was_received_with_a_read_of_everything(kernel: Kernel) -> None:
+    _, updates = started(kernel)
+    kernel.report(lost=True, more=True)
+    next(updates)
+    kernel.tick = 2.0
+    kernel.report(new_link(mtu=1400, flags=0), more=True)
+    kernel.during_dump = lambda: kernel.report(new_link(mtu=1300))
+    kernel.links[2] = a_link(mtu=1300)
+    assert causes(next(updates)) == ["overrun"]
+    kernel.during_dump = lambda: None
+    later = [update.row.interface.mtu for _ in range(3) for update in next(updates) if isinstance(update, Upsert)]
+    assert later == [1400, 1400, 1300, 1300]
 
 
 def scan() -> Message:
