@@ -148,6 +148,10 @@ class Interface(_Fact):
     receive_link_speed: UInt64 | None = None
     higher: tuple[Luid, ...] = ()
     lower: tuple[Luid, ...] = ()
+    link_netnsid: Annotated[int, Field(ge=0)] | None = Field(
+        default=None,
+        description="Linux: the network namespace of the other end or of the link below, as a number; null in this one",
+    )
 
 
 class Address(_Fact):

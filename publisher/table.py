@@ -15,6 +15,8 @@ from .sources import Remove, Resync, Update, Upsert
 
 # Systems pick reachable_time at random around the base time every few minutes (RFC 4861, 6.3.2): reported, no change.
 _UNSTABLE_ROW_MEMBERS = frozenset({"reachable_time"})
+# Another program may have the number given, and a container's start sends enough events: reported, no change.
+_QUIET_INTERFACE_MEMBERS = frozenset({"link_netnsid"})
 # The stack's lists: a bridge of 1,000 links must not carry all of them twice for each link that joins.
 _LISTS = frozenset({"higher", "lower"})
 # These are refreshed all the time; only "for ever" against "for a while" is a change.
@@ -141,7 +143,7 @@ def difference(before: IpInterface, after: IpInterface) -> dict[str, Change]:
     if before.row is not after.row:
         changed |= _members("row", before.row, after.row, _UNSTABLE_ROW_MEMBERS)
     if before.interface is not after.interface:
-        changed |= _members("interface", before.interface, after.interface)
+        changed |= _members("interface", before.interface, after.interface, _QUIET_INTERFACE_MEMBERS)
     if before.addresses is not after.addresses:
         changed |= _addresses(before.addresses, after.addresses)
     return changed

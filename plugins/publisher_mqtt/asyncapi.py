@@ -58,6 +58,8 @@ _CHANNELS = {
     "event": _Channel("{base}/{node}/{luid}/{family}/event", _ROW, ("event", "cloudEvent"), "send"),
     "replayRequest": _Channel("{base}/{node}/replay/get", _NODE, ("replayRequest",), "receive"),
     "replayAnswer": _Channel("{base}/{node}/replay/{client}", _NODE | _CLIENT, ("replayAnswer",), "reply"),
+    "owner": _Channel("{base}/{node}/owner", _NODE, ("owner",), "send"),
+    "kept": _Channel("{base}/{node}/kept", _NODE, ("kept", "noneKept"), "send", retain=True),
     "fence": _Channel("{base}/{node}/fence", _NODE, ("fence",), "send"),
     "check": _Channel("{base}/{node}/check", _NODE, ("check",), "send"),
     "discovery": _Channel(
@@ -122,6 +124,9 @@ def _messages() -> dict[str, Any]:
         },
         "replayRequest": _json("ReplayRequest", "Asks for the rows, or for the events after one"),
         "replayAnswer": _json("ReplayAnswer", "One message of the answer, in order; correlation data is kept"),
+        "owner": _json("Owner", "Between publishers: who publishes as this node, and the answer"),
+        "kept": _json("KeptDays", "Retained: the devices of Home Assistant whose interfaces are not there"),
+        "noneKept": _text("Empty: every device has its interface", maxLength=0),
         "fence": _text("From the publisher to itself: it comes back after all that is retained", pattern="^[0-9a-f]+$"),
         "check": _text(
             "From `publisher check` to itself: the broker takes messages and sends them", pattern="^[0-9a-f]+$"

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
 from publisher import cloudevents
-from publisher.events import Event, Key
+from publisher.events import Event, Family, Key
 
 if TYPE_CHECKING:
     from .client.properties import Packed
@@ -30,9 +31,12 @@ class Topics:
         self.status = f"{self.root}/status"
         self.info = f"{self.root}/info"
         self.request = f"{self.root}/replay/get"
+        self.owner = f"{self.root}/owner"
+        self.kept = f"{self.root}/kept"
         self.fence = f"{self.root}/fence"
         self.check = f"{self.root}/check"
         self.all_states = f"{self.root}/+/+/state"
+        self.retained = (self.info, self.status, self.kept)
 
     def state(self, key: Key) -> str:
         """Returns the topic of the IP interface's retained state."""
@@ -48,6 +52,11 @@ class Topics:
         if match is None:
             return None
         return Key(match["luid"], "inet6" if match["family"] == "inet6" else "inet")
+
+    def keys_of(self, luids: Iterable[str]) -> set[Key]:
+        """Returns the IP interfaces that these interfaces can have."""
+        families: tuple[Family, ...] = ("inet", "inet6")
+        return {Key(luid, family) for luid in luids for family in families}
 
     def answer(self, client: str) -> str | None:
         """Returns the topic of answers to this `client`; `None` when it is not a plain topic level, or is taken."""
@@ -128,6 +137,10 @@ class Messages:
     def info(self, payload: bytes) -> MqttMessage:
         """Returns the retained `info`."""
         return MqttMessage(self.topics.info, payload, retain=True, properties=self.plain())
+
+    def kept(self, payload: bytes) -> MqttMessage:
+        """Returns the retained list of devices that are kept; empty when there are none."""
+        return MqttMessage(self.topics.kept, payload, retain=True, properties=self.plain() if payload else None)
 
     def plain(self, correlation: bytes | None = None) -> Packed | None:
         """Returns the properties of a JSON message about the node; `None` with MQTT 3.1.1."""

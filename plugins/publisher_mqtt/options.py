@@ -34,6 +34,13 @@ class Server(NamedTuple):
         """Host and port, for messages."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
+    @property
+    def place(self) -> str:
+        """The broker as a part of the name of a place: equal for equal brokers."""
+        scheme = {(False, False): "mqtt", (True, False): "mqtts", (False, True): "ws", (True, True): "wss"}
+        path = self.path if self.websockets else ""
+        return f"{scheme[self.tls, self.websockets]}://{self.name.lower().removesuffix('.')}{path}"
+
 
 def parse_url(url: str) -> Server:
     """Returns the parts of an MQTT URL; raises ValueError with what was expected."""

@@ -11,6 +11,10 @@ from typing import Annotated, Any, Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, RootModel
 
 from publisher.events import Address, Cause, Event, Family, Interface, IpInterfaceRow, Luid
+from publisher.terminal import printable
+
+# Another folder makes it, and it is part of the document.
+from .homeassistant.kept import KeptDays
 
 Epoch = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$", description="The journal's identity; epochs sort by age")]
 Count = Annotated[int, Field(ge=0)]
@@ -50,6 +54,38 @@ class Info(_Sent):
     families: tuple[Family, ...] = Field(description="The address families that are published")
     rows: Count = Field(description="The number of retained states: a subscriber that has as many is in sync")
     resynced: Resynced | None = Field(description="The last whole snapshot; null before the first")
+    host: str = Field(description="The host's own name, which may differ from the node's")
+    home_assistant: str | None = Field(
+        description="The beginning of the discovery topics of this node's devices; null when there are none"
+    )
+
+
+class InfoOwner(BaseModel):
+    """The members of any `info`, ours or another's, that show whose it is."""
+
+    model_config = ConfigDict(frozen=True)
+
+    epoch: Epoch
+    instance: Annotated[str, Field(max_length=64)]
+    host: Annotated[str, Field(max_length=255)] = ""
+    home_assistant: Annotated[str, Field(max_length=1024)] | None = None
+
+
+class Owner(_Sent):
+    """A question between publishers, who publishes as this node, and the answer with the question's token."""
+
+    token: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")] = Field(description="Random; an answer repeats it")
+    is_answer: bool = Field(description="False in a question")
+    instance: Annotated[str, Field(max_length=64)] = Field(description="As in `info`")
+    epoch: Epoch | None = Field(description="As in `info`; null when the sender does not publish")
+    host: Annotated[str, Field(max_length=255)] = Field(description="The sender's host name")
+    version: Annotated[str, Field(max_length=64)] = Field(description="The version of interface-publisher")
+    home_assistant: Annotated[str, Field(max_length=1024)] | None = Field(description="As in `info`")
+
+    @property
+    def about(self) -> str:
+        """The sender in words, which can be shown."""
+        return f"host {printable(self.host)} (version {printable(self.version)})"
 
 
 class State(_Sent):
@@ -132,7 +168,7 @@ def schemas(ref_template: str) -> dict[str, dict[str, Any]]:
     from pydantic.json_schema import models_json_schema
 
     models: list[tuple[type[BaseModel], Literal["serialization", "validation"]]] = [
-        *((model, "serialization") for model in (Info, State, Event, ReplayAnswer)),
+        *((model, "serialization") for model in (Info, Owner, KeptDays, State, Event, ReplayAnswer)),
         (ReplayRequest, "validation"),
     ]
     _, whole = models_json_schema(models, ref_template=ref_template)

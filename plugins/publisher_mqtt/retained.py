@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import platform
 import secrets
+import socket
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
 from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -12,6 +14,7 @@ import publisher
 from publisher import Cursor, SinkContext
 from publisher.events import Event, Key
 
+from .found import Contents, Finder
 from .homeassistant.devices import Devices
 from .messages import Messages, MqttMessage
 from .payloads import Info, Resynced
@@ -45,6 +48,7 @@ class RetainedState:
         self._keys: set[Key] = set()
         self._snapshot_id: str | None = None
         self._snapshot_keys: set[Key] = set()
+        self._kept = b""
 
     def info(self) -> bytes:
         """Returns the payload of `info`."""
@@ -58,22 +62,38 @@ class RetainedState:
             families=("inet", "inet6"),
             rows=len(self._keys),
             resynced=self.resynced,
+            host=socket.gethostname(),
+            home_assistant=self.devices.discovery.place if self.devices is not None else None,
         ).json_bytes
 
-    def read_back(self, readback: ReadBack) -> bool:
+    @property
+    def finder(self) -> Finder:
+        """Reads what is retained of this node."""
+        return Finder(self._messages.topics, self.devices.discovery if self.devices is not None else None)
+
+    def read_back(self, readback: ReadBack, info: bytes | None) -> Contents:
         """Reads what the broker retains of this node, also from before a crash or from another journal.
 
-        Returns whether all of it came; otherwise what was believed before is kept too. Raises BrokerError.
+        `info` is the retained one, as a subscription to that topic alone received it. Where not all of it came, what
+        was believed before is kept too. Raises BrokerError.
         """
-        states = readback.read(
-            [self._messages.topics.all_states], lambda topic: topic.endswith("/state"), with_payloads=False
-        )
-        keys = {key for topic in states.payloads if (key := self._messages.topics.key_of(topic)) is not None}
-        self._keys = keys if states.complete else keys | self._keys
+        contents = self.finder.read(readback, info)
+        self._keys = contents.keys if contents.complete else contents.keys | self._keys
         if self.devices is not None:
-            configs = readback.read([self.devices.config_topics], self.devices.is_config)
-            self.devices.found(configs.payloads, complete=configs.complete)
-        return states.complete
+            self._kept = contents.kept
+            self.devices.kept.restore(contents.kept)
+            self.devices.found(contents.devices, complete=contents.complete)
+        return contents
+
+    def late(self, contents: Contents, *, ready: bool) -> Iterator[Planned]:
+        """Yields the messages for what was read back late; `ready` when a snapshot was published since."""
+        late = contents.keys - self._keys
+        if ready:
+            yield from (Planned(self._messages.no_state(key), None) for key in sorted(late))
+        else:
+            self._keys |= late
+        if self.devices is not None and (luids := self.devices.found_late(contents.devices)) and ready:
+            yield from self._planned(self.devices.settle(removing=True, only=luids))
 
     def give_up_discovery(self, topic: str) -> bool:
         """Announces no devices any more when this is one of their topics; returns whether it is."""
@@ -85,6 +105,18 @@ class RetainedState:
     def everything(self) -> Iterator[Planned]:
         """Yields every retained message, from a snapshot as it is now. Only on the sink's thread."""
         return self.plan(self._context.snapshot())
+
+    def again(self) -> Iterator[Planned]:
+        """Yields every device, then every state, for a Home Assistant that has just started."""
+        if self.devices is not None:
+            yield from (Planned(message, None) for message in self.devices.again())
+            yield from self.everything()
+            yield from self._missing()
+
+    def new_day(self) -> Iterator[Planned]:
+        """Yields what removes the devices that were kept long enough. Called now and then."""
+        if self.devices is not None:
+            yield from self._planned(self.devices.new_day(datetime.now(UTC).date()))
 
     def takes_snapshot(self, event: Event) -> bool:
         """Returns whether this event begins or continues a snapshot that renews every state."""
@@ -105,13 +137,19 @@ class RetainedState:
         news = {event.key: (index, event) for index, event in run if self._is_news(event)}
         if self.devices is not None:
             # Before the states: a device that is removed must not receive an empty state.
-            changed = self.devices.apply([event for _, event in news.values()])
-            yield from (Planned(message, None) for message in changed)
+            yield from self._planned(self.devices.apply([event for _, event in news.values()]))
         for index, event in news.values():
             yield Planned(self._state(event), index)
+        yield from self._not_read_back(run, news.keys())
         for index, event in run:
             yield Planned(self._messages.event(event), index)
         self._advance(run[-1][1])
+
+    def _not_read_back(self, run: list[tuple[int, Event]], news: Iterable[Key | None]) -> Iterator[Planned]:
+        """Yields empty states for what was deleted before the last snapshot: the read-back may have missed them."""
+        for key in dict.fromkeys(event.key for _, event in run if event.notification_type == "delete_instance"):
+            if key is not None and key not in self._keys and key not in news:
+                yield Planned(self._messages.no_state(key), None)
 
     def _snapshot(self, run: Iterable[tuple[int, Event]]) -> Iterator[Planned]:
         for index, event in run:
@@ -148,13 +186,30 @@ class RetainedState:
         whole = len(self._snapshot_keys) == count
         if self.devices is not None:
             # Now, not row by row: a device has the entities of all its rows.
-            yield from (Planned(message, None) for message in self.devices.settle(removing=whole))
+            yield from self._planned(self.devices.settle(removing=whole))
         if whole:
             removed = sorted(self._keys - self._snapshot_keys)
             yield from (Planned(self._messages.no_state(key), None) for key in removed)
+            yield from self._missing(besides=removed)
             self._keys = self._snapshot_keys
         self._snapshot_id, self._snapshot_keys = None, set()
         self._mark(event)
+
+    def _planned(self, messages: Iterable[MqttMessage]) -> Iterator[Planned]:
+        """Yields the messages about devices, and which devices are kept, if that changed."""
+        yield from (Planned(message, None) for message in messages)
+        if self.devices is not None and self.devices.kept.payload != self._kept:
+            self._kept = self.devices.kept.payload
+            yield Planned(self._messages.kept(self._kept), None)
+
+    def _missing(self, besides: Sequence[Key] = ()) -> Iterator[Planned]:
+        """Yields empty states of missing interfaces whose devices are kept.
+
+        No broker retains an empty state, so Home Assistant learns of it by the message alone.
+        """
+        luids = self.devices.kept.luids if self.devices is not None else []
+        keys = self._messages.topics.keys_of(luids).difference(besides)
+        yield from (Planned(self._messages.no_state(key), None) for key in sorted(keys))
 
     def _mark(self, event: Event) -> None:
         self.resynced = Resynced(seq=event.seq, cause=event.cause, time=event.time.isoformat())

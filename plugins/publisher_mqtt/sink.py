@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 import publisher
 from publisher import Backoff, Event, Sink, SinkContext
 
+from .forgetting import Forgetting, place_of_devices, place_of_states
+from .forgetting import client_id as forgetting_id
+from .homeassistant.births import Births
 from .homeassistant.devices import Devices
 from .homeassistant.discovery import Discovery
 from .messages import Messages, Topics, client_id
 from .options import MqttOptions
 from .replay import ReplayResponder
-from .retained import Planned, RetainedState
+from .retained import RetainedState
 
 if TYPE_CHECKING:
     from .client.connection import IncomingMessage, Login
+
+_HOUR = 3600.0
 
 
 class MqttSink(Sink):
@@ -42,7 +46,8 @@ class MqttSink(Sink):
         super().__init__(options, context)
         self._discovery = Discovery(options.home_assistant, context.node, options.base, publisher.__version__)
         self._messages = Messages(options, Topics(options.base, context.node), context.node)
-        devices = Devices(self._discovery) if options.home_assistant.enabled else None
+        self._announces = options.home_assistant.enabled
+        devices = Devices(self._discovery) if self._announces else None
         self._retained = RetainedState(self._messages, devices, context)
         self.session = Session(
             options,
@@ -53,6 +58,7 @@ class MqttSink(Sink):
             self._subscriptions,
             self._received,
         )
+        self._births = Births(context, self._announce, self.birth_delay_seconds)
         self._replay = ReplayResponder(
             options, context, self._messages, lambda: self._retained.newest, self.session.send_if_connected
         )
@@ -60,6 +66,8 @@ class MqttSink(Sink):
     def open(self) -> None:
         """Reads the files that the options name; raises ConfigurationError."""
         self.session.open(self._login())
+        if self._retained.devices is not None:
+            self.context.call(self._look_at_the_day, _HOUR)
 
     def publish(self, events: Sequence[Event]) -> None:
         """Returns when the broker has acknowledged every state and event; raises Retry or Rejected."""
@@ -72,6 +80,19 @@ class MqttSink(Sink):
         from .check import check_broker
 
         return check_broker(self.options, self._login(), self._messages.topics, self._discovery)
+
+    def retains(self) -> tuple[str, ...]:
+        """Returns the places of the states and, with discovery, of the devices."""
+        states = place_of_states(self.options, self.context.node)
+        return (states, place_of_devices(self.options, self._discovery)) if self._announces else (states,)
+
+    def forget(self, places: Sequence[str]) -> None:
+        """Empties the node's retained topics, if no publisher uses them; raises Retry or Rejected."""
+        login = self._login()._replace(client_id=forgetting_id())
+        Forgetting(self.options, self.context, self._messages, self._discovery, login).empty(
+            states=place_of_states(self.options, self.context.node) in places,
+            devices=place_of_devices(self.options, self._discovery) in places,
+        )
 
     def close(self) -> None:
         """Publishes that the node is offline, and disconnects."""
@@ -93,11 +114,12 @@ class MqttSink(Sink):
         if self.options.replay.enabled and message.topic == self._messages.topics.request:
             self._replay.take(message)
         elif self._discovery.is_birth(message.topic, message.payload) and not message.retain:
-            # At random, as Home Assistant asks for: every client of the broker receives it at the same moment.
-            self.context.call(self._announce, random.uniform(0, self.birth_delay_seconds))
+            self._births.take()
 
     def _announce(self) -> None:
         """Sends the devices again, then the states, for a Home Assistant that has started."""
-        if (devices := self._retained.devices) is not None:
-            self.session.send_if_connected(Planned(message, None) for message in devices.again())
-            self.session.send_if_connected(self._retained.everything())
+        self.session.send_if_connected(self._retained.again())
+
+    def _look_at_the_day(self) -> None:
+        self.session.send_if_connected(self._retained.new_day())
+        self.context.call(self._look_at_the_day, _HOUR)

@@ -159,7 +159,7 @@ def test_asyncapi_describes_the_topics(publisher: Publisher) -> None:
     addresses = {channel["address"].removeprefix("{base}/{node}/") for channel in document["channels"].values()}
     assert addresses == {
         "status", "info", "{luid}/{family}/state", "{luid}/{family}/event", "replay/get", "replay/{client}",
-        "fence", "check", "{prefix}/device/{node_id}/{luid}/config", "{prefix}/status",
+        "owner", "kept", "fence", "check", "{prefix}/device/{node_id}/{luid}/config", "{prefix}/status",
     }  # fmt: skip
     for channel in document["channels"].values():
         assert set(channel["parameters"]) == {part[1:-1] for part in channel["address"].split("/") if part[0] == "{"}

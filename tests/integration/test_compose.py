@@ -143,10 +143,10 @@ def test_nobody_gets_in_without_the_password(broker: Broker, name: str | None, p
         ("nas", f"interfaces/nas/{LUID}/inet/event", True),
         ("nas", "interfaces/nas/status", True),
         ("nas", "interfaces/nas/replay/somebody", True),
-        ("nas", f"homeassistant/device/nas/{LUID}/config", True),
+        ("nas", f"homeassistant/device/publisher_nas/{LUID}/config", True),
         ("nas", f"interfaces/other/{LUID}/inet/event", False),
         ("nas", "interfaces/other/replay/get", False),
-        ("nas", f"homeassistant/device/other/{LUID}/config", False),
+        ("nas", f"homeassistant/device/publisher_other/{LUID}/config", False),
         ("nas", "homeassistant/status", False),
         ("nas", "elsewhere", False),
         ("reader", "interfaces/nas/replay/get", True),
@@ -154,7 +154,7 @@ def test_nobody_gets_in_without_the_password(broker: Broker, name: str | None, p
         ("reader", f"interfaces/nas/{LUID}/inet/state", False),
         ("reader", "interfaces/nas/replay/somebody", False),
         ("reader", "interfaces/reader/status", False),
-        ("reader", f"homeassistant/device/reader/{LUID}/config", False),
+        ("reader", f"homeassistant/device/publisher_reader/{LUID}/config", False),
         ("reader", "homeassistant/status", False),
         ("homeassistant", "homeassistant/status", True),
         ("homeassistant", "interfaces/nas/replay/get", True),
@@ -172,9 +172,9 @@ def test_who_may_read_what(broker: Broker) -> None:
         "nas": [
             "interfaces/nas/status",
             f"interfaces/nas/{LUID}/inet/state",
-            f"homeassistant/device/nas/{LUID}/config",
+            f"homeassistant/device/publisher_nas/{LUID}/config",
         ],
-        "other": ["interfaces/other/status", f"homeassistant/device/other/{LUID}/config"],
+        "other": ["interfaces/other/status", f"homeassistant/device/publisher_other/{LUID}/config"],
         "homeassistant": ["homeassistant/status", "interfaces/nas/replay/get"],
     }
     everything = {topic for listed in topics.values() for topic in listed}
@@ -213,7 +213,7 @@ def test_the_sink_works_with_these_permissions(broker: Broker) -> None:
             sink.publish([*make_snapshot([make_row("eth0")], node="nas"), make_event(1, node="nas")])
             luid = make_row("eth0").luid
             wait_for(lambda: f"interfaces/nas/{luid}/inet/event" in reader.heard, what="the event")
-            assert f"homeassistant/device/nas/{luid}/config" in homeassistant.heard
+            assert f"homeassistant/device/publisher_nas/{luid}/config" in homeassistant.heard
             reader.hear("interfaces/nas/replay/asker")
             assert (
                 reader.publish("interfaces/nas/replay/get", "{}", ResponseTopic="interfaces/nas/replay/asker")
@@ -299,7 +299,12 @@ def test_the_publishers_configuration_is_valid() -> None:
 def test_the_automations_name_entities_and_topics_that_exist() -> None:
     automations = small_yaml.load((COMPOSE / "examples" / "home-assistant.yaml").read_text())
     discovery = Discovery(HomeAssistantOptions(), "nas").payload({"inet": make_row("eth0")})
-    entities = {part["default_entity_id"] for part in json.loads(discovery or b"")["components"].values()}
+    device = json.loads(discovery or b"")
+    entities = {
+        # As Home Assistant makes it of the names.
+        f"{part['platform']}.{device['device']['name']} {part['name']}".lower().replace(" ", "_")
+        for part in device["components"].values()
+    }
     triggers = [trigger for automation in automations for trigger in automation["triggers"]]
     assert all(automation["alias"] and automation["actions"] for automation in automations)
     assert {trigger["entity_id"] for trigger in triggers if trigger["trigger"] == "state"} <= entities

@@ -73,6 +73,10 @@ class Reconnect:
         self._conflicts += 1
         return self._wait(_CONFLICT.delay(self._conflicts))
 
+    def wait(self, seconds: float) -> None:
+        """Sets the time of the next attempt."""
+        self._wait(seconds)
+
     def _wait_more(self) -> float:
         self._failures += 1
         return self._wait(self._backoff.delay(self._failures))

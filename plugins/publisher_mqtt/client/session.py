@@ -12,17 +12,19 @@ from typing import TYPE_CHECKING
 
 from publisher import Retry, SinkContext
 
-from ..messages import OFFLINE, ONLINE, Messages
+from ..found import contents_of
+from ..messages import OFFLINE, ONLINE, Messages, MqttMessage
+from ..ownership import OtherPublisher, Ownership
+from ..retained import Planned, RetainedState
 from .connection import Connection, IncomingMessage, Login
 from .errors import BrokerError, TakenOverError
 from .inflight import Refusal
 from .readback import ReadBack
 from .refusals import TOO_LARGE, Refusals
-from .states import Closed, Disconnected, Mark, Ready, Restoring, SessionState
+from .states import Claiming, Closed, Disconnected, Mark, Ready, Restoring, SessionState
 
 if TYPE_CHECKING:
     from ..options import MqttOptions
-    from ..retained import Planned, RetainedState
     from .reconnect import Reconnect
 
 # The most that a PUBLISH has besides topic and payload, with the properties that we send.
@@ -33,6 +35,8 @@ _SETTLE_SECONDS = 1.0
 # The worker usually comes with a snapshot or a tail at once; only when it does not, the session begins by itself.
 _FIRST_CONNECT_SECONDS = 0.2
 _REFUSED_SECONDS = 30.0
+# So often, and so many times in a row without a message, retained messages that come late are taken.
+_LATE_SECONDS, _LATE_ROUNDS = 1.0, 5
 
 
 class Session:
@@ -56,16 +60,27 @@ class Session:
         self._subscriptions = subscriptions
         self._on_message = on_message
         self._login = Login("", None, None, None)
+        self._ownership = Ownership(
+            messages.topics,
+            context,
+            retained.instance,
+            epoch=context.epoch,
+            home_assistant=retained.devices.discovery.place if retained.devices is not None else None,
+            publishing=self,
+        )
         self._state: SessionState = Disconnected()
+        self._readback: ReadBack | None = None
+        self._late_rounds = 0
         self._mark: Mark | None = None
         self._recovery = _Later(context, self._recover)
         self._settling = _Later(context, self._settle)
+        self._late = _Later(context, self._take_late)
         self._refusals = Refusals(context.log, retained.give_up_discovery)
 
     @property
     def connection(self) -> Connection | None:
         """The connection, while there is one."""
-        return self._state.connection if isinstance(self._state, Restoring | Ready) else None
+        return self._state.connection if isinstance(self._state, Claiming | Restoring | Ready) else None
 
     @property
     def is_settled(self) -> bool:
@@ -144,28 +159,102 @@ class Session:
             on_message=self._received,
             on_lost=lambda lost, error: self._context.call(partial(self._lost, lost, error)),
         )
+        self._ownership.begin()
         connection.open()
         self._reconnect.connected()
-        self._state = state = Restoring(connection, ReadBack(connection, self._messages.topics.fence))
+        self._readback = readback = ReadBack(connection, self._messages.topics.fence)
+        self._state = Claiming(connection, readback)
         self._context.log.info("connected to the MQTT broker %s", name)
-        for topic in self._subscriptions():
+        for topic in [*self._subscriptions(), *self._ownership.subscriptions]:
             if refusal := connection.subscribe(topic, qos=1):
                 self._refusals.warn_once(f"the broker refuses the subscription to {topic}: {refusal}")
-        if self._is_intact(state.readback):
+        info = self._claim(connection, readback)
+        self._state = Restoring(connection, readback)
+        if self._is_intact(info):
             connection.put(self._messages.status(ONLINE))
             connection.flush()
-            self._state = Ready(connection, state.readback)
-        elif not self._retained.read_back(state.readback):
-            self._refusals.warn_once(
-                f"cannot read back {self._messages.topics.all_states}: states of removed interfaces may stay there"
-            )
+            self._state = Ready(connection, readback)
+        else:
+            self._read_back(readback, info)
 
-    def _is_intact(self, readback: ReadBack) -> bool:
+    def _claim(self, connection: Connection, readback: ReadBack) -> bytes | None:
+        """Returns the retained `info`; raises OtherPublisher when somebody else publishes as this node."""
+        try:
+            return self._ownership.claim(connection, readback)
+        except OtherPublisher as other:
+            # In order, without the will: the status is the other one's.
+            self._state = Disconnected()
+            connection.close()
+            self._reconnect.wait(other.after or _REFUSED_SECONDS)
+            raise
+
+    def _read_back(self, readback: ReadBack, info: bytes | None) -> None:
+        contents = self._retained.read_back(readback, info)
+        root = self._messages.topics.root
+        if not contents.has_wildcards:
+            self._refusals.warn_once(
+                f"the broker sends no retained messages to subscriptions with wildcards: a subscriber to {root}/# first"
+                " receives changes only, and states of interfaces that were removed while publisher was away may stay;"
+                " use another broker, or subscribe to each topic"
+            )
+        elif not contents.complete:
+            self._refusals.warn_once(
+                f"cannot read back everything under {root}: states of removed interfaces may stay there"
+            )
+        self._late_rounds = _LATE_ROUNDS
+        self._late.after(_LATE_SECONDS)
+
+    def _take_late(self) -> None:
+        """Takes what brokers send late (aedes does), until nothing more came for a while."""
+        state = self._state
+        if not isinstance(state, Restoring | Ready) or state.connection.broken is not None:
+            return
+        found = state.readback.late()
+        self._late_rounds = _LATE_ROUNDS if found else self._late_rounds - 1
+        if found:
+            contents = contents_of(self._messages.topics, found)
+            self.send_if_connected(self._retained.late(contents, ready=isinstance(state, Ready)))
+        if self._late_rounds > 0:
+            self._late.after(_LATE_SECONDS)
+        else:
+            state.readback.end()
+
+    # For `Ownership`.
+
+    @property
+    def has_topics(self) -> bool:
+        """True while this sink publishes under its root."""
+        return isinstance(self._state, Restoring | Ready) and self._state.connection.broken is None
+
+    def send(self, message: MqttMessage) -> None:
+        """Sends a message, if there is a connection."""
+        self.send_if_connected([Planned(message, None)])
+
+    def renew(self) -> None:
+        """Reads back what is retained, and publishes everything again: somebody else has changed it."""
+        state = self._state
+        if isinstance(state, Restoring | Ready):
+            self._state = Restoring(state.connection, state.readback)
+            try:
+                self._read_back(state.readback, None)
+            except BrokerError as error:
+                self._recovery.after(self._disconnect(error))
+                return
+            self._recovery.after(0.0)
+
+    def leave(self, reason: str) -> None:
+        """Ends the connection in favour of another publisher, and tries again after a while."""
+        connection, self._state = self.connection, Disconnected()
+        if connection is not None:
+            self._context.log.warning("leaving %s to another publisher: %s", self._messages.topics.root, reason)
+            connection.close()
+            self._reconnect.wait(_REFUSED_SECONDS)
+            self._recovery.after(_REFUSED_SECONDS)
+
+    def _is_intact(self, info: bytes | None) -> bool:
         """Returns whether the broker lost nothing: it has our own `info`, which came after everything else."""
         if self._mark is None:
             return False
-        topic = self._messages.topics.info
-        info = readback.read([topic], lambda received: received == topic).payloads.get(topic)
         if info is not None and self._retained.instance.encode() not in info:
             self._reconnect.met_rival()
         return self._mark.newest and info == self._mark.info
@@ -257,9 +346,9 @@ class Session:
 
     def _received(self, message: IncomingMessage) -> None:
         """Hands a message over. On paho's thread, which an exception would end without a log line."""
-        state = self._state
+        readback = self._readback
         try:
-            if not (isinstance(state, Restoring | Ready) and state.readback.take(message)):
+            if not (readback is not None and readback.take(message)) and not self._ownership.take(message):
                 self._on_message(message)
         except Exception as error:  # whatever is received, the connection goes on
             self._context.log.error("a message on %s could not be handled", message.topic, exc_info=error)

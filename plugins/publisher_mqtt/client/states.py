@@ -16,6 +16,14 @@ class Disconnected:
 
 
 @dataclass(frozen=True)
+class Claiming:
+    """Connected, and asking whether another publisher has this node; nothing is published yet."""
+
+    connection: Connection
+    readback: ReadBack
+
+
+@dataclass(frozen=True)
 class Restoring:
     """Connected, but the broker may lack states: all of them are published before anything else."""
 
@@ -44,4 +52,4 @@ class Mark:
     newest: bool
 
 
-SessionState = Disconnected | Restoring | Ready | Closed
+SessionState = Disconnected | Claiming | Restoring | Ready | Closed

@@ -2,32 +2,62 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime
 
 from publisher.events import Event, Family, IpInterface
 
 from ..messages import MqttMessage
-from .discovery import Discovery, removals
+from .containers import has_container_name, is_of_containers
+from .discovery import Discovery
+from .found import FoundDevice, digest_of, luid_of
+from .kept import KeptDevices
+
+
+@dataclass(frozen=True)
+class _Announced:
+    """A device that the broker retains: `digest` of its payload, `None` when that must be sent again or cleared first.
+
+    `is_ours` is False for what somebody else put there: it is replaced when a device of ours needs the topic, and else
+    left alone.
+    """
+
+    digest: bytes | None
+    components: frozenset[str] = frozenset()
+    alias: str = ""
+    is_ours: bool = True
+    is_strange: bool = False
+    is_of_containers: bool = False
+    payload: bytes | None = None
 
 
 class Devices:
-    """The discovery payloads that the broker is known to retain, by LUID."""
+    """The discovery topics of one node as the broker is known to retain them, by LUID.
 
-    def __init__(self, discovery: Discovery) -> None:
-        self._discovery = discovery
+    The device of an interface that is removed stays for `keep_days`, unless it is a container's: Home Assistant
+    forgets the user's name, icon and area of a device that goes. Its entities then have the values of an empty state.
+    """
+
+    def __init__(self, discovery: Discovery, today: date | None = None) -> None:
+        self.discovery = discovery
+        self.kept = KeptDevices(discovery.options.keep_days, today or datetime.now(UTC).date())
         self._wants = discovery.options.wants
         self._rows: dict[str, dict[Family, IpInterface]] = {}
-        self._announced: dict[str, bytes] = {}
-        self._suffix = discovery.config_topic("").partition("//config")[0]
+        # Interfaces that are there and are no devices, by family: whether that is for a container's name.
+        self._left_out: dict[str, dict[Family, bool]] = {}
+        self._bridges: set[str] = set()
+        self._announced: dict[str, _Announced] = {}
+        self._first_forms: set[str] = set()
 
     @property
-    def config_topics(self) -> str:
-        """The topic filter of all discovery topics of this node."""
-        return self._discovery.config_topics
+    def config_topics(self) -> list[str]:
+        """The topic filters of all discovery topics of this node."""
+        return self.discovery.config_topics
 
     def is_config(self, topic: str) -> bool:
         """Returns whether the topic is a discovery topic of this node."""
-        return self._luid_of(topic) is not None
+        return luid_of(topic, self.discovery) is not None
 
     def apply(self, events: Iterable[Event]) -> list[MqttMessage]:
         """Returns the messages after these events: each device that differs now, an empty payload for a removed one."""
@@ -36,65 +66,160 @@ class Devices:
             if event.luid is not None:
                 self.remember(event)
                 touched[event.luid] = None
+                # A bridge is a container's when all its ports are.
+                touched |= dict.fromkeys(event.interface.higher if event.interface else ())
         return [message for luid in touched for message in self._changes(luid)]
 
     def begin_snapshot(self) -> None:
         """Forgets the rows, not the announced devices: a snapshot follows."""
         self._rows.clear()
+        self._left_out.clear()
 
-    def found(self, payloads: Mapping[str, bytes], *, complete: bool) -> None:
+    def found(self, devices: Iterable[FoundDevice], *, complete: bool) -> None:
         """Takes what the broker retains, as read back, in place of what was believed.
 
         When it is not complete, the other devices may be there with any payload: they are announced or removed again.
         """
-        self._announced = {} if complete else dict.fromkeys(self._announced, b"")
-        for topic, payload in payloads.items():
-            if (luid := self._luid_of(topic)) is not None:
-                self._announced[luid] = payload
+        before, self._announced, self._first_forms = self._announced, {}, set()
+        self.found_late(devices)
+        # Where the broker has lost all, what is kept is sent again; one that is missing alone was removed by the user.
+        is_lost = not any(device.is_ours for device in self._announced.values())
+        for luid, device in before.items():
+            if luid not in self._announced and device.is_ours and (not complete or is_lost):
+                digest = device.digest if device.payload is None else None
+                self._announced[luid] = replace(device, digest=digest)
 
-    def settle(self, *, removing: bool) -> list[MqttMessage]:
+    def found_late(self, devices: Iterable[FoundDevice]) -> list[str]:
+        """Takes devices that were read back after the rest; returns the LUIDs, for `settle`."""
+        luids = []
+        for found in devices:
+            luids.append(found.luid)
+            if found.is_first_form:
+                self._first_forms.add(found.luid)
+            known = self._announced.get(found.luid)
+            if known is not None and known.digest is not None and not found.is_first_form:
+                # What was sent since is newer than what is read.
+                continue
+            components = found.components | (known.components if known else frozenset())
+            digest = None if found.is_first_form or found.is_strange else found.digest
+            self._announced[found.luid] = _Announced(
+                digest, components, found.alias, found.is_ours, found.is_strange and not found.is_first_form
+            )
+        return luids
+
+    def settle(self, *, removing: bool, only: Iterable[str] | None = None) -> list[MqttMessage]:
         """Returns the messages for devices that are missing or differ and, with `removing`, for those without rows."""
         luids = self._rows.keys() | self._announced.keys() if removing else self._rows.keys()
+        if only is not None:
+            luids = luids & set(only)
         return [message for luid in sorted(luids) for message in self._changes(luid)]
 
     def again(self) -> list[MqttMessage]:
-        """Returns every device, for a Home Assistant that has just started."""
-        return [self._config(luid, payload) for luid, payload in self._announced.items()]
+        """Returns every device, for a Home Assistant that has just started; it reads the kept ones from the broker."""
+        payloads = ((luid, self._payload(luid)) for luid in sorted(self._rows))
+        return [self._config(luid, payload) for luid, payload in payloads if payload is not None]
+
+    def new_day(self, today: date) -> list[MqttMessage]:
+        """Returns the messages that remove the devices whose time is over. Called now and then."""
+        return [message for luid in self.kept.expired(today) for message in self._clear(luid)]
 
     def remember(self, event: Event) -> None:
         """Takes a row of a snapshot; `settle` returns the messages that follow from all of them."""
-        if event.luid is None or event.family is None or event.row is None or event.interface is None:
+        luid, family = event.luid, event.family
+        if luid is None or family is None or event.row is None or event.interface is None:
             return
-        rows = self._rows.setdefault(event.luid, {})
+        self._forget_row(luid, family)
+        alias = event.interface.alias
+        if event.notification_type == "delete_instance":
+            return
         # A row that is not wanted is not kept: a host can have thousands of container interfaces.
-        if event.notification_type == "delete_instance" or not self._wants(event.interface.alias):
-            rows.pop(event.family, None)
-        else:
-            rows[event.family] = IpInterface.model_construct(
+        if self._wants(alias):
+            self._rows.setdefault(luid, {})[family] = IpInterface.model_construct(
                 row=event.row, interface=event.interface, addresses=event.addresses
             )
-        if not rows:
-            del self._rows[event.luid]
+        else:
+            self._left_out.setdefault(luid, {})[family] = has_container_name(alias)
+
+    def _forget_row(self, luid: str, family: Family) -> None:
+        for families in (self._rows, self._left_out):
+            if (about := families.get(luid)) is not None:
+                about.pop(family, None)
+                if not about:
+                    del families[luid]
+
+    def _payload(self, luid: str) -> bytes | None:
+        """Returns the device as it should be; `None` for an interface that is not there, or is no device."""
+        rows, known = self._rows.get(luid), self._announced.get(luid)
+        if not rows or self._is_of_containers(luid):
+            return None
+        return self.discovery.payload(rows, known.components if known and known.is_ours else frozenset())
+
+    def _is_of_containers(self, luid: str, *, asked_for: bool = False) -> bool:
+        """Returns whether the interface is left out as a container's; with `asked_for`, whether it is one."""
+        if luid in self._left_out:
+            return any(self._left_out[luid].values())
+        rows, known = self._rows.get(luid), self._announced.get(luid)
+        if not rows or (self.discovery.options.include and not asked_for):
+            return False
+        result = is_of_containers(
+            rows,
+            self._is_of_containers,
+            bridge_before=luid in self._bridges,
+            announced=known is not None and known.is_ours,
+        )
+        (self._bridges.add if result else self._bridges.discard)(luid)
+        return result
 
     def _changes(self, luid: str) -> Iterator[MqttMessage]:
-        before = self._announced.get(luid)
-        rows = self._rows.get(luid)
-        after = self._discovery.payload(rows) if rows else None
-        if after == before:
+        if luid in self._first_forms:
+            # Before the new one: a device has one topic.
+            self._first_forms.discard(luid)
+            yield MqttMessage(self.discovery.first_config_topic(luid), b"", retain=True)
+        payload = self._payload(luid)
+        if payload is None:
+            yield from self._without_payload(luid)
             return
-        if after is None:
-            del self._announced[luid]
+        self.kept.discard(luid)
+        known = self._announced.get(luid)
+        if known is not None and known.is_strange:
+            # Nothing of it is sent again, and what it has besides our components cannot be removed one by one.
             yield self._config(luid, b"")
+        if known is None or known.digest != digest_of(payload):
+            yield self._config(luid, payload)
+        rows = self._rows[luid]
+        alias = next(iter(rows.values())).interface.alias
+        had = known.components if known is not None and known.is_ours else frozenset()
+        self._announced[luid] = _Announced(
+            digest_of(payload),
+            had | self.discovery.components(rows),
+            alias,
+            is_of_containers=self._is_of_containers(luid, asked_for=True),
+            payload=payload,
+        )
+
+    def _without_payload(self, luid: str) -> Iterator[MqttMessage]:
+        """Yields the messages for an interface that is removed, or is no device (any more)."""
+        known = self._announced.get(luid)
+        if known is None or not known.is_ours:
             return
-        removed = removals(before, after)
-        if removed is not None:
-            yield self._config(luid, removed)
-        self._announced[luid] = after
-        yield self._config(luid, after)
+        is_there = luid in self._rows or luid in self._left_out
+        is_left = is_there or known.is_strange or not self._wants(known.alias) or not self.kept.keeps
+        if is_left or known.is_of_containers or has_container_name(known.alias):
+            yield from self._clear(luid)
+            return
+        if known.digest is None:
+            if known.payload is None:
+                del self._announced[luid]  # only its first form was there
+                return
+            self._announced[luid] = replace(known, digest=digest_of(known.payload))
+            yield self._config(luid, known.payload)
+        for oldest in self.kept.add(luid):
+            yield from self._clear(oldest)
+
+    def _clear(self, luid: str) -> Iterator[MqttMessage]:
+        self.kept.discard(luid)
+        if self._announced.pop(luid, None) is not None:
+            yield self._config(luid, b"")
 
     def _config(self, luid: str, payload: bytes) -> MqttMessage:
-        return MqttMessage(self._discovery.config_topic(luid), payload, retain=True)
-
-    def _luid_of(self, topic: str) -> str | None:
-        luid = topic.removeprefix(f"{self._suffix}/").removesuffix("/config")
-        return luid if self._discovery.config_topic(luid) == topic and "/" not in luid else None
+        return MqttMessage(self.discovery.config_topic(luid), payload, retain=True)

@@ -249,6 +249,9 @@ def interface_values(
         "receive_link_speed": speed,
         "higher": higher,
         "lower": lower,
+        "link_netnsid": link.lower_namespace
+        if link.lower_namespace is not None and link.lower_namespace >= 0
+        else None,
     }
 
 

@@ -196,6 +196,17 @@ def test_the_topics_in_discovery_payloads_are_published(house: PublisherAndBroke
 
 
 # The topics of subscribers' and Home Assistant's messages; all others are the publisher's.
+QUESTION = json.dumps(
+    {
+        "token": "0123456789abcdef",
+        "is_answer": False,
+        "instance": "test",
+        "epoch": None,
+        "host": "test",
+        "version": "0",
+        "home_assistant": None,
+    }
+)
 ASKED = ("interfaces/nas/replay/get", "homeassistant/status")
 
 
@@ -208,7 +219,7 @@ def test_every_message_is_as_the_asyncapi_document_describes_it(house: Publisher
         with house.publishing(f'format = "{form}"'):
             wait_for(lambda: len(live.of("/config")) == 3, what="the devices")
             house.netns.ip("addr add 192.0.2.10/24 dev eth0", "link set eth0 mtu 1400", "link del eth0")
-            wait_for(lambda: len([heard for heard in live.of("/config") if not heard.payload]) == 2, what="their end")
+            live.wait_for("/kept")
             retained = house.retained()
             assert house.check() == 0
             first = live.of("/event")[0].json
@@ -219,6 +230,8 @@ def test_every_message_is_as_the_asyncapi_document_describes_it(house: Publisher
                 live.publish("interfaces/nas/replay/get", json.dumps({"client": "me", **request}))
                 wait_for(partial(has_answers, live, number), what=f"answer {number}")
             live.publish("homeassistant/status", "online")
+            live.publish("interfaces/nas/owner", QUESTION)
+            live.wait_for("/owner", 2)
         assert live.wait_for("/status")[-1].payload == b"offline"
     for heard in [*live.messages, *retained]:
         if heard.topic in ASKED and b'"luid": 5' in heard.payload:
@@ -244,18 +257,26 @@ def luid_of(messages: Sequence[Heard], alias: str) -> str:
     return next(str(state["row"]["interface_luid"]) for state in states if state["interface"]["alias"] == alias)
 
 
-def test_what_went_or_was_renamed_while_it_was_away_leaves_no_ghost(house: PublisherAndBroker) -> None:
+def test_what_went_or_was_renamed_while_it_was_away_leaves_no_state_and_a_device_as_long_as_set(
+    house: PublisherAndBroker,
+) -> None:
     house.netns.veth("eth0", "eth1")
     house.netns.veth("eth2", "eth3")
     with house.publishing(), house.subscribed("interfaces/#") as subscriber:
         Kept(subscriber.messages).wait_for("info", 1)
         assert Kept(house.retained()).devices == {"nas lo", "nas eth0", "nas eth1", "nas eth2", "nas eth3"}
     house.netns.ip("link del eth0", "link set eth2 down", "link set eth2 name uplink", "link set uplink up")
-    with house.publishing(), house.subscribed("#") as subscriber:
-        kept = Kept(subscriber.messages)
-        wait_for(lambda: kept.devices == {"nas lo", "nas uplink", "nas eth3"}, what="the devices")
-        wait_for(lambda: kept.rows == kernel_rows(house.netns), what="the states")
-        assert Kept(house.retained()).rows == kernel_rows(house.netns)
+    gone = {"nas eth0", "nas eth1", "nas eth2"}
+    for setting, devices in (
+        ("", {"nas lo", "nas uplink", "nas eth3"} | gone),
+        ("home_assistant.exclude = ['eth1']", {"nas lo", "nas uplink", "nas eth3"} | gone - {"nas eth1"}),
+        ("home_assistant.keep_days = 0", {"nas lo", "nas uplink", "nas eth3"}),
+    ):
+        with house.publishing(setting), house.subscribed("#") as subscriber:
+            kept = Kept(subscriber.messages)
+            wait_for(lambda kept=kept, devices=devices: kept.devices == devices, what="the devices")  # type: ignore[misc]  # mypy on defaults
+            wait_for(lambda kept=kept: kept.rows == kernel_rows(house.netns), what="the states")  # type: ignore[misc]  # mypy on defaults
+            assert Kept(house.retained()).rows == kernel_rows(house.netns)
 
 
 class FirstBroker(Broker):

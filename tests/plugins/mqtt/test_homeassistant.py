@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
-from types import SimpleNamespace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from publisher.events import Address, Family, Interface, IpInterface, IpInterfaceRow
-from publisher_mqtt.homeassistant.discovery import Discovery, HomeAssistantOptions, removals
+from publisher.events import Address, Family, Interface, IpInterface, IpInterfaceRow, make_luid
+from publisher_mqtt.homeassistant.discovery import Discovery, HomeAssistantOptions
 
 LUID = "0006008000000000"
 TOPIC = re.compile(r"^homeassistant/device/(?:[a-zA-Z0-9_-]+/)?[a-zA-Z0-9_-]+/config$")
@@ -21,7 +21,7 @@ DEVICE_KEYS = {
     *("serial_number", "suggested_area", "sw_version", "via_device"),
 }
 ENTITY_KEYS = {
-    *("platform", "unique_id", "default_entity_id", "name", "device_class", "entity_category", "icon", "state_topic"),
+    *("platform", "unique_id", "name", "device_class", "entity_category", "icon", "state_topic"),
     *("value_template", "json_attributes_topic", "json_attributes_template"),
 }
 KEYS_OF = {
@@ -96,8 +96,6 @@ def _component_faults(part: Mapping[str, Any]) -> Iterable[str]:
         return
     yield from (f"{key} is unknown" for key in part.keys() - KEYS_OF[platform])
     yield from (f"{key} is missing" for key in ("unique_id", "name", "state_topic") if not part.get(key))
-    if not re.fullmatch(rf"{platform}\.[a-z0-9_]+", part.get("default_entity_id", "")):
-        yield f"default_entity_id {part.get('default_entity_id')!r}"
     device_class, unit = part.get("device_class", ""), part.get("unit_of_measurement")
     if unit is not None and unit not in UNITS_OF.get(device_class, set()):
         yield f"{unit} is no unit of {device_class}"
@@ -115,16 +113,28 @@ class _Filter:
         return self.call(value)
 
 
+class _Object(dict[str, Any]):
+    """A JSON object as Jinja has it: its members are attributes, too."""
+
+    __getattr__ = dict.__getitem__
+
+
 def render(template: str, payload: bytes) -> str:
     """Renders the template. Ours are plain expressions that mean the same in Jinja and in Python."""
     [expression] = re.fullmatch(r"\{\{ (.*) \}\}", template).groups()  # type: ignore[union-attr]  # an error fails it
     names = {
-        "value_json": json.loads(payload, object_hook=lambda members: SimpleNamespace(**members)),
+        # Home Assistant defines it for JSON only.
+        "value_json": json.loads(payload, object_hook=_Object) if payload else None,
+        "is_defined": bool(payload),
         "none": None,
+        "false": False,
+        "dict": dict,
         "map": lambda attribute: _Filter(lambda items: [getattr(item, attribute) for item in items]),
         "join": lambda separator: _Filter(separator.join),
-        "tojson": _Filter(lambda value: json.dumps(value, default=vars)),
+        "length": _Filter(len),
+        "tojson": _Filter(json.dumps),
     }
+    expression = expression.replace("value_json is defined", "is_defined")
     return str(eval(expression, {"__builtins__": {}}, names))
 
 
@@ -229,6 +239,23 @@ def test_templates_read_the_state(component: str, row: IpInterface, value: str) 
     assert render(part["value_template"], state(row)) == value
 
 
+GONE = {
+    "ipv4_connected": "False",
+    "ipv4_addresses": "none",
+    "ipv4_mtu": "None",
+    "ipv4_metric": "None",
+    "oper_status": "not_present",
+    "link_speed": "None",
+}
+
+
+def test_an_empty_state_is_an_interface_that_is_not_present() -> None:
+    components = config_of({"inet": ip_interface(metric=1)})["components"]
+    assert {name: render(part["value_template"], b"") for name, part in components.items()} == GONE
+    attributes = [part["json_attributes_template"] for part in components.values() if "json_attributes_topic" in part]
+    assert [render(template, b"") for template in attributes] == ["{}"] * 3
+
+
 def test_a_binary_sensor_has_the_payloads_that_its_template_renders() -> None:
     part = config_of(both())["components"]["ipv4_connected"]
     assert (part["payload_on"], part["payload_off"]) == (
@@ -248,6 +275,34 @@ def test_attributes_are_json_objects() -> None:
     assert attributes["ipv4_connected"]["nl_mtu"] == 1500
     assert attributes["oper_status"]["alias"] == "eth0"
     assert [entry["address"] for entry in attributes["ipv4_addresses"]["addresses"]] == ["192.0.2.1"]
+
+
+def test_attributes_stay_below_what_home_assistant_stores() -> None:
+    """Its recorder takes 16,384 bytes, with the few that it adds itself."""
+    moment = datetime(2026, 11, 22, 20, 4, 12, 123456, tzinfo=UTC)
+    address = Address(
+        address="ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255",
+        prefix_length=128,
+        scope="organization",
+        scope_id=0xFFFF_FFFF,
+        prefix_origin="router_advertisement",
+        suffix_origin="link_layer_address",
+        dad_state="deprecated",
+        skip_as_source=False,
+        valid_until=moment,
+        preferred_until=moment,
+    )
+    row = ip_interface(alias="\x01" * 15)
+    many = tuple(make_luid(6, index) for index in range(5000))
+    row = row.model_copy(
+        update={
+            "addresses": (address,) * 3000,
+            "interface": row.interface.model_copy(update={"higher": many, "lower": many, "description": "d" * 255}),
+        }
+    )
+    for part in config_of({"inet": row})["components"].values():
+        if "json_attributes_template" in part:
+            assert len(render(part["json_attributes_template"], state(row))) < 15_500
 
 
 def test_an_alias_renames_the_device_and_keeps_its_ids() -> None:
@@ -280,28 +335,6 @@ def test_who_asks_for_some_gets_only_those() -> None:
 def test_nothing_is_announced_when_off_or_without_a_row() -> None:
     assert discovery(enabled=False).payload(both()) is None
     assert discovery().payload({}) is None
-
-
-def test_a_component_that_went_is_named_once_with_its_platform_only() -> None:
-    before = discovery().payload(both(metric=25))
-    after = discovery().payload({"inet": ip_interface()})
-    assert after is not None
-    between = json.loads(removals(before, after) or b"")
-    assert faults(between) == []
-    gone = {name: part for name, part in between["components"].items() if part.keys() == {"platform"}}
-    assert gone == {
-        "ipv6_connected": {"platform": "binary_sensor"},
-        **{name: {"platform": "sensor"} for name in ("ipv4_metric", "ipv6_addresses", "ipv6_mtu", "ipv6_metric")},
-    }
-    assert between | {"components": json.loads(after)["components"]} == json.loads(after)
-
-
-@pytest.mark.parametrize("before", [None, b"", b"\xff", b"[]", b'{"components": 3}', b'{"components": {"x": {}}}'])
-def test_nothing_went_from_what_was_no_config(before: bytes | None) -> None:
-    after = discovery().payload(both())
-    assert after is not None
-    assert removals(before, after) is None
-    assert removals(after, after) is None
 
 
 def test_the_birth_message_is_recognised() -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from publisher.testing import make_row
+from publisher_mqtt.homeassistant.discovery import Discovery, HomeAssistantOptions
 from tests.fixtures.brokers import Mosquitto
 from tests.fixtures.mqtt_host import MqttHost, published_states
 from tests.fixtures.mqtt_process import begin
@@ -105,10 +106,13 @@ def test_aliases_of_any_characters_reach_a_broker_as_payload_alone(broker: Mosqu
         host.put(*rows)
         host.quiet()
         assert {state["interface"]["alias"] for state in published_states(broker).values()} == set(ALIASES)
-        assert sorted(devices(broker).values()) == sorted(f"testnode {alias}" for alias in ALIASES)
+        name_of = Discovery(HomeAssistantOptions(), "testnode").device_name
+        names = [name_of(row.luid, row.interface.alias) for row in rows]
+        assert sorted(devices(broker).values()) == sorted(names)
         host.remove(*(row.key for row in rows))
         host.quiet()
-        assert devices(broker) == published_states(broker) == {}
+        assert published_states(broker) == {}
+        assert sorted(devices(broker).values()) == sorted(names)
         told_by_broker = (broker.directory / "log").read_text()
         assert "protocol error" not in told_by_broker.lower()
         assert not [line for line in host.logged() if line.startswith(("WARNING", "ERROR"))]

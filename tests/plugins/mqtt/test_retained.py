@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
@@ -26,26 +27,36 @@ TOPICS = Topics("interfaces", "testnode")
 MESSAGES = Messages(MqttOptions(url="mqtt://h"), TOPICS, "testnode")
 
 
-def board(*, devices: bool = False) -> RetainedState:
-    announced = Devices(Discovery(HomeAssistantOptions(), "testnode")) if devices else None
+def board(*, devices: bool = False, **options: Any) -> RetainedState:
+    announced = Devices(Discovery(HomeAssistantOptions(**options), "testnode")) if devices else None
     return RetainedState(MESSAGES, announced, FakeSinkContext())
+
+
+def retained_by(board: RetainedState, *events: Event) -> dict[str, bytes]:
+    """Returns what a broker retains after these events."""
+    kept: dict[str, bytes] = {}
+    for message, _ in board.plan(events):
+        if message.retain:
+            kept[message.topic] = message.payload
+    return {topic: payload for topic, payload in kept.items() if payload}
 
 
 class Found(ReadBack):
     """A read-back that returns these topics."""
 
-    def __init__(self, *topics: str, complete: bool = True) -> None:
-        self._found = RetainedMessages(dict.fromkeys(topics, b"{}"), complete)
+    def __init__(self, *topics: str, complete: bool = True, payloads: Mapping[str, bytes] | None = None) -> None:
+        self._topics, self._complete = dict.fromkeys(topics, b"{}") | dict(payloads or {}), complete
 
-    def read(self, *_: object, **__: object) -> RetainedMessages:
-        return self._found
+    def read(self, _filters: object, keep: Callable[[str, bytes], Any]) -> RetainedMessages[Any]:
+        kept = {topic: keep(topic, payload) for topic, payload in self._topics.items()}
+        return RetainedMessages({topic: value for topic, value in kept.items() if value is not None}, self._complete)
 
 
 def sent(board: RetainedState, *events: Event) -> list[tuple[str, int | None]]:
     """Returns the planned messages: the end of each topic with the `seq` in its payload."""
     return [
         (
-            message.topic.removeprefix("interfaces/testnode/").removeprefix("homeassistant/device/testnode/"),
+            message.topic.removeprefix("interfaces/testnode/").removeprefix("homeassistant/device/publisher_testnode/"),
             json.loads(message.payload).get("seq") if message.payload else None,
         )
         for message, _ in board.plan(events)
@@ -91,14 +102,14 @@ def test_another_epoch_begins_anew() -> None:
 
 def test_after_a_snapshot_what_is_not_in_it_is_cleared() -> None:
     one = board()
-    one.read_back(Found(TOPICS.state(ETH0.key), TOPICS.state(ETH1.key)))
+    one.read_back(Found(TOPICS.state(ETH0.key), TOPICS.state(ETH1.key)), None)
     assert sent(one, *make_snapshot([ETH0], seq=3)) == [(path(ETH0, "state"), 3), (path(ETH1, "state"), None)]
     assert json.loads(one.info())["rows"] == 1
 
 
 def test_a_snapshot_in_parts_is_cleared_after_the_last() -> None:
     one = board()
-    one.read_back(Found(TOPICS.state(ETH1.key)))
+    one.read_back(Found(TOPICS.state(ETH1.key)), None)
     parts = make_snapshot([ETH0, make_row("eth0", "inet6")], seq=3)
     assert one.takes_snapshot(parts[0])
     assert (path(ETH1, "state"), None) not in sent(one, *parts[:2])
@@ -108,7 +119,7 @@ def test_a_snapshot_in_parts_is_cleared_after_the_last() -> None:
 
 def test_a_snapshot_with_a_hole_clears_nothing() -> None:
     one = board()
-    one.read_back(Found(TOPICS.state(ETH1.key)))
+    one.read_back(Found(TOPICS.state(ETH1.key)), None)
     parts = make_snapshot([ETH0, make_row("eth0", "inet6")], seq=3)
     assert sent(one, parts[0], parts[2]) == [(path(parts_row(parts[2]), "state"), 3)]
     assert one.resynced is not None
@@ -133,25 +144,37 @@ def test_a_device_is_announced_once_with_all_its_families() -> None:
     assert f"{ETH0.luid}/config" not in [topic for topic, _ in sent(one, *make_events(3))]
 
 
-def test_a_device_is_removed_before_its_state_and_as_a_whole() -> None:
-    one = board(devices=True)
+def test_a_container_is_removed_before_its_state_and_as_a_whole() -> None:
+    one = board(devices=True, include=["*"], keep_days=0)
     v6 = make_row("eth0", "inet6")
     sent(one, *make_snapshot([ETH0, v6]))
     planned = sent(one, make_event(1, "delete_instance", ETH0), make_event(2, "delete_instance", v6))
     assert planned[:3] == [(f"{ETH0.luid}/config", None), (path(ETH0, "state"), None), (path(v6, "state"), None)]
 
 
-def test_devices_that_another_life_announced_are_removed_by_the_snapshot() -> None:
+def test_the_device_of_a_removed_interface_stays_while_its_states_go() -> None:
     one = board(devices=True)
-    assert one.devices is not None
-    one.devices.found({"homeassistant/device/testnode/0006008009000000/config": b"{}"}, complete=True)
-    assert ("0006008009000000/config", None) in sent(one, *make_snapshot([ETH0]))
+    sent(one, *make_snapshot([ETH0, ETH1]))
+    planned = sent(one, make_event(1, "delete_instance", ETH0))
+    assert planned[:2] == [("kept", None), (path(ETH0, "state"), None)]
+    back = sent(one, make_event(2, "add_instance", ETH0))
+    assert [topic for topic, _ in back] == ["kept", path(ETH0, "state"), path(ETH0, "event")]
+
+
+def test_devices_that_another_life_announced_are_kept_too() -> None:
+    before, one = board(devices=True), board(devices=True)
+    config = retained_by(before, *make_snapshot([ETH0, ETH1]))
+    one.read_back(Found(payloads=config), None)
+    planned = sent(one, *make_snapshot([ETH0]))
+    assert ("kept", None) in planned
+    assert (path(ETH1, "state"), None) in planned
+    assert "config" not in " ".join(topic for topic, _ in planned)
 
 
 def test_devices_that_were_not_read_back_for_sure_are_announced_or_removed_again() -> None:
     one = board(devices=True)
     sent(one, *make_snapshot([ETH0, ETH1]))
-    one.read_back(Found(complete=False))
+    one.read_back(Found(complete=False), None)
     planned = sent(one, *make_snapshot([ETH0], seq=1))
     assert (path(ETH1, "state"), None) in planned
     assert (f"{ETH1.luid}/config", None) in planned

@@ -184,7 +184,7 @@ def scripted_readback() -> tuple[ScriptedConnection, ReadBack]:
 
 
 def read_states(reader: ReadBack) -> bool:
-    return reader.read([TOPICS.all_states], lambda topic: topic.endswith("/state")).complete
+    return reader.read([TOPICS.all_states], lambda topic, _: topic.endswith("/state") or None).complete
 
 
 def test_a_read_back_is_complete_when_the_fence_returns() -> None:

@@ -78,16 +78,21 @@ def test_states_are_retained_and_events_are_not(any_broker: Broker, host: MqttHo
     assert last(any_broker, f"{root(host)}/{row.luid}/inet/event") is None
 
 
-def test_a_deleted_interface_leaves_no_topic(any_broker: Broker, host: MqttHost) -> None:
+def test_a_deleted_interface_leaves_its_device_alone(any_broker: Broker, host: MqttHost) -> None:
     row = make_row()
     host.put(row)
     host.quiet()
-    topic, config = f"{root(host)}/{row.luid}/inet/state", f"homeassistant/device/{host.node}/{row.luid}/config"
+    topic, config = (
+        f"{root(host)}/{row.luid}/inet/state",
+        f"homeassistant/device/publisher_{host.node}/{row.luid}/config",
+    )
     assert last(any_broker, topic)
     host.remove(row.key)
     host.quiet()
     assert not last(any_broker, topic)
-    assert not last(any_broker, config)
+    # The device stays, since Home Assistant forgets the user's changes to one that goes.
+    assert last(any_broker, config)
+    assert json.loads(last(any_broker, f"{root(host)}/kept"))["days"] == {row.luid: 0}
 
 
 def test_status_is_online_then_offline(any_broker: Broker, tmp_path: Path) -> None:
@@ -124,12 +129,12 @@ def test_what_went_away_while_the_publisher_was_down_is_cleared(any_broker: Brok
         host.put(*some_rows(5))
         host.quiet()
     # Another journal: it does not have those five.
-    with MqttHost(tmp_path, any_broker, node="ghosts", name="after") as host:
+    with MqttHost(tmp_path, any_broker, node="ghosts", name="after", home_assistant={"keep_days": 0}) as host:
         host.put(make_row(index=9))
         host.quiet()
         wait_for(lambda: published_states(any_broker, root(host)) == host.expected(), what="only what is there")
-        configs = retained(any_broker, f"homeassistant/device/{host.node}/+/config")
-        assert list(configs) == [f"homeassistant/device/{host.node}/{make_row(index=9).luid}/config"]
+        configs = retained(any_broker, f"homeassistant/device/publisher_{host.node}/+/config")
+        assert list(configs) == [f"homeassistant/device/publisher_{host.node}/{make_row(index=9).luid}/config"]
 
 
 def test_a_request_is_answered(any_broker: Broker, host: MqttHost) -> None:
@@ -159,7 +164,7 @@ def test_a_home_assistant_that_starts_gets_everything_again(any_broker: Broker, 
     with MqttHost(tmp_path, any_broker, node=node, home_assistant={"prefix": "ha"}) as host:
         host.put(make_row())
         host.quiet()
-        with Subscriber(any_broker, f"ha/device/{node}/#", f"{root(host)}/#") as live:
+        with Subscriber(any_broker, f"ha/device/publisher_{node}/#", f"{root(host)}/#") as live:
             before = len(live.messages)
             live.publish("ha/status", "online")
             wait_for(lambda: len(live.of("/config")) > (before > 0), what="the device again")

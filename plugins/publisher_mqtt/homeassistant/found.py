@@ -1,0 +1,98 @@
+"""Discovery payloads as found on a broker: anybody may have put them there. No I/O."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import NamedTuple
+
+from pydantic import BaseModel
+
+from publisher.untrusted import UntrustedError, parse_model
+
+from .discovery import DEFINITIONS, ORIGIN, Discovery
+
+# Ours have 8 kB with every component and the longest names.
+_MOST_BYTES = 1 << 16
+_LUID = re.compile(r"[0-9a-f]{16}")
+
+
+class _FoundName(BaseModel):
+    name: str
+
+
+class _FoundOrigin(BaseModel):
+    name: str
+
+
+class _FoundComponent(BaseModel):
+    platform: str
+
+
+class _FoundConfig(BaseModel):
+    """The members that show whose device it is, and which components Home Assistant has of it."""
+
+    device: _FoundName
+    origin: _FoundOrigin
+    availability_topic: str
+    components: dict[str, _FoundComponent]
+
+
+class FoundDevice(NamedTuple):
+    """A retained discovery payload. Of its bytes nothing is kept but a digest and names that we know ourselves.
+
+    `is_ours` when it has our origin and our node; else it may be anything. `components` are those of our names, and
+    `is_strange` when there are others: they cannot be removed one by one.
+    """
+
+    luid: str
+    is_ours: bool
+    is_first_form: bool
+    digest: bytes
+    alias: str
+    components: frozenset[str]
+    is_strange: bool
+
+
+def digest_of(payload: bytes) -> bytes:
+    """Returns a short value that is the same exactly when the payload is."""
+    return hashlib.blake2b(payload, digest_size=16).digest()
+
+
+def luid_of(topic: str, discovery: Discovery) -> tuple[str, bool] | None:
+    """Returns the LUID in a discovery topic of this node, and whether it has the first versions' form."""
+    luid = topic.removesuffix("/config").rpartition("/")[2]
+    if not _LUID.fullmatch(luid):
+        return None
+    if topic == discovery.config_topic(luid):
+        return luid, False
+    return (luid, True) if topic == discovery.first_config_topic(luid) else None
+
+
+def read_device(topic: str, payload: bytes, discovery: Discovery) -> FoundDevice | None:
+    """Returns the device at this topic; `None` when neither topic nor payload is of this node. Any thread."""
+    place = luid_of(topic, discovery)
+    if place is None:
+        return None
+    luid, first_form = place
+    try:
+        config = parse_model(payload, _FoundConfig, max_bytes=_MOST_BYTES)
+    except UntrustedError:
+        config = None
+    if config is None or config.origin.name != ORIGIN or config.availability_topic != f"{discovery.root}/status":
+        # In our own topic, which a device of ours may need; else it is another program's.
+        return None if first_form else FoundDevice(luid, False, False, b"", "", frozenset(), True)
+    known = frozenset(
+        name
+        for name, part in config.components.items()
+        if name in DEFINITIONS and part.platform == DEFINITIONS[name].platform
+    )
+    return FoundDevice(
+        luid,
+        True,
+        first_form,
+        digest_of(payload),
+        discovery.alias_of(luid, config.device.name)[:1024],
+        frozenset(name for name in DEFINITIONS if name in known),
+        len(known) != len(config.components),
+    )
