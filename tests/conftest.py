@@ -18,6 +18,12 @@ from tests.fixtures.requirements import need, unable
 pytest_plugins = ["tests.fixtures.command"]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--hostile-seconds", default="4", help="the time of each hostile run, tests/hostile; 300 by make test-hostile"
+    )
+
+
 def pytest_configure() -> None:
     _obey_signals()
     _be_patient()

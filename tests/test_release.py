@@ -87,7 +87,7 @@ def test_help_lists_every_target_that_has_a_text() -> None:
         ["make", "--no-print-directory", "help"], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    described = dict(re.findall(r"^([a-z]+):.*?## (.+)$", makefile, re.MULTILINE))
+    described = dict(re.findall(r"^([a-z-]+):.*?## (.+)$", makefile, re.MULTILINE))
     [phony] = re.findall(r"^\.PHONY: (.+)$", makefile, re.MULTILINE)
     assert set(phony.split()) == described.keys()
     assert [line.split(maxsplit=1) for line in shown.splitlines()] == [[name, text] for name, text in described.items()]
