@@ -173,6 +173,7 @@ class Message(NamedTuple):
     record: Record | None
 
 
+_BRIDGE = bytes([AF_BRIDGE])
 _AF_SPEC, _LINKINFO = 26, 18
 _CONF4 = (_AF_SPEC, AF_INET, 1)
 _INET6 = (_AF_SPEC, AF_INET6)
@@ -211,6 +212,8 @@ _LINK = (
     Wanted((47,), "I"),  # IFLA_CARRIER_UP_COUNT
     Wanted((48,), "I"),  # IFLA_CARRIER_DOWN_COUNT
 )
+# In a message of family AF_BRIDGE, IFLA_AF_SPEC holds the VLANs of a port, whose types mean families elsewhere.
+_OF_BRIDGE = tuple(Wanted((), want.format) if want.path[0] == _AF_SPEC else want for want in _LINK)
 _ADDRESS = (
     Wanted((1,), "s"),  # IFA_ADDRESS
     Wanted((2,), "s"),  # IFA_LOCAL
@@ -232,15 +235,20 @@ class Decoder:
     """Decodes datagrams. One thread at a time. Keeps layouts, so the first message of a kind costs more."""
 
     def __init__(self) -> None:
-        link = MessageLayout(Link._make, _LINK_HEADER, _LINK)
+        whole, of_bridge = (MessageLayout(Link._make, _LINK_HEADER, wanted) for wanted in (_LINK, _OF_BRIDGE))
+
+        def link(data: Buffer, start: int, end: int) -> Link:
+            layout = of_bridge if data[start : start + 1] == _BRIDGE else whole
+            return layout.decode(data, start, end)
+
         address = MessageLayout(AddressMessage._make, _ADDRESS_HEADER, _ADDRESS)
         neighbours = MessageLayout(NeighbourParameters._make, _FAMILY_HEADER, _NEIGHBOURS)
         netconf = MessageLayout(Netconf._make, _FAMILY_HEADER, _NETCONF)
         self._by_type: dict[int, Callable[[Buffer, int, int], Record]] = {
             NLMSG_ERROR: _failure,
             NLMSG_DONE: _failure,
-            RTM_NEWLINK: link.decode,
-            RTM_DELLINK: link.decode,
+            RTM_NEWLINK: link,
+            RTM_DELLINK: link,
             RTM_NEWADDR: address.decode,
             RTM_DELADDR: address.decode,
             RTM_NEWNEIGHTBL: neighbours.decode,

@@ -62,6 +62,24 @@ def test_a_link() -> None:
     assert (record.master, record.carrier_ups) == (None, None)
 
 
+# RTM_NEWLINK and RTM_DELLINK of the port veth8 that leaves a bridge (Linux 6.1), without IFLA_PROTINFO. IFLA_AF_SPEC
+# is `0c001a00 08000200 06000100`: the VLAN 1 of the port, whose type is that of AF_INET in other families.
+PORT = bytes.fromhex(
+    "64000000100000000000000000000000070001000c00000002100000000000000a000300766574683800000008000a000b000000"
+    "08000400dc05000005001000020000000a000100c686203e56d20000080005000d0000000c001a000800020006000100"
+)
+
+
+def test_vlans_of_a_port_are_no_settings_of_a_family() -> None:
+    decoder = Decoder()
+    [(_, _, _, port)] = decoder.decode(PORT)
+    assert isinstance(port, Link)
+    assert (port.family, port.ifindex, port.name, port.master) == (7, 12, b"veth8\0", 11)
+    assert (port.has_inet, port.has_inet6) == (None, None)
+    # A message about a link itself is read as before.
+    assert one(link(), decoder) == one(link())
+
+
 def test_an_older_kernel_knows_fewer_settings() -> None:
     record = one(link(conf6=(1, 64, 1400)))
     assert (record.mtu6, record.accept_ra, record.addr_gen_mode) == (1400, None, None)
