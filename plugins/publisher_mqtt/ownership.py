@@ -18,6 +18,7 @@ from publisher.untrusted import UntrustedError, parse_model
 
 from .messages import OFFLINE, ONLINE, MqttMessage, Topics
 from .payloads import InfoOwner, Owner
+from .replay import RateLimit
 
 if TYPE_CHECKING:
     from .client.connection import Connection, IncomingMessage
@@ -27,7 +28,8 @@ _MOST_BYTES = 1 << 14
 # A publisher answers between two batches.
 _PATIENCE_SECONDS = 5.0
 _PATIENCE_OFFLINE_SECONDS = 1.0
-_ANSWER_EVERY_SECONDS = 1.0
+_ANSWERS_PER_SECOND, _MOST_ANSWERS_AT_ONCE = 5.0, 20
+_STATUS_EVERY_SECONDS = 1.0
 _WATCH_EVERY_SECONDS = 30.0
 _TRY_AGAIN_SECONDS = 30.0
 
@@ -105,6 +107,7 @@ class Ownership:
         self._answered = threading.Event()
         self._info: bytes | None = None
         self._online = False
+        self._answers = RateLimit(_ANSWERS_PER_SECOND, _MOST_ANSWERS_AT_ONCE)
         self._limits = {name: _AtMostEvery(seconds) for name, seconds in _LIMITS.items()}
         self._warned: set[str] = set()
         self._home_assistant = home_assistant
@@ -184,7 +187,7 @@ class Ownership:
         if message.retain or owner.instance == self._instance:
             return
         if not owner.is_answer:
-            if self._limits["answer"].is_due():
+            if self._answers.take():
                 self._context.call(lambda: self._reply(owner))
         elif self._token and owner.token == self._token:
             self._answer, self._token = owner, ""
@@ -255,8 +258,7 @@ class Ownership:
 
 
 _LIMITS = {
-    "answer": _ANSWER_EVERY_SECONDS,
-    "status": _ANSWER_EVERY_SECONDS,
+    "status": _STATUS_EVERY_SECONDS,
     "watch": _WATCH_EVERY_SECONDS,
     "renew": _WATCH_EVERY_SECONDS,
 }

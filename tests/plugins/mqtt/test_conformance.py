@@ -16,7 +16,7 @@ from publisher.testing.conformance import SinkConformance
 from tests.faults import changing
 from tests.fixtures.brokers import Mosquitto
 from tests.fixtures.mqtt_host import QuickSink
-from tests.fixtures.mqtt_subscriber import Subscriber, states
+from tests.fixtures.mqtt_subscriber import Subscriber, retained, states
 from tests.fixtures.poll import wait_for
 
 
@@ -42,6 +42,9 @@ class TestMqttSink(SinkConformance):
         self.subscriber.publish("fence", b"x")
         wait_for(lambda: len(self.subscriber.of("fence")) > fences, what="everything that was sent before")
         return self.ids + [heard.json["id"] for heard in self.subscriber.of("/event")]
+
+    def kept(self) -> object:
+        return retained(self.broker, "#")
 
     def assert_snapshot(self, snapshot: Sequence[Event]) -> None:
         rows = {f"{event.luid}/{event.family}": event for event in snapshot if event.row is not None}
