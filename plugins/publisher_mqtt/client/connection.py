@@ -16,23 +16,21 @@ from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion, LogLevel, MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
+from .bounded import MOST_BYTES_TAKEN, BoundedClient
 from .errors import BrokerError, TakenOverError, connect_failure, no_answer, refused
 from .inflight import WINDOW, InFlight, Refusal
 
 if TYPE_CHECKING:
-    from paho.mqtt.client import ConnectFlags, DisconnectFlags
+    from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage
     from paho.mqtt.reasoncodes import ReasonCode
 
     from ..messages import MqttMessage
     from ..options import MqttOptions
 
-# The largest packet that we accept: requests are small, but our own states are read back, with every address of a row.
-_MOST_BYTES_TAKEN = 1 << 20
 _NO_LIMIT = 1 << 28  # MQTT's own limit for one packet
 _SESSION_TAKEN_OVER = 0x8E
 _FAILURE = 0x80
@@ -153,7 +151,7 @@ class Connection:
     def _make_client(self, login: Login, will: MqttMessage | None) -> Client:
         mqtt5 = self._options.protocol == "5"
         server = self._options.server
-        client = Client(
+        client = BoundedClient(
             CallbackAPIVersion.VERSION2,
             client_id=login.client_id,
             clean_session=None if mqtt5 else True,
@@ -180,7 +178,7 @@ class Connection:
         if self._options.protocol != "5":
             return {}
         properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho's
-        properties.MaximumPacketSize = _MOST_BYTES_TAKEN
+        properties.MaximumPacketSize = MOST_BYTES_TAKEN
         return {"clean_start": True, "properties": properties}
 
     def _send(self, message: MqttMessage) -> int:
