@@ -92,7 +92,8 @@ def watch(
     """Yields every IP interface as a snapshot, then every change; blocks while nothing happens.
 
     `source` is the one of this operating system unless given, and is closed with the iterator. `luids` keeps the LUIDs
-    of interfaces on Linux; without it they hold as long as the iterator. Raises SourceError.
+    of interfaces on Linux over renames; without it they are those of every program on the host (docs/linux.md,
+    "Identities"). Raises SourceError.
 
         for event in publisher.watch(family="inet"):
             print(event.notification_type, event.changed)

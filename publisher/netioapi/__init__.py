@@ -9,10 +9,10 @@
     ...
     cancel_mib_change_notify2(handle)
 
-On Windows they call iphlpapi.dll. On Linux they read rtnetlink, and a LUID is valid as long as the process runs. Each
-failure raises a `publisher.errors.NetioError` of the kind, and with the code, that Windows documents for it; on Windows
-its message contains the system's own text. Any thread may call. Nothing is printed: messages go to the logger
-`publisher` of the standard `logging`.
+On Windows they call iphlpapi.dll. On Linux they read rtnetlink, and a LUID is that of every program on the host
+(docs/linux.md, "Identities"). Each failure raises a `publisher.errors.NetioError` of the kind, and with the code, that
+Windows documents for it; on Windows its message contains the system's own text. Any thread may call. Nothing is
+printed: messages go to the logger `publisher` of the standard `logging`.
 """
 
 from ..errors import (
