@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import re
-import shutil
 import socket
 import struct
 import subprocess
@@ -29,6 +29,7 @@ from publisher.sources.linux.rtnetlink import (
 from tests.fixtures.linux_source import Following
 from tests.fixtures.logs import CapturedLog
 from tests.fixtures.netns import NetNs
+from tests.fixtures.requirements import need
 
 if sys.platform == "linux":
     from publisher.sources.linux import netlink
@@ -222,7 +223,6 @@ def test_an_answer_that_is_invalid_ends_nothing(host: NetNs, monkeypatch: pytest
 # The command in surroundings that refuse system calls
 
 
-@pytest.mark.skipif(shutil.which("strace") is None, reason="strace injects the errors")
 @pytest.mark.parametrize(
     ("inject", "said"),
     [
@@ -242,7 +242,6 @@ def test_a_refused_system_call_is_one_line(inject: str, said: str, tmp_path: Pat
     assert "run publisher outside of it" in line
 
 
-@pytest.mark.skipif(shutil.which("strace") is None, reason="strace injects the errors")
 @pytest.mark.parametrize("inject", ["setsockopt:error=ENOPROTOOPT", "inotify_init1:error=EMFILE", "ioctl:error=EPERM"])
 def test_a_refused_system_call_that_is_not_needed_costs_nothing(inject: str, tmp_path: Path) -> None:
     done = under_strace(inject, tmp_path)
@@ -250,7 +249,22 @@ def test_a_refused_system_call_that_is_not_needed_costs_nothing(inject: str, tmp
     assert re.search(r"\blo\b", done.stdout)
 
 
+@pytest.mark.parametrize("hidden", ["/proc/sys", "/sys", "/proc"])
+def test_hidden_settings_are_not_known_and_the_rows_are_there(hidden: str, tmp_path: Path) -> None:
+    need("unshare", package="util-linux")
+    inside = f"ip link set lo up && mount -t tmpfs none {hidden} && exec {sys.executable} -m publisher snapshot --json"
+    command = ["unshare", *([] if os.geteuid() == 0 else ["-r"]), "-n", "-m", "sh", "-c", inside]
+    environment = {**os.environ, "XDG_STATE_HOME": str(tmp_path)}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment)
+    assert (done.returncode, "Traceback" in done.stderr) == (0, False), done.stderr
+    rows = json.loads(done.stdout)
+    assert {row["interface"]["alias"] for row in rows} == {"lo"}
+    times = {row["row"].get("path_mtu_discovery_timeout") for row in rows}
+    assert times == ({600_000} if hidden == "/sys" else {None})
+
+
 def under_strace(inject: str, state: Path) -> subprocess.CompletedProcess[str]:
+    need("strace", package="strace")
     call = inject.partition(":")[0]
     command = ["strace", "-f", "-qq", "-o", os.devnull, "-e", f"trace={call}", "-e", f"inject={inject}"]
     arguments = [sys.executable, "-m", "publisher", "snapshot"]
