@@ -86,3 +86,16 @@ class CancelInsideCallbackError(NetioError):
     """ERROR_POSSIBLE_DEADLOCK: a callback was about to cancel a registration, and would have waited for itself."""
 
     winerror_code = 1131
+
+
+def described(error: BaseException) -> str:
+    """Returns the name and the text of whatever a plugin raised."""
+    return f"{type(error).__name__}: {text_of(error)}".removesuffix(": ")
+
+
+def text_of(value: object) -> str:
+    """Returns the text of a plugin's value, also where its own `__str__` raises or returns none."""
+    try:
+        return str(value)
+    except BaseException as error:  # noqa: BLE001 - it is a plugin's, too
+        return f"(its text cannot be shown: {type(error).__name__})"

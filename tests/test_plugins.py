@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from publisher import ConfigurationError, WatchRequest
-from publisher.plugins import Plugins, load_plugins
+from publisher.plugins import Plugins, SinkTypes, load_plugins
 from publisher.testing import FakeSinkContext
 
 GOOD = """
@@ -200,10 +202,146 @@ def test_a_distribution_that_is_there_twice_is_loaded_once(
     assert [offer.version for offer in plugins.offers if offer.distribution == "a-twice"] == ["1.2"]
 
 
-def test_ctrl_c_while_a_plugin_is_imported_is_not_the_plugins_failure(install: Install) -> None:
-    install("a-slow", "    raise KeyboardInterrupt")
+def test_ctrl_c_of_the_user_ends_the_loading(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
+    install("a-slow", "    import threading\n    threading.Event().wait(2)")
+    main = threading.get_ident()
+    slow: list[str] = []
+
+    def press(line: str) -> None:
+        slow.append(line)
+        signal.pthread_kill(main, signal.SIGINT)
+
+    monkeypatch.setattr("publisher.plugins.calling.PATIENCE_SECONDS", 0.1)
     with pytest.raises(KeyboardInterrupt):
-        load_plugins()
+        load_plugins(slow=press)
+    assert slow
+
+
+@pytest.mark.parametrize(
+    "raised", ["KeyboardInterrupt", "GeneratorExit", "SystemExit(0)", "StopIteration", "RecursionError", "MemoryError",
+               "asyncio.CancelledError", "Odd", "BaseExceptionGroup('both', [KeyboardInterrupt()])"],
+)  # fmt: skip
+@pytest.mark.parametrize("where", ["import", "hook", "options"])
+def test_whatever_a_plugin_raises_at_load_is_its_own_failure(install: Install, where: str, raised: str) -> None:
+    code = f"""
+    import asyncio
+    import publisher
+    class Odd(Exception):
+        def __str__(self): raise ZeroDivisionError
+    def fail(*_): raise {raised}
+    {"fail()" if where == "import" else ""}
+    class OddSink(publisher.Sink):
+        def publish(self, events): ...
+        {"Options = property(fail)" if where == "options" else ""}
+    @publisher.hookimpl
+    def publisher_sinks():
+        {"fail()" if where == "hook" else "return {'odd': type('Odd', (OddSink,), {'Options': fail})}"}
+    """
+    install("a-odd", code)
+    install("z-good", GOOD)
+    plugins = load_plugins()
+    assert [failure.distribution for failure in plugins.failures] == ["a-odd"]
+    assert "good" in plugins.sinks
+
+
+def test_a_plugin_that_hangs_is_named_and_left_out(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It stopped `plugins`, `check` and `run` without a word."""
+    monkeypatch.setattr("publisher.plugins.calling.PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr("publisher.plugins.calling.LONGEST_SECONDS", 0.2)
+    end = threading.Event()
+    install("a-import", "    import tests.test_plugins as t\n    t.END.wait(30)")
+    hook = "    @hookimpl\n    def publisher_sinks():\n        import tests.test_plugins as t\n        t.END.wait(30)"
+    install("b-hook", "    from publisher import hookimpl\n" + hook)
+    install("z-good", GOOD)
+    slow: list[str] = []
+    monkeypatch.setattr("tests.test_plugins.END", end)
+    plugins = load_plugins(slow=slow.append)
+    end.set()
+    assert slow == [
+        "plugin 'a-import' of a-import has not returned for 0 s: importing 'a_import' failed",
+        "plugin 'b-hook' of b-hook has not returned for 0 s: publisher_sinks() raised",
+    ]
+    assert ["has not returned within" in failure.reason for failure in plugins.failures] == [True, True]
+    assert "good" in plugins.sinks
+
+
+END = threading.Event()
+
+
+def test_only_what_is_needed_is_imported(install: Install) -> None:
+    for name in ("a-other", "b-other", "good", "z-other"):
+        install(name, GOOD if name == "good" else GOOD.replace('"good"', f'"{name}"'))
+    assert set(load_plugins({"file"}).sinks) == {"file", "mqtt", "terminal", "webhook"}
+    assert "a_other" not in sys.modules
+    plugins = load_plugins({"good"})
+    assert "good" in plugins.sinks
+    assert "a_other" not in sys.modules
+    types = SinkTypes(plugins)
+    assert types.get("z-other") is not None, "a leaver of a type that the configuration no longer names"
+    assert types.get("missing") is None
+    assert "'missing'; there are: a-other, b-other, file, good, mqtt" in plugins.no_such_sink("missing")
+
+
+@pytest.mark.parametrize("broken", ["utf-8", "no name", "no metadata", "metadata"])
+def test_a_distribution_that_cannot_be_read_is_named_and_the_others_work(
+    install: Install, tmp_path: Path, broken: str
+) -> None:
+    install("a-broken", GOOD)
+    install("z-good", GOOD)
+    info = tmp_path / "a_broken-1.2.dist-info"
+    match broken:
+        case "utf-8":
+            (info / "entry_points.txt").write_bytes(b"[console_scripts]\nname = caf\xe9:main\n")
+        case "no name":
+            (info / "METADATA").write_text("Metadata-Version: 2.1\n")
+        case "no metadata":
+            (info / "METADATA").unlink()
+        case "metadata":
+            (info / "METADATA").write_bytes(b"\xff\xfe\xff")
+    plugins = load_plugins()
+    [failure] = plugins.failures
+    assert "a" in failure.distribution
+    assert "cannot be read" in failure.reason
+    assert "good" in plugins.sinks
+
+
+ASYNC = {
+    "async def": "async def {method}(self, *_): ...",
+    "async generator": "async def {method}(self, *_): yield",
+    "generator": "def {method}(self, *_): yield",
+    "partial": "{method} = functools.partial(later, 1)",
+    "partialmethod": "{method} = functools.partialmethod(later, 1)",
+    "callable object": "{method} = Later()",
+    "static method": "{method} = staticmethod(later)",
+    "class method": "{method} = classmethod(later)",
+    "decorated": "{method} = traced(later)",
+}
+
+
+@pytest.mark.parametrize("method", ["open", "publish", "close", "check", "cursor", "retains", "forget"])
+@pytest.mark.parametrize("way", ASYNC)
+def test_a_method_that_never_runs_is_refused_by_name(install: Install, way: str, method: str) -> None:
+    """`async def publish` was called, never awaited, and counted as delivered."""
+    code = f"""
+    import functools
+    import publisher
+    async def later(*_): ...
+    class Later:
+        async def __call__(self, *_): ...
+    def traced(function):
+        @functools.wraps(function)
+        async def wrapper(*arguments): return await function(*arguments)
+        return wrapper
+    class AsynchronousSink(publisher.Sink):
+        def publish(self, events): ...
+        {ASYNC[way].format(method=method)}
+    @publisher.hookimpl
+    def publisher_sinks(): return {{"later": AsynchronousSink}}
+    """
+    install("a-later", code)
+    [failure] = load_plugins().failures
+    assert f"{method}() of its sink 'later' returns a" in failure.reason
+    assert "make it a plain function" in failure.reason
 
 
 def test_each_offer_has_its_origin(install: Install) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from queue import Empty, SimpleQueue
 from threading import Thread
 
 from ..config.settings import Settings, sink_options, with_default_sinks
+from ..errors import PluginError, text_of
 from ..events import Event
 from ..plugins import load_plugins
 from ..service.logs import Secrets
@@ -49,7 +51,8 @@ def check_sinks(settings: Settings) -> bool:
 
     Raises ConfigurationError for options that are not valid.
     """
-    plugins = load_plugins()
+    kinds = {str(table.get("type")) for table in settings.sinks.values()}
+    plugins = load_plugins(kinds or None, slow=partial(echo, err=True))
     plan = sink_options(with_default_sinks(settings), plugins)
     secrets = Secrets()
     secrets.learn(options for _, options in plan.values())
@@ -61,12 +64,12 @@ def check_sinks(settings: Settings) -> bool:
 
 
 def _check(name: str, sink_class: type[Sink], options: SinkOptions, node: str, secrets: Secrets) -> bool:
-    results: SimpleQueue[str | Exception] = SimpleQueue()
+    results: SimpleQueue[str | BaseException] = SimpleQueue()
 
     def attempt() -> None:
         try:
             results.put(_checked(sink_class(options, CheckContext(name, node))))
-        except Exception as error:  # noqa: BLE001  # a plugin's: whatever it raises is what does not work
+        except BaseException as error:  # noqa: BLE001  # a plugin's: whatever it raises is what does not work
             results.put(error)
 
     # A thread, since a sink may block for ever and a person waits for the answer.
@@ -76,13 +79,16 @@ def _check(name: str, sink_class: type[Sink], options: SinkOptions, node: str, s
     except Empty:
         result = TimeoutError(f"no answer within {PATIENCE_SECONDS:.0f} s")
     works = isinstance(result, str)
-    text = secrets.mask(str(result) or type(result).__name__).replace("\n", " ")
+    text = secrets.mask(text_of(result) or type(result).__name__).replace("\n", " ")
     echo(f"sink {name!r}: {text if works else f'failed: {text}'}")
     return works
 
 
 def _checked(sink: Sink) -> str:
     try:
-        return sink.check()
+        line: object = sink.check()
     finally:
         sink.close()
+    if not isinstance(line, str):
+        raise PluginError(f"check() returned a {type(line).__name__}: it must return one line of text")
+    return line

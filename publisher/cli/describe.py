@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from ..plugins import load_plugins
 from ..terminal import echo, echo_json
 from .schemas import DIALECT, config_schema, event_schema
@@ -9,7 +11,7 @@ from .schemas import DIALECT, config_schema, event_schema
 
 def list_plugins() -> bool:
     """Prints a line for each thing that a plugin offers; returns False when a plugin was left out."""
-    plugins = load_plugins()
+    plugins = load_plugins(slow=partial(echo, err=True))
     for offer in sorted(plugins.offers, key=lambda offer: (offer.kind, offer.name)):
         echo(f"{offer.kind:7} {offer.name:10} {offer.distribution} {offer.version}  {offer.summary}".rstrip())
     for failure in plugins.failures:

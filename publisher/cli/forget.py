@@ -15,11 +15,10 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 
 from ..config.settings import Settings, sink_options, with_default_sinks
-from ..delivery.calls import described
 from ..delivery.context import IdleContext
 from ..delivery.leaver import Leaver
 from ..delivery.retained import SinkPlan, first_mistake, grouped, retained_by, sink_to_empty
-from ..errors import ConfigurationError, JournalError, PublisherError
+from ..errors import ConfigurationError, JournalError, PublisherError, described
 from ..journal.file import JournalFile
 from ..journal.lock import JournalLock
 from ..journal.places import PlaceRegister, RetainedPlace
@@ -63,7 +62,7 @@ def forget_left(settings: Settings, wanted: Forget, *, drop: bool) -> bool:
         if journal.running is not None:
             return _ask_service(path, journal, wanted, drop=drop)
         recorded = journal.places()
-    plugins = load_plugins()
+    plugins = load_plugins(slow=partial(echo, err=True))
     plan = sink_options(with_default_sinks(settings), plugins)
     places = [place for place in _named(recorded, wanted.what) if wanted.node in (None, place.node)]
     if wanted.what is None:
@@ -191,7 +190,7 @@ def _followed(journal: JournalClient, sink: str, before: Sequence[LeftReport]) -
 def forget_url(settings: Settings, wanted: Forget) -> bool:
     """Empties what a node left at this URL, without a journal; returns whether it is empty. Raises PublisherError."""
     url = wanted.what or ""
-    plugins = load_plugins()
+    plugins = load_plugins(slow=partial(echo, err=True))
     node = wanted.node or settings.node
     request = ForgetRequest(url, node, wanted.base, wanted.prefix, wanted.password_file, wanted.ca_file)
     sink = _made(plugins, request)

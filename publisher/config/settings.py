@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, PluginError
+from ..plugins.calling import LoadStep, called
 from ..sink import Sink, SinkOptions
 from ..watcher import InterfaceFilter
 from .environment import read_environment
@@ -201,15 +202,17 @@ def sink_options(settings: Settings, plugins: Plugins) -> dict[str, tuple[type[S
     for name, table in settings.sinks.items():
         where = settings.origin.of(("sinks", name))
         kind = table.get("type")
-        sink_class = plugins.sinks.get(kind) if isinstance(kind, str) else None
+        sink_class = plugins.sink(kind) if isinstance(kind, str) else None
         if sink_class is None:
             wrong.append(f"{where}: sink {name!r}: {_no_such_type(kind, plugins)}")
             continue
         options = {key: value for key, value in table.items() if key != "type"}
         try:
-            checked[name] = (sink_class, sink_class.Options.model_validate(options))
+            checked[name] = (sink_class, _validated(name, sink_class, options))
         except ValidationError as error:
             wrong += problems(error, sink_class.Options, settings.origin, ("sinks", name))
+        except PluginError as error:
+            wrong.append(f"{where}: {error}")
     wrong += _shared(settings, checked)
     if wrong:
         raise ConfigurationError("\n".join(wrong))
@@ -225,6 +228,21 @@ def _shared(settings: Settings, sinks: Mapping[str, tuple[type[Sink], SinkOption
             where = settings.origin.of(("sinks", name))
             there = f"{sinks[owner][1].destination} of sink {owner!r}"
             yield f"{where}: sink {name!r}: {options.destination} is {there}, too: give one of them another"
+
+
+def _validated(name: str, sink: type[Sink], options: Mapping[str, Any]) -> SinkOptions:
+    """Returns the options; raises ValidationError, and PluginError for whatever else a plugin's validator does."""
+
+    def validate() -> SinkOptions | ValidationError:
+        try:
+            return sink.Options.model_validate(options)
+        except ValidationError as error:
+            return error
+
+    found = called(f"sink {name!r}", LoadStep(f"sink {name!r}: its options cannot be validated"), validate)
+    if isinstance(found, ValidationError):
+        raise found
+    return found
 
 
 def _no_such_type(kind: object, plugins: Plugins) -> str:

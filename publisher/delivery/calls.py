@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..errors import PluginError, PublisherError
+from ..errors import PluginError, PublisherError, text_of
 from ..events import Event
 from ..sink import Cursor, Ended, Rejected, Retry, Sink
 from .backoff import seconds_asked
@@ -96,7 +96,7 @@ def _index(index: object, count: int) -> int | None:
 
 
 def _no_index(index: object, count: int) -> str:
-    return f"its index is {text_of(index, repr)}: it must be from 0 to {count - 1}"
+    return f"its index is {text_of(index)}: it must be from 0 to {count - 1}"
 
 
 def cursor_of(sink: Sink) -> Cursor | None:
@@ -125,19 +125,6 @@ def _kind(value: object) -> str:
     if inspect.isawaitable(value) or inspect.isasyncgen(value):
         return f"an awaitable ({type(value).__name__}), which nobody awaits"
     return f"a value of the type {type(value).__name__}"
-
-
-def described(error: BaseException) -> str:
-    """Returns the name and the text of whatever a plugin raised."""
-    return f"{type(error).__name__}: {text_of(error)}".removesuffix(": ")
-
-
-def text_of(value: object, show: Callable[[object], str] = str) -> str:
-    """Returns the text of a plugin's value, also where its own `__str__` raises or returns none."""
-    try:
-        return show(value)
-    except ANYTHING as error:
-        return f"(its text cannot be shown: {type(error).__name__})"
 
 
 def is_expected(error: BaseException) -> bool:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from ..errors import JournalDamagedError
+from ..errors import JournalDamagedError, described
 from ..events import Event
 from ..journal.positions import NumberedResend, ResendDeadLetters
 from ..journal.sink_journal import SinkJournal
 from ..sink import Log
-from .calls import Failed, Finished, Outcome, Refused, described
+from .calls import Failed, Finished, Outcome, Refused
 
 
 class Redelivery:

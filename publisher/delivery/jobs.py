@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from ..errors import described, text_of
 from ..sink import Log
 from .activity import Activity
-from .calls import ANYTHING, described, text_of
+from .calls import ANYTHING
 from .inbox import Clock, Inbox, Job
 
 # Jobs get a fifth of the time while events wait.

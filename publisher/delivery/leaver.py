@@ -7,11 +7,11 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from ..errors import PluginError
+from ..errors import PluginError, described
 from ..journal.places import PlaceKey, RetainedPlace
 from ..sink import Ended, Log, Rejected, Sink, SinkContext
 from .backoff import LONGEST_PAUSE, Backoff, pause, seconds_asked
-from .calls import described, is_expected, returns_nothing
+from .calls import is_expected, returns_nothing
 from .context import IdleContext
 from .inbox import Clock
 

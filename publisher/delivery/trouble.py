@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from ..errors import described
 from ..sink import Log
-from .calls import described, is_expected
+from .calls import is_expected
 
 # A destination that fails in ever new words does not fill the log: after so many kinds, the rest is debug output.
 _MOST_KINDS = 10

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from ..errors import PluginError
+from ..errors import PluginError, described
 from ..events import Event
 from ..journal.journal import Journal
 from ..journal.positions import NumberedResend, Resend, ResendDeadLetters, ResendEvents, ResendSnapshot
@@ -14,18 +14,7 @@ from ..journal.requests import Request
 from ..sink import Log, Sink, SinkContext
 from .activity import Activity
 from .backoff import Backoff
-from .calls import (
-    ANYTHING,
-    Failed,
-    Finished,
-    Outcome,
-    Refused,
-    cursor_of,
-    described,
-    outcome_of,
-    published,
-    returns_nothing,
-)
+from .calls import ANYTHING, Failed, Finished, Outcome, Refused, cursor_of, outcome_of, published, returns_nothing
 from .context import WorkerContext
 from .dead_letters import Redelivery
 from .inbox import Clock, Inbox

@@ -19,7 +19,7 @@ from ..config.locations import Locations
 from ..config.settings import Settings, load_settings, sink_options, with_default_sinks
 from ..delivery.supervisor import SinkPlan
 from ..errors import PublisherError, refusal
-from ..plugins import Plugins, load_plugins
+from ..plugins import OWN_SOURCES, Plugins, SinkTypes, load_plugins
 from ..terminal import echo
 from .logs import Secrets, logging_to
 from .service import Service
@@ -37,7 +37,7 @@ def run_service(config: Path | None, overrides: Mapping[str, Any]) -> None:
     settings, secrets = read(), Secrets()
     with ExitStack() as around:
         around.enter_context(_logging(settings, secrets, locations.environment))
-        plugins = load_plugins()
+        plugins = load_plugins(_needed(settings))
         for failure in plugins.failures:
             log.warning("%s", failure)
         found = _first_run(settings, plugins, around)
@@ -47,7 +47,7 @@ def run_service(config: Path | None, overrides: Mapping[str, Any]) -> None:
         )
         notifier = Notifier(locations.environment, os.getpid(), lambda: secrets.mask(_summary(service)))
         service = Service(
-            settings, partial(_plan, plugins, secrets), plugins.sources, log, notifier.turned, plugins.sinks
+            settings, partial(_plan, plugins, secrets), plugins.sources, log, notifier.turned, SinkTypes(plugins)
         )
 
         def stop() -> None:
@@ -86,6 +86,13 @@ def _first_run(settings: Settings, plugins: Plugins, around: ExitStack) -> dict[
                 echo(line)
             found = {**default.sinks, **found}
     return found
+
+
+def _needed(settings: Settings) -> set[str] | None:
+    """Returns the types of sinks whose plugins are needed; `None` for all: for a first run, or a source of a plugin."""
+    if not settings.sinks or settings.source_name not in OWN_SOURCES:
+        return None
+    return {str(table.get("type")) for table in settings.sinks.values()}
 
 
 def _plan(plugins: Plugins, secrets: Secrets, settings: Settings) -> SinkPlan:

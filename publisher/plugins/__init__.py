@@ -1,0 +1,38 @@
+"""Plugins: the hooks that a distribution may implement, and loading them, one entry point at a time.
+
+A hook is a function in the module that an entry point of the group `publisher` names, marked with `publisher.hookimpl`.
+"""
+
+from .hooks import (
+    DefaultSinks,
+    ForgetRequest,
+    Forgetter,
+    PublisherHooks,
+    Schema,
+    Viewer,
+    WatchRequest,
+    hookimpl,
+    hookspec,
+)
+from .loading import LoadedPlugins, load_plugins
+from .offers import OWN_SCHEMAS, OWN_SOURCES, Offer, PluginFailure, Plugins, SinkTypes
+
+__all__ = [
+    "OWN_SCHEMAS",
+    "OWN_SOURCES",
+    "DefaultSinks",
+    "ForgetRequest",
+    "Forgetter",
+    "LoadedPlugins",
+    "Offer",
+    "PluginFailure",
+    "Plugins",
+    "PublisherHooks",
+    "Schema",
+    "SinkTypes",
+    "Viewer",
+    "WatchRequest",
+    "hookimpl",
+    "hookspec",
+    "load_plugins",
+]
