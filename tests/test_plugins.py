@@ -204,12 +204,11 @@ def test_a_distribution_that_is_there_twice_is_loaded_once(
 
 def test_ctrl_c_of_the_user_ends_the_loading(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
     install("a-slow", "    import threading\n    threading.Event().wait(2)")
-    main = threading.get_ident()
     slow: list[str] = []
 
     def press(line: str) -> None:
         slow.append(line)
-        signal.pthread_kill(main, signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
 
     monkeypatch.setattr("publisher.plugins.calling.PATIENCE_SECONDS", 0.1)
     with pytest.raises(KeyboardInterrupt):

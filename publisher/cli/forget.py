@@ -17,7 +17,8 @@ from pydantic import ValidationError
 from ..config.settings import Settings, sink_options, with_default_sinks
 from ..delivery.context import IdleContext
 from ..delivery.leaver import Leaver
-from ..delivery.retained import SinkPlan, first_mistake, grouped, retained_by, sink_to_empty
+from ..delivery.plan import SinkPlan
+from ..delivery.retained import first_mistake, grouped, retained_by, sink_to_empty
 from ..errors import ConfigurationError, JournalError, PublisherError, described
 from ..journal.file import JournalFile
 from ..journal.lock import JournalLock

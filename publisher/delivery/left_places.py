@@ -12,7 +12,8 @@ from ..journal.places import PlaceKey, RetainedPlace
 from ..secret_options import masking, secrets_in
 from ..sink import Log, Sink, SinkContext, SinkLog
 from .leaver import Leaver, LeftPlace
-from .retained import Retained, SinkPlan, grouped, sink_to_empty
+from .plan import SinkPlan
+from .retained import Retained, grouped, sink_to_empty
 
 # How often a journal that takes nothing is tried again.
 _TRY_SECONDS = 1.0

@@ -13,8 +13,8 @@ from ..journal.places import RetainedPlace
 from ..secret_options import is_secret_name, split_url, without_secrets
 from ..sink import Log, Sink, SinkContext, SinkOptions
 from .context import IdleContext
+from .plan import SinkPlan
 
-SinkPlan = Mapping[str, tuple[type[Sink], SinkOptions]]
 Retained = Mapping[str, tuple[RetainedPlace, ...] | None]
 """The places of each sink by its name; `None` for a sink whose `retains` failed."""
 

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
-
-from pydantic import SecretBytes, SecretStr
+from typing import NamedTuple
 
 from ..errors import JournalError
 from ..journal.dead_letters import discarded
@@ -20,15 +16,14 @@ from ..journal.places import PlaceKey
 from ..journal.positions import NumberedResend, Resend, ResendSnapshot
 from ..journal.requests import InvalidRequest, Request
 from ..secret_options import masking, secrets_in
-from ..sink import Log, Sink, SinkContext, SinkLog, SinkOptions
+from ..sink import Log, Sink, SinkContext, SinkLog
 from .backoff import Backoff
 from .leaver import Leaver, LeftPlace
 from .left_places import LeftPlaces
-from .retained import Retained, SinkPlan
+from .plan import PlannedSink
+from .retained import Retained
 from .status import SinkStatus
 from .worker import Worker
-
-__all__ = ["Answer", "SinkPlan", "Supervisor"]
 
 _HANGS = "the thread of its predecessor has not ended yet; restart the publisher if it never does: %s"
 
@@ -66,24 +61,24 @@ class Supervisor:
         self._journal = journal
         self._log = log
         self._ended = ended
-        self._plan: SinkPlan = {}
+        self._plan: Mapping[str, PlannedSink] = {}
         self._workers: dict[str, Worker] = {}
         self._retiring: list[_Retiring] = []
         self._waiting: dict[str, SinkStatus] = {}
         self._left = LeftPlaces(journal, types or {}, log, ended)
 
-    def change_to(self, plan: SinkPlan, seconds: float, retained: Retained | None = None) -> None:
+    def change_to(self, plan: Mapping[str, PlannedSink], seconds: float, retained: Retained | None = None) -> None:
         """Begins to have exactly these sinks: others retire within so many seconds, unchanged ones are left alone.
 
         `retained` are the places of each.
         """
         self._plan = plan
         for name, worker in list(self._workers.items()):
-            if name not in plan or worker.fingerprint != _fingerprint(*plan[name]):
+            if name not in plan or worker.fingerprint != plan[name].fingerprint:
                 worker.retire(seconds)
                 places = self._left.keys(name)
                 self._retiring.append(_Retiring(self._workers.pop(name), places, time.monotonic() + seconds))
-        self._left.change_to(plan, retained or {})
+        self._left.change_to({name: (each.sink, each.options) for name, each in plan.items()}, retained or {})
         self.turn()
 
     def turn(self) -> None:
@@ -96,10 +91,10 @@ class Supervisor:
         used = (retiring.places for retiring in self._retiring)
         self._left.turn(frozenset[PlaceKey]().union(*used))
         waiting = {}
-        for name, (sink, options) in self._plan.items():
+        for name, sink in self._plan.items():
             if name not in self._workers:
                 if (obstacle := self._obstacle(name)) is None:
-                    self._start(name, sink, options)
+                    self._start(name, sink)
                 else:
                     waiting[name] = obstacle
         self._waiting = waiting
@@ -207,17 +202,17 @@ class Supervisor:
             worker.leave()
         return all(done)
 
-    def _start(self, name: str, sink: type[Sink], options: SinkOptions) -> None:
-        make: Callable[[SinkContext], Sink] = partial(sink, options)
+    def _start(self, name: str, planned: PlannedSink) -> None:
+        make: Callable[[SinkContext], Sink] = partial(planned.sink, planned.options)
         worker = Worker(
             name,
             make,
-            destination=options.destination,
-            fingerprint=_fingerprint(sink, options),
+            destination=planned.destination,
+            fingerprint=planned.fingerprint,
             journal=self._journal,
             log=SinkLog(self._log, name),
-            backoff=Backoff(most=sink.max_pause),
-            mask=masking(secrets_in(options)),
+            backoff=Backoff(most=planned.sink.max_pause),
+            mask=masking(secrets_in(planned.options)),
             ended=self._ended,
         )
         worker.start()
@@ -226,20 +221,3 @@ class Supervisor:
 
 def _places(count: int) -> str:
     return "1 place is" if count == 1 else f"{count} places are"
-
-
-def _fingerprint(sink: type[Sink], options: SinkOptions) -> str:
-    """Returns what distinguishes two configurations of a sink, by their secrets too; nothing can be read from it."""
-    values = json.dumps(options.model_dump(), default=_json_value)
-    return hashlib.sha256(f"{sink.__module__}.{sink.__qualname__} {values}".encode()).hexdigest()
-
-
-def _json_value(value: Any) -> Any:
-    """Returns the same for the same value at every start: a set has its members in any order."""
-    match value:
-        case SecretStr() | SecretBytes():
-            return str(value.get_secret_value())
-        case set() | frozenset():
-            return sorted(map(str, value))
-        case _:
-            return str(value)

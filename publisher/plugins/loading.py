@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import PluginError
 from ..sink import Sink
-from .calling import Slow, LoadStep, called, log_slow
+from .calling import LoadStep, Slow, called, log_slow
 from .checks import hooks_of, offered_by, summary
 from .installed import Found, installed
 from .offers import Kind, Offer, PluginFailure, Plugins

@@ -17,7 +17,7 @@ import typer
 
 from ..config.locations import Locations
 from ..config.settings import Settings, load_settings, sink_options, with_default_sinks
-from ..delivery.supervisor import SinkPlan
+from ..delivery.plan import SinkPlan
 from ..errors import PublisherError, refusal
 from ..plugins import OWN_SOURCES, Plugins, SinkTypes, load_plugins
 from ..terminal import echo

@@ -19,7 +19,8 @@ from typing import Any, NamedTuple
 
 from .. import __version__
 from ..config.settings import Settings
-from ..delivery.retained import Retained, SinkPlan, retained_by
+from ..delivery.plan import PlannedSink, SinkPlan, planned
+from ..delivery.retained import Retained, retained_by
 from ..delivery.supervisor import Supervisor
 from ..errors import JournalError, PublisherError, SourceError
 from ..journal.journal import Journal
@@ -44,7 +45,7 @@ class _Parts:
 
 class _Reload(NamedTuple):
     settings: Settings
-    plan: SinkPlan
+    plan: Mapping[str, PlannedSink]
     retained: Retained
     done: Future[None]
 
@@ -86,8 +87,7 @@ class Service:
 
     def run(self) -> None:
         """Publishes until `stop`; raises PublisherError when it cannot start or the source fails."""
-        plan = self._plan_of(self.settings)
-        retained = self._retained_by(plan)
+        plan, retained = self._prepared(self.settings)
         with ExitStack() as closers:
             closers.callback(self._give_up_reloads)
             parts = self._open(closers)
@@ -122,8 +122,7 @@ class Service:
         Returns a future that is done when every sink has its worker, or when the service stops before; it cannot be
         cancelled. Raises ConfigurationError, and changes nothing.
         """
-        plan = self._plan_of(settings)
-        reload = _Reload(settings, plan, self._retained_by(plan), Future())
+        reload = _Reload(settings, *self._prepared(settings), Future())
         reload.done.set_running_or_notify_cancel()
         self._reloads.put(reload)
         if self._over:
@@ -202,9 +201,11 @@ class Service:
         except JournalError as error:
             parts.core.degrade(error)
 
-    def _retained_by(self, plan: SinkPlan) -> Retained:
+    def _prepared(self, settings: Settings) -> tuple[Mapping[str, PlannedSink], Retained]:
+        """Returns the sinks of these settings, and their places; raises ConfigurationError. Calls plugins."""
+        plan = self._plan_of(settings)
         # Under the name that the journal was opened with: another one takes effect at the next start.
-        return retained_by(plan, self._sinks, self._node, self._log)
+        return planned(plan), retained_by(plan, self._sinks, self._node, self._log)
 
     def _next_reload(self) -> _Reload | None:
         try:

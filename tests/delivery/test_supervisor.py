@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from publisher.delivery.plan import planned
 from publisher.delivery.supervisor import Supervisor
-from publisher.errors import JournalError
+from publisher.errors import ConfigurationError, JournalError
 from publisher.journal.positions import ResendSnapshot
+from publisher.sink import SinkOptions
 from publisher.testing import Recorder
 from tests.fixtures.pipeline import Pipeline
 from tests.fixtures.poll import wait_for
@@ -28,7 +30,7 @@ def supervised(pipeline: Pipeline, recorder: Recorder, ended: threading.Event | 
     supervisor = Supervisor(pipeline.journal, pipeline.log, (ended or threading.Event()).set)
     recorder.hang()
     sink = recorder.sink_type()
-    supervisor.change_to({"one": (sink, sink.Options())}, 30.0)
+    supervisor.change_to(planned({"one": (sink, sink.Options())}), 30.0)
     wait_for(lambda: supervisor.status()["one"].state == "sending")
     return supervisor
 
@@ -38,7 +40,7 @@ def test_a_loss_is_marked_for_a_sink_whose_successor_waits(pipeline: Pipeline) -
     supervisor = supervised(pipeline, recorder)
     changed = recorder.sink_type()
     changed.__qualname__ = "Changed"
-    supervisor.change_to({"one": (changed, changed.Options())}, 30.0)
+    supervisor.change_to(planned({"one": (changed, changed.Options())}), 30.0)
     assert not supervisor.settled
     assert supervisor.snapshots_after_loss(7) == {"one": ResendSnapshot("overrun", 7)}
     recorder.flow()
@@ -73,3 +75,16 @@ def test_the_end_waits_for_a_worker_that_is_retiring(pipeline: Pipeline) -> None
     supervisor.change_to({}, 30.0)
     assert supervisor.stop(30.0, recorder.flow)
     assert (len(recorder.events), recorder.closed) == (3, 1)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(1), ValueError("no"), RecursionError()], ids=repr)
+def test_a_destination_that_cannot_be_named_is_an_error_of_that_sink(error: BaseException) -> None:
+    """It is a property of a plugin's options, and was called on the thread that everybody waits for."""
+
+    class Options(SinkOptions):
+        @property
+        def destination(self) -> str:
+            raise error
+
+    with pytest.raises(ConfigurationError, match="sink 'one': its destination cannot be named"):
+        planned({"one": (Recorder().sink_type(), Options())})

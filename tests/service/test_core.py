@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from publisher.delivery.plan import planned
 from publisher.delivery.supervisor import Supervisor
 from publisher.errors import JournalDamagedError, JournalError
 from publisher.journal.journal import Journal
@@ -52,7 +53,7 @@ class Bench:
 
     def deliver(self) -> None:
         sink = self.recorder.sink_type()
-        self.supervisor.change_to({"one": (sink, sink.Options())}, 5.0)
+        self.supervisor.change_to(planned({"one": (sink, sink.Options())}), 5.0)
         self.recorder.wait_for_events(2)
 
     def mtus(self, *mtus: int) -> None:

@@ -11,7 +11,7 @@ import pytest
 from pydantic import ValidationError
 
 from publisher.cli.init import TEMPLATE
-from publisher.delivery.supervisor import _fingerprint
+from publisher.delivery.plan import _fingerprint
 from publisher.errors import ConfigurationError
 from publisher_webhook.authentication import load_authentication
 from publisher_webhook.formats import content_type
