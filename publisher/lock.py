@@ -14,6 +14,7 @@ _ATTEMPTS = 5
 _PAUSE_SECONDS = 0.05
 # Windows locks bytes against reading too, so the locked one is far behind the process id.
 _LOCKED_BYTE = 1 << 30
+_PID_BYTES = 20
 
 
 class InUseError(PublisherError):
@@ -45,15 +46,42 @@ class FileLock:
 
         Raises InUseError when another holder has it, OSError when the file cannot be made.
         """
+        self.take()
+        try:
+            self.sign()
+        except BaseException:
+            self.release()
+            raise
+
+    def take(self) -> None:
+        """Acquires the lock as `acquire` does, and leaves the file's content as it is: `sign` follows."""
         descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, self._mode)
         try:
             if not _lock_patiently(descriptor):
                 raise InUseError(self.path, _read_pid(descriptor))
-            _write_pid(descriptor)
         except BaseException:
             os.close(descriptor)
             raise
         self._descriptor = descriptor
+
+    def sign(self) -> None:
+        """Writes this process's id into the file."""
+        _write_pid(self._held())
+
+    @property
+    def changed(self) -> int:
+        """The time of the file's last change (`st_ctime_ns`)."""
+        return os.fstat(self._held()).st_ctime_ns
+
+    @property
+    def removed(self) -> bool:
+        """True if the path no longer names the file that is locked: another process could lock a new one."""
+        return not names_file(self.path, self._held())
+
+    def _held(self) -> int:
+        if self._descriptor is None:
+            raise ValueError(f"the lock {self.path} is not held")
+        return self._descriptor
 
     def release(self) -> None:
         """Releases the lock; does nothing when it is not held."""
@@ -75,6 +103,15 @@ def holder(path: Path) -> str | None:
         os.close(descriptor)
 
 
+def names_file(path: Path, descriptor: int) -> bool:
+    """Returns whether the path names the open file, and not another or none."""
+    try:
+        there = path.stat()
+    except OSError:
+        return False
+    return os.path.samestat(there, os.fstat(descriptor))
+
+
 def _lock_patiently(descriptor: int) -> bool:
     for attempt in range(_ATTEMPTS):
         if attempt:
@@ -85,14 +122,15 @@ def _lock_patiently(descriptor: int) -> bool:
 
 
 def _write_pid(descriptor: int) -> None:
-    os.ftruncate(descriptor, 0)
+    # Written over what is there: to empty the file first would ask a full disk for its space again.
     os.lseek(descriptor, 0, os.SEEK_SET)
-    os.write(descriptor, str(os.getpid()).encode())
+    os.write(descriptor, f"{os.getpid():<{_PID_BYTES}}".encode())
+    os.ftruncate(descriptor, _PID_BYTES)
 
 
 def _read_pid(descriptor: int) -> str:
     os.lseek(descriptor, 0, os.SEEK_SET)
-    return os.read(descriptor, 20).decode("ascii", "replace") or "unknown"
+    return os.read(descriptor, _PID_BYTES).decode("ascii", "replace").strip() or "unknown"
 
 
 if sys.platform == "win32":

@@ -23,9 +23,15 @@ _LISTS = frozenset({"higher", "lower"})
 _LIFETIMES = frozenset({"valid_until", "preferred_until"})
 
 
-def new_epoch() -> str:
-    """Returns an identity for a new journal: milliseconds since 1970 and 16 random bits, so that epochs sort by age."""
-    return f"{time.time_ns() // 1_000_000:012x}{secrets.randbits(16):04x}"
+def new_epoch(after: str = "") -> str:
+    """Returns an identity for a new journal: milliseconds since 1970 and 16 random bits, so that epochs sort by age.
+
+    It is greater than `after`, the epoch before it, also when the clock was set back meanwhile.
+    """
+    moment = time.time_ns() // 1_000_000
+    if after:
+        moment = max(moment, int(after[:12], 16) + 1)
+    return f"{moment:012x}{secrets.randbits(16):04x}"[-16:]
 
 
 def now() -> datetime:

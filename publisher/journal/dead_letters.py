@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 
+from ..errors import JournalDamagedError
 from ..events import Event
 from .event_log import decoded_event
 from .file import Row
 
+_LOG = logging.getLogger("publisher.journal")
 # A destination that refuses everything must not fill the disk.
 KEPT = 10_000
 
@@ -25,16 +29,24 @@ class DeadLetter:
     event: Event
 
 
-def select_dead_letters(
-    connection: sqlite3.Connection, sink: str | None, after: int = 0, limit: int = -1
-) -> list[DeadLetter]:
+def select_dead_letters(connection: sqlite3.Connection, sink: str | None, after: int = 0) -> Iterator[DeadLetter]:
     """Returns the dead letters of one sink, or all, with numbers greater than `after`, oldest first.
 
-    Raises JournalDamagedError for one that is no event.
+    One that is damaged is logged and left out: it costs the others nothing.
     """
     sql = "SELECT id, sink, time, reason, data FROM dead_letters WHERE (?1 IS NULL OR sink = ?1) AND id > ?2"
-    found: list[Row] = connection.execute(f"{sql} ORDER BY id LIMIT ?3", (sink, after, limit)).fetchall()
-    return [DeadLetter(number, name, when, why, decoded_event(data)) for number, name, when, why, data in found]
+    for row in connection.execute(f"{sql} ORDER BY id", (sink, after)):
+        try:
+            yield _decoded(row)
+        except (JournalDamagedError, TypeError) as error:
+            _LOG.error("dead letter %s of sink %r cannot be read and is left out: %s", row[0], row[1], error)
+
+
+def _decoded(row: Row) -> DeadLetter:
+    number, sink, when, reason, data = row
+    if not (isinstance(sink, str) and isinstance(when, float) and isinstance(reason, str)):
+        raise TypeError(f"its time is {when!r} and its reason {reason!r}")
+    return DeadLetter(number, sink, when, reason, decoded_event(data))
 
 
 def delete_dead_letters(connection: sqlite3.Connection, sink: str, number: int | None) -> int:

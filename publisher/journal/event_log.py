@@ -31,14 +31,22 @@ class EventLog:
     """Events in the order of `seq`, the newest of them in memory too, and the rows as the newest event left them.
 
     The core's thread appends; any may read, and gets what was committed last. `unread` is asked before events are
-    deleted: the last event before those that a healthy sink has yet to read, given the newest.
+    deleted: the last event before those that a healthy sink has yet to read, given the newest. `committed` is called
+    with the newest event after each commit, before readers are shown it.
     """
 
     def __init__(
-        self, file: JournalFile, epoch: str, max_events: int, max_bytes: int, unread: Callable[[int], int]
+        self,
+        file: JournalFile,
+        epoch: str,
+        max_events: int,
+        max_bytes: int,
+        unread: Callable[[int], int],
+        committed: Callable[[int], object],
     ) -> None:
         self.epoch = epoch
         self._unread = unread
+        self._committed = committed
         self._file = file
         self._max_events, self._max_bytes = max_events, max_bytes
         self._state = threading.Lock()
@@ -81,6 +89,7 @@ class EventLog:
             for write in also:
                 write(connection)
             oldest = self._trim(connection, events[-1].seq, position)
+        self._committed(events[-1].seq)  # before any sink sees them
         with self._state:
             self.known = True
             self.seq, self._position = events[-1].seq, position
@@ -102,8 +111,14 @@ class EventLog:
             if recent and recent[0].seq <= after + 1:
                 start = bisect_right(recent, after, key=lambda event: event.seq)
                 return list(islice(recent, start, start + limit))
-        found = self._file.query("SELECT data FROM events WHERE seq > ? ORDER BY seq LIMIT ?", (after, limit))
-        return [decoded_event(data) for (data,) in found]
+        found = self._file.query("SELECT seq, data FROM events WHERE seq > ? ORDER BY seq LIMIT ?", (after, limit))
+        return [self._read(seq, data) for seq, data in found]
+
+    def _read(self, seq: int, data: bytes) -> Event:
+        event = decoded_event(data)
+        if (event.epoch, event.seq) != (self.epoch, seq):
+            raise JournalDamagedError(f"the journal holds the event {event.id} as {self.epoch}-{seq:016d}")
+        return event
 
     def holds(self, seq: int) -> bool:
         """Returns whether there is an event of this seq, or a later one. Any thread."""
@@ -213,7 +228,7 @@ def decoded_event(data: bytes) -> Event:
     """Returns the event that was written; raises JournalDamagedError."""
     try:
         return Event.from_json(data)
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         raise JournalDamagedError(f"the journal holds an invalid event: {error}") from error
 
 
@@ -221,5 +236,5 @@ def decoded_row(data: bytes) -> IpInterface:
     """Returns the row that was written; raises JournalDamagedError."""
     try:
         return IpInterface.model_validate_json(data)
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         raise JournalDamagedError(f"the journal holds an invalid row: {error}") from error

@@ -7,15 +7,14 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Generic, Literal, NamedTuple, TypeVar
+from typing import Any, Literal, TypeVar
 
 from ..errors import JournalDamagedError, JournalError
 from .checkpoint import Checkpointer
-from .luids import read_luids, write_luids
-from .migrations import check_version, prepare
-from .places import salvage_places
+from .lock import JournalLock
+from .migrations import check_version, identify, prepare
 
 Synchronous = Literal["normal", "full"]
 Row = tuple[Any, ...]
@@ -23,7 +22,21 @@ Write = Callable[[sqlite3.Connection], object]
 Content = TypeVar("Content")
 
 _SUFFIXES = ("", "-wal", "-shm")
-_DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+# A bit in the schema makes a statement that is right an error (ERROR) or a value that was taken one that is not
+# (CONSTRAINT, MISMATCH); one in a length makes it absurd (TOOBIG).
+_DAMAGE = frozenset(
+    {
+        sqlite3.SQLITE_CONSTRAINT,
+        sqlite3.SQLITE_CORRUPT,
+        sqlite3.SQLITE_ERROR,
+        sqlite3.SQLITE_FORMAT,
+        sqlite3.SQLITE_MISMATCH,
+        sqlite3.SQLITE_NOTADB,
+        sqlite3.SQLITE_TOOBIG,
+    }
+)
+# Raised for content of the wrong kind, where it is read at opening.
+_INVALID = (ArithmeticError, LookupError, TypeError, ValueError)
 # Another process (the command line) holds the file for milliseconds; ten seconds is for one that is suspended.
 _BUSY_SECONDS = 10.0
 # The size of the log is looked at once in so many changed rows: a look costs as much as a tenth of a small commit.
@@ -51,7 +64,7 @@ class JournalFile:
         with self._errors("opened"):
             self._writer = _connect(path)
             try:
-                _own(self._writer, synchronous) if owned else check_version(self._writer)
+                _own(self._writer, synchronous, path) if owned else check_version(self._writer, path)
                 self._reader = _connect(path)
             except BaseException:
                 self._writer.close()
@@ -130,40 +143,46 @@ class JournalFile:
             raise journal_error from error
 
 
-class Opened(NamedTuple, Generic[Content]):
-    """A file that was opened, the content read from it, and the new path of a damaged one before it."""
+def open_file(
+    path: Path, synchronous: Synchronous, lock: JournalLock, use: Callable[[JournalFile, Path | None], Content]
+) -> Content:
+    """Opens the file, made if need be, and returns the result of `use`; a damaged file is set aside before.
 
-    file: JournalFile
-    content: Content
-    set_aside: Path | None
-
-
-def open_file(path: Path, synchronous: Synchronous, read: Callable[[JournalFile], Content]) -> Opened[Content]:
-    """Returns the file, made if need be, and its content; `read` raises JournalDamagedError when it is invalid.
-
-    Raises JournalError for what is not damage: no space, no permission, a newer version.
+    `use` gets the open file and the new path of a damaged one; it raises JournalDamagedError, or an error of Python for
+    invalid content. Raises JournalError for what is not damage: no space, no permission, a newer version.
     """
-    _create(path)
-    try:
-        return Opened(*_read(path, synchronous, read), None)
-    except JournalDamagedError:
-        aside = _set_aside(path)
-    _create(path)
-    file, content = _read(path, synchronous, read)
-    _salvage_luids(aside, file)
-    with closing(_connect(aside)) as damaged, file.writing() as connection:
-        salvage_places(damaged, connection)
-    return Opened(file, content, aside)
+    with suppress(JournalDamagedError):
+        return _used(path, synchronous, lock, use, None)
+    return new_file(path, synchronous, lock, use)
 
 
-def _read(path: Path, synchronous: Synchronous, read: Callable[[JournalFile], Content]) -> tuple[JournalFile, Content]:
-    file = JournalFile(path, synchronous)
+def new_file(
+    path: Path, synchronous: Synchronous, lock: JournalLock, use: Callable[[JournalFile, Path | None], Content]
+) -> Content:
+    """Sets the file aside, and returns the result of `use` for a new one."""
+    lock.unguard()
+    return _used(path, synchronous, lock, use, _set_aside(path))
+
+
+def _used(
+    path: Path,
+    synchronous: Synchronous,
+    lock: JournalLock,
+    use: Callable[[JournalFile, Path | None], Content],
+    aside: Path | None,
+) -> Content:
+    _create(path)
+    lock.guard()
     try:
-        file.check()
-        return file, read(file)
-    except BaseException:
-        file.close()
-        raise
+        file = JournalFile(path, synchronous)
+        try:
+            file.check()
+            return use(file, aside)
+        except BaseException:
+            file.close()
+            raise
+    except _INVALID as error:
+        raise JournalDamagedError(f"the journal {path} is damaged: {type(error).__name__}: {error}") from error
 
 
 def _create(path: Path) -> None:
@@ -182,13 +201,14 @@ def _connect(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(uri, uri=True, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
 
 
-def _own(connection: sqlite3.Connection, synchronous: Synchronous) -> None:
+def _own(connection: sqlite3.Connection, synchronous: Synchronous, path: Path) -> None:
     """Makes the connection the writer of a journal with the schema of today."""
+    identify(connection)
     connection.execute("PRAGMA journal_mode = wal")
     connection.execute(f"PRAGMA synchronous = {synchronous}")
     connection.execute("PRAGMA wal_autocheckpoint = 0")
     connection.execute(f"PRAGMA journal_size_limit = {_LOG_BYTES}")
-    prepare(connection)
+    prepare(connection, path)
 
 
 def _set_aside(path: Path) -> Path:
@@ -206,17 +226,6 @@ def _set_aside(path: Path) -> Path:
     return aside
 
 
-def _salvage_luids(aside: Path, file: JournalFile) -> None:
-    """Keeps which interface has which LUID, where the damaged file still has it: others know interfaces by it."""
-    try:
-        with closing(_connect(aside)) as damaged:
-            found = read_luids(damaged).assignments
-    except sqlite3.Error:
-        return  # That part is damaged too: LUIDs are given anew.
-    with file.writing() as connection:
-        write_luids(connection, found)
-
-
 def put_meta(connection: sqlite3.Connection, **values: str) -> None:
     """Inserts or replaces facts about the journal."""
     connection.executemany("INSERT OR REPLACE INTO meta (name, value) VALUES (?, ?)", values.items())
@@ -224,7 +233,9 @@ def put_meta(connection: sqlite3.Connection, **values: str) -> None:
 
 def explained(path: Path, what: str, error: sqlite3.Error) -> JournalError:
     """Returns the error of SQLite as one that names the file; `what` could not be done: opened, read, written."""
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    if code in _DAMAGE:
+    code = getattr(error, "sqlite_errorcode", None)
+    # Python reports text that is no UTF-8 without a code.
+    undecodable = code is None and str(error).startswith("Could not decode")
+    if undecodable or (code is not None and code & 0xFF in _DAMAGE):
         return JournalDamagedError(f"the journal {path} is damaged: {error}")
     return JournalError(f"the journal {path} cannot be {what}: {error}")

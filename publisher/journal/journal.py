@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import logging
 import sqlite3
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import MappingProxyType
 
-from ..errors import JournalError
+from ..errors import JournalDamagedError, JournalError
 from ..events import Cause, Event, IpInterface, Moment, SnapshotEvents
-from ..table import new_epoch, now
+from ..table import now
+from .beginning import Begun, begin, boot_word, claim
 from .dead_letters import DeadLetter, delete_dead_letters, select_dead_letters
 from .event_log import EventLog, decoded_row, read_rows
-from .file import JournalFile, Synchronous, open_file, put_meta
-from .lock import JournalLock
+from .file import JournalFile, Synchronous, new_file, open_file, put_meta
+from .lock import JournalLock, real_path
 from .luids import JournalLuids
+from .mark import JournalMark, MarkFile, State
 from .places import PlaceRegister
 from .positions import NumberedResend, Resend, insert_resend
+from .recognition import refuse_special
 from .requests import RequestQueue
 from .sink_journal import PendingWrites, SinkJournal
+
+_LOG = logging.getLogger("publisher.journal")
 
 
 class Journal:
@@ -31,27 +36,28 @@ class Journal:
     """
 
     def __init__(
-        self, file: JournalFile, lock: JournalLock, node: str, epoch: str, *, max_events: int, max_bytes: int
+        self, file: JournalFile, lock: JournalLock, mark: MarkFile, begun: Begun, *, max_events: int, max_bytes: int
     ) -> None:
         """Called by `open` only."""
         self.path = file.path
-        self.node = node
-        self.epoch = epoch
-        self.set_aside: Path | None = None
+        self.node = begun.node
+        self.epoch = begun.epoch
+        self.set_aside = begun.set_aside
         """The new path of a damaged journal that was found at opening."""
-        self.new_epoch_reason: str | None = None
+        self.new_epoch_reason = begun.reason
         """Why a new epoch began at opening; `None` when the journal goes on."""
         self.luids = JournalLuids(file)
         self.places = PlaceRegister(file)
         self._file = file
         self._lock = lock
+        self._mark = mark
         self._pending = PendingWrites()
         self.requests = RequestQueue(file, self._pending)
         self._sinks: list[SinkJournal] = []
-        self.events = EventLog(file, epoch, max_events, max_bytes, self._unread)
+        self.events = EventLog(file, begun.epoch, max_events, max_bytes, self._unread, mark.advance)
         """The events and rows, for those that follow them."""
         # The rows as they were read at opening, to look for damage: they are used once after opening.
-        self._first_rows: list[IpInterface] | None = None
+        self._first_rows: list[IpInterface] | None = begun.rows
         self._closed = False
 
     @classmethod
@@ -67,18 +73,27 @@ class Journal:
         """Returns the journal of this path, made if need be, with its directory; only its owner may read it.
 
         A damaged one is set aside and a new one begun; an older one is migrated. Raises JournalInUseError when another
-        publisher has it, and JournalError when it cannot be made or written, or is of a newer version.
+        publisher has it, and JournalError when it cannot be made or written, is of a newer version, or is no journal:
+        then nothing was changed.
         """
+        with suppress(OSError):  # recognised as a whole below; here under the name that the user gave
+            refuse_special(path)
+        path = real_path(path)
+        lock, mark = JournalLock(path), MarkFile(path)
         with ExitStack() as undo:
-            lock = JournalLock(path)
-            lock.acquire()
+            undo.callback(mark.release)
             undo.callback(lock.release)
-            file, rows, aside = open_file(path, synchronous, read_rows)
+            left = claim(path, lock, mark)
+
+            def use(file: JournalFile, aside: Path | None) -> tuple[JournalFile, Begun]:
+                return file, begin(file, node, left, aside)
+
+            opened = new_file if left.damaged else open_file
+            file, begun = opened(path, synchronous, lock, use)
             undo.callback(file.close)
-            epoch, reason = _begin(file, node, aside)
-            journal = cls(file, lock, node, epoch, max_events=max_events, max_bytes=max_bytes)
+            journal = cls(file, lock, mark, begun, max_events=max_events, max_bytes=max_bytes)
+            mark.write(JournalMark("open", begun.epoch, journal.seq, boot_word(), lock.changed), durably=True)
             undo.pop_all()
-        journal.set_aside, journal.new_epoch_reason, journal._first_rows = aside, reason, rows
         return journal
 
     @property
@@ -124,10 +139,12 @@ class Journal:
 
     def commit(self) -> None:
         """Writes what the sinks reported. The core's thread. Raises JournalError."""
+        self._look_around()
         self.append(())
 
     def probe(self) -> None:
         """Writes something, to see whether the disk takes it. The core's thread. Raises JournalError."""
+        self._look_around()
         with self._pending.taken() as writes:
             self.events.append((), (*writes, lambda connection: put_meta(connection, clean="0")))
 
@@ -153,7 +170,7 @@ class Journal:
     def dead_letters(self, sink: str | None = None) -> list[DeadLetter]:
         """Returns the dead letters of one sink, or all, oldest first."""
         with self._file.reading() as connection:
-            return select_dead_letters(connection, sink)
+            return [*select_dead_letters(connection, sink)]
 
     def discard_dead_letters(self, sink: str, number: int | None) -> int:
         """Deletes a dead letter, or all of a sink's; returns their count. The core's thread. Raises JournalError."""
@@ -174,6 +191,7 @@ class Journal:
         if self._closed:
             return
         self._closed = True
+        state: State = "open"
         try:
             with self._pending.taken() as writes, self._file.writing() as connection:
                 for write in writes:
@@ -181,61 +199,26 @@ class Journal:
                 connection.execute("DELETE FROM status")
                 if not self._file.damaged:
                     put_meta(connection, clean="1")
+            state = "closed"
         finally:
             self._file.close()
+            self._mark.close("damaged" if self._file.damaged else state)
             self._lock.release()
+
+    def _look_around(self) -> None:
+        """Looks for what happened beside the publisher; raises JournalDamagedError when it must start anew."""
+        if self._closed:
+            raise JournalError(f"the journal {self.path} is closed")
+        if self._lock.journal_removed:
+            raise JournalDamagedError(
+                f"the journal {self.path} was removed or replaced while the publisher had it, so nothing more would be "
+                "kept: start the publisher again, which begins a new journal"
+            )
+        if self._file.damaged:
+            raise JournalDamagedError(f"the journal {self.path} is damaged; it is set aside at the next start")
+        if self._lock.restore():
+            self._mark.anchor(self._lock.changed)
+            _LOG.warning("the lock file of the journal %s was removed, and is made anew", self.path)
 
     def _unread(self, newest: int) -> int:
         return min((part.unread(newest) for part in self._sinks), default=newest)
-
-
-def _begin(file: JournalFile, node: str, set_aside: Path | None) -> tuple[str, str | None]:
-    """Goes on with what the file has, or begins a new epoch; returns the epoch and why it is new."""
-    meta: dict[str, str] = dict(file.look("SELECT name, value FROM meta"))
-    reason = _new_epoch_reason(meta, set_aside)
-    epoch = new_epoch() if reason else meta["epoch"]
-    with file.writing() as connection:
-        if reason:
-            connection.execute("DELETE FROM events")
-        if reason or meta["node"] != node:
-            # Under another name this host is new to every subscriber, so every sink gets the snapshot.
-            connection.execute("DELETE FROM positions")
-            connection.execute("DELETE FROM resends")
-        connection.execute("DELETE FROM status")  # of a publisher that was killed
-        put_meta(connection, epoch=epoch, node=node, boot=boot_id(), clean="0")
-    return epoch, reason
-
-
-def _new_epoch_reason(meta: dict[str, str], set_aside: Path | None) -> str | None:
-    if set_aside:
-        return f"the journal was damaged and is set aside as {set_aside}"
-    if "epoch" not in meta:
-        return "there was no journal"
-    if meta["clean"] != "1" and (meta["boot"] != boot_id() or not meta["boot"]):
-        return "the system was started anew and the journal had not been closed, so its last events may be lost"
-    return None
-
-
-if sys.platform == "win32":
-
-    def boot_id() -> str:
-        """Returns a text that differs after every boot; empty when the system has none.
-
-        Windows has no boot id: the minute in which it started, by its clock now. A clock that is set makes
-        it differ too, which costs a snapshot and nothing else.
-        """
-        import ctypes
-        import time
-
-        tick_count = ctypes.WinDLL("kernel32").GetTickCount64
-        tick_count.restype = ctypes.c_uint64
-        return f"minute {int(time.time() - tick_count() / 1000) // 60}"
-
-else:
-
-    def boot_id() -> str:
-        """Returns a text that differs after every boot (random(4), /proc interfaces); empty when there is none."""
-        try:
-            return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
-        except OSError:
-            return ""

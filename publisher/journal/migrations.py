@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
 
 from ..errors import JournalDamagedError, JournalError
 from ..sink import Cursor
 from .lifetimes import convert_lifetimes
 from .luids import TABLE, migrate_luids
 from .positions import POSITIONS, Position, SnapshotDue, Tail
+from .salted import salted
 
 APPLICATION_ID = 0x69706A31  # "ipj1"
 VERSION = 3
+# From this version on a journal has a mark beside it (mark.py).
+MARKED_VERSION = 3
 # Events' `position` is the number of bytes of events in this epoch up to and with this one, so that the size of
 # those that are kept is one subtraction.
 _PLACES = """
@@ -38,39 +43,69 @@ CREATE TABLE status (only INTEGER PRIMARY KEY CHECK (only = 1), data TEXT NOT NU
 """
 
 
-def prepare(connection: sqlite3.Connection) -> None:
+def identify(connection: sqlite3.Connection) -> None:
+    """Makes an empty file one of ours, before anything else is written: whoever finds it later knows whose it is."""
+    if not connection.execute("PRAGMA page_count").fetchone()[0]:
+        connection.execute("PRAGMA auto_vacuum = incremental")
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+
+
+def prepare(connection: sqlite3.Connection, path: Path) -> None:
     """Makes the schema in an empty file, or migrates an older one, in one transaction.
 
     Raises JournalDamagedError for a file that is no journal, and JournalError for one of a newer version.
     """
     if not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-        connection.executescript(
-            f"BEGIN IMMEDIATE; {SCHEMA} PRAGMA application_id = {APPLICATION_ID};"
-            f"PRAGMA user_version = {VERSION}; COMMIT;"
-        )
-    version = _version(connection)
+        connection.executescript(f"BEGIN IMMEDIATE; {SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;")
+    version = _version(connection, path)
     if version < VERSION:
         _migrate(connection, version)
+    check_schema(connection, path)
 
 
-def check_version(connection: sqlite3.Connection) -> None:
+def check_version(connection: sqlite3.Connection, path: Path) -> None:
     """Raises JournalError unless the file has the schema of today, and JournalDamagedError when it is no journal."""
-    version = _version(connection)
+    version = _version(connection, path)
     if version < VERSION:
-        raise JournalError(f"the journal has version {version}, and {VERSION} is read here: start the publisher once")
+        raise JournalError(
+            f"the journal {path} has version {version}, and {VERSION} is read here: "
+            "start the publisher once, which brings it to this version"
+        )
 
 
-def _version(connection: sqlite3.Connection) -> int:
+def check_schema(connection: sqlite3.Connection, path: Path) -> None:
+    """Raises JournalDamagedError when a table of today is missing or has another definition."""
+    with closing(sqlite3.connect(":memory:")) as made:
+        made.executescript(SCHEMA)
+        expected, found = _definitions(made), _definitions(connection)
+    for name, definition in expected.items():
+        if found.get(name) != definition:
+            raise JournalDamagedError(f"the journal {path} is damaged: {name} is not defined as {definition!r}")
+
+
+def too_new(path: Path, version: int) -> JournalError:
+    """Returns the error for a journal of a newer version."""
+    return JournalError(
+        f"the journal {path} was written by a newer publisher, in version {version}, and this one knows versions up "
+        f"to {VERSION}; it was left as it is: use the publisher that wrote it, or another journal.path"
+    )
+
+
+def _definitions(connection: sqlite3.Connection) -> dict[str, str]:
+    found = connection.execute("SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL").fetchall()
+    return {name: " ".join(sql.split()).replace("( ", "(") for name, sql in found}
+
+
+def _version(connection: sqlite3.Connection, path: Path) -> int:
     application, version = (
         int(connection.execute(f"PRAGMA {name}").fetchone()[0]) for name in ("application_id", "user_version")
     )
     if application != APPLICATION_ID or version < 1:
-        raise JournalDamagedError(f"the file is no journal (application id {application}, version {version})")
-    if version > VERSION:
-        raise JournalError(
-            f"the journal has version {version}, and this publisher knows versions up to {VERSION}: "
-            "use the publisher that wrote it, or another journal.path"
+        raise JournalDamagedError(
+            f"the file {path} is no journal of publisher (application id {application}, version {version})"
         )
+    if version > VERSION:
+        raise too_new(path, version)
     return version
 
 
@@ -105,9 +140,11 @@ def _to_version_2(connection: sqlite3.Connection) -> None:
 
 
 def _to_version_3(connection: sqlite3.Connection) -> None:
-    """Adds the places where sinks keep something; knows interfaces by other facts, and a clock is none of them."""
+    """Adds the places where sinks keep something; knows interfaces by other facts; salts the hashes of options."""
     connection.execute(_PLACES)
     migrate_luids(connection)
+    for sink, fingerprint in connection.execute("SELECT sink, fingerprint FROM ended").fetchall():
+        connection.execute("UPDATE ended SET fingerprint = ? WHERE sink = ?", (salted(fingerprint), sink))
 
 
 # The step at index n brings version n + 1 to version n + 2.

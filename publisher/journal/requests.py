@@ -163,7 +163,7 @@ class JournalClient:
     def dead_letters(self, sink: str | None = None) -> list[DeadLetter]:
         """Returns the dead letters of one sink, or all, oldest first."""
         with self._file.reading() as connection:
-            return select_dead_letters(connection, sink)
+            return [*select_dead_letters(connection, sink)]
 
     def places(self) -> list[RetainedPlace]:
         """Returns the places where sinks keep something, as recorded."""

@@ -18,6 +18,7 @@ from ..events import Event
 from .dead_letters import DeadLetter, insert_dead_letter, select_dead_letters
 from .file import JournalFile, Write
 from .positions import POSITIONS, RESENDS, NumberedResend, Position, ResendSnapshot, SnapshotDue
+from .salted import is_of, salted
 
 _LOG = logging.getLogger("publisher.journal")
 _INVALID = "the journal holds an invalid %s of sink %r, so the sink gets the snapshot: %s"
@@ -139,7 +140,7 @@ class SinkJournal:
     def next_dead_letter(self, after: int) -> DeadLetter | None:
         """Returns the sink's first dead letter with a greater number."""
         with self._file.reading() as connection:
-            return next(iter(select_dead_letters(connection, self.sink, after, 1)), None)
+            return next(select_dead_letters(connection, self.sink, after), None)
 
     def count_dead_letters(self) -> int:
         """Returns the number of the sink's dead letters."""
@@ -147,15 +148,14 @@ class SinkJournal:
 
     def end(self, fingerprint: str, reason: str) -> None:
         """Reports that the destination ended the sink, as long as its options have this fingerprint."""
-        row = (self.sink, fingerprint, reason)
+        row = (self.sink, salted(fingerprint), reason)
         sql = "INSERT OR REPLACE INTO ended (sink, fingerprint, reason) VALUES (?, ?, ?)"
         self._put({("ended", self.sink): lambda connection: connection.execute(sql, row)})
 
     def ended(self, fingerprint: str) -> str | None:
         """Returns why the destination ended a sink with these options; `None` when it did not."""
-        sql = "SELECT reason FROM ended WHERE sink = ? AND fingerprint = ?"
-        found = self._file.query(sql, (self.sink, fingerprint))
-        return found[0][0] if found else None
+        found = self._file.query("SELECT fingerprint, reason FROM ended WHERE sink = ?", (self.sink,))
+        return next((str(reason) for kept, reason in found if is_of(str(kept), fingerprint)), None)
 
     def revoke(self) -> None:
         """Ignores what is reported from now on: the worker was abandoned, and another may have its place. The core."""

@@ -9,25 +9,30 @@ from pathlib import Path
 
 from ..errors import JournalError
 from .file import Row, explained
+from .lock import real_path
 from .migrations import check_version
+from .recognition import refuse_foreign, refuse_special
 
-# A log without its index (`-shm`) is left by a crash. SQLite makes the index anew, in the journal's directory.
+# A log without its index (`-shm`), as in a copy: SQLite would have to make the index, in the journal's directory.
 _REFUSED = frozenset({sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY})
 
 
 class JournalView:
     """The journal of another process, or of none, opened for reading. One thread at a time.
 
-    Every error is a JournalError that names the file, JournalDamagedError when it is no journal.
+    Every error is a JournalError that names the file, JournalDamagedError when it is damaged.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._log = path.with_name(f"{path.name}-wal")
+        self._file = real_path(path)
+        self._log = self._file.with_name(f"{self._file.name}-wal")
         with self._errors():
+            refuse_special(path)
+            refuse_foreign(self._file)
             self._connection = self._connect()
             try:
-                check_version(self._connection)
+                check_version(self._connection, self.path)
             except BaseException:
                 self._connection.close()
                 raise
@@ -57,9 +62,11 @@ class JournalView:
 
         A journal that a service holds, or that was not closed, has a log beside it: `-wal`. Without one the file is
         whole, and `immutable` keeps SQLite from making a log and an index (`-wal`, `-shm`) that would stay behind.
+        With one, the index is read as it is, and built in memory when no service keeps it up to date.
         """
         self._immutable = not self._log.exists()
-        uri = f"{self.path.absolute().as_uri()}?mode=ro{'&immutable=1' if self._immutable else ''}"
+        how = "immutable=1" if self._immutable else "readonly_shm=1"
+        uri = f"{self._file.absolute().as_uri()}?mode=ro&{how}"
         return sqlite3.connect(uri, uri=True, isolation_level=None)
 
     def _current(self) -> sqlite3.Connection:
@@ -76,7 +83,9 @@ class JournalView:
         except sqlite3.Error as error:
             if getattr(error, "sqlite_errorcode", 0) & 0xFF in _REFUSED:
                 raise JournalError(
-                    f"the journal {self.path} cannot be read: {error}; it was not closed cleanly, and to read it then "
-                    "its directory must be writable: run this command as the service's user"
+                    f"the journal {self.path} cannot be read: {error}; it was not closed, and its index "
+                    f"({self._file.name}-shm) is missing: start the publisher once"
                 ) from error
             raise explained(self.path, "read", error) from error
+        except OSError as error:
+            raise JournalError(f"the journal {self.path} cannot be read: {error.strerror}") from error

@@ -1,0 +1,96 @@
+"""The contents of a journal's file, read and validated as a whole when it is opened."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from ..errors import JournalDamagedError
+from ..events import IpInterface
+from .event_log import decoded_event, decoded_row
+from .file import JournalFile
+from .luids import read_luids, write_luids
+from .places import salvage_places
+
+EPOCH = r"[0-9a-f]{16}"
+
+
+class Meta(BaseModel):
+    """The facts about the journal, as the table `meta` has them."""
+
+    model_config = ConfigDict(frozen=True, strict=True)
+
+    epoch: Annotated[str, Field(pattern=f"^{EPOCH}$")]
+    node: str
+    boot: str
+    clean: Literal["0", "1"]
+    known: Literal["1"] | None = None
+
+
+@dataclass(frozen=True)
+class Contents:
+    """The facts, the rows and the newest event's `seq`; `meta` is `None` in a file that was just made."""
+
+    meta: Meta | None
+    rows: list[IpInterface]
+    seq: int
+
+
+def read_contents(file: JournalFile) -> Contents:
+    """Returns the contents; raises JournalDamagedError, or a ValueError or TypeError, when they are invalid."""
+    with file.reading() as connection:
+        facts = dict(connection.execute("SELECT name, value FROM meta").fetchall())
+        meta = Meta.model_validate(facts) if facts else None
+        rows = _rows(connection)
+        seq = _newest(connection, meta)
+        read_luids(connection)
+    if meta is None and (rows or seq):
+        raise JournalDamagedError(f"the journal {file.path} is damaged: the facts about it are missing")
+    return Contents(meta, rows, seq)
+
+
+def _rows(connection: sqlite3.Connection) -> list[IpInterface]:
+    rows = []
+    for luid, family, data in connection.execute("SELECT luid, family, data FROM rows ORDER BY luid, family"):
+        row = decoded_row(data)
+        if row.key != (luid, family):
+            raise JournalDamagedError(f"the journal holds the row {row.key} as {(luid, family)}")
+        rows.append(row)
+    return rows
+
+
+def _newest(connection: sqlite3.Connection, meta: Meta | None) -> int:
+    """Returns the newest event's seq after a look at it and at the oldest: what follows is counted from them."""
+    newest = 0
+    for order in ("ASC", "DESC"):
+        sql = f"SELECT seq, position, data FROM events ORDER BY seq {order} LIMIT 1"
+        for seq, position, data in connection.execute(sql):
+            event = decoded_event(data)
+            if meta is None or (event.epoch, event.seq) != (meta.epoch, seq) or not isinstance(position, int):
+                raise JournalDamagedError(f"the journal holds the event {event.id} as number {seq}")
+            newest = seq
+    return newest
+
+
+def salvage(path: Path, connection: sqlite3.Connection) -> str:
+    """Copies the LUIDs and the places that a file that was set aside still has; returns its epoch, else an empty text.
+
+    Others know interfaces by their LUIDs, and what sinks left at destinations has to be emptied some day. Positions are
+    of the epoch that ended.
+    """
+    epoch = ""
+    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True)) as damaged:
+        with suppress(sqlite3.Error):  # Each part that is damaged itself is left out.
+            write_luids(connection, read_luids(damaged).assignments)
+        with suppress(sqlite3.Error):
+            salvage_places(damaged, connection)
+        with suppress(sqlite3.Error):
+            found = damaged.execute("SELECT value FROM meta WHERE name = 'epoch'").fetchone()
+            epoch = str(found[0]) if found else ""
+    return epoch if re.fullmatch(EPOCH, epoch) else ""

@@ -1,0 +1,148 @@
+"""Recognition of the file that a journal's path names, by its bytes alone: nothing is opened for writing or changed."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+import struct
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from ..errors import JournalError
+from .migrations import APPLICATION_ID, VERSION, too_new
+
+
+class Recognised(NamedTuple):
+    """The file that a path names. "damaged" is a journal with damage that SQLite itself does not report."""
+
+    kind: Literal["absent", "empty", "journal", "damaged"]
+    version: int = 0
+
+
+_MAGIC = b"SQLite format 3\0"
+# https://www.sqlite.org/fileformat.html: the header of the database, of the write-ahead log, and of its frames.
+_HEADER_BYTES = 100
+_LOG_HEADER = struct.Struct(">8xI4x8s8x")
+_FRAME_HEADER = struct.Struct(">I4x8s8x")
+_KINDS: tuple[tuple[Callable[[int], bool], str], ...] = (
+    (stat.S_ISDIR, "a directory"),
+    (stat.S_ISFIFO, "a pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
+
+
+class _FirstPage(NamedTuple):
+    """The members of the database's header that identify it."""
+
+    magic: bytes
+    formats: bytes
+    version: int
+    application: int
+
+    @classmethod
+    def of(cls, page: bytes) -> _FirstPage:
+        """Reads page 1, which may be short."""
+        page = page.ljust(_HEADER_BYTES, b"\0")
+        version, application = struct.unpack_from(">I4xI", page, 60)
+        return cls(page[:16], page[18:20], version, application)
+
+
+def recognise(path: Path, marked: int | None = None) -> Recognised:
+    """Returns the kind of the file, and the version of a journal.
+
+    `marked` is the version of the journal that was here last, by its mark. An empty file is taken as a journal to be
+    made, as SQLite does. Raises JournalError for anything else, and for a journal of a newer version. Not to be called
+    in a process that has the file open: to close a file releases SQLite's locks on it (fcntl(2)).
+    """
+    try:
+        refuse_special(path)
+        if not path.stat().st_size:
+            return Recognised("empty")
+        with path.open("rb", buffering=0) as file:
+            main = _FirstPage.of(file.read(_HEADER_BYTES))
+        newest = next(iter([*_logged(path)][-1:]), main)
+    except FileNotFoundError:
+        return Recognised("absent")
+    except OSError as error:
+        raise JournalError(f"the journal {path} cannot be read: {error.strerror}") from error
+    return _judged(path, main, newest, marked)
+
+
+def _judged(path: Path, main: _FirstPage, newest: _FirstPage, marked: int | None) -> Recognised:
+    ours = APPLICATION_ID in (main.application, newest.application)
+    if not ours and marked is not None:
+        # The mark shows that a journal was here. A single bit is damage; any other number is another program's.
+        ours = main.magic != _MAGIC or _bits(main.application, APPLICATION_ID) == 1
+    if not ours:
+        raise not_a_journal(path, "a database of another program" if main.magic == _MAGIC else "no database")
+    if APPLICATION_ID not in (main.application, newest.application):
+        return Recognised("damaged")
+    if newest.version > VERSION:
+        if marked == VERSION and _bits(newest.version, VERSION) == 1:
+            return Recognised("damaged")
+        raise too_new(path, newest.version)
+    # With an unknown number here SQLite opens the file for reading only, which looks like a missing permission.
+    return Recognised("journal" if {*newest.formats} <= {1, 2} else "damaged", newest.version)
+
+
+def refuse_foreign(path: Path) -> None:
+    """Raises JournalError unless the path names a journal. The file may be open in this process."""
+    refuse_special(path)
+    # As SQLite sees the file without its log, locks and index: nothing is made, and nothing of another's is released.
+    uri = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
+    with closing(sqlite3.connect(uri, uri=True)) as connection:
+        try:
+            [application] = connection.execute("PRAGMA application_id").fetchone()
+        except sqlite3.DatabaseError as error:
+            if getattr(error, "sqlite_errorcode", 0) != sqlite3.SQLITE_NOTADB:
+                raise
+            raise not_a_journal(path, "no database") from error
+    if APPLICATION_ID not in (application, *(page.application for page in _logged(path))):
+        raise not_a_journal(path, "a database of another program" if path.stat().st_size else "an empty file")
+
+
+def not_a_journal(path: Path, found: str) -> JournalError:
+    """Returns the error for a path that names something else."""
+    return JournalError(
+        f"{path} is no journal of publisher but {found}, and it was left as it is: "
+        "set journal.path to another file, which the publisher makes"
+    )
+
+
+def refuse_special(path: Path) -> None:
+    """Raises JournalError for anything but a regular file; to open a pipe would wait for its writer. Raises OSError."""
+    mode = path.stat().st_mode
+    if not stat.S_ISREG(mode):
+        raise not_a_journal(path, next((name for matches, name in _KINDS if matches(mode)), "no regular file"))
+
+
+def _logged(path: Path) -> Iterator[_FirstPage]:
+    """Returns each header in the write-ahead log, oldest first: the database may not have had any of them yet."""
+    try:
+        log = path.with_name(f"{path.name}-wal").open("rb", buffering=0)
+    except FileNotFoundError:
+        return
+    with log:
+        head = log.read(_LOG_HEADER.size)
+        if len(head) < _LOG_HEADER.size:
+            return
+        page_bytes, salts = _LOG_HEADER.unpack(head)
+        if not 512 <= page_bytes <= 65536:
+            return
+        while len(frame := log.read(_FRAME_HEADER.size + _HEADER_BYTES)) == _FRAME_HEADER.size + _HEADER_BYTES:
+            number, frame_salts = _FRAME_HEADER.unpack_from(frame)
+            if frame_salts != salts:  # from before the log was begun anew
+                return
+            if number == 1:
+                yield _FirstPage.of(frame[_FRAME_HEADER.size :])
+            log.seek(page_bytes - _HEADER_BYTES, os.SEEK_CUR)
+
+
+def _bits(one: int, other: int) -> int:
+    """Returns the number of bits that differ."""
+    return (one ^ other).bit_count()
