@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import zlib
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -26,6 +27,7 @@ _LOG = logging.getLogger("publisher.journal")
 _MAGIC = "ipj-mark"
 # Every mark has this size: a shorter one leaves nothing of a longer one, and it lies in one sector.
 _BYTES = 200
+_BEGINNING_BYTES = _BYTES - len("0123456789abcdef 01234567\n")
 
 State = Literal["open", "closed", "damaged", "unmarked"]
 
@@ -46,11 +48,17 @@ class JournalMark:
     """The lock file's ctime in nanoseconds; 0 while the lock file is being written."""
     version: Annotated[int, Field(ge=1)] = VERSION
 
-    def encoded(self) -> bytes:
-        """Returns its line, with a checksum."""
-        text = f"{_MAGIC} {self.version} {self.state} {self.boot} {self.anchor} {self.epoch} {self.seq:016d} "
-        data = text.encode().ljust(_BYTES - 9)
-        return b"%b%08x\n" % (data, zlib.crc32(data))
+    @property
+    def beginning(self) -> bytes:
+        """The first part of its line: all but `seq` and the checksum."""
+        text = f"{_MAGIC} {self.version} {self.state} {self.boot} {self.anchor} {self.epoch} "
+        return text.encode().ljust(_BEGINNING_BYTES)
+
+
+def _line(beginning: bytes, seq: int) -> bytes:
+    """Returns the line of a mark, with its checksum."""
+    data = b"%b%016d " % (beginning, seq)
+    return b"%b%08x\n" % (data, zlib.crc32(data))
 
 
 _MARKS = TypeAdapter(JournalMark)
@@ -79,6 +87,8 @@ class MarkFile:
         self.path = journal.with_name(f"{journal.name}.mark")
         self._descriptor: int | None = None
         self._mark = JournalMark()
+        self._beginning = b""
+        self._seq = 0
         self._failed = False
 
     def read(self) -> JournalMark | None:
@@ -96,7 +106,8 @@ class MarkFile:
                 self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | _BINARY, 0o600)
                 if os.fstat(self._descriptor).st_size > _BYTES:
                     os.ftruncate(self._descriptor, 0)
-            self._put(mark)
+            self._mark, self._beginning = mark, mark.beginning
+            self._put(self._beginning, mark.seq)
             if durably:
                 os.fsync(self._descriptor)
         except OSError as error:
@@ -107,7 +118,7 @@ class MarkFile:
         if self._descriptor is None:
             return
         try:
-            self._put(replace(self._mark, seq=seq))
+            self._put(self._beginning, seq)
         except OSError as error:
             if not self._failed:
                 _LOG.warning("the journal's mark %s cannot be written: %s", self.path, error.strerror)
@@ -117,7 +128,7 @@ class MarkFile:
         """Writes how the journal is left, durably, and releases the file; harmless when repeated."""
         if self._descriptor is not None:
             with suppress(JournalError):  # The next start then takes the journal for one that was not closed.
-                self.write(replace(self._mark, state=state), durably=True)
+                self.write(replace(self._mark, state=state, seq=self._seq), durably=True)
             self.release()
 
     def release(self) -> None:
@@ -128,13 +139,24 @@ class MarkFile:
 
     def anchor(self, changed: int) -> None:
         """Notes another ctime of the lock file; raises JournalError."""
-        self.write(replace(self._mark, anchor=changed))
+        self.write(replace(self._mark, anchor=changed, seq=self._seq))
 
-    def _put(self, mark: JournalMark) -> None:
+    def _put(self, beginning: bytes, seq: int) -> None:
         assert self._descriptor is not None, "called with the file open"
-        os.lseek(self._descriptor, 0, os.SEEK_SET)
-        os.write(self._descriptor, mark.encoded())
-        self._mark = mark
+        _write_at_start(self._descriptor, _line(beginning, seq))
+        self._seq = seq
+
+
+if sys.platform == "win32":
+
+    def _write_at_start(descriptor: int, data: bytes) -> None:
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        os.write(descriptor, data)
+
+else:
+
+    def _write_at_start(descriptor: int, data: bytes) -> None:
+        os.pwrite(descriptor, data, 0)
 
 
 _BINARY = getattr(os, "O_BINARY", 0)

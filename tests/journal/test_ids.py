@@ -289,7 +289,7 @@ def test_a_mark_that_the_disk_does_not_take_stops_no_event(
     with closing(Journal.open(path, node="nas")) as journal:
         table = begun(journal)
 
-        def refused(_: JournalMark) -> None:
+        def refused(*_: object) -> None:
             raise OSError(5, "Input/output error")
 
         monkeypatch.setattr(journal._mark, "_put", refused)

@@ -40,7 +40,7 @@ def test_run_shows_snapshot_and_changes_in_the_terminal(publisher: Publisher) ->
         assert process.stdout.readline().endswith("nl_mtu 1500 -> 1400\n")
     assert process.wait(30) == 0
     assert {path.name for path in publisher.folder.iterdir()} == {
-        "publisher.toml", "updates.jsonl", "journal.sqlite3", "journal.sqlite3.lock",
+        "publisher.toml", "updates.jsonl", "journal.sqlite3", "journal.sqlite3.lock", "journal.sqlite3.mark",
     }  # fmt: skip
 
 

@@ -282,7 +282,7 @@ def test_a_replay_that_was_answered_survives_a_kill(house: House) -> None:
             wait_for(lambda: client.done(number), what="an answer")
         killed = house.path.with_name("killed.sqlite3")
         copy_of(house.path, killed)
-    house.path = killed
+    killed.replace(house.path)
     house.source = ScriptedSource(house.source.rows)
     again = house.recorders["one"] = Recorder()
     with house.running(house.settings("one")):
