@@ -15,17 +15,20 @@ SHOWN_BYTES = 1024
 # A receiver may ask for a pause; a typing error there must not end deliveries.
 LONGEST_RETRY_AFTER = 3600.0
 _AGAIN = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS}
+_CREDENTIALS = "check the token, the headers and the secret"
+_ADDRESS = "check url"
 # These are about the destination and not about the event: a receiver that is redeployed, a token that was rotated, a
 # proxy or a login page before it. Redirects are among them.
 _ABOUT_THE_DESTINATION = {
-    HTTPStatus.UNAUTHORIZED,
-    HTTPStatus.PAYMENT_REQUIRED,
-    HTTPStatus.FORBIDDEN,
-    HTTPStatus.NOT_FOUND,
-    HTTPStatus.METHOD_NOT_ALLOWED,
-    HTTPStatus.PROXY_AUTHENTICATION_REQUIRED,
-    HTTPStatus.MISDIRECTED_REQUEST,
-    HTTPStatus.UPGRADE_REQUIRED,
+    HTTPStatus.UNAUTHORIZED: _CREDENTIALS,
+    HTTPStatus.PAYMENT_REQUIRED: "check the account there",
+    HTTPStatus.FORBIDDEN: _CREDENTIALS,
+    HTTPStatus.NOT_FOUND: _ADDRESS,
+    HTTPStatus.METHOD_NOT_ALLOWED: _ADDRESS,
+    HTTPStatus.PROXY_AUTHENTICATION_REQUIRED: "check the credentials for the proxy",
+    HTTPStatus.MISDIRECTED_REQUEST: _ADDRESS,
+    HTTPStatus.UPGRADE_REQUIRED: _ADDRESS,
+    **dict.fromkeys(range(300, 400), "redirects are not followed: set url to the new address"),
 }
 
 
@@ -70,9 +73,8 @@ def judge(response: Response, now: datetime, refusals: RefusalPeriod, index: int
     """Returns when the receiver has the event; else raises Retry, Rejected or Ended at this index."""
     what = describe(response)
     status = response.status
-    if 300 <= status < 400 or status in _ABOUT_THE_DESTINATION:
-        if 300 <= status < 400:
-            what = f"redirects are not followed, set url to the new address: {what}"
+    if remedy := _ABOUT_THE_DESTINATION.get(status):
+        what = f"the receiver refuses requests, {remedy}: {what}"
         if refusals.wait():
             raise Retry(what, after=retry_after(response.retry_after, now), index=index)
         raise Rejected(what, index=index)

@@ -48,7 +48,8 @@ def test_these_are_about_the_destination_and_tried_again_for_a_while(status: int
         with pytest.raises(Retry, match=f"status {status}.*: no such hook") as caught:
             judge(Response(status, start=b"no such hook", retry_after=("9",)), NOW, refusals, 2)
         assert (caught.value.index, caught.value.after) == (2, 9.0)
-        assert ("redirects are not followed" in str(caught.value)) == (300 <= status < 400)
+        assert ("redirects are not followed: set url" in str(caught.value)) == (300 <= status < 400)
+        assert ("check the token" in str(caught.value)) == (status in (401, 403))
     for _ in range(2):  # not another minute for each event
         with pytest.raises(Rejected, match=f"status {status}.*: no such hook"):
             judge(Response(status, start=b"no such hook"), NOW, refusals)
