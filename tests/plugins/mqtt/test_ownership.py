@@ -6,13 +6,14 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from publisher.testing import make_row
-from tests.fixtures.brokers import Mosquitto
+from tests.fixtures.brokers import Broker, Mosquitto
 from tests.fixtures.mqtt_host import MqttHost, published_states
 from tests.fixtures.mqtt_subscriber import Subscriber, retained
 from tests.fixtures.poll import wait_for
@@ -106,6 +107,10 @@ def test_a_host_that_lost_its_journal_takes_its_topics_over_at_once(tmp_path: Pa
     assert not warned(second)
 
 
+def _has_info(broker: Broker, epoch: bytes) -> bool:
+    return epoch in retained(broker, f"{ROOT}/info")[f"{ROOT}/info"]
+
+
 @pytest.mark.parametrize("status", [b"online", b"offline"])
 def test_what_is_planted_or_left_over_delays_a_start_and_stops_nothing(
     tmp_path: Path, broker: Mosquitto, status: bytes
@@ -118,7 +123,7 @@ def test_what_is_planted_or_left_over_delays_a_start_and_stops_nothing(
         with host(tmp_path, broker, "first") as first:
             first.put(ETH0)
             epoch = first.journal.epoch.encode()
-            wait_for(lambda epoch=epoch: epoch in retained(broker, f"{ROOT}/info")[f"{ROOT}/info"], timeout=20)  # type: ignore[misc]  # mypy on defaults
+            wait_for(partial(_has_info, broker, epoch), timeout=20)
             first.quiet()
             assert published_states(broker) == first.expected()
         assert not warned(first)
