@@ -1,7 +1,9 @@
 """The view of a broker's nodes: takes messages, returns lines and requests, and keeps a table. No I/O.
 
 The rows are those of the states. Events have what changed and, by their `seq`, show that a message was missed; then the
-node is asked for the events after the last one that was received.
+node is asked for the events after the last one that was received. Anybody may have written any of it: what cannot be
+read is counted, numbers of nodes and rows are bounded, and an epoch or `seq` that was made up lasts until the node
+answers.
 """
 
 from __future__ import annotations
@@ -10,35 +12,69 @@ import json
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
-from publisher.events import Family, Key
+from publisher.events import Family, Key, Luid
 from publisher.terminal import FAMILY_NAMES, LiveTable, ShownState, clock
+from publisher.untrusted import UntrustedError, parse_json, parse_model
 
 from ..messages import MqttMessage
+from ..payloads import Count, Epoch
 
 if TYPE_CHECKING:
     from ..client.connection import IncomingMessage
 
 # After so long, a request without an answer counts as lost.
 _PATIENCE_SECONDS = 10.0
+# A state with 2,000 addresses has half of it.
+_MOST_BYTES = 1 << 20
+_MOST_NODES, _MOST_ROWS = 5_000, 100_000
+_MOST_COUNTED = 1_000_000
+# Events of an older epoch in a row that may be late; events that may be lost while an answer is awaited.
+_MOST_OLDER, _MOST_LOST = 5, 10_000
+_LONGEST_NODE, _LONGEST_LINE = 255, 1000
+# A datetime near its limits cannot be shown in every time zone.
+_YEARS = range(1970, 9999)
 _TOPIC = re.compile(r"(?P<node>[^/]+)/(?P<luid>[0-9a-f]{16})/(?P<family>inet6?)/(?P<kind>state|event)")
 
 
 class EventState(ShownState):
     """The shown members of an event."""
 
-    epoch: str
+    epoch: Epoch
     notification_type: str
-    luid: str
+    luid: Luid
     family: Family
     changed: Mapping[str, dict[str, Any]] = Field(default_factory=dict)
 
     @property
     def key(self) -> Key:
         return Key(self.luid, self.family)
+
+
+class _Place(BaseModel):
+    """The members of an `info` that show how far its node is."""
+
+    model_config = ConfigDict(frozen=True)
+
+    epoch: Epoch
+    seq: Count
+
+
+class _Answer(BaseModel):
+    """One message of an answer: its head, an event, or an error."""
+
+    model_config = ConfigDict(frozen=True)
+
+    position: Count
+    count: Count
+    answer: Literal["events", "snapshot"] = "events"
+    epoch: Epoch | None = None
+    seq: Count | None = None
+    event: JsonValue = None
+    error: str | None = None
 
 
 class Gap(NamedTuple):
@@ -58,6 +94,9 @@ class _Node:
         self.gap: Gap | None = None
         self.next_gap: int | None = None
         self.answer: tuple[str, set[Key]] = ("events", set())
+        # The events received since the last question: the node cannot be further than its answer and these.
+        self.since_asked = 0
+        self.older = 0
 
 
 class BrokerView:
@@ -99,31 +138,38 @@ class BrokerView:
         results: list[str | MqttMessage] = []
         try:
             results.extend(self._take(message.topic.removeprefix(f"{self._base}/"), message.payload, message.retain))
-        except (ValueError, KeyError, TypeError):
-            # Anybody may publish anything there; it must not end the watch.
+        except (UntrustedError, ValidationError):
             self.unreadable += 1
-        return results
+        return [result[:_LONGEST_LINE] if isinstance(result, str) else result for result in results]
 
     def _take(self, topic: str, payload: bytes, retained: bool) -> Iterator[str | MqttMessage]:
         if match := _TOPIC.fullmatch(topic):
             node, key = match["node"], Key(match["luid"], "inet6" if match["family"] == "inet6" else "inet")
-            self._nodes.setdefault(node, _Node())
+            self._node(node)
             if match["kind"] == "state":
                 yield from self._state(node, key, payload, retained)
             else:
-                yield from self._event(node, _event_of(json.loads(payload)))
+                yield from self._event(node, _event_of(parse_json(payload, max_bytes=_MOST_BYTES)))
             return
         node, _, rest = topic.partition("/")
         if rest == "status":
             yield from self._status(node, payload == b"online")
         elif rest == "info" and not retained:
-            info = json.loads(payload)
-            yield from self._reached(node, str(info["epoch"]), int(info["seq"]))
+            place = parse_model(payload, _Place, max_bytes=_MOST_BYTES)
+            yield from self._reached(node, place.epoch, place.seq)
         elif rest == f"replay/{self._client}":
-            yield from self._answer(node, json.loads(payload))
+            yield from self._answer(node, parse_model(payload, _Answer, max_bytes=_MOST_BYTES))
+
+    def _node(self, name: str) -> _Node:
+        found = self._nodes.get(name)
+        if found is None:
+            if len(self._nodes) >= _MOST_NODES or len(name) > _LONGEST_NODE:
+                raise UntrustedError("too many nodes, or a node with too long a name")
+            found = self._nodes[name] = _Node()
+        return found
 
     def _status(self, node: str, online: bool) -> Iterator[str]:
-        self._nodes.setdefault(node, _Node())
+        self._node(node)
         self.table.set_online(node, online)
         yield f"{node}: {'online' if online else 'offline'}"
 
@@ -131,25 +177,40 @@ class BrokerView:
         if not payload:
             self.table.remove(node, key)
             return
-        state = ShownState.model_validate_json(payload)
-        self.table.put(node, key, state)
+        state = parse_model(payload, ShownState, max_bytes=_MOST_BYTES)
+        self._show(node, key, state)
         if retained:
             yield _line(node, key, state, f"is there  {state.interface.oper_status}  {state.addresses_text}".rstrip())
 
+    def _show(self, node: str, key: Key, state: ShownState) -> None:
+        _check_time(state)
+        if len(self.table) >= _MOST_ROWS and self.table.get(node, key) is None:
+            raise UntrustedError("too many rows")
+        self.table.put(node, key, state)
+
     def _event(self, node: str, event: EventState) -> Iterator[str | MqttMessage]:
+        _check_time(event)
         yield _line(node, event.key, event, _what(event))
+        self._node(node).since_asked += 1
         yield from self._reached(node, event.epoch, event.seq, itself_came=True)
 
     def _reached(self, node: str, epoch: str, seq: int, *, itself_came: bool = False) -> Iterator[str | MqttMessage]:
         """Takes the node's newest event. Epochs sort by age; the first message of one is its beginning here."""
-        about = self._nodes.setdefault(node, _Node())
-        if epoch != about.epoch:
-            if epoch > about.epoch:
-                about.epoch, about.seq, about.gap, about.next_gap = epoch, seq, None, None
+        about = self._node(node)
+        if epoch > about.epoch:
+            about.epoch, about.seq, about.gap, about.next_gap = epoch, seq, None, None
             return
+        if epoch < about.epoch:
+            # One comes late; several in a row show that the epoch that is known was made up.
+            about.older += itself_came
+            if about.older >= _MOST_OLDER and about.gap is None:
+                yield from self._ask(node, about, about.seq)
+            return
+        about.older = 0
         missing = seq - about.seq - itself_came
         since, about.seq = about.seq, max(seq, about.seq)
         if missing > 0:
+            missing = min(missing, _MOST_COUNTED)
             self.missed += missing
             about.missing += missing
             yield f"{node}: {missing} events missed after {since}"
@@ -162,32 +223,34 @@ class BrokerView:
             about.next_gap = since if about.next_gap is None else min(since, about.next_gap)
             return
         since = min(since, about.gap.since) if about.gap else since
-        about.gap = Gap(since, now)
+        about.gap, about.since_asked = Gap(since, now), 0
         request = {"since": {"epoch": about.epoch, "seq": since}, "client": self._client}
         yield MqttMessage(f"{self._base}/{node}/replay/get", json.dumps(request).encode(), retain=False)
 
-    def _answer(self, node: str, answer: dict[str, Any]) -> Iterator[str | MqttMessage]:
-        about = self._nodes.setdefault(node, _Node())
-        if "error" in answer:
+    def _answer(self, node: str, answer: _Answer) -> Iterator[str | MqttMessage]:
+        about = self._node(node)
+        if answer.error is not None:
             about.gap = None
-            yield f"{node}: {answer['error']}"
+            yield f"{node}: {answer.error}"
             return
-        if answer["position"] == 0:
-            about.answer = (answer["answer"], set())
-        elif (event := _event_of(answer["event"])).epoch == about.epoch:
+        if answer.position == 0:
+            about.answer = (answer.answer, set())
+            _correct(about, answer)
+        elif (event := _event_of(answer.event)).epoch == about.epoch:
             self._replayed(node, about, event)
-        if answer["position"] == answer["count"]:
+        if answer.position == answer.count:
             yield from self._answered(node, about)
 
     def _replayed(self, node: str, about: _Node, event: EventState) -> None:
-        about.answer[1].add(event.key)
+        if len(about.answer[1]) < _MOST_ROWS:
+            about.answer[1].add(event.key)
         shown = self.table.get(node, event.key)
         if shown is not None and shown.seq > event.seq:
             return
         if event.notification_type == "delete_instance":
             self.table.remove(node, event.key)
         else:
-            self.table.put(node, event.key, event)
+            self._show(node, event.key, event)
 
     def _answered(self, node: str, about: _Node) -> Iterator[str | MqttMessage]:
         kind, keys = about.answer
@@ -202,9 +265,27 @@ class BrokerView:
         yield f"{node}: caught up by {'the events that were missed' if kind == 'events' else 'the rows as they are'}"
 
 
-def _event_of(members: dict[str, Any]) -> EventState:
-    """Returns the event; of a CloudEvent, its `data`."""
-    return EventState.model_validate(members["data"] if "specversion" in members else members)
+def _correct(about: _Node, head: _Answer) -> None:
+    """Takes the node's own word for its epoch and `seq`, if we asked: what was received before may be made up."""
+    if about.gap is None or head.epoch is None or head.seq is None:
+        return
+    furthest = head.seq + about.since_asked + _MOST_LOST
+    if head.epoch != about.epoch:
+        about.epoch, about.seq, about.next_gap = head.epoch, head.seq, None
+    elif about.seq > furthest:
+        about.seq, about.next_gap = head.seq, None
+
+
+def _event_of(value: JsonValue) -> EventState:
+    """Returns the event; of a CloudEvent, its `data`. Raises ValidationError."""
+    if isinstance(value, dict) and "specversion" in value:
+        value = value.get("data")
+    return EventState.model_validate(value)
+
+
+def _check_time(state: ShownState) -> None:
+    if state.time.year not in _YEARS:
+        raise UntrustedError("a time that cannot be shown")
 
 
 def _line(node: str, key: Key, state: ShownState, what: str) -> str:

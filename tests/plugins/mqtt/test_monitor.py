@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import random
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,13 +16,14 @@ from paho.mqtt.enums import CallbackAPIVersion
 from rich.console import Console
 
 from publisher import ConfigurationError, WatchRequest
-from publisher.events import Event, IpInterface
+from publisher.events import Change, Event, IpInterface
 from publisher.sources import Upsert
 from publisher.terminal.live_table import LiveTable, follow
-from publisher.testing import make_event, make_row, make_snapshot
+from publisher.testing import make_event, make_events, make_row, make_snapshot
 from publisher_mqtt.client.connection import IncomingMessage
 from publisher_mqtt.client.errors import BrokerError
 from publisher_mqtt.messages import MqttMessage, state_bytes
+from publisher_mqtt.monitor import view as view_module
 from publisher_mqtt.monitor.monitor import watch_broker
 from publisher_mqtt.monitor.view import BrokerView
 from tests.fixtures.brokers import Mosquitto, free_port
@@ -47,6 +50,8 @@ def event_of(event: Event) -> IncomingMessage:
 def answer_of(events: Iterable[Event], kind: str = "events", node: str = "testnode") -> Iterator[IncomingMessage]:
     listed = list(events)
     head = {"position": 0, "count": len(listed), "answer": kind, "too_old": kind == "snapshot"}
+    if listed:
+        head |= {"epoch": listed[-1].epoch, "seq": listed[-1].seq}
     yield received(f"{node}/replay/me", json.dumps(head).encode())
     for position, event in enumerate(listed, 1):
         part = {"position": position, "count": len(listed), "event": json.loads(event.json_bytes)}
@@ -393,3 +398,91 @@ def test_a_url_that_is_none_is_a_mistake_in_the_command(url: str) -> None:
     with pytest.raises(ConfigurationError) as raised:
         watch_broker(WatchRequest(url))
     assert "secret" not in str(raised.value)
+
+
+PLANTED = [
+    b"[" * 200_000,
+    b'{"a":' * 100_000,
+    b'{"epoch":"01926f6e8c7e4b3f","seq":1e999}',
+    b'{"epoch":"01926f6e8c7e4b3f","seq":' + b"9" * 5000 + b"}",
+    b'{"epoch":"\\ud800","seq":1}',
+    b"\xff",
+    b"\x00",
+    b"NaN",
+    b" " * (2 << 20),
+]
+
+
+def nasty_state(time: str) -> bytes:
+    state = json.loads(state_bytes(make_event(1)))
+    return json.dumps(state | {"time": time}).encode()
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Pacific/Kiritimati", "Pacific/Pago_Pago"])
+def test_whatever_is_published_the_view_goes_on(monkeypatch: pytest.MonkeyPatch, zone: str) -> None:
+    monkeypatch.setenv("TZ", zone)
+    if hasattr(time, "tzset"):
+        time.tzset()
+    about = view()
+    times = ["9999-12-31T23:59:59Z", "0001-01-01T00:00:00Z", "9999-12-31T23:59:59-14:00", "0001-01-01T00:00:00+14:00"]
+    luid = make_row("eth0").luid
+    topics = [f"n/{luid}/inet/event", f"n/{luid}/inet/state", "n/info", "n/replay/me", "n/status", "n/x", ""]
+    for payload in [*PLANTED, *map(nasty_state, times)]:
+        for topic in topics:
+            tell(about, [received(topic, payload), received(topic, payload, retain=True)])
+    tell(about, [state_of(make_event(1))])
+    assert "eth0" in shown(about.table)
+    monkeypatch.undo()
+    if hasattr(time, "tzset"):
+        time.tzset()
+
+
+def test_nodes_rows_and_lines_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(view_module, "_MOST_NODES", 10)
+    monkeypatch.setattr(view_module, "_MOST_ROWS", 20)
+    about = view()
+    for number in range(100):
+        tell(about, [received(f"node{number}/status", b"online")])
+        tell(about, [state_of(make_event(1, row=make_row("eth0", index=number), node="node0"))])
+    tell(about, [received(f"{'x' * 300}/status", b"online")])
+    assert about.summary.startswith("10 nodes · 20 IP interfaces")
+    long = make_event(1, node="node0", changed={"row.x": Change(before="x" * 100_000, after="y")})
+    [line] = tell(about, [event_of(long)])[0]
+    assert len(line) <= 1000
+
+
+def test_a_seq_that_was_made_up_does_not_hide_the_next_gap() -> None:
+    about = view()
+    tell(about, [event_of(make_event(5))])
+    forged = {"epoch": make_event(1).epoch, "seq": 1 << 62}
+    _, requests = tell(about, [received("testnode/info", json.dumps(forged).encode())])
+    assert [request["since"]["seq"] for request in requests] == [5]
+    tell(about, answer_of([make_event(6)]))
+    _, requests = tell(about, [event_of(make_event(9))])
+    assert [request["since"]["seq"] for request in requests] == [6]
+
+
+def test_an_epoch_that_was_made_up_ends_with_the_nodes_answer() -> None:
+    about = view()
+    tell(about, [event_of(make_event(5))])
+    forged = {"epoch": "f" * 16, "seq": 7}
+    tell(about, [received("testnode/info", json.dumps(forged).encode())])
+    _, requests = tell(about, map(event_of, make_events(8, first=6)))
+    assert len(requests) == 1
+    tell(about, answer_of([make_event(13)], "snapshot"))
+    _, requests = tell(about, [event_of(make_event(20))])
+    assert requests[0]["since"] == {"epoch": make_event(1).epoch, "seq": 13}
+
+
+def test_mutated_messages_are_counted_and_end_nothing() -> None:
+    chance = random.Random(20261125)
+    about = view()
+    real = [state_of(make_event(1)), event_of(make_event(2)), *answer_of([make_event(3)])]
+    pieces = [b"[" * 500, b"{", b'"', b"\\ud800", b"1e999", b"9" * 4400, b"null", b"\xff", b"0001-01-01T00:00:00Z", b""]
+    for _ in range(5000):
+        message = chance.choice(real)
+        at, upto = sorted(chance.randrange(len(message.payload) + 1) for _ in range(2))
+        payload = message.payload[:at] + chance.choice(pieces) + message.payload[chance.choice([at, at + 1, upto]) :]
+        about.take(message._replace(payload=payload, retain=chance.random() < 0.5))
+    shown(about.table)
+    assert about.unreadable > 1000
