@@ -211,7 +211,7 @@ class LinkCache:
             link = told.completed(known)
         elif read is not None:
             link = told.identified(read)
-        if told.own != link.own or (read is not None and link.completed(read).own != link.own):
+        if link is not told or (read is not None and link.completed(read) is not link):
             self.incomplete.add(index)
         return self._set(link)
 

@@ -106,17 +106,23 @@ class Link(NamedTuple):
     def is_part_of(self, known: Link) -> bool:
         """Returns whether this message lacks a member that each message about the whole link has."""
         mine, theirs = self[_LASTING:_ENDING], known[_LASTING:_ENDING]
-        return None in mine and any(m is None and t is not None for m, t in zip(mine, theirs, strict=True))
+        return mine != theirs and any(m is None and t is not None for m, t in zip(mine, theirs, strict=True))
 
     def completed(self, known: Link) -> Link:
         """Returns this link with the members of the other one that may end, where it has none itself."""
-        mine = zip(self[_ENDING:_SETTINGS], known[_ENDING:_SETTINGS], strict=True)
-        return Link._make(self[:_ENDING] + tuple(t if m is None else m for m, t in mine) + self[_SETTINGS:])
+        return self._filled(known, _ENDING, _SETTINGS)
 
     def identified(self, read: Link) -> Link:
         """Returns this link with the lasting members of a read, where it has none itself."""
-        mine = zip(self[_LASTING:_ENDING], read[_LASTING:_ENDING], strict=True)
-        return Link._make(self[:_LASTING] + tuple(t if m is None else m for m, t in mine) + self[_ENDING:])
+        return self._filled(read, _LASTING, _ENDING)
+
+    def _filled(self, other: Link, begin: int, end: int) -> Link:
+        """Returns the link with members of another one where it has none; the same object when nothing changes."""
+        mine, theirs = self[begin:end], other[begin:end]
+        if mine == theirs:
+            return self
+        filled = tuple(t if m is None else m for m, t in zip(mine, theirs, strict=True))
+        return self if filled == mine else Link._make(self[:begin] + filled + self[end:])
 
 
 _LASTING, _ENDING, _SETTINGS, _COUNTERS = map(Link._fields.index, ("name", "address", "has_inet", "carrier_ups"))
