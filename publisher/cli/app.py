@@ -13,6 +13,7 @@ import typer
 
 from ..events import Family
 from ..terminal import echo
+from .examples import FOUND_CONFIGS, examples
 from .process import end, fail, open_standard_streams
 
 # rich_markup_mode=None: help is plain text; rich would cost each start 30 ms. No pretty exceptions: they show local
@@ -28,7 +29,7 @@ app = typer.Typer(
 
 Config = Annotated[
     Path | None,
-    typer.Option("--config", "-c", metavar="FILE", help="The configuration file, instead of the one that is found."),
+    typer.Option("--config", "-c", metavar="FILE", help=f"The configuration; else the first of {FOUND_CONFIGS}."),
 ]
 SourceOption = Annotated[
     str | None,
@@ -74,7 +75,7 @@ def _publisher(
     """Publishes every change of every IP interface to MQTT, webhooks and files."""
 
 
-@app.command()
+@app.command(epilog=examples("run"))
 def run(
     config: Config = None,
     source: SourceOption = None,
@@ -96,7 +97,7 @@ def run(
     run_service(config, {key: value for key, value in overrides.items() if value is not None})
 
 
-@app.command()
+@app.command(epilog=examples("status"))
 def status(
     config: Config = None,
     json: Annotated[bool, typer.Option("--json", help="The same facts as a JSON object.")] = False,
@@ -111,7 +112,7 @@ def status(
         raise typer.Exit(1)
 
 
-@app.command()
+@app.command(epilog=examples("watch"))
 def watch(
     url: Annotated[
         str | None, typer.Argument(metavar="mqtt://BROKER", help="A broker: watch every node that publishes there.")
@@ -137,7 +138,7 @@ def watch(
         watch_host(_settings(config, source), family, lines=lines)
 
 
-@app.command()
+@app.command(epilog=examples("snapshot"))
 def snapshot(
     config: Config = None,
     source: SourceOption = None,
@@ -150,19 +151,23 @@ def snapshot(
     show_snapshot(_settings(config, source), family, as_json=json)
 
 
-@app.command()
-def check(config: Config = None) -> None:
+@app.command(epilog=examples("check"))
+def check(
+    config: Config = None,
+    offline: Annotated[bool, typer.Option("--offline", help="Check the configuration only; reach nothing.")] = False,
+) -> None:
     """Check the configuration and each sink.
 
-    One line is printed for each sink; the exit status is 1 when one does not work.
+    The file that is used is named, and one line is printed for each sink; the exit status is 1 when one does not work,
+    2 when the configuration is wrong. Nothing is changed.
     """
     from .check import check_sinks
 
-    if not check_sinks(_settings(config)):
+    if not check_sinks(_settings(config), offline=offline):
         raise typer.Exit(1)
 
 
-@app.command()
+@app.command(epilog=examples("replay"))
 def replay(
     sink: SinkArgument,
     since: Annotated[
@@ -179,7 +184,7 @@ def replay(
     ask_for_replay(_settings(config), sink, since)
 
 
-@app.command()
+@app.command(epilog=examples("dead-letters"))
 def dead_letters(
     sink: Annotated[str | None, typer.Argument(metavar="SINK", help="Only this sink's.")] = None,
     retry: Annotated[bool, typer.Option("--retry", help="Send them again.")] = False,
@@ -209,7 +214,7 @@ def dead_letters(
         list_dead_letters(settings, sink)
 
 
-@app.command()
+@app.command(epilog=examples("forget"))
 def forget(
     what: Annotated[
         str | None,
@@ -238,7 +243,7 @@ def forget(
         raise typer.Exit(1)
 
 
-@app.command()
+@app.command(epilog=examples("plugins"))
 def plugins() -> None:
     """List the installed sinks and sources.
 
@@ -250,7 +255,7 @@ def plugins() -> None:
         raise typer.Exit(1)
 
 
-@app.command()
+@app.command(epilog=examples("schema"))
 def schema(
     what: Annotated[
         str,
@@ -266,7 +271,7 @@ def schema(
     print_schema(what)
 
 
-@app.command()
+@app.command(epilog=examples("record"))
 def record(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A file that does not exist yet.")],
     config: Config = None,
@@ -283,7 +288,7 @@ def record(
     record_updates(_settings(config, source), file)
 
 
-@app.command()
+@app.command(epilog=examples("init"))
 def init(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The file to write.")] = Path("publisher.toml"),
 ) -> None:

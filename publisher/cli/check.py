@@ -8,6 +8,7 @@ from functools import partial
 from queue import Empty, SimpleQueue
 from threading import Thread
 
+from ..config.exposure import exposed_secret
 from ..config.settings import Settings, sink_options, with_default_sinks
 from ..errors import PluginError, text_of
 from ..events import Event
@@ -46,21 +47,33 @@ class CheckContext:
         return []
 
 
-def check_sinks(settings: Settings) -> bool:
+def check_sinks(settings: Settings, *, offline: bool = False) -> bool:
     """Prints one line about the configuration, each broken plugin and each sink; returns whether every sink works.
 
-    Raises ConfigurationError for options that are not valid.
+    With `offline` the sinks' options are validated, and no destination is reached. Raises ConfigurationError for
+    options that are not valid.
     """
     kinds = {str(table.get("type")) for table in settings.sinks.values()}
     plugins = load_plugins(kinds or None, slow=partial(echo, err=True))
     plan = sink_options(with_default_sinks(settings), plugins)
     secrets = Secrets()
     secrets.learn(options for _, options in plan.values())
-    echo(f"configuration {settings.origin.file or '(none, so the defaults)'}: fine")
+    echo(_about_configuration(settings))
+    if remark := exposed_secret(settings, plan):
+        echo(remark)
     for failure in plugins.failures:
         echo(str(failure))
+    if offline:
+        return True
     works = [_check(name, *sink, settings.node, secrets) for name, sink in plan.items()]
     return all(works)
+
+
+def _about_configuration(settings: Settings) -> str:
+    origin = settings.origin
+    if origin.file is not None:
+        return f"configuration {origin.file}: fine"
+    return f"configuration: none, so the defaults; there is no {', no '.join(map(str, origin.searched))}"
 
 
 def _check(name: str, sink_class: type[Sink], options: SinkOptions, node: str, secrets: Secrets) -> bool:

@@ -52,9 +52,10 @@ type = "terminal"
 # url = "https://example.net/hook"
 # format = "binary"  # for Express, n8n and Node-RED, which read application/json only
 
+# The service of systemd may write files below /var/log/interface-publisher only.
 # [sinks.log]
 # type = "file"
-# path = "/var/log/interfaces.jsonl"
+# path = "/var/log/interface-publisher/interfaces.jsonl"
 """
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import IO
@@ -28,7 +29,8 @@ def record_updates(settings: Settings, path: Path) -> None:
 
 def _new_file(path: Path) -> IO[bytes]:
     try:
-        return path.open("xb")
+        # It has this host's addresses: only its owner may read it, unless they choose otherwise.
+        return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600), "wb")
     except FileExistsError:
         raise SourceError(f"{path} exists already: name another file") from None
     except OSError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
@@ -21,19 +21,32 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Origin:
-    """The origin of settings: a file, and the settings that the environment gave."""
+    """The origin of settings: a file with its text, and the settings that the environment gave."""
 
     file: Path | None = None
     environment: Mapping[str, Any] = field(default_factory=dict)
+    text: str = field(default="", repr=False)
+    searched: tuple[Path, ...] = ()
+    """The files that were looked for, one of which is `file` unless another was named."""
 
     def of(self, location: tuple[str | int, ...]) -> str:
-        """Returns the file or the environment variable that this setting came from."""
+        """Returns the file, with the line where it is known, or the variable that this setting came from."""
+        if self.is_variable(location):
+            name = "__".join(str(part).upper().replace("-", "_") for part in location)
+            return f"environment variable PUBLISHER_{name}"
+        if self.file is None:
+            return "configuration"
+        line = line_of(self.text, location)
+        return str(self.file) if line is None else f"{self.file}:{line}"
+
+    def is_variable(self, location: tuple[str | int, ...]) -> bool:
+        """Returns whether the environment gave this setting."""
         here: Any = self.environment
         for part in location:
             if not isinstance(here, Mapping) or part not in here:
-                return str(self.file) if self.file else "configuration"
+                return False
             here = here[part]
-        return f"environment variable PUBLISHER_{'__'.join(str(part).upper().replace('-', '_') for part in location)}"
+        return True
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
@@ -42,16 +55,52 @@ def nearest(word: str, known: Iterable[str]) -> str:
     return f"; did you mean {near[0]!r}?" if near else ""
 
 
-def read_toml(path: Path) -> dict[str, Any]:
-    """Reads a TOML file; raises ConfigurationError with file, line and column."""
+_HEADER = re.compile(r"\s*\[([^][]+)\]\s*(?:#.*)?$")
+_KEY = re.compile(r"""\s*((?:[\w-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[\w-]+|"[^"]*"|'[^']*'))*)\s*=""")
+
+_BARE_TEXT = re.compile(r"\s*([\w.-]+)\s*=\s*[A-Za-z~/.]")
+
+
+def line_of(text: str, location: Iterable[str | int]) -> int | None:
+    """Returns the line of a TOML text in which this setting, or the table that it is missing from, is given.
+
+    A text with strings of several lines is not looked into: they may look like settings.
+    """
+    if '"""' in text or "'''" in text:
+        return None
+    wanted = tuple(location)
+    table: tuple[str, ...] = ()
+    found, depth = None, 0
+    for number, line in enumerate(text.splitlines(), start=1):
+        path = table
+        if header := _HEADER.match(line):
+            path = table = _parts(header[1])
+        elif key := _KEY.match(line):
+            path = (*table, *_parts(key[1]))
+        if depth < len(path) and path == wanted[: len(path)]:
+            found, depth = number, len(path)
+    return found
+
+
+def _parts(dotted: str) -> tuple[str, ...]:
+    return tuple(part.strip().strip("\"'") for part in dotted.split("."))
+
+
+def read_text(path: Path) -> str:
+    """Reads a file that is UTF-8; raises ConfigurationError."""
     try:
         # utf-8-sig: editors on Windows put a byte order mark first, which TOML does not allow.
-        text = path.read_text(encoding="utf-8-sig")
-        return tomllib.loads(text)
+        return path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise ConfigurationError(f"{path}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
         raise ConfigurationError(f"{path}: is not UTF-8 (byte {error.start}): save it as UTF-8") from None
+
+
+def parsed_toml(path: Path, text: str) -> dict[str, Any]:
+    """Parses the text of a TOML file; raises ConfigurationError with file, line and column."""
+    try:
+        return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigurationError(_toml_problem(path, text, str(error))) from None
 
@@ -62,20 +111,38 @@ def _toml_problem(path: Path, text: str, message: str) -> str:
         return f"{path}: {message}"
     lines = text.splitlines() or [""]
     line, column = place.groups(default="")
-    return f"{path}:{line or len(lines)}:{column or len(lines[-1]) + 1}: {message[: place.start()]}"
+    problem = message[: place.start()]
+    hint = _toml_hint(problem, lines[int(line) - 1] if line else "")
+    return f"{path}:{line or len(lines)}:{column or len(lines[-1]) + 1}: {problem}{hint}"
 
 
-def problems(error: ValidationError, model: type[BaseModel], origin: Origin, prefix: tuple[str, ...] = ()) -> list[str]:
+def _toml_hint(problem: str, line: str) -> str:
+    """Returns the cure of the two commonest mistakes; the value is left out, since it may be a secret."""
+    if problem == "Invalid value" and (text := _BARE_TEXT.match(line)):
+        return f': text needs quotation marks: {text[1]} = "..."'
+    if problem.startswith(("Unescaped '\\'", "Invalid hex value")):
+        return ": write a Windows path between single quotation marks, '...'"
+    return ""
+
+
+def problems(
+    error: ValidationError,
+    model: type[BaseModel],
+    origin: Origin,
+    prefix: tuple[str, ...] = (),
+    top: Container[str] = (),
+) -> list[str]:
     """Returns one line for each mistake: its place, the key and the expected value.
 
-    The given value is left out, since it may be a secret.
+    `top` are the keys of the file that are in no table. The given value is left out, since it may be a secret.
     """
     # pydantic reports a mistake in a union once for each member: one line for each setting is enough.
     lines: dict[str, str] = {}
     for detail in error.errors(include_url=False, include_context=False):
         location = (*prefix, *detail["loc"])
         name = _name(location)
-        lines.setdefault(name, f"{origin.of(location)}: {name}: {_expectation(detail, model)}".replace("\n", " "))
+        expected = _expectation(detail, model, location, top)
+        lines.setdefault(name, f"{origin.of(location)}: {name}: {expected}".replace("\n", " "))
     return list(lines.values())
 
 
@@ -107,11 +174,13 @@ _EXPECTED = {
 }
 
 
-def _expectation(detail: Any, model: type[BaseModel]) -> str:
+def _expectation(detail: Any, model: type[BaseModel], location: tuple[str | int, ...], top: Container[str]) -> str:
     kind, message = str(detail["type"]), str(detail["msg"])
     match kind:
         case "extra_forbidden" | "unexpected_keyword_argument":
             *table, key = detail["loc"]
+            if len(location) > 1 and str(key) in top:
+                return "unknown setting here: write it above the first [table] of the file"
             return f"unknown setting{nearest(str(key), _keys(model, table))}"
         case "missing":
             return "missing"

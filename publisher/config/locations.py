@@ -36,9 +36,14 @@ class Locations:
             environment=environment,
         )
 
+    @property
+    def configs(self) -> tuple[Path, ...]:
+        """The configuration files that are looked for, in this order."""
+        return tuple(dict.fromkeys(folder / CONFIG_NAME for folder in self.config_dirs))
+
     def find_config(self) -> Path | None:
         """Returns the first configuration file that exists; `None` without one."""
-        return next((path for folder in self.config_dirs if _is_there(path := folder / CONFIG_NAME)), None)
+        return next(filter(_is_there, self.configs), None)
 
     @property
     def journals(self) -> tuple[Path, ...]:

@@ -13,7 +13,7 @@ from ..plugins.calling import LoadStep, called
 from ..sink import Sink, SinkOptions
 from ..watcher import InterfaceFilter
 from .environment import read_environment
-from .errors import Origin, problems, read_toml
+from .errors import Origin, parsed_toml, problems, read_text
 
 if TYPE_CHECKING:
     from ..plugins import Plugins
@@ -173,15 +173,16 @@ def load_settings(path: Path | None, locations: Locations, overrides: Mapping[st
     ConfigurationError with one line for each mistake.
     """
     found = path or locations.find_config()
-    file = read_toml(found) if found else {}
+    text = read_text(found) if found else ""
+    file = parsed_toml(found, text) if found else {}
     environment = read_environment(Settings, locations.environment, file.get("sinks"))
-    origin = Origin(found, environment)
+    origin = Origin(found, environment, text, locations.configs)
     defaults = {"node": node_from(locations.hostname), "journal": {"path": locations.journal}}
     merged = _merged(_merged(_merged(defaults, file), environment), overrides or {})
     try:
         settings = Settings(**merged)
     except ValidationError as error:
-        raise ConfigurationError("\n".join(problems(error, Settings, origin))) from None
+        raise ConfigurationError("\n".join(problems(error, Settings, origin, top=Settings.model_fields))) from None
     settings._origin = origin
     if settings.journal.path == locations.journal:
         settings._journals = locations.journals
@@ -210,7 +211,7 @@ def sink_options(settings: Settings, plugins: Plugins) -> dict[str, tuple[type[S
         try:
             checked[name] = (sink_class, _validated(name, sink_class, options))
         except ValidationError as error:
-            wrong += problems(error, sink_class.Options, settings.origin, ("sinks", name))
+            wrong += problems(error, sink_class.Options, settings.origin, ("sinks", name), Settings.model_fields)
         except PluginError as error:
             wrong.append(f"{where}: {error}")
     wrong += _shared(settings, checked)

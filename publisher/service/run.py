@@ -15,6 +15,7 @@ from typing import Any
 
 import typer
 
+from ..config.exposure import exposed_secret
 from ..config.locations import Locations
 from ..config.settings import Settings, load_settings, sink_options, with_default_sinks
 from ..delivery.plan import SinkPlan
@@ -45,6 +46,8 @@ def run_service(config: Path | None, overrides: Mapping[str, Any]) -> None:
         log.info(
             "configuration: %s; journal: %s", settings.origin.file or "none, so the defaults", settings.journal.path
         )
+        if remark := exposed_secret(settings, _plan(plugins, secrets, settings)):
+            log.warning("%s", remark)
         notifier = Notifier(locations.environment, os.getpid(), lambda: secrets.mask(_summary(service)))
         service = Service(
             settings, partial(_plan, plugins, secrets), plugins.sources, log, notifier.turned, SinkTypes(plugins)

@@ -34,6 +34,11 @@ class SinkReport(_Report):
         """True if events do not reach the destination. Dead letters are settled, and no trouble."""
         return self.error is not None or self.state in _TROUBLE
 
+    @property
+    def outcome(self) -> str:
+        """The state in words, with the error: "waits: connection refused", "ended: 410 Gone"."""
+        return f"{'waits' if self.state == 'retrying' else self.state}: {self.error or 'no reason given'}"
+
 
 class LeftReport(_Report):
     """A place that the configuration left, and that is still to be emptied: no trouble, as its server may be gone."""
@@ -63,14 +68,12 @@ class ServiceReport(_Report):
         return self.trouble is not None or any(sink.in_trouble for sink in self.sinks.values())
 
     def summary(self) -> str:
-        """Returns one line: the journal's trouble, else the first sink's, else the progress of the sinks."""
+        """Returns one line: the journal's trouble, else that of each sink, else the progress of the sinks."""
         if self.trouble is not None:
             return f"the journal takes no events: {self.trouble}"
-        troubled = [(name, sink) for name, sink in self.sinks.items() if sink.in_trouble]
-        if troubled:
-            name, sink = troubled[0]
-            others = f" (and {len(troubled) - 1} more in trouble)" if len(troubled) > 1 else ""
-            return f"sink {name!r} {sink.state}: {sink.error or 'no reason given'}{others}"
-        busy = any(sink.behind or sink.state != "following" for sink in self.sinks.values())
         count = f"{len(self.sinks)} sink{'' if len(self.sinks) == 1 else 's'}"
+        if troubled := [f"{name} {sink.outcome}" for name, sink in self.sinks.items() if sink.in_trouble]:
+            well = len(self.sinks) - len(troubled)
+            return f"{count}: {well} deliver{'s' if well == 1 else ''}; {'; '.join(troubled)}"
+        busy = any(sink.behind or sink.state != "following" for sink in self.sinks.values())
         return f"{count}, {'delivering' if busy else 'all delivered'}"

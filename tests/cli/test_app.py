@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from publisher.config.exposure import exposed_secret
 from publisher.config.locations import Locations
 from publisher.config.settings import load_settings, sink_options
 from publisher.plugins import load_plugins
@@ -48,7 +50,7 @@ def test_wrong_usage_is_status_2(publisher: Publisher, arguments: list[str]) -> 
 def test_a_wrong_configuration_is_status_2_and_one_line(publisher: Publisher) -> None:
     publisher.configure("nod = 1")
     assert publisher("run", status=2).stderr == (
-        f"publisher: {publisher.folder / 'publisher.toml'}: nod: unknown setting; did you mean 'node'?\n"
+        f"publisher: {publisher.folder / 'publisher.toml'}:2: nod: unknown setting; did you mean 'node'?\n"
     )
     assert not publisher.journal.exists()
 
@@ -183,3 +185,81 @@ def assert_references_resolve(document: dict[str, Any]) -> None:
                 check(inner)
 
     check(document)
+
+
+def test_check_names_the_file_that_is_used_or_those_that_are_looked_for(publisher: Publisher) -> None:
+    [first, *_] = publisher("check").stdout.splitlines()
+    assert first.startswith("configuration: none, so the defaults; there is no ")
+    assert str(publisher.folder / "publisher.toml") in first
+    publisher.configure(FILE_SINK)
+    [first, *_] = publisher("check").stdout.splitlines()
+    assert first == f"configuration {publisher.folder / 'publisher.toml'}: fine"
+
+
+def test_check_offline_reaches_nothing(publisher: Publisher) -> None:
+    publisher.configure('[sinks.hook]\ntype = "webhook"\nurl = "http://127.0.0.1:1/"')
+    assert publisher("check", status=1).stdout.count("\n") == 2
+    assert publisher("check", "--offline").stdout.count("\n") == 1
+    publisher.configure('[sinks.hook]\ntype = "webhook"\nurl = 3')
+    assert "sink 'hook': url" in publisher("check", "--offline", status=2).stderr
+
+
+@pytest.mark.parametrize("command", ["run", "check", "init", "dead-letters", "forget"])
+def test_the_help_of_a_command_has_examples(publisher: Publisher, command: str) -> None:
+    text = publisher(command, "--help", COLUMNS="80").stdout
+    assert f"\n  Examples:\n    publisher {command}" in text
+    if command != "init":
+        assert "interface-publisher" in text.partition("--config")[2]
+
+
+def test_every_example_is_a_command_with_its_options(publisher: Publisher) -> None:
+    names = publisher("--help").stdout.partition("Commands:")[2].split("\n  ")
+    for name in [line.split()[0] for line in names if line.strip()]:
+        text = publisher(name, "--help").stdout
+        lines = [line.split() for line in text.partition("Examples:")[2].splitlines() if line.strip()]
+        assert lines, name
+        for words in lines:
+            known = text if words[1] == name else publisher(words[1], "--help").stdout
+            assert all(word in known for word in words if word.startswith("-")), words
+
+
+SECRET = '[sinks.hook]\ntype = "webhook"\nurl = "http://127.0.0.1:1/"\n'
+
+
+@posix_only
+@pytest.mark.parametrize(
+    ("table", "key"),
+    [
+        (f'{SECRET}secret = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="', "secret"),
+        ('[sinks.home]\ntype = "mqtt"\nurl = "mqtt://me@127.0.0.1:1"\npassword = "hunter2"', "password"),
+        (f'{SECRET}secret_file = "s"', None),
+        (SECRET.replace('1/"', '1/some/ordinary/path"'), None),
+    ],
+)
+def test_a_secret_in_a_file_that_everybody_may_read_is_remarked(tmp_path: Path, table: str, key: str | None) -> None:
+    path = tmp_path / "publisher.toml"
+    path.write_text(table)
+    settings = load_settings(path, Locations("nas", (), (tmp_path,)))
+    plan = sink_options(settings, load_plugins())
+    reached = [folder for folder in path.parents if not folder.stat().st_mode & 0o001]
+    for folder in reached:
+        folder.chmod(folder.stat().st_mode | 0o001)
+    try:
+        for mode, exposed in ((0o644, key is not None), (0o600, False)):
+            path.chmod(mode)
+            remark = exposed_secret(settings, plan)
+            assert (remark is not None) is exposed
+            assert remark is None or (f": {key})" in remark and "hunter2" not in remark)
+        path.chmod(0o644)
+        tmp_path.chmod(0o700)
+        assert exposed_secret(settings, plan) is None, "its folder is closed to others"
+    finally:
+        for folder in reached:
+            folder.chmod(folder.stat().st_mode & ~0o001)
+
+
+@posix_only
+def test_a_recording_is_its_owners_only(publisher: Publisher) -> None:
+    publisher.configure("")
+    publisher("record", "made.jsonl")
+    assert (publisher.folder / "made.jsonl").stat().st_mode & 0o777 == 0o600

@@ -66,7 +66,7 @@ def test_a_journal_of_another_user_is_named(publisher: Publisher) -> None:
     Journal.open(other / "journal.sqlite3", node="nas").close()
     other.chmod(0)
     try:
-        done = publisher("status", status=1, STATE_DIRECTORY=str(other))
+        done = publisher("status", status=1, STATE_DIRECTORY=f"{publisher.folder}/own:{other}")
     finally:
         other.chmod(0o700)
     assert f"the journal {other / 'journal.sqlite3'} was passed over: it is another user's" in done.stderr

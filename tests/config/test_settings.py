@@ -11,6 +11,7 @@ import pytest
 from pydantic import BaseModel, Field, HttpUrl, SecretStr
 
 from publisher.cli.journal import find_journal
+from publisher.config.errors import line_of
 from publisher.config.locations import Locations
 from publisher.config.settings import (
     Settings,
@@ -145,10 +146,52 @@ def test_the_environment_sets_sinks_and_lists(load: Load) -> None:
         ),
     ],
 )
-def test_a_mistake_is_one_line_with_file_key_and_expectation(
+def test_a_mistake_is_one_line_with_file_line_key_and_expectation(
     load: Load, tmp_path: Path, text: str, expected: str
 ) -> None:
-    assert mistakes(load, text) == [f"{tmp_path / 'publisher.toml'}: {expected}"]
+    line = len(text.splitlines())
+    assert mistakes(load, text) == [f"{tmp_path / 'publisher.toml'}:{line}: {expected}"]
+
+
+@pytest.mark.parametrize(
+    ("location", "line"),
+    [
+        (("node",), 1),
+        (("journal", "path"), 4),
+        (("journal", "synchronous"), 3),
+        (("sinks", "Ho-me", "url"), 7),
+        (("sinks", "Ho-me", "type"), 6),
+        (("sinks", "Ho-me", "home_assistant", "include", 0), 8),
+        (("sinks", "two words", "x"), 9),
+        (("log", "level"), 11),
+        (("metrics",), None),
+    ],
+)
+def test_a_setting_is_found_in_the_text_or_the_table_that_lacks_it(
+    location: tuple[str | int, ...], line: int | None
+) -> None:
+    text = """node = "a" # node = 2
+# [journal] path = 1
+[journal] # [log]
+"path" = '[log]'
+
+[ sinks . "Ho-me" ]
+url="x"
+home_assistant.include = ["path = 3"]
+[sinks.'two words']
+
+log.level = 3
+"""
+    # The last key is sinks.'two words'.log.level for TOML.
+    place = ("sinks", "two words", *location) if location[0] == "log" else location
+    assert line_of(text, place) == line
+    assert line_of(f'{text}\nx = """\nnode = 1\n"""', place) is None
+
+
+def test_a_setting_below_a_table_that_belongs_above_it(load: Load) -> None:
+    for table in ("[sinks.home]\ntype = 'file'\npath = 'x'", "[log]", "[filter]"):
+        with pytest.raises(ConfigurationError, match=r"node: .*write it above the first \[table\]"):
+            sink_options(load(f"{table}\nnode = 'nas'"), load_plugins())
 
 
 def test_every_mistake_is_reported(load: Load) -> None:
@@ -197,7 +240,17 @@ def test_variables_of_container_links_are_ignored(load: Load) -> None:
 
 @pytest.mark.parametrize(
     ("text", "place"),
-    [("a = 1\nb = \n", ":2:5: Invalid value"), ("[a]\n[a]\n", ":2:3: Cannot declare ('a',) twice")],
+    [
+        ("a = 1\nb = \n", ":2:5: Invalid value"),
+        ("a = [nas]", ":1:6: Invalid value"),
+        ("a = 1\nnode = hunter2", ':2:8: Invalid value: text needs quotation marks: node = "..."'),
+        ("node = [", ":1:9: Invalid value"),
+        (
+            'ca_file = "C:\\x"',
+            ":1:16: Unescaped '\\' in a string: write a Windows path between single quotation marks, '...'",
+        ),
+        ("[a]\n[a]\n", ":2:3: Cannot declare ('a',) twice"),
+    ],
 )
 def test_broken_toml_is_reported_with_line_and_column(load: Load, tmp_path: Path, text: str, place: str) -> None:
     assert mistakes(load, text) == [f"{tmp_path / 'publisher.toml'}{place}"]
@@ -328,7 +381,8 @@ def test_a_sinks_mistake_names_sink_option_and_expectation(
         return
     with pytest.raises(ConfigurationError) as error:
         checked(load, f"[sinks.a]\n{text}")
-    assert str(error.value) == f"{tmp_path / 'publisher.toml'}: {expected}"
+    line = 1 if "missing" in expected or "type: " in expected else len(text.splitlines()) + 1
+    assert str(error.value) == f"{tmp_path / 'publisher.toml'}:{line}: {expected}"
 
 
 def test_an_unknown_type_lists_the_known_ones(load: Load) -> None:
@@ -355,4 +409,4 @@ def test_sizes_and_times_are_explained_by_example(load: Load, tmp_path: Path, op
     settings = load(f"[sinks.log]\ntype = 'file'\npath = 'x'\n{option}")
     with pytest.raises(ConfigurationError) as error:
         sink_options(settings, load_plugins())
-    assert str(error.value) == f"{tmp_path / 'publisher.toml'}: sink 'log': {expected}"
+    assert str(error.value) == f"{tmp_path / 'publisher.toml'}:4: sink 'log': {expected}"

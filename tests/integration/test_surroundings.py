@@ -53,9 +53,10 @@ class Surrounding(NamedTuple):
 
 
 READ_ONLY_ROOT = """unshare --mount --propagation private sh -c '
-for place in / /tmp /var/tmp "$BELOW"; do
+for place in /tmp /var/tmp "$BELOW"; do
   mount --rbind "$place" "$place" && mount -o remount,bind,ro "$place" || exit 99
 done
+mount -o remount,bind,ro / || exit 99
 cd "$HERE"; exec "$@"' sh "$@"
 """
 

@@ -148,10 +148,12 @@ def test_the_watchdogs_patience(environment: dict[str, str], seconds: float | No
 def test_the_unit_fits_what_the_command_does() -> None:
     unit = Path(__file__).parents[2] / "compose" / "interface-publisher.service"
     lines = unit.read_text().splitlines()
-    settings = dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
+    given = [line.split("=", 1) for line in lines if "=" in line and not line.startswith("#")]
+    settings = dict(given)
     assert settings["Type"] == "notify"
     assert settings["ExecStart"].endswith("/publisher run")
-    assert settings["ExecReload"] == "/bin/kill -HUP $MAINPID"
+    reload = [value for name, value in given if name == "ExecReload"]
+    assert reload == [settings["ExecStart"].replace(" run", " check --offline"), "/bin/kill -HUP $MAINPID"]
     assert settings["StateDirectory"] == settings["ConfigurationDirectory"] == APPLICATION
     assert settings["RestartPreventExitStatus"] == "2"
     assert "AF_NETLINK" in settings["RestrictAddressFamilies"]
