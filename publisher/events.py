@@ -13,11 +13,13 @@ from datetime import datetime
 from functools import cached_property
 from typing import Annotated, Any, Generic, Literal, NamedTuple, TypeVar, overload
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 SCHEMA_VERSION: Literal[1] = 1
 
 R = TypeVar("R")
+K = TypeVar("K")
+V = TypeVar("V")
 
 Family = Literal["inet", "inet6"]
 NotificationType = Literal["parameter_notification", "add_instance", "delete_instance", "initial_notification"]
@@ -199,19 +201,51 @@ class Key(NamedTuple):
     family: Family
 
 
+class FrozenDict(dict[K, V]):
+    """A dictionary that cannot be changed: all sinks of a process share one event."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return FrozenDict, (dict(self),)
+
+    def _refuse(self, *_: object, **__: object) -> Any:
+        raise TypeError("an event cannot be changed: make a copy, dict(event.changed)")
+
+    __setitem__ = __delitem__ = __ior__ = _refuse
+    clear = pop = popitem = setdefault = update = _refuse
+
+
+def _frozen(value: Any) -> Any:
+    return FrozenDict(value) if isinstance(value, dict) else value
+
+
+Frozen = AfterValidator(_frozen)
+
+
 class Change(_Fact):
     """A member's value before and after, as JSON values."""
 
-    before: Any
-    after: Any
+    before: Annotated[Any, Frozen]
+    after: Annotated[Any, Frozen]
+
+
+class LostEvents(_Fact):
+    """The events that a sink did not get, and that a snapshot makes up for: `first` to `last`, both included."""
+
+    first: Annotated[int, Field(ge=0)]
+    last: Annotated[int, Field(ge=0)]
 
 
 class Snapshot(_Fact):
-    """The place of an `initial_notification` in its snapshot: 0 carries no row, 1 to `count` carry the rows."""
+    """The place of an `initial_notification` in its snapshot: 0 carries no row, 1 to `count` carry the rows.
+
+    `lost` is at position 0 only, of a snapshot with cause `overrun`: the events that it makes up for, where they can be
+    numbered.
+    """
 
     id: str
     position: Annotated[int, Field(ge=0)]
     count: Annotated[int, Field(ge=0)]
+    lost: LostEvents | None = None
 
 
 class Event(_Fact):
@@ -234,7 +268,7 @@ class Event(_Fact):
     row: IpInterfaceRow | None
     interface: Interface | None
     addresses: tuple[Address, ...] = ()
-    changed: dict[str, Change] = {}
+    changed: Annotated[dict[str, Change], Frozen] = FrozenDict()
     snapshot: Snapshot | None = None
 
     @cached_property
@@ -274,8 +308,16 @@ class SnapshotEvents(Sequence[Event], Generic[R]):
     own. `rows` may be in a compact form, from which `decode` makes a row.
     """
 
-    def __init__(self, moment: Moment, cause: Cause, rows: Sequence[R], decode: Callable[[R], IpInterface]) -> None:
+    def __init__(
+        self,
+        moment: Moment,
+        cause: Cause,
+        rows: Sequence[R],
+        decode: Callable[[R], IpInterface],
+        lost: LostEvents | None = None,
+    ) -> None:
         self._moment = moment
+        self._lost = lost
         self._cause = cause
         self._rows = rows
         self._decode = decode
@@ -314,5 +356,7 @@ class SnapshotEvents(Sequence[Event], Generic[R]):
             row=row.row if row else None,
             interface=row.interface if row else None,
             addresses=row.addresses if row else (),
-            snapshot=Snapshot(id=self._id, position=position, count=len(self._rows)),
+            snapshot=Snapshot(
+                id=self._id, position=position, count=len(self._rows), lost=None if position else self._lost
+            ),
         )

@@ -24,6 +24,7 @@ class Sending:
     cause: Cause
     sent: int
     confirmed: Cursor | None
+    lost: int | None = None
 
     @property
     def tail_first(self) -> bool:
@@ -77,7 +78,7 @@ class Subscription:
             # Its rows are being sent, and the destination may count them or not; only a step back is sure.
             if state.confirmed is None or own.epoch != state.confirmed.epoch or own.seq >= state.confirmed.seq:
                 return
-            self._state = SnapshotDue(state.cause, state.snapshot.seq, own)
+            self._state = SnapshotDue(state.cause, state.snapshot.seq, own, state.lost)
         else:
             self._state = replace(state, confirmed=own)
         self._report(())
@@ -93,7 +94,7 @@ class Subscription:
             case ResendSnapshot(cause, after):
                 # A loss stays marked, whatever else is requested.
                 marked: Cause = "overrun" if "overrun" in (cause, self._outstanding()) else cause
-                self._state = SnapshotDue(marked, after, self._state.confirmed)
+                self._state = SnapshotDue(marked, after, self._state.confirmed, self._first_lost())
                 self._report((number,) if number else ())
             case ResendEvents(since):
                 before, self._state = self._state, self._back_to(since)
@@ -134,8 +135,8 @@ class Subscription:
             return []
         self._begin_anew_if_lost()
         match self._state:
-            case SnapshotDue(cause, after, confirmed) if confirmed is None or confirmed.seq >= after:
-                self._state = Sending(self._journal.snapshot(cause), cause, 0, confirmed)
+            case SnapshotDue(cause, after, confirmed, lost) if confirmed is None or confirmed.seq >= after:
+                self._state = Sending(self._journal.snapshot(cause, lost), cause, 0, confirmed, lost)
                 self._report_progress()
                 return self.next_batch(most)
             case Sending(snapshot, _, sent, confirmed) as sending:
@@ -178,7 +179,7 @@ class Subscription:
             return state
         confirmed = state.confirmed._replace(seq=seq)
         if isinstance(state, Sending):
-            return SnapshotDue(state.cause, state.snapshot.seq, confirmed)
+            return SnapshotDue(state.cause, state.snapshot.seq, confirmed, state.lost)
         return replace(state, confirmed=confirmed)
 
     def _begin_anew_if_lost(self) -> None:
@@ -187,10 +188,20 @@ class Subscription:
             return
         if reason := self._lost(state.confirmed):
             self._log.warning("lost its position in the journal and gets the snapshot: %s", reason)
-            self._begin_anew()
+            self._begin_anew(state.confirmed)
 
-    def _begin_anew(self) -> None:
-        self._state = SnapshotDue(self._outstanding() or "notification", 0, None)
+    def _begin_anew(self, confirmed: Cursor) -> None:
+        """Makes the snapshot due, at once: it makes up for the events after the confirmed one."""
+        lost, cause = self._first_lost(), self._outstanding() or "notification"
+        if confirmed.epoch == self._journal.epoch and not self._replays:  # what is replayed was there once
+            cause = "overrun"
+            if confirmed.seq < self._events.seq:
+                lost = confirmed.seq + 1 if lost is None else min(lost, confirmed.seq + 1)
+        self._state = SnapshotDue(cause, 0, None, lost)
+
+    def _first_lost(self) -> int | None:
+        """Returns the first event that the snapshot makes up for, of the one that is due or being sent."""
+        return None if isinstance(self._state, Tail) else self._state.lost
 
     def _lost(self, cursor: Cursor) -> str | None:
         """Returns why the journal cannot go on from here; `None` when it can."""
@@ -212,7 +223,7 @@ class Subscription:
             # They may have been deleted between the look at the oldest and the reading.
             if not events or events[0].seq == after + 1:
                 return events
-        self._begin_anew()
+        self._begin_anew(Cursor(self._journal.epoch, after))
         return self.next_batch(limit)
 
     def _report_progress(self) -> None:
@@ -235,5 +246,5 @@ class Subscription:
 def _durable(state: State) -> Position:
     """Returns the position to go on from after a restart: a snapshot that was not sent whole is due again."""
     if isinstance(state, Sending):
-        return SnapshotDue(state.cause, state.snapshot.seq, state.confirmed)
+        return SnapshotDue(state.cause, state.snapshot.seq, state.confirmed, state.lost)
     return state

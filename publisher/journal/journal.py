@@ -10,7 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from ..errors import JournalDamagedError, JournalError
-from ..events import Cause, Event, IpInterface, Moment, SnapshotEvents
+from ..events import Cause, Event, IpInterface, LostEvents, Moment, SnapshotEvents
 from ..table import now
 from .beginning import Begun, begin, boot_word, claim
 from .dead_letters import DeadLetter, delete_dead_letters, select_dead_letters
@@ -148,10 +148,14 @@ class Journal:
         with self._pending.taken() as writes:
             self.events.append((), (*writes, lambda connection: put_meta(connection, clean="0")))
 
-    def snapshot(self, cause: Cause = "notification") -> SnapshotEvents[bytes]:
-        """Returns the rows as `initial_notification` events, position 0 first, as of the newest event."""
+    def snapshot(self, cause: Cause = "notification", lost: int | None = None) -> SnapshotEvents[bytes]:
+        """Returns the rows as `initial_notification` events, position 0 first, as of the newest event.
+
+        `lost` is the first event that it makes up for, up to its own `seq`; position 0 says so.
+        """
         seq, rows = self.events.rows()
-        return SnapshotEvents(Moment(self.node, self.epoch, seq, now()), cause, rows, decoded_row)
+        gap = None if lost is None else LostEvents(first=lost, last=max(lost, seq))
+        return SnapshotEvents(Moment(self.node, self.epoch, seq, now()), cause, rows, decoded_row, gap)
 
     def sink(self, name: str, destination: str) -> SinkJournal:
         """Returns the part of one worker, after what an earlier one reported was written. The core's thread."""

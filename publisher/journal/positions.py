@@ -24,11 +24,15 @@ class Tail:
 
 @dataclass(frozen=True)
 class SnapshotDue:
-    """The snapshot is due: after the event `after`, or at once when the sink confirmed nothing yet."""
+    """The snapshot is due: after the event `after`, or at once when the sink confirmed nothing yet.
+
+    `lost` is the first of the events that it makes up for, if there are such: they are no longer kept.
+    """
 
     cause: Cause
     after: Seq
     confirmed: Cursor | None
+    lost: Seq | None = None
     state: Literal["snapshot_due"] = "snapshot_due"
 
 

@@ -18,7 +18,7 @@ import pytest
 
 from publisher.delivery.inbox import Clock
 from publisher.errors import JournalDamagedError, JournalError
-from publisher.events import Event
+from publisher.events import Event, LostEvents, Snapshot
 from publisher.journal.journal import Journal
 from publisher.journal.positions import ResendEvents
 from publisher.sink import Cursor, Ended, Rejected, Retry, Sink, SinkContext, SinkOptions
@@ -147,7 +147,40 @@ def test_a_sink_that_lost_its_place_is_told_of_and_gets_the_snapshot(
         assert kinds(recorder.events) == ["snapshot@300", 301, 302]
         [line] = pipeline.said("lost its position")
         assert reason in line
+        marker = recorder.events[0]
+        if reason == "oldest that is kept":
+            assert marker.cause == "overrun"
+            assert marker.snapshot == Snapshot(
+                id=marker.id.rpartition("-")[0], position=0, count=2, lost=LostEvents(first=3, last=300)
+            )
+            assert all(event.snapshot.lost is None for event in recorder.events[1:3] if event.snapshot)
         assert worker.status().failures == 0
+
+
+def test_what_was_lost_stays_marked_over_a_restart_and_further_losses(tmp_path: Path, recorder: Recorder) -> None:
+    with closing(Pipeline(tmp_path / "journal.db", max_events=100)) as pipeline:
+        pipeline.confirm(2)
+        pipeline.change_at_once(300)
+        recorder.publish_faults.append(Retry("later", after=1e9))
+        worker = pipeline.deliver(recorder, clock=Clock())
+        wait_for(lambda: worker.status().state == "retrying")
+        pipeline.restart()
+        pipeline.change_at_once(300)
+        again = Recorder()
+        pipeline.deliver(again)
+        [marker, *_] = again.wait_for_events(3)
+        assert (marker.cause, marker.snapshot and marker.snapshot.lost) == ("overrun", LostEvents(first=3, last=600))
+
+
+def test_a_replay_of_what_is_gone_marks_no_loss(tmp_path: Path, recorder: Recorder) -> None:
+    with closing(Pipeline(tmp_path / "journal.db", max_events=100)) as pipeline:
+        pipeline.change_at_once(300)
+        worker = pipeline.deliver(recorder)
+        recorder.wait_for_events(3)
+        pipeline.ask(worker, kind="replay", since=5)
+        events = recorder.wait_for_events(6)
+        assert {event.cause for event in events} == {"notification"}
+        assert all(event.snapshot and event.snapshot.lost is None for event in events)
 
 
 def test_a_sink_that_is_overrun_while_it_hangs_gets_the_snapshot(tmp_path: Path, recorder: Recorder) -> None:
