@@ -23,6 +23,8 @@ def opens(sink: Sink) -> bool:
         sink.open()
     except Ended as error:
         raise AssertionError(f"{_AWAY}: {error}") from error
+    except AssertionError:  # the time limit's
+        raise
     except Exception as error:  # noqa: BLE001 - open may raise anything
         require(bool(str(error)), f"{type(error).__name__} from open() has no message")
         return False
@@ -43,6 +45,8 @@ def publish_must_fail(sink: Sink, events: Sequence[Event]) -> Sequence[Event]:
     except Retry as error:
         require(0 <= error.index < len(events), f"Retry.index {error.index} is no place in the batch")
         return events[error.index :]
+    except AssertionError:  # the time limit's
+        raise
     except Exception:  # noqa: BLE001 - any other exception is a retry of all
         return events
     raise AssertionError("publish() returned although the destination takes nothing: the events would be lost")
@@ -57,6 +61,8 @@ def deliver(sink: Sink, events: Sequence[Event], seconds: float = 30.0) -> None:
             return
         except Rejected as error:
             raise AssertionError(f"a valid event was rejected: {error}") from error
+        except AssertionError:  # the time limit's
+            raise
         except Exception as error:
             if time.monotonic() > deadline:
                 raise AssertionError(f"not delivered within {seconds} s") from error

@@ -15,6 +15,7 @@ from ..sink import Cursor, Ended, Sink, SinkOptions
 from .attempts import deliver, opens, publish_must_fail, require
 from .context import FakeSinkContext
 from .events import EPOCH, make_event, make_events, make_row, make_snapshot
+from .timed import TimedSink
 
 HOSTILE_ALIAS = "a+b/#\u0000\u001b[2J\n\"\\'<&>{{x}} Ж 🖧"
 """An alias that has a meaning for topics, terminals, lines, quotes and templates."""
@@ -46,6 +47,8 @@ class SinkConformance:
     """The sink under test."""
     exclusive = False
     """True when a second sink must not open the destination while the first has it."""
+    seconds_for_a_call = 60.0
+    """The time that each call of the sink may take: one that hangs fails its test, with the name of the method."""
     seconds_to_end = 5.0
     """The time that threads may take to end after `close`."""
 
@@ -259,12 +262,17 @@ class SinkConformance:
     def test_the_places_have_steady_names(self) -> None:
         sinks = self._make(), self._make()
         first, second = (sink.retains() for sink in sinks)
+        for sink in sinks:
+            sink.close()
         require(isinstance(first, tuple), f"retains() returned a {type(first).__name__}: it returns a tuple of texts")
         require(all(isinstance(place, str) and place for place in first), f"retains() returned {first!r}")
         require(first == second, f"retains() of the same options returned {first!r}, then {second!r}")
 
     def test_forget_empties_exactly_its_own_places(self) -> None:
-        if not self._make().retains():
+        sink = self._make()
+        places = sink.retains()
+        sink.close()
+        if not places:
             return
         self._publish_as("another")
         others = self.kept()
@@ -284,7 +292,7 @@ class SinkConformance:
             self.assert_snapshot(snapshot)
 
     def _publish_as(self, node: str) -> None:
-        sink = self.sink(self._options(), FakeSinkContext("under-test", node=node))
+        sink = self._made(node)
         try:
             sink.open()
             sink.publish(make_snapshot(node=node))
@@ -310,7 +318,12 @@ class SinkConformance:
         return self.sink.Options.model_validate(self.options())
 
     def _make(self) -> Sink:
-        return self.sink(self._options(), FakeSinkContext("under-test"))
+        return self._made("testnode")
+
+    def _made(self, node: str) -> Sink:
+        return TimedSink(
+            lambda: self.sink(self._options(), FakeSinkContext("under-test", node=node)), self.seconds_for_a_call
+        )
 
     def _check(self) -> str:
         """Checks as `publisher check` does: without `open`, and with `close` afterwards."""

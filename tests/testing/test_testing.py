@@ -16,6 +16,7 @@ import pytest
 from pydantic import ConfigDict
 
 import publisher.testing
+from publisher.errors import PluginError
 from publisher.events import Event
 from publisher.lock import InUseError
 from publisher.sink import Cursor, Ended, Rejected, Retry, Sink, SinkOptions
@@ -221,6 +222,7 @@ def conformance(sink_type: type[ListSink]) -> SinkConformance:
     class Conformance(SinkConformance):
         sink = type("Bound", (sink_type,), shared)
         exclusive = True
+        seconds_for_a_call = 1.0
         seconds_to_end = 0.1
 
         def options(self) -> dict[str, Any]:
@@ -412,6 +414,34 @@ class ForgetsOnce(ListSink):
         super().forget(places)
 
 
+class Hangs(ListSink):
+    def publish(self, events: Sequence[Event]) -> None:
+        threading.Event().wait(3)
+        super().publish(events)
+
+
+class HangsAtOpen(ListSink):
+    def open(self) -> None:
+        threading.Event().wait(3)
+
+
+class Awaits(ListSink):
+    async def publish(self, events: Sequence[Event]) -> None:  # type: ignore[override]  # that is the mistake
+        super().publish(events)
+
+
+class ReturnsCount(ListSink):
+    def publish(self, events: Sequence[Event]) -> int:  # type: ignore[override]  # that is the mistake
+        super().publish(events)
+        return len(events)
+
+
+class Consumes(ListSink):
+    def publish(self, events: Any) -> None:
+        while events:
+            super().publish([events.pop(0)])
+
+
 class TakesASecondWriter(ListSink):
     def open(self) -> None:
         if self.away:
@@ -477,6 +507,12 @@ class WritesWithoutReader(ListSink):
         (ForgetsNothing, "test_forget_empties_exactly_its_own_places", "after forget()"),
         (ForgetsAll, "test_forget_empties_exactly_its_own_places", "after forget()"),
         (ForgetsOnce, "test_forget_empties_exactly_its_own_places", ""),
+        (Hangs, "test_a_snapshot_arrives", "publish() has not returned within"),
+        (HangsAtOpen, "test_a_snapshot_arrives", "open() has not returned within"),
+        (HangsAtOpen, "test_a_second_sink_is_refused_where_the_destination_takes_one", "open() has not returned"),
+        (Awaits, "test_a_snapshot_arrives", "publish() returns a coroutine, which is never awaited"),
+        (ReturnsCount, "test_a_snapshot_arrives", "it must return nothing"),
+        (Consumes, "test_a_snapshot_arrives", "'tuple' object has no attribute 'pop'"),
         (TakesASecondWriter, "test_a_second_sink_is_refused_where_the_destination_takes_one", "could open"),
         (EndsWhenAway, "test_a_failure_is_raised_and_the_same_sink_then_delivers", "must not end the sink"),
         (
@@ -497,7 +533,7 @@ class WritesWithoutReader(ListSink):
     ],
 )
 def test_a_sink_that_breaks_a_promise_is_reported(sink: type[ListSink], test: str, complaint: str) -> None:
-    with pytest.raises((AssertionError, ValueError, AttributeError, StopIteration)) as failure:
+    with pytest.raises((AssertionError, ValueError, AttributeError, StopIteration, PluginError)) as failure:
         getattr(conformance(sink), test)()
     assert complaint in str(failure.value)
 
