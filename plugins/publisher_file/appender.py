@@ -10,6 +10,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from publisher import InUseError
+
 from .lines import end_of_last_line, is_torn_event
 
 # The descriptor, not sys.stdout: that may be absent, or replaced by a program's own stream.
@@ -55,16 +57,33 @@ def _open(path: Path, access: Access) -> int:
     return descriptor
 
 
+def _lock(path: Path, descriptor: int) -> bool:
+    """Locks an open file; returns whether it could be. Raises InUseError when another writer has it."""
+    if sys.platform == "win32":  # there, a lock keeps readers out as well
+        return False
+    import fcntl
+
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise InUseError(path, "") from None
+    except OSError:  # a file system without such locks
+        return False
+    return True
+
+
 class Appender:
     """An open destination: a regular file, a pipe or device, or standard output.
 
-    `whole` is True for a regular file, which can be truncated after a failed write.
+    `whole` is True for a regular file, which can be truncated after a failed write; `locked` when this writer excludes
+    others that open the file, by whatever name.
     """
 
     def __init__(self, descriptor: int, *, owned: bool) -> None:
         self.descriptor = descriptor
         self._owned = owned
         self._cut_to: int | None = None
+        self.locked = False
         self.whole = owned and stat.S_ISREG(os.fstat(descriptor).st_mode)
 
     @classmethod
@@ -77,12 +96,13 @@ class Appender:
     def open(cls, path: Path, access: Access) -> Appender:
         """Opens the file, or creates it with this access; removes a line that a crash left half written.
 
-        Raises OSError: ENXIO for a pipe that nobody reads. The caller holds the file's lock: another writer's line
-        would look like one half written.
+        Raises OSError: ENXIO for a pipe that nobody reads. Raises InUseError when another writer has the file, which
+        the caller excludes, too, where it can: another writer's line would look like one half written.
         """
         opened = cls(_open(path, access), owned=True)
         try:
             if opened.whole:
+                opened.locked = _lock(path, opened.descriptor)
                 opened._mend(path)
             elif sys.platform != "win32":
                 os.set_blocking(opened.descriptor, True)

@@ -39,6 +39,11 @@ def explain(error: OSError, path: Path | str) -> str:
 
 def in_use(path: Path | str, error: InUseError) -> FileSinkError:
     """Returns an error that names who has the file's lock, and what to do about it."""
+    if not error.process:
+        return FileSinkError(
+            f"cannot write to {path}: another process, or another sink, writes to that file by another name; "
+            "stop it, or give this sink another path"
+        )
     if error.process == str(os.getpid()):
         return FileSinkError(
             f"cannot write to {path}: another sink of this publisher writes to it; give one of them another path"

@@ -47,6 +47,11 @@ class FileSink(Sink):
             raise in_use(self._name, error) from None
         except OSError as error:
             raise FileSinkError(explain(error, self.options.destination)) from error
+        if self._file and self._file.whole and not self._locked and not self._file.locked:
+            folder = self._lock.path.parent
+            self.context.log.warning(
+                "%s is not protected against a second writer: no file can be made in %s", self._path, folder
+            )
         if not self._file or not self._file.whole:
             # The present reader of a pipe or a terminal did not receive the earlier lines.
             self.context.request_snapshot()
@@ -124,11 +129,7 @@ class FileSink(Sink):
             folder = self._lock.path.parent
             if self._lock.path.exists() or os.access(folder, os.W_OK) or not self._path.exists():
                 raise
-            # The file may be in a directory that publisher may not write, like /var/log: it works, without a lock.
-            self.context.log.warning(
-                "%s is not protected against a second writer: no file can be made in %s", self._path, folder
-            )
-            self._locked = True  # as far as it can be
+            # The file may be in a directory that publisher may not write, like /var/log: its own lock must do.
 
     def _archived_cursor(self) -> Cursor | None:
         try:

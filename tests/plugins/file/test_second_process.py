@@ -136,18 +136,37 @@ class TestLock:
             sink.publish(make_events(1))
         assert not Path("/dev/.null.lock").exists()
 
-    def test_a_warning_is_logged_where_no_lock_file_can_be_made(
+    @pytest.mark.skipif(sys.platform == "win32", reason="there, a lock would keep readers out")
+    def test_a_hard_link_is_the_same_file(self, tmp_path: Path) -> None:
+        path, link = tmp_path / "events.jsonl", tmp_path / "link" / "other.jsonl"
+        path.touch()
+        link.parent.mkdir()
+        link.hardlink_to(path)
+        with appending(path) as writer:
+            with pytest.raises(FileSinkError, match=f"{link}: another process, or another sink, writes to that file"):
+                make_sink(link).open()
+            last = writer.stop()
+        assert seqs(link) == list(range(1, last + 1))
+
+    @pytest.mark.skipif(sys.platform == "win32", reason="there, a lock would keep readers out")
+    def test_a_file_where_no_lock_file_can_be_made_is_locked_itself(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        path, context = tmp_path / "events.jsonl", FakeSinkContext()
+        path.touch()
+        _refuse_lock_files(monkeypatch, tmp_path)
+        with opened(path, context), pytest.raises(FileSinkError, match="writes to that file"):
+            make_sink(path).open()
+        assert context.logged == []
+
+    def test_a_warning_is_logged_where_nothing_can_be_locked(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """A file that somebody else made for the publisher, in a directory of theirs, like /var/log."""
         path, context = tmp_path / "events.jsonl", FakeSinkContext()
         path.touch()
-
-        def refuse(_: FileLock) -> None:
-            raise PermissionError(errno.EACCES, "Permission denied")  # as for any user but root
-
-        monkeypatch.setattr(FileLock, "acquire", refuse)
-        monkeypatch.setattr(os, "access", lambda where, _: where != tmp_path)
+        _refuse_lock_files(monkeypatch, tmp_path)
+        monkeypatch.setattr("publisher_file.appender._lock", lambda *_: False)  # as some shares
         with opened(path, context) as sink:
             sink.publish(make_events(1))
         assert [record.getMessage() for record in context.logged] == [
@@ -170,3 +189,11 @@ class TestLock:
         second.open()
         assert second.cursor() == Cursor(EPOCH, 3)
         second.close()
+
+
+def _refuse_lock_files(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    def refuse(_: FileLock) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")  # as for any user but root
+
+    monkeypatch.setattr(FileLock, "acquire", refuse)
+    monkeypatch.setattr(os, "access", lambda where, _: where != folder)
