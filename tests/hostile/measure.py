@@ -11,6 +11,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from statistics import median
 
 from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion
@@ -132,18 +133,19 @@ class Latencies:
     """The latencies of a sink's events, by phase."""
 
     def __init__(self) -> None:
-        self._seconds: dict[bool, list[float]] = defaultdict(list)
+        self._phases: dict[bool, list[list[float]]] = defaultdict(list)
 
     def add(self, hostile: bool, made: Sequence[tuple[int, float]], arrivals: Arrivals) -> None:
-        """Adds the events of these changes, which have arrived."""
-        self._seconds[hostile] += [
-            arrivals.moments[mtu, family] - moment for mtu, moment in made for family in ("inet", "inet6")
-        ]
+        """Adds a phase with the events of these changes, which have arrived."""
+        found = (arrivals.moments[mtu, family] - moment for mtu, moment in made for family in ("inet", "inet6"))
+        self._phases[hostile].append(sorted(found))
 
     def quantile(self, hostile: bool, share: float) -> float:
-        """Returns the latency within which this share of the events arrived, in seconds."""
-        ordered = sorted(self._seconds[hostile])
-        return ordered[min(int(len(ordered) * share), len(ordered) - 1)]
+        """Returns the seconds within which this share of a phase's events arrived, as the median of the phases.
+
+        What else the machine does meanwhile, it seldom does in half of the phases of one kind.
+        """
+        return median(ordered[int((len(ordered) - 1) * share)] for ordered in self._phases[hostile])
 
 
 Toggle = Callable[[bool], None]

@@ -30,7 +30,7 @@ if sys.platform != "linux":
     pytest.skip("only Linux has network namespaces", allow_module_level=True)
 
 SHORT = 4.0
-PHASES_OF_A_SHORT, PHASES_OF_A_LONG = 2, 5
+PHASES_OF_A_SHORT, PHASES_OF_A_LONG = 3, 15
 # Of a short run, the slowest of some hundred events is what the machine did at that moment.
 SHORT_SHARE, SHORT_RATIO = 0.9, 10.0
 LONG_SHARE, LONG_RATIO = 0.99, 3.0
