@@ -44,6 +44,12 @@ class FileOptions(SinkOptions):
     def _check(self) -> Self:
         if self.path == STANDARD_OUTPUT and (self.max_size or self.max_age):
             raise ValueError("standard output cannot be rotated: remove max_size and max_age, or name a file")
+        if "\0" in self.path:
+            raise ValueError("path: expected a path without the character NUL")
+        try:
+            self.target  # noqa: B018 - reading it raises where a directory is not known
+        except (RuntimeError, OSError) as error:
+            raise ValueError(f"path: write the whole path, beginning with a slash: {error}") from None
         return self
 
     @property
@@ -64,7 +70,7 @@ class FileOptions(SinkOptions):
         with suppress(OSError):
             status = self.target.stat()
             return f"file {status.st_dev}:{status.st_ino}" if stat.S_ISREG(status.st_mode) else ""
-        return f"file {os.path.normcase(self.target.resolve())}"
+        return f"file {os.path.normcase(os.path.realpath(self.target))}"
 
     @property
     def destination(self) -> str:

@@ -112,7 +112,7 @@ class FileSink(Sink):
 
     def _aim(self) -> None:
         """Finds the file itself: through a symbolic link, the link stays and its target is written and rotated."""
-        self._path = Path(self.options.destination).resolve()
+        self._path = _file_itself(self.options.destination)
         # A shell's `*` does not match the name of the lock.
         self._lock = FileLock(self._path.with_name(f".{self._path.name}.lock"))
         self._archive = Archive(self._path, self.options.keep, sync=self.options.fsync != "off")
@@ -143,7 +143,7 @@ class FileSink(Sink):
         if self.options.path == STANDARD_OUTPUT:
             self._file = Appender.standard_output()
             return self._file
-        if self._path != Path(self.options.destination).resolve():
+        if self._path != _file_itself(self.options.destination):
             self._lock.release()
             self._aim()
         self._acquire_lock()
@@ -209,6 +209,11 @@ class FileSink(Sink):
         data = b"".join(event.json_bytes + b"\n" for event in events)
         file.append(data, sync=self.options.fsync != "off")
         self._since = self._since or events[0].time
+
+
+def _file_itself(path: str) -> Path:
+    # Path.resolve raises RuntimeError for links that lead in a circle; opening the file says it better.
+    return Path(os.path.realpath(path))
 
 
 def _first_time(path: Path) -> datetime | None:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from publisher import ConfigurationError
 from publisher.config.locations import Locations
@@ -16,6 +17,7 @@ from publisher.config.settings import load_settings, sink_options
 from publisher.plugins import load_plugins
 from publisher.testing import make_events
 from publisher_file.errors import FileSinkError
+from publisher_file.options import FileOptions
 from tests.fixtures.file_sink import make_sink, opened, rotated, seqs
 
 if sys.platform == "win32":
@@ -104,6 +106,44 @@ class TestSymbolicLinks:
             with opened(old):
                 pass  # it was released
         assert (seqs(old), seqs(new)) == ([1, 2], [3, 4])
+
+    def test_links_in_a_circle_are_an_error_that_names_the_path(self, tmp_path: Path) -> None:
+        one, two = tmp_path / "one", tmp_path / "two"
+        one.symlink_to(two)
+        two.symlink_to(one)
+        assert FileOptions(path=str(one)).exclusive.startswith("file ")
+        sink = make_sink(one)
+        with pytest.raises(FileSinkError, match=f"cannot write to {one}: Too many levels of symbolic links"):
+            sink.open()
+        sink.close()
+
+
+class TestSurroundings:
+    """What is not known is an error in the configuration, and no traceback."""
+
+    def test_a_home_that_is_not_known(self, tmp_path: Path) -> None:
+        with pytest.raises(ValidationError, match="write the whole path"):
+            FileOptions(path="~no-such-user/events.jsonl")
+        assert FileOptions(path=str(tmp_path / "~x")).target == tmp_path / "~x"
+
+    def test_a_working_directory_that_is_gone(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        gone = tmp_path / "gone"
+        gone.mkdir()
+        monkeypatch.chdir(gone)
+        gone.rmdir()
+        with pytest.raises(ValidationError, match="write the whole path"):
+            FileOptions(path="events.jsonl")
+        assert FileOptions(path="/tmp/events.jsonl").destination == "/tmp/events.jsonl"
+
+    def test_a_path_with_nul(self) -> None:
+        with pytest.raises(ValidationError, match="without the character NUL"):
+            FileOptions(path="a\0b")
+
+    def test_a_path_that_is_too_long(self) -> None:
+        path = "/" + "x" * 5000
+        assert FileOptions(path=path).exclusive
+        with pytest.raises(FileSinkError, match="File name too long"):
+            make_sink(path).open()
 
 
 class TestPipes:
