@@ -133,7 +133,7 @@ class TestSurroundings:
         gone.rmdir()
         with pytest.raises(ValidationError, match="write the whole path"):
             FileOptions(path="events.jsonl")
-        assert FileOptions(path="/tmp/events.jsonl").destination == "/tmp/events.jsonl"
+        assert FileOptions(path="/srv/events.jsonl").destination == "/srv/events.jsonl"
 
     def test_a_path_with_nul(self) -> None:
         with pytest.raises(ValidationError, match="without the character NUL"):
