@@ -23,6 +23,8 @@ _ADDRESS_LENGTH = {
 # Xen gives it to each of its back ends (xen-netback), QEMU its own prefix to each virtual card.
 _XEN, _QEMU = bytes.fromhex("feffffffffff"), bytes.fromhex("525400")
 _GROUP = 0x01
+# Phones, modems, and a board that is itself such a device: many make up another address at each plug.
+_MAKE_UP = ("usb", "gadget")
 
 
 def burned_in(link: Link) -> bytes | None:
@@ -43,7 +45,7 @@ def identity_of(link: Link, if_type: int, dev_port: int | None = None) -> Identi
     kind, name, address = text(link.kind) or "", bare_name(link), burned_in(link)
     if address is None:
         return Identity(if_type, kind, name)
-    made_up = text(link.parent_bus) == "usb" and is_local(address) and not address.startswith(_QEMU)
+    made_up = text(link.parent_bus) in _MAKE_UP and is_local(address) and not address.startswith(_QEMU)
     return Identity(if_type, kind, name, hardware_id(address), _port_of(link, dev_port), lasting=not made_up)
 
 

@@ -123,7 +123,8 @@ class CachedLink:
     ) -> list[Update]:
         """Builds the rows again and returns the updates of what differs."""
         raw = Raw(self.link, self.times.get("inet", _UNKNOWN), self.times.get("inet6", _UNKNOWN), path_mtu)
-        members = rows_values(families, self.luid, raw)
+        addressed = [family for family, addresses in self._addresses.items() if addresses]
+        members = rows_values(families, self.luid, raw, addressed)
         permanent = burned_in(self.link)
         values = interface_values(self.link, self.if_type, permanent, self.speed, higher, lower)
         interface = self._build_interface(values)

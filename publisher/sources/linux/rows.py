@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from typing import Any, Literal, NamedTuple
 
 from ...events import AdminStatus, Family, OperStatus
@@ -201,8 +201,13 @@ _INET = [(member.name, member.inet) for member in MEMBERS if member.inet]
 _INET6 = [(member.name, member.inet6) for member in MEMBERS if member.inet6]
 
 
-def has_row(family: Family, link: Link) -> bool:
-    """Returns whether this link is an IP interface of this family."""
+def has_row(family: Family, link: Link, addressed: Container[Family] = ()) -> bool:
+    """Returns whether this link is an IP interface of this family.
+
+    `addressed` are the families of its addresses: they tell where the kernel reports no settings at all (gVisor).
+    """
+    if link.has_inet is None and link.has_inet6 is None:
+        return family in addressed
     if family == "inet":
         return bool(link.has_inet)
     return bool(link.has_inet6) and not link.disable_ipv6
@@ -215,9 +220,11 @@ def row_values(family: Family, luid: str, raw: Raw) -> dict[str, Any]:
     return {"family": family, "interface_luid": luid, "interface_index": raw.link.ifindex, **values}
 
 
-def rows_values(families: Iterable[Family], luid: str, raw: Raw) -> dict[Family, dict[str, Any]]:
+def rows_values(
+    families: Iterable[Family], luid: str, raw: Raw, addressed: Container[Family] = ()
+) -> dict[Family, dict[str, Any]]:
     """Returns the members of the IpInterfaceRow of each of these families in which the link is an IP interface."""
-    return {family: row_values(family, luid, raw) for family in families if has_row(family, raw.link)}
+    return {family: row_values(family, luid, raw) for family in families if has_row(family, raw.link, addressed)}
 
 
 def interface_values(

@@ -53,6 +53,7 @@ HARDWARE: list[tuple[str, dict[str, Any], tuple[Any, ...]]] = [
     ("wi-fi station or access point", {"permanent_address": MAC, **PCI}, hardware(MAC, SLOT)),
     ("wi-fi monitor", {"hardware_type": RADIOTAP, "permanent_address": MAC}, hardware(MAC)),
     ("usb tether", {"permanent_address": LOCAL, **USB}, hardware(LOCAL, "1-1.2:1.0/", lasting=False)),
+    ("usb gadget", {"permanent_address": LOCAL, "parent_bus": b"gadget\0"}, hardware(LOCAL, lasting=False)),
     ("usb tether, kernel before 5.14", {"permanent_address": LOCAL}, hardware(LOCAL)),
     ("usb network card of a virtual machine", {"permanent_address": VM, **USB}, hardware(VM, "1-1.2:1.0/")),
     ("locally administered, not by usb", {"permanent_address": LOCAL, **PCI}, hardware(LOCAL, SLOT)),

@@ -25,6 +25,8 @@ from publisher.sources.linux.rtnetlink import (
     RTM_GETNEIGHTBL,
     RTM_NEWLINK,
     Decoder,
+    Link,
+    Message,
 )
 from tests.fixtures.linux_source import Following
 from tests.fixtures.logs import CapturedLog
@@ -218,6 +220,29 @@ def test_an_answer_that_is_invalid_ends_nothing(host: NetNs, monkeypatch: pytest
         assert {event.notification_type for event in events} == {"parameter_notification"}
         following.settled()
         assert broken == []
+
+
+def test_a_kernel_that_reports_no_settings_has_the_rows_that_have_addresses(
+    host: NetNs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As gVisor: no IFLA_AF_SPEC in any message, so the settings are not known."""
+    settings = slice(Link._fields.index("has_inet"), Link._fields.index("carrier_ups"))
+    nothing: dict[str, Any] = dict.fromkeys(Link._fields[settings])
+    decode = Decoder.decode
+
+    def without_settings(decoder: Decoder, data: Any, length: int | None = None) -> list[Message]:
+        messages = decode(decoder, data, length)
+        return [m._replace(record=m.record._replace(**nothing)) if isinstance(m.record, Link) else m for m in messages]
+
+    monkeypatch.setattr(Decoder, "decode", without_settings)
+    with Following(host) as following:
+        assert ("v0", "inet") in aliases(following)
+        assert ("v1", "inet") not in aliases(following)
+        [row] = [row for row in following.table.rows if (row.interface.alias, row.family) == ("v0", "inet")]
+        assert (row.row.forwarding_enabled, row.row.nl_mtu) == (None, 1500)
+        host.ip("addr add 192.0.2.2/24 dev v1", "addr del 192.0.2.1/24 dev v0")
+        kinds = {(e.notification_type, e.interface and e.interface.alias) for e in following.settled()}
+        assert {("add_instance", "v1"), ("delete_instance", "v0")} <= kinds
 
 
 # The command in surroundings that refuse system calls
