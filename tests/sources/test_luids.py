@@ -398,20 +398,20 @@ def test_an_interface_that_comes_and_goes_costs_the_same_however_many_were_there
             assigner.flush()
             spent.append(time.perf_counter() - begin)
         with_many.close()
-        return sorted(spent)[10]
+        return min(spent)
 
     assert cost(100_000) < 3 * cost(1_000)
 
 
-def test_a_table_of_300_000_is_pruned_on_the_disk_at_opening(tmp_path: Path) -> None:
+def test_a_table_of_100_000_is_pruned_on_the_disk_at_opening(tmp_path: Path) -> None:
     journal = Journal.open(tmp_path / "journal.sqlite3", node="ci")
     journal.luids.save_luids(
         LuidAssignment(make_luid(53, FIRST_NUMBER + n), "veth", b"v%06x" % n, b"v%06x" % n, seen=n)
-        for n in range(300_000)
+        for n in range(100_000)
     )
     kept = journal.luids.load_luids()
     assert len(kept) == assignments.MOST_NAMED
-    assert min(found.seen for found in kept) == 300_000 - assignments.MOST_NAMED
+    assert min(found.seen for found in kept) == 100_000 - assignments.MOST_NAMED
     journal.close()
 
 
