@@ -62,6 +62,10 @@ class NotebookSink(Sink):
         def destination(self) -> str:
             return str(self.path)
 
+        @property
+        def exclusive(self) -> str:
+            return f"notebook {self.path.resolve()}"
+
     options: Options
     batch_size = 16
 
