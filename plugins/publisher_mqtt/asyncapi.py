@@ -54,7 +54,9 @@ class _Channel(NamedTuple):
 _CHANNELS = {
     "status": _Channel("{base}/{node}/status", _NODE, ("status",), "send", retain=True),
     "info": _Channel("{base}/{node}/info", _NODE, ("info",), "send", retain=True),
-    "state": _Channel("{base}/{node}/{luid}/{family}/state", _ROW, ("state", "noState"), "send", retain=True),
+    "state": _Channel(
+        "{base}/{node}/{luid}/{family}/state", _ROW, ("state", "reducedState", "noState"), "send", retain=True
+    ),
     "event": _Channel("{base}/{node}/{luid}/{family}/event", _ROW, ("event", "cloudEvent"), "send"),
     "replayRequest": _Channel("{base}/{node}/replay/get", _NODE, ("replayRequest",), "receive"),
     "replayAnswer": _Channel("{base}/{node}/replay/{client}", _NODE | _CLIENT, ("replayAnswer",), "reply"),
@@ -115,6 +117,7 @@ def _messages() -> dict[str, Any]:
         "status": _text("Retained, and the will: is the node's publisher there", enum=["online", "offline"]),
         "info": _json("Info", "Retained: the publisher, and how far the retained states are"),
         "state": _json("State", "Retained: the IP interface as it is"),
+        "reducedState": _json("ReducedState", "Retained: a state without the lists that the broker does not take"),
         "noState": _text("Empty: the IP interface was removed", maxLength=0),
         "event": _json("Event", "Never retained: one change"),
         "cloudEvent": {

@@ -10,14 +10,20 @@ from .client.errors import BrokerError
 from .messages import MqttMessage, Topics
 
 if TYPE_CHECKING:
-    from .client.connection import Connection, IncomingMessage, Login
+    from .client.connection import Connection, IncomingMessage
+    from .client.inflight import Refusal
+    from .client.login import Login
     from .homeassistant.discovery import Discovery
     from .options import MqttOptions
+
+# Bytes of packets with MQTT 5: a state without any list, one of each kind that is often larger.
+_LEAST_STATE_BYTES = 1500
+_LARGE_MESSAGES = {"a device of Home Assistant": 5_000, "a state with 50 addresses": 12_000}
 
 
 def check_broker(options: MqttOptions, login: Login, topics: Topics, discovery: Discovery) -> str:
     """Publishes a message and receives it; returns a line of what works, raises BrokerError with a line."""
-    from .client.connection import Connection
+    from .client.dialing import Dialer
 
     token, returned = secrets.token_hex(8).encode(), threading.Event()
 
@@ -25,30 +31,47 @@ def check_broker(options: MqttOptions, login: Login, topics: Topics, discovery: 
         if message.payload == token:
             returned.set()
 
-    probe = Connection(options, login._replace(client_id=f"{login.client_id}-check"), on_message=received)
-    probe.open()
+    # The will is the one of the sink in all but its topic, which no subscriber takes for the node's state.
+    will = MqttMessage(topics.check, b"", retain=False)
+    probe = Dialer(options, lambda: login).dial(will=will, on_message=received)
     try:
         _send_and_receive(probe, topics, token, returned, options.timeout)
-        remarks = _remarks(probe, options, topics, discovery)
+        remarks = [*_sizes(probe.most_bytes), *_remarks(probe, options, topics, discovery)]
     finally:
         probe.close()
+    return "; ".join([f"publishes to {topics.root} on {options.server.name} ({_protocol(options, probe)})", *remarks])
+
+
+def _protocol(options: MqttOptions, probe: Connection) -> str:
+    """Returns the version of MQTT, and what it goes over."""
     server = options.server
-    protocol = ", ".join(
-        ["MQTT " + options.protocol, *(["TLS"] if server.tls else []), *(["WebSockets"] if server.websockets else [])]
-    )
-    return "; ".join([f"publishes to {topics.root} on {server.name} ({protocol})", *remarks])
+    parts = [f"MQTT {probe.protocol}", *(["TLS"] if server.tls else []), *(["WebSockets"] if server.websockets else [])]
+    if options.insecure:
+        parts.append("the certificate is not verified: insecure = true")
+    return ", ".join(parts)
+
+
+def _sizes(most_bytes: int) -> list[str]:
+    """Returns a remark about a limit that usual messages exceed; raises BrokerError where nothing fits."""
+    limit = f"the broker takes messages of at most {most_bytes} bytes"
+    if most_bytes < _LEAST_STATE_BYTES:
+        raise BrokerError(f"{limit}, and a state has about {_LEAST_STATE_BYTES}: raise its maximum packet size")
+    too_large = [what for what, size in _LARGE_MESSAGES.items() if size > most_bytes]
+    return [f"{limit}, which is too little for {' and '.join(too_large)}"] if too_large else []
 
 
 def _send_and_receive(probe: Connection, topics: Topics, token: bytes, returned: threading.Event, wait: float) -> None:
     try:
         if refusal := probe.subscribe(topics.check, qos=1):
             raise BrokerError(f"the broker refuses the subscription to {topics.check}: {refusal} (its access control)")
-        probe.put(MqttMessage(topics.check, token, retain=False))
-        refusals = probe.flush()
+        refusals = _put(probe, MqttMessage(topics.check, token, retain=False))
     except BrokerError as error:
         if probe.broken is None:
             raise
-        reason = f"the broker ended the connection over {topics.check}: its access control may refuse it"
+        reason = (
+            f"the broker ended the connection over {topics.check}: it does not take this name, or its access control "
+            "refuses it"
+        )
         raise BrokerError(reason) from error
     if refusals:
         raise BrokerError(f"the broker refuses to take {topics.root}/#: {refusals[0].reason} (its access control)")
@@ -57,6 +80,12 @@ def _send_and_receive(probe: Connection, topics: Topics, token: bytes, returned:
             f"the broker took {topics.check} and does not send it back: "
             f"its access control refuses writing or reading {topics.root}/#"
         )
+
+
+def _put(probe: Connection, message: MqttMessage) -> list[Refusal]:
+    """Sends a message and waits for it; returns its refusal, if any. Raises BrokerError."""
+    refusal = probe.put(message)
+    return [refusal] if refusal else probe.flush()
 
 
 def _remarks(probe: Connection, options: MqttOptions, topics: Topics, discovery: Discovery) -> list[str]:
@@ -68,8 +97,8 @@ def _remarks(probe: Connection, options: MqttOptions, topics: Topics, discovery:
         topic = discovery.config_topic("check")
         try:
             # Empty, not retained, and no device's topic: neither the broker nor Home Assistant keeps anything of it.
-            probe.put(MqttMessage(topic, b"", retain=False))
-            remarks += [f"no Home Assistant discovery: {one.topic} is refused ({one.reason})" for one in probe.flush()]
+            refusals = _put(probe, MqttMessage(topic, b"", retain=False))
+            remarks += [f"no Home Assistant discovery: {topic} is refused ({one.reason})" for one in refusals]
         except BrokerError:
             remarks.append(f"no Home Assistant discovery: the broker ended the connection over {topic}")
     return remarks

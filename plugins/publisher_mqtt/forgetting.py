@@ -15,7 +15,8 @@ from .options import MqttOptions
 from .ownership import NotPublishing, Ownership
 
 if TYPE_CHECKING:
-    from .client.connection import Connection, IncomingMessage, Login
+    from .client.connection import Connection, IncomingMessage
+    from .client.login import Login
     from .client.readback import ReadBack
 
 _NO_EPOCH = "0" * 16
@@ -61,7 +62,7 @@ class Forgetting:
 
     def empty(self, *, states: bool, devices: bool) -> None:
         """Returns when the broker has confirmed that nothing is left; raises Retry or Rejected."""
-        from .client.connection import Connection
+        from .client.dialing import Dialer
         from .client.errors import BrokerError
         from .client.readback import ReadBack
 
@@ -70,9 +71,8 @@ class Forgetting:
         def received(message: IncomingMessage) -> None:
             any(take(message) for take in takers)
 
-        connection = Connection(self._options, self._login, on_message=received)
         try:
-            connection.open()
+            connection = Dialer(self._options, lambda: self._login).dial(on_message=received)
             try:
                 readback = ReadBack(connection, self._topics.fence)
                 takers.insert(0, readback.take)
@@ -127,7 +127,6 @@ class Forgetting:
             yield MqttMessage(self._discovery.config_topic(luid), b"", retain=True)
 
     def _send(self, connection: Connection, messages: Iterable[MqttMessage]) -> None:
-        for message in messages:
-            connection.put(message)
-        if refusals := connection.flush():
+        refused = [refusal for message in messages if (refusal := connection.put(message)) is not None]
+        if refusals := [*refused, *connection.flush()]:
             raise Retry(refusals[0].text)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import json
 import re
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from publisher import cloudevents
 from publisher.events import Event, Family, Key
@@ -18,7 +20,9 @@ ONLINE, OFFLINE = b"online", b"offline"
 _JSON = cloudevents.DATA_CONTENT_TYPE
 _STATE = re.compile(r"(?P<luid>[0-9a-f]{16})/(?P<family>inet6?)/state")
 _CLIENT = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_NOT_IN_IDS = re.compile(r"[^A-Za-z0-9_-]")
+_NOT_IN_IDS = re.compile(r"[^A-Za-z0-9]")
+# MQTT 3.1.1, 3.1.3.1: every server takes client ids of 1 to 23 letters and digits; some take no others.
+_LONGEST_ID = 23
 # A host has hundreds of interfaces, with four kinds of event each; when there are more, all are made again.
 _MOST_KEPT_PROPERTIES = 20_000
 
@@ -62,27 +66,19 @@ class Topics:
         """Returns the topic of answers to this `client`; `None` when it is not a plain topic level, or is taken."""
         return f"{self.root}/replay/{client}" if _CLIENT.fullmatch(client) and client != "get" else None
 
-    def may_answer_to(self, topic: str, forbidden_prefix: str) -> bool:
-        """Returns whether answers may have this response topic: none that belongs to other messages."""
-        own = topic.startswith(f"{self.root}/")
-        return (
-            0 < len(topic) <= 1024
-            and not any(sign in topic for sign in "+#\0")
-            and not topic.startswith("$")
-            and topic != self.root
-            and not topic.startswith(f"{forbidden_prefix}/")
-            and (not own or topic == self.answer(topic.removeprefix(f"{self.root}/replay/")))
-        )
+    def is_answer(self, topic: str) -> bool:
+        """Returns whether this is the topic of answers to some client of this node."""
+        return topic == self.answer(topic.removeprefix(f"{self.root}/replay/"))
 
 
 def client_id(node: str, sink: str, base: str) -> str:
     """Returns a client id that this node and sink keep, and that no other has on the same broker.
 
-    It has only letters that every broker takes; the digits of a hash distinguish names that had others.
+    At most 23 letters and digits, which every broker takes: the beginning of the node, then digits of a hash.
     """
-    plain = f"publisher-{_NOT_IN_IDS.sub('_', node)}-{_NOT_IN_IDS.sub('_', sink)}"
-    digits = hashlib.sha256(f"{base}/{node}/{sink}".encode()).hexdigest()[:6]
-    return f"{plain}-{digits}"
+    digest = hashlib.sha256(f"{base}/{node}/{sink}".encode()).digest()
+    digits = base64.b32encode(digest)[:8].decode()
+    return f"pub{_NOT_IN_IDS.sub('', node)[: _LONGEST_ID - 11]}{digits}"
 
 
 class MqttMessage(NamedTuple):
@@ -102,7 +98,8 @@ class Messages:
         self._node = node
         self._format = options.format
         self._expiry = options.message_expiry
-        self._has_properties = options.protocol == "5"
+        # With "auto" they are made too: paho leaves them out of a message of MQTT 3.1.1.
+        self._has_properties = options.protocol != "3.1.1"
         self._kept: dict[tuple[str, str, str], Packed] = {}
 
     def state(self, event: Event) -> MqttMessage:
@@ -117,6 +114,22 @@ class Messages:
     def no_state(self, key: Key) -> MqttMessage:
         """Returns the message that clears the retained state."""
         return MqttMessage(self.topics.state(key), b"", retain=True)
+
+    def reductions(self, event: Event) -> Iterator[MqttMessage]:
+        """Yields smaller messages for a state that the broker does not take, the last one empty.
+
+        Members are left out, the largest first, and named in `reduced`; no list is shortened.
+        """
+        key, state = _key(event), json.loads(state_bytes(event))
+        lists = sorted(_lists(state), key=lambda entry: len(json.dumps(entry.holder[entry.name])), reverse=True)
+        for count in dict.fromkeys((min(1, len(lists)), len(lists))):
+            for entry in lists[:count]:
+                entry.holder.pop(entry.name, None)
+            if count:
+                state["reduced"] = sorted(entry.path for entry in lists[:count])
+                payload = json.dumps(state, ensure_ascii=False, separators=(",", ":")).encode()
+                yield MqttMessage(self.topics.state(key), payload, True, self._properties(key, "state"))
+        yield self.no_state(key)
 
     def event(self, event: Event) -> MqttMessage:
         """Returns the event in the format of the options."""
@@ -175,6 +188,25 @@ class Messages:
         from .client.properties import pack
 
         return pack(content_type=_JSON, user=cloudevents.attributes(event).items(), expiry=self._expiry)
+
+
+class _List(NamedTuple):
+    """A list in a state, and the object that holds it."""
+
+    path: str
+    holder: dict[str, Any]
+    name: str
+
+
+def _lists(state: dict[str, Any]) -> Iterator[_List]:
+    """Yields the lists of a state, which are all that grows: addresses, routes, the stack of interfaces."""
+    for name, value in state.items():
+        if isinstance(value, list) and value:
+            yield _List(name, state, name)
+        elif isinstance(value, dict):
+            yield from (
+                _List(f"{name}.{inner}", value, inner) for inner, one in value.items() if isinstance(one, list) and one
+            )
 
 
 def state_bytes(event: Event) -> bytes:

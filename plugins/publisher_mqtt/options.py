@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Self
 from urllib.parse import unquote, urlsplit
@@ -13,10 +14,15 @@ from publisher import SinkOptions
 from .homeassistant.discovery import HomeAssistantOptions
 
 _DEFAULT_PORTS = {"mqtt": 1883, "mqtts": 8883, "ws": 80, "wss": 443}
+# MQTT 5, 4.7.1, without those that begin with a wildcard: they would match the topics of every other program.
+_FILTER = re.compile(r"(?=.{1,1024}$)[^+#/\x00$][^+#/\x00]*(/(\+|[^+#/\x00]*))*(/#)?", re.DOTALL)
 Seconds = Annotated[float, Field(ge=0.5, le=300)]
 Format = Literal["json", "cloudevents", "cloudevents_binary"]
 # TOML has `protocol = 5` and `protocol = "5"`; both mean the same.
-Protocol = Annotated[Literal["5", "3.1.1"], BeforeValidator(lambda value: str(value) if value in (5, 5.0) else value)]
+Protocol = Annotated[
+    Literal["auto", "5", "3.1.1"],
+    BeforeValidator(lambda value: str(value) if value in (5, 5.0) else value),
+]
 
 
 class Server(NamedTuple):
@@ -100,7 +106,9 @@ class MqttOptions(SinkOptions):
     cert_file: Path | None = Field(default=None, description="PEM; the client certificate and its chain")
     key_file: Path | None = None
     insecure: bool = Field(default=False, description="Do not verify the broker's certificate; warned of at each start")
-    protocol: Protocol = "5"
+    protocol: Protocol = Field(
+        default="auto", description="MQTT 5, or 3.1.1 when the broker does not speak 5; or one of them alone"
+    )
     client_id: str | None = Field(default=None, min_length=1, max_length=65535, pattern=r"^[^\x00]*$")
     base: str = Field(default="interfaces", pattern=r"^[^+#\x00/$][^+#\x00/]*(/[^+#\x00/]+)*$", max_length=200)
     keepalive: int = Field(
@@ -111,6 +119,12 @@ class MqttOptions(SinkOptions):
     format: Format = "json"
     message_expiry: int | None = Field(default=None, ge=1, le=0xFFFF_FFFF, description="Seconds; events only; MQTT 5")
     replay: ReplayOptions = ReplayOptions()
+    replay_topics: tuple[str, ...] = Field(
+        default=(),
+        max_length=100,
+        description="Topic filters (`answers/#`) that a request's response topic (MQTT 5) may match; "
+        "always allowed is `replay/<client>` of the node itself",
+    )
     home_assistant: HomeAssistantOptions = HomeAssistantOptions()
 
     @field_validator("url")
@@ -118,6 +132,14 @@ class MqttOptions(SinkOptions):
     def _is_mqtt(cls, url: str) -> str:
         parse_url(url)
         return url
+
+    @field_validator("replay_topics")
+    @classmethod
+    def _are_filters(cls, filters: tuple[str, ...]) -> tuple[str, ...]:
+        for one in filters:
+            if not _FILTER.fullmatch(one):
+                raise ValueError(f"expected topic filters that begin with a name, like answers/#, not {one[:100]!r}")
+        return filters
 
     @field_validator("home_assistant", mode="before")
     @classmethod
@@ -135,9 +157,17 @@ class MqttOptions(SinkOptions):
             raise ValueError("expected the user name in url or as username, not both")
         if not self.server.tls and (self.ca_file or self.cert_file or self.insecure):
             raise ValueError("expected a URL with mqtts:// or wss:// beside ca_file, cert_file and insecure")
-        if self.protocol != "5" and (self.format == "cloudevents_binary" or self.message_expiry is not None):
+        if self.protocol == "3.1.1" and (self.format == "cloudevents_binary" or self.message_expiry is not None):
             raise ValueError('expected protocol = "5" with cloudevents_binary and message_expiry')
         return self
+
+    @property
+    def protocols(self) -> tuple[Literal["5", "3.1.1"], ...]:
+        """The versions of MQTT to try, in this order."""
+        if self.protocol != "auto":
+            return (self.protocol,)
+        needs_five = self.format == "cloudevents_binary" or self.message_expiry is not None
+        return ("5",) if needs_five else ("5", "3.1.1")
 
     @property
     def server(self) -> Server:

@@ -53,6 +53,7 @@ class Info(_Sent):
     os: str = Field(description="The operating system: linux or windows")
     families: tuple[Family, ...] = Field(description="The address families that are published")
     rows: Count = Field(description="The number of retained states: a subscriber that has as many is in sync")
+    missing: Count = Field(description="The number of rows without a state, since the broker takes no message so large")
     resynced: Resynced | None = Field(description="The last whole snapshot; null before the first")
     host: str = Field(description="The host's own name, which may differ from the node's")
     home_assistant: str | None = Field(
@@ -96,6 +97,17 @@ class State(_Sent):
     row: IpInterfaceRow = Field(description="The members of MIB_IPINTERFACE_ROW")
     interface: Interface = Field(description="The interface itself and its place in the stack")
     addresses: tuple[Address, ...] = Field(description="The unicast addresses of this family")
+
+
+class ReducedState(State):
+    """A state without its largest lists, for a broker that takes no message so large."""
+
+    addresses: tuple[Address, ...] = Field(default=(), description="As in a whole state, unless it is left out")
+    reduced: tuple[str, ...] = Field(
+        min_length=1, description="The members that are left out, like `addresses` or `interface.lower`"
+    )
+
+    model_config = ConfigDict(json_schema_extra=lambda schema: schema["required"].remove("addresses"))
 
 
 class _Asked(BaseModel):
@@ -157,7 +169,15 @@ class AnswerError(_Sent):
     error: str = Field(description="What is wrong with the request")
 
 
-class ReplayAnswer(RootModel[AnswerHead | AnswerEvent | AnswerError]):
+class AnswerEventError(_Sent):
+    """Stands in an answer for an event that is larger than the broker takes."""
+
+    position: int = Field(ge=1, description="The place in the answer")
+    count: int = Field(ge=1, description="The number of events in the answer")
+    error: str = Field(description="The reason why the event is not there")
+
+
+class ReplayAnswer(RootModel[AnswerHead | AnswerEvent | AnswerEventError | AnswerError]):
     """One message of the answer to a request; correlation data is kept."""
 
     model_config = ConfigDict(defer_build=True)
@@ -168,7 +188,7 @@ def schemas(ref_template: str) -> dict[str, dict[str, Any]]:
     from pydantic.json_schema import models_json_schema
 
     models: list[tuple[type[BaseModel], Literal["serialization", "validation"]]] = [
-        *((model, "serialization") for model in (Info, Owner, KeptDays, State, Event, ReplayAnswer)),
+        *((model, "serialization") for model in (Info, Owner, KeptDays, State, ReducedState, Event, ReplayAnswer)),
         (ReplayRequest, "validation"),
     ]
     _, whole = models_json_schema(models, ref_template=ref_template)

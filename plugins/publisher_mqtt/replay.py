@@ -12,22 +12,29 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from pydantic import ValidationError
-
 from publisher import Cursor, Event, SinkContext
+from publisher.terminal import printable
+from publisher.untrusted import UntrustedError, parse_model
 
 from .messages import Messages, MqttMessage, Topics
-from .payloads import AnswerError, AnswerHead, ReplayRequest, Since
-from .retained import Planned
+from .payloads import AnswerError, AnswerEventError, AnswerHead, ReplayRequest, Since
 
 if TYPE_CHECKING:
     from .client.connection import IncomingMessage
+    from .client.session import Session
     from .options import MqttOptions, ReplayOptions
 
-# Answers take at most this part of the sink's time, so that a flood of requests does not delay events.
+# Answers take at most this part of the sink's time, and of the link, so that a flood of requests delays no event.
 _SHARE_OF_TIME = 0.2
+_BYTES_PER_SECOND = 1 << 20
 _LOG_EVERY_SECONDS = 60.0
+_MOST_CORRELATION_BYTES = 256
 _CLIENT = re.compile(r'"client"\s*:\s*"([A-Za-z0-9_-]{1,64})"')
+# Seconds without answers for a topic that cost a connection or was refused, doubled each time up to an hour. Where so
+# many topics did, all of them rest: the names of clients are the readers' own choice, and without end.
+_REST_SECONDS, _LONGEST_REST_SECONDS = 60.0, 3600.0
+_MOST_RESTING = 3
+_MOST_REMEMBERED = 1000
 
 
 class AddressedRequest(NamedTuple):
@@ -37,6 +44,34 @@ class AddressedRequest(NamedTuple):
     correlation: bytes | None
     request: ReplayRequest | None
     error: str
+
+
+class AnswerTopics:
+    """The topics that answers may have: this node's own for answers, and those of an option. Never another's."""
+
+    def __init__(self, options: MqttOptions, topics: Topics) -> None:
+        self._topics = topics
+        self._filters = [_expression(one) for one in options.replay_topics]
+        self._of_others = (f"{options.base}/", f"{options.home_assistant.prefix}/", "$")
+
+    def allow(self, topic: str) -> bool:
+        """Returns whether answers may have this response topic."""
+        if self._topics.is_answer(topic):
+            return True
+        return (
+            0 < len(topic) <= 1024
+            and not any(sign in topic for sign in "+#\0")
+            and not topic.startswith(self._of_others)
+            and any(one.fullmatch(topic) for one in self._filters)
+        )
+
+
+def _expression(topic_filter: str) -> re.Pattern[str]:
+    """Returns an expression for the topics of a filter (MQTT 5, 4.7.1)."""
+    levels = topic_filter.split("/")
+    any_more = levels[-1] == "#"
+    pattern = "/".join("[^/]*" if level == "+" else re.escape(level) for level in (levels[:-1] if any_more else levels))
+    return re.compile(f"{pattern}(/.*)?" if any_more else pattern, re.DOTALL)
 
 
 class ReplayedEvents(NamedTuple):
@@ -108,10 +143,33 @@ class ReplayQueue:
         return False
 
 
+class RestingTopics:
+    """The topics that get no answers for a while, since an answer was refused or ended the connection. One thread."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._until: dict[str, tuple[float, float]] = {}
+
+    def add(self, topic: str) -> float:
+        """Has a topic rest; returns the seconds."""
+        _, before = self._until.pop(topic, (0.0, _REST_SECONDS / 2))
+        seconds = min(before * 2, _LONGEST_REST_SECONDS)
+        if len(self._until) >= _MOST_REMEMBERED:
+            del self._until[next(iter(self._until))]
+        self._until[topic] = self._clock() + seconds, seconds
+        return seconds
+
+    def rests(self, topic: str) -> bool:
+        """Returns whether a topic rests, or all do."""
+        now = self._clock()
+        resting = sum(until > now for until, _ in self._until.values()) if self._until else 0
+        return resting >= _MOST_RESTING or (resting > 0 and self._until.get(topic, (now, 0.0))[0] > now)
+
+
 class ReplayResponder:
     """Takes requests on paho's thread and answers them on the sink's.
 
-    `newest` returns the last event that was published; `send` sends messages when there is a connection.
+    `newest` returns the last event that was published; `session` sends messages when there is a connection.
     """
 
     def __init__(
@@ -120,15 +178,19 @@ class ReplayResponder:
         context: SinkContext,
         messages: Messages,
         newest: Callable[[], Cursor | None],
-        send: Callable[[Iterable[Planned]], None],
+        session: Session,
     ) -> None:
-        self._options = options
+        self._options = options.replay
         self._context = context
         self._messages = messages
         self._newest = newest
-        self._send = send
+        self._session = session
+        self._allowed = AnswerTopics(options, messages.topics)
         self._queue = ReplayQueue(options.replay, context.log)
+        self._resting = RestingTopics()
         self._not_before = 0.0
+        self._bytes = 0
+        self._told: set[str] = set()
 
     def take(self, message: IncomingMessage) -> None:
         """Keeps a request and has it answered, unless it is over a limit. paho's thread."""
@@ -141,45 +203,77 @@ class ReplayResponder:
         if wait > 0:
             self._context.call(self._answer, wait)
             return
-        message, started = self._queue.get(), time.monotonic()
+        message, started, self._bytes = self._queue.get(), time.monotonic(), 0
         if message is not None:
-            self._send(Planned(reply, None) for reply in self._replies(message))
+            self._send(message)
             took = time.monotonic() - started
-            self._not_before = time.monotonic() + took * (1 / _SHARE_OF_TIME - 1)
+            share = max(took * (1 / _SHARE_OF_TIME - 1), self._bytes / _BYTES_PER_SECOND)
+            self._not_before = time.monotonic() + share
 
-    def _replies(self, message: IncomingMessage) -> Iterable[MqttMessage]:
-        addressed = read_request(message, self._messages.topics, self._options.home_assistant.prefix)
+    def _send(self, message: IncomingMessage) -> None:
+        addressed = read_request(message, self._messages.topics, self._allowed, self._options.max_request_bytes)
         if isinstance(addressed, str):
-            self._queue.drop(addressed)
-            return []
+            if addressed not in self._told and len(self._told) < _MOST_REMEMBERED:
+                self._told.add(addressed)
+                self._context.log.debug("a replay request is not answered: %s", addressed)
+            return
+        topic = addressed.topic
+        if self._resting.rests(topic):
+            self._queue.drop("an answer was refused, or ended the connection, a moment ago")
+        elif reason := self._session.answer(self._counted(self._replies(addressed))):
+            self._context.log.warning(
+                "the broker refuses the answer to a replay request on %s: %s; no answer there for %.0f s",
+                printable(topic),
+                reason,
+                self._resting.add(topic),
+            )
+
+    def _replies(self, addressed: AddressedRequest) -> Iterable[MqttMessage]:
         if addressed.request is None:
             return [error_message(addressed, self._messages)]
-        events = events_for(addressed.request, self._context, self._newest(), self._options.replay)
-        return answer_messages(addressed, events, self._messages)
+        events = events_for(addressed.request, self._context, self._newest(), self._options)
+        return answer_messages(addressed, events, self._messages, self._session.fits)
+
+    def _counted(self, replies: Iterable[MqttMessage]) -> Iterator[MqttMessage]:
+        for reply in replies:
+            self._bytes += len(reply.payload)
+            yield reply
 
 
-def read_request(message: IncomingMessage, topics: Topics, forbidden_prefix: str) -> AddressedRequest | str:
-    """Returns the request, or the reason why there is no topic to answer to."""
-    request, error = _parse(message.payload)
-    topic = message.response_topic
-    if topic is not None:
-        if not topics.may_answer_to(topic, forbidden_prefix):
-            return f"response topic {topic[:100]!r} is not allowed"
-        return AddressedRequest(topic, message.correlation, request, error)
+def read_request(
+    message: IncomingMessage, topics: Topics, allowed: AnswerTopics, max_bytes: int
+) -> AddressedRequest | str:
+    """Returns the request, or the reason why there is no topic to answer to.
+
+    A request whose response topic is not allowed is answered with an error on the topic of its `client`.
+    """
+    request, error = _parse(message.payload, max_bytes)
     client = request.client if request else _client_in(message.payload)
-    topic = None if client is None else topics.answer(client)
+    own = None if client is None else topics.answer(client)
+    topic, correlation = message.response_topic, message.correlation
     if topic is None:
-        return "neither a response topic (MQTT 5) nor a member `client` to answer to"
-    return AddressedRequest(topic, message.correlation, request, error)
+        if own is None:
+            return "neither a response topic (MQTT 5) nor a member `client` to answer to"
+        topic = own
+    elif not allowed.allow(topic):
+        reason = (
+            f"the response topic {topic[:100]!r} is not allowed: use {topics.root}/replay/<client>, or the option "
+            "replay_topics of the publisher"
+        )
+        if own is None:
+            return reason
+        topic, request, error = own, None, reason
+    if correlation is not None and len(correlation) > _MOST_CORRELATION_BYTES:
+        reason = f"correlation data of {len(correlation)} bytes: at most {_MOST_CORRELATION_BYTES} are taken"
+        return AddressedRequest(topic, None, None, reason)
+    return AddressedRequest(topic, correlation, request, error)
 
 
-def _parse(payload: bytes) -> tuple[ReplayRequest | None, str]:
+def _parse(payload: bytes, max_bytes: int) -> tuple[ReplayRequest | None, str]:
     try:
-        return ReplayRequest.model_validate_json(payload or b"{}"), ""
-    except ValidationError as invalid:
-        first = invalid.errors(include_url=False, include_input=False)[0]
-        member = ".".join(map(str, first["loc"]))
-        return None, f"{member}: {first['msg']}" if member else str(first["msg"])
+        return parse_model(payload or b"{}", ReplayRequest, max_bytes=max_bytes), ""
+    except UntrustedError as invalid:
+        return None, str(invalid)
 
 
 def _client_in(payload: bytes) -> str | None:
@@ -209,8 +303,13 @@ def _is_far(since: Since, newest: Cursor | None, most: int) -> bool:
     return newest is not None and since.epoch == newest.epoch and newest.seq - since.seq > most
 
 
-def answer_messages(addressed: AddressedRequest, replayed: ReplayedEvents, messages: Messages) -> Iterator[MqttMessage]:
-    """Yields the answer: its head at position 0, then an event at each position up to `count`."""
+def answer_messages(
+    addressed: AddressedRequest, replayed: ReplayedEvents, messages: Messages, fits: Callable[[MqttMessage], bool]
+) -> Iterator[MqttMessage]:
+    """Yields the answer: its head at position 0, then an event at each position up to `count`.
+
+    In place of an event that the broker does not take stands an error.
+    """
     properties = messages.plain(addressed.correlation)
     count = len(replayed.events)
     head = AnswerHead(
@@ -219,7 +318,12 @@ def answer_messages(addressed: AddressedRequest, replayed: ReplayedEvents, messa
     yield MqttMessage(addressed.topic, head.json_bytes, False, properties)
     for position, event in enumerate(replayed.events, 1):
         payload = b'{"position":%d,"count":%d,"event":%b}' % (position, count, event.json_bytes)
-        yield MqttMessage(addressed.topic, payload, False, properties)
+        message = MqttMessage(addressed.topic, payload, False, properties)
+        if not fits(message):
+            reason = f"the event {event.id} of {len(event.json_bytes)} bytes is larger than the broker takes"
+            payload = AnswerEventError(position=position, count=count, error=reason).json_bytes
+            message = MqttMessage(addressed.topic, payload, False, properties)
+        yield message
 
 
 def error_message(addressed: AddressedRequest, messages: Messages) -> MqttMessage:

@@ -24,10 +24,14 @@ if TYPE_CHECKING:
 
 
 class Planned(NamedTuple):
-    """A message, and the index in the batch of the event that it stands for; `None` when it stands for none."""
+    """A message, and the index in the batch of the event that it stands for; `None` when it stands for none.
+
+    `state_of` is the event of a state; of an event's own message it is `None`.
+    """
 
     message: MqttMessage
     at: int | None
+    state_of: Event | None = None
 
 
 class RetainedState:
@@ -46,6 +50,7 @@ class RetainedState:
         self.newest: Cursor | None = None
         self.resynced: Resynced | None = None
         self._keys: set[Key] = set()
+        self._too_large: set[Key] = set()
         self._snapshot_id: str | None = None
         self._snapshot_keys: set[Key] = set()
         self._kept = b""
@@ -61,6 +66,7 @@ class RetainedState:
             os=platform.system().lower(),
             families=("inet", "inet6"),
             rows=len(self._keys),
+            missing=len(self._too_large),
             resynced=self.resynced,
             host=socket.gethostname(),
             home_assistant=self.devices.discovery.place if self.devices is not None else None,
@@ -70,6 +76,11 @@ class RetainedState:
     def finder(self) -> Finder:
         """Reads what is retained of this node."""
         return Finder(self._messages.topics, self.devices.discovery if self.devices is not None else None)
+
+    def emptied(self, key: Key) -> None:
+        """Notes that the state of this row is empty, since the broker takes none that is large enough for it."""
+        self._keys.discard(key)
+        self._too_large.add(key)
 
     def read_back(self, readback: ReadBack, info: bytes | None) -> Contents:
         """Reads what the broker retains of this node, also from before a crash or from another journal.
@@ -139,7 +150,7 @@ class RetainedState:
             # Before the states: a device that is removed must not receive an empty state.
             yield from self._planned(self.devices.apply([event for _, event in news.values()]))
         for index, event in news.values():
-            yield Planned(self._state(event), index)
+            yield Planned(self._state(event), index, event)
         yield from self._not_read_back(run, news.keys())
         for index, event in run:
             yield Planned(self._messages.event(event), index)
@@ -179,7 +190,7 @@ class RetainedState:
             self.devices.remember(event)
         if event.key is not None:
             self._snapshot_keys.add(event.key)
-        yield Planned(self._state(event), index)
+        yield Planned(self._state(event), index, event)
 
     def _end(self, event: Event, count: int) -> Iterator[Planned]:
         """Brings the devices up to date, and clears the states of other rows if every row of the snapshot came."""
@@ -191,7 +202,8 @@ class RetainedState:
             removed = sorted(self._keys - self._snapshot_keys)
             yield from (Planned(self._messages.no_state(key), None) for key in removed)
             yield from self._missing(besides=removed)
-            self._keys = self._snapshot_keys
+            self._keys = self._snapshot_keys - self._too_large
+            self._too_large &= self._snapshot_keys
         self._snapshot_id, self._snapshot_keys = None, set()
         self._mark(event)
 
@@ -217,6 +229,7 @@ class RetainedState:
     def _state(self, event: Event) -> MqttMessage:
         if event.key is not None:
             (self._keys.discard if event.notification_type == "delete_instance" else self._keys.add)(event.key)
+            self._too_large.discard(event.key)
         return self._messages.state(event)
 
     def _is_news(self, event: Event) -> bool:

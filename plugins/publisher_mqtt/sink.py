@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 import publisher
-from publisher import Backoff, Event, Sink, SinkContext
+from publisher import Backoff, Event, Retry, Sink, SinkContext
 
 from .forgetting import Forgetting, place_of_devices, place_of_states
 from .forgetting import client_id as forgetting_id
@@ -19,7 +19,10 @@ from .replay import ReplayResponder
 from .retained import RetainedState
 
 if TYPE_CHECKING:
-    from .client.connection import IncomingMessage, Login
+    from publisher import Log
+
+    from .client.connection import IncomingMessage
+    from .client.login import Login
 
 _HOUR = 3600.0
 
@@ -32,8 +35,10 @@ class MqttSink(Sink):
     """
 
     Options: ClassVar[type[MqttOptions]] = MqttOptions
-    # Each batch ends with a wait for the last acknowledgement, and of each row it publishes one state.
+    # Each batch ends with a wait for the last acknowledgement, and of each row it publishes one state. After a failure
+    # the next one is half as large: on a link that breaks again and again, each batch is to come to its end.
     batch_size = 1000
+    most_in_batch: ClassVar[int] = 1000
     backoff: ClassVar[Backoff] = Backoff(1.0, 60.0)
     birth_delay_seconds: ClassVar[float] = 5.0
 
@@ -55,31 +60,42 @@ class MqttSink(Sink):
             self._messages,
             self._retained,
             Reconnect(self.backoff),
+            self._login,
             self._subscriptions,
             self._received,
         )
         self._births = Births(context, self._announce, self.birth_delay_seconds)
-        self._replay = ReplayResponder(
-            options, context, self._messages, lambda: self._retained.newest, self.session.send_if_connected
-        )
+        self._replay = ReplayResponder(options, context, self._messages, lambda: self._retained.newest, self.session)
 
     def open(self) -> None:
-        """Reads the files that the options name; raises ConfigurationError."""
-        self.session.open(self._login())
+        """Reads the files that the options name, to tell of those that cannot be read; raises ConfigurationError.
+
+        They are read again for each connection: passwords and certificates are renewed.
+        """
+        self._login(self.context.log)
+        self.session.open()
         if self._retained.devices is not None:
             self.context.call(self._look_at_the_day, _HOUR)
 
     def publish(self, events: Sequence[Event]) -> None:
         """Returns when the broker has acknowledged every state and event; raises Retry or Rejected."""
-        if events:
+        if not events:
+            return
+        try:
             self.session.make_ready(snapshot_follows=self._retained.takes_snapshot(events[0]))
             self.session.publish(self._retained.plan(events))
+        except Retry:
+            self.batch_size = max(1, self.batch_size // 2)
+            raise
+        self.batch_size = min(self.most_in_batch, self.batch_size * 2)
 
     def check(self) -> str:
         """Tries everything that the sink needs of the broker, without disturbing a sink that runs."""
         from .check import check_broker
 
-        return check_broker(self.options, self._login(), self._messages.topics, self._discovery)
+        # With another client id, so that the broker does not end the connection of a publisher that runs.
+        login = self._login(self.context.log, f"{self.context.name}/check")
+        return check_broker(self.options, login, self._messages.topics, self._discovery)
 
     def retains(self) -> tuple[str, ...]:
         """Returns the places of the states and, with discovery, of the devices."""
@@ -98,11 +114,12 @@ class MqttSink(Sink):
         """Publishes that the node is offline, and disconnects."""
         self.session.close()
 
-    def _login(self) -> Login:
+    def _login(self, log: Log | None = None, name: str = "") -> Login:
         from .client.login import read_login
 
-        name = self.options.client_id or client_id(self.context.node, self.context.name, self.options.base)
-        return read_login(self.options, name, self.context.log)
+        derived = client_id(self.context.node, name or self.context.name, self.options.base)
+        given = self.options.client_id and self.options.client_id + ("-check" if name else "")
+        return read_login(self.options, given or derived, log)
 
     def _subscriptions(self) -> list[str]:
         requests = [self._messages.topics.request] if self.options.replay.enabled else []

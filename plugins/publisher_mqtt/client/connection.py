@@ -7,22 +7,25 @@ no memory.
 
 from __future__ import annotations
 
-import contextlib
-import socket
-import ssl
+import logging
 import threading
+import time
 import traceback
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from paho.mqtt.enums import CallbackAPIVersion, LogLevel, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.enums import LogLevel, MQTTErrorCode
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from .bounded import MOST_BYTES_TAKEN, BoundedClient
-from .errors import BrokerError, TakenOverError, connect_failure, no_answer, refused
+from .bounded import MOST_BYTES_TAKEN
+from .errors import BrokerError, NoAnswerError, TakenOverError, connect_failure, no_answer, refused
 from .inflight import WINDOW, InFlight, Refusal
+from .properties import packet_bytes
+from .refusals import FAILURE, HUNG_UP, SESSION_TAKEN_OVER, TOO_LARGE, UNSUPPORTED_VERSION, Meaning, reason_for
+from .suspects import Outstanding, Suspects
+from .transport import make_client, shut_down
 
 if TYPE_CHECKING:
     from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage
@@ -30,10 +33,10 @@ if TYPE_CHECKING:
 
     from ..messages import MqttMessage
     from ..options import MqttOptions
+    from .login import Login
 
+_MOMENT_SECONDS = 5.0
 _NO_LIMIT = 1 << 28  # MQTT's own limit for one packet
-_SESSION_TAKEN_OVER = 0x8E
-_FAILURE = 0x80
 
 
 class IncomingMessage(NamedTuple):
@@ -46,20 +49,21 @@ class IncomingMessage(NamedTuple):
     correlation: bytes | None
 
 
-class Login(NamedTuple):
-    """The client id and the login, with the contents of the files that the options name."""
+class SubscriptionRefusal(NamedTuple):
+    """The broker's reason to refuse a subscription."""
 
-    client_id: str
-    username: str | None
-    password: str | None
-    tls: ssl.SSLContext | None
+    reason: str
+    meaning: Meaning
+
+    def __str__(self) -> str:
+        return self.reason
 
 
 class Connection:
     """One connection: `open` is called first, `close` or `drop` last, all methods on one thread.
 
     `on_message` and `on_lost` are called on paho's thread. `on_lost` is called once, and only for a connection that the
-    broker accepted and that was not closed here.
+    broker accepted and that was not closed here. `suspects` has the messages that are sent alone, or not at all.
     """
 
     def __init__(
@@ -67,18 +71,25 @@ class Connection:
         options: MqttOptions,
         login: Login,
         *,
+        protocol: Literal["5", "3.1.1"],
         will: MqttMessage | None = None,
         on_message: Callable[[IncomingMessage], None],
         on_lost: Callable[[Connection, BrokerError], None] = lambda _connection, _error: None,
+        suspects: Suspects | None = None,
     ) -> None:
         self._options = options
+        self.protocol = protocol
+        self.client_id = login.client_id
+        self._will = will
         self._on_message = on_message
         self._on_lost = on_lost
+        self._suspects = Suspects(logging.getLogger("publisher")) if suspects is None else suspects
         self._answered = threading.Event()
-        self._refusal: str | None = None
+        self._refusal: BrokerError | None = None
         self._accepted = False
         self._closing = False
         self._detail = ""
+        self._subscribing: str | None = None
         self._subscribed: SimpleQueue[tuple[int, list[ReasonCode]] | None] = SimpleQueue()
         self.broken: BrokerError | None = None
         self.most_bytes = _NO_LIMIT
@@ -86,8 +97,12 @@ class Connection:
         self._client = self._make_client(login, will)
 
     def open(self) -> None:
-        """Connects, and returns when the broker has accepted; raises BrokerError, and leaves nothing open then."""
-        server = self._options.server
+        """Connects, and returns when the broker has accepted; raises BrokerError, and leaves nothing open then.
+
+        All of it takes at most `connect_timeout`. The error is a NoAnswerError when the broker was reached and the
+        connection ended, or nothing came, before its CONNACK.
+        """
+        server, deadline = self._options.server, time.monotonic() + self._options.connect_timeout
         try:
             self._client.connect(server.host, server.port, self._options.keepalive, **self._connect_arguments())
         except (OSError, ValueError) as error:
@@ -95,36 +110,78 @@ class Connection:
             traceback.clear_frames(error.__traceback__)
             raise BrokerError(connect_failure(error, self._options)) from error
         self._client.loop_start()
-        self._answered.wait(self._options.connect_timeout)
+        answered = self._answered.wait(max(0.0, deadline - time.monotonic()))
         if self._accepted and self.broken is None:
             # paho formats each packet for its log when there is one; the log is needed for failures to connect only.
             self._client.on_log = None
             return
         self.drop()
-        raise BrokerError(self._refusal or no_answer(self._detail, self._options))
+        raise self._refusal or NoAnswerError(no_answer(self._detail, self._options), silent=not answered)
 
-    def put(self, message: MqttMessage, tag: int | None = None) -> None:
-        """Sends a message with QoS 1, in order; `flush` waits for it. Raises BrokerError."""
+    def put(self, message: MqttMessage, tag: Any = None) -> Refusal | None:
+        """Sends a message with QoS 1, in order; `flush` waits for it. Raises BrokerError.
+
+        Returns the refusal of a message that is not sent, since the broker would refuse it or end the connection.
+        """
+        if (size := self.size(message)) > self.most_bytes:
+            reason = f"{size} bytes are more than the {self.most_bytes} that the broker takes"
+            return Refusal(message, tag, TOO_LARGE, reason)
+        if (given_up := self._suspects.refusal(message)) is not None:
+            return Refusal(message, tag, HUNG_UP, given_up)
+        if not self._suspects.suspects(message):
+            self._pipeline.put(message, tag)
+            return None
+        # Alone, so that it is known which message ended the connection.
+        self._pipeline.wait()
         self._pipeline.put(message, tag)
+        self._pipeline.wait()
+        self._suspects.acknowledged(message)
+        self._suspects.took(self._pipeline.largest)
+        return None
+
+    def size(self, message: MqttMessage) -> int:
+        """Returns the bytes of the packet that sends this message."""
+        return packet_bytes(message, with_properties=self.protocol == "5")
 
     def flush(self) -> list[Refusal]:
         """Waits until the broker has everything; returns the refused messages (MQTT 5). Raises BrokerError."""
-        return self._pipeline.flush()
+        self._pipeline.wait()
+        self._suspects.took(self._pipeline.largest)
+        return self._pipeline.take_refusals()
 
+    def take_refusals(self) -> list[Refusal]:
+        """Returns the messages that were refused since the last call: some brokers end the connection over one."""
+        return self._pipeline.take_refusals()
+
+    def unacknowledged(self) -> list[tuple[MqttMessage, Any]]:
+        """Returns the messages that the broker has not acknowledged, with their tags."""
+        return self._pipeline.unacknowledged()
+
+    def outstanding(self) -> Outstanding:
+        """Returns what the broker has not answered; for a connection that ended."""
+        messages = tuple(message for message, _ in self._pipeline.unacknowledged())
+        self._suspects.took(self._pipeline.largest)
+        return Outstanding(messages, self._subscribing, self._pipeline.acknowledged_any)
+
+    @property
     def last_refusal(self) -> Refusal | None:
-        """Returns the last refusal: some brokers end the connection over it."""
-        self._pipeline.take_refusals()
-        return self._pipeline.last_refusal
+        """The message that the broker refused just now: some end the connection over it."""
+        is_new = time.monotonic() - self._pipeline.refused_at < _MOMENT_SECONDS
+        return self._pipeline.last_refusal if is_new else None
 
-    def subscribe(self, topic_filter: str, qos: int = 0) -> str | None:
+    def subscribe(self, topic_filter: str, qos: int = 0) -> SubscriptionRefusal | None:
         """Subscribes; returns `None`, or the broker's reason to refuse. Raises BrokerError."""
+        if reason := self._suspects.filter_refusal(topic_filter):
+            return SubscriptionRefusal(reason, "never")
+        self._subscribing = topic_filter
         result, mid = self._client.subscribe(topic_filter, qos=qos)
         if result != MQTTErrorCode.MQTT_ERR_SUCCESS or mid is None:
             raise self.broken or BrokerError("the connection is lost")
-        for code in self._codes_for(mid):
-            if code.value >= _FAILURE:
-                return code.getName()
-        return None
+        codes = self._codes_for(mid)
+        self._subscribing = None
+        self._suspects.granted(topic_filter)
+        failures = [code for code in codes if code.value >= FAILURE]
+        return SubscriptionRefusal(failures[0].getName(), reason_for(failures[0].value).meaning) if failures else None
 
     def unsubscribe(self, topic_filter: str) -> None:
         """Ends a subscription; does not wait for the broker."""
@@ -142,50 +199,27 @@ class Connection:
         """Ends the connection at once, with messages on their way; afterwards no thread and no socket is left."""
         self._closing = True
         self._client.drop_out_messages()
-        if connected := self._client.socket():
-            # paho's thread sees the end of the stream and ends; else it would wait for what it still has to send.
-            with contextlib.suppress(OSError):
-                _raw(connected).shutdown(socket.SHUT_RDWR)
+        shut_down(self._client)
         self._client.loop_stop()
 
     def _make_client(self, login: Login, will: MqttMessage | None) -> Client:
-        mqtt5 = self._options.protocol == "5"
-        server = self._options.server
-        client = BoundedClient(
-            CallbackAPIVersion.VERSION2,
-            client_id=login.client_id,
-            clean_session=None if mqtt5 else True,
-            protocol=MQTTProtocolVersion.MQTTv5 if mqtt5 else MQTTProtocolVersion.MQTTv311,
-            transport="websockets" if server.websockets else "tcp",
-            reconnect_on_failure=False,
-        )
-        client.connect_timeout = self._options.connect_timeout
-        client.max_inflight_messages_set(0)
-        if login.username is not None:
-            client.username_pw_set(login.username, login.password)
-        if login.tls is not None:
-            client.tls_set_context(login.tls)
-        if server.websockets:
-            client.ws_set_options(path=server.path)
-        if will is not None:
-            client.will_set(will.topic, will.payload, qos=1, retain=True)
+        client = make_client(self._options, login, self.protocol, will)
         client.on_connect, client.on_disconnect, client.on_message = self._connected, self._disconnected, self._received
         client.on_publish, client.on_subscribe = self._pipeline.acknowledged, self._granted
-        client.on_socket_open, client.on_log = _without_delay, self._logged
+        client.on_log = self._logged
         return client
 
     def _connect_arguments(self) -> dict[str, Any]:
-        if self._options.protocol != "5":
+        if self.protocol != "5":
             return {}
         properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho's
         properties.MaximumPacketSize = MOST_BYTES_TAKEN
         return {"clean_start": True, "properties": properties}
 
     def _send(self, message: MqttMessage) -> int:
-        sent = self._client.publish(message.topic, message.payload, 1, message.retain, message.properties)
-        if sent.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
-            raise self.broken or BrokerError(f"the connection is lost ({sent.rc.name})")
-        return sent.mid
+        # Its result is not looked at: when the broker ends the connection over the message before paho returns from
+        # here, it is an error, though the message was sent. `on_disconnect` comes in any case.
+        return self._client.publish(message.topic, message.payload, 1, message.retain, message.properties).mid
 
     def _codes_for(self, mid: int) -> list[ReasonCode]:
         while True:
@@ -203,11 +237,14 @@ class Connection:
     def _connected(
         self, _client: Client, _userdata: object, _flags: ConnectFlags, code: ReasonCode, properties: Properties | None
     ) -> None:
-        if code.is_failure:
-            self._refusal = refused(code.value, code.getName(), self._options)
+        if code.value == UNSUPPORTED_VERSION:
+            self._refusal = NoAnswerError(refused(code.value, code.getName(), self._options, self._will), silent=False)
+        elif code.is_failure:
+            self._refusal = BrokerError(refused(code.value, code.getName(), self._options, self._will))
         else:
-            self._refusal = self._take_limits(properties)
-            self._accepted = self._refusal is None
+            reason = self._take_limits(properties)
+            self._refusal = BrokerError(reason) if reason else None
+            self._accepted = reason is None
         self._answered.set()
 
     def _take_limits(self, properties: Properties | None) -> str | None:
@@ -224,7 +261,7 @@ class Connection:
     def _disconnected(
         self, _client: Client, _userdata: object, flags: DisconnectFlags, code: ReasonCode, _properties: object
     ) -> None:
-        if flags.is_disconnect_packet_from_server and code.value == _SESSION_TAKEN_OVER:
+        if flags.is_disconnect_packet_from_server and code.value == SESSION_TAKEN_OVER:
             error: BrokerError = TakenOverError("another client connected with our client id")
         else:
             error = BrokerError(f"the connection to {self._options.server.name} is lost: {code.getName()}")
@@ -242,6 +279,7 @@ class Connection:
         self._subscribed.put((mid, codes))
 
     def _received(self, _client: Client, _userdata: object, message: MQTTMessage) -> None:
+        self._pipeline.received()
         properties = message.properties.__dict__ if message.properties is not None else {}
         try:
             topic = message.topic
@@ -261,17 +299,3 @@ class Connection:
         # The first error: later ones only report that there is no connection.
         if level == LogLevel.MQTT_LOG_ERR and not self._detail and self.broken is None:
             self._detail = text
-
-
-def _without_delay(_client: Client, _userdata: object, connected: Any) -> None:
-    """Sets TCP_NODELAY: without it a message waits up to 40 ms for the acknowledgement of the one before."""
-    _raw(connected).setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-
-
-def _raw(connected: Any) -> socket.socket:
-    """Returns the socket itself, also below paho's WebSocket, which has no such methods."""
-    # Not by the file descriptor: paho's thread may close it meanwhile, and another thread may open the same number.
-    inner = connected if isinstance(connected, socket.socket) else connected._socket
-    if not isinstance(inner, socket.socket):
-        raise TypeError(f"expected a socket, not {inner!r}")
-    return inner

@@ -8,28 +8,29 @@ from typing import TYPE_CHECKING
 
 from publisher import PublisherError
 
+from .refusals import reason_for
+
 if TYPE_CHECKING:
+    from ..messages import MqttMessage
     from ..options import MqttOptions
 
 # OpenSSL's x509_vfy.h
 _EXPIRED, _NOT_YET_VALID, _HOSTNAME_MISMATCH, _IP_MISMATCH = 10, 9, 62, 64
-# MQTT 5, 3.2.2.2; paho gives the codes of 3.1.1 as these too.
-_CONNACK_HINTS = {
-    0x84: 'the broker does not speak this version of MQTT: try protocol = "3.1.1"',
-    0x85: "the broker does not accept the client id: set client_id",
-    0x86: "wrong user name or password",
-    0x87: "the broker does not accept this user: wrong user name or password, or no permission",
-    0x88: "the broker reports that it is unavailable",
-    0x89: "the broker reports that it is busy",
-    0x8A: "the broker has banned this client",
-    0x8C: "the broker expects another method of authentication",
-    0x9C: "the broker asks to use another server",
-    0x9D: "the broker has moved to another server",
-}
 
 
 class BrokerError(PublisherError):
     """The broker cannot be reached or refuses the client, or the connection is lost."""
+
+
+class NoAnswerError(BrokerError):
+    """The broker was reached, and gave no CONNACK or does not speak this version of MQTT: another one may work.
+
+    `silent` is True when the connection did not end: then each attempt takes the whole time.
+    """
+
+    def __init__(self, reason: str, *, silent: bool) -> None:
+        super().__init__(reason)
+        self.silent = silent
 
 
 class TakenOverError(BrokerError):
@@ -91,9 +92,19 @@ def no_answer(detail: str, options: MqttOptions) -> str:
             "refuses the client certificate" if options.cert_file else "wants a client certificate (cert_file)"
         )
         return f"{server.name} ends the connection or is silent: wrong port, or it {certificate}"
-    return f"{server.name} does not answer as an MQTT broker: wrong port, or it wants TLS (mqtts://)"
+    version = "" if options.protocol == "auto" else f", or it does not speak MQTT {options.protocol}"
+    return f"{server.name} does not answer as an MQTT broker: wrong port, or it wants TLS (mqtts://){version}"
 
 
-def refused(code: int, name: str, options: MqttOptions) -> str:
+def refused(code: int, name: str, options: MqttOptions, will: MqttMessage | None) -> str:
     """Returns the reason why the broker refused the connection (CONNACK)."""
-    return f"{options.server.name}: {_CONNACK_HINTS.get(code, 'the broker refuses: ' + name)}"
+    hint = reason_for(code).hint or f"the broker refuses: {name}"
+    return f"{options.server.name}: {hint.format(keepalive=options.keepalive, will=will.topic if will else 'none')}"
+
+
+def will_refused(options: MqttOptions, will: MqttMessage) -> str:
+    """Returns the reason why the broker ends each connection with a will, and accepts one without."""
+    return (
+        f"{options.server.name} ends each connection whose will has the topic {will.topic}: it does not take this name "
+        "(NATS before 2.10 takes no dots and spaces), or its access control refuses it; set another node or base"
+    )

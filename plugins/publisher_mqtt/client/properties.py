@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
+
+if TYPE_CHECKING:
+    from ..messages import MqttMessage
 
 # MQTT 5, 2.2.2.2
 _MESSAGE_EXPIRY, _CONTENT_TYPE, _CORRELATION_DATA, _USER_PROPERTY = b"\x02", b"\x03", b"\x09", b"\x26"
@@ -50,6 +54,16 @@ def pack(
     if correlation is not None:
         body += _CORRELATION_DATA + _binary(correlation)
     return Packed(_variable_byte_integer(len(body)) + body)
+
+
+def packet_bytes(message: MqttMessage, *, with_properties: bool) -> int:
+    """Returns the bytes of the PUBLISH packet (QoS 1) of a message; MQTT 5 has properties, MQTT 3.1.1 none."""
+    properties = 0
+    if with_properties:
+        properties = 1 if message.properties is None else len(message.properties.packed)
+    # MQTT 5, 3.3: the topic with its length, the packet identifier, properties, payload.
+    length = 2 + len(message.topic.encode()) + 2 + properties + len(message.payload)
+    return 1 + len(_variable_byte_integer(length)) + length
 
 
 def _text(value: str) -> bytes:

@@ -111,8 +111,8 @@ class ReadBack:
         self._back.clear()
         self._token = secrets.token_hex(8).encode()
         started = time.monotonic()
-        self._connection.put(MqttMessage(self._fence, self._token, retain=False))
-        if self._connection.flush() or not self._is_back():
+        refusal = self._connection.put(MqttMessage(self._fence, self._token, retain=False))
+        if refusal or self._connection.flush() or not self._is_back():
             return False
         self._wait_until_quiet(max(_QUIET_SECONDS, 2 * (time.monotonic() - started)))
         return True

@@ -13,6 +13,8 @@ _GOOD_SECONDS = 30.0
 # Shorter ones in a row, with the broker there each time, may be two clients with one id that disconnect each other: in
 # MQTT 3.1.1 the broker gives no reason, and mosquitto 2.0.11 gives none in MQTT 5 either (docs/mqtt.md).
 _SUSPICIOUS_COUNT = 5
+# The search for the message that ends connections: two for each, and not without end.
+_HURRY_SECONDS, _MOST_HURRIED = 60.0, 12
 _CONFLICT_FORGOTTEN_SECONDS = 900.0
 _CONFLICT = Backoff(5.0, 300.0, lambda: random.uniform(0.5, 1.0))
 
@@ -28,6 +30,7 @@ class Reconnect:
         self._has_rival = False
         self._connected_at: float | None = None
         self._not_before = clock()
+        self._hurried: list[float] = []
 
     @property
     def remaining(self) -> float:
@@ -59,23 +62,36 @@ class Reconnect:
         self._short_ones = 0
         return self._wait_more()
 
-    def lost(self, *, taken_over: bool) -> float:
-        """Notes that the connection ended; returns the seconds until the next attempt."""
+    def lost(self, *, taken_over: bool, explained: bool = False, at_once: bool = False) -> float:
+        """Notes that the connection ended; returns the seconds until the next attempt.
+
+        `explained`: a message of ours is the reason, or may be; `at_once`: the next attempt shows more about it.
+        """
         lasted = 0.0 if self._connected_at is None else self._clock() - self._connected_at
         self._connected_at = None
         if lasted > _CONFLICT_FORGOTTEN_SECONDS:
             self._conflicts = 0
         if lasted > _GOOD_SECONDS:
             self._failures = self._short_ones = 0
-        self._short_ones += 1
+        if not explained:
+            self._short_ones += 1
         if not (taken_over or self._has_rival):
-            return self._wait_more()
+            return self._wait(0.0) if at_once and self._hurries() else self._wait_more()
         self._conflicts += 1
         return self._wait(_CONFLICT.delay(self._conflicts))
 
     def wait(self, seconds: float) -> None:
         """Sets the time of the next attempt."""
         self._wait(seconds)
+
+    def _hurries(self) -> bool:
+        """Returns whether one more attempt may be made at once; each of them costs the broker a connection."""
+        now = self._clock()
+        self._hurried = [moment for moment in self._hurried if now - moment < _HURRY_SECONDS]
+        if len(self._hurried) >= _MOST_HURRIED:
+            return False
+        self._hurried.append(now)
+        return True
 
     def _wait_more(self) -> float:
         self._failures += 1

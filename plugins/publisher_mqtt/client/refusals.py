@@ -1,19 +1,81 @@
-"""Messages that the broker refuses: which of them stop a batch, and which are logged and left out."""
+"""Reason codes, and the messages that a broker refuses: which stop a batch, which are logged and left out."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from publisher import Log, Rejected, Retry
 
 if TYPE_CHECKING:
     from .inflight import Refusal
 
-# MQTT 5, 3.4.2.1: topic name invalid, packet too large, payload format invalid. Sending it again would not help.
-TOO_LARGE = 0x95
-_FOR_GOOD = frozenset({0x90, TOO_LARGE, 0x99})
 _MOST_WARNINGS = 100
+_MOST_HUNG_UP = 3
+
+# Reason codes of MQTT 5 (2.4); paho gives the codes of MQTT 3.1.1 as these too.
+# "again": the broker may take the same packet later. "permission": somebody has to change its access control, and
+# nothing is lost until then. "never": the same packet would be refused again.
+Meaning = Literal["again", "permission", "never"]
+
+FAILURE = 0x80
+UNSUPPORTED_VERSION = 0x84
+SESSION_TAKEN_OVER = 0x8E
+TOO_LARGE = 0x95
+# Not on the wire: the broker ended connections over the message, which is logged where that was found (suspects.py).
+HUNG_UP = 0x100
+
+
+class Reason(NamedTuple):
+    """The meaning of a reason code, and a hint for the person who reads it in a refused connection."""
+
+    meaning: Meaning
+    hint: str = ""
+
+
+_REASONS: dict[int, Reason] = {
+    0x80: Reason("again"),
+    0x81: Reason("never", "the broker takes the packet for malformed"),
+    0x82: Reason("never", "the broker takes the packet for a protocol error"),
+    0x83: Reason("again"),
+    UNSUPPORTED_VERSION: Reason("never", 'the broker does not speak this version of MQTT: set protocol = "auto"'),
+    0x85: Reason("never", "the broker does not accept the client id, or a keepalive of {keepalive} s: set client_id"),
+    0x86: Reason("permission", "wrong user name or password"),
+    0x87: Reason("permission", "the broker does not accept this user: wrong user name or password, or no permission"),
+    0x88: Reason("again", "the broker reports that it is unavailable"),
+    0x89: Reason("again", "the broker reports that it is busy"),
+    0x8A: Reason("permission", "the broker has banned this client"),
+    0x8B: Reason("again", "the broker is shutting down"),
+    0x8C: Reason("never", "the broker expects another method of authentication"),
+    0x8D: Reason("again"),
+    SESSION_TAKEN_OVER: Reason("again"),
+    0x8F: Reason("never", "the broker does not accept the topic filter"),
+    0x90: Reason("never", "the broker does not accept the topic of the will, {will}: set another node or base"),
+    0x91: Reason("again"),
+    0x92: Reason("again"),
+    0x93: Reason("again"),
+    0x94: Reason("never"),
+    TOO_LARGE: Reason("never", "the broker does not take a packet of this size"),
+    0x96: Reason("again", "the broker reports too many messages"),
+    0x97: Reason("again", "the broker reports that a quota is exceeded"),
+    0x98: Reason("again", "the broker's administrator ended the connection"),
+    0x99: Reason("never", "the broker does not accept the format of the will"),
+    0x9A: Reason("never", "the broker keeps no retained messages"),
+    0x9B: Reason("never", "the broker has no QoS 1"),
+    0x9C: Reason("again", "the broker asks to use another server"),
+    0x9D: Reason("never", "the broker has moved to another server"),
+    0x9E: Reason("never"),
+    0x9F: Reason("again", "the broker reports too many connections"),
+    0xA0: Reason("again"),
+    0xA1: Reason("never"),
+    0xA2: Reason("never", "the broker does not accept wildcards in a subscription"),
+    HUNG_UP: Reason("never"),
+}
+
+
+def reason_for(code: int) -> Reason:
+    """Returns the meaning of this code; an unknown one may be another later."""
+    return _REASONS.get(code, Reason("again"))
 
 
 class Refusals:
@@ -23,25 +85,43 @@ class Refusals:
         self._log = log
         self._give_up_discovery = give_up_discovery
         self._warned: set[str] = set()
+        self._hung_up: set[str] = set()
 
-    def judge(self, refusal: Refusal) -> None:
-        """Raises Rejected for an event that is refused for good, and Retry for permissions that may be corrected."""
-        if refusal.tag is None or (refusal.code in _FOR_GOOD and not refusal.topic.endswith("/event")):
-            self.note(refusal)
-        elif refusal.code in _FOR_GOOD:
-            raise Rejected(refusal.text, index=refusal.tag)
+    def judge(self, refusals: Sequence[Refusal]) -> list[Refusal]:
+        """Returns those that the broker may take later, after logging the others.
+
+        Raises, for the first event concerned, Rejected when it is refused for good, and Retry when it may be taken
+        later, as when permissions are corrected.
+        """
+        of_events = [(one.tag.at, one) for one in refusals if one.tag is not None and one.tag.at is not None]
+        others = [one for one in refusals if one.tag is None or one.tag.at is None]
+        again = [refusal for refusal in others if not self._is_settled(refusal)]
+        for index, refusal in sorted(of_events, key=lambda entry: entry[0]):
+            if refusal.meaning != "never":
+                raise Retry(refusal.text, index=index)
+            if refusal.tag.state_of is None:
+                raise Rejected(refusal.text, index=index)
+            self.warn_once(refusal.text, about=refusal.message.topic)
+        return again
+
+    def _is_settled(self, refusal: Refusal) -> bool:
+        """Logs a refusal that concerns no event; returns False when the broker may take the message later."""
+        topic = refusal.message.topic
+        if refusal.code == HUNG_UP:
+            # One may be too large; each more would cost two connections.
+            self._hung_up.add(topic)
+            is_off = len(self._hung_up) >= _MOST_HUNG_UP
         else:
-            raise Retry(refusal.text)
-
-    def note(self, refusal: Refusal) -> None:
-        """Logs a refusal; discovery that is refused is given up until the next start."""
-        self.warn_once(refusal.text)
-        if self._give_up_discovery(refusal.topic):
+            self.warn_once(refusal.text, about=f"{topic} {refusal.code}")
+            is_off = refusal.meaning == "permission"
+        if is_off and self._give_up_discovery(topic):
             self._log.warning("Home Assistant discovery is off: the broker refuses its topics")
+        return refusal.meaning != "again"
 
-    def warn_once(self, line: str) -> None:
-        """Logs a line that was not logged before."""
-        # Bounded: the sender of a replay request chooses the topic of the answer, and so a topic that may be refused.
-        if line not in self._warned and len(self._warned) < _MOST_WARNINGS:
-            self._warned.add(line)
+    def warn_once(self, line: str, about: str = "") -> None:
+        """Logs a line unless it, or another about the same thing, was logged before."""
+        # Bounded: a host may have thousands of rows, and each of them has topics.
+        about = about or line
+        if about not in self._warned and len(self._warned) < _MOST_WARNINGS:
+            self._warned.add(about)
             self._log.warning("%s", line)

@@ -5,7 +5,7 @@ All methods are called on the sink's thread; messages are received on paho's thr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -16,31 +16,36 @@ from ..found import contents_of
 from ..messages import OFFLINE, ONLINE, Messages, MqttMessage
 from ..ownership import OtherPublisher, Ownership
 from ..retained import Planned, RetainedState
-from .connection import Connection, IncomingMessage, Login
-from .errors import BrokerError, TakenOverError
-from .inflight import Refusal
+from .connection import Connection, IncomingMessage
+from .dialing import Dialer
+from .errors import BrokerError
+from .later import Later, Trouble
+from .losses import Losses
 from .readback import ReadBack
-from .refusals import TOO_LARGE, Refusals
+from .refusals import Refusals
 from .states import Claiming, Closed, Disconnected, Mark, Ready, Restoring, SessionState
+from .suspects import Suspects
+from .transmission import Transmission
 
 if TYPE_CHECKING:
     from ..options import MqttOptions
+    from .inflight import Refusal
+    from .login import Login
     from .reconnect import Reconnect
 
-# The most that a PUBLISH has besides topic and payload, with the properties that we send.
-_HEAD_BYTES = 512
 # `info` is published again after a quiet second. When the broker still has that very `info` after a reconnect, it has
 # everything that was sent before it.
 _SETTLE_SECONDS = 1.0
 # The worker usually comes with a snapshot or a tail at once; only when it does not, the session begins by itself.
 _FIRST_CONNECT_SECONDS = 0.2
 _REFUSED_SECONDS = 30.0
+_SUBSCRIBE_AGAIN_SECONDS = 300.0
 # So often, and so many times in a row without a message, retained messages that come late are taken.
 _LATE_SECONDS, _LATE_ROUNDS = 1.0, 5
 
 
 class Session:
-    """Connects, restores and sends; `subscriptions` are read at each connection."""
+    """Connects, restores and sends; `subscriptions` and the login are read at each connection."""
 
     def __init__(
         self,
@@ -49,17 +54,18 @@ class Session:
         messages: Messages,
         retained: RetainedState,
         reconnect: Reconnect,
+        read_login: Callable[[], Login],
         subscriptions: Callable[[], Sequence[str]],
         on_message: Callable[[IncomingMessage], None],
     ) -> None:
-        self._options = options
+        self._server = options.server.name
         self._context = context
         self._messages = messages
         self._retained = retained
         self._reconnect = reconnect
+        self._dialer = Dialer(options, read_login)
         self._subscriptions = subscriptions
         self._on_message = on_message
-        self._login = Login("", None, None, None)
         self._ownership = Ownership(
             messages.topics,
             context,
@@ -72,10 +78,17 @@ class Session:
         self._readback: ReadBack | None = None
         self._late_rounds = 0
         self._mark: Mark | None = None
-        self._recovery = _Later(context, self._recover)
-        self._settling = _Later(context, self._settle)
-        self._late = _Later(context, self._take_late)
+        self._reason = ""
+        self._postponed: dict[str, Planned] = {}
+        self._recovery = Later(context, self._recover)
+        self._settling = Later(context, self._settle)
+        self._late = Later(context, self._take_late)
+        self._sending_again = Later(context, self._send_postponed)
+        self._subscribing_again = Later(context, self._subscribe_again)
         self._refusals = Refusals(context.log, retained.give_up_discovery)
+        self._suspects = Suspects(context.log)
+        self._losses = Losses(context.log, reconnect, self._suspects)
+        self._trouble = Trouble(context.log)
 
     @property
     def connection(self) -> Connection | None:
@@ -87,9 +100,8 @@ class Session:
         """True while the `info` on the broker is newer than everything else that was published."""
         return self._mark is not None and self._mark.newest
 
-    def open(self, login: Login) -> None:
+    def open(self) -> None:
         """Connects with the first batch, or shortly after when there is none."""
-        self._login = login
         self._recovery.after(_FIRST_CONNECT_SECONDS)
 
     def make_ready(self, *, snapshot_follows: bool) -> None:
@@ -104,7 +116,7 @@ class Session:
             if isinstance(self._state, Disconnected):
                 self._connect()
             if isinstance(self._state, Restoring) and not snapshot_follows:
-                self._send(self._state.connection, self._retained.everything())
+                self._send(self._transmission(self._state.connection), self._retained.everything())
                 self._go_online(self._state)
         except BrokerError as error:
             raise self._retry(error) from error
@@ -115,23 +127,56 @@ class Session:
         if not isinstance(state, Restoring | Ready):
             raise Retry("not connected")
         self._mark = self._mark and replace(self._mark, newest=False)
+        transmission = self._transmission(state.connection)
         try:
-            self._send(state.connection, planned)
+            self._send(transmission, planned)
             if self._retained.resynced is not before:
                 self._go_online(state)
         except BrokerError as error:
-            raise self._retry(error) from error
-        if not self.is_settled:
-            self._settling.after(_SETTLE_SECONDS)
+            raise self._retry(error, transmission) from error
+        finally:
+            # Also after an event that is refused for good: its state is there, or counted as missing.
+            if not self.is_settled:
+                self._settling.after(_SETTLE_SECONDS)
 
     def send_if_connected(self, planned: Iterable[Planned]) -> None:
         """Sends messages that are not sent again when they get lost."""
         connection = self.connection
         if connection is not None:
             try:
-                self._send(connection, planned)
+                self._send(self._transmission(connection), planned)
             except BrokerError as error:
                 self._recovery.after(self._disconnect(error))
+            except Retry:
+                self._recovery.after(_REFUSED_SECONDS)
+
+    def answer(self, replies: Iterable[MqttMessage]) -> str | None:
+        """Sends the answer to one request; returns `None`, or the reason when it is not to be answered again."""
+        connection = self.connection
+        if connection is None:
+            return None
+        try:
+            for number, reply in enumerate(replies):
+                refusal = connection.put(reply)
+                # The first one alone: then whatever ends the connection here is this answer, and nothing else is lost.
+                refusals = [refusal] if refusal else connection.flush() if number == 0 else []
+                if refusals:
+                    return refusals[0].reason
+            refusals = connection.flush()
+        except BrokerError as error:
+            blamed = bool(connection.outstanding()) or connection.last_refusal is not None
+            self._disconnect(error, over_answer=True)
+            # At once: a broker that is there again ended the connection; one that is not was away itself.
+            self._recover()
+            return str(error) if blamed and self.connection is not None else None
+        return refusals[0].reason if refusals else None
+
+    def fits(self, message: MqttMessage) -> bool:
+        """Returns whether the broker takes a message of this size, as far as that is known."""
+        connection = self.connection
+        return connection is None or (
+            connection.size(message) <= connection.most_bytes and self._suspects.refusal(message) is None
+        )
 
     def close(self) -> None:
         """Publishes that the node is offline, and disconnects."""
@@ -149,30 +194,28 @@ class Session:
 
     def _connect(self) -> None:
         """Leaves the session ready when the broker lost nothing, else restoring; raises BrokerError or Retry."""
-        name = self._options.server.name
-        if (wait := self._reconnect.remaining) > 0:
-            raise Retry(f"waiting to connect to {name} again", after=wait)
-        connection = Connection(
-            self._options,
-            self._login,
+        if (wait := self._losses.remaining) > 0:
+            raise Retry(self._reason or f"waiting to connect to {self._server}", after=wait)
+        self._ownership.begin()
+        connection = self._dialer.dial(
             will=self._messages.status(OFFLINE),
             on_message=self._received,
             on_lost=lambda lost, error: self._context.call(partial(self._lost, lost, error)),
+            suspects=self._suspects,
         )
-        self._ownership.begin()
-        connection.open()
-        self._reconnect.connected()
+        self._losses.connected()
+        self._postponed.clear()
         self._readback = readback = ReadBack(connection, self._messages.topics.fence)
         self._state = Claiming(connection, readback)
-        self._context.log.info("connected to the MQTT broker %s", name)
-        for topic in [*self._subscriptions(), *self._ownership.subscriptions]:
-            if refusal := connection.subscribe(topic, qos=1):
-                self._refusals.warn_once(f"the broker refuses the subscription to {topic}: {refusal}")
+        self._context.log.info("connected to the MQTT broker %s (MQTT %s)", self._server, connection.protocol)
+        self._subscribe(connection)
+        if self._suspects.suspects(MqttMessage(self._messages.topics.fence, b"", retain=False)):
+            # The fence, which is the first message, may be what ends connections: does the broker take another?
+            self._put(connection, self._messages.status(OFFLINE))
         info = self._claim(connection, readback)
         self._state = Restoring(connection, readback)
         if self._is_intact(info):
-            connection.put(self._messages.status(ONLINE))
-            connection.flush()
+            self._put(connection, self._messages.status(ONLINE))
             self._state = Ready(connection, readback)
         else:
             self._read_back(readback, info)
@@ -185,8 +228,24 @@ class Session:
             # In order, without the will: the status is the other one's.
             self._state = Disconnected()
             connection.close()
-            self._reconnect.wait(other.after or _REFUSED_SECONDS)
+            self._losses.wait(other.after or _REFUSED_SECONDS)
             raise
+
+    def _subscribe(self, connection: Connection) -> None:
+        """Makes the subscriptions; those that the broker may grant later are tried again. Raises BrokerError."""
+        for topic in [*self._subscriptions(), *self._ownership.subscriptions]:
+            if refusal := connection.subscribe(topic, qos=1):
+                self._refusals.warn_once(f"the broker refuses the subscription to {topic}: {refusal}", about=topic)
+                if refusal.meaning == "again":
+                    self._subscribing_again.after(_SUBSCRIBE_AGAIN_SECONDS)
+
+    def _subscribe_again(self) -> None:
+        connection = self.connection
+        if connection is not None:
+            try:
+                self._subscribe(connection)
+            except BrokerError as error:
+                self._recovery.after(self._disconnect(error))
 
     def _read_back(self, readback: ReadBack, info: bytes | None) -> None:
         contents = self._retained.read_back(readback, info)
@@ -248,7 +307,7 @@ class Session:
         if connection is not None:
             self._context.log.warning("leaving %s to another publisher: %s", self._messages.topics.root, reason)
             connection.close()
-            self._reconnect.wait(_REFUSED_SECONDS)
+            self._losses.wait(_REFUSED_SECONDS)
             self._recovery.after(_REFUSED_SECONDS)
 
     def _is_intact(self, info: bytes | None) -> bool:
@@ -256,36 +315,47 @@ class Session:
         if self._mark is None:
             return False
         if info is not None and self._retained.instance.encode() not in info:
-            self._reconnect.met_rival()
+            self._losses.met_rival()
         return self._mark.newest and info == self._mark.info
 
     def _go_online(self, state: Restoring | Ready) -> None:
         """Publishes that the states are right, and who publishes them."""
-        info = self._retained.info()
-        state.connection.put(self._messages.status(ONLINE))
-        state.connection.put(self._messages.info(info))
-        state.connection.flush()
-        self._mark, self._state = Mark(info, newest=True), Ready(state.connection, state.readback)
+        self._put_info(state.connection, self._messages.status(ONLINE))
+        self._state = Ready(state.connection, state.readback)
+        self._reason = ""
+        self._trouble.over()
 
     def _settle(self) -> None:
         """Publishes `info` again, with how far the states are."""
         state = self._state
         if not isinstance(state, Ready) or state.connection.broken is not None:
             return
-        info = self._retained.info()
         try:
-            state.connection.put(self._messages.info(info))
-            state.connection.flush()
+            self._put_info(state.connection)
         except BrokerError as error:
             self._recovery.after(self._disconnect(error))
-        else:
-            self._mark = Mark(info, newest=True)
+
+    def _put_info(self, connection: Connection, *before: MqttMessage) -> None:
+        """Publishes `info` after these messages; when the broker took it, it marks how far the broker is."""
+        info = self._retained.info()
+        refused = self._put(connection, *before, self._messages.info(info))
+        is_refused = any(one.message.topic == self._messages.topics.info for one in refused)
+        self._mark = None if is_refused else Mark(info, newest=True)
+        if any(one.meaning == "again" for one in refused):
+            self._settling.after(_REFUSED_SECONDS)
+
+    def _put(self, connection: Connection, *messages: MqttMessage) -> list[Refusal]:
+        """Sends messages about the node, and waits; logs and returns those that are refused. Raises BrokerError."""
+        local = [refusal for message in messages if (refusal := connection.put(message)) is not None]
+        refusals = [*local, *connection.flush()]
+        self._refusals.judge(refusals)
+        return refusals
 
     def _lost(self, connection: Connection, error: BrokerError) -> None:
         """Makes a new connection in place of one that ended by itself, perhaps with nothing to publish."""
         if connection is self.connection:
             delay = self._disconnect(error)
-            self._context.log.warning("the MQTT connection is lost: %s; trying again in %.1f s", error, delay)
+            self._trouble.tell(f"the MQTT connection is lost: {error}", delay)
             self._recovery.after(delay)
 
     def _recover(self) -> None:
@@ -294,55 +364,72 @@ class Session:
         try:
             self.make_ready(snapshot_follows=False)
         except Retry as reason:
-            delay = reason.after or _REFUSED_SECONDS
-            self._context.log.warning("no MQTT connection: %s; trying again in %.1f s", reason, delay)
+            delay = _REFUSED_SECONDS if reason.after is None else reason.after
+            self._trouble.tell(f"no MQTT connection: {reason}", delay)
             self._recovery.after(delay)
 
-    def _retry(self, error: BrokerError) -> Retry:
-        """Ends the connection; returns the reason, and the time of the next attempt."""
-        reason, connection = str(error), self.connection
-        # mosquitto 2.0.11 with `max_queued_messages 0` ends the connection over each message that its ACL refuses.
-        if connection is not None and (refusal := connection.last_refusal()) is not None:
-            self._refusals.note(refusal)
-            reason = f"{refusal.text}; {reason}"
-        return Retry(reason, after=self._disconnect(error))
+    def _retry(self, error: BrokerError, transmission: Transmission | None = None) -> Retry:
+        """Ends the connection; returns the reason, the first event that is not safe, and the time to wait."""
+        connection, self._reason = self.connection, str(error)
+        delay = self._disconnect(error)
+        index = 0
+        if connection is not None:
+            refusals, outstanding = connection.take_refusals(), connection.outstanding()
+            index = transmission.index(refusals) if transmission else 0
+            if outstanding:
+                self._reason += f", before it acknowledged {outstanding}"
+            for refusal in refusals or filter(None, [connection.last_refusal]):
+                self._blame(refusal)
+        # The search for the message that ends connections does not wait for the worker's own pause.
+        self._recovery.after(delay)
+        return Retry(self._reason, after=delay, index=index)
 
-    def _disconnect(self, error: BrokerError) -> float:
+    def _blame(self, refusal: Refusal) -> None:
+        """Takes a refusal that came right before the end of the connection.
+
+        mosquitto 2.0.11 with `max_queued_messages 0` ends the connection over each message that its ACL refuses.
+        """
+        self._reason = f"{refusal.text}; {self._reason}"
+        if refusal.meaning == "never":
+            self._suspects.give_up(refusal.message)
+        elif refusal.tag is None or refusal.tag.at is None:
+            self._refusals.judge([refusal])
+
+    def _disconnect(self, error: BrokerError, *, over_answer: bool = False) -> float:
         """Ends the connection; returns the seconds until the next attempt."""
         connection, self._state = self.connection, Disconnected()
         if connection is None:
-            delay = self._reconnect.failed()
-        else:
-            connection.drop()
-            delay = self._reconnect.lost(taken_over=isinstance(error, TakenOverError))
-        if self._reconnect.conflict or self._reconnect.suspicious:
-            self._context.log.warning(
-                "another publisher has this node and client id %s: give one of them another node or sink name;"
-                " trying again in %.1f s"
-                if self._reconnect.conflict
-                else "the broker ends each connection soon: does another client use the client id %s?"
-                " Trying again in %.1f s",
-                self._login.client_id,
-                delay,
-            )
-        return delay
+            return self._losses.failed()
+        connection.drop()
+        return self._losses.lost(connection, error, over_answer=over_answer)
 
-    def _send(self, connection: Connection, planned: Iterable[Planned]) -> None:
+    def _transmission(self, connection: Connection) -> Transmission:
+        return Transmission(connection, self._messages, self._retained, self._refusals)
+
+    def _send(self, transmission: Transmission, planned: Iterable[Planned]) -> None:
         """Sends all, waits for all; raises Rejected or Retry for a refusal, BrokerError when the connection is lost."""
-        refused = []
-        for message, index in planned:
-            if len(message.payload) + len(message.topic) + _HEAD_BYTES > connection.most_bytes:
-                refused.append(Refusal(message.topic, index, TOO_LARGE, "larger than the broker takes"))
-            else:
-                connection.put(message, index)
         try:
-            for refusal in [*refused, *connection.flush()]:
-                self._refusals.judge(refusal)
+            later = transmission.send(self._passing(planned))
         except Retry:
             # Nothing is lost while the permissions are corrected; then everything is published again.
             if isinstance(self._state, Ready):
                 self._state = Restoring(self._state.connection, self._state.readback)
             raise
+        if later:
+            self._postponed |= {one.message.topic: one for one in later}
+            self._sending_again.after(_REFUSED_SECONDS)
+
+    def _passing(self, planned: Iterable[Planned]) -> Iterator[Planned]:
+        """Yields the messages, and forgets what they replace."""
+        for one in planned:
+            if self._postponed:
+                self._postponed.pop(one.message.topic, None)
+            yield one
+
+    def _send_postponed(self) -> None:
+        """Sends what the broker refused for that moment only."""
+        postponed, self._postponed = self._postponed, {}
+        self.send_if_connected(postponed.values())
 
     def _received(self, message: IncomingMessage) -> None:
         """Hands a message over. On paho's thread, which an exception would end without a log line."""
@@ -352,21 +439,3 @@ class Session:
                 self._on_message(message)
         except Exception as error:  # whatever is received, the connection goes on
             self._context.log.error("a message on %s could not be handled", message.topic, exc_info=error)
-
-
-class _Later:
-    """A job on the sink's thread; while one waits, asking for another changes nothing."""
-
-    def __init__(self, context: SinkContext, job: Callable[[], None]) -> None:
-        self._context, self._job = context, job
-        self._waits = False
-
-    def after(self, seconds: float) -> None:
-        """Runs the job after so many seconds."""
-        if not self._waits:
-            self._waits = True
-            self._context.call(self._run, seconds)
-
-    def _run(self) -> None:
-        self._waits = False
-        self._job()

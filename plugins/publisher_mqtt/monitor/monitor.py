@@ -96,7 +96,14 @@ class _BrokerWatch:
 
     def _connection(self, inbox: Inbox) -> Connection:
         login = read_login(self._options, f"publisher-{self._client}", logging.getLogger("publisher"))
-        return Connection(self._options, login, on_message=inbox.put, on_lost=lambda _lost, error: inbox.put(error))
+        # 3.1.1: every broker speaks it on its usual port, the embedded one too, and no property is needed here.
+        return Connection(
+            self._options,
+            login,
+            protocol="3.1.1",
+            on_message=inbox.put,
+            on_lost=lambda _lost, error: inbox.put(error),
+        )
 
     def _subscribe(self, connection: Connection) -> None:
         for topic in self._view.topics:
@@ -125,7 +132,6 @@ class _BrokerWatch:
 
 
 def _options(request: WatchRequest) -> MqttOptions:
-    # 3.1.1: every broker speaks it on its usual port, the embedded one too, and no property is needed here.
     try:
         return MqttOptions(
             url=request.url,

@@ -395,6 +395,6 @@ def test_no_thread_and_no_connection_is_left(start: Callable[..., Mosquitto], tm
 def test_verification_is_on_unless_asked_for() -> None:
     from publisher_mqtt.client.login import read_login
 
-    context = read_login(MqttOptions(url="mqtts://h"), "id", FakeSinkContext().log).tls
+    context = read_login(MqttOptions(url="mqtts://h"), "id").tls
     assert context is not None
     assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)

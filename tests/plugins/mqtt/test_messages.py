@@ -20,6 +20,7 @@ from publisher_mqtt.client.properties import pack
 from publisher_mqtt.messages import Messages, Topics, client_id, state_bytes
 from publisher_mqtt.options import MqttOptions, parse_url
 from publisher_mqtt.payloads import AnswerError, AnswerEvent, AnswerHead, Info, ReplayRequest, Resynced, Since, State
+from publisher_mqtt.replay import AnswerTopics
 
 NASTY = 'a/+/#"},"row":{"x":1},"changed":\\ \u0000😀'
 URL = "mqtt://broker.lan"
@@ -147,24 +148,70 @@ def test_topics_are_read_back() -> None:
         assert topics.key_of(other) is None
 
 
+ALLOWED = ("answers/#", "people/+/inbox", "homeassistant/#", "interfaces/#", "interfacesX")
+
+
+def answers(**options: Any) -> AnswerTopics:
+    return AnswerTopics(MqttOptions(url=URL, **options), Topics("interfaces", "nas"))
+
+
 @pytest.mark.parametrize(
     "topic",
-    ["a/+", "a/#", "", "$SYS/x", "interfaces/nas/status", "interfaces/nas/replay/get", "homeassistant/x", "a\0"],
+    [
+        *("a/+", "answers/#", "answers/+/x", "", "$SYS/x", "answers/a\0b", "answers/" + "x" * 1020),
+        *(
+            "interfaces/nas",
+            "interfaces/nas/status",
+            "interfaces/nas/info",
+            "interfaces/nas/0006008001000000/inet/state",
+        ),
+        *("interfaces/nas/replay/get", "interfaces/nas/fence", "interfaces/nas/check"),
+        *("interfaces/nas/replay/", "interfaces/nas/replay/a/b", "interfaces/nas/replay/a b", "interfaces/nas/replay"),
+        *("interfaces/other/replay/x", "interfaces/other/0006008001000000/inet/state", "interfaces/", "interfaces//x"),
+        *(
+            "homeassistant/x",
+            "homeassistant/status",
+            "zigbee2mqtt/bridge/request/restart",
+            "people/a/b/inbox",
+            "/answers",
+        ),
+    ],
 )
-def test_no_answer_has_a_topic_of_other_messages(topic: str) -> None:
-    assert not Topics("interfaces", "nas").may_answer_to(topic, "homeassistant")
+def test_no_answer_has_a_topic_of_other_messages_whatever_is_allowed(topic: str) -> None:
+    assert not answers(replay_topics=ALLOWED).allow(topic)
+    assert not answers().allow(topic)
 
 
-@pytest.mark.parametrize("topic", ["answers/of/mine", "interfaces/nas/replay/me", "interfaces/other/replay/x"])
-def test_an_answer_may_go_elsewhere(topic: str) -> None:
-    assert Topics("interfaces", "nas").may_answer_to(topic, "homeassistant")
+@pytest.mark.parametrize("topic", ["answers", "answers/of/mine", "people/a/inbox", "interfacesX"])
+def test_an_answer_goes_elsewhere_only_where_an_option_allows_it(topic: str) -> None:
+    assert answers(replay_topics=ALLOWED).allow(topic)
+    assert not answers().allow(topic)
 
 
-def test_client_ids_are_stable_and_unique() -> None:
-    ids = {client_id(node, sink, "interfaces") for node in ("nas", "näs", "nas.lan") for sink in ("home", "cloud")}
+def test_an_answer_may_always_go_to_a_client_of_the_node() -> None:
+    assert answers().allow("interfaces/nas/replay/me-1_X")
+
+
+@pytest.mark.parametrize("filters", ["#", "+/x", "/x", "$SYS/#", "a/#/b", "a#", "a+", "", "a\0", "a/" + "b" * 1100])
+def test_a_filter_of_answers_begins_with_a_name(filters: str) -> None:
+    with pytest.raises(ValidationError, match="begin with a name"):
+        MqttOptions(url=URL, replay_topics=(filters,))
+
+
+@pytest.mark.parametrize("node", ["nas", "näs", "nas.lan", "nas home", "🦊", "n" * 255])
+def test_client_ids_are_stable_unique_and_short(node: str) -> None:
+    ids = {client_id(node, sink, base) for sink in ("home", "cloud", "h" * 200) for base in ("interfaces", "test")}
     assert len(ids) == 6
-    assert client_id("nas", "home", "interfaces") in ids
-    assert all(one.isascii() for one in ids)
+    assert client_id(node, "home", "interfaces") in ids
+    for one in ids:
+        # MQTT 3.1.1, 3.1.3.1: what every server takes.
+        assert len(one) <= 23
+        assert one.isascii()
+        assert one.isalnum()
+
+
+def test_client_ids_of_many_nodes_differ() -> None:
+    assert len({client_id(f"host-{number}.lan", "home", "interfaces") for number in range(20_000)}) == 20_000
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from publisher_mqtt.homeassistant.devices import Devices
 from publisher_mqtt.homeassistant.discovery import Discovery, HomeAssistantOptions
 from publisher_mqtt.messages import Messages, Topics
 from publisher_mqtt.options import MqttOptions, ReplayOptions
-from publisher_mqtt.replay import AddressedRequest, ReplayQueue, answer_messages, events_for, read_request
+from publisher_mqtt.replay import AddressedRequest, AnswerTopics, ReplayQueue, answer_messages, events_for, read_request
 from publisher_mqtt.retained import RetainedState
 
 ETH0 = make_row("eth0")
@@ -35,7 +35,7 @@ def board(*, devices: bool = False, **options: Any) -> RetainedState:
 def retained_by(board: RetainedState, *events: Event) -> dict[str, bytes]:
     """Returns what a broker retains after these events."""
     kept: dict[str, bytes] = {}
-    for message, _ in board.plan(events):
+    for message, *_ in board.plan(events):
         if message.retain:
             kept[message.topic] = message.payload
     return {topic: payload for topic, payload in kept.items() if payload}
@@ -59,7 +59,7 @@ def sent(board: RetainedState, *events: Event) -> list[tuple[str, int | None]]:
             message.topic.removeprefix("interfaces/testnode/").removeprefix("homeassistant/device/publisher_testnode/"),
             json.loads(message.payload).get("seq") if message.payload else None,
         )
-        for message, _ in board.plan(events)
+        for message, *_ in board.plan(events)
     ]
 
 
@@ -244,8 +244,11 @@ def asked(payload: bytes | str, response: str | None = "answers/me", **members: 
     return IncomingMessage(TOPICS.request, text, members.get("retain", False), response, members.get("correlation"))
 
 
-def ask(payload: str, response: str | None = "answers/me") -> AddressedRequest:
-    read = read_request(asked(payload, response), TOPICS, "homeassistant")
+ALLOWED = AnswerTopics(MqttOptions(url="mqtt://h", replay_topics=("answers/#",)), TOPICS)
+
+
+def ask(payload: str, response: str | None = "answers/me", **members: Any) -> AddressedRequest:
+    read = read_request(asked(payload, response, **members), TOPICS, ALLOWED, 4096)
     assert isinstance(read, AddressedRequest), read
     return read
 
@@ -278,7 +281,7 @@ def test_a_wrong_request_of_mqtt_3_is_answered_too() -> None:
 
 @pytest.mark.parametrize("request_", [asked("{}", None), asked("{}", "a/#"), asked('{"client": "get"}', None)])
 def test_without_a_place_to_answer_to_there_is_silence(request_: IncomingMessage) -> None:
-    assert isinstance(read_request(request_, TOPICS, "homeassistant"), str)
+    assert isinstance(read_request(request_, TOPICS, ALLOWED, 4096), str)
 
 
 def answer(payload: str, context: FakeSinkContext, newest: int = 0) -> list[Any]:
@@ -287,7 +290,7 @@ def answer(payload: str, context: FakeSinkContext, newest: int = 0) -> list[Any]
     read = ask(payload)
     assert read.request is not None
     told = events_for(read.request, context, Cursor(context.epoch, newest), ReplayOptions(max_events=5))
-    return [json.loads(message.payload) for message in answer_messages(read, told, MESSAGES)]
+    return [json.loads(message.payload) for message in answer_messages(read, told, MESSAGES, lambda _: True)]
 
 
 def test_the_snapshot_is_the_answer_to_an_empty_request() -> None:

@@ -9,13 +9,15 @@ import pytest
 
 from publisher import Backoff, Rejected, Retry
 from publisher.testing import FakeSinkContext, make_event, make_events, make_row, make_snapshot
-from publisher_mqtt.client import readback, session
-from publisher_mqtt.client.connection import Connection, IncomingMessage, Login
+from publisher_mqtt.client import dialing, readback
+from publisher_mqtt.client.connection import Connection, IncomingMessage, SubscriptionRefusal
 from publisher_mqtt.client.errors import BrokerError
 from publisher_mqtt.client.inflight import Refusal
+from publisher_mqtt.client.login import Login
 from publisher_mqtt.client.readback import ReadBack
 from publisher_mqtt.client.reconnect import Reconnect
 from publisher_mqtt.client.session import Session
+from publisher_mqtt.client.suspects import Outstanding
 from publisher_mqtt.messages import Messages, MqttMessage, Topics
 from publisher_mqtt.options import MqttOptions
 from publisher_mqtt.retained import Planned, RetainedState
@@ -32,6 +34,8 @@ class ScriptedConnection(Connection):
 
     made: ClassVar[list[ScriptedConnection]] = []
     returns_fence = True
+    protocol = "5"
+    client_id = "id"
 
     def __init__(self, *_: object, on_message: Callable[[IncomingMessage], None], **__: object) -> None:
         self._take = on_message
@@ -45,24 +49,37 @@ class ScriptedConnection(Connection):
 
     def open(self) -> None: ...
 
-    def put(self, message: MqttMessage, tag: int | None = None) -> None:
+    def put(self, message: MqttMessage, tag: Any = None) -> Refusal | None:
         if self.fails_at and message.topic.endswith(self.fails_at):
             raise BrokerError("the broker left")
+        if self.size(message) > self.most_bytes:
+            return Refusal(message, tag, TOO_LARGE, "larger than the broker takes")
         self.sent.append(message.topic.removeprefix("interfaces/testnode/"))
         for end, code in self.refuses.items():
             if message.topic.endswith(end):
-                self._refusals.append(Refusal(message.topic, tag, code, "no"))
+                self._refusals.append(Refusal(message, tag, code, "no"))
         if message.topic == TOPICS.fence and self.returns_fence:
             self._take(IncomingMessage(message.topic, message.payload, False, None, None))
+        return None
 
     def flush(self) -> list[Refusal]:
         refusals, self._refusals = self._refusals, []
         return refusals
 
+    def take_refusals(self) -> list[Refusal]:
+        return []
+
+    def unacknowledged(self) -> list[tuple[MqttMessage, Any]]:
+        return []
+
+    def outstanding(self) -> Outstanding:
+        return Outstanding((), None, acknowledged=True)
+
+    @property
     def last_refusal(self) -> Refusal | None:
         return None
 
-    def subscribe(self, topic_filter: str, qos: int = 0) -> str | None:
+    def subscribe(self, topic_filter: str, qos: int = 0) -> SubscriptionRefusal | None:
         del topic_filter, qos
         return None
 
@@ -81,8 +98,10 @@ class Fixture:
         messages = Messages(OPTIONS, TOPICS, "testnode")
         self.retained = RetainedState(messages, None, self.context)
         reconnect = Reconnect(Backoff(0.0, 0.0))
-        self.session = Session(OPTIONS, self.context, messages, self.retained, reconnect, list, lambda _: None)
-        self.session.open(LOGIN)
+        self.session = Session(
+            OPTIONS, self.context, messages, self.retained, reconnect, lambda: LOGIN, list, lambda _: None
+        )
+        self.session.open()
 
     def publish(self, *events: Any) -> None:
         self.session.make_ready(snapshot_follows=self.retained.takes_snapshot(events[0]))
@@ -98,7 +117,7 @@ class Fixture:
 
 @pytest.fixture
 def one(monkeypatch: pytest.MonkeyPatch) -> Fixture:
-    monkeypatch.setattr(session, "Connection", ScriptedConnection)
+    monkeypatch.setattr(dialing, "Connection", ScriptedConnection)
     monkeypatch.setattr(ScriptedConnection, "made", [])
     fixture = Fixture()
     fixture.publish(*make_snapshot([ETH0]))
@@ -119,7 +138,8 @@ def test_what_the_broker_cannot_take_is_not_sent(one: Fixture) -> None:
     with pytest.raises(Rejected, match="larger than the broker takes") as raised:
         one.publish(make_event(1))
     assert raised.value.index == 0
-    assert one.connection.sent == []
+    assert one.connection.sent == [f"{ETH0.luid}/inet/state"]
+    assert one.retained.info().count(b'"rows":0,"missing":1')
     assert any("/state: larger than the broker takes" in line for line in one.logged())
 
 

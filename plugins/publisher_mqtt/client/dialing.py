@@ -1,0 +1,87 @@
+"""Connections to one broker: each with the login as it is now, in the newest version of MQTT that the broker speaks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Literal
+
+from publisher import ConfigurationError
+
+from .connection import Connection, IncomingMessage
+from .errors import BrokerError, NoAnswerError, will_refused
+
+if TYPE_CHECKING:
+    from ..messages import MqttMessage
+    from ..options import MqttOptions
+    from .login import Login
+    from .suspects import Suspects
+
+Version = Literal["5", "3.1.1"]
+
+
+class Dialer:
+    """Makes the connections of one sink or viewer; `read_login` is called for each. One thread.
+
+    The version that a broker accepted is remembered, so that an old broker is not asked for MQTT 5 each time.
+    """
+
+    def __init__(self, options: MqttOptions, read_login: Callable[[], Login]) -> None:
+        self._options = options
+        self._read_login = read_login
+        self._accepted: Version | None = None
+
+    def dial(
+        self,
+        *,
+        will: MqttMessage | None = None,
+        on_message: Callable[[IncomingMessage], None],
+        on_lost: Callable[[Connection, BrokerError], None] = lambda _connection, _error: None,
+        suspects: Suspects | None = None,
+    ) -> Connection:
+        """Returns a connection that the broker has accepted; raises BrokerError, also for a file of the login."""
+        login = self._login()
+        versions = self._options.protocols if self._accepted is None else (self._accepted,)
+        failures: dict[Version, NoAnswerError] = {}
+        for version in versions:
+            connection = Connection(
+                self._options,
+                login,
+                protocol=version,
+                will=will,
+                on_message=on_message,
+                on_lost=on_lost,
+                suspects=suspects,
+            )
+            try:
+                connection.open()
+            except NoAnswerError as failure:
+                failures[version] = failure
+            else:
+                self._accepted = version
+                return connection
+        raise self._explained(login, will, failures)
+
+    def _login(self) -> Login:
+        try:
+            return self._read_login()
+        except ConfigurationError as error:
+            raise BrokerError(str(error)) from error
+
+    def _explained(self, login: Login, will: MqttMessage | None, failures: dict[Version, NoAnswerError]) -> BrokerError:
+        """Returns the error of the newest version, or that the will is the reason: a connection without it works."""
+        for version, failure in failures.items():
+            if will is not None and not failure.silent and self._accepts(version, login):
+                return BrokerError(will_refused(self._options, will))
+        # What was asked last may be answered otherwise next time, as after an upgrade of the broker.
+        self._accepted = None
+        return next(iter(failures.values()))
+
+    def _accepts(self, version: Version, login: Login) -> bool:
+        """Returns whether the broker accepts a connection without a will."""
+        probe = Connection(self._options, login, protocol=version, on_message=lambda _message: None)
+        try:
+            probe.open()
+        except BrokerError:
+            return False
+        probe.close()
+        return True

@@ -1,0 +1,75 @@
+"""Lost connections: what is suspected, when to try again, and the line for people when another client is the reason."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from publisher import Log
+
+from .errors import BrokerError, TakenOverError
+from .later import Trouble
+
+if TYPE_CHECKING:
+    from .connection import Connection
+    from .reconnect import Reconnect
+    from .suspects import Suspects
+
+
+class Losses:
+    """Judges how connections ended. One thread."""
+
+    def __init__(self, log: Log, reconnect: Reconnect, suspects: Suspects) -> None:
+        self._reconnect = reconnect
+        self._suspects = suspects
+        self._rival = Trouble(log)
+
+    @property
+    def remaining(self) -> float:
+        """Seconds until the next attempt."""
+        return self._reconnect.remaining
+
+    def wait(self, seconds: float) -> None:
+        """Sets the time of the next attempt."""
+        self._reconnect.wait(seconds)
+
+    def met_rival(self) -> None:
+        """Notes that another publisher was connected meanwhile."""
+        self._reconnect.met_rival()
+
+    def connected(self) -> None:
+        """Notes that the broker accepted a connection."""
+        self._reconnect.connected()
+        self._suspects.reachable()
+
+    def failed(self) -> float:
+        """Notes that the broker accepted no connection; returns the seconds until the next attempt."""
+        self._suspects.unreachable()
+        return self._reconnect.failed()
+
+    def lost(self, connection: Connection, error: BrokerError, *, over_answer: bool) -> float:
+        """Takes a connection that ended, and was dropped; returns the seconds until the next attempt.
+
+        `over_answer`: the answer to a reader's request was on its way, and nothing else.
+        """
+        outstanding, taken_over = connection.outstanding(), isinstance(error, TakenOverError)
+        is_refused = connection.last_refusal is not None
+        is_suspected = bool(outstanding) and not (over_answer or taken_over or is_refused)
+        if is_suspected:
+            self._suspects.lost(outstanding)
+        delay = self._reconnect.lost(
+            taken_over=taken_over,
+            explained=over_answer or bool(outstanding) or is_refused,
+            at_once=over_answer or is_suspected,
+        )
+        self._tell_of_rival(connection.client_id, delay)
+        return delay
+
+    def _tell_of_rival(self, client_id: str, delay: float) -> None:
+        if self._reconnect.conflict:
+            reason = f"another publisher has this node and client id {client_id}: give one another node or sink name"
+            self._rival.tell(reason, delay)
+        elif self._reconnect.suspicious:
+            reason = f"the broker ends each connection soon: does another client use the client id {client_id}?"
+            self._rival.tell(reason, delay)
+        else:
+            self._rival.over()

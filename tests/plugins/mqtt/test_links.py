@@ -1,0 +1,98 @@
+"""Slow links, links that break, and refusals that pass: each gets on, and gives nothing up."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from publisher.testing import make_row
+from publisher_mqtt.client import session
+from tests.fixtures.brokers import Mosquitto
+from tests.fixtures.mqtt_host import MqttHost, published_states, some_rows
+from tests.fixtures.mqtt_proxy import PUBLISH, Packet, Proxy
+from tests.fixtures.mqtt_subscriber import Subscriber, retained
+from tests.fixtures.poll import wait_for
+
+if sys.platform == "win32":
+    pytest.skip("the brokers exist on Linux only", allow_module_level=True)
+
+ROOT = "interfaces/testnode"
+EVENTS = 400
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Mosquitto]:
+    with Mosquitto(tmp_path) as broker:
+        yield broker
+
+
+@pytest.mark.parametrize("protocol", ["5", "3.1.1"])
+def test_a_link_that_breaks_before_a_batch_is_over_gets_on(broker: Mosquitto, tmp_path: Path, protocol: str) -> None:
+    """About 800 kB wait, and each connection carries 200 kB: the events that the broker has are not sent again."""
+    with (
+        Proxy(broker.port, rate=200_000) as proxy,
+        MqttHost(tmp_path, proxy.url, protocol=protocol, timeout=5) as host,
+        Subscriber(broker, f"{ROOT}/+/+/event") as live,
+    ):
+        host.quiet()
+        host.put(*some_rows(3))
+        host.quiet()
+        proxy.seconds = 1.0
+        proxy.cut()
+        events = [host.put(make_row("eth0", index=2, nl_mtu=1000 + number))[0] for number in range(EVENTS)]
+        host.quiet(120)
+        wanted = [event.seq for event in events]
+        wait_for(lambda: {heard.json["seq"] for heard in live.of("/event")} >= set(wanted), what="every event")
+        first_of_each = list(dict.fromkeys(heard.json["seq"] for heard in live.of("/event")))
+        assert first_of_each[3:] == wanted, "in order"
+        assert proxy.connections > 3, "it broke several times"
+        assert host.worker.status().rejected == 0
+
+
+def test_a_slow_link_is_waited_for_while_it_gets_on(broker: Mosquitto, tmp_path: Path) -> None:
+    """One state alone takes longer than the time limit for an answer."""
+    large = make_row("large", index=50, addresses=[f"10.9.{number}.1/24" for number in range(60)])
+    with (
+        Proxy(broker.port, rate=10_000) as proxy,
+        MqttHost(tmp_path, proxy.url, protocol="5", timeout=0.5) as host,
+    ):
+        host.put(large, *some_rows(3))
+        host.quiet(60)
+        assert published_states(broker) == host.expected()
+        assert proxy.connections == 1
+
+
+@pytest.mark.parametrize("code", [0x80, 0x97])
+@pytest.mark.parametrize("what", ["homeassistant/", f"{ROOT}/info", f"{ROOT}/status", "/state", "/event"])
+def test_a_refusal_that_passes_is_tried_again(
+    broker: Mosquitto, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str, code: int
+) -> None:
+    monkeypatch.setattr(session, "_REFUSED_SECONDS", 0.3)
+    refused: list[str] = []
+
+    def answer(packet: Packet) -> int | None:
+        if packet.kind == PUBLISH and what in packet.topic and len(refused) < 2:
+            refused.append(packet.topic)
+            return code
+        return None
+
+    with (
+        Proxy(broker.port, code=answer) as proxy,
+        MqttHost(tmp_path, proxy.url, protocol="5") as host,
+        Subscriber(broker, f"{ROOT}/+/+/event") as live,
+    ):
+        host.quiet()
+        host.put(*some_rows(3))
+        host.quiet()
+        wait_for(lambda: published_states(broker) == host.expected(), what="states")
+        live.wait_for("/event", 3)
+        topics = {f"{ROOT}/info", f"{ROOT}/status"}
+        wait_for(lambda: topics <= set(retained(broker, f"{ROOT}/#")), what="info and status")
+        wait_for(lambda: retained(broker, f"{ROOT}/status")[f"{ROOT}/status"] == b"online", what="online")
+        wait_for(lambda: len(retained(broker, "homeassistant/#")) >= 3, what="devices")
+        assert refused
+        assert not any("discovery is off" in line for line in host.logged())
+        assert host.worker.status().rejected == 0
