@@ -5,20 +5,20 @@ All methods are called on the sink's thread; messages are received on paho's thr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from publisher import Retry, SinkContext
 
-from ..found import contents_of
 from ..messages import OFFLINE, ONLINE, Messages, MqttMessage
 from ..ownership import OtherPublisher, Ownership
 from ..retained import Planned, RetainedState
 from .connection import Connection, IncomingMessage
 from .dialing import Dialer
 from .errors import BrokerError
+from .late import LateRetained, Postponed
 from .later import Later, Trouble
 from .losses import Losses
 from .readback import ReadBack
@@ -40,8 +40,6 @@ _SETTLE_SECONDS = 1.0
 _FIRST_CONNECT_SECONDS = 0.2
 _REFUSED_SECONDS = 30.0
 _SUBSCRIBE_AGAIN_SECONDS = 300.0
-# So often, and so many times in a row without a message, retained messages that come late are taken.
-_LATE_SECONDS, _LATE_ROUNDS = 1.0, 5
 
 
 class Session:
@@ -76,14 +74,13 @@ class Session:
         )
         self._state: SessionState = Disconnected()
         self._readback: ReadBack | None = None
-        self._late_rounds = 0
         self._mark: Mark | None = None
+        self._is_announced = False
         self._reason = ""
-        self._postponed: dict[str, Planned] = {}
+        self._postponed = Postponed(context, self.send_if_connected)
         self._recovery = Later(context, self._recover)
         self._settling = Later(context, self._settle)
-        self._late = Later(context, self._take_late)
-        self._sending_again = Later(context, self._send_postponed)
+        self._late = LateRetained(context, messages.topics, retained, self._present, self.send_if_connected)
         self._subscribing_again = Later(context, self._subscribe_again)
         self._refusals = Refusals(context.log, retained.give_up_discovery)
         self._suspects = Suspects(context.log)
@@ -215,7 +212,7 @@ class Session:
         info = self._claim(connection, readback)
         self._state = Restoring(connection, readback)
         if self._is_intact(info):
-            self._put(connection, self._messages.status(ONLINE))
+            self._is_announced = not self._put(connection, self._messages.status(ONLINE))
             self._state = Ready(connection, readback)
         else:
             self._read_back(readback, info)
@@ -260,23 +257,14 @@ class Session:
             self._refusals.warn_once(
                 f"cannot read back everything under {root}: states of removed interfaces may stay there"
             )
-        self._late_rounds = _LATE_ROUNDS
-        self._late.after(_LATE_SECONDS)
+        self._late.begin()
 
-    def _take_late(self) -> None:
-        """Takes what brokers send late (aedes does), until nothing more came for a while."""
+    def _present(self) -> tuple[ReadBack, bool] | None:
+        """Returns the read-back in use, and whether the session is ready; `None` without a connection."""
         state = self._state
         if not isinstance(state, Restoring | Ready) or state.connection.broken is not None:
-            return
-        found = state.readback.late()
-        self._late_rounds = _LATE_ROUNDS if found else self._late_rounds - 1
-        if found:
-            contents = contents_of(self._messages.topics, found)
-            self.send_if_connected(self._retained.late(contents, ready=isinstance(state, Ready)))
-        if self._late_rounds > 0:
-            self._late.after(_LATE_SECONDS)
-        else:
-            state.readback.end()
+            return None
+        return state.readback, isinstance(state, Ready)
 
     # For `Ownership`.
 
@@ -330,8 +318,9 @@ class Session:
         state = self._state
         if not isinstance(state, Ready) or state.connection.broken is not None:
             return
+        before = [] if self._is_announced else [self._messages.status(ONLINE)]
         try:
-            self._put_info(state.connection)
+            self._put_info(state.connection, *before)
         except BrokerError as error:
             self._recovery.after(self._disconnect(error))
 
@@ -339,8 +328,9 @@ class Session:
         """Publishes `info` after these messages; when the broker took it, it marks how far the broker is."""
         info = self._retained.info()
         refused = self._put(connection, *before, self._messages.info(info))
-        is_refused = any(one.message.topic == self._messages.topics.info for one in refused)
-        self._mark = None if is_refused else Mark(info, newest=True)
+        topics = {one.message.topic for one in refused}
+        self._mark = None if self._messages.topics.info in topics else Mark(info, newest=True)
+        self._is_announced = self._messages.topics.status not in topics
         if any(one.meaning == "again" for one in refused):
             self._settling.after(_REFUSED_SECONDS)
 
@@ -409,27 +399,13 @@ class Session:
     def _send(self, transmission: Transmission, planned: Iterable[Planned]) -> None:
         """Sends all, waits for all; raises Rejected or Retry for a refusal, BrokerError when the connection is lost."""
         try:
-            later = transmission.send(self._passing(planned))
+            later = transmission.send(self._postponed.passing(planned))
         except Retry:
             # Nothing is lost while the permissions are corrected; then everything is published again.
             if isinstance(self._state, Ready):
                 self._state = Restoring(self._state.connection, self._state.readback)
             raise
-        if later:
-            self._postponed |= {one.message.topic: one for one in later}
-            self._sending_again.after(_REFUSED_SECONDS)
-
-    def _passing(self, planned: Iterable[Planned]) -> Iterator[Planned]:
-        """Yields the messages, and forgets what they replace."""
-        for one in planned:
-            if self._postponed:
-                self._postponed.pop(one.message.topic, None)
-            yield one
-
-    def _send_postponed(self) -> None:
-        """Sends what the broker refused for that moment only."""
-        postponed, self._postponed = self._postponed, {}
-        self.send_if_connected(postponed.values())
+        self._postponed.add(later, _REFUSED_SECONDS)
 
     def _received(self, message: IncomingMessage) -> None:
         """Hands a message over. On paho's thread, which an exception would end without a log line."""

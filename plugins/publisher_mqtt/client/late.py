@@ -1,0 +1,93 @@
+"""Messages that have to wait: retained ones that a broker sends late, and ours that it refused for the moment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from publisher import SinkContext
+
+from ..found import contents_of
+from .later import Later
+
+if TYPE_CHECKING:
+    from ..messages import Topics
+    from ..retained import Planned, RetainedState
+    from .readback import ReadBack
+
+Send = Callable[[Iterable["Planned"]], None]
+
+# So often, and so many times in a row without a message, retained messages that come late are taken.
+_LATE_SECONDS, _LATE_ROUNDS = 1.0, 5
+
+
+class LateRetained:
+    """Takes the retained messages that some brokers send after the fence (aedes does). On the sink's thread.
+
+    `present` returns the read-back in use and whether the session is ready; `None` without a connection.
+    """
+
+    def __init__(
+        self,
+        context: SinkContext,
+        topics: Topics,
+        retained: RetainedState,
+        present: Callable[[], tuple[ReadBack, bool] | None],
+        send: Send,
+    ) -> None:
+        self._topics = topics
+        self._retained = retained
+        self._present = present
+        self._send = send
+        self._rounds = 0
+        self._job = Later(context, self._take)
+
+    def begin(self) -> None:
+        """Looks for late messages, until nothing more came for a while."""
+        self._rounds = _LATE_ROUNDS
+        self._job.after(_LATE_SECONDS)
+
+    def _take(self) -> None:
+        present = self._present()
+        if present is None:
+            return
+        readback, is_ready = present
+        found = readback.late()
+        self._rounds = _LATE_ROUNDS if found else self._rounds - 1
+        if found:
+            self._send(self._retained.late(contents_of(self._topics, found), ready=is_ready))
+        if self._rounds > 0:
+            self._job.after(_LATE_SECONDS)
+        else:
+            readback.end()
+
+
+class Postponed:
+    """Messages that the broker refused for the moment: sent again after a while, unless newer ones replaced them."""
+
+    def __init__(self, context: SinkContext, send: Send) -> None:
+        self._send = send
+        self._messages: dict[str, Planned] = {}
+        self._job = Later(context, self._send_again)
+
+    def clear(self) -> None:
+        """Forgets them: with a new connection everything that is missing is published."""
+        self._messages.clear()
+
+    def add(self, planned: Iterable[Planned], seconds: float) -> None:
+        """Sends these again after so many seconds."""
+        added = {one.message.topic: one for one in planned}
+        if added:
+            self._messages |= added
+            self._job.after(seconds)
+
+    def passing(self, planned: Iterable[Planned]) -> Iterator[Planned]:
+        """Yields messages that are sent now, and forgets what they replace."""
+        for one in planned:
+            if self._messages:
+                self._messages.pop(one.message.topic, None)
+            yield one
+
+    def _send_again(self) -> None:
+        messages, self._messages = self._messages, {}
+        self._send(messages.values())
