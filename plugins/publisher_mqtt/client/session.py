@@ -60,7 +60,6 @@ class Session:
         self._context = context
         self._messages = messages
         self._retained = retained
-        self._reconnect = reconnect
         self._dialer = Dialer(options, read_login)
         self._subscriptions = subscriptions
         self._on_message = on_message
@@ -194,6 +193,7 @@ class Session:
         if (wait := self._losses.remaining) > 0:
             raise Retry(self._reason or f"waiting to connect to {self._server}", after=wait)
         self._ownership.begin()
+        self._readback = None
         connection = self._dialer.dial(
             will=self._messages.status(OFFLINE),
             on_message=self._received,
@@ -225,6 +225,7 @@ class Session:
             # In order, without the will: the status is the other one's.
             self._state = Disconnected()
             connection.close()
+            self._reason = str(other)
             self._losses.wait(other.after or _REFUSED_SECONDS)
             raise
 
@@ -293,7 +294,8 @@ class Session:
         """Ends the connection in favour of another publisher, and tries again after a while."""
         connection, self._state = self.connection, Disconnected()
         if connection is not None:
-            self._context.log.warning("leaving %s to another publisher: %s", self._messages.topics.root, reason)
+            self._reason = f"leaving {self._messages.topics.root} to another publisher: {reason}"
+            self._context.log.warning("%s", self._reason)
             connection.close()
             self._losses.wait(_REFUSED_SECONDS)
             self._recovery.after(_REFUSED_SECONDS)
