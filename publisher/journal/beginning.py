@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..events import IpInterface
 from ..table import new_epoch
-from .contents import Contents, Meta, read_contents, salvage
+from .contents import JournalContents, Meta, read_contents, salvage
 from .file import JournalFile, put_meta
 from .lock import JournalLock
 from .mark import JournalMark, MarkFile
@@ -95,7 +95,7 @@ def begin(file: JournalFile, node: str, left: Claim, set_aside: Path | None) -> 
     return Begun(node, epoch, reason, set_aside, contents.rows)
 
 
-def _new_epoch_reason(path: Path, contents: Contents, left: Claim, set_aside: Path | None) -> str | None:
+def _new_epoch_reason(path: Path, contents: JournalContents, left: Claim, set_aside: Path | None) -> str | None:
     if set_aside:
         return f"the journal was damaged and is set aside as {set_aside}"
     if contents.meta is None:

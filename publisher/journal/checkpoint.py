@@ -27,16 +27,37 @@ class Checkpointer:
         self._path = path
         self._log_path = path.with_name(f"{path.name}-wal")
         self._wanted = threading.Event()
-        self._due = _DUE_BYTES
+        self._running = threading.Lock()
+        self._most = _MOST_BYTES
+        self._due = self._first_due
         self._hindered = False
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="checkpoints", daemon=True)
         self._thread.start()
 
-    def committed(self) -> None:
-        """Requests a checkpoint when the log has grown enough; never blocks."""
-        if self._size() >= self._due:
+    def committed(self) -> bool:
+        """Requests a checkpoint when the log has grown enough; never blocks. Returns whether the log is too large.
+
+        It is when this thread does not get its turn: the writer must then make the checkpoint.
+        """
+        size = self._size()
+        if size >= self._due:
             self._wanted.set()
+        return size >= self._most + self._most // 3
+
+    def wait(self) -> None:
+        """Waits for the checkpoint that is running: SQLite makes one at a time."""
+        with self._running:
+            pass
+
+    def limit(self, most: int) -> None:
+        """Has the log emptied before it takes more than so many bytes."""
+        self._most = min(_MOST_BYTES, most - most // 4)
+        self._due = self._first_due
+
+    @property
+    def _first_due(self) -> int:
+        return min(_DUE_BYTES, self._most // 2)
 
     def close(self) -> None:
         """Ends the thread, after the checkpoint that is running; harmless when repeated."""
@@ -51,7 +72,8 @@ class Checkpointer:
             if self._closed:
                 return
             try:
-                self._checkpoint()
+                with self._running:
+                    self._checkpoint()
             except sqlite3.Error as error:
                 # The next commit asks again; the disk may be full, and then the log stays as it is.
                 _LOG.debug("the journal %s cannot be checkpointed now: %s", self._path, error)
@@ -60,10 +82,11 @@ class Checkpointer:
         uri = f"{self._path.absolute().as_uri()}?mode=rw"
         with closing(sqlite3.connect(uri, uri=True, timeout=_BUSY_SECONDS)) as connection:
             whole = _checkpoint(connection, "PASSIVE")
-            if self._size() >= _MOST_BYTES:
+            if self._size() >= self._most:
                 whole = _checkpoint(connection, "TRUNCATE")
                 self._report(hindered=not whole)
-        self._due = _DUE_BYTES if whole else max(_DUE_BYTES, self._size() + _STEP_BYTES)
+        step = min(_STEP_BYTES, self._first_due)
+        self._due = self._first_due if whole else max(self._first_due, self._size() + step)
 
     def _report(self, *, hindered: bool) -> None:
         if hindered and not self._hindered:

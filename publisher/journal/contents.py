@@ -34,7 +34,7 @@ class Meta(BaseModel):
 
 
 @dataclass(frozen=True)
-class Contents:
+class JournalContents:
     """The facts, the rows and the newest event's `seq`; `meta` is `None` in a file that was just made."""
 
     meta: Meta | None
@@ -42,7 +42,7 @@ class Contents:
     seq: int
 
 
-def read_contents(file: JournalFile) -> Contents:
+def read_contents(file: JournalFile) -> JournalContents:
     """Returns the contents; raises JournalDamagedError, or a ValueError or TypeError, when they are invalid."""
     with file.reading() as connection:
         facts = dict(connection.execute("SELECT name, value FROM meta").fetchall())
@@ -52,7 +52,7 @@ def read_contents(file: JournalFile) -> Contents:
         read_luids(connection)
     if meta is None and (rows or seq):
         raise JournalDamagedError(f"the journal {file.path} is damaged: the facts about it are missing")
-    return Contents(meta, rows, seq)
+    return JournalContents(meta, rows, seq)
 
 
 def _rows(connection: sqlite3.Connection) -> list[IpInterface]:

@@ -12,13 +12,18 @@ from weakref import WeakValueDictionary
 
 from ..errors import JournalDamagedError
 from ..events import Event, IpInterface
-from .file import JournalFile, Write, put_meta
+from .file import DiskFullError, JournalFile, Write, put_meta
+from .space import DiskSpace
 
 # The tail that sinks follow is read from memory: no more than this many events and bytes of JSON are held for it.
 _RECENT_EVENTS = 2048
 _RECENT_BYTES = 2 << 20
 # Old events are deleted many at a time: the file holds at most this fraction more than it must.
 _TRIM_FRACTION = 64
+# After a full disk no transaction takes more events: each has to fit into what was made free.
+_PART = 64
+# Pages that are given back at once, once a second: to move them is quick, and nothing waits long for it.
+_GIVEN_BACK = 512
 # Events that a healthy sink has yet to read are kept beyond the bounds, up to this many times them.
 _MOST_TIMES = 2
 
@@ -48,7 +53,12 @@ class EventLog:
         self._unread = unread
         self._committed = committed
         self._file = file
-        self._max_events, self._max_bytes = max_events, max_bytes
+        self._max_events = max_events
+        self._space = DiskSpace(file.path, max_bytes)
+        self._step_bytes = max_bytes // _TRIM_FRACTION
+        self._looked: int | None = None
+        self._surplus = False
+        file.limit_log(self._space.log_bytes)
         self._state = threading.Lock()
         self._recent: deque[Event] = deque()
         self._recent_bytes = 0
@@ -71,12 +81,32 @@ class EventLog:
         """Writes events, the rows they lead to and what else is given, all or none of it.
 
         Events must be of this epoch and follow the newest one. Raises JournalError when they could not be written,
-        and nothing is changed then.
+        and nothing is changed then. On a full disk room is made first, and a long list is written in parts: then the
+        first events may be written although it raises.
         """
+        self._refuse_disorder(events)
+        try:
+            self._append(events, also)
+        except DiskFullError:
+            if not self._make_room():
+                raise
+            *parts, last = [events[start : start + _PART] for start in range(0, len(events), _PART)] or [events]
+            for part in parts:
+                self._append(part, ())
+            self._append(last, also)
+
+    def give_back(self) -> None:
+        """Gives some of the file's free pages back to the disk; raises JournalError."""
+        if self._surplus:
+            pages = self._space.surplus_pages(self._file.look)
+            self._surplus = pages > _GIVEN_BACK
+            if pages:
+                self._file.vacuum(min(pages, _GIVEN_BACK))
+
+    def _append(self, events: Sequence[Event], also: Sequence[Write]) -> None:
         if not events:
             self._write(also)
             return
-        self._refuse_disorder(events)
         position, records = self._position, []
         for event in events:
             position += len(event.json_bytes)
@@ -95,6 +125,26 @@ class EventLog:
             self.seq, self._position = events[-1].seq, position
             self.oldest, self._oldest_position = oldest or (self.oldest, self._oldest_position)
             self._remember(events)
+
+    def _make_room(self) -> bool:
+        """Deletes the older half of the events, but none that a healthy sink has yet to read; returns whether it did.
+
+        What is deleted is free space in the file. To delete takes space in the log, which is emptied before and after.
+        """
+        try:
+            self._file.empty_log()
+            half = self.oldest + (self.seq - self.oldest) // 2
+            keep_from = min(half, self._unread(self.seq) + 1)
+            with self._file.writing() as connection:
+                connection.execute("DELETE FROM events WHERE seq < ?", (keep_from,))
+                oldest = _first(connection)
+            with self._state:
+                deleted = keep_from > self.oldest
+                self.oldest, self._oldest_position = oldest or (self.seq + 1, self._position)
+            self._file.empty_log()
+        except DiskFullError:
+            return False
+        return deleted
 
     def _write(self, also: Sequence[Write]) -> None:
         if also:
@@ -143,19 +193,23 @@ class EventLog:
 
     def _trim(self, connection: sqlite3.Connection, seq: int, position: int) -> tuple[int, int] | None:
         """Deletes the oldest events once there are too many; returns the oldest left and the position before it."""
-        spare_events, spare_bytes = self._max_events // _TRIM_FRACTION, self._max_bytes // _TRIM_FRACTION
-        too_many = seq - self.oldest >= self._max_events + spare_events
-        too_big = position - self._oldest_position > self._max_bytes + spare_bytes
-        if not (too_many or too_big):
+        too_many = seq - self.oldest >= self._max_events + self._max_events // _TRIM_FRACTION
+        if not too_many and self._looked is not None and position - self._looked < self._step_bytes:
             return None
-        keep_from = self._first_within(connection, seq, position, 1)
+        self._looked = position
+        kept = position - self._oldest_position
+        most = self._space.event_bytes(connection, kept)
+        if not too_many and kept <= most:
+            return None
+        keep_from = self._first_within(connection, seq, position, most, 1)
         unread = self._unread(seq) + 1
         if unread < keep_from:
-            keep_from = max(unread, self._first_within(connection, seq, position, _MOST_TIMES))
+            keep_from = max(unread, self._first_within(connection, seq, position, most, _MOST_TIMES))
         connection.execute("DELETE FROM events WHERE seq < ?", (keep_from,))
+        self._surplus = True
         return _first(connection)
 
-    def _first_within(self, connection: sqlite3.Connection, seq: int, position: int, times: int) -> int:
+    def _first_within(self, connection: sqlite3.Connection, seq: int, position: int, most: int, times: int) -> int:
         """Returns the oldest event within so many times the bounds: the newest stays, however big it is."""
         sql = "SELECT position - length(data) FROM events WHERE seq >= ? ORDER BY seq LIMIT 1"
 
@@ -164,7 +218,7 @@ class EventLog:
 
         # Positions grow with `seq`: some seventeen rows are read, and not all that wait for a sink.
         candidates = range(max(self.oldest, seq - times * self._max_events + 1), seq)
-        return candidates.start + bisect_left(candidates, position - times * self._max_bytes, key=before)
+        return candidates.start + bisect_left(candidates, position - times * most, key=before)
 
     def _remember(self, events: Sequence[Event]) -> None:
         """Holds the newest events for the sinks that follow closely."""

@@ -35,14 +35,25 @@ _DAMAGE = frozenset(
         sqlite3.SQLITE_TOOBIG,
     }
 )
+# The index of the log is a memory map that the connections share: 9p without a cache, some FUSE file systems and old
+# CIFS mounts have none.
+_NO_SHARED_MEMORY = frozenset({sqlite3.SQLITE_IOERR_SHMMAP, sqlite3.SQLITE_IOERR_SHMOPEN, sqlite3.SQLITE_IOERR_SHMLOCK})
 # Raised for content of the wrong kind, where it is read at opening.
 _INVALID = (ArithmeticError, LookupError, TypeError, ValueError)
 # Another process (the command line) holds the file for milliseconds; ten seconds is for one that is suspended.
 _BUSY_SECONDS = 10.0
+# The core receives nothing while it waits: what was lost by then is healed by a resync, as with a full disk. Once a
+# commit failed, the next tries are short.
+_WRITER_BUSY_SECONDS = 2.0
+_TRY_BUSY_SECONDS = 0.1
 # The size of the log is looked at once in so many changed rows: a look costs as much as a tenth of a small commit.
 _CHANGES = 100
 # A log that was checkpointed whole is cut to this size when it is used again.
 _LOG_BYTES = 8 << 20
+
+
+class DiskFullError(JournalError):
+    """The disk has no space left for the journal."""
 
 
 class JournalFile:
@@ -62,10 +73,10 @@ class JournalFile:
         """Whether damage showed since it was opened."""
         self._read_lock = threading.Lock()
         with self._errors("opened"):
-            self._writer = _connect(path)
+            self._writer = _connect(path, min(_BUSY_SECONDS, _WRITER_BUSY_SECONDS) if owned else _BUSY_SECONDS)
             try:
                 _own(self._writer, synchronous, path) if owned else check_version(self._writer, path)
-                self._reader = _connect(path)
+                self._reader = _connect(path, _BUSY_SECONDS)
             except BaseException:
                 self._writer.close()
                 raise
@@ -88,7 +99,23 @@ class JournalFile:
         changes = self._writer.total_changes
         if self._checkpointer and changes - self._checked >= _CHANGES:
             self._checked = changes
-            self._checkpointer.committed()
+            if self._checkpointer.committed():
+                with suppress(JournalError):  # It is committed; a disk that is full shows at the next commit.
+                    self._empty_log("PASSIVE")
+
+    @contextmanager
+    def hurried(self) -> Iterator[None]:
+        """Waits a tenth of a second, in a block, for another process that writes. The writer's thread."""
+        self._be_patient(_TRY_BUSY_SECONDS)
+        try:
+            yield
+        finally:
+            self._be_patient(_WRITER_BUSY_SECONDS)
+
+    def _be_patient(self, seconds: float) -> None:
+        with self._errors("written"):
+            self._check_open()
+            self._writer.execute(f"PRAGMA busy_timeout = {int(seconds * 1000)}")
 
     def look(self, sql: str, parameters: Sequence[object] = ()) -> list[Row]:
         """Returns all rows of a SELECT, without waiting for a sink that reads. The writer's thread."""
@@ -119,6 +146,30 @@ class JournalFile:
         verdict = self.query("PRAGMA quick_check(1)")[0][0]
         if verdict != "ok":
             raise JournalDamagedError(f"the journal {self.path} is damaged: {verdict}")
+
+    def limit_log(self, most: int) -> None:
+        """Has the write-ahead log emptied before it takes more than so many bytes."""
+        if self._checkpointer:
+            self._checkpointer.limit(most)
+        self._writer.execute(f"PRAGMA journal_size_limit = {min(_LOG_BYTES, most // 2)}")
+
+    def empty_log(self) -> None:
+        """Moves the whole log into the database and cuts it; raises JournalError. The writer's thread."""
+        self._empty_log("TRUNCATE")
+
+    def vacuum(self, pages: int) -> None:
+        """Gives so many free pages back, in a transaction of its own; raises JournalError. The writer's thread."""
+        with self._errors("written"):
+            self._check_open()
+            # `execute` would take the first of its steps, which are one page each.
+            self._writer.executescript(f"PRAGMA incremental_vacuum({pages})")
+
+    def _empty_log(self, how: str) -> None:
+        with self._errors("written"):
+            self._check_open()
+            if self._checkpointer:
+                self._checkpointer.wait()
+            self._writer.execute(f"PRAGMA wal_checkpoint({how})").fetchall()
 
     def close(self) -> None:
         """Releases the file; harmless when repeated. Later calls raise JournalError. The writer's thread."""
@@ -195,10 +246,10 @@ def _create(path: Path) -> None:
         raise JournalError(f"the journal {path} cannot be made or written: {error.strerror}") from error
 
 
-def _connect(path: Path) -> sqlite3.Connection:
+def _connect(path: Path, patience: float) -> sqlite3.Connection:
     # mode=rw: a file that was removed meanwhile is an error, and not silently made anew with other permissions.
     uri = f"{path.absolute().as_uri()}?mode=rw"
-    return sqlite3.connect(uri, uri=True, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+    return sqlite3.connect(uri, uri=True, timeout=patience, isolation_level=None, check_same_thread=False)
 
 
 def _own(connection: sqlite3.Connection, synchronous: Synchronous, path: Path) -> None:
@@ -238,4 +289,10 @@ def explained(path: Path, what: str, error: sqlite3.Error) -> JournalError:
     undecodable = code is None and str(error).startswith("Could not decode")
     if undecodable or (code is not None and code & 0xFF in _DAMAGE):
         return JournalDamagedError(f"the journal {path} is damaged: {error}")
-    return JournalError(f"the journal {path} cannot be {what}: {error}")
+    if code is not None and code in _NO_SHARED_MEMORY:
+        return JournalError(
+            f"the journal {path} cannot be {what}: its file system offers no memory that processes share, "
+            f"as some shares and container mounts do not ({error}): set journal.path to a directory on a local disk"
+        )
+    kind = DiskFullError if code == sqlite3.SQLITE_FULL else JournalError
+    return kind(f"the journal {path} cannot be {what}: {error}")

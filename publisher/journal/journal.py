@@ -141,11 +141,12 @@ class Journal:
         """Writes what the sinks reported. The core's thread. Raises JournalError."""
         self._look_around()
         self.append(())
+        self.events.give_back()
 
     def probe(self) -> None:
         """Writes something, to see whether the disk takes it. The core's thread. Raises JournalError."""
         self._look_around()
-        with self._pending.taken() as writes:
+        with self._file.hurried(), self._pending.taken() as writes:
             self.events.append((), (*writes, lambda connection: put_meta(connection, clean="0")))
 
     def snapshot(self, cause: Cause = "notification", lost: int | None = None) -> SnapshotEvents[bytes]:

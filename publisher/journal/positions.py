@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Literal, NamedTuple
 
@@ -79,8 +80,39 @@ class NumberedResend(NamedTuple):
 
 
 def insert_resend(connection: sqlite3.Connection, sink: str, resend: Resend) -> NumberedResend:
-    """Keeps a requested resend, until the sink's worker reports it as done."""
+    """Keeps a requested resend, until the sink's worker reports it as done.
+
+    It takes the place of those before it that it includes: a sink that ended or hangs, and takes none, has few.
+    """
+    for earlier, before in select_resends(connection, sink):
+        joined = _joined(before, resend)
+        if joined is not None:
+            resend = joined
+            connection.execute("DELETE FROM resends WHERE id = ?", (earlier,))
     row = (sink, RESENDS.dump_json(resend))
     number = connection.execute("INSERT INTO resends (sink, data) VALUES (?, ?)", row).lastrowid
     assert number is not None, "SQLite numbers each row that is inserted"
     return NumberedResend(number, resend)
+
+
+def select_resends(connection: sqlite3.Connection, sink: str) -> Iterator[tuple[int, Resend | None]]:
+    """Returns the resends of a sink with their numbers, oldest first; `None` for what is no resend."""
+    sql = "SELECT id, data FROM resends WHERE sink = ? ORDER BY id"
+    for number, data in connection.execute(sql, (sink,)).fetchall():
+        try:
+            yield number, RESENDS.validate_json(data)
+        except (TypeError, ValueError):
+            yield number, None
+
+
+def _joined(before: Resend | None, later: Resend) -> Resend | None:
+    """Returns the resend that does what both do; `None` when it takes both."""
+    match before, later:
+        case ResendSnapshot(cause=cause, after=after), ResendSnapshot():
+            # A loss stays marked.
+            return ResendSnapshot("overrun" if cause == "overrun" else later.cause, max(after, later.after))
+        case ResendEvents(since=since), ResendEvents():
+            return ResendEvents(min(since, later.since))
+        case ResendDeadLetters(), ResendDeadLetters() if before.until <= later.until and before.after >= later.after:
+            return later
+    return None

@@ -6,24 +6,23 @@ import logging
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from weakref import WeakSet
-
-from pydantic import ValidationError
 
 from ..errors import JournalError
 from ..events import Event
 from .dead_letters import DeadLetter, insert_dead_letter, select_dead_letters
 from .file import JournalFile, Write
-from .positions import POSITIONS, RESENDS, NumberedResend, Position, ResendSnapshot, SnapshotDue
+from .positions import POSITIONS, NumberedResend, Position, ResendSnapshot, SnapshotDue, select_resends
 from .salted import is_of, salted
 
 _LOG = logging.getLogger("publisher.journal")
 _INVALID = "the journal holds an invalid %s of sink %r, so the sink gets the snapshot: %s"
-# Dead letters wait in memory for the next transaction, which a full disk puts off.
+# Dead letters wait in memory for the next transaction, which a full disk puts off: no more than these for a sink.
 _MOST_WAITING = 256
+_MOST_WAITING_BYTES = 4 << 20
 # A sink that has read nothing for so long has had its chance: the journal no longer waits for it.
 _PATIENCE_SECONDS = 60.0
 
@@ -50,10 +49,10 @@ class PendingWrites:
         with self._lock:
             self._revoked.add(owner)
 
-    def count(self, wanted: Callable[[Hashable], bool]) -> int:
-        """Returns the number of waiting writes with such a key."""
+    def waiting(self) -> list[Hashable]:
+        """Returns the keys of the waiting writes."""
         with self._lock:
-            return sum(map(wanted, self._writes))
+            return list(self._writes)
 
     @contextmanager
     def taken(self) -> Iterator[tuple[Write, ...]]:
@@ -88,10 +87,6 @@ class SinkJournal:
         with self._file.reading() as connection:
             return self._position(connection), list(self._resends(connection))
 
-    def position(self) -> Position | None:
-        """Returns the position; `None` for a new sink, or one that now writes somewhere else."""
-        return self.place()[0]
-
     def resends(self) -> list[NumberedResend]:
         """Returns the requested resends that are not done, oldest first."""
         return self.place()[1]
@@ -101,18 +96,16 @@ class SinkJournal:
         found = connection.execute(sql, (self.sink, self.destination)).fetchone()
         try:
             return POSITIONS.validate_json(found[0]) if found else None
-        except ValidationError as error:
+        except (TypeError, ValueError) as error:
             _LOG.error(_INVALID, "position", self.sink, error)
             return SnapshotDue("overrun", 0, None)
 
     def _resends(self, connection: sqlite3.Connection) -> Iterator[NumberedResend]:
-        sql = "SELECT id, data FROM resends WHERE sink = ? ORDER BY id"
-        for number, data in connection.execute(sql, (self.sink,)):
-            try:
-                yield NumberedResend(number, RESENDS.validate_json(data))
-            except ValidationError as error:
-                _LOG.error(_INVALID, "resend", self.sink, error)
-                yield NumberedResend(number, ResendSnapshot("overrun", 0))
+        for number, resend in select_resends(connection, self.sink):
+            if resend is None:
+                _LOG.error(_INVALID, "resend", self.sink, f"row {number}")
+                resend = ResendSnapshot("overrun", 0)
+            yield NumberedResend(number, resend)
 
     def report(self, position: Position, done: Iterable[int] = ()) -> None:
         """Hands over the new position, which includes these resends."""
@@ -128,9 +121,11 @@ class SinkJournal:
     def add_dead_letter(self, event: Event, reason: str) -> None:
         """Hands over an event that the destination refused; raises JournalError when too many wait for the disk."""
         letters = ("letter", self.sink)
-        if self._pending.count(lambda key: isinstance(key, tuple) and key[:2] == letters) >= _MOST_WAITING:
-            raise JournalError(f"{_MOST_WAITING} dead letters of sink {self.sink!r} wait for the journal to be written")
-        self._put({(*letters, event.id): partial(insert_dead_letter, sink=self.sink, event=event, reason=reason)})
+        waiting = [key[3] for key in self._pending.waiting() if isinstance(key, tuple) and key[:2] == letters]
+        if len(waiting) >= _MOST_WAITING or sum(waiting) >= _MOST_WAITING_BYTES:
+            raise JournalError(f"{len(waiting)} dead letters of sink {self.sink!r} wait for the journal to be written")
+        key = (*letters, event.id, len(event.json_bytes))
+        self._put({key: partial(insert_dead_letter, sink=self.sink, event=event, reason=reason)})
 
     def remove_dead_letter(self, number: int) -> None:
         """Reports a dead letter as delivered; harmless when there is none of this number."""

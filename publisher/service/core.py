@@ -38,6 +38,7 @@ class Core:
         self._log = log
         self._table = self._table_of_journal()
         self._try_at = 0.0
+        self._told = 0
 
     def begin(self, updates: Sequence[Update]) -> None:
         """Applies the source's first list: the baseline of a new epoch, else the changes since the last run.
@@ -63,6 +64,7 @@ class Core:
             marks = self._journal.append(events, self._supervisor.snapshots_after_loss(newest) if overrun else {})
         except JournalError as error:
             self.dropped += len(updates)
+            self._supervisor.wake()  # of a long list, the first events may have been written
             self.degrade(error)
             return
         for sink, mark in marks.items():
@@ -90,8 +92,9 @@ class Core:
             self.degrade(error)
             return
         self.trouble = None
+        lost, self._told = self.dropped - self._told, self.dropped
         text = "the journal can be written again; %d updates were lost, and all interfaces are read anew"
-        self._log.warning(text, self.dropped)
+        self._log.warning(text, lost)
         self._source.resync("overrun")
 
     def _table_of_journal(self) -> Table:

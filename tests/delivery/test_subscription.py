@@ -44,7 +44,7 @@ def resend(pipeline: Pipeline, subscription: Subscription, what: Resend) -> None
 def position(pipeline: Pipeline) -> Position | None:
     """Returns the position in the file."""
     pipeline.journal.commit()
-    return pipeline.journal.sink("sink", "there").position()
+    return pipeline.journal.sink("sink", "there").place()[0]
 
 
 def take(subscription: Subscription, most: int = 256) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import random
 import sqlite3
@@ -10,7 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,13 +18,20 @@ import pytest
 from publisher.errors import JournalDamagedError, JournalError, JournalInUseError
 from publisher.events import Event, IpInterface
 from publisher.journal.journal import Journal
-from publisher.journal.positions import NumberedResend, Position, ResendEvents, ResendSnapshot, SnapshotDue, Tail
+from publisher.journal.positions import (
+    NumberedResend,
+    Position,
+    ResendDeadLetters,
+    ResendEvents,
+    ResendSnapshot,
+    SnapshotDue,
+    Tail,
+)
 from publisher.journal.requests import InvalidRequest, JournalClient, Request
 from publisher.journal.sink_journal import SinkJournal
 from publisher.sink import Cursor
 from publisher.sources import Remove, Upsert
 from publisher.sources.assignments import LuidAssignment
-from publisher.table import Stamp, Table
 from publisher.testing.events import make_row
 from tests.fixtures.journal import ETH0, ETH1, begun, changes, crash
 
@@ -132,37 +138,74 @@ def test_a_trim_leaves_exactly_the_newest_events(path: Path) -> None:
         assert journal.seq - journal.events.oldest + 1 == 1000
 
 
-def test_the_newest_events_are_kept_by_size_but_for_the_very_newest(path: Path) -> None:
-    with closing(Journal.open(path, node="nas", max_bytes=20_000)) as journal:
+def on_disk(path: Path) -> int:
+    return sum(path.with_name(path.name + suffix).stat().st_size for suffix in ("", "-wal"))
+
+
+@pytest.mark.parametrize("extra", [0, 600, 1700], ids=str)
+def test_the_file_and_its_log_stay_within_the_bound_whatever_the_size_of_an_event(path: Path, extra: int) -> None:
+    most = 4 << 20
+    with closing(Journal.open(path, node="nas", max_bytes=most)) as journal:
         table = begun(journal)
-        for event in changes(table, 100):
-            journal.append([event])
-        kept = journal.events.read(journal.events.oldest - 1, 999)
-        size = sum(len(event.json_bytes) for event in kept)
-        assert 20_000 - 2 * len(kept[0].json_bytes) < size <= 20_000 + 20_000 // 64 + len(kept[0].json_bytes)
-        [big] = table.apply(Upsert(make_row(interface={"description": "x" * 100_000})))
+        about = {"description": "x" * extra}
+        written = largest = 0
+        while written < 2 * most:
+            mtu = 1000 + table.stamp.seq
+            events = [e for n in range(8) for e in table.apply(Upsert(make_row(nl_mtu=mtu + n, interface=about)))]
+            journal.append(events)
+            written += sum(len(event.json_bytes) for event in events)
+            largest = max(largest, on_disk(path))
+        kept = journal.events.read(journal.events.oldest - 1, 99_999)
+        assert largest < 1.25 * most
+        assert sum(len(event.json_bytes) for event in kept) > most / 4
+        assert [event.seq for event in kept] == list(range(journal.events.oldest, journal.seq + 1))
+
+
+def test_the_very_newest_event_is_kept_however_big_it_is(path: Path) -> None:
+    with closing(Journal.open(path, node="nas", max_bytes=1 << 20)) as journal:
+        table = begun(journal)
+        journal.append(changes(table, 100))
+        [big] = table.apply(Upsert(make_row(interface={"description": "x" * 3_000_000})))
         journal.append([big])
         assert journal.events.read(journal.events.oldest - 1, 999) == [big]
 
 
-@pytest.mark.parametrize("options", [{"max_events": 100}, {"max_bytes": 100_000}], ids=["number", "size"])
+def test_the_file_gives_its_space_back_after_a_flood(path: Path) -> None:
+    most = 1 << 21
+    with closing(Journal.open(path, node="nas", max_bytes=most)) as journal:
+        table = begun(journal)
+        part = journal.sink("home", "")
+        part.reading = 0
+        while path.stat().st_size < 1.5 * most:
+            journal.append(changes(table, 64))
+        part.reading = None
+        journal.append(changes(table, 200))
+        for _ in range(20):
+            journal.commit()
+        journal._file.empty_log()
+        assert path.stat().st_size < most
+
+
+@pytest.mark.parametrize("options", [{"max_events": 100}, {"max_bytes": 1 << 20}], ids=["number", "size"])
 def test_what_a_healthy_sink_has_yet_to_read_is_kept_up_to_twice_the_bounds(path: Path, options: Any) -> None:
     with closing(Journal.open(path, node="nas", **options)) as journal:
         table = begun(journal)
         part = journal.sink("home", "")
-        part.reading = 10
-        each = len(changes(Table([ETH0], Stamp("nas", journal.epoch)), 2)[1].json_bytes)
-        kept = 100 if "max_events" in options else 100_000 // each
-        while journal.seq < 2 * kept - 5:
+        while journal.events.oldest == 1:
             journal.append(changes(table, 1))
-        assert journal.events.oldest == 11
+        kept = journal.seq - journal.events.oldest
+        part.reading = journal.seq - 10
+        first = part.reading + 1
+        while journal.seq < first + 1.8 * kept:
+            journal.append(changes(table, 1))
+        assert journal.events.oldest <= first
         part.reading = journal.seq
-        journal.append(changes(table, 10))
-        assert journal.events.oldest == pytest.approx(journal.seq - kept, abs=10)
+        journal.append(changes(table, 50))
+        assert journal.events.oldest == pytest.approx(journal.seq - kept, rel=0.1)
         part.reading = journal.events.oldest
         for _ in range(3 * kept):
             journal.append(changes(table, 1))
-        assert journal.events.oldest == pytest.approx(journal.seq - 2 * kept, abs=10)
+        assert journal.events.oldest == pytest.approx(journal.seq - 2 * kept, rel=0.1)
 
 
 def test_the_journal_waits_for_a_sink_that_reads_and_for_none_that_hangs(
@@ -240,7 +283,7 @@ def test_snapshots_beside_a_writer_never_mix_two_moments(journal: Journal) -> No
 
 def position(journal: Journal, sink: str, destination: str = "") -> Position | None:
     """Returns a sink's position in the file."""
-    return journal.sink(sink, destination).position()
+    return journal.sink(sink, destination).place()[0]
 
 
 def confirm(journal: Journal, sink: str, seq: int, destination: str = "") -> None:
@@ -269,9 +312,9 @@ def test_what_a_sink_reported_is_written_with_the_next_events(path: Path) -> Non
     table = begun(journal)
     part = journal.sink("home", "")
     part.report(Tail(Cursor(journal.epoch, 0)))
-    assert part.position() is None
+    assert part.place()[0] is None
     journal.append(changes(table, 1))
-    assert part.position() == Tail(Cursor(journal.epoch, 0))
+    assert part.place()[0] == Tail(Cursor(journal.epoch, 0))
     part.report(Tail(Cursor(journal.epoch, 1)))
     journal.close()
     with closing(Journal.open(path, node="nas")) as journal:
@@ -292,11 +335,11 @@ def test_what_a_sink_reported_waits_while_the_disk_takes_nothing(
     part._pending.put(part, {"last": full})
     with pytest.raises(JournalError, match="full"):
         journal.commit()
-    assert part.position() is None
+    assert part.place()[0] is None
     part.report(Tail(Cursor(journal.epoch, 2)))
     part._pending.put(part, {"last": lambda _: None})
     journal.commit()
-    assert part.position() == Tail(Cursor(journal.epoch, 2)), "the later report counts"
+    assert part.place()[0] == Tail(Cursor(journal.epoch, 2)), "the later report counts"
 
 
 def test_a_report_that_the_disk_did_not_take_is_written_later_unless_there_is_a_newer_one(journal: Journal) -> None:
@@ -314,8 +357,8 @@ def test_a_report_that_the_disk_did_not_take_is_written_later_unless_there_is_a_
         journal.commit()
     home._pending.put(home, {"last": lambda _: None})
     journal.commit()
-    assert home.position() == Tail(Cursor(journal.epoch, 2)), "it was reported while the other was being written"
-    assert other.position() == Tail(Cursor(journal.epoch, 1))
+    assert home.place()[0] == Tail(Cursor(journal.epoch, 2)), "it was reported while the other was being written"
+    assert other.place()[0] == Tail(Cursor(journal.epoch, 1))
 
 
 def test_an_abandoned_worker_moves_no_position(journal: Journal) -> None:
@@ -340,6 +383,32 @@ def test_resends_are_kept_until_they_are_done(path: Path) -> None:
         journal.commit()
         assert part.resends() == []
         assert journal.sink("other", "").resends() == [kept["other"]]
+
+
+def test_the_resends_of_a_sink_that_takes_none_do_not_pile_up(path: Path) -> None:
+    """A sink that ended or hangs got one row for each loss."""
+    with closing(Journal.open(path, node="nas")) as journal:
+        begun(journal)
+        for seq in range(50):
+            journal.append((), {"home": ResendSnapshot("overrun" if seq == 7 else "notification", seq)})
+            journal.append((), {"home": ResendEvents(100 - seq), "other": ResendDeadLetters(0, seq)})
+        journal.append((), {"other": ResendDeadLetters(70, 71)})
+        snapshot, events = [numbered.resend for numbered in journal.sink("home", "").resends()]
+        assert (snapshot, events) == (ResendSnapshot("overrun", 49), ResendEvents(51))
+        letters = [numbered.resend for numbered in journal.sink("other", "").resends()]
+        assert letters == [ResendDeadLetters(0, 49), ResendDeadLetters(70, 71)]
+
+
+def test_dead_letters_that_wait_for_the_disk_are_bounded_in_bytes(journal: Journal) -> None:
+    table = begun(journal)
+    hook = journal.sink("hook", "")
+    events = [table.apply(Upsert(make_row(interface={"description": f"{n}" * 300_000})))[0] for n in range(10, 18)]
+    kept = 0
+    with suppress(JournalError):
+        for event in events:
+            hook.add_dead_letter(event, "413")
+            kept += len(event.json_bytes)
+    assert 4 << 20 <= kept < 6 << 20
 
 
 def test_under_another_node_every_sink_is_new(path: Path) -> None:
@@ -637,7 +706,7 @@ def test_damage_that_shows_while_running_is_told_and_set_aside_at_the_next_start
     torn_in_the_middle(path)
     with pytest.raises(JournalDamagedError, match="damaged"):
         journal.events.read(0, 300)
-    with contextlib.suppress(JournalError):
+    with suppress(JournalError):
         journal.close()
     with closing(Journal.open(path, node="nas")) as again:
         assert again.set_aside is not None
@@ -719,4 +788,4 @@ def test_sinks_read_and_report_beside_the_writer(path: Path, synchronous: Litera
             thread.join()
         journal.commit()
         assert not failures
-        assert [part.position() for part in parts] == [Tail(Cursor(journal.epoch, 60))] * 4
+        assert [part.place()[0] for part in parts] == [Tail(Cursor(journal.epoch, 60))] * 4

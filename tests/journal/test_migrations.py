@@ -43,8 +43,8 @@ def test_the_journal_of_version_1_goes_on(path: Path) -> None:
         assert [event.row and event.row.nl_mtu for event in events[:3]] == [1400, 1401, 1402]
         [row] = journal.rows() or []
         assert row.row == make_row("eth0", nl_mtu=1419).row
-        assert journal.sink("log", "/var/log/out.jsonl").position() == Tail(Cursor(epoch, 21))
-        assert journal.sink("home", "mqtt://broker").position() == SnapshotDue("overrun", 21, Cursor(epoch, 12))
+        assert journal.sink("log", "/var/log/out.jsonl").place()[0] == Tail(Cursor(epoch, 21))
+        assert journal.sink("home", "mqtt://broker").place()[0] == SnapshotDue("overrun", 21, Cursor(epoch, 12))
         assert journal.sink("hook", "").ended("fingerprint") == "410 Gone"
         assert [letter.event.seq for letter in journal.dead_letters()] == [5]
         known = {luid.name: (luid.luid, luid.address.hex()) for luid in journal.luids.load_luids()}

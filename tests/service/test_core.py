@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -120,6 +121,35 @@ def test_when_the_disk_takes_something_again_a_resync_heals(bench: Bench) -> Non
     assert bench.source.resyncs == ["overrun"]
     bench.core.apply([Resync((make_row("eth0", nl_mtu=1200), ETH1), "overrun")])
     assert bench.written() == [(1, "notification", 1490), (2, "overrun", 1200), (3, "overrun", ETH1.row.nl_mtu)]
+
+
+def test_the_log_counts_the_updates_of_each_loss_apart(bench: Bench) -> None:
+    for count in (3, 2):
+        bench.disk.fault = sqlite3.OperationalError("database or disk is full")
+        bench.mtus(*range(1400, 1400 + count))
+        bench.disk.fault = None
+        bench.core.recover()
+    lost = [record.getMessage() for record in bench.log.records if "were lost" in record.getMessage()]
+    assert [text.split(";")[1].split()[0] for text in lost] == ["3", "2"]
+    assert bench.core.dropped == 5
+
+
+def test_a_lock_of_another_process_holds_the_core_up_for_a_moment_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("publisher.journal.file._WRITER_BUSY_SECONDS", 0.2)
+    with closing(Bench(tmp_path / "journal.sqlite3", monkeypatch)) as bench:
+        with closing(sqlite3.connect(bench.journal.path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            begun = time.monotonic()
+            bench.mtus(1400, 1401)
+            bench.core.recover()
+            assert "locked" in (bench.core.trouble or "")
+            assert time.monotonic() - begun < 5
+            other.execute("ROLLBACK")
+        bench.core.recover()
+        assert bench.core.trouble is None
+        assert bench.source.resyncs == ["overrun"]
 
 
 def test_the_healing_marks_the_loss_for_every_sink_even_when_nothing_differs(bench: Bench) -> None:
