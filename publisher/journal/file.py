@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sqlite3
 import threading
@@ -16,6 +17,7 @@ from .checkpoint import Checkpointer
 from .lock import JournalLock
 from .migrations import check_version, identify, prepare
 
+_LOG = logging.getLogger("publisher.journal")
 Synchronous = Literal["normal", "full"]
 Row = tuple[Any, ...]
 Write = Callable[[sqlite3.Connection], object]
@@ -73,9 +75,9 @@ class JournalFile:
         """Whether damage showed since it was opened."""
         self._read_lock = threading.Lock()
         with self._errors("opened"):
-            self._writer = _connect(path, min(_BUSY_SECONDS, _WRITER_BUSY_SECONDS) if owned else _BUSY_SECONDS)
+            self._writer = _owner(path, synchronous) if owned else _connect(path, _BUSY_SECONDS)
             try:
-                _own(self._writer, synchronous, path) if owned else check_version(self._writer, path)
+                prepare(self._writer, path) if owned else check_version(self._writer, path)
                 self._reader = _connect(path, _BUSY_SECONDS)
             except BaseException:
                 self._writer.close()
@@ -252,14 +254,40 @@ def _connect(path: Path, patience: float) -> sqlite3.Connection:
     return sqlite3.connect(uri, uri=True, timeout=patience, isolation_level=None, check_same_thread=False)
 
 
-def _own(connection: sqlite3.Connection, synchronous: Synchronous, path: Path) -> None:
-    """Makes the connection the writer of a journal with the schema of today."""
-    identify(connection)
-    connection.execute("PRAGMA journal_mode = wal")
+def _owner(path: Path, synchronous: Synchronous) -> sqlite3.Connection:
+    """Returns the connection of the journal's writer: in WAL mode, or without a log where the file system has none."""
+    try:
+        connection = _in_mode(path, "wal")
+    except sqlite3.OperationalError as error:
+        if getattr(error, "sqlite_errorcode", None) not in _NO_SHARED_MEMORY:
+            raise
+        text = (
+            "the file system of the journal %s offers no memory that processes share: there is no write-ahead log, and "
+            "each commit waits for the disk; journal.path may name a directory on a local disk"
+        )
+        _LOG.warning(text, path)
+        connection = _in_mode(path, "truncate")
     connection.execute(f"PRAGMA synchronous = {synchronous}")
     connection.execute("PRAGMA wal_autocheckpoint = 0")
     connection.execute(f"PRAGMA journal_size_limit = {_LOG_BYTES}")
-    prepare(connection, path)
+    return connection
+
+
+def _in_mode(path: Path, mode: str) -> sqlite3.Connection:
+    """Returns a connection in a journal mode of SQLite; a file that has a log is taken out of WAL mode without it."""
+    connection = _connect(path, min(_BUSY_SECONDS, _WRITER_BUSY_SECONDS))
+    try:
+        if mode != "wal":
+            # A log that only one connection uses needs no shared index; one that was left is moved into the file.
+            connection.execute("PRAGMA locking_mode = exclusive")
+        identify(connection)
+        connection.execute(f"PRAGMA journal_mode = {mode}")
+        connection.execute("PRAGMA locking_mode = normal")
+        connection.execute("SELECT count(*) FROM sqlite_schema").fetchall()
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 def _set_aside(path: Path) -> Path:

@@ -27,6 +27,8 @@ class JournalView:
         self.path = path
         self._file = real_path(path)
         self._log = self._file.with_name(f"{self._file.name}-wal")
+        # Of a journal without a log, which a service may be writing: SQLite's locks are needed, and nothing is made.
+        self._rollback = self._file.with_name(f"{self._file.name}-journal")
         with self._errors():
             refuse_special(path)
             refuse_foreign(self._file)
@@ -64,14 +66,14 @@ class JournalView:
         whole, and `immutable` keeps SQLite from making a log and an index (`-wal`, `-shm`) that would stay behind.
         With one, the index is read as it is, and built in memory when no service keeps it up to date.
         """
-        self._immutable = not self._log.exists()
+        self._immutable = not (self._log.exists() or self._rollback.exists())
         how = "immutable=1" if self._immutable else "readonly_shm=1"
         uri = f"{self._file.absolute().as_uri()}?mode=ro&{how}"
         return sqlite3.connect(uri, uri=True, isolation_level=None)
 
     def _current(self) -> sqlite3.Connection:
         """Returns the connection, made again when a service has opened the journal meanwhile."""
-        if self._immutable and self._log.exists():
+        if self._immutable and (self._log.exists() or self._rollback.exists()):
             self._connection.close()
             self._connection = self._connect()
         return self._connection

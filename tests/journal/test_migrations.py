@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
@@ -76,6 +78,32 @@ def test_a_migration_that_fails_changes_nothing(path: Path, monkeypatch: pytest.
     monkeypatch.undo()
     with closing(Journal.open(path, node="nas")) as journal:
         assert journal.seq == 21
+
+
+# Kills itself in the middle of the last step of the migration, when each earlier one is done.
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from publisher.journal import migrations
+from publisher.journal.journal import Journal
+last = migrations._STEPS[-1]
+def killed(connection):
+    last(connection)
+    connection.execute("PRAGMA cache_spill = 1")
+    os.kill(os.getpid(), signal.SIGKILL)
+migrations._STEPS = (*migrations._STEPS[:-1], killed)
+Journal.open(Path(sys.argv[1]), node="nas")
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
+def test_a_kill_in_the_middle_of_a_migration_leaves_the_old_journal_whole(path: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", KILLED, path], capture_output=True, text=True, check=False)
+    assert done.returncode == -9, done.stderr
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("PRAGMA user_version").fetchone() == (1,)
+        assert connection.execute("SELECT count(*) FROM cursors").fetchone() == (2,)
+    test_the_journal_of_version_1_goes_on(path)
 
 
 def test_who_only_looks_migrates_nothing(path: Path) -> None:
