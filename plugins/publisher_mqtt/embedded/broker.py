@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
+import os
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Literal
 
-from publisher import PublisherError
+from publisher import Log, PublisherError
 
 LOOPBACK = "127.0.0.1"
 
@@ -43,6 +46,11 @@ max_payload_size = 262144
 max_inflight_count = 1000
 dynamic_filters = true
 """
+# The variables that Python and its packages may need to be found; no other is handed on.
+_VARIABLES = frozenset(
+    ("APPDATA", "HOME", "LD_LIBRARY_PATH", "PATH", "PYTHONHOME", "PYTHONPATH", "PYTHONUSERBASE", "SYSTEMROOT", "TMPDIR")
+)
+_FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0
 
 
 class EmbeddedBrokerError(PublisherError):
@@ -52,13 +60,19 @@ class EmbeddedBrokerError(PublisherError):
 class EmbeddedBroker:
     """MQTT 3.1.1 on `port` and MQTT 5 on `port_5`, both on 127.0.0.1: rumqttd needs a port for each.
 
-    It ends with `close()`, and with this process, also when that is killed. For one host, without login and store.
+    It ends with `close()`, and with this process, also when that is killed; when it ends by itself, it is started
+    again. For one host, without login and store. `start` and `close` are called from one thread.
     """
 
-    def __init__(self, port: int = 1883, port_5: int | None = None) -> None:
+    def __init__(self, port: int = 1883, port_5: int | None = None, log: Log | None = None) -> None:
         self.port = port
         self.port_5 = port_5 or _free_port(port + 1)
+        self._log = log or logging.getLogger("publisher")
+        # The watching thread starts the process again, so it shares it with `close`.
+        self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
+        self._closing = threading.Event()
+        self._watcher: threading.Thread | None = None
 
     @property
     def pid(self) -> int | None:
@@ -69,21 +83,39 @@ class EmbeddedBroker:
         """Starts the broker and returns when both listeners answer; raises EmbeddedBrokerError."""
         if importlib.util.find_spec("iotcore") is None:
             raise EmbeddedBrokerError("there is no embedded broker for this system: iotcore has no wheel for it")
-        if ask(LOOPBACK, self.port) != "nothing":
-            raise EmbeddedBrokerError(f"something listens on {LOOPBACK}:{self.port} already")
-        with TemporaryDirectory(prefix="publisher-broker-") as directory:
-            config = Path(directory, "rumqttd.toml")
-            config.write_text(self._config(), encoding="utf-8")
-            self._process = _spawn(config)
-            try:
-                self._wait_until_listening(self._process, time.monotonic() + timeout)
-            except BaseException:
-                self.close()
-                raise
+        try:
+            self._start_process(timeout)
+        except EmbeddedBrokerError:
+            self.close()
+            raise
+        self._watcher = threading.Thread(target=self._watch, name="embedded broker", daemon=True)
+        self._watcher.start()
 
     def close(self, timeout: float = 5.0) -> None:
         """Ends the broker and waits for its end; harmless when repeated."""
-        process, self._process = self._process, None
+        self._closing.set()
+        self._end_process(timeout)
+        if self._watcher is not None:
+            self._watcher.join()
+
+    def _start_process(self, timeout: float) -> None:
+        if ask(LOOPBACK, self.port) != "nothing":
+            raise EmbeddedBrokerError(f"something listens on {LOOPBACK}:{self.port} already")
+        try:
+            with TemporaryDirectory(prefix="publisher-broker-") as directory:
+                config = Path(directory, "rumqttd.toml")
+                config.write_text(self._config(), encoding="utf-8")
+                with self._lock:
+                    if self._closing.is_set():
+                        return
+                    process = self._process = _spawn(config)
+                self._wait_until_listening(process, time.monotonic() + timeout)
+        except OSError as error:
+            raise EmbeddedBrokerError(f"the embedded broker cannot be started: {error.strerror or error}") from error
+
+    def _end_process(self, timeout: float) -> None:
+        with self._lock:
+            process, self._process = self._process, None
         if process is None:
             return
         try:
@@ -91,6 +123,27 @@ class EmbeddedBroker:
         except subprocess.TimeoutExpired:
             process.kill()
             process.communicate()
+
+    def _watch(self) -> None:
+        """Starts the broker again whenever it ends: sinks connect again and publish what it has lost."""
+        while (process := self._process) is not None:
+            status = process.wait()
+            pause = _FIRST_PAUSE
+            while not self._closing.is_set():
+                self._log.warning(
+                    "the embedded MQTT broker ended with status %d; it is started again in %.0f s", status, pause
+                )
+                if self._closing.wait(pause):
+                    return
+                try:
+                    self._end_process(1.0)
+                    self._start_process(15.0)
+                    break
+                except EmbeddedBrokerError as error:
+                    if self._closing.is_set():
+                        return
+                    self._log.warning("%s", error)
+                    pause = min(2 * pause, _LONGEST_PAUSE)
 
     def _config(self) -> str:
         listeners = (("v4", self.port), ("v5", self.port_5))
@@ -102,7 +155,7 @@ class EmbeddedBroker:
         # Polled, since rumqttd gives no sign when it listens.
         while not (broker_listening(LOOPBACK, self.port) and _accepts(LOOPBACK, self.port_5)):
             if process.poll() is not None:
-                raise EmbeddedBrokerError(f"the embedded broker ended at its start with status {process.returncode}")
+                raise EmbeddedBrokerError(f"the embedded broker ended at its start: {_reason(process)}")
             if time.monotonic() > deadline:
                 raise EmbeddedBrokerError(f"the embedded broker does not answer on {LOOPBACK}:{self.port}")
             time.sleep(0.02)
@@ -146,7 +199,17 @@ def _accepts(host: str, port: int) -> bool:
     return True
 
 
+def _reason(process: subprocess.Popen[bytes]) -> str:
+    """Returns the line with which the process ended, or its status."""
+    try:
+        line = process.stdout.readline(1000) if process.stdout else b""
+    except ValueError:  # `close` has closed it meanwhile
+        line = b""
+    return line.decode(errors="replace").strip() or f"status {process.returncode}"
+
+
 def _spawn(config: Path) -> subprocess.Popen[bytes]:
+    """Starts the process, without the variables and the directory of this one: it needs no password."""
     script = Path(__file__).with_name("broker_process.py")
     # A group of its own, so that Ctrl+C in the terminal ends us first. -P: else modules in the directory come first.
     group = 0
@@ -155,7 +218,10 @@ def _spawn(config: Path) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         [sys.executable, "-P", str(script), str(config)],
         stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        cwd=Path(sys.executable).anchor,
+        env={name: value for name, value in os.environ.items() if name.upper() in _VARIABLES},
         start_new_session=True,
         creationflags=group,
     )

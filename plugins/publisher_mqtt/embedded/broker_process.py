@@ -13,12 +13,20 @@ import sys
 import threading
 
 
-def main(config_path: str) -> None:
-    """Serves until standard input ends."""
+def main(config_path: str) -> int:
+    """Serves until standard input ends; returns 1 when it cannot, after a line with the reason on standard output."""
     # Ctrl+C and a service manager's SIGTERM reach the whole group, while the parent still finishes its deliveries here.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     threading.Thread(target=_end_with_standard_input, daemon=True).start()
+    try:
+        _serve(config_path)
+    except Exception as error:  # noqa: BLE001 - whatever iotcore raises is why there is no broker
+        print(str(error).replace("\n", " ") or type(error).__name__, flush=True)  # noqa: T201 - the parent reads it
+    return 1
+
+
+def _serve(config_path: str) -> None:
     from iotcore import IotCoreBroker
 
     # rumqttd logs every packet's span as an error.
@@ -29,9 +37,11 @@ def main(config_path: str) -> None:
 
 
 def _end_with_standard_input() -> None:
-    sys.stdin.buffer.read()
+    # Not sys.stdin: its lock would be held when the interpreter ends for another reason, which is a fatal error.
+    while os.read(0, 4096):
+        pass
     os._exit(0)  # rumqttd has no way to be stopped
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    sys.exit(main(sys.argv[1]))

@@ -29,7 +29,7 @@ def prepare(log: Log, *, port: int = 1883, base: str = "interfaces") -> DefaultS
 
 
 def _start(log: Log, port: int, base: str) -> DefaultSinks:
-    broker = EmbeddedBroker(port)
+    broker = EmbeddedBroker(port, log=log)
     try:
         broker.start()
     except EmbeddedBrokerError as error:

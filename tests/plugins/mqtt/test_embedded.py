@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +24,7 @@ from paho.mqtt import publish, subscribe
 from publisher_mqtt.embedded.broker import LOOPBACK, EmbeddedBroker, EmbeddedBrokerError, ask, broker_listening
 from publisher_mqtt.embedded.first_run import prepare
 from tests.fixtures.brokers import free_port
+from tests.fixtures.poll import wait_for
 from tests.fixtures.requirements import need, unable
 
 LOG = logging.getLogger("publisher")
@@ -127,12 +129,60 @@ def test_a_port_in_use_is_an_error_and_leaves_no_process(broker: EmbeddedBroker)
     assert second.pid is None
 
 
-def test_a_broker_that_cannot_bind_is_an_error(broker: EmbeddedBroker, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_broker_that_cannot_bind_is_an_error_of_one_line(
+    broker: EmbeddedBroker, capfd: pytest.CaptureFixture[str]
+) -> None:
     second = EmbeddedBroker(free_port(), broker.port_5)
-    with pytest.raises(EmbeddedBrokerError, match="ended at its start"):
+    with pytest.raises(EmbeddedBrokerError, match=r"ended at its start: .*in use") as error:
         second.start()
     assert second.pid is None
-    assert "in use" in capfd.readouterr().err
+    assert "\n" not in str(error.value)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_without_a_temporary_directory_the_start_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", "/nowhere/at/all")
+    with pytest.raises(EmbeddedBrokerError, match="cannot be started: No such file"):
+        EmbeddedBroker(free_port()).start()
+
+
+def test_it_inherits_no_password_no_directory_and_no_file(
+    broker: EmbeddedBroker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del broker
+    monkeypatch.setenv("PUBLISHER_SINKS__HOME__PASSWORD", "hunter2")
+    monkeypatch.setenv("MY_TOKEN", "hunter2")
+    monkeypatch.chdir(tmp_path)
+    with (tmp_path / "open").open("w") as file, contextlib.closing(EmbeddedBroker(free_port())) as started:
+        os.set_inheritable(file.fileno(), True)
+        started.start()
+        process = psutil.Process(started.pid)
+        assert "hunter2" not in str(process.environ())
+        assert Path(process.cwd()) != tmp_path
+        assert str(tmp_path / "open") not in [opened.path for opened in process.open_files()]
+
+
+def test_it_is_started_again_when_it_ends(broker: EmbeddedBroker, caplog: pytest.LogCaptureFixture) -> None:
+    del broker
+    with contextlib.closing(EmbeddedBroker(free_port())) as started:
+        started.start()
+        first = psutil.Process(started.pid)
+        first.kill()
+        wait_for(lambda: started.pid not in (None, first.pid) and broker_listening(LOOPBACK, started.port), what="it")
+    assert ask(LOOPBACK, started.port) == "nothing"
+    assert "the embedded MQTT broker ended with status" in caplog.text
+
+
+def test_it_can_be_closed_while_it_waits_to_be_started_again(
+    broker: EmbeddedBroker, caplog: pytest.LogCaptureFixture
+) -> None:
+    del broker
+    started = EmbeddedBroker(free_port())
+    started.start()
+    psutil.Process(started.pid).kill()
+    wait_for(lambda: "is started again in" in caplog.text, what="the warning")
+    started.close()
+    assert ask(LOOPBACK, started.port) == "nothing"
 
 
 def test_without_iotcore_the_start_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
