@@ -7,6 +7,14 @@ BIN := .venv/bin
 endif
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 ARGS ?=
+# Said before anything is made; a .venv that was not finished has no file `whole` and is made anew.
+define CHECK_PYTHON
+{ $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	|| { echo "Python 3.11 or newer is needed, and '$(PYTHON)' is: $$($(PYTHON) --version 2>&1);" \
+		"name another: make run PYTHON=python3.12"; exit 1; }; } \
+&& { $(PYTHON) -c 'import venv, ensurepip' 2>/dev/null \
+	|| { echo "'$(PYTHON)' has no module venv: install it (Debian and Ubuntu: apt install python3-venv)"; exit 1; }; }
+endef
 
 .PHONY: run test test-brokers test-hostile lint bench lock release clean help
 
@@ -52,7 +60,7 @@ help: ## show this list
 
 .venv/run.stamp: requirements.lock pyproject.toml
 	@echo "preparing .venv (once) ..."
-	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@test -e .venv/whole -o -e $@ || { $(CHECK_PYTHON) && rm -rf .venv && $(PYTHON) -m venv .venv && touch .venv/whole; }
 	@$(PIP) install --require-hashes --requirement requirements.lock
 	@$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@
