@@ -258,6 +258,13 @@ def test_the_containers_have_no_rights_that_they_do_not_need() -> None:
     assert services["broker"]["ports"] == ["${MQTT_ADDRESS:-127.0.0.1}:1883:1883"]
 
 
+def test_the_health_check_asks_the_service_of_the_container() -> None:
+    publisher = small_yaml.load((COMPOSE / "compose.yaml").read_text())["services"]["publisher"]
+    mounted = [volume.split(":")[1] for volume in publisher["volumes"] if "publisher.toml" in volume]
+    assert publisher["healthcheck"]["test"] == ["CMD", "publisher", "status", "--config", *mounted]
+    assert mounted[0] in (COMPOSE / "Dockerfile").read_text()
+
+
 def test_the_files_that_are_mounted_are_there() -> None:
     compose = small_yaml.load((COMPOSE / "compose.yaml").read_text())
     mounted = [volume.split(":")[0] for service in compose["services"].values() for volume in service["volumes"]]
