@@ -5,6 +5,7 @@
 
 import logging
 
+from .async_sink import AsyncSink
 from .delivery.backoff import Backoff
 from .errors import ConfigurationError, PublisherError
 from .events import Address, Change, Event, Interface, IpInterface, IpInterfaceRow, Snapshot
@@ -21,6 +22,7 @@ logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 __all__ = [
     "Address",
+    "AsyncSink",
     "Backoff",
     "Change",
     "ConfigurationError",

@@ -276,6 +276,11 @@ class Event(_Fact):
         """The IP interface it is about; `None` for a snapshot's position 0."""
         return None if self.luid is None or self.family is None else Key(self.luid, self.family)
 
+    @property
+    def is_marker(self) -> bool:
+        """True for position 0, the beginning of a snapshot, which has no luid, family, row or interface."""
+        return self.snapshot is not None and self.snapshot.position == 0
+
     @cached_property
     def json_bytes(self) -> bytes:
         """The event as compact UTF-8 JSON, made once: journal and sinks send these very bytes.

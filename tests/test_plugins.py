@@ -343,6 +343,23 @@ def test_a_method_that_never_runs_is_refused_by_name(install: Install, way: str,
     assert "make it a plain function" in failure.reason
 
 
+def test_an_async_sink_has_async_methods(install: Install) -> None:
+    code = """
+    import publisher
+    class StreamSink(publisher.AsyncSink):
+        {}def apublish(self, events): ...
+    @publisher.hookimpl
+    def publisher_sinks(): return {{{!r}: StreamSink}}
+    """
+    install("a-plain", code.format("", "plain"))
+    install("b-async", code.format("async ", "stream"))
+    plugins = load_plugins()
+    assert [failure.reason for failure in plugins.failures] == [
+        "apublish() of its sink 'plain' is no coroutine function: write async def apublish"
+    ]
+    assert "stream" in plugins.sinks
+
+
 def test_each_offer_has_its_origin(install: Install) -> None:
     install("z-good", GOOD)
     [offer] = [offer for offer in load_plugins().offers if offer.name == "good"]

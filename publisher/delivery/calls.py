@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..errors import PluginError, PublisherError, text_of
@@ -15,6 +15,9 @@ from .backoff import seconds_asked
 # What a plugin may raise: SystemExit, CancelledError of asyncio and a panic of a Rust library are no Exception, and
 # KeyboardInterrupt is raised by the user in the main thread only.
 ANYTHING = BaseException
+
+
+_MARKER = "a snapshot begins with an event that has no row and no interface: skip it when event.is_marker"
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,15 @@ Outcome = Failed | Refused | Finished | None
 
 def published(sink: Sink, events: Sequence[Event]) -> Outcome:
     """Publishes the events, and returns the outcome. Raises nothing."""
-    return outcome_of(lambda: returns_nothing(sink.publish, tuple(events)), len(events), "delivery failed")
+    outcome = outcome_of(lambda: returns_nothing(sink.publish, tuple(events)), len(events), "delivery failed")
+    if isinstance(outcome, Failed) and _trips_over_marker(outcome.error, events):
+        return replace(outcome, what=f"{outcome.what} ({_MARKER})")
+    return outcome
+
+
+def _trips_over_marker(error: BaseException, events: Sequence[Event]) -> bool:
+    """Returns whether an author forgot that the first event of a snapshot has no interface."""
+    return isinstance(error, AttributeError | TypeError) and "NoneType" in text_of(error) and events[0].is_marker
 
 
 def outcome_of(call: Callable[[], object], count: int, what: str) -> Outcome:

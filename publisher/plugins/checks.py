@@ -8,6 +8,7 @@ from typing import Any
 
 import pluggy
 
+from ..async_sink import AsyncSink
 from ..errors import PluginError
 from ..sink import Sink, SinkOptions
 from .calling import LoadStep, never_runs
@@ -89,6 +90,9 @@ def _check_sink(name: object, sink: object) -> None:
                 f"{method}() of its sink {name!r} returns {result}: make it a plain function, or inherit "
                 "publisher.AsyncSink"
             )
+    for method in ("aopen", "apublish", "aclose") if issubclass(sink, AsyncSink) else ():
+        if not inspect.iscoroutinefunction(getattr(sink, method)):
+            raise PluginError(f"{method}() of its sink {name!r} is no coroutine function: write async def {method}")
     if isinstance(sink.max_pause, bool) or not isinstance(sink.max_pause, int | float) or not sink.max_pause > 0:
         raise PluginError(f"max_pause of its sink {name!r} is {sink.max_pause!r}: it is a number of seconds")
 

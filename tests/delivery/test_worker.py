@@ -504,6 +504,17 @@ def test_a_sink_that_consumes_its_batch_gets_each_event_once(pipeline: Pipeline)
     assert "'tuple' object has no attribute 'clear'" in pipeline.said("delivery failed")[0]
 
 
+@pytest.mark.parametrize("trip", [lambda event: event.interface.alias, lambda event: event.row["x"]], ids=range(2))
+def test_an_author_who_forgot_position_0_gets_a_hint(pipeline: Pipeline, trip: Callable[[Any], object]) -> None:
+    class Tripping(Sink):
+        def publish(self, events: Sequence[Event]) -> None:
+            for event in events:
+                trip(event)
+
+    pipeline.deliver(lambda context: Tripping(SinkOptions(), context), clock=Clock())
+    wait_for(lambda: pipeline.said("skip it when event.is_marker"))
+
+
 async def _later() -> None:
     raise AssertionError("never awaited")
 

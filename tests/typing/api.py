@@ -6,6 +6,7 @@ user gets: a change there breaks their type check, so it belongs in the changelo
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Literal, assert_type
 
 from publisher import (
     Address,
+    AsyncSink,
     Change,
     ConfigurationError,
     Cursor,
@@ -125,9 +127,32 @@ class NotebookSink(Sink):
             notebook.write(f"{line}\n")
 
 
+# The author of a sink for an async library.
+class SlowSink(AsyncSink):
+    """Writes nothing, slowly."""
+
+    async def aopen(self) -> None:
+        self.written = 0
+
+    async def apublish(self, events: Sequence[Event]) -> None:
+        await asyncio.sleep(0)
+        self.written += len(events)
+
+    async def aclose(self) -> None:
+        self.written = 0
+
+    def check(self) -> str:
+        assert_type(self.run(self.look()), str)
+        return self.run(self.look())
+
+    async def look(self) -> str:
+        """Returns a line."""
+        return "works"
+
+
 @hookimpl
 def publisher_sinks() -> dict[str, type[Sink]]:
-    return {"notebook": NotebookSink}
+    return {"notebook": NotebookSink, "slow": SlowSink}
 
 
 @hookimpl

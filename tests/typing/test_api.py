@@ -71,7 +71,7 @@ def test_its_hooks_are_those_of_a_plugin(
     sink.publish(make_events(1))
     sink.options.path.rename("notebook.txt")
     [table] = api.publisher_default_sinks(sink.context.log).sinks.values()
-    [sink_class] = api.publisher_sinks().values()
+    sink_class = api.publisher_sinks()["notebook"]
     sink_class.Options.model_validate({key: value for key, value in table.items() if key != "type"})
     api.publisher_viewers()["notebook"](publisher.WatchRequest("notebook:notebook.txt"))
     assert capsys.readouterr().out == "parameter_notification eth0 row.metric\n"
