@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from publisher import Rejected, Retry, SinkContext
 
-from .found import Contents, Finder
+from .found import Finder, RetainedContents
 from .homeassistant.discovery import Discovery
 from .messages import Messages, MqttMessage, Topics
 from .options import MqttOptions
@@ -113,11 +113,11 @@ class Forgetting:
         """Returns the interfaces that the journal knows: some brokers send nothing retained to wildcards."""
         return frozenset(event.luid for event in self._context.snapshot() if event.luid is not None)
 
-    def _without_states(self, contents: Contents, known: Collection[str]) -> Iterator[MqttMessage]:
+    def _without_states(self, contents: RetainedContents, known: Collection[str]) -> Iterator[MqttMessage]:
         yield from map(self._messages.no_state, sorted(contents.keys))
         yield from map(self._messages.no_state, sorted(self._topics.keys_of(known) - contents.keys))
 
-    def _without_devices(self, contents: Contents, known: Iterable[str]) -> Iterator[MqttMessage]:
+    def _without_devices(self, contents: RetainedContents, known: Iterable[str]) -> Iterator[MqttMessage]:
         for device in contents.devices:
             if device.is_ours:
                 topic = self._discovery.first_config_topic if device.is_first_form else self._discovery.config_topic

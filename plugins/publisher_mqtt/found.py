@@ -19,7 +19,7 @@ _MOST_BYTES = 1 << 14
 _Value = Key | FoundDevice | bytes
 
 
-class Contents(NamedTuple):
+class RetainedContents(NamedTuple):
     """The retained messages of a node: the keys of the states, its devices, and the node's own topics.
 
     `complete` is False when something may be missing; `has_wildcards` when the broker sends no retained messages to
@@ -47,7 +47,7 @@ class Finder:
         devices = [] if self._discovery is None else self._discovery.config_topics
         return [self._topics.all_states, f"{self._topics.root}/+", *devices]
 
-    def read(self, readback: ReadBack, info: bytes | None) -> Contents:
+    def read(self, readback: ReadBack, info: bytes | None) -> RetainedContents:
         """Reads it; raises BrokerError. `info` is the retained one, as a subscription to that topic alone received it.
 
         Where it does not come again, the broker sends no retained messages to wildcards.
@@ -67,9 +67,9 @@ class Finder:
         return None if self._discovery is None else read_device(topic, payload, self._discovery)
 
 
-def contents_of(topics: Topics, found: Iterable[tuple[str, _Value]], *, complete: bool = False) -> Contents:
+def contents_of(topics: Topics, found: Iterable[tuple[str, _Value]], *, complete: bool = False) -> RetainedContents:
     """Returns what was found, by kind."""
-    contents = Contents(set(), [], {}, b"", complete)
+    contents = RetainedContents(set(), [], {}, b"", complete)
     own = {}
     for topic, value in found:
         match value:

@@ -50,6 +50,10 @@ class Publishing(Protocol):
         """Sends a message, if there is a connection."""
         ...
 
+    def met_another(self) -> None:
+        """Notes that another publisher was connected meanwhile, perhaps with our client id."""
+        ...
+
     def renew(self) -> None:
         """Reads back what is retained, and publishes everything again."""
         ...
@@ -65,6 +69,9 @@ class NotPublishing:
     has_topics = False
 
     def send(self, message: MqttMessage) -> None:
+        """Does nothing."""
+
+    def met_another(self) -> None:
         """Does nothing."""
 
     def renew(self) -> None:
@@ -145,6 +152,7 @@ class Ownership:
         owner = owner_in(self._info)
         if owner is None or owner.epoch == self._epoch:
             return self._info
+        self._publishing.met_another()
         if not self._online and owner.host == self._host:
             # This host with a new journal: nobody is there to answer.
             return self._info

@@ -14,7 +14,7 @@ import publisher
 from publisher import Cursor, SinkContext
 from publisher.events import Event, Key
 
-from .found import Contents, Finder
+from .found import Finder, RetainedContents
 from .homeassistant.devices import Devices
 from .messages import Messages, MqttMessage
 from .payloads import Info, Resynced
@@ -82,7 +82,7 @@ class RetainedState:
         self._keys.discard(key)
         self._too_large.add(key)
 
-    def read_back(self, readback: ReadBack, info: bytes | None) -> Contents:
+    def read_back(self, readback: ReadBack, info: bytes | None) -> RetainedContents:
         """Reads what the broker retains of this node, also from before a crash or from another journal.
 
         `info` is the retained one, as a subscription to that topic alone received it. Where not all of it came, what
@@ -96,7 +96,7 @@ class RetainedState:
             self.devices.found(contents.devices, complete=contents.complete)
         return contents
 
-    def late(self, contents: Contents, *, ready: bool) -> Iterator[Planned]:
+    def late(self, contents: RetainedContents, *, ready: bool) -> Iterator[Planned]:
         """Yields the messages for what was read back late; `ready` when a snapshot was published since."""
         late = contents.keys - self._keys
         if ready:

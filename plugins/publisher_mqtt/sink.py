@@ -117,7 +117,10 @@ class MqttSink(Sink):
     def _login(self, log: Log | None = None, name: str = "") -> Login:
         from .client.login import read_login
 
-        derived = client_id(self.context.node, name or self.context.name, self.options.base)
+        # With the journal's epoch: a second host with this node and sink name is not to end our connection, so that
+        # the two can notice each other (ownership.py).
+        sink = f"{self.context.epoch}/{name or self.context.name}"
+        derived = client_id(self.context.node, sink, self.options.base)
         given = self.options.client_id and self.options.client_id + ("-check" if name else "")
         return read_login(self.options, given or derived, log)
 

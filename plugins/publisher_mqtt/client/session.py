@@ -278,6 +278,10 @@ class Session:
         """Sends a message, if there is a connection."""
         self.send_if_connected([Planned(message, None)])
 
+    def met_another(self) -> None:
+        """Notes that another publisher was connected meanwhile: it is to blame when this connection is lost too."""
+        self._losses.met_rival()
+
     def renew(self) -> None:
         """Reads back what is retained, and publishes everything again: somebody else has changed it."""
         state = self._state

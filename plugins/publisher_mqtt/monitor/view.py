@@ -54,7 +54,7 @@ class EventState(ShownState):
         return Key(self.luid, self.family)
 
 
-class _Place(BaseModel):
+class _NodeProgress(BaseModel):
     """The members of an `info` that show how far its node is."""
 
     model_config = ConfigDict(frozen=True)
@@ -63,7 +63,7 @@ class _Place(BaseModel):
     seq: Count
 
 
-class _Answer(BaseModel):
+class _AnswerPart(BaseModel):
     """One message of an answer: its head, an event, or an error."""
 
     model_config = ConfigDict(frozen=True)
@@ -155,10 +155,10 @@ class BrokerView:
         if rest == "status":
             yield from self._status(node, payload == b"online")
         elif rest == "info" and not retained:
-            place = parse_model(payload, _Place, max_bytes=_MOST_BYTES)
+            place = parse_model(payload, _NodeProgress, max_bytes=_MOST_BYTES)
             yield from self._reached(node, place.epoch, place.seq)
         elif rest == f"replay/{self._client}":
-            yield from self._answer(node, parse_model(payload, _Answer, max_bytes=_MOST_BYTES))
+            yield from self._answer(node, parse_model(payload, _AnswerPart, max_bytes=_MOST_BYTES))
 
     def _node(self, name: str) -> _Node:
         found = self._nodes.get(name)
@@ -227,7 +227,7 @@ class BrokerView:
         request = {"since": {"epoch": about.epoch, "seq": since}, "client": self._client}
         yield MqttMessage(f"{self._base}/{node}/replay/get", json.dumps(request).encode(), retain=False)
 
-    def _answer(self, node: str, answer: _Answer) -> Iterator[str | MqttMessage]:
+    def _answer(self, node: str, answer: _AnswerPart) -> Iterator[str | MqttMessage]:
         about = self._node(node)
         if answer.error is not None:
             about.gap = None
@@ -265,7 +265,7 @@ class BrokerView:
         yield f"{node}: caught up by {'the events that were missed' if kind == 'events' else 'the rows as they are'}"
 
 
-def _correct(about: _Node, head: _Answer) -> None:
+def _correct(about: _Node, head: _AnswerPart) -> None:
     """Takes the node's own word for its epoch and `seq`, if we asked: what was received before may be made up."""
     if about.gap is None or head.epoch is None or head.seq is None:
         return

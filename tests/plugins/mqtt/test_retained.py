@@ -107,6 +107,20 @@ def test_after_a_snapshot_what_is_not_in_it_is_cleared() -> None:
     assert json.loads(one.info())["rows"] == 1
 
 
+def test_a_delete_empties_its_state_whatever_its_age_and_whatever_was_read_back() -> None:
+    one = board()
+    sent(one, *make_snapshot([ETH0], seq=10))
+    assert sent(one, make_event(5, "delete_instance", ETH1)) == [(path(ETH1, "state"), None), (path(ETH1, "event"), 5)]
+    # An older one, of a row that is there again.
+    assert sent(one, make_event(6, "delete_instance", ETH0)) == [(path(ETH0, "event"), 6)]
+
+
+def test_a_broker_without_retained_messages_for_wildcards_is_known() -> None:
+    assert not board().read_back(Found(), b"{}").has_wildcards
+    assert board().read_back(Found(TOPICS.info), b"{}").has_wildcards
+    assert board().read_back(Found(), None).has_wildcards
+
+
 def test_a_snapshot_in_parts_is_cleared_after_the_last() -> None:
     one = board()
     one.read_back(Found(TOPICS.state(ETH1.key)), None)

@@ -179,6 +179,17 @@ def test_what_is_not_sent_again_is_dropped_without_a_connection(one: Fixture) ->
     assert "other" not in one.connection.sent
 
 
+def test_a_retained_state_that_comes_late_is_cleared_unless_its_interface_is_there(one: Fixture) -> None:
+    """aedes sends retained messages after what was published later (docs/mqtt.md): a fence proves nothing there."""
+    one.publish(*make_snapshot([ETH0]))
+    sent = len(one.connection.sent)
+    for row in (ETH0, ETH1):
+        one.connection._take(IncomingMessage(TOPICS.state(row.key), b"{}", True, None, None))
+    one.context.run_jobs()
+    assert f"{ETH1.luid}/inet/state" in one.connection.sent[sent:]
+    assert f"{ETH0.luid}/inet/state" not in one.connection.sent[sent:]
+
+
 def test_a_closed_session_stays_closed(one: Fixture) -> None:
     one.publish(make_event(1))
     one.session.close()

@@ -329,19 +329,39 @@ def test_a_frozen_broker_is_noticed_and_the_batch_sent_again(tmp_path: Path) -> 
 def test_two_publishers_with_one_client_id_are_logged_and_make_no_storm(broker: Mosquitto, tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
-    with MqttHost(tmp_path / "a", broker) as one:
+    with MqttHost(tmp_path / "a", broker, client_id="one") as one:
         one.put(make_row())
         one.quiet()
-        with MqttHost(tmp_path / "b", broker) as other:
+        with MqttHost(tmp_path / "b", broker, client_id="one") as other:
             other.put(make_row())
-            other.quiet()
+            words = ("another publisher has", "does another client use the client id")
             wait_for(
-                lambda: any("another publisher" in line for line in one.logged() + other.logged()),
+                lambda: any(word in line for word in words for line in one.logged() + other.logged()),
                 what="a line that says so",
+            )
+            wait_for(lambda: one.is_quiet() or other.is_quiet(), what="one of them publishes")
+            wait_for(
+                lambda: any("another publisher has" in line for line in one.logged() + other.logged()),
+                what="the reason",
             )
             before = broker.connections()
             threading.Event().wait(2)
             assert broker.connections() - before <= 3
+
+
+def test_two_publishers_with_the_same_names_have_client_ids_of_their_own(broker: Mosquitto, tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    with MqttHost(tmp_path / "a", broker) as one:
+        one.put(make_row())
+        one.quiet()
+        connected = one.sink and one.sink.session.connection
+        with MqttHost(tmp_path / "b", broker) as other:
+            other.put(make_row())
+            wait_for(lambda: "another publisher has the node name" in (other.worker.status().error or ""))
+            assert one.sink is not None
+            assert one.sink.session.connection is connected
+            assert one.is_quiet()
 
 
 def test_an_overrun_is_marked_where_subscribers_see_it(broker: Mosquitto, tmp_path: Path) -> None:
