@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from contextlib import closing
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -137,9 +139,14 @@ class JournalClient:
         found = self._file.query("SELECT data FROM status") if self.running else []
         return dict(json.loads(found[0][0])) if found else None
 
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        with self._file.released(), closing(JournalFile(self._file.path, owned=False)) as file, file.writing() as write:
+            yield write
+
     def post(self, request: Request) -> int:
         """Leaves a request and returns its number. A service that is not running finds it at its start."""
-        with closing(JournalFile(self._file.path, owned=False)) as file, file.writing() as connection:
+        with self._writing() as connection:
             data = request.model_dump_json(exclude_none=True)
             number = connection.execute("INSERT INTO requests (data) VALUES (?)", (data,)).lastrowid
         if number is None:
@@ -148,7 +155,7 @@ class JournalClient:
 
     def discard(self, sink: str, number: int | None) -> int:
         """Deletes a dead letter, or all of a sink's, of a journal that no service holds; returns their count."""
-        with closing(JournalFile(self._file.path, owned=False)) as file, file.writing() as connection:
+        with self._writing() as connection:
             return delete_dead_letters(connection, sink, number)
 
     def done(self, number: int) -> str | None:

@@ -55,6 +55,20 @@ class JournalView:
         with self._errors():
             return self._current().execute(sql, parameters).fetchall()
 
+    @contextmanager
+    def released(self) -> Iterator[None]:
+        """Releases the file for a block, in which this process writes to it.
+
+        SQLite shares one index (`-shm`) among the connections of a process: while this one has it for reading only, no
+        other can write ("attempt to write a readonly database").
+        """
+        self._connection.close()
+        try:
+            yield
+        finally:
+            with self._errors():
+                self._connection = self._connect()
+
     def close(self) -> None:
         """Releases the file."""
         self._connection.close()
