@@ -106,13 +106,14 @@ def select_resends(connection: sqlite3.Connection, sink: str) -> Iterator[tuple[
 
 
 def _joined(before: Resend | None, later: Resend) -> Resend | None:
-    """Returns the resend that does what both do; `None` when it takes both."""
+    """Returns the resend that does what both do; `None` when it takes both.
+
+    Replays of events are never joined: the worker that has begun the one takes the other for done.
+    """
     match before, later:
         case ResendSnapshot(cause=cause, after=after), ResendSnapshot():
             # A loss stays marked.
             return ResendSnapshot("overrun" if cause == "overrun" else later.cause, max(after, later.after))
-        case ResendEvents(since=since), ResendEvents():
-            return ResendEvents(min(since, later.since))
         case ResendDeadLetters(), ResendDeadLetters() if before.until <= later.until and before.after >= later.after:
             return later
     return None

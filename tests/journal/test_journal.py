@@ -391,10 +391,9 @@ def test_the_resends_of_a_sink_that_takes_none_do_not_pile_up(path: Path) -> Non
         begun(journal)
         for seq in range(50):
             journal.append((), {"home": ResendSnapshot("overrun" if seq == 7 else "notification", seq)})
-            journal.append((), {"home": ResendEvents(100 - seq), "other": ResendDeadLetters(0, seq)})
+            journal.append((), {"other": ResendDeadLetters(0, seq)})
         journal.append((), {"other": ResendDeadLetters(70, 71)})
-        snapshot, events = [numbered.resend for numbered in journal.sink("home", "").resends()]
-        assert (snapshot, events) == (ResendSnapshot("overrun", 49), ResendEvents(51))
+        assert [numbered.resend for numbered in journal.sink("home", "").resends()] == [ResendSnapshot("overrun", 49)]
         letters = [numbered.resend for numbered in journal.sink("other", "").resends()]
         assert letters == [ResendDeadLetters(0, 49), ResendDeadLetters(70, 71)]
 
