@@ -22,7 +22,7 @@ def main(config_path: str) -> int:
     try:
         _serve(config_path)
     except Exception as error:  # noqa: BLE001 - whatever iotcore raises is why there is no broker
-        print(str(error).replace("\n", " ") or type(error).__name__, flush=True)  # noqa: T201 - the parent reads it
+        os.write(1, (str(error).replace("\n", " ") or type(error).__name__).encode(errors="replace") + b"\n")
     return 1
 
 
