@@ -133,6 +133,9 @@ class Connection:
             return None
         # Alone, so that it is known which message ended the connection.
         self._pipeline.wait()
+        if self._suspects.control is not None:
+            self._pipeline.put(self._suspects.control)
+            self._pipeline.wait()
         self._pipeline.put(message, tag)
         self._pipeline.wait()
         self._suspects.acknowledged(message)

@@ -82,7 +82,7 @@ class Session:
         self._late = LateRetained(context, messages.topics, retained, self._present, self.send_if_connected)
         self._subscribing_again = Later(context, self._subscribe_again)
         self._refusals = Refusals(context.log, retained.give_up_discovery)
-        self._suspects = Suspects(context.log)
+        self._suspects = Suspects(context.log, control=MqttMessage(messages.topics.fence, b"0" * 16, retain=False))
         self._losses = Losses(context.log, reconnect, self._suspects)
         self._trouble = Trouble(context.log)
 
@@ -206,9 +206,6 @@ class Session:
         self._state = Claiming(connection, readback)
         self._context.log.info("connected to the MQTT broker %s (MQTT %s)", self._server, connection.protocol)
         self._subscribe(connection)
-        if self._suspects.suspects(MqttMessage(self._messages.topics.fence, b"", retain=False)):
-            # The fence, which is the first message, may be what ends connections: does the broker take another?
-            self._put(connection, self._messages.status(OFFLINE))
         info = self._claim(connection, readback)
         self._state = Restoring(connection, readback)
         if self._is_intact(info):

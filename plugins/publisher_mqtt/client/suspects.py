@@ -2,8 +2,8 @@
 
 A broker of MQTT 3.1.1 refuses a packet by ending the connection (MQTT 3.1.1, 4.8), and some of MQTT 5 do too. Sending
 it again would end every later connection. A restart of the broker or a link that is cut looks the same, and must not
-lose a message. So nothing is given up before it was alone on its way twice, each time over a connection that had
-taken another message before, to a broker that was there again at once.
+lose a message. So nothing is given up before it was alone on its way twice, each time right after the broker had
+acknowledged another message over that connection, and the broker was there again at once.
 """
 
 from __future__ import annotations
@@ -60,7 +60,11 @@ class _Given:
 class Suspects:
     """Remembers them over the connections of one session."""
 
-    def __init__(self, log: Log, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, log: Log, clock: Callable[[], float] = time.monotonic, *, control: MqttMessage | None = None
+    ) -> None:
+        """`control` is a message without meaning, sent right before each that is sent alone."""
+        self.control = control
         self._log = log
         self._clock = clock
         self._times_alone: dict[Hashable, int] = {}
@@ -129,6 +133,9 @@ class Suspects:
         The next attempt should be made at once: it shows whether the broker was there all the time.
         """
         self._alone = None
+        if self.control in outstanding.messages:
+            # The link had ended before the message that was to be sent alone.
+            return
         if outstanding.topic_filter is not None:
             self._times_alone.setdefault(outstanding.topic_filter, 0)
             self._alone = outstanding.topic_filter

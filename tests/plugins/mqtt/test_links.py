@@ -20,7 +20,7 @@ if sys.platform == "win32":
     pytest.skip("the brokers exist on Linux only", allow_module_level=True)
 
 ROOT = "interfaces/testnode"
-EVENTS = 400
+EVENTS = 150
 
 
 @pytest.fixture
@@ -31,16 +31,16 @@ def broker(tmp_path: Path) -> Iterator[Mosquitto]:
 
 @pytest.mark.parametrize("protocol", ["5", "3.1.1"])
 def test_a_link_that_breaks_before_a_batch_is_over_gets_on(broker: Mosquitto, tmp_path: Path, protocol: str) -> None:
-    """About 800 kB wait, and each connection carries 200 kB: the events that the broker has are not sent again."""
+    """About 250 kB wait, and each connection carries 100 kB: the events that the broker has are not sent again."""
     with (
-        Proxy(broker.port, rate=200_000) as proxy,
+        Proxy(broker.port, rate=50_000) as proxy,
         MqttHost(tmp_path, proxy.url, protocol=protocol, timeout=5) as host,
         Subscriber(broker, f"{ROOT}/+/+/event") as live,
     ):
         host.quiet()
         host.put(*some_rows(3))
         host.quiet()
-        proxy.seconds = 1.0
+        proxy.seconds = 3.0
         proxy.cut()
         events = [host.put(make_row("eth0", index=2, nl_mtu=1000 + number))[0] for number in range(EVENTS)]
         host.quiet(120)
@@ -48,7 +48,7 @@ def test_a_link_that_breaks_before_a_batch_is_over_gets_on(broker: Mosquitto, tm
         wait_for(lambda: {heard.json["seq"] for heard in live.of("/event")} >= set(wanted), what="every event")
         first_of_each = list(dict.fromkeys(heard.json["seq"] for heard in live.of("/event")))
         assert first_of_each[3:] == wanted, "in order"
-        assert proxy.connections > 3, "it broke several times"
+        assert proxy.connections > 2, "it broke several times"
         assert host.worker.status().rejected == 0
 
 
