@@ -198,3 +198,14 @@ def test_a_keepalive_that_the_broker_sets_is_kept(tmp_path: Path) -> None:
         threading.Event().wait(17)  # what is tested: nothing happens for longer than the broker waits
         assert broker.connections() == before
         assert not any("lost" in line for line in host.logged())
+
+
+@pytest.mark.parametrize(
+    ("limit", "words"),
+    [(1000, "a state has about"), (4096, "too little for a device of Home Assistant"), (100_000, "publishes to")],
+)
+def test_a_check_compares_the_broker_s_limit_with_what_will_be_sent(tmp_path: Path, limit: int, words: str) -> None:
+    with Mosquitto(tmp_path, f"max_packet_size {limit}") as broker:
+        line = check(url=broker.url)
+    assert words in line
+    assert (f"at most {limit} bytes" in line) == (limit < 100_000)

@@ -5,17 +5,20 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from publisher.testing import make_row
-from tests.fixtures.brokers import Broker, Mosquitto, Nats
+from publisher_mqtt.embedded.broker import EmbeddedBroker
+from tests.fixtures.brokers import Broker, Mosquitto, Nats, free_port
 from tests.fixtures.mqtt_host import MqttHost, published_states, some_rows
 from tests.fixtures.mqtt_proxy import PUBLISH, SUBSCRIBE, Packet, Proxy
 from tests.fixtures.mqtt_subscriber import Subscriber, retained, states
 from tests.fixtures.poll import wait_for
+from tests.fixtures.requirements import unable
 
 if sys.platform == "win32":
     pytest.skip("the brokers exist on Linux only", allow_module_level=True)
@@ -209,3 +212,22 @@ def test_restarts_and_cut_links_cost_no_event(broker: Mosquitto, tmp_path: Path)
         wait_for(lambda: {heard.json["seq"] for heard in live.of("/event")} == wanted, what="every event")
         assert dead_letters(host) == []
         assert published_states(broker) == host.expected()
+
+
+def test_the_first_run_with_a_state_that_its_broker_does_not_take(tmp_path: Path) -> None:
+    """2,000 addresses on one interface: 450 kB, where the embedded broker takes 262,144 bytes."""
+    if find_spec("iotcore") is None:
+        unable("iotcore has no wheel for this system")
+    many = make_row("many", index=50, addresses=[f"10.50.{n // 250}.{n % 250 + 1}/32" for n in range(2000)])
+    broker = EmbeddedBroker(free_port())
+    broker.start()
+    try:
+        with MqttHost(tmp_path, f"mqtt://127.0.0.1:{broker.port}", protocol="3.1.1") as host:
+            host.quiet()
+            host.put(*SMALL, many)
+            host.quiet(60)
+            assert any(f"{ROOT}/{many.luid}/inet" in line for line in warnings(host))
+            assert all(f"{many.luid}/inet/event" in reason for reason in dead_letters(host))
+            assert host.worker.status().state == "following"
+    finally:
+        broker.close()

@@ -16,10 +16,20 @@ from pydantic import BaseModel, SecretStr, ValidationError
 from publisher.cloudevents import structured_json
 from publisher.events import Event, Key
 from publisher.testing import make_event, make_events, make_row, make_snapshot
-from publisher_mqtt.client.properties import pack
-from publisher_mqtt.messages import Messages, Topics, client_id, state_bytes
+from publisher_mqtt.client.properties import pack, packet_bytes
+from publisher_mqtt.messages import Messages, MqttMessage, Topics, client_id, state_bytes
 from publisher_mqtt.options import MqttOptions, parse_url
-from publisher_mqtt.payloads import AnswerError, AnswerEvent, AnswerHead, Info, ReplayRequest, Resynced, Since, State
+from publisher_mqtt.payloads import (
+    AnswerError,
+    AnswerEvent,
+    AnswerHead,
+    Info,
+    ReducedState,
+    ReplayRequest,
+    Resynced,
+    Since,
+    State,
+)
 from publisher_mqtt.replay import AnswerTopics
 
 NASTY = 'a/+/#"},"row":{"x":1},"changed":\\ \u0000😀'
@@ -273,3 +283,24 @@ def test_secrets_do_not_show() -> None:
 def test_events_carry_no_retain_flag() -> None:
     assert not messages().event(make_events(1)[0]).retain
     assert make_snapshot()[1].key is not None
+
+
+def test_a_reduced_state_names_what_it_lacks_and_the_last_is_empty() -> None:
+    event = make_event(42, row=make_row(addresses=["192.0.2.10/24"]), changed={})
+    *reduced, empty = messages().reductions(event)
+    assert reduced
+    for message in reduced:
+        state = ReducedState.model_validate_json(message.payload)
+        assert state.reduced == ("addresses",)
+        assert "addresses" not in json.loads(message.payload)
+        assert state.row == event.row
+    assert (empty.payload, empty.retain) == (b"", True)
+
+
+@pytest.mark.parametrize("protocol", ["5", "3.1.1"])
+def test_the_size_of_a_packet_is_that_of_its_bytes(protocol: str) -> None:
+    message = messages().plain(b"c" * 256)
+    whole = MqttMessage("interfaces/näs/x", b"p" * 200, False, message)
+    properties = len(message.packed) if message and protocol == "5" else 0
+    length = 2 + 17 + 2 + properties + 200
+    assert packet_bytes(whole, with_properties=protocol == "5") == 1 + 2 + length
