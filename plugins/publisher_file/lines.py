@@ -67,7 +67,7 @@ def lines_of(stream: io.BufferedIOBase) -> Iterator[bytes]:
     return iter(lambda: stream.readline(LONGEST_LINE + 1), b"")
 
 
-class Place(NamedTuple):
+class FilePosition(NamedTuple):
     """The position after a line. In the middle of a snapshot it is not `complete`: the rest is missing."""
 
     cursor: Cursor
@@ -93,11 +93,11 @@ class _WrittenEvent(BaseModel):
     snapshot: _WrittenSnapshot | None
 
 
-def place_of(line: bytes) -> Place | None:
+def place_of(line: bytes) -> FilePosition | None:
     """Returns the position after this line; `None` when the line is no event, whatever it is."""
     try:
         event = parse_model(line, _WrittenEvent, max_bytes=LONGEST_LINE)
     except UntrustedError:
         return None  # a line of another program
     complete = event.snapshot is None or event.snapshot.position == event.snapshot.count
-    return Place(Cursor(event.epoch, event.seq), complete, event.time)
+    return FilePosition(Cursor(event.epoch, event.seq), complete, event.time)

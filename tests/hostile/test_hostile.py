@@ -32,11 +32,11 @@ if sys.platform != "linux":
 SHORT = 4.0
 PHASES_OF_A_SHORT, PHASES_OF_A_LONG = 3, 15
 # Of a short run, the slowest of some hundred events is what the machine did at that moment.
-SHORT_SHARE, SHORT_RATIO = 0.9, 10.0
+SHORT_SHARE, SHORT_RATIO = 0.9, 20.0
 LONG_SHARE, LONG_RATIO = 0.99, 3.0
 EVERY = 0.05
 # Quicker than this is no matter of a ratio.
-_LEAST_MS = 5.0
+_LEAST_MS = 10.0
 
 
 class Host:
@@ -163,11 +163,7 @@ def turned(toggle: Toggle, hostile: bool) -> Iterator[None]:
         toggle(False)
 
 
-# A response topic that the broker refuses ends the publisher's connection: to be mended in publisher_mqtt.
-EXPECTED = {"reader": [pytest.mark.xfail(reason="a refused answer costs the connection", strict=False)]}
-
-
-@pytest.mark.parametrize("who", [pytest.param(who, marks=EXPECTED.get(who, [])) for who in HOSTILE])
+@pytest.mark.parametrize("who", HOSTILE)
 def test_everyone_else_gets_everything_in_order_and_in_time(
     who: str, inside_netns: NetNs, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
