@@ -16,7 +16,7 @@ define CHECK_PYTHON
 	|| { echo "'$(PYTHON)' has no module venv: install it (Debian and Ubuntu: apt install python3-venv)"; exit 1; }; }
 endef
 
-.PHONY: run test test-brokers test-hostile lint bench lock release clean help
+.PHONY: run test test-vm test-brokers test-hostile lint bench lock release clean help
 
 run: .venv/run.stamp ## publish this host's interfaces; ARGS are given to `publisher run`
 	@$(BIN)/publisher run $(ARGS)
@@ -32,6 +32,10 @@ test-brokers: .venv/test.stamp ## check the mqtt sink on every broker, for the t
 
 test-hostile: .venv/test.stamp ## run beside hostile readers, publishers, servers and plugins, five minutes each
 	$(BIN)/python -m pytest -s --timeout 3600 --hostile-seconds 300 tests/hostile $(ARGS)
+
+# One guest for each of the two processes: it has one processor.
+test-vm: .venv/test.stamp ## run the tests in a virtual machine, on every kind of link; ARGS="-m short": those of CI
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile tests/vm $(ARGS)
 
 lint: .venv/test.stamp ## check style and types, for both systems
 	$(BIN)/ruff check .
