@@ -155,6 +155,12 @@ def test_link_is_removed_once_and_added_once(first: Seen, link: LinkSpec) -> Non
 
 
 @pytest.mark.short
+def test_peers_are_not_stacked(first: Seen) -> None:
+    peers = [first.interfaces[name] for name in ("veth7", "veth8", "vxcan7", "vxcan8")]
+    assert [(peer.alias, peer.lower) for peer in peers if peer.lower] == []
+
+
+@pytest.mark.short
 def test_links_that_stay_have_no_event_of_an_instance(first: Seen) -> None:
     stay = set(first.luids["removed"].values())
     events = [event for step in ("removed", "made again") for event in first.steps[step]]
@@ -207,7 +213,13 @@ def test_reboot_removes_and_adds_nothing_that_is_there(second: Seen) -> None:
 def test_reboot_reports_real_differences_only(second: Seen) -> None:
     changed = [event for event in second.steps["start"] if event.notification_type == "parameter_notification"]
     assert changed
-    assert not changed_members(changed) - DIFFER
+    others = {(alias(event), member) for event in changed for member in changed_members([event]) - DIFFER}
+    # The kernel sets the MTU of the tunnels that it makes itself after it has reported them, and does not report that.
+    own = {link.name for link in LINKS}
+    silent = {
+        (name, member) for name, member in others if member in {"interface.mtu", "row.nl_mtu"} and name not in own
+    }
+    assert sorted(others - silent) == []
 
 
 def test_third_boot_removes_at_its_start_exactly_what_is_not_there(second: Seen, third: Seen) -> None:

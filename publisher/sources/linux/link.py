@@ -29,7 +29,7 @@ from .rtnetlink import AF_INET, AF_INET6, AddressMessage, Link, NeighbourParamet
 FAMILIES: dict[int, Family] = {AF_INET: "inet", AF_INET6: "inet6"}
 _UNKNOWN = Times()
 # IFLA_LINK of these is the other end, which is not a layer below.
-_PEERS = (b"veth", b"netkit")
+_PEERS = (b"veth", b"netkit", b"vxcan")
 # `model_validate` without its wrapper, which costs as much as an address does.
 _INTERFACE: Callable[[dict[str, Any]], Interface] = Interface.__pydantic_validator__.validate_python
 _ROW: Callable[[dict[str, Any]], IpInterfaceRow] = IpInterfaceRow.__pydantic_validator__.validate_python

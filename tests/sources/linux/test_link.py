@@ -207,6 +207,7 @@ def test_the_peer_of_a_veth_and_a_link_elsewhere_are_not_named() -> None:
         ({"lower": 5, "lower_namespace": 3}, None),
         ({"lower": 5, "kind": b"veth\0"}, None),
         ({"lower": 5, "kind": b"netkit\0"}, None),
+        ({"lower": 5, "kind": b"vxcan\0"}, None),
     ],
 )
 def test_the_link_below_is_one_in_this_namespace_and_no_peer(members: dict[str, Any], expected: int | None) -> None:
