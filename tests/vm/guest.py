@@ -142,6 +142,7 @@ def _disk(folder: Path) -> Path:
 
 
 def _command(host: Installation, machine: Machine, disk: Path, console: Path, agent: int, monitor: int) -> list[str]:
+    # no_timer_check: on a busy machine an emulated timer is late, which the kernel takes for broken, and panics.
     options: dict[str, Sequence[str]] = {
         "accel": [host.accelerator],
         "cpu": ["max"],
@@ -153,7 +154,7 @@ def _command(host: Installation, machine: Machine, disk: Path, console: Path, ag
         "rtc": [f"base={machine.clock}"],
         "kernel": [str(host.kernel.image)],
         "initrd": [str(host.initramfs)],
-        "append": [f"console=ttyS0 quiet panic=-1 net.ifnames=0 {machine.kernel_line}".strip()],
+        "append": [f"console=ttyS0 quiet panic=-1 no_timer_check net.ifnames=0 {machine.kernel_line}".strip()],
         "fsdev": [
             "local,id=host,path=/,security_model=none,readonly=on,multidevs=remap",
             f"local,id=share,path={host.share},security_model=none",
