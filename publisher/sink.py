@@ -111,7 +111,10 @@ class SinkContext(Protocol):
     log: Log
 
     def request_snapshot(self) -> None:
-        """Requests the snapshot; `publish` receives it before any newer event. Any thread may call it."""
+        """Requests the snapshot; `publish` receives it before any newer event. Any thread may call it.
+
+        One that is requested again and again comes once a second at most.
+        """
         ...
 
     def call(self, job: Callable[[], object], delay: float = 0.0) -> None:

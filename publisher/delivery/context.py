@@ -2,27 +2,40 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 
 from ..events import Event
 from ..journal.journal import Journal
 from ..journal.positions import NumberedResend, ResendSnapshot
 from ..sink import Log
-from .inbox import Inbox
+from .inbox import Clock, Inbox
 from .subscription import Subscription
+
+# A sink that asks for a snapshot in each batch of one would get nothing else, and without a pause.
+_SNAPSHOTS, _WITHIN_SECONDS = 3, 3.0
 
 
 class WorkerContext:
     """A SinkContext over a worker's parts; that protocol has the promises of each method."""
 
-    def __init__(self, name: str, journal: Journal, subscription: Subscription, inbox: Inbox, log: Log) -> None:
+    def __init__(
+        self, name: str, journal: Journal, subscription: Subscription, inbox: Inbox, log: Log, clock: Clock
+    ) -> None:
         self.name = name
         self.node = journal.node
         self.epoch = journal.epoch
         self.log = log
         self._journal, self._subscription, self._inbox = journal, subscription, inbox
+        self._clock = clock
+        self._asked: deque[float] = deque(maxlen=_SNAPSHOTS)
 
     def request_snapshot(self) -> None:
+        now = self._clock.monotonic()
+        if len(self._asked) == _SNAPSHOTS and now < self._asked[0] + _WITHIN_SECONDS:
+            self._inbox.call(self.request_snapshot, self._asked[0] + _WITHIN_SECONDS - now)
+            return
+        self._asked.append(now)
         # Not numbered: only what the journal holds is. It is in the position as soon as the sink's thread takes it.
         self._inbox.resend(NumberedResend(0, ResendSnapshot("notification", self._journal.seq)))
 

@@ -73,7 +73,7 @@ class Worker:
         self._subscription = Subscription(journal, self._part, log)
         self._redelivery = Redelivery(self._part, log, mask)
         self._inbox = Inbox(self._clock)
-        self._context = WorkerContext(name, journal, self._subscription, self._inbox, log)
+        self._context = WorkerContext(name, journal, self._subscription, self._inbox, log, self._clock)
         self._progress = Progress(
             self._part, self._subscription, fingerprint, log, mask, backoff or Backoff(), self._clock.monotonic
         )

@@ -983,6 +983,20 @@ def test_a_sink_asks_for_the_snapshot_and_for_what_it_missed(pipeline: Pipeline,
     recorder.wait(lambda recorder: kinds(recorder.events)[-1] == "snapshot@4")
 
 
+def test_a_sink_that_asks_for_the_snapshot_all_the_time_gets_it_once_a_second(
+    pipeline: Pipeline, recorder: Recorder
+) -> None:
+    pipeline.deliver(recorder)
+    pipeline.change(1)
+    recorder.wait_for_seq(1)
+    [context] = recorder.contexts
+    for number in range(1, 7):
+        count = len(recorder.events)
+        context.request_snapshot()
+        recorder.wait_for_events(count + 3)
+        assert sum(pipeline.clock.waits) == pytest.approx(3.0 * ((number - 1) // 3))
+
+
 def test_what_was_missed_is_not_answered_when_it_is_gone_or_too_much(tmp_path: Path, recorder: Recorder) -> None:
     with closing(Pipeline(tmp_path / "journal.db", max_events=6000)) as pipeline:
         pipeline.change_at_once(9000)
