@@ -138,6 +138,13 @@ class SinkContext(Protocol):
         """
         ...
 
+    def luids(self) -> frozenset[str]:
+        """Returns the LUID of each interface that the journal knows, also of those that were removed.
+
+        A sink that cannot list what its destination keeps empties these in `forget`. Only on the sink's thread.
+        """
+        ...
+
 
 class Sink(ABC):
     """A destination for events. A subclass needs `publish`; `open`, `close`, `cursor` and `check` are optional.

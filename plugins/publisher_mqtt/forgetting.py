@@ -96,9 +96,12 @@ class Forgetting:
                 )
             # The same broker by another name, or another host has the name now: what it uses is its own.
             states, devices = False, devices and answer.home_assistant != self._discovery.place
-        known = self._known_luids()
+        known = self._context.luids()
         for _ in range(_MOST_ROUNDS):
             contents = Finder(self._topics, self._discovery if devices else None).read(readback, info.payload)
+            if contents.keys or contents.devices or contents.own:
+                # What is there is found. Brokers that send nothing retained to wildcards (RabbitMQ) never get here.
+                known = frozenset()
             messages = [*self._without_devices(contents, known if devices else ())]
             messages += self._without_states(contents, known) if states else ()
             self._send(connection, messages)
@@ -108,10 +111,6 @@ class Forgetting:
         if states:
             # The status last: as long as it is there, the rest is known to be unfinished.
             self._send(connection, [MqttMessage(topic, b"", retain=True) for topic in self._topics.retained])
-
-    def _known_luids(self) -> frozenset[str]:
-        """Returns the interfaces that the journal knows: some brokers send nothing retained to wildcards."""
-        return frozenset(event.luid for event in self._context.snapshot() if event.luid is not None)
 
     def _without_states(self, contents: RetainedContents, known: Collection[str]) -> Iterator[MqttMessage]:
         yield from map(self._messages.no_state, sorted(contents.keys))

@@ -3,48 +3,20 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from functools import partial
 from queue import Empty, SimpleQueue
 from threading import Thread
 
 from ..config.exposure import exposed_secret
 from ..config.settings import Settings, sink_options, with_default_sinks
+from ..delivery.context import IdleContext
 from ..errors import PluginError, text_of
-from ..events import Event
 from ..plugins import load_plugins
 from ..service.logs import Secrets
 from ..sink import Log, Sink, SinkOptions
 from ..terminal import echo
 
 PATIENCE_SECONDS = 20.0
-
-
-class CheckContext:
-    """A sink's context without a worker: there is nothing to send, and what the sink logs is discarded."""
-
-    epoch = "0" * 16
-
-    def __init__(self, name: str, node: str) -> None:
-        self.name = name
-        self.node = node
-        # The sink's answer is the line that is printed. Made directly: the process's own loggers stay as they are.
-        self.log: Log = logging.Logger(f"publisher.sink.{name}")
-        self.log.addHandler(logging.NullHandler())
-
-    def request_snapshot(self) -> None:
-        """Does nothing: a check sends nothing."""
-
-    def call(self, job: Callable[[], object], delay: float = 0.0) -> None:
-        """Does nothing: the check is over before any job could run."""
-
-    def snapshot(self) -> list[Event]:
-        """Returns no events."""
-        return []
-
-    def events_since(self, epoch: str, seq: int) -> list[Event] | None:  # noqa: ARG002  # the contract of SinkContext
-        """Returns no events."""
-        return []
 
 
 def check_sinks(settings: Settings, *, offline: bool = False) -> bool:
@@ -81,7 +53,7 @@ def _check(name: str, sink_class: type[Sink], options: SinkOptions, node: str, s
 
     def attempt() -> None:
         try:
-            results.put(_checked(sink_class(options, CheckContext(name, node))))
+            results.put(_checked(sink_class(options, IdleContext(name, node, _silent(name)))))
         except BaseException as error:  # noqa: BLE001  # a plugin's: whatever it raises is what does not work
             results.put(error)
 
@@ -95,6 +67,13 @@ def _check(name: str, sink_class: type[Sink], options: SinkOptions, node: str, s
     text = secrets.mask(text_of(result) or type(result).__name__).replace("\n", " ")
     echo(f"sink {name!r}: {text if works else f'failed: {text}'}")
     return works
+
+
+def _silent(name: str) -> Log:
+    # The sink's answer is the line that is printed. Made directly: the process's own loggers stay as they are.
+    log = logging.Logger(f"publisher.sink.{name}")
+    log.addHandler(logging.NullHandler())
+    return log
 
 
 def _checked(sink: Sink) -> str:

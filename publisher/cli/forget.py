@@ -62,7 +62,7 @@ def forget_left(settings: Settings, wanted: Forget, *, drop: bool) -> bool:
         path = journal.path
         if journal.running is not None:
             return _ask_service(path, journal, wanted, drop=drop)
-        recorded = journal.places()
+        recorded, luids = journal.places(), journal.known_luids()
     plugins = load_plugins(slow=partial(echo, err=True))
     plan = sink_options(with_default_sinks(settings), plugins)
     places = [place for place in _named(recorded, wanted.what) if wanted.node in (None, place.node)]
@@ -74,7 +74,7 @@ def forget_left(settings: Settings, wanted: Forget, *, drop: bool) -> bool:
     lock = JournalLock(path)
     lock.acquire()  # a service that starts meanwhile would fill what is emptied here
     try:
-        done = places if drop else _emptied(plugins, plan, wanted, places)
+        done = places if drop else _emptied(plugins, plan, wanted, places, luids)
         with closing(JournalFile(path, owned=False)) as file:
             PlaceRegister(file).remove(place.key for place in done)
     finally:
@@ -103,7 +103,9 @@ def _named(places: Sequence[RetainedPlace], sink: str | None) -> list[RetainedPl
     return [place for place in places if sink in (None, place.sink)]
 
 
-def _emptied(plugins: Plugins, plan: SinkPlan, wanted: Forget, places: Sequence[RetainedPlace]) -> list[RetainedPlace]:
+def _emptied(
+    plugins: Plugins, plan: SinkPlan, wanted: Forget, places: Sequence[RetainedPlace], luids: frozenset[str]
+) -> list[RetainedPlace]:
     """Empties the places, and prints a line for each; returns those that are empty."""
     secrets = Secrets()
     secrets.learn(options for _, options in plan.values())
@@ -111,7 +113,7 @@ def _emptied(plugins: Plugins, plan: SinkPlan, wanted: Forget, places: Sequence[
     for group in grouped(places):
         first = group[0].model_copy(update={"options": group[0].options | wanted.login})
         lenders: SinkPlan = {} if wanted.login else plan
-        error = _attempt(group, partial(sink_to_empty, first, plugins.sinks, lenders))
+        error = _attempt(group, partial(sink_to_empty, first, plugins.sinks, lenders), luids)
         for place in group:
             outcome = "emptied" if error is None else f"not emptied: {secrets.mask(described(error))}"
             echo(f"{place.sink}: {place.place}: {outcome}".replace("\n", " "))
@@ -119,10 +121,12 @@ def _emptied(plugins: Plugins, plan: SinkPlan, wanted: Forget, places: Sequence[
     return done
 
 
-def _attempt(places: Sequence[RetainedPlace], make: Callable[[SinkContext], Sink]) -> BaseException | None:
+def _attempt(
+    places: Sequence[RetainedPlace], make: Callable[[SinkContext], Sink], luids: frozenset[str]
+) -> BaseException | None:
     """Has the places emptied once, in a thread, since a sink may block for ever and a person waits."""
     results: SimpleQueue[BaseException | None] = SimpleQueue()
-    leaver = Leaver(places, make, _silent(), epoch="0" * 16)
+    leaver = Leaver(places, make, _silent(), epoch="0" * 16, luids=lambda: luids)
     Thread(target=lambda: results.put(leaver.attempt()), name="forget", daemon=True).start()
     try:
         return results.get(timeout=PATIENCE_SECONDS)
@@ -196,13 +200,14 @@ def forget_url(settings: Settings, wanted: Forget) -> bool:
     request = ForgetRequest(url, node, wanted.base, wanted.prefix, wanted.password_file, wanted.ca_file)
     sink = _made(plugins, request)
     places = sink.retains()
-    if kept := _kept_by_service(settings, places):
+    kept, luids = _known(settings, places)
+    if kept:
         raise JournalError(
             f"the running service keeps {', '.join(kept)} there, and would publish it again at once: take the sink out "
             "of the configuration and reload, which empties it, or stop the service first"
         )
     retained = [RetainedPlace(type="", place=place, sink=url, node=node, options={}) for place in places]
-    error = _attempt(retained, lambda context: plugins.forgetter(url)(request, context))
+    error = _attempt(retained, lambda context: plugins.forgetter(url)(request, context), luids)
     for place in places:
         outcome = "emptied" if error is None else f"not emptied: {Secrets().mask(described(error))}"
         echo(f"{place}: {outcome}".replace("\n", " "))
@@ -223,13 +228,15 @@ def _reason(error: ValueError) -> str:
     return first_mistake(error) if isinstance(error, ValidationError) else Secrets().mask(described(error))
 
 
-def _kept_by_service(settings: Settings, places: Iterable[str]) -> list[str]:
+def _known(settings: Settings, places: Iterable[str]) -> tuple[list[str], frozenset[str]]:
+    """Returns which of these places a running service keeps, and the LUIDs that the journal knows, if there is one."""
     path = find_journal(settings)
     if not path.exists():
-        return []
+        return [], frozenset()
     with opened_journal(settings) as journal:
+        luids = journal.known_luids()
         if journal.running is None:
-            return []
+            return [], luids
         left = {place.place for place in _report(journal).left}
         kept = {place.place for place in journal.places()} - left
-    return sorted(kept.intersection(places))
+    return sorted(kept.intersection(places)), luids

@@ -48,15 +48,29 @@ class WorkerContext:
     def events_since(self, epoch: str, seq: int) -> list[Event] | None:
         return self._subscription.events_since(epoch, seq)
 
+    def luids(self) -> frozenset[str]:
+        return self._journal.known_luids()
+
 
 class IdleContext:
-    """A SinkContext without a worker, for a sink that is not opened: nothing is sent, and no job runs."""
+    """A SinkContext without a worker, for a sink that is not opened: nothing is sent, and no job runs.
 
-    def __init__(self, name: str, node: str, log: Log, epoch: str = "0" * 16) -> None:
+    `luids` returns the LUIDs that a journal knows; it may raise JournalError.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        node: str,
+        log: Log,
+        epoch: str = "0" * 16,
+        luids: Callable[[], frozenset[str]] = frozenset,
+    ) -> None:
         self.name = name
         self.node = node
         self.epoch = epoch
         self.log = log
+        self._luids = luids
 
     def request_snapshot(self) -> None:
         """Does nothing: nothing is sent."""
@@ -71,3 +85,7 @@ class IdleContext:
     def events_since(self, epoch: str, seq: int) -> list[Event] | None:  # noqa: ARG002  # the contract of SinkContext
         """Returns no events."""
         return []
+
+    def luids(self) -> frozenset[str]:
+        """Returns the LUIDs that the journal knows, if there is one."""
+        return self._luids()

@@ -42,6 +42,7 @@ class Leaver:
         log: Log,
         *,
         epoch: str,
+        luids: Callable[[], frozenset[str]] = frozenset,
         mask: Callable[[str], str] = str,
         backoff: Backoff | None = None,
         clock: Clock | None = None,
@@ -49,7 +50,7 @@ class Leaver:
     ) -> None:
         """The places are of one sink with one node and one set of options; `make_sink` makes one for each attempt.
 
-        `ended` is called on the leaver's thread when that comes to its end.
+        `luids` returns those that the journal knows; it and `ended`, the last call of all, are called on its thread.
         """
         first = places[0]
         self.places = tuple(places)
@@ -62,7 +63,7 @@ class Leaver:
         self._backoff = backoff or Backoff()
         self._clock = clock or Clock()
         self._ended = ended
-        self._context = IdleContext(first.sink, first.node, log, epoch)
+        self._context = IdleContext(first.sink, first.node, log, epoch, luids)
         self._changed = threading.Condition()
         self._stopping = False
         self._hurry = False

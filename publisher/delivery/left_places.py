@@ -185,6 +185,7 @@ class LeftPlaces:
             partial(self._make_sink, first),
             log,
             epoch=self._journal.epoch,
+            luids=self._journal.known_luids,
             mask=secrets,
             ended=self._ended,
         )

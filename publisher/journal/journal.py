@@ -17,7 +17,7 @@ from .dead_letters import DeadLetter, delete_dead_letters, select_dead_letters
 from .event_log import EventLog, decoded_row, read_rows
 from .file import JournalFile, Synchronous, new_file, open_file, put_meta
 from .lock import JournalLock, real_path
-from .luids import JournalLuids
+from .luids import JournalLuids, select_luids
 from .mark import JournalMark, MarkFile, State
 from .places import PlaceRegister
 from .positions import NumberedResend, Resend, insert_resend
@@ -157,6 +157,11 @@ class Journal:
         seq, rows = self.events.rows()
         gap = None if lost is None else LostEvents(first=lost, last=max(lost, seq))
         return SnapshotEvents(Moment(self.node, self.epoch, seq, now()), cause, rows, decoded_row, gap)
+
+    def known_luids(self) -> frozenset[str]:
+        """Returns the LUIDs of the rows, and of every interface that had one assigned."""
+        with self._file.reading() as connection:
+            return select_luids(connection)
 
     def sink(self, name: str, destination: str) -> SinkJournal:
         """Returns the part of one worker, after what an earlier one reported was written. The core's thread."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -26,7 +27,8 @@ _PRUNE = """DELETE FROM luids WHERE luid IN (
     SELECT luid FROM luids WHERE (shared OR address = x'') AND luid NOT IN (SELECT luid FROM rows)
     ORDER BY seen DESC LIMIT -1 OFFSET ?)"""
 
-_Luid = Annotated[str, Field(pattern=r"^[0-9a-f]{10}000000$")]
+_LUID = "[0-9a-f]{10}000000"
+_Luid = Annotated[str, Field(pattern=f"^{_LUID}$")]
 _Name = Annotated[bytes, Field(min_length=1, max_length=255)]
 _Text = Annotated[str, Field(max_length=255)]
 
@@ -106,6 +108,12 @@ def read_luids(connection: sqlite3.Connection) -> ReadLuids:
             else:
                 found.append(LuidAssignment(*valid[:6], shared=bool(valid.shared), seen=valid.seen))
     return ReadLuids(found, invalid)
+
+
+def select_luids(connection: sqlite3.Connection) -> frozenset[str]:
+    """Returns the LUIDs of the rows and of the assignments, as far as they are valid."""
+    found = connection.execute("SELECT luid FROM rows UNION SELECT luid FROM luids")
+    return frozenset(luid for (luid,) in found if isinstance(luid, str) and re.fullmatch(_LUID, luid))
 
 
 def write_luids(

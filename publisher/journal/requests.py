@@ -18,7 +18,7 @@ from .dead_letters import DeadLetter, delete_dead_letters, select_dead_letters
 from .event_log import decoded_row
 from .file import JournalFile
 from .lock import holder
-from .luids import read_luids
+from .luids import read_luids, select_luids
 from .places import SELECT_PLACES, RetainedPlace, decoded_places
 from .positions import NumberedResend, Resend, Seq, insert_resend
 from .sink_journal import PendingWrites
@@ -180,6 +180,11 @@ class JournalClient:
         """Returns every valid assignment of a LUID."""
         with self._file.reading() as connection:
             return read_luids(connection).assignments
+
+    def known_luids(self) -> frozenset[str]:
+        """Returns the LUIDs of the rows, and of every interface that had one assigned."""
+        with self._file.reading() as connection:
+            return select_luids(connection)
 
     def close(self) -> None:
         """Releases the file."""

@@ -57,6 +57,11 @@ class FakeSinkContext:
             return None
         return [event for event in self.journal if event.seq > seq]
 
+    def luids(self) -> frozenset[str]:
+        """Returns the LUIDs of the snapshot and of the events in `journal`."""
+        events = [*self.snapshot(), *self.journal]
+        return frozenset(event.luid for event in events if event.luid is not None)
+
 
 class _Records(logging.Handler):
     """Appends each record to a list."""

@@ -171,6 +171,8 @@ class TestFakeSinkContext:
         assert context.events_since(EPOCH, 3) is None
         assert context.events_since("0" * 16, 12) is None
         assert [event.seq for event in context.snapshot()] == [14] * 4
+        context.rows_now = []
+        assert context.luids() == {event.luid for event in context.journal}
 
 
 class ListSink(Sink):

@@ -120,6 +120,7 @@ class NotebookSink(Sink):
         assert_type(missed, list[Event] | None)
         if missed is None:
             self.context.request_snapshot()
+        assert_type(self.context.luids(), frozenset[str])
 
     def write(self, line: str) -> None:
         """Appends one line."""

@@ -12,11 +12,15 @@ from typing import Any
 import pytest
 
 from publisher import Rejected
+from publisher.cli.forget import Forget, forget_left, forget_url
 from publisher.config.settings import Settings
+from publisher.journal.journal import Journal
+from publisher.sources import Remove
+from publisher.sources.assignments import LuidAssignment
 from publisher.testing import FakeSinkContext, ScriptedSource, make_row
 from publisher_mqtt.options import MqttOptions
 from publisher_mqtt.sink import MqttSink
-from tests.fixtures.brokers import Mosquitto
+from tests.fixtures.brokers import Broker, Mosquitto, RabbitMq
 from tests.fixtures.mqtt_host import MqttHost
 from tests.fixtures.mqtt_subscriber import Subscriber, retained
 from tests.fixtures.poll import wait_for
@@ -204,7 +208,7 @@ def house(tmp_path: Path) -> House:
     return house
 
 
-def settings(house: House, broker: Mosquitto, node: str = "testnode", **options: Any) -> Settings:
+def settings(house: House, broker: Broker, node: str = "testnode", **options: Any) -> Settings:
     table = {"type": "mqtt", "url": broker.url, **options}
     return house.settings().model_copy(update={"sinks": {"home": table}, "node": node})
 
@@ -250,3 +254,51 @@ def test_a_sink_that_is_taken_out_leaves_nothing_once_its_broker_is_back(house: 
     with house.running(house.settings().model_copy(update={"node": "testnode", "sinks": {}})):
         broker.start()
         wait_for(lambda: not retained(broker, "#"), what="nothing")
+
+
+# A broker that sends no retained messages to wildcards: what the journal knows is emptied.
+
+
+@pytest.fixture(scope="module")
+def rabbit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMq]:
+    directory = tmp_path_factory.mktemp("rabbit")
+    directory.chmod(0o755)
+    with RabbitMq(directory) as broker:
+        yield broker
+
+
+WG0 = make_row("wg0", index=5)
+EACH_TOPIC = [
+    *(f"interfaces/testnode/{name}" for name in ("info", "status", "kept")),
+    *(f"interfaces/testnode/{row.luid}/inet/state" for row in (ETH0, WG0)),
+    *(f"homeassistant/device/publisher_testnode/{row.luid}/config" for row in (ETH0, WG0)),
+]
+
+
+@pytest.mark.parametrize("how", ["reload", "restart", "command", "url"])
+def test_what_the_journal_knows_is_emptied_where_wildcards_show_nothing(
+    house: House, rabbit: RabbitMq, how: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """wg0 is removed: no row has its LUID any more, and its device is kept for a while."""
+    before = settings(house, rabbit)
+    after = before.model_copy(update={"sinks": {}})
+    with contextlib.closing(Journal.open(house.path, node="testnode")) as journal:
+        journal.luids.save_luids([LuidAssignment(WG0.luid, "wireguard", b"wg0", b"wg0")])
+    house.source = ScriptedSource([ETH0, WG0])
+    with house.running(before) as service:
+        wait_for(lambda: len(retained(rabbit, *EACH_TOPIC)) == 6, what="everything")
+        house.source.send(Remove(*WG0.key))
+        wait_for(lambda: retained(rabbit, EACH_TOPIC[2]), what="which device is kept")
+        if how == "reload":
+            service.reload(after).result(30)
+            wait_for(lambda: not retained(rabbit, *EACH_TOPIC), what="nothing there")
+    if how == "restart":
+        house.source = ScriptedSource([ETH0])
+        with house.running(after):
+            wait_for(lambda: not retained(rabbit, *EACH_TOPIC), what="nothing there")
+    elif how == "command":
+        assert forget_left(before, Forget("home"), drop=False)
+    elif how == "url":
+        assert forget_url(before, Forget(rabbit.url))
+    assert retained(rabbit, *EACH_TOPIC) == {}
+    assert "not emptied" not in capsys.readouterr().out
