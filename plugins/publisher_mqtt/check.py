@@ -7,12 +7,14 @@ import threading
 from typing import TYPE_CHECKING
 
 from .client.errors import BrokerError
+from .found import no_wildcards
 from .messages import MqttMessage, Topics
 
 if TYPE_CHECKING:
     from .client.connection import Connection, IncomingMessage
     from .client.inflight import Refusal
     from .client.login import Login
+    from .client.readback import ReadBack
     from .homeassistant.discovery import Discovery
     from .options import MqttOptions
 
@@ -24,19 +26,23 @@ _LARGE_MESSAGES = {"a device of Home Assistant": 5_000, "a state with 50 address
 def check_broker(options: MqttOptions, login: Login, topics: Topics, discovery: Discovery) -> str:
     """Publishes a message and receives it; returns a line of what works, raises BrokerError with a line."""
     from .client.dialing import Dialer
+    from .client.readback import ReadBack
 
     token, returned = secrets.token_hex(8).encode(), threading.Event()
 
     def received(message: IncomingMessage) -> None:
-        if message.payload == token:
+        if not any(one.take(message) for one in reading) and message.payload == token:
             returned.set()
 
+    reading: list[ReadBack] = []
     # The will is the one of the sink in all but its topic, which no subscriber takes for the node's state.
     will = MqttMessage(topics.check, b"", retain=False)
     probe = Dialer(options, lambda: login).dial(will=will, on_message=received)
     try:
         _send_and_receive(probe, topics, token, returned, options.timeout)
+        reading.append(ReadBack(probe, topics.check))
         remarks = [*_sizes(probe.most_bytes), *_remarks(probe, options, topics, discovery)]
+        remarks += _wildcards(reading[0], topics)
     finally:
         probe.close()
     return "; ".join([f"publishes to {topics.root} on {options.server.name} ({_protocol(options, probe)})", *remarks])
@@ -80,6 +86,20 @@ def _send_and_receive(probe: Connection, topics: Topics, token: bytes, returned:
             f"the broker took {topics.check} and does not send it back: "
             f"its access control refuses writing or reading {topics.root}/#"
         )
+
+
+def _wildcards(readback: ReadBack, topics: Topics) -> list[str]:
+    """Returns a remark when a subscription with a wildcard does not receive what one without it does.
+
+    Nothing is written for that, so it shows once a sink has retained its `info` there.
+    """
+    filters = (topics.info, f"{topics.root}/+")
+    try:
+        alone, together = (readback.read([one], lambda _topic, payload: payload) for one in filters)
+    except BrokerError:  # the remarks before say over which topic, if it is one of them
+        return []
+    missed = topics.info in alone.found and topics.info not in together.found
+    return [no_wildcards(topics)] if missed else []
 
 
 def _put(probe: Connection, message: MqttMessage) -> list[Refusal]:

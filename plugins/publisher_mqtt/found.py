@@ -19,6 +19,15 @@ _MOST_BYTES = 1 << 14
 _Value = Key | FoundDevice | bytes
 
 
+def no_wildcards(topics: Topics) -> str:
+    """Returns the line about a broker that sends no retained messages to subscriptions with wildcards."""
+    return (
+        f"the broker sends no retained messages to subscriptions with wildcards: a subscriber to {topics.root}/# first"
+        " receives changes only, and states of interfaces that were removed while publisher was away may stay;"
+        " use another broker, or subscribe to each topic"
+    )
+
+
 class RetainedContents(NamedTuple):
     """The retained messages of a node: the keys of the states, its devices, and the node's own topics.
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from publisher import Retry, SinkContext
 
+from ..found import no_wildcards
 from ..messages import OFFLINE, ONLINE, Messages, MqttMessage
 from ..ownership import OtherPublisher, Ownership
 from ..retained import Planned, RetainedState
@@ -246,11 +247,7 @@ class Session:
         contents = self._retained.read_back(readback, info)
         root = self._messages.topics.root
         if not contents.has_wildcards:
-            self._refusals.warn_once(
-                f"the broker sends no retained messages to subscriptions with wildcards: a subscriber to {root}/# first"
-                " receives changes only, and states of interfaces that were removed while publisher was away may stay;"
-                " use another broker, or subscribe to each topic"
-            )
+            self._refusals.warn_once(no_wildcards(self._messages.topics))
         elif not contents.complete:
             self._refusals.warn_once(
                 f"cannot read back everything under {root}: states of removed interfaces may stay there"

@@ -14,7 +14,8 @@ import pytest
 from publisher.events import Key
 from publisher.journal.positions import ResendSnapshot
 from publisher.sources import Resync
-from publisher.testing import make_row
+from publisher.testing import FakeSinkContext, make_row
+from publisher_mqtt.sink import MqttSink
 from tests.faults import changing
 from tests.fixtures.brokers import Broker, Mosquitto, Nats, RabbitMq
 from tests.fixtures.mqtt_host import MqttHost, published_states, some_rows
@@ -100,6 +101,20 @@ def test_status_is_online_then_offline(any_broker: Broker, tmp_path: Path) -> No
         topic = f"{root(host)}/status"
         wait_for(lambda: last(any_broker, topic) == b"online", what="online")
     assert last(any_broker, topic) == b"offline"
+
+
+def test_a_check_tells_of_a_broker_that_retains_nothing_for_wildcards(any_broker: Broker, host: MqttHost) -> None:
+    host.put(make_row())
+    host.quiet()
+    assert host.sink is not None
+    wait_for(lambda: host.sink and host.sink.session.is_settled, what="info")
+    topics = [f"{root(host)}/{name}" for name in ("info", "status", "check", "fence")]
+    before = retained(any_broker, *topics)
+    line = MqttSink(host.options, FakeSinkContext(node=host.node)).check()
+    assert ("no retained messages to subscriptions with wildcards" in line) == (
+        "retained messages for wildcards" in any_broker.lacks
+    )
+    assert retained(any_broker, *topics) == before
 
 
 def test_the_will_is_offline(any_broker: Broker, tmp_path: Path) -> None:
