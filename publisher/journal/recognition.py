@@ -99,9 +99,15 @@ def refuse_foreign(path: Path) -> None:
         try:
             [application] = connection.execute("PRAGMA application_id").fetchone()
         except sqlite3.DatabaseError as error:
-            if getattr(error, "sqlite_errorcode", 0) != sqlite3.SQLITE_NOTADB:
-                raise
-            raise not_a_journal(path, "no database") from error
+            match getattr(error, "sqlite_errorcode", 0):
+                case sqlite3.SQLITE_NOTADB:
+                    raise not_a_journal(path, "no database") from error
+                case sqlite3.SQLITE_CORRUPT:
+                    # During a checkpoint the first page is already new and the file still short: only together with
+                    # its log can it be judged, which whoever opens it does.
+                    return
+                case _:
+                    raise
     if APPLICATION_ID not in (application, *(page.application for page in _logged(path))):
         raise not_a_journal(path, "a database of another program" if path.stat().st_size else "an empty file")
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import sqlite3
 import sys
 from collections.abc import Iterator
 from contextlib import closing
@@ -14,6 +16,7 @@ from publisher.errors import JournalError
 from publisher.journal.journal import Journal
 from publisher.journal.requests import JournalClient, Request
 from publisher.journal.view import JournalView
+from tests.fixtures.journal import begun, changes
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -46,6 +49,20 @@ def test_reading_a_held_journal_sees_its_last_commit_and_changes_no_file(tmp_pat
             assert client.done(number) is None
             journal.requests.answer(number, "done")
             assert client.done(number) == "done"
+
+
+def test_a_journal_is_read_in_the_middle_of_a_checkpoint(tmp_path: Path) -> None:
+    path, copy = tmp_path / "journal.sqlite3", tmp_path / "copy.sqlite3"
+    with closing(Journal.open(path, node="nas")) as journal:
+        journal.append(changes(begun(journal), 50))
+        with closing(sqlite3.connect(path)) as connection:
+            connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+        # The first page is written before those that it counts.
+        copy.write_bytes(path.read_bytes()[:4096])
+        shutil.copy(f"{path}-wal", f"{copy}-wal")
+        shutil.copy(f"{path}-shm", f"{copy}-shm")
+    with closing(JournalClient.open(copy)) as client:
+        assert client.seq == 50
 
 
 def test_what_is_no_journal_is_left_alone(tmp_path: Path) -> None:
