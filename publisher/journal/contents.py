@@ -19,6 +19,10 @@ from .luids import read_luids, write_luids
 from .places import salvage_places
 
 EPOCH = r"[0-9a-f]{16}"
+# The tables whose rows SQLite numbers (AUTOINCREMENT), and the numbers that it can still go on from for ever. After
+# the greatest integer it reports a full disk (SQLITE_FULL) at each insert, which no space would ever heal.
+_NUMBERED = ("dead_letters", "requests", "resends")
+_LAST_NUMBER = 1 << 62
 
 
 class Meta(BaseModel):
@@ -49,6 +53,7 @@ def read_contents(file: JournalFile) -> JournalContents:
         meta = Meta.model_validate(facts) if facts else None
         rows = _rows(connection)
         seq = _newest(connection, meta)
+        _check_numbers(connection)
         read_luids(connection)
     if meta is None and (rows or seq):
         raise JournalDamagedError(f"the journal {file.path} is damaged: the facts about it are missing")
@@ -76,6 +81,17 @@ def _newest(connection: sqlite3.Connection, meta: Meta | None) -> int:
                 raise JournalDamagedError(f"the journal holds the event {event.id} as number {seq}")
             newest = seq
     return newest
+
+
+def _check_numbers(connection: sqlite3.Connection) -> None:
+    """Raises JournalDamagedError when SQLite has no number left for the next row of a table."""
+    last = connection.execute("SELECT name, seq FROM sqlite_sequence").fetchall()
+    last += [
+        (table, connection.execute(f"SELECT coalesce(max(id), 0) FROM {table}").fetchone()[0]) for table in _NUMBERED
+    ]
+    for table, number in last:
+        if not (isinstance(number, int) and number < _LAST_NUMBER):
+            raise JournalDamagedError(f"the journal holds {number!r} as the last number of the table {table}")
 
 
 def salvage(path: Path, connection: sqlite3.Connection) -> str:

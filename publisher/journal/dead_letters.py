@@ -34,19 +34,21 @@ def select_dead_letters(connection: sqlite3.Connection, sink: str | None, after:
 
     One that is damaged is logged and left out: it costs the others nothing.
     """
-    sql = "SELECT id, sink, time, reason, data FROM dead_letters WHERE (?1 IS NULL OR sink = ?1) AND id > ?2"
-    for row in connection.execute(f"{sql} ORDER BY id", (sink, after)):
+    # Bytes: text that is not UTF-8 would end the reading of all of them.
+    columns = "id, CAST(sink AS BLOB), time, CAST(reason AS BLOB), CAST(data AS BLOB)"
+    sql = f"SELECT {columns} FROM dead_letters WHERE (?1 IS NULL OR sink = ?1) AND id > ?2 ORDER BY id"
+    for row in connection.execute(sql, (sink, after)):
         try:
             yield _decoded(row)
-        except (JournalDamagedError, TypeError) as error:
+        except (JournalDamagedError, TypeError, UnicodeDecodeError) as error:
             _LOG.error("dead letter %s of sink %r cannot be read and is left out: %s", row[0], row[1], error)
 
 
 def _decoded(row: Row) -> DeadLetter:
     number, sink, when, reason, data = row
-    if not (isinstance(sink, str) and isinstance(when, float) and isinstance(reason, str)):
-        raise TypeError(f"its time is {when!r} and its reason {reason!r}")
-    return DeadLetter(number, sink, when, reason, decoded_event(data))
+    if not isinstance(when, float):
+        raise TypeError(f"its time is {when!r}")
+    return DeadLetter(number, sink.decode(), when, reason.decode(), decoded_event(data))
 
 
 def delete_dead_letters(connection: sqlite3.Connection, sink: str, number: int | None) -> int:

@@ -138,6 +138,11 @@ SETS_ASIDE = [
     "UPDATE events SET position = 'here' WHERE seq = (SELECT max(seq) FROM events)",
     "UPDATE events SET seq = 9999 WHERE seq = (SELECT max(seq) FROM events)",
     "PRAGMA user_version = 0",
+    "UPDATE sqlite_sequence SET seq = 9223372036854775807",
+    "UPDATE sqlite_sequence SET seq = 1e999",
+    "UPDATE dead_letters SET id = 9223372036854775807 WHERE id = 1",
+    "UPDATE requests SET id = 9223372036854775807",
+    "UPDATE resends SET id = 9223372036854775807 WHERE id = (SELECT max(id) FROM resends)",
 ]
 GOES_ON = [
     "UPDATE positions SET position = 'nowhere'",
@@ -154,6 +159,8 @@ GOES_ON = [
     "UPDATE dead_letters SET data = '{}'",
     "UPDATE dead_letters SET data = 7",
     "UPDATE dead_letters SET time = 'yesterday', reason = x'ff'",
+    "UPDATE dead_letters SET sink = CAST(x'ff' AS TEXT) WHERE id = 1",
+    "UPDATE dead_letters SET data = CAST(x'ff' AS TEXT)",
     "UPDATE ended SET fingerprint = 7, reason = x'ff'",
     "UPDATE status SET data = 'no JSON'",
     "UPDATE events SET data = '{}' WHERE seq = 20",
