@@ -26,11 +26,12 @@ from ..journal.places import PlaceRegister, RetainedPlace
 from ..journal.requests import JournalClient, Request
 from ..plugins import ForgetRequest, Plugins, load_plugins
 from ..service.logs import Secrets
-from ..service.status import LeftReport, ServiceReport
+from ..service.status import LeftReport
 from ..sink import Sink, SinkContext
 from ..terminal import echo
 from .deliveries import ask
 from .journal import find_journal, opened_journal
+from .status import read_report
 
 PATIENCE_SECONDS = 60.0
 _LOOK_SECONDS = 0.1
@@ -146,7 +147,7 @@ def _ask_service(path: Path, journal: JournalClient, wanted: Forget, *, drop: bo
     if wanted.node or wanted.login:
         raise ConfigurationError("a service runs, and it empties what is left with the options that it knows: stop it "
                                  "to use --node, --password-file or --ca-file")  # fmt: skip
-    left = _report(journal).left
+    left = _left(journal)
     sinks = [wanted.what] if wanted.what is not None else sorted({place.sink for place in left})
     if wanted.what is not None and not any(place.sink == wanted.what for place in left):
         raise JournalError(_nothing(path, journal, wanted.what))
@@ -161,7 +162,8 @@ def _ask_service(path: Path, journal: JournalClient, wanted: Forget, *, drop: bo
 
 
 def _nothing(path: Path, journal: JournalClient, sink: str) -> str:
-    if sink in _report(journal).sinks:
+    report = read_report(journal)
+    if report and sink in report.sinks:
         return (
             f"sink {sink!r} is configured, and the running service would publish everything again at once: take it out "
             "of the configuration and reload, which empties it, or stop the service first"
@@ -169,18 +171,17 @@ def _nothing(path: Path, journal: JournalClient, sink: str) -> str:
     return f"sink {sink!r} left nothing that is still to be emptied, as far as the journal {path} knows"
 
 
-def _report(journal: JournalClient) -> ServiceReport:
-    try:
-        return ServiceReport.model_validate(journal.status() or {"version": "", "pid": 0, "started": 0})
-    except ValueError:
-        raise JournalError("the service's status cannot be understood: use the version that the service runs") from None
+def _left(journal: JournalClient) -> tuple[LeftReport, ...]:
+    """Returns the places that the running service is still to empty, by its status."""
+    report = read_report(journal)
+    return report.left if report else ()
 
 
 def _followed(journal: JournalClient, sink: str, before: Sequence[LeftReport]) -> bool:
     """Waits until the service has emptied what this sink left, or failed again; prints the outcome."""
     tried = {place.next_attempt for place in before}
     deadline = time.monotonic() + PATIENCE_SECONDS
-    while left := [place for place in _report(journal).left if place.sink == sink]:
+    while left := [place for place in _left(journal) if place.sink == sink]:
         if time.monotonic() > deadline or not any(place.next_attempt in {None, *tried} for place in left):
             break
         time.sleep(_LOOK_SECONDS)
@@ -237,6 +238,6 @@ def _known(settings: Settings, places: Iterable[str]) -> tuple[list[str], frozen
         luids = journal.known_luids()
         if journal.running is None:
             return [], luids
-        left = {place.place for place in _report(journal).left}
+        left = {place.place for place in _left(journal)}
         kept = {place.place for place in journal.places()} - left
     return sorted(kept.intersection(places)), luids

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from ..config.settings import Settings
 from ..errors import JournalError
+from ..journal.requests import JournalClient
 from ..service.logs import Secrets
 from ..service.status import ServiceReport, SinkReport
 from ..terminal import echo, echo_json, printable
@@ -46,24 +47,21 @@ def _read(settings: Settings) -> tuple[Path, ServiceReport | None]:
         running = journal.running
         if running is None:
             return path, None
-        try:
-            status = journal.status()
-            report = None if status is None else ServiceReport.model_validate(status)
-        except ValueError as error:  # no JSON, or another object
-            raise JournalError(
-                f"the status in the journal {path} cannot be understood ({_reason(error)}): "
-                "use the version of publisher that the service runs"
-            ) from None
+        report = read_report(journal)
     if report is None or str(report.pid) != running:
         raise JournalError(f"the service (process {running}) has just started and has reported no status yet")
     return path, report
 
 
-def _reason(error: ValueError) -> str:
-    if not isinstance(error, ValidationError):
-        return str(error)
-    [first, *_] = error.errors(include_url=False, include_input=False)
-    return f"{'.'.join(map(str, first['loc'])) or 'status'}: {first['msg']}"
+def read_report(journal: JournalClient) -> ServiceReport | None:
+    """Returns the status of the running service, if it has reported one; raises JournalError."""
+    status = journal.status()
+    try:
+        return None if status is None else ServiceReport.model_validate(status)
+    except ValidationError as error:
+        [first, *_] = error.errors(include_url=False, include_input=False)
+        where = ".".join(map(str, first["loc"])) or "status"
+        raise journal.not_understood(printable(f"{where}: {first['msg']}")) from None
 
 
 def _as_json(path: Path, report: ServiceReport | None) -> dict[str, Any]:

@@ -16,6 +16,8 @@ from .file import Row
 _LOG = logging.getLogger("publisher.journal")
 # A destination that refuses everything must not fill the disk.
 KEPT = 10_000
+# In seconds since 1970; a time beyond it has no date to show.
+_YEAR_10000 = 253_402_300_800
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ def select_dead_letters(connection: sqlite3.Connection, sink: str | None, after:
 
 def _decoded(row: Row) -> DeadLetter:
     number, sink, when, reason, data = row
-    if not isinstance(when, float):
+    if not (isinstance(when, float) and 0 <= when < _YEAR_10000):
         raise TypeError(f"its time is {when!r}")
     return DeadLetter(number, sink.decode(), when, reason.decode(), decoded_event(data))
 

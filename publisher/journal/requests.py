@@ -135,9 +135,25 @@ class JournalClient:
         return int(self._file.query("SELECT coalesce(max(seq), 0) FROM events")[0][0])
 
     def status(self) -> dict[str, Any] | None:
-        """Returns the last status of the running service; `None` when none runs."""
+        """Returns the last status of the running service; `None` when none runs. Raises JournalError for no object."""
         found = self._file.query("SELECT data FROM status") if self.running else []
-        return dict(json.loads(found[0][0])) if found else None
+        if not found:
+            return None
+        try:
+            # Not strict: an error that a sink reports may hold any character.
+            status = json.loads(found[0][0])
+        except (ValueError, RecursionError) as error:
+            raise self.not_understood(str(error)) from None
+        if not isinstance(status, dict):
+            raise self.not_understood("not an object")
+        return status
+
+    def not_understood(self, reason: str) -> JournalError:
+        """Returns the error for a status that this version does not understand."""
+        return JournalError(
+            f"the status in the journal {self.path} cannot be understood ({reason}): "
+            "use the version of publisher that the service runs"
+        )
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:

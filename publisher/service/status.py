@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
 
 # The states in which a sink delivers nothing until something changes.
 _TROUBLE = frozenset({"retrying", "ended", "abandoned", "failed"})
+# In seconds since 1970: what has a date, which ends with the year 9999.
+_Time = Annotated[float, Field(ge=0, le=253_402_300_799)]
 
 
 class _Report(BaseModel):
@@ -26,8 +30,8 @@ class SinkReport(_Report):
     dead_letters: int = 0
     dead_letters_dropped: int = 0
     error: str | None = None
-    last_delivery: float | None = None
-    next_attempt: float | None = None
+    last_delivery: _Time | None = None
+    next_attempt: _Time | None = None
 
     @property
     def in_trouble(self) -> bool:
@@ -46,7 +50,7 @@ class LeftReport(_Report):
     sink: str
     place: str
     error: str | None = None
-    next_attempt: float | None = None
+    next_attempt: _Time | None = None
 
 
 class ServiceReport(_Report):
@@ -54,7 +58,7 @@ class ServiceReport(_Report):
 
     version: str
     pid: int
-    started: float
+    started: _Time
     node: str = ""
     epoch: str = ""
     seq: int = 0

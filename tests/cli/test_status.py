@@ -10,11 +10,14 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from publisher.cli.deliveries import ask_for_replay
+from publisher.cli.forget import Forget, forget_left
 from publisher.cli.status import show_status
 from publisher.config.settings import JournalSettings, Settings
 from publisher.errors import JournalError
@@ -101,14 +104,25 @@ def test_a_newer_services_status_is_shown_as_far_as_it_is_understood(
         ({"version": "9.0", "started": 0}, r"\(pid: Field required\)"),
         ("no JSON", "cannot be understood"),
         ("[]", "cannot be understood"),
+        ("[1, 2]", "cannot be understood"),
+        ("null", "cannot be understood"),
+        ("[" * 100_000, "cannot be understood"),
+        ({"version": "9.0", "pid": 1, "started": 1e300}, r"\(started: Input should be less"),
+        ({"version": "9.0", "pid": 1, "started": float("inf")}, r"\(started: Input should be less"),
+        ({"version": "9.0", "pid": 1, "started": 0, "left": 1}, r"\(left: Input should be"),
     ],
 )
 def test_a_status_that_cannot_be_understood_is_a_clear_error(tmp_path: Path, status: object, reason: str) -> None:
-    with (
-        held_journal(tmp_path / "j.sqlite3", status) as settings,
-        pytest.raises(JournalError, match=f"the status in the journal .*{reason}"),
-    ):
-        show_status(settings, as_json=False)
+    commands: list[Callable[[Settings], object]] = [
+        partial(show_status, as_json=False),
+        partial(forget_left, wanted=Forget(None), drop=False),
+    ]
+    if not isinstance(status, dict):
+        commands.append(partial(ask_for_replay, sink="home", since=None))
+    with held_journal(tmp_path / "j.sqlite3", status) as settings:
+        for command in commands:
+            with pytest.raises(JournalError, match=f"the status in the journal .*{reason}"):
+                command(settings)
 
 
 def test_the_status_of_an_earlier_process_is_not_shown(tmp_path: Path) -> None:

@@ -160,6 +160,7 @@ GOES_ON = [
     "UPDATE dead_letters SET data = 7",
     "UPDATE dead_letters SET time = 'yesterday', reason = x'ff'",
     "UPDATE dead_letters SET sink = CAST(x'ff' AS TEXT) WHERE id = 1",
+    "UPDATE dead_letters SET time = 1e999 WHERE id = 1",
     "UPDATE dead_letters SET data = CAST(x'ff' AS TEXT)",
     "UPDATE ended SET fingerprint = 7, reason = x'ff'",
     "UPDATE status SET data = 'no JSON'",
