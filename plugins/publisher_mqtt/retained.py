@@ -54,6 +54,8 @@ class RetainedState:
         self._snapshot_id: str | None = None
         self._snapshot_keys: set[Key] = set()
         self._kept = b""
+        self._takes_devices = False
+        self._given_up: Devices | None = None
 
     def info(self) -> bytes:
         """Returns the payload of `info`."""
@@ -106,12 +108,24 @@ class RetainedState:
         if self.devices is not None and (luids := self.devices.found_late(contents.devices)) and ready:
             yield from self._planned(self.devices.settle(removing=True, only=luids))
 
+    def is_device(self, topic: str) -> bool:
+        """Returns whether this is the topic of a device."""
+        return self.devices is not None and self.devices.is_config(topic)
+
+    def takes_devices(self) -> None:
+        """Notes that the broker took a device, so that the refusal of others concerns them alone."""
+        self._takes_devices = True
+
     def give_up_discovery(self, topic: str) -> bool:
-        """Announces no devices any more when this is one of their topics; returns whether it is."""
-        if self.devices is None or not self.devices.is_config(topic):
+        """Announces no devices any more when the broker refused this one and never took any; returns whether so."""
+        if self._takes_devices or not self.is_device(topic):
             return False
-        self.devices = None
+        self._given_up, self.devices = self.devices, None
         return True
+
+    def leaves_out(self, message: MqttMessage) -> bool:
+        """Returns whether this message was planned before discovery was given up."""
+        return self._given_up is not None and self._given_up.is_config(message.topic)
 
     def everything(self) -> Iterator[Planned]:
         """Yields every retained message, from a snapshot as it is now. Only on the sink's thread."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from .errors import BrokerError
 from .inflight import Refusal
+from .refusals import HUNG_UP
 
 if TYPE_CHECKING:
     from ..messages import Messages
@@ -23,6 +25,7 @@ class Transmission:
         self._retained = retained
         self._judge = refusals
         self._refused: list[Refusal] = []
+        self._devices: set[str] = set()
         self._sent = 0
 
     def index(self, refusals: Sequence[Refusal]) -> int:
@@ -36,10 +39,25 @@ class Transmission:
 
         Raises Rejected or Retry for an event that is refused, and BrokerError when the connection is lost.
         """
+        try:
+            refusals = self._send(planned)
+        except BrokerError:
+            if self._connection.last_refusal is None:
+                self._note_devices()
+            raise
+        self._note_devices(refusals)
+        return [refusal.tag for refusal in self._judge.judge(refusals) if refusal.tag is not None]
+
+    def _send(self, planned: Iterable[Planned]) -> list[Refusal]:
+        """Sends all and waits for all; returns the refusals that a reduced state did not settle."""
         for one in planned:
+            if one.at is None and self._retained.leaves_out(one.message):
+                continue
             refusal = self._connection.put(one.message, one)
             if refusal is not None:
                 self._take(one, refusal)
+            elif one.at is None and one.message.payload and self._retained.is_device(one.message.topic):
+                self._devices.add(one.message.topic)
             if one.at is not None and (one.state_of is None or one.state_of.snapshot is not None):
                 # The last message of this event: in a tail its state came before, in a snapshot that is all.
                 self._sent = one.at + 1
@@ -50,13 +68,24 @@ class Transmission:
                 self._take(refusal.tag, refusal)
             refusals = self._connection.flush()
         refusals, self._refused = self._refused + refusals, []
-        return [refusal.tag for refusal in self._judge.judge(refusals) if refusal.tag is not None]
+        return refusals
+
+    def _note_devices(self, refusals: Sequence[Refusal] = ()) -> None:
+        """Notes when the broker took a device: then it does not refuse all of them."""
+        if self._devices:
+            waiting = {message.topic for message, _ in self._connection.unacknowledged()}
+            if self._devices - waiting - {one.message.topic for one in (*refusals, *self._refused)}:
+                self._retained.takes_devices()
 
     def _take(self, planned: Planned, refusal: Refusal) -> None:
         """Sends something smaller in place of a state that the broker does not take; keeps any other refusal."""
         event = planned.state_of
         if event is None or event.key is None or not planned.message.payload:
             self._refused.append(refusal)
+            if refusal.code == HUNG_UP and planned.at is None:
+                # Now, not at the end: each further one costs two connections.
+                self._note_devices()
+                self._judge.judge([self._refused.pop()])
             return
         self._judge.warn_once(f"{refusal.text}; the state is reduced", about=refusal.message.topic)
         for smaller in self._messages.reductions(event):

@@ -68,7 +68,7 @@ class Devices:
                 touched[event.luid] = None
                 # A bridge is a container's when all its ports are.
                 touched |= dict.fromkeys(event.interface.higher if event.interface else ())
-        return [message for luid in touched for message in self._changes(luid)]
+        return self._smallest_first(touched)
 
     def begin_snapshot(self) -> None:
         """Forgets the rows, not the announced devices: a snapshot follows."""
@@ -112,7 +112,7 @@ class Devices:
         luids = self._rows.keys() | self._announced.keys() if removing else self._rows.keys()
         if only is not None:
             luids = luids & set(only)
-        return [message for luid in sorted(luids) for message in self._changes(luid)]
+        return self._smallest_first(sorted(luids))
 
     def again(self) -> list[MqttMessage]:
         """Returns every device, for a Home Assistant that has just started; it reads the kept ones from the broker."""
@@ -169,6 +169,12 @@ class Devices:
         )
         (self._bridges.add if result else self._bridges.discard)(luid)
         return result
+
+    def _smallest_first(self, luids: Iterable[str]) -> list[MqttMessage]:
+        """Returns the messages for these devices, the smallest first: a broker that takes any takes that one."""
+        changes = [list(self._changes(luid)) for luid in luids]
+        changes.sort(key=lambda messages: max((len(message.payload) for message in messages), default=0))
+        return [message for messages in changes for message in messages]
 
     def _changes(self, luid: str) -> Iterator[MqttMessage]:
         if luid in self._first_forms:
