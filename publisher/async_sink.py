@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from abc import abstractmethod
 from collections.abc import Coroutine, Sequence
 from concurrent.futures import Future, wait
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .errors import PluginError, described
 from .events import Event
 from .sink import Sink
+
+if TYPE_CHECKING:
+    # Where it is used: with ssl in it, it would be a fifth of what importing publisher costs.
+    import asyncio
 
 T = TypeVar("T")
 
@@ -79,6 +82,8 @@ class AsyncSink(Sink):
             contained.close()
             work.close()
             raise PluginError("the event loop has ended: a task of the sink raised SystemExit or KeyboardInterrupt")
+        import asyncio
+
         future = asyncio.run_coroutine_threadsafe(contained, self._loop)
         while not wait([future], _LOOK_SECONDS).done:
             if not self._thread.is_alive():
@@ -93,12 +98,16 @@ class AsyncSink(Sink):
         started.result()
 
     def _serve(self, started: Future[None]) -> None:
+        import asyncio
+
         try:
             asyncio.run(self._until_stopped(started))
         except BaseException as error:  # noqa: BLE001 - a background task's SystemExit ends the loop, and nothing else
             self.context.log.error("the event loop ended: %s", described(error))
 
     async def _until_stopped(self, started: Future[None]) -> None:
+        import asyncio
+
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
         started.set_result(None)
         await self._stop.wait()

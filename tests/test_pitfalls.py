@@ -72,8 +72,12 @@ def test_a_watch_whose_source_is_closed_before_it_begins_is_empty() -> None:
     assert list(watch(source=Closed())) == []
 
 
-def test_a_torn_last_record_costs_that_record_and_nothing_before_it(tmp_path: Path) -> None:
-    """fluent-bit#2412, #5166: a restart begins with a file whose last write was cut off."""
+def test_a_torn_last_record_is_noticed_and_healed_by_the_snapshot(tmp_path: Path) -> None:
+    """fluent-bit#2412, #5166: a restart begins with a file whose last write was cut off.
+
+    A kill cannot do that, and a power cut begins a new epoch anyway: here the file is behind its mark, and the number
+    of the lost record may be out in the world.
+    """
     path = tmp_path / "journal.db"
     journal = Journal.open(path, node="nas")
     confirm(journal, "sink", 0, "there")
@@ -89,8 +93,10 @@ def test_a_torn_last_record_costs_that_record_and_nothing_before_it(tmp_path: Pa
     Path(f"{path}-wal").write_bytes(log[:-1000])
     recorder = Recorder()
     with closing(Pipeline(path)) as pipeline:
-        assert (pipeline.journal.set_aside, pipeline.journal.epoch, pipeline.journal.seq) == (None, epoch, 19)
+        assert (pipeline.journal.set_aside, pipeline.journal.seq) == (None, 0)
+        assert pipeline.journal.epoch > epoch
         pipeline.deliver(recorder)
+        recorder.wait_for_events(3)
         pipeline.change(1)
-        recorder.wait_for_seq(20)
-    assert recorder.seqs == list(range(1, 21))
+        recorder.wait_for_seq(1)
+    assert [event.snapshot is not None for event in recorder.events] == [True, True, True, False]

@@ -81,9 +81,12 @@ class TimedSink(Sink):
         except Empty:
             self._hangs = True
             raise AssertionError(f"{name}() has not returned within {self._seconds:.0f} s") from None
-        if error is not None:
-            raise error
-        return result
+        try:
+            if error is not None:
+                raise error
+            return result
+        finally:
+            del error  # it refers to this frame: what it holds, as a socket, would stay open until a collection
 
     def _serve(self) -> None:
         while (asked := self._asked.get()) is not None:

@@ -104,6 +104,7 @@ def interface_agrees(
         "kind": kind,
         "physical_address": address,
         "permanent_physical_address": link.get("permaddr"),
+        "link_netnsid": link.get("link_netnsid"),
         "mtu": link["mtu"],
         "admin_status": "up" if "UP" in flags else "down",
         "oper_status": link["operstate"].lower().replace("lowerlayerdown", "lower_layer_down"),

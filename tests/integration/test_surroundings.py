@@ -150,4 +150,4 @@ def test_nothing_is_printed_into_a_file_that_took_the_place_of_a_closed_stream(
     assert found == Answer(0, "", "")
     for path in (folder / "state").iterdir():
         assert b"eth0" not in path.read_bytes() or path.name == "journal.sqlite3", path
-    assert (folder / "state" / "journal.sqlite3.lock").read_text().isdigit()
+    assert (folder / "state" / "journal.sqlite3.lock").read_text().strip().isdigit()
