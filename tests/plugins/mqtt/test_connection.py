@@ -360,6 +360,27 @@ def test_a_client_certificate(start: Callable[..., Mosquitto], authority: Author
         check(**options, cert_file=cert_file, key_file=stranger[1])
 
 
+def test_renewed_certificates_are_read_at_the_next_connection(start: Callable[..., Mosquitto], tmp_path: Path) -> None:
+    """Another authority signs all three, under the same names, while the broker restarts."""
+    directory = tmp_path / "certificates"
+    directory.mkdir()
+    authority = Authority(directory)
+    broker = start(listener=(*tls_listener(authority), "require_certificate true", "use_identity_as_username true"))
+    cert_file, key_file = authority.issue("nas.lan")
+    files = {"ca_file": authority.ca_file, "cert_file": cert_file, "key_file": key_file}
+    with MqttHost(tmp_path, f"mqtts://127.0.0.1:{broker.port}", connect_timeout=3, **files) as host:
+        host.put(make_row(nl_mtu=1400))
+        host.quiet()
+        broker.kill()
+        renewed = Authority(directory)
+        for name in ("127.0.0.1", "nas.lan"):
+            renewed.issue(name)
+        broker.start()
+        host.put(make_row(nl_mtu=1500))
+        host.quiet()
+        assert not any("ERROR" in line or "certificate" in line for line in host.logged())
+
+
 @pytest.mark.parametrize("secure", [False, True])
 def test_websockets(start: Callable[..., Mosquitto], authority: Authority, tmp_path: Path, secure: bool) -> None:
     # A plain listener too: without one mosquitto 2.0.11 reports that it has none. IPv4: else it takes every address.

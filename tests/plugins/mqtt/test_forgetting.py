@@ -146,6 +146,8 @@ def test_the_same_broker_by_another_name_is_noticed(tmp_path: Path, broker: Mosq
     with MqttHost(tmp_path, broker) as host:
         host.put(ETH0)
         host.quiet()
+        # A second later it publishes its info again, with how far the states are.
+        wait_for(lambda: host.sink is not None and host.sink.session.is_settled, what="a settled session")
         before = retained(broker, "#")
         forget(sink(broker.url.replace("127.0.0.1", "localhost"), epoch=host.journal.epoch))
         assert retained(broker, "#") == before
@@ -163,6 +165,7 @@ def test_by_hand_it_is_refused_while_a_publisher_runs(tmp_path: Path, broker: Mo
     with MqttHost(tmp_path, broker) as host:
         host.put(ETH0)
         host.quiet()
+        wait_for(lambda: host.sink is not None and host.sink.session.is_settled, what="a settled session")
         before = retained(broker, "#")
         with pytest.raises(Rejected, match="a publisher runs that has the node name testnode"):
             forget(sink(broker, epoch="0" * 16))
