@@ -6,16 +6,16 @@ All methods are called on the sink's thread; messages are received on paho's thr
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from publisher import Retry, SinkContext
 
 from ..found import no_wildcards
-from ..messages import OFFLINE, ONLINE, Messages, MqttMessage
+from ..messages import OFFLINE, Messages, MqttMessage
 from ..ownership import OtherPublisher, Ownership
 from ..retained import Planned, RetainedState
+from .announcement import Announcement
 from .connection import Connection, IncomingMessage
 from .dialing import Dialer
 from .errors import BrokerError
@@ -24,7 +24,8 @@ from .later import Later, Trouble
 from .losses import Losses
 from .readback import ReadBack
 from .refusals import Refusals
-from .states import Claiming, Closed, Disconnected, Mark, Ready, Restoring, SessionState
+from .states import Claiming, Closed, Disconnected, Ready, Restoring, SessionState
+from .subscriptions import Subscriptions
 from .suspects import Suspects
 from .transmission import Transmission
 
@@ -34,13 +35,9 @@ if TYPE_CHECKING:
     from .login import Login
     from .reconnect import Reconnect
 
-# `info` is published again after a quiet second. When the broker still has that very `info` after a reconnect, it has
-# everything that was sent before it.
-_SETTLE_SECONDS = 1.0
 # The worker usually comes with a snapshot or a tail at once; only when it does not, the session begins by itself.
 _FIRST_CONNECT_SECONDS = 0.2
 _REFUSED_SECONDS = 30.0
-_SUBSCRIBE_AGAIN_SECONDS = 300.0
 
 
 class Session:
@@ -62,7 +59,6 @@ class Session:
         self._messages = messages
         self._retained = retained
         self._dialer = Dialer(options, read_login)
-        self._subscriptions = subscriptions
         self._on_message = on_message
         self._ownership = Ownership(
             messages.topics,
@@ -74,15 +70,21 @@ class Session:
         )
         self._state: SessionState = Disconnected()
         self._readback: ReadBack | None = None
-        self._mark: Mark | None = None
-        self._is_announced = False
         self._reason = ""
         self._postponed = Postponed(context, self.send_if_connected)
         self._recovery = Later(context, self._recover)
-        self._settling = Later(context, self._settle)
         self._late = LateRetained(context, messages.topics, retained, self._present, self.send_if_connected)
-        self._subscribing_again = Later(context, self._subscribe_again)
         self._refusals = Refusals(context.log, retained.give_up_discovery)
+        self._subscriptions = Subscriptions(
+            context,
+            lambda: [*subscriptions(), *self._ownership.subscriptions],
+            self._refusals,
+            lambda: self.connection,
+            self._failed,
+        )
+        self._announcement = Announcement(
+            context, messages, retained, self._refusals, self._ready_connection, self._failed
+        )
         self._suspects = Suspects(context.log, control=MqttMessage(messages.topics.fence, b"0" * 16, retain=False))
         self._losses = Losses(context.log, reconnect, self._suspects)
         self._trouble = Trouble(context.log)
@@ -95,7 +97,7 @@ class Session:
     @property
     def is_settled(self) -> bool:
         """True while the `info` on the broker is newer than everything else that was published."""
-        return self._mark is not None and self._mark.newest
+        return self._announcement.is_settled
 
     def open(self) -> None:
         """Connects with the first batch, or shortly after when there is none."""
@@ -123,7 +125,7 @@ class Session:
         state, before = self._state, self._retained.resynced
         if not isinstance(state, Restoring | Ready):
             raise Retry("not connected")
-        self._mark = self._mark and replace(self._mark, newest=False)
+        self._announcement.outdated()
         transmission = self._transmission(state.connection)
         try:
             self._send(transmission, planned)
@@ -133,8 +135,7 @@ class Session:
             raise self._retry(error, transmission) from error
         finally:
             # Also after an event that is refused for good: its state is there, or counted as missing.
-            if not self.is_settled:
-                self._settling.after(_SETTLE_SECONDS)
+            self._announcement.settle_soon()
 
     def send_if_connected(self, planned: Iterable[Planned]) -> None:
         """Sends messages that are not sent again when they get lost."""
@@ -143,7 +144,7 @@ class Session:
             try:
                 self._send(self._transmission(connection), planned)
             except BrokerError as error:
-                self._recovery.after(self._disconnect(error))
+                self._failed(error)
             except Retry:
                 self._recovery.after(_REFUSED_SECONDS)
 
@@ -181,9 +182,7 @@ class Session:
         if connection is None:
             return
         try:
-            connection.put(self._messages.info(self._retained.info()))
-            connection.put(self._messages.status(OFFLINE))
-            connection.flush()
+            self._announcement.offline(connection)
         except BrokerError:
             connection.drop()
         else:
@@ -206,11 +205,13 @@ class Session:
         self._readback = readback = ReadBack(connection, self._messages.topics.fence)
         self._state = Claiming(connection, readback)
         self._context.log.info("connected to the MQTT broker %s (MQTT %s)", self._server, connection.protocol)
-        self._subscribe(connection)
+        self._subscriptions.make(connection)
         info = self._claim(connection, readback)
         self._state = Restoring(connection, readback)
-        if self._is_intact(info):
-            self._is_announced = not self._put(connection, self._messages.status(ONLINE))
+        if self._announcement.is_replaced(info):
+            self._losses.met_rival()
+        if self._announcement.is_intact(info):
+            self._announcement.online(connection)
             self._state = Ready(connection, readback)
         else:
             self._read_back(readback, info)
@@ -226,22 +227,6 @@ class Session:
             self._reason = str(other)
             self._losses.wait(other.after or _REFUSED_SECONDS)
             raise
-
-    def _subscribe(self, connection: Connection) -> None:
-        """Makes the subscriptions; those that the broker may grant later are tried again. Raises BrokerError."""
-        for topic in [*self._subscriptions(), *self._ownership.subscriptions]:
-            if refusal := connection.subscribe(topic, qos=1):
-                self._refusals.warn_once(f"the broker refuses the subscription to {topic}: {refusal}", about=topic)
-                if refusal.meaning == "again":
-                    self._subscribing_again.after(_SUBSCRIBE_AGAIN_SECONDS)
-
-    def _subscribe_again(self) -> None:
-        connection = self.connection
-        if connection is not None:
-            try:
-                self._subscribe(connection)
-            except BrokerError as error:
-                self._recovery.after(self._disconnect(error))
 
     def _read_back(self, readback: ReadBack, info: bytes | None) -> None:
         contents = self._retained.read_back(readback, info)
@@ -284,7 +269,7 @@ class Session:
             try:
                 self._read_back(state.readback, None)
             except BrokerError as error:
-                self._recovery.after(self._disconnect(error))
+                self._failed(error)
                 return
             self._recovery.after(0.0)
 
@@ -298,48 +283,20 @@ class Session:
             self._losses.wait(_REFUSED_SECONDS)
             self._recovery.after(_REFUSED_SECONDS)
 
-    def _is_intact(self, info: bytes | None) -> bool:
-        """Returns whether the broker lost nothing: it has our own `info`, which came after everything else."""
-        if self._mark is None:
-            return False
-        if info is not None and self._retained.instance.encode() not in info:
-            self._losses.met_rival()
-        return self._mark.newest and info == self._mark.info
-
     def _go_online(self, state: Restoring | Ready) -> None:
         """Publishes that the states are right, and who publishes them."""
-        self._put_info(state.connection, self._messages.status(ONLINE))
+        self._announcement.complete(state.connection)
         self._state = Ready(state.connection, state.readback)
         self._reason = ""
         self._trouble.over()
 
-    def _settle(self) -> None:
-        """Publishes `info` again, with how far the states are."""
+    def _ready_connection(self) -> Connection | None:
         state = self._state
-        if not isinstance(state, Ready) or state.connection.broken is not None:
-            return
-        before = [] if self._is_announced else [self._messages.status(ONLINE)]
-        try:
-            self._put_info(state.connection, *before)
-        except BrokerError as error:
-            self._recovery.after(self._disconnect(error))
+        return state.connection if isinstance(state, Ready) and state.connection.broken is None else None
 
-    def _put_info(self, connection: Connection, *before: MqttMessage) -> None:
-        """Publishes `info` after these messages; when the broker took it, it marks how far the broker is."""
-        info = self._retained.info()
-        refused = self._put(connection, *before, self._messages.info(info))
-        topics = {one.message.topic for one in refused}
-        self._mark = None if self._messages.topics.info in topics else Mark(info, newest=True)
-        self._is_announced = self._messages.topics.status not in topics
-        if any(one.meaning == "again" for one in refused):
-            self._settling.after(_REFUSED_SECONDS)
-
-    def _put(self, connection: Connection, *messages: MqttMessage) -> list[Refusal]:
-        """Sends messages about the node, and waits; logs and returns those that are refused. Raises BrokerError."""
-        local = [refusal for message in messages if (refusal := connection.put(message)) is not None]
-        refusals = [*local, *connection.flush()]
-        self._refusals.judge(refusals)
-        return refusals
+    def _failed(self, error: BrokerError) -> None:
+        """Ends a connection that was lost, and makes another when it is time."""
+        self._recovery.after(self._disconnect(error))
 
     def _lost(self, connection: Connection, error: BrokerError) -> None:
         """Makes a new connection in place of one that ended by itself, perhaps with nothing to publish."""

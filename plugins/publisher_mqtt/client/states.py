@@ -44,12 +44,4 @@ class Closed:
     """Over."""
 
 
-@dataclass(frozen=True)
-class Mark:
-    """Our `info` as the broker acknowledged it last; `newest` while nothing was published after it."""
-
-    info: bytes
-    newest: bool
-
-
 SessionState = Disconnected | Claiming | Restoring | Ready | Closed

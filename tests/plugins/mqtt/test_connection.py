@@ -367,7 +367,7 @@ def test_renewed_certificates_are_read_at_the_next_connection(start: Callable[..
     authority = Authority(directory)
     broker = start(listener=(*tls_listener(authority), "require_certificate true", "use_identity_as_username true"))
     cert_file, key_file = authority.issue("nas.lan")
-    files = {"ca_file": authority.ca_file, "cert_file": cert_file, "key_file": key_file}
+    files: dict[str, Any] = {"ca_file": authority.ca_file, "cert_file": cert_file, "key_file": key_file}
     with MqttHost(tmp_path, f"mqtts://127.0.0.1:{broker.port}", connect_timeout=3, **files) as host:
         host.put(make_row(nl_mtu=1400))
         host.quiet()

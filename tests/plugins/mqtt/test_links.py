@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from publisher.testing import make_row
-from publisher_mqtt.client import session
+from publisher_mqtt.client import announcement, session
 from tests.fixtures.brokers import Mosquitto
 from tests.fixtures.mqtt_host import MqttHost, published_states, some_rows
 from tests.fixtures.mqtt_proxy import PUBLISH, Packet, Proxy
@@ -71,6 +71,7 @@ def test_a_refusal_that_passes_is_tried_again(
     broker: Mosquitto, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str, code: int
 ) -> None:
     monkeypatch.setattr(session, "_REFUSED_SECONDS", 0.3)
+    monkeypatch.setattr(announcement, "_REFUSED_SECONDS", 0.3)
     refused: list[str] = []
 
     def answer(packet: Packet) -> int | None:
