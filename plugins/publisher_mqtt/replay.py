@@ -209,6 +209,8 @@ class ReplayResponder:
             took = time.monotonic() - started
             share = max(took * (1 / _SHARE_OF_TIME - 1), self._bytes / _BYTES_PER_SECOND)
             self._not_before = time.monotonic() + share
+            # Jobs that wait are joined, so one may stand for many requests.
+            self._context.call(self._answer, share)
 
     def _send(self, message: IncomingMessage) -> None:
         addressed = read_request(message, self._messages.topics, self._allowed, self._options.max_request_bytes)
