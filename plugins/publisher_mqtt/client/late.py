@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 from publisher import SinkContext
 
-from ..found import contents_of
+from ..found import contents_of, no_wildcards
 from .later import Later
 
 if TYPE_CHECKING:
     from ..messages import Topics
     from ..retained import Planned, RetainedState
     from .readback import ReadBack
+    from .refusals import Refusals
 
 Send = Callable[[Iterable["Planned"]], None]
 
@@ -22,7 +23,9 @@ _LATE_SECONDS, _LATE_ROUNDS = 1.0, 5
 
 
 class LateRetained:
-    """Takes the retained messages that some brokers send after the fence (aedes does). On the sink's thread.
+    """Reads back, and takes the retained messages that some brokers send after the fence (aedes does).
+
+    On the sink's thread.
 
     `present` returns the read-back in use and whether the session is ready; `None` without a connection.
     """
@@ -32,18 +35,31 @@ class LateRetained:
         context: SinkContext,
         topics: Topics,
         retained: RetainedState,
+        refusals: Refusals,
         present: Callable[[], tuple[ReadBack, bool] | None],
         send: Send,
     ) -> None:
         self._topics = topics
         self._retained = retained
+        self._refusals = refusals
         self._present = present
         self._send = send
         self._rounds = 0
         self._job = Later(context, self._take)
 
-    def begin(self) -> None:
-        """Looks for late messages, until nothing more came for a while."""
+    def read(self, readback: ReadBack, info: bytes | None) -> None:
+        """Reads what the broker retains, then looks for late messages until none came for a while.
+
+        `info` is the retained one, as a subscription to that topic alone received it. Raises BrokerError.
+        """
+        contents = self._retained.read_back(readback, info)
+        root = self._topics.root
+        if not contents.has_wildcards:
+            self._refusals.warn_once(no_wildcards(self._topics))
+        elif not contents.complete:
+            self._refusals.warn_once(
+                f"cannot read back everything under {root}: states of removed interfaces may stay there"
+            )
         self._rounds = _LATE_ROUNDS
         self._job.after(_LATE_SECONDS)
 

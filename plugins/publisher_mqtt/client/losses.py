@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from publisher import Log
@@ -11,16 +12,19 @@ from .later import Trouble
 
 if TYPE_CHECKING:
     from .connection import Connection
+    from .inflight import Refusal
     from .reconnect import Reconnect
+    from .refusals import Refusals
     from .suspects import Suspects
 
 
 class Losses:
     """Judges how connections ended. One thread."""
 
-    def __init__(self, log: Log, reconnect: Reconnect, suspects: Suspects) -> None:
+    def __init__(self, log: Log, reconnect: Reconnect, suspects: Suspects, refusals: Refusals) -> None:
         self._reconnect = reconnect
         self._suspects = suspects
+        self._refusals = refusals
         self._rival = Trouble(log)
 
     @property
@@ -63,6 +67,22 @@ class Losses:
         )
         self._tell_of_rival(connection.client_id, delay)
         return delay
+
+    def explain(self, connection: Connection, error: BrokerError, refusals: Sequence[Refusal]) -> str:
+        """Returns the reason why a connection ended, after `lost`; `refusals` came right before.
+
+        mosquitto 2.0.11 with `max_queued_messages 0` ends the connection over each message that its ACL refuses.
+        """
+        reason, outstanding = str(error), connection.outstanding()
+        if outstanding:
+            reason += f", before it acknowledged {outstanding}"
+        for refusal in refusals or filter(None, [connection.last_refusal]):
+            reason = f"{refusal.text}; {reason}"
+            if refusal.meaning == "never":
+                self._suspects.give_up(refusal.message)
+            elif refusal.tag is None or refusal.tag.at is None:
+                self._refusals.judge([refusal])
+        return reason
 
     def _tell_of_rival(self, client_id: str, delay: float) -> None:
         if self._reconnect.conflict:

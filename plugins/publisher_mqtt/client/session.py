@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from publisher import Retry, SinkContext
 
-from ..found import no_wildcards
 from ..messages import OFFLINE, Messages, MqttMessage
 from ..ownership import OtherPublisher, Ownership
 from ..retained import Planned, RetainedState
@@ -27,11 +26,10 @@ from .refusals import Refusals
 from .states import Claiming, Closed, Disconnected, Ready, Restoring, SessionState
 from .subscriptions import Subscriptions
 from .suspects import Suspects
-from .transmission import Transmission
+from .transmission import Transmission, send_answer
 
 if TYPE_CHECKING:
     from ..options import MqttOptions
-    from .inflight import Refusal
     from .login import Login
     from .reconnect import Reconnect
 
@@ -73,8 +71,10 @@ class Session:
         self._reason = ""
         self._postponed = Postponed(context, self.send_if_connected)
         self._recovery = Later(context, self._recover)
-        self._late = LateRetained(context, messages.topics, retained, self._present, self.send_if_connected)
         self._refusals = Refusals(context.log, retained.give_up_discovery)
+        self._late = LateRetained(
+            context, messages.topics, retained, self._refusals, self._present, self.send_if_connected
+        )
         self._subscriptions = Subscriptions(
             context,
             lambda: [*subscriptions(), *self._ownership.subscriptions],
@@ -86,7 +86,7 @@ class Session:
             context, messages, retained, self._refusals, self._ready_connection, self._failed
         )
         self._suspects = Suspects(context.log, control=MqttMessage(messages.topics.fence, b"0" * 16, retain=False))
-        self._losses = Losses(context.log, reconnect, self._suspects)
+        self._losses = Losses(context.log, reconnect, self._suspects, self._refusals)
         self._trouble = Trouble(context.log)
 
     @property
@@ -154,20 +154,13 @@ class Session:
         if connection is None:
             return None
         try:
-            for number, reply in enumerate(replies):
-                refusal = connection.put(reply)
-                # The first one alone: then whatever ends the connection here is this answer, and nothing else is lost.
-                refusals = [refusal] if refusal else connection.flush() if number == 0 else []
-                if refusals:
-                    return refusals[0].reason
-            refusals = connection.flush()
+            return send_answer(connection, replies)
         except BrokerError as error:
             blamed = bool(connection.outstanding()) or connection.last_refusal is not None
             self._disconnect(error, over_answer=True)
             # At once: a broker that is there again ended the connection; one that is not was away itself.
             self._recover()
             return str(error) if blamed and self.connection is not None else None
-        return refusals[0].reason if refusals else None
 
     def fits(self, message: MqttMessage) -> bool:
         """Returns whether the broker takes a message of this size, as far as that is known."""
@@ -214,7 +207,7 @@ class Session:
             self._announcement.online(connection)
             self._state = Ready(connection, readback)
         else:
-            self._read_back(readback, info)
+            self._late.read(readback, info)
 
     def _claim(self, connection: Connection, readback: ReadBack) -> bytes | None:
         """Returns the retained `info`; raises OtherPublisher when somebody else publishes as this node."""
@@ -227,17 +220,6 @@ class Session:
             self._reason = str(other)
             self._losses.wait(other.after or _REFUSED_SECONDS)
             raise
-
-    def _read_back(self, readback: ReadBack, info: bytes | None) -> None:
-        contents = self._retained.read_back(readback, info)
-        root = self._messages.topics.root
-        if not contents.has_wildcards:
-            self._refusals.warn_once(no_wildcards(self._messages.topics))
-        elif not contents.complete:
-            self._refusals.warn_once(
-                f"cannot read back everything under {root}: states of removed interfaces may stay there"
-            )
-        self._late.begin()
 
     def _present(self) -> tuple[ReadBack, bool] | None:
         """Returns the read-back in use, and whether the session is ready; `None` without a connection."""
@@ -267,7 +249,7 @@ class Session:
         if isinstance(state, Restoring | Ready):
             self._state = Restoring(state.connection, state.readback)
             try:
-                self._read_back(state.readback, None)
+                self._late.read(state.readback, None)
             except BrokerError as error:
                 self._failed(error)
                 return
@@ -321,26 +303,12 @@ class Session:
         delay = self._disconnect(error)
         index = 0
         if connection is not None:
-            refusals, outstanding = connection.take_refusals(), connection.outstanding()
+            refusals = connection.take_refusals()
             index = transmission.index(refusals) if transmission else 0
-            if outstanding:
-                self._reason += f", before it acknowledged {outstanding}"
-            for refusal in refusals or filter(None, [connection.last_refusal]):
-                self._blame(refusal)
+            self._reason = self._losses.explain(connection, error, refusals)
         # The search for the message that ends connections does not wait for the worker's own pause.
         self._recovery.after(delay)
         return Retry(self._reason, after=delay, index=index)
-
-    def _blame(self, refusal: Refusal) -> None:
-        """Takes a refusal that came right before the end of the connection.
-
-        mosquitto 2.0.11 with `max_queued_messages 0` ends the connection over each message that its ACL refuses.
-        """
-        self._reason = f"{refusal.text}; {self._reason}"
-        if refusal.meaning == "never":
-            self._suspects.give_up(refusal.message)
-        elif refusal.tag is None or refusal.tag.at is None:
-            self._refusals.judge([refusal])
 
     def _disconnect(self, error: BrokerError, *, over_answer: bool = False) -> float:
         """Ends the connection; returns the seconds until the next attempt."""

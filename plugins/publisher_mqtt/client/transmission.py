@@ -10,7 +10,7 @@ from .inflight import Refusal
 from .refusals import HUNG_UP
 
 if TYPE_CHECKING:
-    from ..messages import Messages
+    from ..messages import Messages, MqttMessage
     from ..retained import Planned, RetainedState
     from .connection import Connection
     from .refusals import Refusals
@@ -99,3 +99,15 @@ class Transmission:
 
 def _is_state(refusal: Refusal) -> bool:
     return refusal.tag is not None and refusal.tag.state_of is not None and bool(refusal.message.payload)
+
+
+def send_answer(connection: Connection, replies: Iterable[MqttMessage]) -> str | None:
+    """Sends the answer to one request; returns `None`, or the broker's reason to refuse it. Raises BrokerError."""
+    for number, reply in enumerate(replies):
+        refusal = connection.put(reply)
+        # The first one alone: then whatever ends the connection here is this answer, and nothing else is lost.
+        refusals = [refusal] if refusal else connection.flush() if number == 0 else []
+        if refusals:
+            return refusals[0].reason
+    refusals = connection.flush()
+    return refusals[0].reason if refusals else None
