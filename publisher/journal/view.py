@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -98,6 +99,8 @@ class JournalView:
             yield
         except sqlite3.Error as error:
             if getattr(error, "sqlite_errorcode", 0) & 0xFF in _REFUSED:
+                if not os.access(self._file, os.R_OK):  # SQLite has no word for it
+                    raise JournalError(f"the journal {self.path} cannot be read: permission denied") from error
                 raise JournalError(
                     f"the journal {self.path} cannot be read: {error}; it was not closed, and its index "
                     f"({self._file.name}-shm) is missing: start the publisher once"

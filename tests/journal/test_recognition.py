@@ -18,6 +18,7 @@ from publisher.journal.journal import Journal
 from publisher.journal.migrations import APPLICATION_ID, VERSION
 from publisher.journal.requests import JournalClient
 from tests.fixtures.journal import begun, changes, crash
+from tests.fixtures.permissions import readable
 
 Made = tuple[tuple[str, int, int, bytes], ...]
 
@@ -178,7 +179,7 @@ def test_a_file_that_may_not_be_read_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "state.db"
     text(path)
     path.chmod(0)
-    if os.access(path, os.R_OK):
+    if readable(path):
         pytest.skip("permissions do not bind this user")
     with pytest.raises(JournalError, match=r"state\.db.*Permission denied"):
         Journal.open(path, node="nas")

@@ -17,6 +17,7 @@ from publisher.journal.journal import Journal
 from publisher.journal.requests import JournalClient, Request
 from publisher.journal.view import JournalView
 from tests.fixtures.journal import begun, changes
+from tests.fixtures.permissions import readable
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -90,9 +91,17 @@ def test_a_closed_journal_is_read_without_the_right_to_write(read_only: Path) ->
     assert look(read_only)
 
 
+def test_a_journal_that_may_not_be_read_is_an_error_that_says_so(read_only: Path) -> None:
+    read_only.chmod(0)
+    if readable(read_only):
+        pytest.skip("capabilities give the right to read")
+    with pytest.raises(JournalError, match=r"cannot be read: permission denied"):
+        look(read_only)
+
+
 def test_a_journal_after_a_crash_cannot_be_read_without_the_right_to_write(read_only: Path) -> None:
     read_only.parent.chmod(0o700)
     read_only.with_name(f"{read_only.name}-wal").touch()
     read_only.parent.chmod(0o500)
-    with pytest.raises(JournalError, match=r"not closed cleanly.*run this command as the service's user"):
+    with pytest.raises(JournalError, match=r"was not closed.*start the publisher once"):
         look(read_only)
