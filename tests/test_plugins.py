@@ -484,3 +484,8 @@ def test_loading_the_builtin_plugins_imports_no_client_library() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program, start.stdout], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_longest_pause_after_failures_is_short_where_nothing_is_far_away() -> None:
+    pauses = {name: sink.max_pause for name, sink in load_plugins().sinks.items()}
+    assert pauses == {"file": 10.0, "mqtt": 60.0, "terminal": 10.0, "webhook": 60.0}

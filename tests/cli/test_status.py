@@ -88,14 +88,22 @@ def held_journal(path: Path, status: object) -> Iterator[Settings]:
 def test_a_newer_services_status_is_shown_as_far_as_it_is_understood(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    sink = {"state": "resting", "mood": "fine", "error": "a\x1b[2J\nb http://me:hunter2@x", "next_attempt": 7300.0}
+    sink = {"state": "resting", "mood": "fine", "error": "a\x1b[2J\nb http://me:hunter2@x", "next_attempt": 7300.0,
+            "dead_letters": 10_000, "dead_letters_dropped": 5}  # fmt: skip
     status = {
         "version": "9.0", "pid": os.getpid(), "started": 0, "node": "n", "colour": 1, "sinks": {"new": sink},
     }  # fmt: skip
     with held_journal(tmp_path / "j.sqlite3", status) as settings:
         assert not show_status(settings, as_json=False, clock=lambda: 100.0)
     row = capsys.readouterr().out.splitlines()[-1]
-    assert re.split(r"  +", row) == ["new", "resting", "0", "0", "in 2 h", "a\\x1b[2J b http://me:***@x"]
+    assert re.split(r"  +", row) == [
+        "new",
+        "resting",
+        "0",
+        "10000 (+5 dropped)",
+        "in 2 h",
+        "a\\x1b[2J b http://me:***@x",
+    ]
 
 
 @pytest.mark.parametrize(

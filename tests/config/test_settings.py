@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import BaseModel, Field, HttpUrl, SecretStr
+from pydantic import BaseModel, Field, HttpUrl, SecretStr, field_validator
 
 from publisher.cli.journal import find_journal
 from publisher.config.errors import line_of
@@ -395,6 +395,27 @@ def test_no_mistake_shows_a_secret(load: Load) -> None:
         checked(load, "[sinks.a]\ntype = 'webhook'\nurl = 'hunter2'\ntoken = ['hunter2']\npasword = 'hunter2'")
     assert "hunter2" not in str(error.value)
     assert len(str(error.value).splitlines()) == 3
+
+
+@pytest.mark.parametrize("raised", [KeyboardInterrupt(), SystemExit(3), GeneratorExit(), RecursionError(), KeyError(1)])
+def test_whatever_an_options_validator_raises_is_a_mistake_of_that_sink(load: Load, raised: BaseException) -> None:
+    class Raising(SinkOptions):
+        @field_validator("topic", check_fields=False)
+        @classmethod
+        def check(cls, _: str) -> str:
+            raise raised
+
+        topic: str = ""
+
+    class Sink(RecordingSink):
+        Options = Raising
+
+    settings = load("[sinks.a]\ntype = 'raising'\ntopic = 'x'\n[sinks.b]\ntype = 'none'")
+    with pytest.raises(ConfigurationError) as error:
+        sink_options(settings, Plugins(sinks={"raising": Sink}))
+    first, second = str(error.value).splitlines()
+    assert "sink 'a': its options cannot be validated: " + type(raised).__name__ in first
+    assert "sink 'b': " in second
 
 
 @pytest.mark.parametrize(
