@@ -15,6 +15,8 @@ MASK = "***"
 _SHORTEST_SECRET = 4
 # Of a URL's path and query only this much is taken for a token; "/in" and "?v=1" are none.
 _SHORTEST_PATH = 6
+# An error or a reason that a plugin quotes from elsewhere goes into the log, the status and the dead letters.
+_LONGEST_TEXT = 2000
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 _SECRET_WORDS = frozenset(
     """apikey apitoken auth authorization bearer cookie credential creds jwt key pass passcode passphrase passwd
@@ -156,13 +158,14 @@ def _without_password(text: str) -> str:
 
 
 def masking(secrets: Iterable[str]) -> Callable[[str], str]:
-    """Returns a function that puts `***` in the place of each of these secrets in a text."""
+    """Returns a function that puts `***` in the place of each of these secrets in a text, and shortens a long one."""
     # Longest first: one may be a part of another, and would leave the rest of it.
     ordered = sorted(set(secrets), key=len, reverse=True)
 
     def mask(text: str) -> str:
         for secret in ordered:
             text = text.replace(secret, MASK)
-        return text
+        # Afterwards: the first part of a secret would not be found.
+        return text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]}... ({len(text)} characters)"
 
     return mask
