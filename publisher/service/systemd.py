@@ -12,6 +12,8 @@ from ..terminal import printable
 
 log = logging.getLogger("publisher")
 _STATUS_SECONDS = 1.0
+# A receiver that takes nothing (its queue is full) holds up neither the main loop nor the end.
+_SEND_SECONDS = 0.1
 
 
 class Notifier:
@@ -36,6 +38,7 @@ class Notifier:
         self._watchdog_seconds = watchdog_seconds(environment, pid)
         self._alive_at = self._status_at = float("-inf")
         self._status: str | None = None
+        self._failed: set[str] = set()
         self._reload_error: str | None = None
 
     def turned(self) -> None:
@@ -43,9 +46,8 @@ class Notifier:
         if not self._address:
             return
         now = self._clock()
-        if not self._is_ready:
-            self._is_ready = True
-            self._send("READY=1")
+        if not self._is_ready and now >= self._status_at + _STATUS_SECONDS:
+            self._is_ready = self._send("READY=1")
         if self._watchdog_seconds and now >= self._alive_at + self._watchdog_seconds / 2:
             self._alive_at = now
             self._send("WATCHDOG=1")
@@ -71,19 +73,25 @@ class Notifier:
         if self._reload_error:
             status = f"{status}; the configuration was not reloaded: {self._reload_error}"
         status = printable(status.replace("\n", " "))  # systemctl shows it
-        if status != self._status:
+        if status != self._status and self._send(f"STATUS={status}"):
             self._status = status
-            self._send(f"STATUS={status}")
 
-    def _send(self, state: str) -> None:
+    def _send(self, state: str) -> bool:
+        """Returns whether the message was sent; a failure is logged once for each variable."""
         if sys.platform == "win32" or not self._address:
-            return
+            return True
+        variable = state.partition("=")[0]
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
+                channel.settimeout(_SEND_SECONDS)
                 channel.sendto(state.encode(errors="replace"), self._address)
         except OSError as error:
-            variable = state.partition("=")[0]
-            log.warning("%s cannot be sent to systemd (NOTIFY_SOCKET): %s", variable, error)
+            text = "%s cannot be sent to systemd (NOTIFY_SOCKET): %s"
+            log.log(logging.DEBUG if variable in self._failed else logging.WARNING, text, variable, error)
+            self._failed.add(variable)
+            return False
+        self._failed.discard(variable)
+        return True
 
 
 def watchdog_seconds(environment: Mapping[str, str], pid: int) -> float | None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import socket
 import sys
+import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -55,6 +57,25 @@ def test_the_first_turn_reports_that_the_service_is_ready(tmp_path: Path, listen
     assert received(listener) == []
     service.turn()
     service.turn(0.1)
+    assert received(listener) == ["READY=1", "STATUS=1 sink, all delivered"]
+
+
+def test_a_receiver_that_takes_nothing_holds_nothing_up_and_is_told_later(
+    tmp_path: Path, listener: socket.socket, caplog: pytest.LogCaptureFixture
+) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other, suppress(BlockingIOError):
+        other.setblocking(False)
+        while True:
+            other.sendto(b"full", str(tmp_path / "notify"))
+    service = Service(str(tmp_path / "notify"))
+    for seconds in (0.0, 1.0):
+        turning = threading.Thread(target=service.turn, args=(seconds,), daemon=True)
+        turning.start()
+        turning.join(10)
+        assert not turning.is_alive()
+    assert set(received(listener)) == {"full"}
+    assert [record.args[0] for record in caplog.records if isinstance(record.args, tuple)] == ["READY", "STATUS"]
+    service.turn(1.0)
     assert received(listener) == ["READY=1", "STATUS=1 sink, all delivered"]
 
 
