@@ -68,8 +68,15 @@ class Signals:
         closed = self._on_terminal and not os.isatty(0)
         self._requests.put("stop" if closed else "reload")
 
+    def _next(self) -> Literal["stop", "reload", "end"]:
+        """Returns the next request; a reload is left out when another request follows: that reads it anew, or ends."""
+        request = self._requests.get()
+        while request == "reload" and not self._requests.empty():
+            request = self._requests.get()
+        return request
+
     def _serve(self) -> None:
-        while (request := self._requests.get()) != "end":
+        while (request := self._next()) != "end":
             try:
                 self._stop() if request == "stop" else self._reload()
             except Exception:
