@@ -45,6 +45,7 @@ def check_broker(options: MqttOptions, login: Login, topics: Topics, discovery: 
         remarks += _wildcards(reading[0], topics)
     finally:
         probe.close()
+        reading.clear()
     return "; ".join([f"publishes to {topics.root} on {options.server.name} ({_protocol(options, probe)})", *remarks])
 
 

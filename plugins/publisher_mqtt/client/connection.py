@@ -204,6 +204,10 @@ class Connection:
         self._client.drop_out_messages()
         shut_down(self._client)
         self._client.loop_stop()
+        # paho closes its pair of sockets when nothing refers to the client any more; its callbacks refer to this.
+        client = self._client
+        client.on_connect = client.on_disconnect = client.on_message = None
+        client.on_publish = client.on_subscribe = client.on_log = None
 
     def _make_client(self, login: Login, will: MqttMessage | None) -> Client:
         client = make_client(self._options, login, self.protocol, will)
