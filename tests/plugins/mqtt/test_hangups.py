@@ -95,7 +95,8 @@ def test_a_state_that_does_not_fit_at_all_is_emptied_and_counted(tmp_path: Path,
         MqttHost(tmp_path, broker, protocol=protocol, timeout=5, home_assistant=False) as host,
     ):
         host.put(*SMALL)
-        host.quiet()
+        # Each event is tried alone twice, after the worker's own pauses, which grow.
+        host.quiet(150)
         wait_for(lambda: is_online(broker), what="online")
         assert states(broker) == {}
         wait_for(lambda: counts(broker) == (0, 5), what="the number of missing states in info")
