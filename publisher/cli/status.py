@@ -19,6 +19,8 @@ from ..terminal import echo, echo_json, printable
 from .journal import find_journal, hidden_journals, opened_journal, tell_hidden
 from .tables import print_table
 
+_STUCK = "it takes nothing, and changes are lost until it does; the rest is as it was before (the log has the reason)"
+
 
 def show_status(settings: Settings, *, as_json: bool, clock: Callable[[], float] = time.time) -> bool:
     """Prints the status, as text or as JSON; returns whether a service runs and nothing is in trouble.
@@ -56,6 +58,8 @@ def _read(settings: Settings) -> tuple[Path, ServiceReport | None]:
 def read_report(journal: JournalClient) -> ServiceReport | None:
     """Returns the status of the running service, if it has reported one; raises JournalError."""
     status = journal.status()
+    if status and journal.stuck:
+        status["trouble"] = status.get("trouble") or _STUCK
     try:
         return None if status is None else ServiceReport.model_validate(status)
     except ValidationError as error:

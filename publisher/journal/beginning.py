@@ -115,8 +115,8 @@ def _new_epoch_reason(path: Path, contents: JournalContents, left: Claim, set_as
 def _may_lack_commits(meta: Meta, mark: JournalMark) -> bool:
     """Returns whether the journal was not closed before a boot: commits are not synced one by one."""
     unclosed = meta.clean != "1" and meta.boot != boot_id()
-    marked_open = mark.state == "open" and mark.boot != boot_word()
-    return unclosed or marked_open or (not boot_id() and (meta.clean != "1" or mark.state == "open"))
+    marked_open = mark.unclosed and mark.boot != boot_word()
+    return unclosed or marked_open or (not boot_id() and (meta.clean != "1" or mark.unclosed))
 
 
 def boot_word() -> str:

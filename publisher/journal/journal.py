@@ -143,6 +143,10 @@ class Journal:
         self.append(())
         self.events.give_back()
 
+    def note_stuck(self, *, stuck: bool) -> None:
+        """Notes beside the journal that it takes nothing, for the command line: the status in it is old then."""
+        self._mark.note("stuck" if stuck else "open")
+
     def probe(self) -> None:
         """Writes something, to see whether the disk takes it. The core's thread. Raises JournalError."""
         self._look_around()

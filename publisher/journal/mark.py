@@ -29,14 +29,15 @@ _MAGIC = "ipj-mark"
 _BYTES = 200
 _BEGINNING_BYTES = _BYTES - len("0123456789abcdef 01234567\n")
 
-State = Literal["open", "closed", "damaged", "unmarked"]
+State = Literal["open", "stuck", "closed", "damaged", "unmarked"]
 
 
 @dataclass(frozen=True)
 class JournalMark:
     """The newest event that the journal had, and how it was left.
 
-    `state` is "open" while a publisher has it, and after a kill; "damaged" when damage showed; "unmarked" while a
+    `state` is "open" while a publisher has it, and after a kill; "stuck" then, if the journal takes nothing: to write
+    the mark over needs no space on a full disk; "damaged" when damage showed; "unmarked" while a
     journal of a version without marks is migrated.
     """
 
@@ -47,6 +48,11 @@ class JournalMark:
     anchor: Annotated[int, Field(ge=0)] = 0
     """The lock file's ctime in nanoseconds; 0 while the lock file is being written."""
     version: Annotated[int, Field(ge=1)] = VERSION
+
+    @property
+    def unclosed(self) -> bool:
+        """True while a publisher has it, and after a kill."""
+        return self.state in ("open", "stuck")
 
     @property
     def beginning(self) -> bytes:
@@ -123,6 +129,12 @@ class MarkFile:
             if not self._failed:
                 _LOG.warning("the journal's mark %s cannot be written: %s", self.path, error.strerror)
             self._failed = True
+
+    def note(self, state: State) -> None:
+        """Writes the state, as far as the disk takes it."""
+        if self._descriptor is not None:
+            with suppress(JournalError):
+                self.write(replace(self._mark, state=state, seq=self._seq))
 
     def close(self, state: State) -> None:
         """Writes how the journal is left, durably, and releases the file; harmless when repeated."""

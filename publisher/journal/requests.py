@@ -17,8 +17,9 @@ from ..sources.assignments import LuidAssignment
 from .dead_letters import DeadLetter, delete_dead_letters, select_dead_letters
 from .event_log import decoded_row
 from .file import JournalFile
-from .lock import holder
+from .lock import holder, real_path
 from .luids import read_luids, select_luids
+from .mark import MarkFile
 from .places import SELECT_PLACES, RetainedPlace, decoded_places
 from .positions import NumberedResend, Resend, Seq, insert_resend
 from .sink_journal import PendingWrites
@@ -122,6 +123,12 @@ class JournalClient:
     def running(self) -> str | None:
         """The process id of the service that holds the journal, as text; `None` when none does."""
         return holder(self._file.path)
+
+    @property
+    def stuck(self) -> bool:
+        """True if the service that holds the journal cannot write it: what the journal holds is old."""
+        mark = MarkFile(real_path(self._file.path)).read()
+        return mark is not None and mark.state == "stuck" and self.running is not None
 
     @property
     def epoch(self) -> str:

@@ -78,6 +78,7 @@ class Core:
             raise error
         if self.trouble is None:
             self._log.error("the journal takes nothing, and changes are lost until it does: %s", error)
+            self._journal.note_stuck(stuck=True)
         self.trouble = str(error)
         self._try_at = time.monotonic() + _TRY_SECONDS
 
@@ -92,6 +93,7 @@ class Core:
             self.degrade(error)
             return
         self.trouble = None
+        self._journal.note_stuck(stuck=False)
         lost, self._told = self.dropped - self._told, self.dropped
         text = "the journal can be written again; %d updates were lost, and all interfaces are read anew"
         self._log.warning(text, lost)

@@ -133,6 +133,22 @@ def test_a_status_that_cannot_be_understood_is_a_clear_error(tmp_path: Path, sta
                 command(settings)
 
 
+def test_a_journal_that_takes_nothing_is_trouble_though_the_status_in_it_is_old(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "j.sqlite3"
+    with closing(Journal.open(path, node="nas")) as journal:
+        journal.requests.put_status({"version": "1", "pid": os.getpid(), "started": 0})
+        journal.commit()
+        settings = Settings(journal=JournalSettings(path=path))
+        assert show_status(settings, as_json=False)
+        journal.note_stuck(stuck=True)
+        assert not show_status(settings, as_json=False)
+        assert f"journal {path}: it takes nothing" in capsys.readouterr().out
+        journal.note_stuck(stuck=False)
+        assert show_status(settings, as_json=False)
+
+
 def test_the_status_of_an_earlier_process_is_not_shown(tmp_path: Path) -> None:
     status = {"version": "1", "pid": 1, "started": 0}
     with (

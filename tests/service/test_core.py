@@ -14,6 +14,7 @@ from publisher.delivery.plan import planned
 from publisher.delivery.supervisor import Supervisor
 from publisher.errors import JournalDamagedError, JournalError
 from publisher.journal.journal import Journal
+from publisher.journal.requests import JournalClient
 from publisher.service.core import Core
 from publisher.sources import Remove, Resync, Update, Upsert
 from publisher.testing import Recorder, ScriptedSource, make_row
@@ -65,6 +66,12 @@ class Bench:
         events = self.journal.events.read(0, 1000)
         return [(event.seq, event.cause, event.row.nl_mtu if event.row else None) for event in events]
 
+    @property
+    def stuck(self) -> bool:
+        """Whether the command line would say that the journal takes nothing."""
+        with closing(JournalClient.open(self.journal.path)) as client:
+            return client.stuck
+
     def close(self) -> None:
         self.disk.fault = None
         self.supervisor.stop(5.0, lambda: None)
@@ -105,6 +112,7 @@ def test_while_the_disk_takes_nothing_updates_are_counted_and_none_is_kept(bench
     bench.disk.fault = sqlite3.OperationalError("database or disk is full")
     bench.mtus(*range(1000, 1400))
     assert (bench.core.trouble, bench.core.dropped) == ("database or disk is full", 400)
+    assert bench.stuck
     assert len(bench.log.records) == 1, "it is said once"
     bench.core.recover()
     assert bench.core.trouble is not None
@@ -118,6 +126,7 @@ def test_when_the_disk_takes_something_again_a_resync_heals(bench: Bench) -> Non
     bench.disk.fault = None
     bench.core.recover()
     assert bench.core.trouble is None
+    assert not bench.stuck
     assert bench.source.resyncs == ["overrun"]
     bench.core.apply([Resync((make_row("eth0", nl_mtu=1200), ETH1), "overrun")])
     assert bench.written() == [(1, "notification", 1490), (2, "overrun", 1200), (3, "overrun", ETH1.row.nl_mtu)]
