@@ -151,13 +151,14 @@ def _ask_service(path: Path, journal: JournalClient, wanted: Forget, *, drop: bo
     sinks = [wanted.what] if wanted.what is not None else sorted({place.sink for place in left})
     if wanted.what is not None and not any(place.sink == wanted.what for place in left):
         raise JournalError(_nothing(path, journal, wanted.what))
+    asked = time.time()
     for sink in sinks:
         ask(journal, Request(kind="drop" if drop else "forget", sink=sink))
     if not sinks:
         echo(f"there is nothing left to empty, as far as the journal {path} knows", err=True)
     if drop:
         return True
-    outcomes = [_followed(journal, sink, left) for sink in sinks]
+    outcomes = [_followed(journal, sink, asked) for sink in sinks]
     return all(outcomes)
 
 
@@ -177,12 +178,11 @@ def _left(journal: JournalClient) -> tuple[LeftReport, ...]:
     return report.left if report else ()
 
 
-def _followed(journal: JournalClient, sink: str, before: Sequence[LeftReport]) -> bool:
-    """Waits until the service has emptied what this sink left, or failed again; prints the outcome."""
-    tried = {place.next_attempt for place in before}
+def _followed(journal: JournalClient, sink: str, asked: float) -> bool:
+    """Waits until the service has emptied what this sink left, or has failed since `asked`; prints the outcome."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while left := [place for place in _left(journal) if place.sink == sink]:
-        if time.monotonic() > deadline or not any(place.next_attempt in {None, *tried} for place in left):
+        if time.monotonic() > deadline or all((place.last_attempt or 0.0) >= asked for place in left):
             break
         time.sleep(_LOOK_SECONDS)
     for place in left:

@@ -27,6 +27,8 @@ class LeftPlace:
     error: str | None = None
     """Why it could not be emptied yet."""
     next_attempt: float | None = None
+    last_attempt: float | None = None
+    """The start of the attempt that failed."""
 
 
 class Leaver:
@@ -67,7 +69,7 @@ class Leaver:
         self._changed = threading.Condition()
         self._stopping = False
         self._hurry = False
-        self._trouble: tuple[str | None, float | None] = (None, None)
+        self._trouble: tuple[str | None, float | None, float | None] = (None, None, None)
         self._thread = threading.Thread(target=self._run, name=f"leaver {first.sink}", daemon=True)
 
     def start(self) -> None:
@@ -97,22 +99,19 @@ class Leaver:
 
     def status(self) -> list[LeftPlace]:
         """Returns the state of each place. Any thread."""
-        error, next_attempt = self._trouble
-        return [
-            LeftPlace(place.sink, place.type, place.node, place.place, error, next_attempt) for place in self.places
-        ]
+        return [LeftPlace(place.sink, place.type, place.node, place.place, *self._trouble) for place in self.places]
 
     def _run(self) -> None:
         failures = 0
         try:
             while not self._stopping and not self.done:
-                trouble = self.attempt()
+                began, trouble = time.time(), self.attempt()
                 if trouble is None:
                     self.done = True
                     self._log.info("the places that it no longer uses were emptied: %s", self._listed())
                 else:
                     failures += 1
-                    self._rest(self._failed(trouble, failures))
+                    self._rest(self._failed(trouble, failures, began))
         finally:
             self._ended()
 
@@ -138,10 +137,10 @@ class Leaver:
         except BaseException as error:  # noqa: BLE001 - as above
             self._log.warning("could not be closed after emptying: %s", self._named(error))
 
-    def _failed(self, error: BaseException, failures: int) -> float:
+    def _failed(self, error: BaseException, failures: int, began: float) -> float:
         """Notes and logs a failure, once for each kind of trouble; returns the seconds until the next attempt."""
         wait, text = self._pause(error, failures), self._named(error)
-        before, self._trouble = self._trouble[0], (text, time.time() + wait)
+        before, self._trouble = self._trouble[0], (text, time.time() + wait, began)
         trace = None if is_expected(error) else error
         log = self._log.debug if before == text else self._log.warning
         what = "%s cannot be emptied now (next attempt in %.0f s): %s"

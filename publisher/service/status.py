@@ -51,6 +51,7 @@ class LeftReport(_Report):
     place: str
     error: str | None = None
     next_attempt: _Time | None = None
+    last_attempt: _Time | None = None
 
 
 class ServiceReport(_Report):
