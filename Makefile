@@ -16,7 +16,7 @@ define CHECK_PYTHON
 	|| { echo "'$(PYTHON)' has no module venv: install it (Debian and Ubuntu: apt install python3-venv)"; exit 1; }; }
 endef
 
-.PHONY: run test test-vm test-brokers test-hostile lint bench lock release clean help
+.PHONY: run test test-vm test-lowest test-brokers test-hostile lint bench lock release clean help
 
 run: .venv/run.stamp ## publish this host's interfaces; ARGS are given to `publisher run`
 	@$(BIN)/publisher run $(ARGS)
@@ -36,6 +36,21 @@ test-hostile: .venv/test.stamp ## run beside hostile readers, publishers, server
 # One guest for each of the two processes: it has one processor.
 test-vm: .venv/test.stamp ## run the tests in a virtual machine, on every kind of link; ARGS="-m short": those of CI
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile tests/vm $(ARGS)
+
+test-lowest: .cache/lowest/stamp ## run tests with the lowest versions of the dependencies that are allowed
+	.cache/lowest/bin/python -m pytest --numprocesses 2 --dist loadfile $(LOWEST) $(ARGS)
+
+# What uses the libraries: commands and their tables, options, models, plugins, HTTP and MQTT clients.
+LOWEST := tests/cli/test_app.py tests/cli/test_status.py tests/config tests/plugins/mqtt/test_connection.py \
+	tests/plugins/webhook tests/test_events.py
+
+.cache/lowest/stamp: .venv/test.stamp .ci/lowest.py
+	@rm -rf .cache/lowest && $(PYTHON) -m venv .cache/lowest
+	@$(BIN)/python .ci/lowest.py > .cache/lowest/requirements
+	@for list in "--require-hashes -r requirements.lock" "--require-hashes -r tests/requirements.lock" \
+		"-r .cache/lowest/requirements" "--no-deps --no-build-isolation --editable ."; do \
+		.cache/lowest/bin/python -m pip --disable-pip-version-check --quiet install $$list || exit 1; done
+	@touch $@
 
 lint: .venv/test.stamp ## check style and types, for both systems
 	$(BIN)/ruff check .
