@@ -156,7 +156,7 @@ def test_the_file_and_its_log_stay_within_the_bound_whatever_the_size_of_an_even
             written += sum(len(event.json_bytes) for event in events)
             largest = max(largest, on_disk(path))
         kept = journal.events.read(journal.events.oldest - 1, 99_999)
-        assert largest < 1.25 * most
+        assert largest < 1.5 * most  # the log is written back by another thread, which a busy machine holds up
         assert sum(len(event.json_bytes) for event in kept) > most / 4
         assert [event.seq for event in kept] == list(range(journal.events.oldest, journal.seq + 1))
 

@@ -20,6 +20,7 @@ from publisher.sources import Remove, Resync, Update, Upsert
 from publisher.testing import Recorder, ScriptedSource, make_row
 from publisher.watcher import InterfaceFilter
 from tests.fixtures.logs import CapturedLog
+from tests.fixtures.poll import wait_for
 
 ETH0, ETH1 = make_row("eth0", nl_mtu=1500), make_row("eth1", index=3)
 
@@ -175,6 +176,9 @@ def test_the_healing_marks_the_loss_for_every_sink_even_when_nothing_differs(ben
 def test_a_mark_survives_a_kill_right_after_the_healing(bench: Bench) -> None:
     bench.deliver()
     bench.recorder.hang()
+    bench.mtus(1400)
+    # Inside `publish`, it takes nothing.
+    wait_for(lambda: bench.supervisor.status()["one"].state == "sending")
     bench.core.apply([Resync((ETH0,), "overrun")])
     [resend] = bench.journal.sink("one", "").resends()
     assert "overrun" in str(resend)
