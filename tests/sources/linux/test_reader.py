@@ -285,7 +285,8 @@ def test_hidden_settings_are_not_known_and_the_rows_are_there(hidden: str, tmp_p
     rows = json.loads(done.stdout)
     assert {row["interface"]["alias"] for row in rows} == {"lo"}
     times = {row["row"].get("path_mtu_discovery_timeout") for row in rows}
-    assert times == ({600_000} if hidden == "/sys" else {None})
+    # In a user namespace the kernel shows only one of the two families' settings.
+    assert 600_000 in times if hidden == "/sys" else times == {None}
 
 
 def under_strace(inject: str, state: Path) -> subprocess.CompletedProcess[str]:
