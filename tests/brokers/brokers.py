@@ -15,6 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
+from publisher_mqtt.embedded.broker import rumqttd_config
 from tests.fixtures.brokers import Broker, Mosquitto, Nats, RabbitMq
 from tests.fixtures.requirements import need, unable
 
@@ -43,24 +44,6 @@ _ACTIVEMQ = """<beans xmlns="http://www.springframework.org/schema/beans"
     </transportConnectors>
   </broker>
 </beans>
-"""
-_RUMQTTD = """
-id = 0
-[router]
-id = 0
-max_connections = 1000
-max_outgoing_packet_count = 10000
-max_segment_size = 1048576
-max_segment_count = 2
-[{listener}.1]
-name = "{listener}-1"
-listen = "127.0.0.1:{port}"
-next_connection_delay_ms = 1
-[{listener}.1.connections]
-connection_timeout_ms = 60000
-max_payload_size = 262144
-max_inflight_count = 1000
-dynamic_filters = true
 """
 _AEDES = """
 import {{ Aedes }} from 'aedes'
@@ -175,7 +158,7 @@ class Rumqttd(Broker):
 
     def command(self) -> list[str]:
         path = self.directory / "rumqttd.toml"
-        path.write_text(_RUMQTTD.format(port=self.port, listener=self.listener))
+        path.write_text(rumqttd_config(**{self.listener: self.port}))
         return [sys.executable, "-m", "iotcore", "--config", str(path)]
 
 

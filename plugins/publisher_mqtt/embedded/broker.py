@@ -53,6 +53,13 @@ _VARIABLES = frozenset(
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0
 
 
+def rumqttd_config(**ports: int) -> str:
+    """Returns the configuration of rumqttd with a listener on the loopback for each port, by its version (v4, v5)."""
+    return _CONFIG + "".join(
+        _LISTENER.format(version=version, host=LOOPBACK, port=port) for version, port in ports.items()
+    )
+
+
 class EmbeddedBrokerError(PublisherError):
     """There is no embedded broker for this system, or it did not start."""
 
@@ -104,7 +111,7 @@ class EmbeddedBroker:
         try:
             with TemporaryDirectory(prefix="publisher-broker-") as directory:
                 config = Path(directory, "rumqttd.toml")
-                config.write_text(self._config(), encoding="utf-8")
+                config.write_text(rumqttd_config(v4=self.port, v5=self.port_5), encoding="utf-8")
                 with self._lock:
                     if self._closing.is_set():
                         return
@@ -144,12 +151,6 @@ class EmbeddedBroker:
                         return
                     self._log.warning("%s", error)
                     pause = min(2 * pause, _LONGEST_PAUSE)
-
-    def _config(self) -> str:
-        listeners = (("v4", self.port), ("v5", self.port_5))
-        return _CONFIG + "".join(
-            _LISTENER.format(version=version, host=LOOPBACK, port=port) for version, port in listeners
-        )
 
     def _wait_until_listening(self, process: subprocess.Popen[bytes], deadline: float) -> None:
         # Polled, since rumqttd gives no sign when it listens.
