@@ -15,7 +15,7 @@ from ..errors import JournalDamagedError
 from ..events import IpInterface
 from .event_log import decoded_event, decoded_row
 from .file import JournalFile
-from .luids import read_luids, write_luids
+from .luids import check_luids, read_luids, write_luids
 from .places import salvage_places
 
 EPOCH = r"[0-9a-f]{16}"
@@ -54,7 +54,7 @@ def read_contents(file: JournalFile) -> JournalContents:
         rows = _rows(connection)
         seq = _newest(connection, meta)
         _check_numbers(connection)
-        read_luids(connection)
+        check_luids(connection)
     if meta is None and (rows or seq):
         raise JournalDamagedError(f"the journal {file.path} is damaged: the facts about it are missing")
     return JournalContents(meta, rows, seq)

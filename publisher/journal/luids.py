@@ -23,6 +23,7 @@ TABLE = """CREATE TABLE luids (
     luid TEXT PRIMARY KEY, kind TEXT NOT NULL, name BLOB NOT NULL, first_name BLOB NOT NULL, address BLOB NOT NULL,
     port TEXT NOT NULL, shared INTEGER NOT NULL, seen INTEGER NOT NULL)"""
 _COLUMNS = "luid, kind, name, first_name, address, port, shared, seen"
+_SELECT = f"SELECT {_COLUMNS} FROM luids"
 _PRUNE = """DELETE FROM luids WHERE luid IN (
     SELECT luid FROM luids WHERE (shared OR address = x'') AND luid NOT IN (SELECT luid FROM rows)
     ORDER BY seen DESC LIMIT -1 OFFSET ?)"""
@@ -100,7 +101,7 @@ def read_luids(connection: sqlite3.Connection) -> ReadLuids:
     found: list[LuidAssignment] = []
     invalid = 0
     with _as_stored(connection):
-        for row in connection.execute(f"SELECT {_COLUMNS} FROM luids"):
+        for row in connection.execute(_SELECT):
             try:
                 valid = _ROW.validate_python(row, strict=True)
             except ValidationError:
@@ -108,6 +109,13 @@ def read_luids(connection: sqlite3.Connection) -> ReadLuids:
             else:
                 found.append(LuidAssignment(*valid[:6], shared=bool(valid.shared), seen=valid.seen))
     return ReadLuids(found, invalid)
+
+
+def check_luids(connection: sqlite3.Connection) -> None:
+    """Reads the whole table and keeps nothing: `load_luids` validates the rows. Raises sqlite3.Error for damage."""
+    with _as_stored(connection):
+        for _ in connection.execute(_SELECT):
+            pass
 
 
 def select_luids(connection: sqlite3.Connection) -> frozenset[str]:
