@@ -18,7 +18,7 @@ from publisher.untrusted import UntrustedError, parse_model
 
 from .messages import OFFLINE, ONLINE, MqttMessage, Topics
 from .payloads import InfoOwner, Owner
-from .replay import RateLimit
+from .replay_limits import RateLimit
 
 if TYPE_CHECKING:
     from .client.connection import Connection, IncomingMessage

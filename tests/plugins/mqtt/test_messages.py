@@ -30,7 +30,7 @@ from publisher_mqtt.payloads import (
     Since,
     State,
 )
-from publisher_mqtt.replay import AnswerTopics
+from publisher_mqtt.replay_limits import AnswerTopics
 
 NASTY = 'a/+/#"},"row":{"x":1},"changed":\\ \u0000😀'
 URL = "mqtt://broker.lan"

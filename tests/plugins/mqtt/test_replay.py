@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from publisher.testing import make_row
-from publisher_mqtt.replay import RestingTopics
+from publisher_mqtt.replay_limits import RestingTopics
 from tests.faults import changing
 from tests.fixtures.brokers import Mosquitto
 from tests.fixtures.mqtt_host import MqttHost, some_rows

@@ -18,7 +18,8 @@ from publisher_mqtt.homeassistant.devices import Devices
 from publisher_mqtt.homeassistant.discovery import Discovery, HomeAssistantOptions
 from publisher_mqtt.messages import Messages, Topics
 from publisher_mqtt.options import MqttOptions, ReplayOptions
-from publisher_mqtt.replay import AddressedRequest, AnswerTopics, ReplayQueue, answer_messages, events_for, read_request
+from publisher_mqtt.replay import AddressedRequest, answer_messages, events_for, read_request
+from publisher_mqtt.replay_limits import AnswerTopics, ReplayQueue
 from publisher_mqtt.retained import RetainedState
 
 ETH0 = make_row("eth0")
