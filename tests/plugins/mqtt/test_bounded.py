@@ -24,12 +24,6 @@ ETH0 = make_row("eth0")
 
 
 @pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Mosquitto]:
-    with Mosquitto(tmp_path) as started:
-        yield started
-
-
-@pytest.fixture
 def traced() -> Iterator[None]:
     tracemalloc.start()
     yield

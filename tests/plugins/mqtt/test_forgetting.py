@@ -32,14 +32,6 @@ if sys.platform == "win32":
 ETH0 = make_row("eth0")
 
 
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Mosquitto]:
-    folder = tmp_path / "broker"
-    folder.mkdir()
-    with Mosquitto(folder) as started:
-        yield started
-
-
 def sink(
     broker: Mosquitto | str, node: str = "testnode", *, epoch: str = "01926f6e8c7e4b3f", **options: Any
 ) -> MqttSink:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -26,12 +26,6 @@ if sys.platform == "win32":
 ROOT = "interfaces/testnode"
 LARGE = make_row("large", index=50, addresses=[f"10.9.{number}.1/24" for number in range(60)])
 SMALL = list(some_rows(5))
-
-
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Mosquitto]:
-    with Mosquitto(tmp_path) as broker:
-        yield broker
 
 
 def is_online(broker: Broker) -> bool:

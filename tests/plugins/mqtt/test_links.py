@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,12 +20,6 @@ if sys.platform == "win32":
 
 ROOT = "interfaces/testnode"
 EVENTS = 150
-
-
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Mosquitto]:
-    with Mosquitto(tmp_path) as broker:
-        yield broker
 
 
 @pytest.mark.parametrize("protocol", ["5", "3.1.1"])

@@ -334,13 +334,6 @@ class Watch:
         assert self.error is None
 
 
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Mosquitto]:
-    with Mosquitto(tmp_path) as started:
-        assert isinstance(started, Mosquitto)
-        yield started
-
-
 def test_a_pipe_gets_lines_and_a_gap_is_healed_over_a_real_broker(broker: Mosquitto, tmp_path: Path) -> None:
     node = Node(broker.port, make_row("eth0", addresses=["192.0.2.10/24"]))
     node.send_state(node.events[0])

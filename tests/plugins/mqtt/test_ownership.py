@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -23,14 +22,6 @@ if sys.platform == "win32":
 
 ROOT = "interfaces/testnode"
 ETH0, ETH1 = make_row("eth0"), make_row("eth1", index=3)
-
-
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Mosquitto]:
-    folder = tmp_path / "broker"
-    folder.mkdir()
-    with Mosquitto(folder) as started:
-        yield started
 
 
 def host(tmp_path: Path, broker: Mosquitto, name: str, **options: Any) -> MqttHost:

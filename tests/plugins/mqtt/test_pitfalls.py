@@ -7,7 +7,6 @@ import json
 import sqlite3
 import sys
 from collections import defaultdict
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -24,12 +23,6 @@ if sys.platform == "win32":
     pytest.skip("the brokers, and the signals that end them, exist on Linux only", allow_module_level=True)
 
 ALIASES = ["a+b", "c#", "d/e", "$SYS/f", "nul\0g", "сеть", "🛜", '"},"h":{"', "x" * 64]
-
-
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Mosquitto]:
-    with Mosquitto(tmp_path) as started:
-        yield started
 
 
 def test_killed_before_the_broker_acknowledged_it_sends_the_same_events_again(

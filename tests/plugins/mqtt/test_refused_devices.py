@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -21,12 +21,6 @@ if sys.platform == "win32":
 
 SMALL = list(some_rows(3))
 NOT_AUTHORIZED = 0x87
-
-
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Mosquitto]:
-    with Mosquitto(tmp_path) as broker:
-        yield broker
 
 
 def large(index: int) -> list[IpInterface]:
@@ -64,6 +58,13 @@ def test_a_device_that_is_too_large_costs_itself(tmp_path: Path, protocol: str, 
         assert not any("discovery is off" in line for line in host.logged())
 
 
+def refusing(broker: Mosquitto, refused: Callable[[Packet], bool], protocol: str) -> Proxy:
+    """Returns a proxy that refuses packets as a broker does: with a reason code, or with 3.1.1 by hanging up."""
+    if protocol == "5":
+        return Proxy(broker.port, code=lambda packet: NOT_AUTHORIZED if refused(packet) else None)
+    return Proxy(broker.port, refused)
+
+
 @pytest.mark.parametrize("protocol", ["5", "3.1.1"])
 def test_a_device_that_is_refused_costs_itself(broker: Mosquitto, tmp_path: Path, protocol: str) -> None:
     """An access control that refuses one topic: MQTT 5 has a reason code, and 3.1.1 the end of the connection."""
@@ -72,11 +73,7 @@ def test_a_device_that_is_refused_costs_itself(broker: Mosquitto, tmp_path: Path
         return packet.kind == PUBLISH and packet.topic == device(SMALL[1])
 
     with (
-        Proxy(
-            broker.port,
-            (lambda _: False) if protocol == "5" else refused,
-            code=lambda packet: NOT_AUTHORIZED if protocol == "5" and refused(packet) else None,
-        ) as proxy,
+        refusing(broker, refused, protocol) as proxy,
         MqttHost(tmp_path, proxy.url, protocol=protocol, timeout=5) as host,
     ):
         host.quiet()
@@ -95,11 +92,7 @@ def test_a_broker_that_takes_no_device_is_not_asked_for_each(broker: Mosquitto, 
         return packet.kind == PUBLISH and packet.topic.startswith("homeassistant/")
 
     with (
-        Proxy(
-            broker.port,
-            (lambda _: False) if protocol == "5" else refused,
-            code=lambda packet: NOT_AUTHORIZED if protocol == "5" and refused(packet) else None,
-        ) as proxy,
+        refusing(broker, refused, protocol) as proxy,
         MqttHost(tmp_path, proxy.url, protocol=protocol, timeout=5) as host,
     ):
         host.quiet()

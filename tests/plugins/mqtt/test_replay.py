@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,12 +22,6 @@ if sys.platform == "win32":
 
 ROOT = "interfaces/testnode"
 REQUEST = f"{ROOT}/replay/get"
-
-
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Mosquitto]:
-    with Mosquitto(tmp_path) as broker:
-        yield broker
 
 
 def acl(tmp_path: Path, *lines: str) -> str:

@@ -41,12 +41,6 @@ def any_broker(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
 
 
 @pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Mosquitto]:
-    with Mosquitto(tmp_path) as broker:
-        yield broker
-
-
-@pytest.fixture
 def host(any_broker: Broker, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[MqttHost]:
     """A host with a node of its own for each test, since the broker is shared."""
     node = "".join(sign if sign.isalnum() else "-" for sign in request.node.name)
