@@ -9,6 +9,7 @@ from typing import NoReturn
 
 from ..errors import ConfigurationError, PublisherError, refusal
 from ..terminal import echo
+from ..terminal.screen import discard
 
 
 def open_standard_streams() -> None:
@@ -49,10 +50,14 @@ def end(status: int) -> NoReturn:
     try:
         sys.stdout.flush()
     except OSError as error:
-        _discard_output()
+        discard(sys.stdout)
         if status == 0:
             _say(f"standard output cannot be written: {error.strerror}")
             status = 1
+    try:
+        sys.stderr.flush()
+    except OSError:  # a full disk: there is no other place to tell of it
+        discard(sys.stderr)
     sys.exit(status)
 
 
@@ -61,11 +66,3 @@ def _say(text: str) -> None:
     from ..service.logs import is_journal
 
     echo(f"{'<3>' if is_journal(sys.stderr, os.environ) else ''}publisher: {text}", err=True)
-
-
-def _discard_output() -> None:
-    """Gives standard output to the null device: the interpreter would complain about what is left at its end."""
-    with suppress(OSError, ValueError):
-        discard = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(discard, sys.stdout.fileno())
-        os.close(discard)

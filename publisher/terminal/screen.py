@@ -31,7 +31,7 @@ def write(stream: TextIO, text: str) -> None:
         stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
         stream.flush()
     except (BrokenPipeError, ConnectionResetError):
-        _forget(stream)
+        discard(stream)
         raise
 
 
@@ -55,13 +55,14 @@ def echo_json(document: object) -> None:
     echo(json.dumps(document, indent=2).replace("\x7f", "\\u007f"))
 
 
-def _forget(stream: TextIO) -> None:
-    """Discards what is still buffered: Python would write it again when it ends, and print an error."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, stream.fileno())
-    finally:
-        os.close(nowhere)
+def discard(stream: TextIO) -> None:
+    """Discards what is still buffered: Python would write it again when it ends, print an error and exit with 120."""
+    with suppress(OSError, ValueError):  # no /dev, or no descriptor
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        try:
+            os.dup2(nowhere, stream.fileno())
+        finally:
+            os.close(nowhere)
 
 
 def _turn_on_codes() -> bool:
