@@ -70,7 +70,8 @@ def test_scan_makes_no_event_and_touches_nothing_retained(radios: Radios) -> Non
 def test_association_changes_only_what_a_carrier_changes(radios: Radios) -> None:
     before = radios.service.luids()
     start_access_point(radios.guest)
-    radios.guest.run(f"iw dev wlan0 connect -w {NETWORK}")
+    # On a busy machine an attempt can time out, and iw says so with status 0.
+    radios.guest.run(f"until iw dev wlan0 connect -w {NETWORK} | grep 'connected to'; do :; done")
     radios.service.wait('"alias":"wlan0".*"oper_status":"up"')
     associated = radios.service.settle()
     assert {alias(event) for event in associated} == {"wlan0", "wlan1"}
