@@ -35,7 +35,7 @@ def main(names: list[str]) -> int:
 
 def row(entry: Entry) -> str:
     """Returns the line of one broker."""
-    cells, failed = [], []
+    cells, failed = [], dict[str, None]()
     for protocol in ("5", "3.1.1"):
         try:
             outcomes = checked(entry, protocol)
@@ -45,8 +45,9 @@ def row(entry: Entry) -> str:
             outcomes = {"start of the broker": str(error).splitlines()[0]}
         kept = sum(not reason for reason in outcomes.values())
         cells.append(f"{kept}/{len(outcomes)}" if outcomes else "not spoken")
-        failed += [f"{protocol}: {name} ({reason})" for name, reason in outcomes.items() if reason]
-    return f"| {entry.name} {entry.version()} | {' | '.join(cells)} | {'; '.join(failed).replace('|', '/')} |"
+        failed |= {name: None for name, reason in outcomes.items() if reason}
+        sys.stderr.writelines(f"{entry.name}, {protocol}: {name}: {why}\n" for name, why in outcomes.items() if why)
+    return f"| {entry.name} {entry.version()} | {' | '.join(cells)} | {', '.join(failed)} |"
 
 
 def checked(entry: Entry, protocol: str) -> dict[str, str]:
