@@ -70,12 +70,14 @@ class Supervisor:
     def change_to(self, plan: Mapping[str, PlannedSink], seconds: float, retained: Retained | None = None) -> None:
         """Begins to have exactly these sinks: others retire within so many seconds, unchanged ones are left alone.
 
-        `retained` are the places of each.
+        `retained` are the places of each. When the journal has another node than a worker, that one ends with what is
+        in flight: its successor delivers the rest, and the snapshot under the new name.
         """
         self._plan = plan
         for name, worker in list(self._workers.items()):
-            if name not in plan or worker.fingerprint != plan[name].fingerprint:
-                worker.retire(seconds)
+            renamed = worker.node != self._journal.node
+            if renamed or name not in plan or worker.fingerprint != plan[name].fingerprint:
+                worker.retire(0.0 if renamed else seconds)
                 places = self._left.keys(name)
                 self._retiring.append(_Retiring(self._workers.pop(name), places, time.monotonic() + seconds))
         self._left.change_to({name: (each.sink, each.options) for name, each in plan.items()}, retained or {})
@@ -114,6 +116,11 @@ class Supervisor:
                 return SinkStatus("waiting", error=error)
         reason = self._left.obstacle(places)
         return None if reason is None else SinkStatus("waiting", error=reason)
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The names of the configured sinks."""
+        return frozenset(self._plan)
 
     @property
     def settled(self) -> bool:

@@ -132,6 +132,11 @@ class Worker:
         self._activity.look()
 
     @property
+    def node(self) -> str:
+        """The host's name when the worker was made: its sink keeps that name."""
+        return self._context.node
+
+    @property
     def alive(self) -> bool:
         """True while its thread runs."""
         return self._thread.is_alive()

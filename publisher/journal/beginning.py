@@ -13,6 +13,7 @@ from .file import JournalFile, put_meta
 from .lock import JournalLock
 from .mark import JournalMark, MarkFile
 from .migrations import MARKED_VERSION
+from .positions import ResendSnapshot, resend_to_all
 from .recognition import recognise
 
 _SECOND = 1_000_000_000
@@ -86,10 +87,11 @@ def begin(file: JournalFile, node: str, left: Claim, set_aside: Path | None) -> 
             epoch = new_epoch(after=max(known))
         if reason:
             connection.execute("DELETE FROM events")
-        if reason or (meta and meta.node != node):
-            # Under another name this host is new to every subscriber, so every sink gets the snapshot.
             connection.execute("DELETE FROM positions")
             connection.execute("DELETE FROM resends")
+        elif meta and meta.node != node:
+            # Under another name this host is new to every subscriber.
+            resend_to_all(connection, ResendSnapshot("notification", contents.seq))
         connection.execute("DELETE FROM status")  # of a publisher that was killed
         put_meta(connection, epoch=epoch, node=node, boot=boot_id(), clean="0")
     return Begun(node, epoch, reason, set_aside, contents.rows)

@@ -20,7 +20,7 @@ from .lock import JournalLock, real_path
 from .luids import JournalLuids, select_luids
 from .mark import JournalMark, MarkFile, State
 from .places import PlaceRegister
-from .positions import NumberedResend, Resend, insert_resend
+from .positions import NumberedResend, Resend, ResendSnapshot, insert_resend, resend_to_all
 from .recognition import refuse_special
 from .requests import RequestQueue
 from .sink_journal import PendingWrites, SinkJournal
@@ -117,6 +117,18 @@ class Journal:
         """Makes these the rows: the baseline of a new epoch. The core's thread."""
         self.events.replace_rows(rows)
         self._first_rows = None
+
+    def rename(self, node: str, sinks: Iterable[str]) -> None:
+        """Gives this host another name, which it has in the snapshots from now on. The core's thread.
+
+        These sinks, and all that have a position, get the snapshot after the newest event: under another name this host
+        is new to every subscriber. Raises JournalError, and nothing is changed then.
+        """
+        self.commit()
+        with self._file.writing() as connection:
+            put_meta(connection, node=node)
+            resend_to_all(connection, ResendSnapshot("notification", self.seq), sinks)
+        self.node = node
 
     def append(
         self, events: Sequence[Event], resends: Mapping[str, Resend] = MappingProxyType({})

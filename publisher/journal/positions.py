@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Annotated, Literal, NamedTuple
 
@@ -93,6 +93,13 @@ def insert_resend(connection: sqlite3.Connection, sink: str, resend: Resend) -> 
     number = connection.execute("INSERT INTO resends (sink, data) VALUES (?, ?)", row).lastrowid
     assert number is not None, "SQLite numbers each row that is inserted"
     return NumberedResend(number, resend)
+
+
+def resend_to_all(connection: sqlite3.Connection, resend: Resend, sinks: Iterable[str] = ()) -> None:
+    """Keeps a resend for each of these sinks, and for each that has a position."""
+    having = {sink for (sink,) in connection.execute("SELECT sink FROM positions").fetchall()}
+    for sink in sorted(having.union(sinks)):
+        insert_resend(connection, sink, resend)
 
 
 def select_resends(connection: sqlite3.Connection, sink: str) -> Iterator[tuple[int, Resend | None]]:

@@ -72,6 +72,16 @@ class Core:
         if events:
             self._supervisor.wake()
 
+    def rename(self, node: str) -> None:
+        """Gives this host another name in every event from now on; `seq` goes on.
+
+        Raises JournalError, and nothing is changed then. The supervisor's next change replaces every worker.
+        """
+        if self.trouble is not None:
+            raise JournalError(self.trouble)
+        self._journal.rename(node, self._supervisor.names)
+        self._table.stamp.node = node
+
     def degrade(self, error: JournalError) -> None:
         """Notes that the journal takes nothing. Raises damage: only a new start can set the file aside."""
         if isinstance(error, JournalDamagedError):

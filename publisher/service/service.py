@@ -76,7 +76,6 @@ class Service:
         self._log = log
         self._heartbeat = heartbeat
         self._sinks = sinks
-        self._node = settings.node
         self._stopping = False
         self._started = time.time()
         self._tick_at = 0.0
@@ -204,8 +203,7 @@ class Service:
     def _prepared(self, settings: Settings) -> tuple[Mapping[str, PlannedSink], Retained]:
         """Returns the sinks of these settings, and their places; raises ConfigurationError. Calls plugins."""
         plan = self._plan_of(settings)
-        # Under the name that the journal was opened with: another one takes effect at the next start.
-        return planned(plan), retained_by(plan, self._sinks, self._node, self._log)
+        return planned(plan), retained_by(plan, self._sinks, settings.node, self._log)
 
     def _next_reload(self) -> _Reload | None:
         try:
@@ -214,15 +212,22 @@ class Service:
             return None
 
     def _change_to(self, reload: _Reload, parts: _Parts) -> None:
-        """Brings changed settings into effect: sinks and the filter; the rest is read at start only."""
+        """Brings changed settings into effect: node, sinks and the filter; the rest is read at start only."""
         settings, before = reload.settings, self.settings
+        if settings.node != before.node:
+            try:
+                parts.core.rename(settings.node)
+            except JournalError as error:
+                self._log.error("the configuration was not reloaded and stays as it was: %s", error)
+                reload.done.set_exception(error)
+                return
         self._unsettled.append(reload.done)
         parts.supervisor.change_to(reload.plan, _STOP_SECONDS, reload.retained)
         if settings.filter != before.filter:
             parts.core.interfaces = settings.filter
             parts.source.resync()
-        if settings.model_dump(exclude=_LIVE) != before.model_dump(exclude=_LIVE):
-            self._log.warning("changed settings other than sinks and filter take effect at the next start only")
+        if late := sorted(_changed(before, settings) - _LIVE):
+            self._log.warning("changed settings that take effect at the next start only: %s", ", ".join(late))
         self.settings = settings
 
     def _finish_reloads(self) -> None:
@@ -255,4 +260,20 @@ def _stopped() -> PublisherError:
     return PublisherError("the service stopped before the configuration was reloaded")
 
 
-_LIVE = {"sinks", "filter"}
+_LIVE = {"node", "sinks", "filter"}
+
+
+def _changed(before: Settings, after: Settings) -> set[str]:
+    """Returns the names of the settings that differ: those of a table as `table.name`, the sinks as one."""
+    old, new = (_flat(settings.model_dump()) for settings in (before, after))
+    return {name for name in old.keys() | new.keys() if old.get(name) != new.get(name)}
+
+
+def _flat(settings: dict[str, Any]) -> dict[str, Any]:
+    flat = {}
+    for name, value in settings.items():
+        if isinstance(value, dict) and name not in _LIVE:
+            flat |= {f"{name}.{key}": inner for key, inner in value.items()}
+        else:
+            flat[name] = value
+    return flat

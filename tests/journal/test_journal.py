@@ -410,13 +410,24 @@ def test_dead_letters_that_wait_for_the_disk_are_bounded_in_bytes(journal: Journ
     assert 4 << 20 <= kept < 6 << 20
 
 
-def test_under_another_node_every_sink_is_new(path: Path) -> None:
+@pytest.mark.parametrize("how", ["restart", "reload"])
+def test_under_another_node_every_sink_gets_what_it_lacks_and_then_the_snapshot(path: Path, how: str) -> None:
     with closing(Journal.open(path, node="nas")) as journal:
-        begun(journal)
+        table = begun(journal)
         confirm(journal, "home", 0)
+        journal.append(changes(table, 3))
+        epoch, newest = journal.epoch, journal.seq
+        if how == "reload":
+            journal.rename("attic", ["new"])
+            assert journal.snapshot()[0].node == "attic"
+            assert journal.sink("new", "").resends()
     with closing(Journal.open(path, node="attic")) as journal:
-        assert position(journal, "home") is None
-        assert journal.rows() == [ETH0, ETH1]
+        assert (journal.epoch, journal.seq) == (epoch, newest)
+        assert journal.sink("home", "").place() == (
+            Tail(Cursor(epoch, 0)),
+            [NumberedResend(1, ResendSnapshot("notification", newest))],
+        )
+        assert journal.rows() is not None
 
 
 def test_an_ended_sink_stays_ended_while_its_options_are_the_same(path: Path) -> None:

@@ -102,6 +102,22 @@ def test_another_node_name_empties_what_the_old_one_left(house: House, board: Bo
         wait_for(lambda: board.places == {ROWS, NAMES})
 
 
+def test_another_node_by_reload_empties_what_the_old_one_left(house: House, board: Board) -> None:
+    there = {"board://one rows/renamed", "board://one names/renamed"}
+    with running(house, settings(house, home={})) as service:
+        wait_for(lambda: board.places == {ROWS, NAMES})
+        service.reload(settings(house, "renamed", home={})).result(30)
+        wait_for(lambda: board.places == there)
+        wait_for(lambda: recorded(house) == there)
+        service.reload(settings(house, home={})).result(30)
+        wait_for(lambda: board.places == {ROWS, NAMES})
+        for node in ("a", "b", "c", "renamed"):
+            service.reload(settings(house, node, home={}))
+        service.reload(settings(house, "renamed", home={})).result(60)
+        wait_for(lambda: board.places == there)
+        wait_for(lambda: recorded(house) == there)
+
+
 def test_a_place_that_another_sink_names_is_not_left(house: House, board: Board) -> None:
     with running(house, settings(house, home={}, second={"names": False})) as service:
         wait_for(lambda: board.places == {ROWS, NAMES})

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from publisher.errors import ConfigurationError, PublisherError, SourceError
+from publisher.config.settings import LogSettings
+from publisher.errors import ConfigurationError, JournalError, PublisherError, SourceError
 from publisher.journal.requests import JournalClient, Request
 from publisher.service.service import Service
 from publisher.sink import Ended, Retry
@@ -148,10 +149,50 @@ def test_a_reload_of_what_is_read_at_start_only_says_so(house: House) -> None:
     one = house.recorders["one"]
     with house.running(house.settings("one")) as service:
         one.wait_for_events(2)
-        service.reload(house.settings("one", reconcile_seconds=30))
-        service.reload(house.settings("one", "two"))
+        service.reload(house.settings("one", reconcile_seconds=30, log=LogSettings(level="debug")))
+        service.reload(house.settings("one", "two", reconcile_seconds=30, log=LogSettings(level="debug")))
         house.recorders["two"].wait_for_events(2)
-    assert any("next start only" in record.getMessage() for record in house.log.records)
+    assert [line.partition("only: ")[2] for line in house.log.lines("next start")] == ["log.level, reconcile_seconds"]
+
+
+def test_a_node_that_a_reload_renames_is_a_new_one_to_every_sink(house: House) -> None:
+    """What was not delivered before comes first, then the snapshot under the new name; `seq` and the epoch go on."""
+    one, two = house.recorders.values()
+    with house.running(house.settings("one", "two")) as service:
+        for recorder in (one, two):
+            recorder.wait_for_events(2)
+        one.hang()
+        house.source.send(Upsert(ETH1))
+        two.wait_for_seq(1)
+        reloaded = service.reload(house.settings("one", "two").model_copy(update={"node": "renamed"}))
+        wait_for(lambda: service.status()["node"] == "renamed")
+        house.source.send(Upsert(make_row("eth0", index=2, nl_mtu=1400)))
+        one.flow()
+        reloaded.result(30)
+        for recorder in (one, two):
+            recorder.wait_for_seq(2)
+            recorder.wait(lambda seen: any(event.is_marker and event.node == "renamed" for event in seen.events))
+            tail = [(event.node, event.seq) for event in recorder.events if not event.snapshot]
+            assert list(dict.fromkeys(tail)) == [("testnode", 1), ("renamed", 2)]
+            [snapshot] = [event for event in recorder.events if event.is_marker and event.node == "renamed"]
+            assert (snapshot.seq in (1, 2), snapshot.cause, snapshot.epoch) == (
+                True,
+                "notification",
+                recorder.events[0].epoch,
+            )
+    assert house.errors == []
+
+
+def test_a_node_is_not_renamed_while_the_journal_takes_nothing(house: House) -> None:
+    one = house.recorders["one"]
+    with house.running(house.settings("one")) as service, closing(sqlite3.connect(house.path)) as other:
+        one.wait_for_events(2)
+        other.execute("BEGIN IMMEDIATE")
+        reloaded = service.reload(house.settings("two").model_copy(update={"node": "renamed"}))
+        with pytest.raises(JournalError):
+            reloaded.result(30)
+        assert (service.status()["node"], service.status()["sinks"].keys()) == ("testnode", {"one"})
+        assert house.log.lines("was not reloaded and stays as it was")
 
 
 def test_a_source_that_ends_has_its_last_events_delivered_before_the_service_ends(house: House) -> None:
