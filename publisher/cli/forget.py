@@ -230,14 +230,21 @@ def _reason(error: ValueError) -> str:
 
 
 def _known(settings: Settings, places: Iterable[str]) -> tuple[list[str], frozenset[str]]:
-    """Returns which of these places a running service keeps, and the LUIDs that the journal knows, if there is one."""
-    path = find_journal(settings)
-    if not path.exists():
+    """Returns which of these places a running service keeps, and the LUIDs that the journal knows, if there is one.
+
+    A journal that cannot be read (of an older version, damaged, another user's) costs a line on standard error: what
+    publishes there is asked at the destination, too.
+    """
+    try:
+        if not find_journal(settings).exists():
+            return [], frozenset()
+        with opened_journal(settings) as journal:
+            luids = journal.known_luids()
+            if journal.running is None:
+                return [], luids
+            left = {place.place for place in _left(journal)}
+            kept = {place.place for place in journal.places()} - left
+    except JournalError as error:
+        echo(f"publisher: going on without the journal, which a URL does not need: {error}", err=True)
         return [], frozenset()
-    with opened_journal(settings) as journal:
-        luids = journal.known_luids()
-        if journal.running is None:
-            return [], luids
-        left = {place.place for place in _left(journal)}
-        kept = {place.place for place in journal.places()} - left
     return sorted(kept.intersection(places)), luids

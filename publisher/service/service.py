@@ -270,7 +270,7 @@ def _changed(before: Settings, after: Settings) -> set[str]:
 
 
 def _flat(settings: dict[str, Any]) -> dict[str, Any]:
-    flat = {}
+    flat: dict[str, Any] = {}
     for name, value in settings.items():
         if isinstance(value, dict) and name not in _LIVE:
             flat |= {f"{name}.{key}": inner for key, inner in value.items()}

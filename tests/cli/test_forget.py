@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from publisher.config.locations import Locations
 from publisher.config.settings import node_from
+from publisher.journal.migrations import VERSION
 from tests.fixtures.command import FILE_SINK, Publisher
 from tests.fixtures.poll import wait_for
 
@@ -66,7 +69,7 @@ def test_without_a_name_only_what_is_left_is_emptied(publisher: Publisher, shelf
     publisher.configure(sinks(shelf, base="new"))
     publisher("run")
     assert len(kept(shelf)) == 6
-    assert publisher("forget", status=1).stdout == f"home: {shelf}/old/{NODE}: not emptied: OSError: it is locked\n"
+    assert publisher("forget", status=1).stdout == f"home: {shelf}/old/{NODE}: not emptied: LockedError: it is locked\n"
     (shelf / "locked").unlink()
     assert publisher("forget").stdout == f"home: {shelf}/old/{NODE}: emptied\n"
     assert {name.partition("/")[0] for name in kept(shelf)} == {"new"}
@@ -92,14 +95,32 @@ def test_a_running_service_empties_what_is_left_and_says_so(
     (shelf / "locked").touch()
     publisher.configure(FILE_SINK)
     process.send_signal(signal.SIGHUP)
-    line = f"home left {shelf}/rows/{NODE}, still to be emptied: OSError: it is locked (next attempt"
+    line = f"home left {shelf}/rows/{NODE}, still to be emptied: LockedError: it is locked (next attempt"
     wait_for(lambda: line in publisher("status").stdout, what="the place in the status")
-    assert f"home: {shelf}/rows/{NODE}: not emptied: OSError: it is locked" in publisher("forget", status=1).stdout
+    assert f"home: {shelf}/rows/{NODE}: not emptied: LockedError: it is locked" in publisher("forget", status=1).stdout
     (shelf / "locked").unlink()
     assert publisher("forget", "home").stdout.endswith("home: emptied\n")
     assert kept(shelf) == []
     assert "left" not in publisher("status").stdout
     assert "left nothing" in publisher("forget", "home", status=1).stderr
+
+
+@pytest.mark.parametrize("journal", ["older", "newer", "damaged", "foreign"])
+def test_by_its_url_it_is_emptied_whatever_the_journal_is(publisher: Publisher, shelf: Path, journal: str) -> None:
+    filled(publisher, shelf)
+    match journal:
+        case "older" | "newer":
+            with closing(sqlite3.connect(publisher.journal)) as file:
+                file.execute(f"PRAGMA user_version = {VERSION + (1 if journal == 'newer' else -1)}")
+        case "damaged":
+            publisher.journal.write_bytes(publisher.journal.read_bytes()[:5000])
+        case _:
+            publisher.journal.write_bytes(b"a diary")
+    before = publisher.journal.read_bytes()
+    done = publisher("forget", f"shelf://{shelf}")
+    assert done.stdout == f"{shelf}/rows/{NODE}: emptied\n"
+    assert "which a URL does not need" in done.stderr
+    assert publisher.journal.read_bytes() == before
 
 
 def test_what_no_journal_remembers_is_emptied_by_its_url(publisher: Publisher, shelf: Path) -> None:
