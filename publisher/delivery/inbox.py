@@ -8,7 +8,7 @@ from collections.abc import Callable
 from heapq import heapify, heappop, heappush
 from itertools import count
 
-from ..journal.positions import NumberedResend
+from ..journal.positions import NumberedResend, joined
 
 Job = Callable[[], object]
 
@@ -45,8 +45,16 @@ class Inbox:
             self._changed.notify()
 
     def resend(self, numbered: NumberedResend) -> None:
-        """Hands over a request to send again."""
+        """Hands over a request to send again.
+
+        It takes the place of those that wait and that it includes, as in the journal: while a sink hangs, each loss
+        requests a snapshot.
+        """
         with self._changed:
+            for waiting in tuple(self._resends):
+                if (both := joined(waiting.resend, numbered.resend)) is not None:
+                    numbered = NumberedResend(max(waiting.number, numbered.number), both)
+                    self._resends.remove(waiting)
             self._resends.append(numbered)
             self._news = True
             self._changed.notify()

@@ -85,9 +85,9 @@ def insert_resend(connection: sqlite3.Connection, sink: str, resend: Resend) -> 
     It takes the place of those before it that it includes: a sink that ended or hangs, and takes none, has few.
     """
     for earlier, before in select_resends(connection, sink):
-        joined = _joined(before, resend)
-        if joined is not None:
-            resend = joined
+        both = joined(before, resend)
+        if both is not None:
+            resend = both
             connection.execute("DELETE FROM resends WHERE id = ?", (earlier,))
     row = (sink, RESENDS.dump_json(resend))
     number = connection.execute("INSERT INTO resends (sink, data) VALUES (?, ?)", row).lastrowid
@@ -112,7 +112,7 @@ def select_resends(connection: sqlite3.Connection, sink: str) -> Iterator[tuple[
             yield number, None
 
 
-def _joined(before: Resend | None, later: Resend) -> Resend | None:
+def joined(before: Resend | None, later: Resend) -> Resend | None:
     """Returns the resend that does what both do; `None` when it takes both.
 
     Replays of events are never joined: the worker that has begun the one takes the other for done.
