@@ -9,6 +9,8 @@ import stat
 from pathlib import Path
 
 from .appender import STANDARD_OUTPUT_DESCRIPTOR
+from .errors import not_ours
+from .lines import has_lines_of_json
 
 
 def check_standard_output() -> str:
@@ -20,7 +22,8 @@ def check_standard_output() -> str:
 def check_file(path: Path, *, rotates: bool) -> str:
     """Returns a line for people: whether the file is there, its size, and the free space on its disk.
 
-    `rotates` means that files are also created and renamed beside it. Raises OSError for what a sink could not do.
+    `rotates` means that files are also created and renamed beside it. Raises OSError for what a sink could not do, and
+    FileSinkError for another program's file.
     """
     try:
         status = path.stat()
@@ -33,9 +36,21 @@ def check_file(path: Path, *, rotates: bool) -> str:
         _require(path, os.W_OK)
         return f"writes to {path}"
     _require(path, os.R_OK | os.W_OK)  # the position is read from the file
+    refuse_foreign(path)
     if rotates:
         _require(path.parent, os.W_OK | os.X_OK)
     return f"appends to {path}, {status.st_size} bytes now; {_free_space(path)}"
+
+
+def refuse_foreign(path: Path) -> None:
+    """Raises FileSinkError for a regular file with something else than lines of JSON; OSError when it cannot be read.
+
+    A file that is not there, a pipe and a device are none.
+    """
+    if path.is_file():
+        with path.open("rb") as file:
+            if not has_lines_of_json(file):
+                raise not_ours(path)
 
 
 def _require(path: Path, rights: int) -> None:

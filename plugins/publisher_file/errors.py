@@ -37,6 +37,14 @@ def explain(error: OSError, path: Path | str) -> str:
     return f"cannot write to {path}: {error.strerror or error}" + (f"; {remedy}" if remedy else "")
 
 
+def not_ours(path: Path | str) -> FileSinkError:
+    """Returns an error for a file that something else than lines of JSON is in."""
+    return FileSinkError(
+        f"cannot write to {path}: neither its first nor its last line is JSON, so it is another program's file, and it "
+        "stays as it is; name another file, or move this one away"
+    )
+
+
 def in_use(path: Path | str, error: InUseError) -> FileSinkError:
     """Returns an error that names who has the file's lock, and what to do about it."""
     if not error.process:

@@ -10,7 +10,7 @@ from typing import Annotated, BinaryIO, NamedTuple
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from publisher import Cursor
-from publisher.untrusted import UntrustedError, parse_model
+from publisher.untrusted import UntrustedError, parse_json, parse_model
 
 _CHUNK = 1 << 16
 # An event of 10,000 addresses has 3 MB. Of a longer line, which is of another program, no more is kept.
@@ -65,6 +65,29 @@ def lines_from_end(file: BinaryIO) -> Iterator[bytes]:
 def lines_of(stream: io.BufferedIOBase) -> Iterator[bytes]:
     """Yields the lines, first to last; one of more than 16 MiB in parts."""
     return iter(lambda: stream.readline(LONGEST_LINE + 1), b"")
+
+
+def has_lines_of_json(file: BinaryIO) -> bool:
+    """Returns whether a file may be appended to: its first or its last line is a JSON object, or one of our lines.
+
+    One of the two may be another program's, or damaged. A file without a line, of which a crash left the beginning of
+    an event, or zeros, may be appended to as well.
+    """
+    end = end_of_last_line(file)
+    if end == 0 and is_torn_event(file, 0):
+        return True
+    file.seek(0)
+    first, last = file.readline(LONGEST_LINE + 1), next(lines_from_end(file), b"")
+    return not (first + last).strip() or _is_object(first) or _is_object(last)
+
+
+def _is_object(line: bytes) -> bool:
+    if line.startswith(_BEGINNING):
+        return True
+    try:
+        return isinstance(parse_json(line, max_bytes=LONGEST_LINE), dict)
+    except UntrustedError:
+        return False
 
 
 class FilePosition(NamedTuple):

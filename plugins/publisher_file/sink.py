@@ -11,7 +11,7 @@ from typing import ClassVar
 from publisher import Cursor, Ended, Event, FileLock, InUseError, Retry, Sink, SinkContext, SinkOptions
 
 from .appender import Appender
-from .check import check_file, check_standard_output
+from .check import check_file, check_standard_output, refuse_foreign
 from .errors import FileSinkError, explain, in_use
 from .lines import lines_from_end, lines_of, place_of
 from .options import STANDARD_OUTPUT, FileOptions
@@ -40,7 +40,10 @@ class FileSink(Sink):
         self._may_rotate = True
 
     def open(self) -> None:
-        """Locks and opens the file. Raises FileSinkError, also while another process writes to it."""
+        """Locks and opens the file. Raises FileSinkError, also while another process writes to it.
+
+        A file that has no lines of JSON is another program's: it is an error, and nothing is changed.
+        """
         try:
             self._open()
         except InUseError as error:
@@ -72,6 +75,8 @@ class FileSink(Sink):
             raise Ended(f"nobody reads {self._name} any more", index=done, durable=False) from error
         except InUseError as error:  # a symbolic link leads to another file now
             raise Retry(str(in_use(self._name, error)), index=done) from None
+        except FileSinkError as error:  # the file of this name is another program's now
+            raise Retry(str(error), index=done) from None
         except OSError as error:
             raise Retry(explain(error, self._name), index=done) from error
 
@@ -146,6 +151,7 @@ class FileSink(Sink):
         if self._path != _file_itself(self.options.destination):
             self._lock.release()
             self._aim()
+        refuse_foreign(self._path)
         self._acquire_lock()
         self._file = Appender.open(self._path, self._access)
         self._since = _first_time(self._path) if self._file.size else None

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from publisher import Cursor
+from publisher import Cursor, Retry
 from publisher.testing import EPOCH, make_event, make_events
+from publisher_file.errors import FileSinkError
 from publisher_file.lines import LONGEST_LINE, lines_from_end, place_of
-from tests.fixtures.file_sink import opened
+from tests.fixtures.file_sink import make_sink, opened
 
 LINE = make_event(7).json_bytes
 
@@ -36,8 +37,18 @@ FOREIGN: dict[str, bytes] = {
 }
 
 
-@pytest.mark.parametrize("place", ["first", "last", "only"])
-@pytest.mark.parametrize("foreign", FOREIGN)
+NO_JSON = ("text", "deep arrays", "deep objects", "NUL", "no object")
+
+
+@pytest.mark.parametrize(
+    ("foreign", "place"),
+    [
+        (foreign, place)
+        for foreign in FOREIGN
+        for place in ("first", "last", "only")
+        if place != "only" or foreign not in NO_JSON
+    ],
+)
 def test_a_line_of_another_program_is_passed_over(tmp_path: Path, foreign: str, place: str) -> None:
     path = tmp_path / "events.jsonl"
     own = [] if place == "only" else [event.json_bytes for event in make_events(3)]
@@ -50,6 +61,59 @@ def test_a_line_of_another_program_is_passed_over(tmp_path: Path, foreign: str, 
     with path.open("rb") as file:
         file.seek(before)
         assert json.loads(file.read())["seq"] == 4
+
+
+NOT_OURS: dict[str, bytes] = {
+    "notes": b"my notes,\nwhich took years\n",
+    "one line": b"my notes",
+    "an ELF file": b"\x7fELF\2\1\1" + bytes(9) + b"\n\3\0>\0" * 40_000,
+    "a database": b"SQLite format 3\0" + bytes(5000) + b"\n" + bytes(5000),
+    "UTF-16": "\ufeff{}\n{}\n".encode("utf-16"),
+    "JSON over several lines": b'{\n "private": true\n}\n',
+    "numbers": b"1\n2\n",
+    "a list": b'["1"]\n',
+    "zeros and more": bytes(500) + b"\nGIF89a",
+    "random": random.Random(5).randbytes(200_000),
+    **{name: FOREIGN[name] + b"\n" for name in NO_JSON},
+}
+
+
+@pytest.mark.parametrize("name", NOT_OURS)
+def test_a_file_that_is_no_lines_of_json_is_an_error_and_stays_as_it_is(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(NOT_OURS[name])
+    before = path.stat()
+    sink = make_sink(path, max_size="1 GiB")
+    for call in (sink.open, sink.check):
+        with pytest.raises(FileSinkError, match="it is another program's file"):
+            call()
+    sink.close()
+    after = path.stat()
+    assert (path.read_bytes(), after.st_mtime_ns, after.st_mode) == (NOT_OURS[name], before.st_mtime_ns, before.st_mode)
+    assert [file.name for file in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize("content", [b"", b"\n", b" \n\n", b'{"another":"log"}', bytes(300)], ids=repr)
+def test_a_file_without_anything_to_lose_is_appended_to(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(content)
+    with opened(path) as sink:
+        sink.publish(make_events(1))
+    assert json.loads(path.read_bytes().splitlines()[-1])["seq"] == 1
+
+
+def test_a_file_that_another_program_puts_in_its_place_is_not_touched(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    with opened(path) as sink:
+        sink.publish(make_events(2))
+        path.unlink()
+        path.write_bytes(b"GIF89a")
+        with pytest.raises(Retry, match="another program's file"):
+            sink.publish(make_events(1, first=3))
+        assert path.read_bytes() == b"GIF89a"
+        path.unlink()
+        sink.publish(make_events(1, first=3))
+    assert json.loads(path.read_bytes())["seq"] == 3
 
 
 def test_whatever_a_line_is_it_is_an_event_or_none() -> None:

@@ -43,11 +43,11 @@ def test_zeros_that_a_power_cut_left_are_cut_off(tmp_path: Path) -> None:
 
 def test_what_is_no_event_is_never_cut(tmp_path: Path) -> None:
     path = tmp_path / "notes.txt"
-    path.write_bytes(b"my notes,\nwhich took years")
+    path.write_bytes(b'{"my":"notes"}\nwhich took years')
     with opened(path) as sink:
         assert sink.cursor() is None
         sink.publish([make_event()])
-    assert path.read_bytes() == b"my notes,\nwhich took years\n" + make_event().json_bytes + b"\n"
+    assert path.read_bytes() == b'{"my":"notes"}\nwhich took years\n' + make_event().json_bytes + b"\n"
 
 
 def test_a_snapshot_cut_short_does_not_count_and_is_requested_again(tmp_path: Path) -> None:
