@@ -270,11 +270,12 @@ def test_a_node_that_is_renamed_by_sighup_takes_everything_along(publisher: Publ
         events = [(heard.topic.split("/")[1], heard.json) for heard in live.of("event")]
     seqs = [event["seq"] for _, event in events]
     assert sorted(set(seqs)) == list(range(1, len(rows) + 1))
-    assert len({event["epoch"] for _, event in events}) == 1
+    epochs = {event["epoch"] for _, event in events}
+    assert len(epochs) == 1
     first_new = next(event["seq"] for _, event in events if event["node"] == "renamed")
     assert [event["node"] for _, event in events] == ["testnode" if seq < first_new else "renamed" for seq in seqs]
     assert {topic for topic, event in events if event["node"] == "renamed"} == {"renamed"}
-    assert json.loads(retained(broker, "interfaces/renamed/info")["interfaces/renamed/info"])["seq"] == len(rows)
+    assert json.loads(retained(broker, "interfaces/renamed/info")["interfaces/renamed/info"])["epoch"] in epochs
 
 
 # A broker that sends no retained messages to wildcards: what the journal knows is emptied.
