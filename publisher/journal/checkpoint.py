@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import sqlite3
 import threading
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 _LOG = logging.getLogger("publisher.journal")
@@ -45,10 +46,11 @@ class Checkpointer:
             self._wanted.set()
         return size >= self._most + self._most // 3
 
-    def wait(self) -> None:
-        """Waits for the checkpoint that is running: SQLite makes one at a time."""
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Runs a block while this thread makes none: of two checkpoints at once, the second moves nothing."""
         with self._running:
-            pass
+            yield
 
     def limit(self, most: int) -> None:
         """Has the log emptied before it takes more than so many bytes."""

@@ -8,7 +8,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -48,8 +48,10 @@ _BUSY_SECONDS = 10.0
 # commit failed, the next tries are short.
 _WRITER_BUSY_SECONDS = 2.0
 _TRY_BUSY_SECONDS = 0.1
-# The size of the log is looked at once in so many changed rows: a look costs as much as a tenth of a small commit.
+# The size of the log is looked at once in so many changed rows, a look costs as much as a tenth of a small commit, or
+# once in this fraction of what the log may take: a row of an interface with 2,000 addresses has 200 KB.
 _CHANGES = 100
+_LOG_FRACTION = 16
 # A log that was checkpointed whole is cut to this size when it is used again.
 _LOG_BYTES = 8 << 20
 
@@ -84,11 +86,13 @@ class JournalFile:
                 raise
         self._checkpointer = Checkpointer(path) if owned else None
         self._checked = 0
+        self._unchecked_bytes = 0
+        self._step_bytes = _LOG_BYTES // _LOG_FRACTION
         self._closed = False
 
     @contextmanager
-    def writing(self) -> Iterator[sqlite3.Connection]:
-        """Opens a transaction for a block, which commits it at its end. One thread."""
+    def writing(self, size: int = 0) -> Iterator[sqlite3.Connection]:
+        """Opens a transaction for a block, of about so many bytes, which commits it at its end. One thread."""
         with self._errors("written"):
             self._check_open()
             try:
@@ -99,8 +103,10 @@ class JournalFile:
                 if self._writer.in_transaction:
                     self._writer.execute("ROLLBACK")
         changes = self._writer.total_changes
-        if self._checkpointer and changes - self._checked >= _CHANGES:
-            self._checked = changes
+        self._unchecked_bytes += size
+        large = self._unchecked_bytes >= self._step_bytes
+        if self._checkpointer and (large or changes - self._checked >= _CHANGES):
+            self._checked, self._unchecked_bytes = changes, 0
             if self._checkpointer.committed():
                 with suppress(JournalError):  # It is committed; a disk that is full shows at the next commit.
                     self._empty_log("PASSIVE")
@@ -153,6 +159,7 @@ class JournalFile:
         """Has the write-ahead log emptied before it takes more than so many bytes."""
         if self._checkpointer:
             self._checkpointer.limit(most)
+        self._step_bytes = most // _LOG_FRACTION
         self._writer.execute(f"PRAGMA journal_size_limit = {min(_LOG_BYTES, most // 2)}")
 
     def empty_log(self) -> None:
@@ -169,9 +176,8 @@ class JournalFile:
     def _empty_log(self, how: str) -> None:
         with self._errors("written"):
             self._check_open()
-            if self._checkpointer:
-                self._checkpointer.wait()
-            self._writer.execute(f"PRAGMA wal_checkpoint({how})").fetchall()
+            with self._checkpointer.paused() if self._checkpointer else nullcontext():
+                self._writer.execute(f"PRAGMA wal_checkpoint({how})").fetchall()
 
     def close(self) -> None:
         """Releases the file; harmless when repeated. Later calls raise JournalError. The writer's thread."""

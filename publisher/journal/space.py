@@ -26,8 +26,9 @@ class DiskSpace:
         self._log_path = path.with_name(f"{path.name}-wal")
         self.log_bytes = min(_LOG_BYTES, max_bytes // 4)
         """The most that the log may take."""
-        self._file_bytes = max_bytes - self.log_bytes
         self._step_bytes = max_bytes // 64
+        # Between two looks the file grows by up to three steps, and the log by as much.
+        self._file_bytes = max_bytes - self.log_bytes - 6 * self._step_bytes
         self.tight = False
         """Whether the disk was near its end at the last look."""
 

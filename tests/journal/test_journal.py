@@ -142,7 +142,7 @@ def on_disk(path: Path) -> int:
     return sum(path.with_name(path.name + suffix).stat().st_size for suffix in ("", "-wal"))
 
 
-@pytest.mark.parametrize("extra", [0, 600, 1700], ids=str)
+@pytest.mark.parametrize("extra", [0, 600, 1700, 40_000], ids=str)
 def test_the_file_and_its_log_stay_within_the_bound_whatever_the_size_of_an_event(path: Path, extra: int) -> None:
     most = 4 << 20
     with closing(Journal.open(path, node="nas", max_bytes=most)) as journal:
@@ -156,7 +156,8 @@ def test_the_file_and_its_log_stay_within_the_bound_whatever_the_size_of_an_even
             written += sum(len(event.json_bytes) for event in events)
             largest = max(largest, on_disk(path))
         kept = journal.events.read(journal.events.oldest - 1, 99_999)
-        assert largest < 1.5 * most  # the log is written back by another thread, which a busy machine holds up
+        # Above the bound there is at most the newest commit, whose events and rows are in the log.
+        assert largest < most + 2 * sum(len(event.json_bytes) for event in events)
         assert sum(len(event.json_bytes) for event in kept) > most / 4
         assert [event.seq for event in kept] == list(range(journal.events.oldest, journal.seq + 1))
 
@@ -176,7 +177,7 @@ def test_the_file_gives_its_space_back_after_a_flood(path: Path) -> None:
         table = begun(journal)
         part = journal.sink("home", "")
         part.reading = 0
-        while path.stat().st_size < 1.5 * most:
+        while path.stat().st_size < 1.2 * most:
             journal.append(changes(table, 64))
         part.reading = None
         journal.append(changes(table, 200))
