@@ -72,18 +72,21 @@ def test_a_watch_whose_source_is_closed_before_it_begins_is_empty() -> None:
     assert list(watch(source=Closed())) == []
 
 
-def test_a_torn_last_record_is_noticed_and_healed_by_the_snapshot(tmp_path: Path) -> None:
+@pytest.mark.parametrize("marked", [False, True], ids=["by a kill", "after its commit"])
+def test_a_torn_last_record_costs_that_record_and_nothing_before_it(tmp_path: Path, marked: bool) -> None:
     """fluent-bit#2412, #5166: a restart begins with a file whose last write was cut off.
 
-    A kill cannot do that, and a power cut begins a new epoch anyway: here the file is behind its mark, and the number
-    of the lost record may be out in the world.
+    A kill in the middle of a commit leaves a mark of the event before: nobody had seen the record. When the mark has
+    it, its number may be out in the world, and a new epoch begins, with the snapshot.
     """
     path = tmp_path / "journal.db"
     journal = Journal.open(path, node="nas")
     confirm(journal, "sink", 0, "there")
     table = begun(journal)
-    for _ in range(20):
+    for _ in range(19):
         journal.append(changes(table, 1))
+    mark = Path(f"{path}.mark").read_bytes()
+    journal.append(changes(table, 1))
     # The write-ahead log, cut within the last page of the last write (sqlite.org/fileformat2.html, 4).
     log = Path(f"{path}-wal").read_bytes()
     database = path.read_bytes()
@@ -91,12 +94,15 @@ def test_a_torn_last_record_is_noticed_and_healed_by_the_snapshot(tmp_path: Path
     crash(journal)
     path.write_bytes(database)
     Path(f"{path}-wal").write_bytes(log[:-1000])
+    if not marked:
+        Path(f"{path}.mark").write_bytes(mark)
     recorder = Recorder()
     with closing(Pipeline(path)) as pipeline:
-        assert (pipeline.journal.set_aside, pipeline.journal.seq) == (None, 0)
-        assert pipeline.journal.epoch > epoch
+        assert (pipeline.journal.set_aside, pipeline.journal.seq) == (None, 0 if marked else 19)
+        assert (pipeline.journal.epoch > epoch) == marked
         pipeline.deliver(recorder)
-        recorder.wait_for_events(3)
+        recorder.wait_for_events(3 if marked else 19)
         pipeline.change(1)
-        recorder.wait_for_seq(1)
-    assert [event.snapshot is not None for event in recorder.events] == [True, True, True, False]
+        recorder.wait_for_seq(pipeline.journal.seq)
+    assert recorder.seqs == ([1] if marked else list(range(1, 21)))
+    assert len([event for event in recorder.events if event.snapshot]) == (3 if marked else 0)
