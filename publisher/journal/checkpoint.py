@@ -85,7 +85,8 @@ class Checkpointer:
         with closing(sqlite3.connect(uri, uri=True, timeout=_BUSY_SECONDS)) as connection:
             whole = _checkpoint(connection, "PASSIVE")
             if self._size() >= self._most:
-                whole = _checkpoint(connection, "TRUNCATE")
+                # Its space is kept: on a disk that others fill, a log that was cut to nothing could take no commit.
+                whole = _checkpoint(connection, "RESTART")
                 self._report(hindered=not whole)
         step = min(_STEP_BYTES, self._first_due)
         self._due = self._first_due if whole else max(self._first_due, self._size() + step)

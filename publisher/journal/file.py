@@ -163,8 +163,8 @@ class JournalFile:
         self._writer.execute(f"PRAGMA journal_size_limit = {min(_LOG_BYTES, most // 2)}")
 
     def empty_log(self) -> None:
-        """Moves the whole log into the database and cuts it; raises JournalError. The writer's thread."""
-        self._empty_log("TRUNCATE")
+        """Moves the whole log into the database; raises JournalError. The writer's thread."""
+        self._empty_log("RESTART")
 
     def vacuum(self, pages: int) -> None:
         """Gives so many free pages back, in a transaction of its own; raises JournalError. The writer's thread."""
