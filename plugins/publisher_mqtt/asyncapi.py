@@ -130,10 +130,8 @@ def _messages() -> dict[str, Any]:
         "owner": _json("Owner", "Between publishers: who publishes as this node, and the answer"),
         "kept": _json("KeptDays", "Retained: the devices of Home Assistant whose interfaces are not there"),
         "noneKept": _text("Empty: every device has its interface", maxLength=0),
-        "fence": _text("From the publisher to itself: it comes back after all that is retained", pattern="^[0-9a-f]+$"),
-        "check": _text(
-            "From `publisher check` to itself: the broker takes messages and sends them", pattern="^[0-9a-f]+$"
-        ),
+        "fence": _json("Token", "From the publisher to itself: it comes back after all that is retained"),
+        "check": _json("Token", "From `publisher check` to itself: the broker takes messages and sends them"),
         "discovery": {
             "summary": "Retained: a device of Home Assistant's MQTT discovery",
             "contentType": "application/json",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from .client.errors import BrokerError
 from .found import no_wildcards
 from .messages import MqttMessage, Topics
+from .payloads import Token
 
 if TYPE_CHECKING:
     from .client.connection import Connection, IncomingMessage
@@ -28,7 +29,7 @@ def check_broker(options: MqttOptions, login: Login, topics: Topics, discovery: 
     from .client.dialing import Dialer
     from .client.readback import ReadBack
 
-    token, returned = secrets.token_hex(8).encode(), threading.Event()
+    token, returned = Token(token=secrets.token_hex(8)).json_bytes, threading.Event()
 
     def received(message: IncomingMessage) -> None:
         if not any(one.take(message) for one in reading) and message.payload == token:
@@ -36,7 +37,7 @@ def check_broker(options: MqttOptions, login: Login, topics: Topics, discovery: 
 
     reading: list[ReadBack] = []
     # The will is the one of the sink in all but its topic, which no subscriber takes for the node's state.
-    will = MqttMessage(topics.check, b"", retain=False)
+    will = MqttMessage(topics.check, Token(token="0" * 16).json_bytes, retain=False)
     probe = Dialer(options, lambda: login).dial(will=will, on_message=received)
     try:
         _send_and_receive(probe, topics, token, returned, options.timeout)

@@ -67,6 +67,11 @@ class Finder:
             return contents._replace(complete=False, has_wildcards=False)
         return contents
 
+    def read_own(self, readback: ReadBack) -> RetainedContents:
+        """Reads the node's own topics alone; raises BrokerError."""
+        retained: RetainedMessages[_Value] = readback.read([f"{self._topics.root}/+"], self.keep)
+        return contents_of(self._topics, retained.found.items(), complete=retained.complete)
+
     def keep(self, topic: str, payload: bytes) -> _Value | None:
         """Returns what is kept of a message; `None` for those of others. Any thread; never raises."""
         if (key := self._topics.key_of(topic)) is not None:

@@ -89,6 +89,12 @@ class Owner(_Sent):
         return f"host {printable(self.host)} (version {printable(self.version)})"
 
 
+class Token(_Sent):
+    """A message of the publisher to itself: it comes back, and is known by its token."""
+
+    token: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")] = Field(description="Random")
+
+
 class State(_Sent):
     """An IP interface as it is. An empty payload in its place means that the interface was removed."""
 
@@ -188,7 +194,10 @@ def schemas(ref_template: str) -> dict[str, dict[str, Any]]:
     from pydantic.json_schema import models_json_schema
 
     models: list[tuple[type[BaseModel], Literal["serialization", "validation"]]] = [
-        *((model, "serialization") for model in (Info, Owner, KeptDays, State, ReducedState, Event, ReplayAnswer)),
+        *(
+            (model, "serialization")
+            for model in (Info, Owner, Token, KeptDays, State, ReducedState, Event, ReplayAnswer)
+        ),
         (ReplayRequest, "validation"),
     ]
     _, whole = models_json_schema(models, ref_template=ref_template)

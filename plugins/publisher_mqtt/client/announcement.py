@@ -61,6 +61,11 @@ class Announcement:
         """True while the `info` on the broker is newer than everything else that was published."""
         return self._mark is not None and self._mark.newest
 
+    @property
+    def has_info(self) -> bool:
+        """True when the broker acknowledged an `info` of ours."""
+        return self._mark is not None
+
     def outdated(self) -> None:
         """Notes that something else is published."""
         self._mark = self._mark and replace(self._mark, newest=False)

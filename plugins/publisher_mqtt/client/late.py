@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from publisher import SinkContext
 
 from ..found import contents_of, no_wildcards
+from .errors import BrokerError
 from .later import Later
 
 if TYPE_CHECKING:
@@ -27,7 +28,8 @@ class LateRetained:
 
     On the sink's thread.
 
-    `present` returns the read-back in use and whether the session is ready; `None` without a connection.
+    `present` returns the read-back in use and whether the session is ready; `None` without a connection. `has_info`
+    returns whether the broker acknowledged our `info`; `failed` is called when the connection ends over a message.
     """
 
     def __init__(
@@ -37,14 +39,19 @@ class LateRetained:
         retained: RetainedState,
         refusals: Refusals,
         present: Callable[[], tuple[ReadBack, bool] | None],
+        has_info: Callable[[], bool],
         send: Send,
+        failed: Callable[[BrokerError], None],
     ) -> None:
         self._topics = topics
         self._retained = retained
         self._refusals = refusals
         self._present = present
+        self._has_info = has_info
         self._send = send
+        self._failed = failed
         self._rounds = 0
+        self._had_info = True
         self._job = Later(context, self._take)
 
     def read(self, readback: ReadBack, info: bytes | None) -> None:
@@ -53,7 +60,7 @@ class LateRetained:
         `info` is the retained one, as a subscription to that topic alone received it. Raises BrokerError.
         """
         contents = self._retained.read_back(readback, info)
-        root = self._topics.root
+        root, self._had_info = self._topics.root, bool(info)
         if not contents.has_wildcards:
             self._refusals.warn_once(no_wildcards(self._topics))
         elif not contents.complete:
@@ -72,10 +79,24 @@ class LateRetained:
         self._rounds = _LATE_ROUNDS if found else self._rounds - 1
         if found:
             self._send(self._retained.late(contents_of(self._topics, found), ready=is_ready))
-        if self._rounds > 0:
+        if self._rounds > 0 or not (self._had_info or is_ready):
             self._job.after(_LATE_SECONDS)
-        else:
+        elif self._had_info:
             readback.end()
+        else:
+            self._look_for_own(readback)
+
+    def _look_for_own(self, readback: ReadBack) -> None:
+        """Reads back what was just published, since nothing was retained before that could have shown a fault."""
+        try:
+            contents = self._retained.finder.read_own(readback)
+        except BrokerError as error:
+            self._failed(error)
+            return
+        readback.end()
+        if self._has_info() and contents.complete and not contents.own:
+            self._refusals.warn_once(no_wildcards(self._topics))
+        self._had_info = True
 
 
 class Postponed:

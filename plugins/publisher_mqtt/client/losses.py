@@ -43,7 +43,8 @@ class Losses:
     def connected(self) -> None:
         """Notes that the broker accepted a connection."""
         self._reconnect.connected()
-        self._suspects.reachable()
+        if self._suspects.reachable():
+            self._reconnect.found()
 
     def failed(self) -> float:
         """Notes that the broker accepted no connection; returns the seconds until the next attempt."""

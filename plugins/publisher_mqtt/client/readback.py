@@ -10,6 +10,7 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from ..messages import MqttMessage
+from ..payloads import Token
 from .errors import BrokerError
 
 if TYPE_CHECKING:
@@ -109,7 +110,7 @@ class ReadBack:
             if not self._has_fence:
                 return False
         self._back.clear()
-        self._token = secrets.token_hex(8).encode()
+        self._token = Token(token=secrets.token_hex(8)).json_bytes
         started = time.monotonic()
         refusal = self._connection.put(MqttMessage(self._fence, self._token, retain=False))
         if refusal or self._connection.flush() or not self._is_back():

@@ -80,6 +80,11 @@ class Reconnect:
         self._conflicts += 1
         return self._wait(_CONFLICT.delay(self._conflicts))
 
+    def found(self) -> None:
+        """Notes that the search found a message and gave it up: the pauses begin anew."""
+        self._failures = 0
+        self._hurried.clear()
+
     def wait(self, seconds: float) -> None:
         """Sets the time of the next attempt."""
         self._wait(seconds)

@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from publisher import Retry, SinkContext
+from publisher import Rejected, Retry, SinkContext
 
 from ..messages import OFFLINE, Messages, MqttMessage
 from ..ownership import OtherPublisher, Ownership
+from ..payloads import Token
 from ..retained import Planned, RetainedState
 from .announcement import Announcement
 from .connection import Connection, IncomingMessage
@@ -73,7 +74,14 @@ class Session:
         self._recovery = Later(context, self._recover)
         self._refusals = Refusals(context.log, retained.give_up_discovery)
         self._late = LateRetained(
-            context, messages.topics, retained, self._refusals, self._present, self.send_if_connected
+            context,
+            messages.topics,
+            retained,
+            self._refusals,
+            self._present,
+            lambda: self._announcement.has_info,
+            self.send_if_connected,
+            self._failed,
         )
         self._subscriptions = Subscriptions(
             context,
@@ -85,7 +93,8 @@ class Session:
         self._announcement = Announcement(
             context, messages, retained, self._refusals, self._ready_connection, self._failed
         )
-        self._suspects = Suspects(context.log, control=MqttMessage(messages.topics.fence, b"0" * 16, retain=False))
+        control = MqttMessage(messages.topics.fence, Token(token="0" * 16).json_bytes, retain=False)
+        self._suspects = Suspects(context.log, control=control)
         self._losses = Losses(context.log, reconnect, self._suspects, self._refusals)
         self._trouble = Trouble(context.log)
 
@@ -297,18 +306,23 @@ class Session:
             self._trouble.tell(f"no MQTT connection: {reason}", delay)
             self._recovery.after(delay)
 
-    def _retry(self, error: BrokerError, transmission: Transmission | None = None) -> Retry:
-        """Ends the connection; returns the reason, the first event that is not safe, and the time to wait."""
+    def _retry(self, error: BrokerError, transmission: Transmission | None = None) -> Retry | Rejected:
+        """Ends the connection; returns the reason, the first event that is not safe, and the time to wait.
+
+        When that event was given up before, it is rejected now: that is progress, after which the worker's pauses begin
+        anew. Else the search among many events would take as long as their pauses, which double.
+        """
         connection, self._reason = self.connection, str(error)
         delay = self._disconnect(error)
-        index = 0
+        index, rejected = 0, None
         if connection is not None:
             refusals = connection.take_refusals()
             index = transmission.index(refusals) if transmission else 0
+            rejected = transmission.rejected(index, refusals) if transmission else None
             self._reason = self._losses.explain(connection, error, refusals)
         # The search for the message that ends connections does not wait for the worker's own pause.
         self._recovery.after(delay)
-        return Retry(self._reason, after=delay, index=index)
+        return Rejected(rejected.text, index=index) if rejected else Retry(self._reason, after=delay, index=index)
 
     def _disconnect(self, error: BrokerError, *, over_answer: bool = False) -> float:
         """Ends the connection; returns the seconds until the next attempt."""

@@ -146,15 +146,20 @@ class Suspects:
         if self._alone is None and len(outstanding.messages) == 1 and outstanding.acknowledged:
             self._alone = outstanding.messages[0]
 
-    def reachable(self) -> None:
-        """Notes that the broker accepted a connection: it was there when it ended the last one."""
+    def reachable(self) -> bool:
+        """Notes that the broker accepted a connection: it was there when it ended the last one.
+
+        Returns whether something was given up.
+        """
         alone, self._alone = self._alone, None
         if alone is None:
-            return
+            return False
         key = alone if isinstance(alone, str) else _key(alone)
         self._times_alone[key] = self._times_alone.get(key, 0) + 1
-        if self._times_alone[key] >= _TIMES_ALONE:
-            self._give_up(alone)
+        if self._times_alone[key] < _TIMES_ALONE:
+            return False
+        self._give_up(alone)
+        return True
 
     def unreachable(self) -> None:
         """Notes that the broker could not be reached: it was away, or the link was."""

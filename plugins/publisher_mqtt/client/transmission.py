@@ -34,6 +34,13 @@ class Transmission:
         tags += [tag for _, tag in self._connection.unacknowledged()]
         return min([self._sent, *(tag.at for tag in tags if tag is not None and tag.at is not None)])
 
+    def rejected(self, index: int, refusals: Sequence[Refusal]) -> Refusal | None:
+        """Returns the refusal for good of the event at `index`, which `index` returned; `None` when it may be sent."""
+        about = [one for one in (*self._refused, *refusals) if one.tag is not None and one.tag.at == index]
+        waits = any(tag is not None and tag.at == index for _, tag in self._connection.unacknowledged())
+        is_for_good = len(about) == 1 and about[0].meaning == "never" and about[0].tag.state_of is None
+        return about[0] if is_for_good and not waits else None
+
     def send(self, planned: Iterable[Planned]) -> list[Planned]:
         """Sends all and waits for all; returns those that the broker may take later, of what stands for no event.
 

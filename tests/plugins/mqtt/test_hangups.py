@@ -80,20 +80,24 @@ def test_a_state_that_is_too_large_is_reduced_and_the_rest_goes_on(tmp_path: Pat
         assert letters
         assert all(f"{ROOT}/{LARGE.luid}/inet/event" in reason and "bytes" in reason for reason in letters)
         assert any(f"{ROOT}/{LARGE.luid}/inet/state" in line for line in warnings(host))
+        # One that is smaller is tried at once.
+        host.put(make_row("large", index=50, addresses=["10.9.0.1/24"]))
+        is_delivered(broker, host)
 
 
-# Not with 3.1.1, where each event is tried alone at the worker's pauses: that can take minutes.
-@pytest.mark.parametrize("protocol", ["5"])
+@pytest.mark.parametrize("protocol", ["3.1.1", "5"])
 def test_a_state_that_does_not_fit_at_all_is_emptied_and_counted(tmp_path: Path, protocol: str) -> None:
     with (
         Mosquitto(tmp_path, "max_packet_size 1000") as broker,
         MqttHost(tmp_path, broker, protocol=protocol, timeout=5, home_assistant=False) as host,
     ):
+        host.quiet()
         host.put(*SMALL)
-        # Each event is tried alone twice, after the worker's own pauses, which grow.
-        host.quiet(150)
+        # Each event is tried alone twice; the worker's pauses grow until the first of them is given up.
+        host.quiet(100)
         wait_for(lambda: is_online(broker), what="online")
         assert states(broker) == {}
+        assert len(dead_letters(host)) == 5
         wait_for(lambda: counts(broker) == (0, 5), what="the number of missing states in info")
 
 

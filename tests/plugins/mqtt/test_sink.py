@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 import threading
 from collections.abc import Iterator
 from functools import partial
@@ -109,6 +110,21 @@ def test_a_check_tells_of_a_broker_that_retains_nothing_for_wildcards(any_broker
         "retained messages for wildcards" in any_broker.lacks
     )
     assert retained(any_broker, *topics) == before
+
+
+def test_the_first_start_warns_of_a_broker_that_retains_nothing_for_wildcards(
+    any_broker: Broker, tmp_path: Path
+) -> None:
+    node = f"first{secrets.token_hex(4)}"
+    with MqttHost(tmp_path, any_broker, node=node) as host:
+        host.put(make_row())
+        host.quiet()
+        assert host.sink is not None
+        late = host.sink.session._late
+        wait_for(lambda: late._had_info and late._rounds == 0, timeout=20, what="the end of the read-back")
+        warned = any("no retained messages to subscriptions with wildcards" in line for line in host.logged())
+        assert warned == ("retained messages for wildcards" in any_broker.lacks)
+        assert sum("wildcards" in line for line in host.logged()) <= 1
 
 
 def test_the_will_is_offline(any_broker: Broker, tmp_path: Path) -> None:
