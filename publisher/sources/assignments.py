@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from ..events import luid_parts
+from .identity import Identity
 
 MOST_NAMED = 10_000
 """The most assignments of interfaces that are gone and known by name: those of containers never come again."""
@@ -106,13 +107,14 @@ class KnownAssignments:
         """Returns whether the interface with this LUID is there."""
         return luid in self._held
 
-    def hold(self, assignment: LuidAssignment) -> None:
+    def hold(self, luid: str, identity: Identity, port: str) -> None:
         """Puts the assignment of an interface that appeared."""
         for gone in self._gone.values():
-            gone.pop(assignment.luid, None)
-        self._held.add(assignment.luid)
+            gone.pop(luid, None)
+        self._held.add(luid)
         self.seen += 1
-        self.put(replace(assignment, seen=self.seen, shared=assignment.address in self._shared))
+        _, kind, name, address, *_ = identity
+        self.put(LuidAssignment(luid, kind, name, name, address, port, address in self._shared, self.seen))
 
     def release(self, luid: str) -> None:
         """Notes that an interface is gone; the assignments that were seen first are removed when there are too many."""
@@ -128,9 +130,13 @@ class KnownAssignments:
         before = self._by_luid.get(assignment.luid)
         if before == assignment:
             return
-        if before is not None:
+        if before is None:
+            self._add(assignment)
+        elif assignment.luid in self._held and _keys(before) == _keys(assignment):
+            self._by_luid[assignment.luid] = assignment
+        else:
             self._take_out(before)
-        self._add(assignment)
+            self._add(assignment)
         self._changed.add(assignment.luid)
         self._removed.discard(assignment.luid)
 

@@ -192,15 +192,7 @@ class LuidAssigner:
 
     def _take(self, index: int, assignment: LuidAssignment, identity: Identity) -> None:
         self._live[index] = _Holder(assignment.luid, identity)
-        self._known.hold(
-            replace(
-                assignment,
-                name=identity.name,
-                first_name=identity.name,
-                address=identity.address,
-                port=identity.port or assignment.port,
-            )
-        )
+        self._known.hold(assignment.luid, identity, identity.port or assignment.port)
 
     def _assignment(self, luid: str) -> LuidAssignment:
         assignment = self._known.get(luid)

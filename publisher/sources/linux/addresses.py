@@ -24,12 +24,12 @@ def address_values(message: AddressMessage, now: datetime, before: Address | Non
     flags = message.short_flags if message.flags is None else message.flags
     packed = own_address(message)
     prefix, suffix = _origin(message, flags, packed)
-    link_scoped = message.family == AF_INET6 and _scope(message.scope) == "link"
+    scope = _scope(message.scope)
     return {
         "address": socket.inet_ntop(message.family, packed),
         "prefix_length": message.prefix_length,
-        "scope": _scope(message.scope),
-        "scope_id": message.ifindex if link_scoped else None,
+        "scope": scope,
+        "scope_id": message.ifindex if scope == "link" and message.family == AF_INET6 else None,
         "prefix_origin": prefix,
         "suffix_origin": suffix,
         "dad_state": _dad(flags),

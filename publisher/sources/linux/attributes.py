@@ -64,9 +64,10 @@ class MessageLayout(Generic[R]):
         key = end - start, bytes(data[first : first + 4])
         layout = self._layouts.get(key)
         if layout is not None:
-            unpacked = layout.unpack(data, start)
-            if layout.headers(unpacked) == layout.expected:
-                return self._make(layout.values((*unpacked, None)))
+            unpack, headers, values, expected = layout
+            unpacked = unpack(data, start)
+            if headers(unpacked) == expected:
+                return self._make(values((*unpacked, None)))
         if len(self._layouts) >= _MOST_LAYOUTS:
             self._layouts.clear()
         layout = self._layouts[key] = self._walk(data, start, end)
@@ -77,7 +78,7 @@ class MessageLayout(Generic[R]):
         builder = _LayoutBuilder(self._header)
         found: dict[Wanted, int] = {}
         for path, at, stop in self._attributes(data, start + self._header.size, end, ()):
-            place = builder.add(at - 4 - start, "HH")
+            place = builder.add_header(at - _ATTRIBUTE.size - start)
             for want in self._wanted:
                 if want.path != path:
                     continue
@@ -115,14 +116,17 @@ class _LayoutBuilder:
         self._headers: list[int] = []
 
     def add(self, offset: int, kind: str) -> int:
-        """Adds a field at this offset, which is not before the last one; returns the place of its (first) value."""
+        """Adds a field at this offset, which is not before the last one; returns the place of its value."""
         place = self._count
         self._format += f"{offset - self._end}x{kind}"
         self._end = offset + Struct("=" + kind).size
         self._count += 1
-        if kind == "HH":
-            self._headers += [place, place + 1]
-            self._count += 1
+        return place
+
+    def add_header(self, offset: int) -> int:
+        """Adds the header of an attribute, as one number; returns its place."""
+        place = self.add(offset, "I")
+        self._headers.append(place)
         return place
 
     def layout(self, data: Buffer, start: int, places: list[int | None]) -> _Layout:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, KeysView, Mapping, Sequence
+from collections.abc import Callable, Iterable, KeysView, Mapping, Sequence, Set
 from datetime import UTC, datetime
 from functools import partial
 
@@ -29,6 +29,7 @@ from .link import (
     Dump,
     LinkDetails,
     LinkStack,
+    identifying,
     may_change_speed,
     named_by,
     speed_of,
@@ -225,7 +226,9 @@ class LinkCache:
             return []
         cached = self._adopt(link)
         luid = cached.luid
-        updates = cached.set_luid(self._luids.assign(index, cached.identity))
+        updates: list[Update] = []
+        if before is None or identifying(before) != identifying(link):
+            updates = cached.set_luid(self._luids.assign(index, cached.identity))
         if before is None:
             self.read_times(index, self._families)
         else:
@@ -314,16 +317,15 @@ class LinkCache:
     def _build(self, cached: CachedLink) -> list[Update]:
         """Returns the updates of what differs from what was reported of this link."""
         index = cached.link.ifindex
-        higher, lower = self._stack.higher(index), self._stack.lower(index)
-        luids = self._luids_of(higher), self._luids_of(lower)
-        build = partial(cached.build, self._families, self._path_mtu, *luids)
+        higher, lower = self._luids_of(self._stack.higher(index)), self._luids_of(self._stack.lower(index))
+        build = partial(cached.build, self._families, self._path_mtu, higher, lower)
         updates = self.validator.build(build, cached.link) or []
         if updates:
             cached.reported_at = self._clock()
         return updates
 
-    def _luids_of(self, indexes: Iterable[int]) -> tuple[str, ...]:
-        return tuple(sorted(self._links[index].luid for index in indexes))
+    def _luids_of(self, indexes: Set[int]) -> tuple[str, ...]:
+        return tuple(sorted(self._links[index].luid for index in indexes)) if indexes else ()
 
     def _log_flaps(self, before: Link, after: Link) -> None:
         if lost := unreported_losses(before, after):

@@ -20,8 +20,6 @@ from ...sink import Log
 from .attributes import RtnetlinkError
 from .rtnetlink import (
     NLM_F_DUMP_INTR,
-    NLMSG_DONE,
-    NLMSG_ERROR,
     Decoder,
     Failure,
     Link,
@@ -87,11 +85,13 @@ class RequestSocket:
         """Returns this link as it is now, None when it was removed; raises as `dump` does."""
         self._send(lambda seq: link_read(seq, index))
         while True:
-            for message in self._receive():
-                if isinstance(message.record, Link):
-                    return message.record
-                if isinstance(message.record, Failure):
-                    _raise_unless(message.record, 0, errno.ENODEV)
+            for _, _, seq, record in self._receive():
+                if seq != self._seq:
+                    continue
+                if isinstance(record, Link):
+                    return record
+                if isinstance(record, Failure):
+                    _raise_unless(record, 0, errno.ENODEV)
                     return None
 
     def close(self) -> None:
@@ -103,13 +103,14 @@ class RequestSocket:
         records: list[Record] = []
         interrupted = False
         while True:
-            for kind, flags, _, record in self._receive():
+            for _, flags, seq, record in self._receive():
+                if seq != self._seq or record is None:
+                    continue
                 interrupted = interrupted or bool(flags & NLM_F_DUMP_INTR)
                 if isinstance(record, Failure):
                     _raise_unless(record, 0)
                     return records, interrupted
-                if record is not None and kind not in (NLMSG_DONE, NLMSG_ERROR):
-                    records.append(record)
+                records.append(record)
 
     def _send(self, request: Callable[[int], bytes]) -> None:
         self._seq += 1
@@ -121,7 +122,7 @@ class RequestSocket:
             raise SourceError(f"cannot send a request to the kernel: {error}") from error
 
     def _receive(self) -> list[Message]:
-        """Returns those messages of the next datagram that answer the last request."""
+        """Returns the messages of the next datagram; those with another `seq` answer an earlier request."""
         try:
             length, sender = self._socket.recvfrom_into(self._buffer, 0, socket.MSG_TRUNC)
         except BlockingIOError as error:
@@ -133,10 +134,9 @@ class RequestSocket:
         if sender[0] != 0:
             return []
         try:
-            messages = self._decoder.decode(self._buffer, length) if length <= _DATAGRAM else []
+            return self._decoder.decode(self._buffer, length) if length <= _DATAGRAM else []
         except RtnetlinkError as error:
             raise InterruptedDumpError(f"an answer of the kernel is invalid: {error}") from error
-        return [message for message in messages if message.seq == self._seq]
 
 
 class Received(NamedTuple):

@@ -1,12 +1,12 @@
 """Rows: the members of MIB_IPINTERFACE_ROW and of the interface, from a link. Pure.
 
-`MEMBERS` is the one table of the origin of each member on Linux, and of whether the kernel reports its changes.
+docs/linux.md has the origin of each member, and the changes that the kernel reports.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable
-from typing import Any, Literal, NamedTuple
+from collections.abc import Callable, Container
+from typing import Any, NamedTuple
 
 from ...events import AdminStatus, Family, OperStatus
 from .rtnetlink import Link
@@ -24,7 +24,7 @@ _OPER: tuple[OperStatus, ...] = (
     "dormant",
     "up",
 )
-_ADDR_GEN_MODE_NONE = 1
+_LINK_LOCAL: dict[int | None, str | None] = {None: None, 1: "always_off"}  # IN6_ADDR_GEN_MODE_NONE
 _ARPHRD_ETHER = 1
 
 
@@ -52,31 +52,62 @@ class Raw(NamedTuple):
     path_mtu: PathMtuTimes
 
 
-class Member(NamedTuple):
-    """A member of the row with its value for each family, None where Linux has no such thing.
+def inet_values(luid: str, raw: Raw) -> dict[str, Any]:
+    """Returns the members of the IpInterfaceRow for IPv4."""
+    link, times = raw.link, raw.times
+    resolves = not link.flags & _IFF_NOARP
+    return {
+        "family": "inet",
+        "interface_luid": luid,
+        "interface_index": link.ifindex,
+        "forwarding_enabled": None if link.forwarding is None else link.forwarding != 0,
+        "weak_host_send": True,  # Linux is a weak end system (RFC 1122, 3.3.4.2)
+        "weak_host_receive": True,
+        "use_neighbor_unreachability_detection": resolves,
+        "base_reachable_time": times.base_reachable,
+        "retransmit_time": times.retransmit,
+        "path_mtu_discovery_timeout": raw.path_mtu.inet,
+        "nl_mtu": link.mtu,
+        "connected": _connected(link),
+        "supports_neighbor_discovery": resolves,
+        "reachable_time": times.reachable,
+    }
 
-    `reported`: "at once", by rtnetlink; "silent", by inotify where it reaches, and by the reconcile. Measured on Linux
-    6.18 (docs/linux.md).
-    """
 
-    name: str
-    inet: Callable[[Raw], Any] | None
-    inet6: Callable[[Raw], Any] | None
-    source: str
-    reported: Literal["at once", "silent", "constant"]
+def inet6_values(luid: str, raw: Raw) -> dict[str, Any]:
+    """Returns the members of the IpInterfaceRow for IPv6."""
+    link, times = raw.link, raw.times6
+    resolves = not link.flags & _IFF_NOARP
+    index, mode, accept_default = link.ifindex, link.addr_gen_mode, link.accept_ra_defrtr
+    return {
+        "family": "inet6",
+        "interface_luid": luid,
+        "interface_index": index,
+        "forwarding_enabled": None if link.forwarding6 is None else link.forwarding6 != 0,
+        "weak_host_send": True,
+        "weak_host_receive": True,
+        "use_neighbor_unreachability_detection": resolves,
+        "managed_address_configuration_supported": _advertised(link.flags6, _IF_RA_MANAGED),
+        "other_stateful_configuration_supported": _advertised(link.flags6, _IF_RA_OTHERCONF),
+        "router_discovery_behavior": _router_discovery(link),
+        "dad_transmits": link.dad_transmits,
+        "base_reachable_time": times.base_reachable,
+        "retransmit_time": times.retransmit,
+        "path_mtu_discovery_timeout": raw.path_mtu.inet6,
+        "link_local_address_behavior": _LINK_LOCAL.get(mode, "always_on"),
+        "zone_indices": (0, index, index, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0),  # interface and link (RFC 4007)
+        "nl_mtu": link.mtu6,
+        "connected": _connected(link),
+        "supports_neighbor_discovery": resolves,
+        "supports_router_discovery": link.flags & (_IFF_MULTICAST | _IFF_LOOPBACK) == _IFF_MULTICAST,
+        "reachable_time": link.reachable_time6,
+        "disable_default_routes": None if accept_default is None else accept_default == 0,
+    }
 
 
-def _connected(raw: Raw) -> bool:
-    state = raw.link.operstate
-    return state == _OPER_UP or (state in (_OPER_UNKNOWN, None) and bool(raw.link.flags & _IFF_LOWER_UP))
-
-
-def _resolves(raw: Raw) -> bool:
-    return not raw.link.flags & _IFF_NOARP
-
-
-def _always(_: Raw) -> bool:
-    return True
+def _connected(link: Link) -> bool:
+    state = link.operstate
+    return state == _OPER_UP or (state in (_OPER_UNKNOWN, None) and bool(link.flags & _IFF_LOWER_UP))
 
 
 def _advertised(flags: int | None, bit: int) -> bool | None:
@@ -84,103 +115,14 @@ def _advertised(flags: int | None, bit: int) -> bool | None:
     return bool(flags & bit) if flags is not None and flags & _IF_RA_RCVD else None
 
 
-def _switch(value: int | None) -> bool | None:
-    return None if value is None else value != 0
-
-
-def _router_discovery(raw: Raw) -> str | None:
-    accept = raw.link.accept_ra
+def _router_discovery(link: Link) -> str | None:
+    accept = link.accept_ra
     if accept is None:
         return None
     # Documentation/networking/ip-sysctl: 1 is enabled while forwarding is off, 2 is always enabled.
-    return "enabled" if accept >= 2 or (accept == 1 and not raw.link.forwarding6) else "disabled"
+    return "enabled" if accept >= 2 or (accept == 1 and not link.forwarding6) else "disabled"
 
 
-def _link_local(raw: Raw) -> str | None:
-    mode = raw.link.addr_gen_mode
-    return None if mode is None else "always_off" if mode == _ADDR_GEN_MODE_NONE else "always_on"
-
-
-def _zones(raw: Raw) -> tuple[int, ...]:
-    return (0, raw.link.ifindex, raw.link.ifindex, *[0] * 13)
-
-
-def _no_default_route(raw: Raw) -> bool | None:
-    accept = raw.link.accept_ra_defrtr
-    return None if accept is None else accept == 0
-
-
-MEMBERS = (
-    Member(
-        "forwarding_enabled",
-        lambda r: _switch(r.link.forwarding),
-        lambda r: _switch(r.link.forwarding6),
-        "IFLA_INET_CONF, IFLA_INET6_CONF: forwarding",
-        "at once",
-    ),
-    Member(
-        "nl_mtu", lambda r: r.link.mtu, lambda r: r.link.mtu6, "IFLA_MTU; IFLA_INET6_CONF: mtu6 (silent)", "at once"
-    ),
-    Member("connected", _connected, _connected, "IFLA_OPERSTATE, IFF_LOWER_UP", "at once"),
-    Member("weak_host_send", _always, _always, "Linux is a weak end system (RFC 1122, 3.3.4.2)", "constant"),
-    Member("weak_host_receive", _always, _always, "as weak_host_send", "constant"),
-    Member("use_neighbor_unreachability_detection", _resolves, _resolves, "not IFF_NOARP", "at once"),
-    Member("supports_neighbor_discovery", _resolves, _resolves, "not IFF_NOARP", "at once"),
-    Member(
-        "managed_address_configuration_supported",
-        None,
-        lambda r: _advertised(r.link.flags6, _IF_RA_MANAGED),
-        "IFLA_INET6_FLAGS: IF_RA_MANAGED, if IF_RA_RCVD is set",
-        "at once",
-    ),
-    Member(
-        "other_stateful_configuration_supported",
-        None,
-        lambda r: _advertised(r.link.flags6, _IF_RA_OTHERCONF),
-        "IFLA_INET6_FLAGS: IF_RA_OTHERCONF, if IF_RA_RCVD is set",
-        "at once",
-    ),
-    Member("router_discovery_behavior", None, _router_discovery, "IFLA_INET6_CONF: accept_ra, forwarding", "silent"),
-    Member(
-        "supports_router_discovery",
-        None,
-        lambda r: r.link.flags & (_IFF_MULTICAST | _IFF_LOOPBACK) == _IFF_MULTICAST,
-        "IFF_MULTICAST and not IFF_LOOPBACK",
-        "at once",
-    ),
-    Member("dad_transmits", None, lambda r: r.link.dad_transmits, "IFLA_INET6_CONF: dad_transmits", "silent"),
-    Member(
-        "base_reachable_time",
-        lambda r: r.times.base_reachable,
-        lambda r: r.times6.base_reachable,
-        "NDTPA_BASE_REACHABLE_TIME or /proc/sys/net/*/neigh; inet6: reported when it is written there",
-        "silent",
-    ),
-    Member(
-        "retransmit_time",
-        lambda r: r.times.retransmit,
-        lambda r: r.times6.retransmit,
-        "NDTPA_RETRANS_TIME or /proc/sys/net/*/neigh; inet6: reported when it is written there",
-        "silent",
-    ),
-    Member(
-        "reachable_time",
-        lambda r: r.times.reachable,
-        lambda r: r.link.reachable_time6,
-        "NDTPA_REACHABLE_TIME; IFLA_INET6_CACHEINFO. Random around the base time: shown, never an event",
-        "silent",
-    ),
-    Member(
-        "path_mtu_discovery_timeout",
-        lambda r: r.path_mtu.inet,
-        lambda r: r.path_mtu.inet6,
-        "net.ipv4.route.mtu_expires, net.ipv6.route.mtu_expires",
-        "silent",
-    ),
-    Member("link_local_address_behavior", None, _link_local, "IFLA_INET6_CONF: addr_gen_mode", "silent"),
-    Member("zone_indices", None, _zones, "the ifindex for interface and link scope (RFC 4007)", "constant"),
-    Member("disable_default_routes", None, _no_default_route, "IFLA_INET6_CONF: accept_ra_defrtr", "silent"),
-)
 # Not known on Linux (docs/linux.md). There a metric belongs to a route, not to an interface.
 ABSENT = (
     "max_reassembly_size",
@@ -197,8 +139,7 @@ ABSENT = (
     "transmit_offload",
     "receive_offload",
 )
-_INET = [(member.name, member.inet) for member in MEMBERS if member.inet]
-_INET6 = [(member.name, member.inet6) for member in MEMBERS if member.inet6]
+_VALUES: dict[Family, Callable[[str, Raw], dict[str, Any]]] = {"inet": inet_values, "inet6": inet6_values}
 
 
 def has_row(family: Family, link: Link, addressed: Container[Family] = ()) -> bool:
@@ -215,16 +156,7 @@ def has_row(family: Family, link: Link, addressed: Container[Family] = ()) -> bo
 
 def row_values(family: Family, luid: str, raw: Raw) -> dict[str, Any]:
     """Returns the members of the IpInterfaceRow; those in ABSENT stay None."""
-    members = _INET if family == "inet" else _INET6
-    values = {name: value(raw) for name, value in members}
-    return {"family": family, "interface_luid": luid, "interface_index": raw.link.ifindex, **values}
-
-
-def rows_values(
-    families: Iterable[Family], luid: str, raw: Raw, addressed: Container[Family] = ()
-) -> dict[Family, dict[str, Any]]:
-    """Returns the members of the IpInterfaceRow of each of these families in which the link is an IP interface."""
-    return {family: row_values(family, luid, raw) for family in families if has_row(family, raw.link, addressed)}
+    return _VALUES[family](luid, raw)
 
 
 def interface_values(

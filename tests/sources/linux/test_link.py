@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import socket
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -73,6 +74,24 @@ def test_another_luid_removes_the_rows_under_the_one_before() -> None:
     build(link)
     assert link.set_luid(OTHER_LUID) == [Remove(LUID, "inet"), Remove(LUID, "inet6")]
     assert {update.row.luid for update in build(link) if isinstance(update, Upsert)} == {OTHER_LUID}
+
+
+def test_a_luid_that_comes_back_before_the_rows_are_built_brings_them_again() -> None:
+    link = cached()
+    build(link)
+    link.set_luid(OTHER_LUID)
+    link.set_luid(LUID)
+    assert {update.row.luid for update in build(link) if isinstance(update, Upsert)} == {LUID}
+
+
+def test_the_rows_are_as_pydantic_alone_makes_them() -> None:
+    link = cached(mtu6=1280, address=b"\x52\x54\0\x12\x34\x56")
+    link.add_address(an_address("192.0.2.1", valid=100), NOW)
+    build(link)
+    for row in link.rows.values():
+        plain = IpInterface.model_validate_json(row.model_dump_json())
+        assert (row, row.model_dump_json()) == (plain, plain.model_dump_json())
+        assert row.model_copy(deep=True) == pickle.loads(pickle.dumps(row)) == row
 
 
 def test_equal_parts_stay_the_same_objects() -> None:
