@@ -192,7 +192,9 @@ def _lasting(address: Address | None) -> dict[str, Any] | None:
     """Returns the members of an address whose change is a change of state."""
     if address is None:
         return None
-    return {name: value is None if name in _LIFETIMES else value for name, value in address.__dict__.items()}
+    values = address.__dict__
+    # A lifetime that is not known is none that ends.
+    return values | {name: isinstance(values[name], datetime) for name in _LIFETIMES}
 
 
 def _jsonable(value: Any) -> Any:

@@ -69,7 +69,7 @@ def make_address(text: str = "192.0.2.10/24", **members: Any) -> Address:
     return Address(
         address=address,
         prefix_length=int(prefix_length or (128 if ":" in address else 32)),
-        **({"scope": scope, "dad_state": "preferred"} | members),
+        **({"scope": scope, "dad_state": "preferred", "valid_until": None, "preferred_until": None} | members),
     )
 
 

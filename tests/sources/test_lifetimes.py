@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from publisher.events import UNKNOWN, Unknown
 from publisher.sources.lifetimes import ends_at
 
 NOW = datetime(2026, 11, 22, 20, 4, 12, 600_000, UTC)
@@ -18,10 +19,10 @@ NOW = datetime(2026, 11, 22, 20, 4, 12, 600_000, UTC)
         (0, datetime(2026, 11, 22, 20, 4, 12, tzinfo=UTC)),
         (0xFFFF_FFFE, datetime(2162, 12, 30, 2, 32, 26, tzinfo=UTC)),
         (0xFFFF_FFFF, None),
-        (None, None),
+        (None, UNKNOWN),
     ],
 )
-def test_a_lifetime_ends_at_a_moment_or_never(seconds: int | None, moment: datetime | None) -> None:
+def test_a_lifetime_ends_at_a_moment_or_never(seconds: int | None, moment: datetime | Unknown | None) -> None:
     assert ends_at(seconds, NOW) == moment
 
 
@@ -34,7 +35,7 @@ def test_a_lifetime_that_only_counts_down_ends_at_the_same_moment() -> None:
 def test_a_lifetime_that_was_refreshed_ends_later() -> None:
     first = ends_at(900, NOW)
     later = ends_at(900, NOW + timedelta(seconds=15), first)
-    assert first is not None
+    assert isinstance(first, datetime)
     assert later == first + timedelta(seconds=15)
 
 

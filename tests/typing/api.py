@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Literal, assert_type
@@ -47,7 +48,7 @@ from publisher import (
     hookimpl,
     watch,
 )
-from publisher.events import Cause, Family, Key, NotificationType, make_luid
+from publisher.events import UNKNOWN, Cause, Family, Key, NotificationType, Unknown, make_luid
 
 
 # The author of a sink.
@@ -259,6 +260,11 @@ def describe(event: Event) -> str:
     assert_type(event.changed, dict[str, Change])
     assert_type(event.snapshot, Snapshot | None)
     assert_type(event.json_bytes, bytes)
+    assert_type(event.ip_interface_json, bytes)
+    for address in event.addresses:
+        assert_type(address.valid_until, datetime | Unknown | None)
+        if address.valid_until is not UNKNOWN:
+            assert_type(address.valid_until, datetime | None)
     if event.row is None or event.interface is None:
         return "snapshot"
     assert_type(event.row.nl_mtu, int | None)

@@ -33,23 +33,25 @@ _MOST_ADDRESSES, _MOST_LUIDS = 40, 100
 
 # An empty state means that the interface is not there; then `value_json` is not defined.
 _GONE = "if value_json is defined else"
-_CONNECTED = f"{{{{ value_json.row.connected {_GONE} false }}}}"
+# A member that is not known is missing; "None" is taken as unknown.
+_CONNECTED = f"{{{{ value_json.row.connected | default(none) {_GONE} false }}}}"
 _STATUS = f"{{{{ value_json.interface.oper_status {_GONE} 'not_present' }}}}"
 _ADDRESSES = (
-    f"{{{{ ((value_json.addresses | map(attribute='address') | join(', '))[:255] or 'none') {_GONE} 'none' }}}}"
+    "{{ ((value_json.addresses | default([]) | map(attribute='address') | join(', '))[:255] or 'none')"
+    f" {_GONE} 'none' }}}}"
 )
 _LINK_SPEED = (
     "{{ value_json.interface.transmit_link_speed / 1000000 "
-    "if value_json is defined and value_json.interface.transmit_link_speed is not none else none }}"
+    "if value_json is defined and value_json.interface.transmit_link_speed is number else none }}"
 )
 _ROW_ATTRIBUTES = f"{{{{ (value_json.row {_GONE} dict()) | tojson }}}}"
 _INTERFACE_ATTRIBUTES = (
-    f"{{{{ (dict(value_json.interface, higher=value_json.interface.higher[:{_MOST_LUIDS}],"
-    f" lower=value_json.interface.lower[:{_MOST_LUIDS}]) {_GONE} dict()) | tojson }}}}"
+    f"{{{{ (dict(value_json.interface, higher=(value_json.interface.higher | default([]))[:{_MOST_LUIDS}],"
+    f" lower=(value_json.interface.lower | default([]))[:{_MOST_LUIDS}]) {_GONE} dict()) | tojson }}}}"
 )
 _ADDRESS_ATTRIBUTES = (
-    f"{{{{ (dict(addresses=value_json.addresses[:{_MOST_ADDRESSES}], count=value_json.addresses | length)"
-    f" {_GONE} dict()) | tojson }}}}"
+    f"{{{{ (dict(addresses=(value_json.addresses | default([]))[:{_MOST_ADDRESSES}],"
+    f" count=value_json.addresses | default([]) | length) {_GONE} dict()) | tojson }}}}"
 )
 
 Component = dict[str, Any]
@@ -217,7 +219,6 @@ def _family_definitions(family: Family) -> Iterator[_Definition]:
         f"{name} connected",
         "binary_sensor",
         family,
-        # A null renders as "None", which Home Assistant takes as unknown.
         {
             "device_class": "connectivity",
             "value_template": _CONNECTED,
@@ -230,9 +231,9 @@ def _family_definitions(family: Family) -> Iterator[_Definition]:
     attributes = {"json_attributes_template": _ADDRESS_ATTRIBUTES, "icon": "mdi:ip-network"}
     yield _diagnostic(f"{name} addresses", family, _ADDRESSES, **attributes)
     size = {"device_class": "data_size", "unit_of_measurement": "B", "icon": "mdi:ruler"}
-    yield _diagnostic(f"{name} MTU", family, f"{{{{ value_json.row.nl_mtu {_GONE} none }}}}", **size)
+    yield _diagnostic(f"{name} MTU", family, f"{{{{ value_json.row.nl_mtu | default(none) {_GONE} none }}}}", **size)
     icon = {"icon": "mdi:sort-numeric-ascending"}
-    yield _diagnostic(f"{name} metric", family, f"{{{{ value_json.row.metric {_GONE} none }}}}", **icon)
+    yield _diagnostic(f"{name} metric", family, f"{{{{ value_json.row.metric | default(none) {_GONE} none }}}}", **icon)
 
 
 def _interface_definitions() -> Iterator[_Definition]:

@@ -41,7 +41,7 @@ def has_changed(path: Path, before: tuple[int, int]) -> bool:
     return identity(path) != before
 
 
-@pytest.mark.parametrize("options", [{}, {"max_size": 20_000, "keep": 1000}], ids=["one file", "rotation"])
+@pytest.mark.parametrize("options", [{}, {"max_size": 8_000, "keep": 1000}], ids=["one file", "rotation"])
 def test_killed_at_any_moment(writers: Forks, tmp_path: Path, options: dict[str, Any]) -> None:
     path = tmp_path / "events.jsonl"
     order = Order({"path": str(path)} | options)
@@ -65,7 +65,7 @@ def test_killed_before_each_file_operation_of_rotation(writers: Forks, tmp_path:
         folder = tmp_path / str(operation)
         folder.mkdir()
         path = folder / "events.jsonl"
-        options = {"path": str(path), "max_size": 20_000, "keep": 100}
+        options = {"path": str(path), "max_size": 8_000, "keep": 100}
         died = start(writers, Order(options, until=25, die_at=operation)).wait()
         assert start(writers, Order(options, until=35)).wait() == 0
         assert seqs(path) == list(range(1, 36)), f"killed before file operation {operation}"

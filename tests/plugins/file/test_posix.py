@@ -159,7 +159,7 @@ def fill_the_disk(folder: str) -> None:
     path, filler, events = Path(folder, "events.jsonl"), Path(folder, "filler"), make_events(200)
     with opened(path) as sink:
         sink.publish(events[:5])
-        filler.write_bytes(bytes(100_000))
+        filler.write_bytes(bytes(300_000))
         rest = events[5:]
         with pytest.raises(Retry, match="free some space there") as failure:
             sink.publish(rest)

@@ -113,10 +113,15 @@ class _Filter:
         return self.call(value)
 
 
+class _Undefined:
+    """A member that is missing, as Jinja has it: only `default` and `is number` take it."""
+
+
 class _Object(dict[str, Any]):
     """A JSON object as Jinja has it: its members are attributes, too."""
 
-    __getattr__ = dict.__getitem__
+    def __getattr__(self, name: str) -> Any:
+        return self.get(name, _Undefined())
 
 
 def render(template: str, payload: bytes) -> str:
@@ -132,9 +137,11 @@ def render(template: str, payload: bytes) -> str:
         "map": lambda attribute: _Filter(lambda items: [getattr(item, attribute) for item in items]),
         "join": lambda separator: _Filter(separator.join),
         "length": _Filter(len),
+        "default": lambda other: _Filter(lambda value: other if isinstance(value, _Undefined) else value),
+        "is_number": _Filter(lambda value: isinstance(value, (int, float))),
         "tojson": _Filter(json.dumps),
     }
-    expression = expression.replace("value_json is defined", "is_defined")
+    expression = expression.replace("value_json is defined", "is_defined").replace(" is number", " | is_number")
     return str(eval(expression, {"__builtins__": {}}, names))
 
 
@@ -247,6 +254,30 @@ GONE = {
     "oper_status": "not_present",
     "link_speed": "None",
 }
+
+
+BARE = ip_interface(connected=None, nl_mtu=None, speed=None)
+
+
+def bare_states() -> list[bytes]:
+    """Returns states in which nothing is known that need not be: by leaving it out, as nulls, and without lists."""
+    whole = json.loads(state(BARE))
+    nulls = {"row": dict.fromkeys(IpInterfaceRow.model_fields), "interface": dict.fromkeys(Interface.model_fields)}
+    filled = whole | {name: members | whole[name] for name, members in nulls.items()}
+    reduced = {name: value for name, value in whole.items() if name != "addresses"} | {
+        "interface": {name: value for name, value in whole["interface"].items() if name not in ("higher", "lower")}
+    }
+    return [json.dumps(one).encode() for one in (whole, filled, reduced)]
+
+
+@pytest.mark.parametrize("payload", bare_states(), ids=["left out", "nulls", "reduced"])
+def test_every_template_takes_a_state_without_the_members_it_reads(payload: bytes) -> None:
+    components = config_of({"inet": ip_interface(metric=1)})["components"]
+    values = {name: render(part["value_template"], payload) for name, part in components.items()}
+    assert values == GONE | {"ipv4_connected": "None", "oper_status": "up"}
+    for part in components.values():
+        if "json_attributes_topic" in part:
+            assert isinstance(json.loads(render(part["json_attributes_template"], payload)), dict)
 
 
 def test_an_empty_state_is_an_interface_that_is_not_present() -> None:

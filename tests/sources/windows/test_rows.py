@@ -66,7 +66,7 @@ def unicast(text: str, **members: Any) -> MibUnicastIpAddressRow:
 
 def changed(before: Any, after: Any) -> dict[str, Any]:
     old = before.model_dump()
-    return {name: value for name, value in after.model_dump().items() if value != old[name]}
+    return {name: value for name, value in after.model_dump().items() if value != old.get(name)}
 
 
 def filled(raw: Any, member: str, value: Any) -> Any:
