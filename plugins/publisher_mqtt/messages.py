@@ -212,13 +212,11 @@ def _lists(state: dict[str, Any]) -> Iterator[_List]:
 def state_bytes(event: Event) -> bytes:
     """Returns the payload of a state, `payloads.State`, cut from the event's own bytes.
 
-    That is ten times quicker than to serialize it anew. A quotation mark inside a JSON string is always escaped, so
-    `,"row":` can only be the member itself; the order is the model's.
+    That is ten times quicker than to serialize it anew; `Event.ip_interface_json` has the reason why it is safe.
     """
     whole = event.json_bytes
-    stamp, kind = whole.index(b',"seq":'), whole.index(b',"notification_type":')
-    row = whole.index(b',"row":')
-    return b"{%b%b}" % (whole[stamp + 1 : kind], whole[row : whole.index(b',"changed":', row)])
+    stamp = whole.index(b',"epoch":')
+    return b"{%b,%b" % (whole[stamp + 1 : whole.index(b',"notification_type":', stamp)], event.ip_interface_json[1:])
 
 
 def _key(event: Event) -> Key:

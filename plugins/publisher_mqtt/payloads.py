@@ -98,7 +98,8 @@ class Token(_Sent):
 class State(_Sent):
     """An IP interface as it is. An empty payload in its place means that the interface was removed."""
 
-    seq: Count = Field(description="The event that led to this state")
+    epoch: Epoch
+    seq: Count = Field(description="The event that led to this state, in its epoch")
     time: AwareDatetime = Field(description="The time of that event, RFC 3339")
     row: IpInterfaceRow = Field(description="The members of MIB_IPINTERFACE_ROW")
     interface: Interface = Field(description="The interface itself and its place in the stack")

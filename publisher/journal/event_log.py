@@ -73,7 +73,9 @@ class EventLog:
         """Makes these the rows; raises JournalError."""
         with self._file.writing() as connection:
             connection.execute("DELETE FROM rows")
-            connection.executemany(_PUT_ROW, ((row.luid, row.family, _row_json(row)) for row in rows))
+            connection.executemany(
+                _PUT_ROW, ((row.luid, row.family, row.__pydantic_serializer__.to_json(row)) for row in rows)
+            )
             put_meta(connection, known="1")
         self.known = True
 
@@ -239,18 +241,7 @@ def _write_rows(connection: sqlite3.Connection, events: Sequence[Event]) -> None
     if removed:
         connection.executemany("DELETE FROM rows WHERE luid = ? AND family = ?", removed)
     there = [event for event in last.values() if event.notification_type != "delete_instance"]
-    connection.executemany(_PUT_ROW, [(event.luid, event.family, _row_json_of(event)) for event in there])
-
-
-def _row_json_of(event: Event) -> bytes:
-    if event.row is None or event.interface is None:
-        raise ValueError(f"event {event.id} carries no row: a snapshot is never written")
-    return _row_json(IpInterface(row=event.row, interface=event.interface, addresses=event.addresses))
-
-
-def _row_json(row: IpInterface) -> bytes:
-    # Members that are null are left out: it halves the bytes, and the memory of a row that is read back.
-    return row.__pydantic_serializer__.to_json(row, exclude_defaults=True)
+    connection.executemany(_PUT_ROW, [(event.luid, event.family, event.ip_interface_json) for event in there])
 
 
 def read_rows(file: JournalFile) -> list[IpInterface]:

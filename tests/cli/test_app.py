@@ -166,7 +166,7 @@ def test_asyncapi_describes_the_topics(publisher: Publisher) -> None:
     for channel in document["channels"].values():
         assert set(channel["parameters"]) == {part[1:-1] for part in channel["address"].split("/") if part[0] == "{"}
     state = document["components"]["schemas"]["State"]
-    assert set(state["required"]) == {"seq", "time", "row", "interface", "addresses"}
+    assert set(state["required"]) == {"epoch", "seq", "time", "row", "interface", "addresses"}
     assert document["operations"]["sendEvent"]["bindings"]["mqtt"]["retain"] is False
     assert_references_resolve(document)
 

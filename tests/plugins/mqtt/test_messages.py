@@ -53,7 +53,7 @@ def test_a_state_has_the_same_row_as_its_event(alias: str) -> None:
 
     state = json.loads(state_bytes(event))
 
-    assert state == {name: whole[name] for name in ("seq", "time", "row", "interface", "addresses")}
+    assert state == {name: whole[name] for name in ("epoch", "seq", "time", "row", "interface", "addresses")}
 
 
 def test_a_state_is_cut_from_the_bytes_of_a_journal_too() -> None:
