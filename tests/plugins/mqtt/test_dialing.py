@@ -179,6 +179,7 @@ def test_one_state_is_warned_of_once_however_often_it_is_tried(tmp_path: Path) -
     broker = Mosquitto(tmp_path)
     with MqttHost(tmp_path, broker) as host:
         host.put(make_row())
+        # The worker pauses for a second at least; the attempt that warns, and two that might.
         wait_for(lambda: host.worker.status().failures >= 3, what="three attempts")
         own = [line for line in host.logged() if line.startswith("WARNING no MQTT connection")]
         assert len(own) == 1
