@@ -51,7 +51,7 @@ _TRY_BUSY_SECONDS = 0.1
 # The size of the log is looked at once in so many changed rows, a look costs as much as a tenth of a small commit, or
 # once in this fraction of what the log may take: a row of an interface with 2,000 addresses has 200 KB.
 _CHANGES = 100
-_LOG_FRACTION = 16
+_LOG_FRACTION = 32
 # A log that was checkpointed whole is cut to this size when it is used again.
 _LOG_BYTES = 8 << 20
 
