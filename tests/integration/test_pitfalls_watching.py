@@ -94,12 +94,12 @@ def test_a_change_during_the_start_is_in_the_rows_or_reported(pair: NetNs, monke
 def test_an_interrupted_listing_is_thrown_away_whole() -> None:
     """pyroute2#874, netlink PR#1018: half a snapshot passes for a snapshot."""
 
-    def answer(*records: str, interrupted: bool = False) -> list[Message]:
+    def answer(seq: int, *records: str, interrupted: bool = False) -> list[Message]:
         names: Any = records  # in place of links
-        first = [Message(RTM_NEWLINK, 0, 0, name) for name in names]
-        return [*first, Message(NLMSG_DONE, NLM_F_DUMP_INTR if interrupted else 0, 0, Failure(0))]
+        first = [Message(RTM_NEWLINK, 0, seq, name) for name in names]
+        return [*first, Message(NLMSG_DONE, NLM_F_DUMP_INTR if interrupted else 0, seq, Failure(0))]
 
-    answers = [answer("half", interrupted=True), answer("half", "more", interrupted=True), answer("all")]
+    answers = [answer(1, "half", interrupted=True), answer(2, "half", "more", interrupted=True), answer(3, "all")]
     requests: Any = RequestSocket(Decoder())
     with contextlib.closing(requests):
         requests._receive = lambda: answers.pop(0)  # the kernel itself interrupts when it likes

@@ -88,7 +88,7 @@ def test_a_state_that_is_too_large_is_reduced_and_the_rest_goes_on(tmp_path: Pat
 @pytest.mark.parametrize("protocol", ["3.1.1", "5"])
 def test_a_state_that_does_not_fit_at_all_is_emptied_and_counted(tmp_path: Path, protocol: str) -> None:
     with (
-        Mosquitto(tmp_path, "max_packet_size 1000") as broker,
+        Mosquitto(tmp_path, "max_packet_size 500") as broker,
         MqttHost(tmp_path, broker, protocol=protocol, timeout=5, home_assistant=False) as host,
     ):
         host.quiet()
