@@ -19,6 +19,8 @@ Buffer = bytes | bytearray | memoryview
 
 _ATTRIBUTE = Struct("=HH")
 _TYPE_MASK = 0x3FFF  # NLA_F_NESTED and NLA_F_NET_BYTEORDER are the two high bits
+# The places of two values that are added after those of the message.
+_ABSENT, _PRESENT = -2, -1
 _MOST_LAYOUTS = 512  # a host has a few dozen; without a bound, unusual messages could fill the memory
 
 
@@ -53,6 +55,9 @@ class MessageLayout(Generic[R]):
         self._make = make
         self._header = header
         self._wanted = wanted
+        self._by_path: dict[tuple[int, ...], list[Wanted]] = {}
+        for want in sorted(wanted, key=lambda want: want.offset):
+            self._by_path.setdefault(want.path, []).append(want)
         self._nests = {path[:depth] for path, _, _ in wanted for depth in range(1, len(path))}
         self._layouts: dict[tuple[int, bytes], _Layout] = {}
 
@@ -67,28 +72,26 @@ class MessageLayout(Generic[R]):
             unpack, headers, values, expected = layout
             unpacked = unpack(data, start)
             if headers(unpacked) == expected:
-                return self._make(values((*unpacked, None)))
+                return self._make(values((*unpacked, None, True)))
         if len(self._layouts) >= _MOST_LAYOUTS:
             self._layouts.clear()
         layout = self._layouts[key] = self._walk(data, start, end)
-        return self._make(layout.values((*layout.unpack(data, start), None)))
+        return self._make(layout.values((*layout.unpack(data, start), None, True)))
 
     def _walk(self, data: Buffer, start: int, end: int) -> _Layout:
         """Returns the layout of this message."""
         builder = _LayoutBuilder(self._header)
         found: dict[Wanted, int] = {}
         for path, at, stop in self._attributes(data, start + self._header.size, end, ()):
-            place = builder.add_header(at - _ATTRIBUTE.size - start)
-            for want in self._wanted:
-                if want.path != path:
-                    continue
+            builder.add_header(at - _ATTRIBUTE.size - start)
+            for want in self._by_path.get(path, ()):
                 if not want.format:
-                    found[want] = place
+                    found[want] = _PRESENT
                 elif want.format == "s":
                     found[want] = builder.add(at - start, f"{stop - at}s")
                 elif at + want.offset + Struct("=" + want.format).size <= stop:
                     found[want] = builder.add(at - start + want.offset, want.format)
-        return builder.layout(data, start, [found.get(want) for want in self._wanted])
+        return builder.layout(data, start, [found.get(want, _ABSENT) for want in self._wanted])
 
     def _attributes(
         self, data: Buffer, start: int, end: int, parent: tuple[int, ...]
@@ -123,20 +126,15 @@ class _LayoutBuilder:
         self._count += 1
         return place
 
-    def add_header(self, offset: int) -> int:
-        """Adds the header of an attribute, as one number; returns its place."""
-        place = self.add(offset, "I")
-        self._headers.append(place)
-        return place
+    def add_header(self, offset: int) -> None:
+        """Adds the header of an attribute, as one number."""
+        self._headers.append(self.add(offset, "I"))
 
-    def layout(self, data: Buffer, start: int, places: list[int | None]) -> _Layout:
-        """Returns the layout; its values are those of the fixed header and then those at `places`.
-
-        A place of None is the last field, which the caller adds.
-        """
+    def layout(self, data: Buffer, start: int, places: list[int]) -> _Layout:
+        """Returns the layout; its values are those of the fixed header and then those at `places`."""
         compiled = Struct(self._format)
         headers = itemgetter(*self._headers) if self._headers else _nothing
-        values = itemgetter(*range(self._fixed), *(-1 if place is None else place for place in places))
+        values = itemgetter(*range(self._fixed), *places)
         return _Layout(compiled.unpack_from, headers, values, headers(compiled.unpack_from(data, start)))
 
 

@@ -79,6 +79,11 @@ class LinkCache:
         """Returns the indexes of the links."""
         return self._links.keys()
 
+    def link(self, index: int) -> Link | None:
+        """Returns the link with this index as it is known, None when there is none."""
+        cached = self._links.get(index)
+        return None if cached is None else cached.link
+
     def name(self, index: int) -> bytes | None:
         """Returns the name of the link with this index, None when there is none."""
         cached = self._links.get(index)
@@ -171,9 +176,8 @@ class LinkCache:
         for index, read in reads.items():
             cached = self._links.get(index)
             if read is not None and cached is not None:
-                link = cached.link.with_settings(read)
-                if link != cached.link:
-                    cached.link = link
+                before, cached.link = cached.link, cached.link.with_settings(read)
+                if before.state != cached.link.state:
                     self._changed.add(index)
         for index in self._restacked & self._links.keys():
             # A bond, a bridge and a VLAN are as fast as what is below them.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from .rtnetlink import (
@@ -117,9 +117,21 @@ def states_before(
     return links
 
 
-def touched(messages: Iterable[Message]) -> set[int]:
-    """Returns the indexes of the links to read: a message may show settings from before the change, or none at all."""
-    return {index for kind, _, _, record in messages if (index := index_of(record)) > 0 and _touches(kind, record)}
+def touched(messages: Iterable[Message], known: Callable[[int], Link | None] = lambda _: None) -> set[int]:
+    """Returns the indexes of the links to read: a message may show settings from before the change, or none at all.
+
+    One that shows a link in all as it is known reports no change of it: a stale message differs in another member.
+    """
+    indexes: set[int] = set()
+    removed: set[int] = set()
+    for kind, _, _, record in messages:
+        index = index_of(record)
+        if index <= 0 or not _touches(kind, record):
+            if is_removal(kind, record):
+                removed.add(index)
+        elif index in removed or not (isinstance(record, Link) and _is_as_known(record, known(index))):
+            indexes.add(index)
+    return indexes
 
 
 def is_removal(kind: int, record: Record | None) -> bool:
@@ -154,6 +166,10 @@ def _touches(kind: int, record: Record | None) -> bool:
     if isinstance(record, Link):
         return kind == RTM_NEWLINK and record.family in (AF_UNSPEC, AF_INET6)
     return True
+
+
+def _is_as_known(link: Link, known: Link | None) -> bool:
+    return known is not None and link.family == AF_UNSPEC and link.state == known.state
 
 
 def _belongs_to_removal(kind: int, record: Record | None) -> bool:

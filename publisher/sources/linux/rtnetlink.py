@@ -46,7 +46,7 @@ R = TypeVar("R", bound=tuple[Any, ...])
 class Link(NamedTuple):
     """A link in RTM_NEWLINK and RTM_DELLINK; None is an attribute that the message does not have.
 
-    The members before `has_inet` are the link's own. Those from there to `retransmit_time6` are settings of the two
+    The members before `has_inet` are the link's own. Those from there to `reachable_time6` are settings of the two
     families: a notification may show them as they were before the change, the answer to a read shows them as they are
     (docs/linux.md, trap 1). Strings are as received, with their terminating NUL.
 
@@ -72,8 +72,8 @@ class Link(NamedTuple):
     lower_namespace: int | None
     description: bytes | None
     port_name: bytes | None
-    has_inet: int | None
-    has_inet6: int | None
+    has_inet: bool | None
+    has_inet6: bool | None
     forwarding: int | None
     forwarding6: int | None
     mtu6: int | None
@@ -83,20 +83,15 @@ class Link(NamedTuple):
     disable_ipv6: int | None
     addr_gen_mode: int | None
     flags6: int | None
-    reachable_time6: int | None
     retransmit_time6: int | None
+    reachable_time6: int | None
     carrier_ups: int | None
     carrier_downs: int | None
 
     @property
-    def own(self) -> tuple[object, ...]:
-        """The link's own members."""
-        return self[:_SETTINGS]
-
-    @property
     def state(self) -> tuple[object, ...]:
-        """All members but the counters of the carrier."""
-        return self[:_COUNTERS]
+        """All members but those that change by themselves: IPv6's reachable time, and the counters of the carrier."""
+        return self[:_UNSTABLE]
 
     def with_settings(self, read: Link) -> Link:
         """Returns this link with the settings of the families from a read."""
@@ -129,7 +124,9 @@ class Link(NamedTuple):
         return self if filled == mine else Link._make(self[:begin] + filled + self[end:])
 
 
-_LASTING, _ENDING, _SETTINGS, _COUNTERS = map(Link._fields.index, ("name", "address", "has_inet", "carrier_ups"))
+_LASTING, _ENDING, _SETTINGS, _UNSTABLE, _COUNTERS = map(
+    Link._fields.index, ("name", "address", "has_inet", "reachable_time6", "carrier_ups")
+)
 
 
 class AddressMessage(NamedTuple):
@@ -217,8 +214,8 @@ _LINK = (
     Wanted(_CONF6, "i", 4 * _DISABLE_IPV6),
     Wanted(_CONF6, "i", 4 * _ADDR_GEN_MODE),
     Wanted((*_INET6, 1), "I"),  # IFLA_INET6_FLAGS
-    Wanted(_CACHEINFO6, "I", 8),  # struct ifla_cacheinfo: max_reasm_len, tstamp, reachable_time, retrans_time
-    Wanted(_CACHEINFO6, "I", 12),
+    Wanted(_CACHEINFO6, "I", 12),  # struct ifla_cacheinfo: max_reasm_len, tstamp, reachable_time, retrans_time
+    Wanted(_CACHEINFO6, "I", 8),
     Wanted((47,), "I"),  # IFLA_CARRIER_UP_COUNT
     Wanted((48,), "I"),  # IFLA_CARRIER_DOWN_COUNT
 )

@@ -173,7 +173,7 @@ class _Follower:
         messages = self._next_messages()
         for index in modified:
             self._cache.read_times(index)
-        self._touched |= modified | touched(messages)
+        self._touched |= modified | touched(messages, self._cache.link)
         reads = self._read_touched(messages) if self._may_read() else None
         updates = self._cache.apply(messages, reads)
         self._watch(messages, reads or ())
@@ -253,7 +253,7 @@ class _Follower:
                 break
             fresh = self._next_messages()
             messages += fresh
-            indexes = touched(fresh)
+            indexes = touched(fresh, self._cache.link)
         if self._behind_since is not None:
             self._behind_since = self._now()
         return reads

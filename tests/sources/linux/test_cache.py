@@ -344,6 +344,15 @@ def test_the_reachable_time_stays_while_its_base_is_the_same() -> None:
     assert (row(cache).row.base_reachable_time, row(cache).row.reachable_time) == (60_000, None)
 
 
+def test_another_reachable_time_alone_is_no_update_and_comes_with_the_next_one() -> None:
+    cache = Cache(a_link(reachable_time6=29_000))
+    assert cache.apply(new_link(reachable_time6=28_000), reads=[a_link(reachable_time6=27_000)]) == []
+    assert cache.apply(new_link(mtu=1400, reachable_time6=26_000), reads=None) == BOTH
+    assert row(cache, "inet6").row.reachable_time == 27_000
+    cache.resync(a_link(mtu=1400, reachable_time6=25_000))
+    assert cache.rows["eth0", "inet6"].row.reachable_time == 25_000
+
+
 def test_the_path_mtu_times_are_those_of_the_newest_dump() -> None:
     cache = Cache(a_link())
     for time in (600_000, 700_000):

@@ -118,6 +118,19 @@ def test_touched_links_are_read_once_when_nothing_more_waits(kernel: Kernel) -> 
     assert kernel.reads == [2]
 
 
+def test_a_link_that_is_reported_as_it_is_known_is_not_read(kernel: Kernel) -> None:
+    _, updates = started(kernel)
+    kernel.report(new_link(), new_link(carrier_downs=7, reachable_time6=25_000))
+    assert next(updates) == []
+    assert kernel.reads == []
+    kernel.report(new_link(dad_transmits=9))
+    next(updates)
+    assert kernel.reads == [2]
+    kernel.report(del_link(), new_link())
+    next(updates)
+    assert kernel.reads == [2, 2], "another link, although it looks the same"
+
+
 def test_the_source_waits_for_nothing_while_more_waits(kernel: Kernel, timeouts: list[float | None]) -> None:
     source, updates = started(kernel, idle_seconds=None)
     kernel.report(new_link(mtu=1400), more=True)
@@ -153,8 +166,8 @@ def test_after_a_loss_the_source_does_not_spin_for_a_row_that_was_put_off(
 
 def test_touched_links_are_read_after_a_while_although_more_and_more_waits(kernel: Kernel) -> None:
     _, updates = started(kernel)
-    for _ in range(2000):
-        kernel.report(new_link(), more=True)
+    for number in range(2000):
+        kernel.report(new_link(mtu=1400 + number % 2), more=True)
     begin = kernel.now
     lists = 0
     while len(kernel.reads) < 3:
