@@ -10,7 +10,9 @@ from collections.abc import Callable, Mapping
 from fnmatch import translate
 from functools import lru_cache
 
-from publisher.events import Family, IpInterface
+from publisher.events import Family
+
+from .shown import ShownRow
 
 CONTAINER_INTERFACES = (
     *("veth*", "br-*", "docker*", "podman*", "cni*", "cbr[0-9]*", "nerdctl*"),
@@ -38,7 +40,7 @@ def has_container_name(alias: str) -> bool:
 
 
 def is_of_containers(
-    rows: Mapping[Family, IpInterface], is_other: Callable[[str], bool], *, bridge_before: bool, announced: bool
+    rows: Mapping[Family, ShownRow], is_other: Callable[[str], bool], *, bridge_before: bool, announced: bool
 ) -> bool:
     """Returns whether the interface belongs to a container or a virtual machine, by its kind and its stack.
 
@@ -49,22 +51,18 @@ def is_of_containers(
     `is_other` returns the same for the LUID of another interface. What is `announced` stays when it only loses its
     addresses.
     """
-    interface = next(iter(rows.values())).interface
+    interface = next(iter(rows.values()))
     match interface.kind:
         case "veth" | "netkit" if interface.link_netnsid is not None:
             if matches(interface.alias, _OWN_INTERFACES):
                 return False
-            return bool(interface.higher) or not (announced or _has_address(rows))
+            return bool(interface.higher) or not (announced or any(row.has_global_address for row in rows.values()))
         case "tun":
             return bool(interface.higher)
         case "bridge" | "openvswitch":
             return all(map(is_other, interface.lower)) if interface.lower else bridge_before
         case _:
             return False
-
-
-def _has_address(rows: Mapping[Family, IpInterface]) -> bool:
-    return any(address.scope == "global" for row in rows.values() for address in row.addresses)
 
 
 @lru_cache(maxsize=16)

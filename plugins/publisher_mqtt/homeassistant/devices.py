@@ -6,21 +6,22 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 
-from publisher.events import Event, Family, IpInterface
+from publisher.events import Event, Family
 
 from ..messages import MqttMessage
 from .containers import has_container_name, is_of_containers
-from .discovery import Discovery
+from .discovery import Discovery, components
 from .found import FoundDevice, digest_of, luid_of
 from .kept import KeptDevices
+from .shown import Shape, ShownRow, shared, shown_row
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class _Announced:
     """A device that the broker retains: `digest` of its payload, `None` when that must be sent again or cleared first.
 
-    `is_ours` is False for what somebody else put there: it is replaced when a device of ours needs the topic, and else
-    left alone.
+    `shape` is that of a payload that we sent, or would have sent. `is_ours` is False for what somebody else put there:
+    it is replaced when a device of ours needs the topic, and else left alone.
     """
 
     digest: bytes | None
@@ -29,7 +30,7 @@ class _Announced:
     is_ours: bool = True
     is_strange: bool = False
     is_of_containers: bool = False
-    payload: bytes | None = None
+    shape: Shape | None = None
 
 
 class Devices:
@@ -43,7 +44,7 @@ class Devices:
         self.discovery = discovery
         self.kept = KeptDevices(discovery.options.keep_days, today or datetime.now(UTC).date())
         self._wants = discovery.options.wants
-        self._rows: dict[str, dict[Family, IpInterface]] = {}
+        self._rows: dict[str, dict[Family, ShownRow]] = {}
         # Interfaces that are there and are no devices, by family: whether that is for a container's name.
         self._left_out: dict[str, dict[Family, bool]] = {}
         self._bridges: set[str] = set()
@@ -63,12 +64,8 @@ class Devices:
         """Returns the messages after these events: each device that differs now, an empty payload for a removed one."""
         touched: dict[str, None] = {}
         for event in events:
-            if event.luid is not None:
-                self.remember(event)
-                touched[event.luid] = None
-                # A bridge is a container's when all its ports are.
-                touched |= dict.fromkeys(event.interface.higher if event.interface else ())
-        return self._smallest_first(touched)
+            touched |= dict.fromkeys(self.remember(event))
+        return list(self._smallest_first(touched))
 
     def begin_snapshot(self) -> None:
         """Forgets the rows, not the announced devices: a snapshot follows."""
@@ -86,7 +83,7 @@ class Devices:
         is_lost = not any(device.is_ours for device in self._announced.values())
         for luid, device in before.items():
             if luid not in self._announced and device.is_ours and (not complete or is_lost):
-                digest = device.digest if device.payload is None else None
+                digest = device.digest if device.shape is None else None
                 self._announced[luid] = replace(device, digest=digest)
 
     def found_late(self, devices: Iterable[FoundDevice]) -> list[str]:
@@ -100,59 +97,67 @@ class Devices:
             if known is not None and known.digest is not None and not found.is_first_form:
                 # What was sent since is newer than what is read.
                 continue
-            components = found.components | (known.components if known else frozenset())
+            had = shared(found.components | (known.components if known else frozenset()))
             digest = None if found.is_first_form or found.is_strange else found.digest
             self._announced[found.luid] = _Announced(
-                digest, components, found.alias, found.is_ours, found.is_strange and not found.is_first_form
+                digest, had, found.alias, found.is_ours, found.is_strange and not found.is_first_form
             )
         return luids
 
-    def settle(self, *, removing: bool, only: Iterable[str] | None = None) -> list[MqttMessage]:
-        """Returns the messages for devices that are missing or differ and, with `removing`, for those without rows."""
+    def settle(self, *, removing: bool, only: Iterable[str] | None = None) -> Iterator[MqttMessage]:
+        """Yields the messages for devices that are missing or differ and, with `removing`, for those without rows."""
         luids = self._rows.keys() | self._announced.keys() if removing else self._rows.keys()
         if only is not None:
             luids = luids & set(only)
         return self._smallest_first(sorted(luids))
 
-    def again(self) -> list[MqttMessage]:
-        """Returns every device, for a Home Assistant that has just started; it reads the kept ones from the broker."""
-        payloads = ((luid, self._payload(luid)) for luid in sorted(self._rows))
-        return [self._config(luid, payload) for luid, payload in payloads if payload is not None]
+    def again(self) -> Iterator[MqttMessage]:
+        """Yields every device, for a Home Assistant that has just started; it reads the kept ones from the broker."""
+        for luid in sorted(self._rows):
+            if (shape := self._shape(luid)) is not None:
+                yield self._config(luid, self.discovery.payload(shape))
 
     def new_day(self, today: date) -> list[MqttMessage]:
         """Returns the messages that remove the devices whose time is over. Called now and then."""
         return [message for luid in self.kept.expired(today) for message in self._clear(luid)]
 
-    def remember(self, event: Event) -> None:
-        """Takes a row of a snapshot; `settle` returns the messages that follow from all of them."""
+    def remember(self, event: Event) -> list[str]:
+        """Takes a row of a snapshot, or of an event; returns the LUIDs of the devices that may differ now."""
         luid, family = event.luid, event.family
         if luid is None or family is None or event.row is None or event.interface is None:
-            return
-        self._forget_row(luid, family)
-        alias = event.interface.alias
-        if event.notification_type == "delete_instance":
-            return
-        # A row that is not wanted is not kept: a host can have thousands of container interfaces.
-        if self._wants(alias):
-            self._rows.setdefault(luid, {})[family] = IpInterface.model_construct(
-                row=event.row, interface=event.interface, addresses=event.addresses
-            )
-        else:
-            self._left_out.setdefault(luid, {})[family] = has_container_name(alias)
+            return []
+        rows, left_out = self._rows.get(luid, {}), self._left_out.get(luid, {})
+        before = rows.pop(family, None), left_out.pop(family, None)
+        after: tuple[ShownRow | None, bool | None] = (None, None)
+        if event.notification_type != "delete_instance":
+            alias = event.interface.alias
+            # A row that is not wanted is not kept: a host can have thousands of container interfaces.
+            if self._wants(alias):
+                after = shown_row(event.row, event.interface, event.addresses), None
+            else:
+                after = None, has_container_name(alias)
+        self._put(luid, family, *after)
+        if before == after:
+            return []
+        # A bridge is a container's when all its ports are.
+        return [luid, *(before[0].higher if before[0] else ()), *event.interface.higher]
 
-    def _forget_row(self, luid: str, family: Family) -> None:
-        for families in (self._rows, self._left_out):
-            if (about := families.get(luid)) is not None:
-                about.pop(family, None)
-                if not about:
-                    del families[luid]
+    def _put(self, luid: str, family: Family, shown: ShownRow | None, left_out: bool | None) -> None:
+        if shown is not None:
+            self._rows.setdefault(luid, {})[family] = shown
+        elif not self._rows.get(luid, True):
+            del self._rows[luid]
+        if left_out is not None:
+            self._left_out.setdefault(luid, {})[family] = left_out
+        elif not self._left_out.get(luid, True):
+            del self._left_out[luid]
 
-    def _payload(self, luid: str) -> bytes | None:
+    def _shape(self, luid: str) -> Shape | None:
         """Returns the device as it should be; `None` for an interface that is not there, or is no device."""
         rows, known = self._rows.get(luid), self._announced.get(luid)
         if not rows or self._is_of_containers(luid):
             return None
-        return self.discovery.payload(rows, known.components if known and known.is_ours else frozenset())
+        return self.discovery.shape(luid, rows, known.components if known and known.is_ours else frozenset())
 
     def _is_of_containers(self, luid: str, *, asked_for: bool = False) -> bool:
         """Returns whether the interface is left out as a container's; with `asked_for`, whether it is one."""
@@ -170,37 +175,42 @@ class Devices:
         (self._bridges.add if result else self._bridges.discard)(luid)
         return result
 
-    def _smallest_first(self, luids: Iterable[str]) -> list[MqttMessage]:
-        """Returns the messages for these devices, the smallest first: a broker that takes any takes that one."""
-        changes = [list(self._changes(luid)) for luid in luids]
-        changes.sort(key=lambda messages: max((len(message.payload) for message in messages), default=0))
-        return [message for messages in changes for message in messages]
+    def _smallest_first(self, luids: Iterable[str]) -> Iterator[MqttMessage]:
+        """Yields the messages for these devices, the smallest first: a broker that takes any takes that one."""
+        shapes = [(luid, self._shape(luid)) for luid in luids]
+        shapes.sort(key=lambda entry: entry[1].size if entry[1] else 0)
+        # One by one: all payloads of a host with thousands of interfaces are too much for its memory.
+        for luid, shape in shapes:
+            yield from self._changes(luid, shape)
 
-    def _changes(self, luid: str) -> Iterator[MqttMessage]:
+    def _changes(self, luid: str, shape: Shape | None) -> Iterator[MqttMessage]:
         if luid in self._first_forms:
             # Before the new one: a device has one topic.
             self._first_forms.discard(luid)
             yield MqttMessage(self.discovery.first_config_topic(luid), b"", retain=True)
-        payload = self._payload(luid)
-        if payload is None:
+        if shape is None:
             yield from self._without_payload(luid)
             return
         self.kept.discard(luid)
         known = self._announced.get(luid)
+        of_containers = self._is_of_containers(luid, asked_for=True)
+        if known is not None and known.digest is not None and known.shape == shape and not known.is_strange:
+            if known.is_of_containers != of_containers:
+                self._announced[luid] = replace(known, is_of_containers=of_containers)
+            return
+        payload = self.discovery.payload(shape)
         if known is not None and known.is_strange:
             # Nothing of it is sent again, and what it has besides our components cannot be removed one by one.
             yield self._config(luid, b"")
         if known is None or known.digest != digest_of(payload):
             yield self._config(luid, payload)
-        rows = self._rows[luid]
-        alias = next(iter(rows.values())).interface.alias
         had = known.components if known is not None and known.is_ours else frozenset()
         self._announced[luid] = _Announced(
             digest_of(payload),
-            had | self.discovery.components(rows),
-            alias,
-            is_of_containers=self._is_of_containers(luid, asked_for=True),
-            payload=payload,
+            shared(had | components(self._rows[luid])),
+            shape.alias,
+            is_of_containers=of_containers,
+            shape=shape,
         )
 
     def _without_payload(self, luid: str) -> Iterator[MqttMessage]:
@@ -214,11 +224,12 @@ class Devices:
             yield from self._clear(luid)
             return
         if known.digest is None:
-            if known.payload is None:
+            if known.shape is None:
                 del self._announced[luid]  # only its first form was there
                 return
-            self._announced[luid] = replace(known, digest=digest_of(known.payload))
-            yield self._config(luid, known.payload)
+            payload = self.discovery.payload(known.shape)
+            self._announced[luid] = replace(known, digest=digest_of(payload))
+            yield self._config(luid, payload)
         for oldest in self.kept.add(luid):
             yield from self._clear(oldest)
 

@@ -15,18 +15,15 @@ from typing import Any, NamedTuple, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from publisher.events import Family, IpInterface, OperStatus
+from publisher.events import Family, OperStatus
 
 from .containers import has_container_name, matches
+from .shown import Shape, ShownRow, shared
 
 DEFAULT_BASE = "interfaces"
 ORIGIN = "interface-publisher"
 
 _FAMILY_NAMES: Mapping[Family, str] = {"inet": "IPv4", "inet6": "IPv6"}
-# IANA types of interfaces that have a link speed when they are up: Ethernet and Wi-Fi.
-_TYPES_WITH_SPEED = frozenset({6, 71})
-# Their kinds on Linux; of others, some have one while they are up (a tap reports 10 Mbit/s).
-_KINDS_WITH_SPEED = frozenset({None, "bond", "bridge", "ipvlan", "macvlan", "macvtap", "team", "veth", "vlan"})
 _NOT_IN_IDS = re.compile(r"[^a-zA-Z0-9_-]")
 # Home Assistant keeps at most 16,384 bytes of attributes; an address has at most 340 and a LUID 19.
 _MOST_ADDRESSES, _MOST_LUIDS = 40, 100
@@ -83,16 +80,6 @@ class HomeAssistantOptions(BaseModel):
         return matches(alias, self.include) if self.include else not has_container_name(alias)
 
 
-class _Shape(NamedTuple):
-    """Everything that a device's payload depends on: it stays the same over nearly every event."""
-
-    luid: str
-    alias: str
-    model: str
-    family: Family
-    components: tuple[str, ...]
-
-
 class Discovery:
     """The discovery payloads of one node.
 
@@ -108,8 +95,6 @@ class Discovery:
         # The unique ids have this prefix, and the topics had: it is that of other programs, too (`device/nas/ups`).
         self._plain_id = _plain_id(node, base)
         self.node_id = f"publisher_{self._plain_id}"
-        # Nearly no event changes the shape, and making a payload takes 100 µs, twice as long as publishing an event.
-        self._config_of = lru_cache(maxsize=1024)(self._config)
 
     @property
     def birth_topic(self) -> str:
@@ -138,22 +123,17 @@ class Discovery:
         """Returns whether this is Home Assistant's birth message, after which everything is sent again."""
         return topic == self.birth_topic and payload == self.options.birth_payload.encode()
 
-    def payload(self, interface_rows: Mapping[Family, IpInterface], had: Set[str] = frozenset()) -> bytes | None:
-        """Returns the device of one interface, made from its rows; `None` when it is not to be a device.
+    def shape(self, luid: str, rows: Mapping[Family, ShownRow], had: Set[str] = frozenset()) -> Shape | None:
+        """Returns everything that the payload of an interface depends on; `None` when it is not to be a device.
 
         `had` are the names of the components that it has already: they stay while the interface is there, since Home
-        Assistant forgets the user's changes to an entity that is removed. Each topic in the payload is the `state`
-        topic of a row, or the node's `status`. It has no values: it differs only when entities or names do, so a
-        comparison of bytes shows whether it must be sent again.
+        Assistant forgets the user's changes to an entity that is removed.
         """
-        rows = [interface_rows[family] for family in _FAMILY_NAMES if family in interface_rows]
-        if not rows or not self.options.wants(rows[0].interface.alias):
+        families = tuple(family for family in _FAMILY_NAMES if family in rows)
+        if not families or not self.options.wants(rows[families[0]].alias):
             return None
-        return self._config_of(_shape(rows, had))
-
-    def components(self, interface_rows: Mapping[Family, IpInterface]) -> frozenset[str]:
-        """Returns the names of the components that these rows have by themselves."""
-        return frozenset(_shape(list(interface_rows.values()), frozenset()).components)
+        first = rows[families[0]]
+        return Shape(luid, first.alias, first.model, families[0], _ordered(shared(components(rows) | had)))
 
     def device_name(self, luid: str, alias: str) -> str:
         """Returns the name of a device.
@@ -168,7 +148,12 @@ class Discovery:
         shorter = alias.removesuffix(f" {luid[:10]}")
         return shorter if self.device_name(luid, shorter) == device_name else alias
 
-    def _config(self, shape: _Shape) -> bytes:
+    def payload(self, shape: Shape) -> bytes:
+        """Returns the payload of a device, which takes 100 µs: twice as long as publishing an event.
+
+        Each topic in it is the `state` topic of a row, or the node's `status`. It has no values: it differs only when
+        entities or names do.
+        """
         config = {
             "device": self._device(shape),
             "origin": {"name": ORIGIN} | ({"sw_version": self.version} if self.version else {}),
@@ -178,7 +163,7 @@ class Discovery:
         }
         return json.dumps(config, ensure_ascii=False, separators=(",", ":")).encode()
 
-    def _device(self, shape: _Shape) -> dict[str, Any]:
+    def _device(self, shape: Shape) -> dict[str, Any]:
         # No `connections`: a bridge, its ports and VLANs share a MAC, and Home Assistant would merge them into one.
         return {
             "identifiers": [f"{self._plain_id}_{shape.luid}"],
@@ -186,7 +171,7 @@ class Discovery:
             "model": shape.model,
         }
 
-    def _component(self, name: str, shape: _Shape) -> Component:
+    def _component(self, name: str, shape: Shape) -> Component:
         definition = DEFINITIONS[name]
         topic = f"{self.root}/{shape.luid}/{definition.family or shape.family}/state"
         # No `default_entity_id`: with it Home Assistant 2026.2 gives a device that comes back its first ids again, in
@@ -272,29 +257,21 @@ DEFINITIONS = _keyed(
 """Every kind of component that a device may have, by its key."""
 
 
-def _shape(rows: list[IpInterface], had: Set[str]) -> _Shape:
-    interface = rows[0].interface
-    # Also while the speed is unknown since the link is down: else each flap would remove and add the entity.
-    has_speed = interface.type in _TYPES_WITH_SPEED and interface.kind in _KINDS_WITH_SPEED
-    here = {
-        "oper_status": True,
-        "link_speed": has_speed or interface.transmit_link_speed is not None,
-    }
-    for row in rows:
-        key = _FAMILY_NAMES[row.family].lower()
-        here |= {
-            f"{key}_connected": True,
-            f"{key}_addresses": True,
-            f"{key}_mtu": row.row.nl_mtu is not None,
-            f"{key}_metric": row.row.metric is not None,
-        }
-    return _Shape(
-        luid=rows[0].luid,
-        alias=interface.alias,
-        model=interface.description or interface.kind or f"interface type {interface.type}",
-        family=rows[0].family,
-        components=tuple(name for name in DEFINITIONS if here.get(name) or name in had),
-    )
+def components(rows: Mapping[Family, ShownRow]) -> frozenset[str]:
+    """Returns the names of the components that these rows have by themselves."""
+    found = {"oper_status"}
+    if next(iter(rows.values())).has_speed:
+        found.add("link_speed")
+    for family, row in rows.items():
+        key = _FAMILY_NAMES[family].lower()
+        found |= {f"{key}_connected", f"{key}_addresses"}
+        found |= {f"{key}_{name}" for name, is_there in (("mtu", row.has_mtu), ("metric", row.has_metric)) if is_there}
+    return shared(frozenset(found))
+
+
+@lru_cache(maxsize=1024)
+def _ordered(names: frozenset[str]) -> tuple[str, ...]:
+    return tuple(name for name in DEFINITIONS if name in names)
 
 
 def _plain_id(node: str, base: str) -> str:

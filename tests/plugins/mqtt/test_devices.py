@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from collections.abc import Iterable
 from datetime import date, timedelta
 from typing import Any
@@ -16,7 +17,9 @@ from publisher_mqtt.homeassistant.devices import Devices
 from publisher_mqtt.homeassistant.discovery import DEFINITIONS, Discovery, HomeAssistantOptions
 from publisher_mqtt.homeassistant.found import FoundDevice, read_device
 from publisher_mqtt.homeassistant.kept import KeptDevices
+from publisher_mqtt.homeassistant.shown import Shape
 from publisher_mqtt.messages import MqttMessage
+from tests.fixtures.discovery import device_of
 
 TODAY = date(2026, 11, 25)
 ETH0 = make_row("eth0")
@@ -46,7 +49,7 @@ def sent(messages: Iterable[MqttMessage]) -> dict[str, bytes]:
 
 
 def config(row: IpInterface, **options: Any) -> bytes:
-    return discovery(**options).payload({row.family: row}) or b""
+    return device_of(discovery(**options), {row.family: row}) or b""
 
 
 def found(topic: str, payload: bytes) -> FoundDevice | None:
@@ -103,6 +106,53 @@ def names(of: Devices, *rows: IpInterface) -> set[str]:
     """Returns the aliases of the devices that a snapshot leaves."""
     snapshot(of, *rows)
     return {json.loads(message.payload)["device"]["name"].removeprefix("nas ") for message in of.again()}
+
+
+# The cost of thousands.
+
+
+def test_a_payload_is_made_only_when_a_member_that_it_shows_has_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = devices()
+    snapshot(one, ETH0, WG0)
+    made: list[Shape] = []
+    payload = Discovery.payload
+
+    def counted(self: Discovery, shape: Shape) -> bytes:
+        made.append(shape)
+        return payload(self, shape)
+
+    monkeypatch.setattr(Discovery, "payload", counted)
+    quiet = [
+        make_row("eth0", metric=7, nl_mtu=1400, connected=False),
+        make_row("eth0", addresses=["192.0.2.1/24"], interface={"oper_status": "down", "admin_status": "down"}),
+        make_row("eth0", interface={"transmit_link_speed": 10_000_000}),
+    ]
+    assert one.apply(make_event(seq, row=row, changed={}) for seq, row in enumerate(quiet, 1)) == []
+    assert snapshot(one, quiet[-1], WG0) == {}
+    assert made == []
+    assert sent(one.apply([make_event(9, row=make_row("uplink"), changed={})])).keys() == {
+        f"publisher_nas/{ETH0.luid}/config"
+    }
+    assert [shape.alias for shape in made] == ["uplink"]
+
+
+def test_little_is_kept_of_a_device_and_its_rows() -> None:
+    """A payload has 3.5 kB and a row as much: with 4,000 interfaces that was 40 MB."""
+    families: tuple[Family, Family] = ("inet", "inet6")
+    rows = [make_row(f"dum{index}", family, index=index) for index in range(1000) for family in families]
+    one = devices()
+    snapshot(one, *rows[:100])
+    tracemalloc.start()
+    try:
+        one.begin_snapshot()
+        for event in make_snapshot(rows, node="nas"):
+            one.remember(Event.from_json(event.json_bytes))
+        for _ in one.settle(removing=True):
+            pass
+        kept = tracemalloc.get_traced_memory()[0] / 1000
+    finally:
+        tracemalloc.stop()
+    assert kept < 2500
 
 
 # What was announced before.
@@ -163,7 +213,7 @@ def test_what_is_planted_is_replaced_where_we_need_the_topic_and_else_left_alone
     one.begin_snapshot()
     for event in make_snapshot([ETH0]):
         one.remember(event)
-    messages = one.settle(removing=True)
+    messages = [*one.settle(removing=True)]
     assert [message.payload for message in messages] == [b"", config(ETH0)]
     assert {message.topic for message in messages} == {topic(ETH0)}
 

@@ -88,11 +88,12 @@ def test_a_state_that_is_too_large_is_reduced_and_the_rest_goes_on(tmp_path: Pat
 @pytest.mark.parametrize("protocol", ["3.1.1", "5"])
 def test_a_state_that_does_not_fit_at_all_is_emptied_and_counted(tmp_path: Path, protocol: str) -> None:
     with (
-        Mosquitto(tmp_path, "max_packet_size 500") as broker,
+        Mosquitto(tmp_path, "max_packet_size 1000") as broker,
         MqttHost(tmp_path, broker, protocol=protocol, timeout=5, home_assistant=False) as host,
     ):
         host.quiet()
-        host.put(*SMALL)
+        described = {"description": "d" * 500}  # which no reduction leaves out
+        host.put(*(make_row(f"eth{number}", index=number + 2, interface=described) for number in range(5)))
         # Each event is tried alone twice; the worker's pauses grow until the first of them is given up.
         host.quiet(100)
         wait_for(lambda: is_online(broker), what="online")

@@ -12,6 +12,7 @@ import pytest
 
 from publisher.events import Address, Family, Interface, IpInterface, IpInterfaceRow, make_luid
 from publisher_mqtt.homeassistant.discovery import Discovery, HomeAssistantOptions
+from tests.fixtures.discovery import device_of
 
 LUID = "0006008000000000"
 TOPIC = re.compile(r"^homeassistant/device/(?:[a-zA-Z0-9_-]+/)?[a-zA-Z0-9_-]+/config$")
@@ -68,7 +69,7 @@ def discovery(node: str = "nas", base: str = "interfaces", **options: Any) -> Di
 
 
 def config_of(rows: Mapping[Family, IpInterface], **options: Any) -> dict[str, Any]:
-    payload = discovery(**options).payload(rows)
+    payload = device_of(discovery(**options), rows)
     assert payload is not None
     config: dict[str, Any] = json.loads(payload)
     return config
@@ -204,8 +205,8 @@ def test_what_the_system_does_not_have_is_no_entity() -> None:
 
 
 def test_a_flap_changes_no_config() -> None:
-    up = discovery().payload(both(addresses=["192.0.2.1"]))
-    assert discovery().payload(both(connected=False, speed=None, nl_mtu=1400)) == up
+    up = device_of(discovery(), both(addresses=["192.0.2.1"]))
+    assert device_of(discovery(), both(connected=False, speed=None, nl_mtu=1400)) == up
 
 
 def test_one_discovery_tells_every_difference() -> None:
@@ -220,9 +221,9 @@ def test_one_discovery_tells_every_difference() -> None:
         {"inet": ip_interface()},
         {"inet6": ip_interface("inet6")},
     ]
-    payloads = [about.payload(rows) for rows in shapes]
+    payloads = [device_of(about, rows) for rows in shapes]
     assert len(set(payloads)) == len(shapes)
-    assert [about.payload(rows) for rows in shapes] == payloads == [discovery().payload(rows) for rows in shapes]
+    assert [device_of(about, rows) for rows in shapes] == payloads == [device_of(discovery(), rows) for rows in shapes]
 
 
 @pytest.mark.parametrize(
@@ -352,20 +353,20 @@ def test_hosts_on_one_broker_never_share_an_id() -> None:
 
 @pytest.mark.parametrize("alias", ["veth12ab", "br-0f1e", "docker0", "cni0", "cali123", "virbr0", "vnet3"])
 def test_container_interfaces_are_left_out_unless_asked_for(alias: str) -> None:
-    assert discovery().payload(both(alias=alias)) is None
-    assert discovery(include=[alias[:3] + "*"]).payload(both(alias=alias)) is not None
-    assert discovery(include=["*"]).payload(both(alias=alias)) is not None
-    assert discovery(include=["*"], exclude=[alias]).payload(both(alias=alias)) is None
+    assert device_of(discovery(), both(alias=alias)) is None
+    assert device_of(discovery(include=[alias[:3] + "*"]), both(alias=alias)) is not None
+    assert device_of(discovery(include=["*"]), both(alias=alias)) is not None
+    assert device_of(discovery(include=["*"], exclude=[alias]), both(alias=alias)) is None
 
 
 def test_who_asks_for_some_gets_only_those() -> None:
-    assert discovery(include=["wlan*"]).payload(both(alias="eth0")) is None
-    assert discovery(exclude=["lo"]).payload(both(alias="eth0")) is not None
+    assert device_of(discovery(include=["wlan*"]), both(alias="eth0")) is None
+    assert device_of(discovery(exclude=["lo"]), both(alias="eth0")) is not None
 
 
 def test_nothing_is_announced_when_off_or_without_a_row() -> None:
-    assert discovery(enabled=False).payload(both()) is None
-    assert discovery().payload({}) is None
+    assert device_of(discovery(enabled=False), both()) is None
+    assert device_of(discovery(), {}) is None
 
 
 def test_the_birth_message_is_recognised() -> None:
