@@ -10,7 +10,7 @@ from __future__ import annotations
 import operator
 from enum import Enum
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, NamedTuple, TypeVar
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, PydanticOmit, core_schema
@@ -86,6 +86,17 @@ class Fact(BaseModel):
     model_config = ConfigDict(
         frozen=True, strict=True, extra="forbid", json_schema_serialization_defaults_required=True
     )
+
+    names: ClassVar[set[str]]
+    """The names of all members."""
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **_: object) -> None:
+        cls.names = set(cls.model_fields)
+
+    def model_post_init(self, _context: object, /) -> None:
+        """Has all instances share one set of names of members: one of its own takes 2 KiB for a row, half of it."""
+        object.__setattr__(self, "__pydantic_fields_set__", self.names)
 
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
