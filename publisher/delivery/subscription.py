@@ -162,11 +162,14 @@ class Subscription:
         self._report_progress()
 
     def events_since(self, epoch: str, seq: int) -> list[Event] | None:
-        """Returns the events after this one; `None` when they are no longer all kept, or more than 4,096."""
-        if self._lost(Cursor(epoch, seq)) or self._events.seq - seq > _ANSWER:
+        """Returns the events after this one; `None` when they are no longer all kept, or too many or too large."""
+        newest = self._events.seq
+        if self._lost(Cursor(epoch, seq)) or newest - seq > _ANSWER:
             return None
         events = self._events.read(seq, _ANSWER)
-        return None if events and events[0].seq != seq + 1 else events
+        if events and (events[0].seq != seq + 1 or events[-1].seq < newest):
+            return None
+        return events
 
     def _outstanding(self) -> Cause | None:
         """Returns the cause of the snapshot that the sink has yet to get, or to get to the end of."""

@@ -18,6 +18,8 @@ from .space import DiskSpace
 # The tail that sinks follow is read from memory: no more than this many events and bytes of JSON are held for it.
 _RECENT_EVENTS = 2048
 _RECENT_BYTES = 2 << 20
+# No more than about so many bytes of events are read from the file at once.
+_READ_BYTES = 4 << 20
 # Old events are deleted many at a time: the file holds at most this fraction more than it must.
 _TRIM_FRACTION = 64
 # After a full disk no transaction takes more events: each has to fit into what was made free.
@@ -113,7 +115,7 @@ class EventLog:
         for event in events:
             position += len(event.json_bytes)
             records.append((event.seq, position, event.json_bytes))
-        with self._file.writing(position - self._position) as connection:
+        with self._file.writing() as connection:
             connection.executemany("INSERT INTO events (seq, position, data) VALUES (?, ?, ?)", records)
             _write_rows(connection, events)
             if not self.known:
@@ -155,7 +157,10 @@ class EventLog:
                     write(connection)
 
     def read(self, after: int, limit: int) -> list[Event]:
-        """Returns at most `limit` events after the one of this `seq`, oldest first; recent ones from memory."""
+        """Returns at most `limit` events after the one of this `seq`, oldest first; recent ones from memory.
+
+        They are fewer when they are large: events of an interface with thousands of addresses have 400 kB each.
+        """
         with self._state:
             recent = self._recent
             if after >= self.seq:
@@ -163,7 +168,13 @@ class EventLog:
             if recent and recent[0].seq <= after + 1:
                 start = bisect_right(recent, after, key=lambda event: event.seq)
                 return list(islice(recent, start, start + limit))
-        found = self._file.query("SELECT seq, data FROM events WHERE seq > ? ORDER BY seq LIMIT ?", (after, limit))
+        found, size = [], 0
+        with self._file.reading() as connection:
+            for seq, data, length in connection.execute(_SELECT_EVENTS, (after, limit)):
+                found.append((seq, data))
+                size += length
+                if size >= _READ_BYTES:
+                    break
         return [self._read(seq, data) for seq, data in found]
 
     def _read(self, seq: int, data: bytes) -> Event:
@@ -231,6 +242,7 @@ class EventLog:
             self._recent_bytes -= len(self._recent.popleft().json_bytes)
 
 
+_SELECT_EVENTS = "SELECT seq, data, length(data) FROM events WHERE seq > ? ORDER BY seq LIMIT ?"
 # An update in place: INSERT OR REPLACE deletes and inserts, which costs 20 µs of the 50 of a commit of one event.
 _PUT_ROW = "INSERT INTO rows (luid, family, data) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET data = excluded.data"
 

@@ -48,10 +48,6 @@ _BUSY_SECONDS = 10.0
 # commit failed, the next tries are short.
 _WRITER_BUSY_SECONDS = 2.0
 _TRY_BUSY_SECONDS = 0.1
-# The size of the log is looked at once in so many changed rows, a look costs as much as a tenth of a small commit, or
-# once in this fraction of what the log may take: a row of an interface with 2,000 addresses has 200 KB.
-_CHANGES = 100
-_LOG_FRACTION = 32
 # A log that was checkpointed whole is cut to this size when it is used again.
 _LOG_BYTES = 8 << 20
 
@@ -85,14 +81,11 @@ class JournalFile:
                 self._writer.close()
                 raise
         self._checkpointer = Checkpointer(path) if owned else None
-        self._checked = 0
-        self._unchecked_bytes = 0
-        self._step_bytes = _LOG_BYTES // _LOG_FRACTION
         self._closed = False
 
     @contextmanager
-    def writing(self, size: int = 0) -> Iterator[sqlite3.Connection]:
-        """Opens a transaction for a block, of about so many bytes, which commits it at its end. One thread."""
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """Opens a transaction for a block, which commits it at its end. One thread."""
         with self._errors("written"):
             self._check_open()
             try:
@@ -102,14 +95,9 @@ class JournalFile:
             finally:
                 if self._writer.in_transaction:
                     self._writer.execute("ROLLBACK")
-        changes = self._writer.total_changes
-        self._unchecked_bytes += size
-        large = self._unchecked_bytes >= self._step_bytes
-        if self._checkpointer and (large or changes - self._checked >= _CHANGES):
-            self._checked, self._unchecked_bytes = changes, 0
-            if self._checkpointer.committed():
-                with suppress(JournalError):  # It is committed; a disk that is full shows at the next commit.
-                    self._empty_log("PASSIVE")
+        if self._checkpointer and self._checkpointer.committed():
+            with suppress(JournalError):  # It is committed; a disk that is full shows at the next commit.
+                self._empty_log("PASSIVE")
 
     @contextmanager
     def hurried(self) -> Iterator[None]:
@@ -159,7 +147,6 @@ class JournalFile:
         """Has the write-ahead log emptied before it takes more than so many bytes."""
         if self._checkpointer:
             self._checkpointer.limit(most)
-        self._step_bytes = most // _LOG_FRACTION
         self._writer.execute(f"PRAGMA journal_size_limit = {min(_LOG_BYTES, most // 2)}")
 
     def empty_log(self) -> None:

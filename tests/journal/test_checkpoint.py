@@ -49,6 +49,19 @@ def test_the_log_stays_small_under_a_stream_of_events(path: Path, journal: Journ
     assert largest < 1 << 22
 
 
+def test_a_burst_leaves_no_large_log(path: Path) -> None:
+    with closing(Journal.open(path, node="nas", max_bytes=4 << 20)) as journal:
+        table = begun(journal)
+        journal.append(changes(table, 2000))  # 1.4 MB, and the log may take 1 MiB
+        assert log_bytes(path) > 1 << 20
+
+        def is_cut() -> bool:
+            journal.append(changes(table, 1))
+            return log_bytes(path) <= 1 << 19
+
+        wait_for(is_cut, timeout=20, what="the log to be cut by a commit")
+
+
 def test_a_reader_without_an_end_holds_no_commit_up(
     path: Path, journal: Journal, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -66,16 +79,13 @@ def test_a_reader_without_an_end_holds_no_commit_up(
 
 
 def test_a_log_whose_size_cannot_be_read_ends_neither_commits_nor_checkpoints(
-    journal: Journal, monkeypatch: pytest.MonkeyPatch
+    path: Path, journal: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refused(_: Path) -> None:
-        raise PermissionError(13, "sharing violation")
-
     checkpointer = journal._file._checkpointer
     assert checkpointer is not None
     table = begun(journal)
     with monkeypatch.context() as broken:
-        broken.setattr(type(checkpointer._log_path), "stat", refused)
+        broken.setattr(checkpointer, "_log_path", f"{path}/no directory")
         journal.append(changes(table, 1))
         checkpointer._wanted.set()
         wait_for(lambda: not checkpointer._wanted.is_set())

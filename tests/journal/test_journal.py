@@ -162,6 +162,21 @@ def test_the_file_and_its_log_stay_within_the_bound_whatever_the_size_of_an_even
         assert [event.seq for event in kept] == list(range(journal.events.oldest, journal.seq + 1))
 
 
+def test_large_events_are_read_few_at_a_time(path: Path) -> None:
+    """1,000 events of 400 kB, as of an interface with thousands of addresses, were read into memory at once."""
+    with closing(Journal.open(path, node="nas")) as journal:
+        table, about = begun(journal), {"description": "x" * 1_000_000}
+        events = [e for n in range(20) for e in table.apply(Upsert(make_row(nl_mtu=1000 + n, interface=about)))]
+        for event in events:
+            journal.append([event])
+        first = journal.events.read(0, 1000)
+        assert [event.seq for event in first] == [1, 2, 3, 4], "about 4 MiB; the first change has its text twice"
+        read = list(first)
+        while more := journal.events.read(read[-1].seq, 1000):
+            read += more
+        assert read == events
+
+
 def test_the_very_newest_event_is_kept_however_big_it_is(path: Path) -> None:
     with closing(Journal.open(path, node="nas", max_bytes=1 << 20)) as journal:
         table = begun(journal)
