@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Annotated, Literal, NamedTuple
 
-from pydantic import Field, TypeAdapter
+from pydantic import ConfigDict, Field, TypeAdapter
 
 from ..events import Cause
 from ..sink import Cursor
@@ -68,8 +68,10 @@ class ResendDeadLetters:
 
 Resend = ResendSnapshot | ResendEvents | ResendDeadLetters
 
-POSITIONS: TypeAdapter[Position] = TypeAdapter(Annotated[Position, Field(discriminator="state")])
-RESENDS: TypeAdapter[Resend] = TypeAdapter(Annotated[Resend, Field(discriminator="kind")])
+# Built when they are used first: no start needs them before its first line.
+_LATER = ConfigDict(defer_build=True)
+POSITIONS: TypeAdapter[Position] = TypeAdapter(Annotated[Position, Field(discriminator="state")], config=_LATER)
+RESENDS: TypeAdapter[Resend] = TypeAdapter(Annotated[Resend, Field(discriminator="kind")], config=_LATER)
 
 
 class NumberedResend(NamedTuple):

@@ -37,13 +37,14 @@ class LoadedPlugins(Plugins):
         self._waiting = installed(self.failures)
 
     def load(self, sinks: Collection[str] | None = None) -> None:
-        """Imports the built-in plugins, and others until these types of sinks are there; all when it is `None`.
+        """Imports plugins until these types of sinks are there; all when it is `None`.
 
-        An entry point of the type's own name comes first: most plugins have one. Any thread.
+        Built-in ones come first, so that no other can take their names, and of each kind an entry point of the type's
+        own name: most plugins have one. Any thread.
         """
         with self._lock:
             self._waiting.sort(key=lambda found: (not found.built_in, found.entry.name not in (sinks or ())))
-            while self._waiting and (sinks is None or self._waiting[0].built_in or not self.sinks.keys() >= set(sinks)):
+            while self._waiting and (sinks is None or not self.sinks.keys() >= set(sinks)):
                 self._load(self._waiting.pop(0))
 
     def sink(self, kind: str) -> type[Sink] | None:
@@ -72,10 +73,10 @@ class LoadedPlugins(Plugins):
 
 
 def load_plugins(sinks: Collection[str] | None = None, *, slow: Slow = log_slow) -> LoadedPlugins:
-    """Returns the installed plugins that have these types of sinks, and the built-in ones; all when it is `None`.
+    """Returns the installed plugins that have these types of sinks; all when it is `None`.
 
-    A broken one raises nothing: it is in `failures`, by name, and left out as a whole. The built-in ones come first, so
-    that no other can take their names. `slow` is given a line that names a plugin which does not return.
+    A broken one raises nothing: it is in `failures`, by name, and left out as a whole. `slow` is given a line that
+    names a plugin which does not return.
     """
     plugins = LoadedPlugins(slow)
     plugins.load(sinks)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import socket
 import subprocess
@@ -11,6 +12,8 @@ from collections.abc import Callable
 
 import pytest
 
+from publisher.service.run import _turns
+from publisher.service.systemd import Notifier
 from tests.fixtures.command import FILE_SINK, Publisher
 
 
@@ -57,3 +60,34 @@ def test_a_second_publisher_on_one_journal_is_an_error(
     done = publisher("run", status=1)
     assert "is in use by another publisher" in done.stderr.splitlines()[-1]
     assert "Traceback" not in done.stderr
+
+
+def test_a_run_imports_only_what_it_needs(publisher: Publisher) -> None:
+    publisher.configure(FILE_SINK)
+    lines = publisher("run", PYTHONPROFILEIMPORTTIME="1").stderr.splitlines()
+    imported = {line.rpartition("|")[2].strip() for line in lines if line.startswith("import time:")}
+    assert {"publisher.service.run", "publisher_file.sink"} <= imported
+    others = ("asyncio", "rich", "http.server", "ssl", "urllib3", "paho", "gzip", "multiprocessing", "sqlite3.dump")
+    ours = ("publisher_mqtt", "publisher_webhook", "publisher.service.status", "publisher.service.metrics")
+    assert not imported.intersection((*others, *ours))
+
+
+def test_what_was_loaded_is_left_out_of_collections_from_the_first_turn_on() -> None:
+    turns = 0
+
+    class Counting(Notifier):
+        def turned(self) -> None:
+            nonlocal turns
+            turns += 1
+
+    before = gc.get_threshold()
+    try:
+        turned = _turns(Counting({}, 1, str))
+        for _ in range(3):
+            next(turned)
+        assert (turns, gc.get_freeze_count() > 10_000) == (3, True)
+        assert gc.get_threshold()[0] > before[0]
+        assert gc.isenabled()
+    finally:
+        gc.unfreeze()
+        gc.set_threshold(*before)
