@@ -42,6 +42,7 @@ class LeftPlaces:
         self._leavers: list[Leaver] = []
         self._try_at = 0.0
         self._trouble: str | None = None
+        self._settled: tuple[object, ...] | None = None  # the state in which there was nothing to do
 
     def change_to(self, plan: SinkPlan, retained: Retained) -> None:
         """Takes the places of the sinks that are configured from now on; `turn` does what follows."""
@@ -53,6 +54,7 @@ class LeftPlaces:
         for leaver in self._leavers:
             if leaver.keys & self._wanted.keys():
                 leaver.stop()
+        self._settled = None
         self._try_at = 0.0
 
     def turn(self, in_use: Set[PlaceKey]) -> None:
@@ -60,8 +62,13 @@ class LeftPlaces:
 
         Raises JournalDamagedError. A journal that takes nothing is tried again after a second.
         """
+        state = (self._wanted, self._recorded, self._leavers, in_use)  # each is replaced, never changed
+        if state == self._settled:
+            return
         waiting = [leaver for leaver in self._leavers if not leaver.alive]
         due = self._recorded is None or waiting or self._unrecorded() or self._left(in_use)
+        if not (due or self._leavers):
+            self._settled = state
         if not due or time.monotonic() < self._try_at:
             return
         try:

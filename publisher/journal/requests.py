@@ -16,7 +16,7 @@ from ..events import IpInterface
 from ..sources.assignments import LuidAssignment
 from .dead_letters import DeadLetter, delete_dead_letters, select_dead_letters
 from .event_log import decoded_row
-from .file import JournalFile
+from .file import JournalFile, LastWrite
 from .lock import holder, real_path
 from .luids import read_luids, select_luids
 from .mark import MarkFile
@@ -57,11 +57,19 @@ class RequestQueue:
     def __init__(self, file: JournalFile, pending: PendingWrites) -> None:
         self._file = file
         self._pending = pending
-        self._status: str | None = None
+        self._status: dict[str, Any] | None = None
+        self._written: LastWrite | None = None
 
     def waiting(self) -> list[tuple[int, Request | InvalidRequest]]:
-        """Returns the unanswered requests with their numbers, oldest first; raises JournalError."""
+        """Returns the unanswered requests with their numbers, oldest first; raises JournalError.
+
+        Nothing is read while nobody has written to the file since the last time: an idle service looks each second.
+        """
+        written = self._file.last_write()  # before the reading: what is written after it is found the next time
+        if written is not None and written == self._written:
+            return []
         found = self._file.look("SELECT id, data FROM requests WHERE result IS NULL ORDER BY id")
+        self._written = None if found else written  # one that could not be answered is found again
         return [(number, _parsed(data)) for number, data in found]
 
     def answer(self, number: int, text: str, sink: str = "", resend: Resend | None = None) -> NumberedResend | None:
@@ -77,11 +85,10 @@ class RequestQueue:
 
     def put_status(self, status: dict[str, Any]) -> None:
         """Has the service's status, in JSON values, written with the next commit, when it is another than last time."""
-        text = json.dumps(status)
-        if text != self._status:
-            sql = "INSERT OR REPLACE INTO status (only, data) VALUES (1, ?)"
+        if status != self._status:
+            text, sql = json.dumps(status), "INSERT OR REPLACE INTO status (only, data) VALUES (1, ?)"
             self._pending.put(self, {"status": lambda connection: connection.execute(sql, (text,))})
-            self._status = text
+            self._status = status
 
 
 def _parsed(data: str | bytes) -> Request | InvalidRequest:

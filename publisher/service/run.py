@@ -50,7 +50,8 @@ def run_service(config: Path | None, overrides: Mapping[str, Any]) -> None:
         )
         if remark := exposed_secret(settings, _plan(plugins, secrets, settings)):
             log.warning("%s", remark)
-        notifier = Notifier(locations.environment, os.getpid(), lambda: secrets.mask(_summary(service)))
+        notifier = Notifier(locations.environment, os.getpid(), lambda: secrets.mask(summary(service.status())))
+        summary = _Summary()
         turned = partial(next, _turns(notifier))
         service = Service(settings, partial(_plan, plugins, secrets), plugins.sources, log, turned, SinkTypes(plugins))
 
@@ -120,11 +121,20 @@ def _turns(notifier: Notifier) -> Iterator[None]:
         yield
 
 
-def _summary(service: Service) -> str:
-    # Imported here: only systemd asks for it.
-    from .status import ServiceReport
+class _Summary:
+    """The status in one line, made anew when it is another; systemd asks each second. The core's thread."""
 
-    return ServiceReport.model_validate(service.status()).summary()
+    def __init__(self) -> None:
+        self._status: dict[str, Any] = {}
+        self._text = ""
+
+    def __call__(self, status: dict[str, Any]) -> str:
+        if status != self._status:
+            # Imported here: without systemd nobody asks.
+            from .status import ServiceReport
+
+            self._status, self._text = status, ServiceReport.model_validate(status).summary()
+        return self._text
 
 
 def _report_reload(notifier: Notifier, secrets: Secrets, done: Future[None]) -> None:

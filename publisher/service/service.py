@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Generator, Mapping
 from concurrent.futures import Future
 from contextlib import ExitStack, closing
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -139,8 +139,8 @@ class Service:
                 "seq": parts.journal.seq,
                 "dropped": parts.core.dropped,
                 "trouble": parts.core.trouble,
-                "sinks": {name: asdict(sink) for name, sink in parts.supervisor.status().items()},
-                "left": [asdict(place) for place in parts.supervisor.left()],
+                "sinks": {name: dict(vars(sink)) for name, sink in parts.supervisor.status().items()},
+                "left": [dict(vars(place)) for place in parts.supervisor.left()],
             }
         return status
 

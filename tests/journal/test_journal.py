@@ -510,6 +510,57 @@ def test_the_command_line_asks_and_is_answered(path: Path, journal: Journal) -> 
         assert client.rows() == journal.rows()
 
 
+def age(path: Path) -> None:
+    """Makes the journal's log as if its last write was ten seconds earlier."""
+    log = path.with_name(f"{path.name}-wal")
+    status = log.stat()
+    os.utime(log, ns=(status.st_atime_ns, status.st_mtime_ns - 10_000_000_000))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a file that is open there does not tell when it was written")
+def test_an_idle_journal_is_not_read_for_requests(path: Path, journal: Journal) -> None:
+    reads: list[str] = []
+    journal._file._writer.set_trace_callback(reads.append)
+    with closing(JournalClient.open(path)) as client:
+        journal.requests.waiting()
+        journal.requests.waiting()
+        assert len(reads) == 2, "a write in this very moment may have the time of the last one"
+        age(path)
+        for _ in range(5):
+            assert journal.requests.waiting() == []
+        assert len(reads) == 3
+        number = client.post(Request(kind="replay", sink="home"))
+        age(path)
+        for _ in range(3):
+            assert [found for found, _ in journal.requests.waiting()] == [number], "it is found until it is answered"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="as above")
+@pytest.mark.parametrize("seed", range(8))
+def test_each_request_is_found_whatever_happens_to_the_log(path: Path, journal: Journal, seed: int) -> None:
+    chance, asked = random.Random(seed), 0
+    table = begun(journal)
+    with closing(JournalClient.open(path)) as client:
+        for _ in range(60):
+            match chance.choice(["post", "passive", "truncate", "append", "age", "look"]):
+                case "post":
+                    asked = client.post(Request(kind="replay", sink="home"))
+                case "passive":
+                    journal._file._empty_log("PASSIVE")
+                case "truncate":
+                    journal._file.empty_log()
+                case "append":
+                    journal.append(changes(table, 1))
+                case "age":
+                    age(path)
+                case _:
+                    found = [number for number, _ in journal.requests.waiting()]
+                    assert asked in (0, *found)
+                    for number in found:
+                        journal.requests.answer(number, "done")
+                    asked = 0
+
+
 def test_answers_do_not_grow_for_ever(path: Path, journal: Journal) -> None:
     with closing(JournalClient.open(path)) as client:
         for _ in range(150):
