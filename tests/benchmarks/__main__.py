@@ -1,57 +1,88 @@
-"""Measures everything and writes RESULTS.md: `make bench`, or `make bench ARGS="dump journal"` for some."""
+"""Measures everything and writes RESULTS.md and growth.svg: `make bench`; `make bench ARGS="latency stream"` for some.
+
+Ends with status 0 when every budget is kept.
+"""
 
 from __future__ import annotations
 
 import platform
+import subprocess
 import sys
+import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib import import_module
+from importlib.metadata import version
 from pathlib import Path
 
-from tests.benchmarks.figures import Figure
+from tests.benchmarks.figures import COLUMNS, Curve, Result, figures_of, table
+from tests.benchmarks.plots import svg
 
-MODULES = ("dump", "message", "burst", "journal", "latency", "process", "mqtt", "webhook")
+SUBJECTS = (
+    "latency", "throughput", "stream", "growth", "reading", "process", "neighbours", "fleet", "journal", "webhook",
+)  # fmt: skip
 RESULTS = Path(__file__).with_name("RESULTS.md")
+PLOT = RESULTS.with_name("growth.svg")
 
 
-def main(names: list[str]) -> int:
-    figures: list[Figure] = []
-    for name in names or MODULES:
+def main(names: Sequence[str]) -> int:
+    """Measures these subjects, or all, which are then written; returns the exit status."""
+    results: list[Result] = []
+    begun = time.monotonic()
+    for name in names or SUBJECTS:
         print(f"{name} ...", flush=True)
-        for figure in import_module(f"{__package__}.{name}").measure():
-            print("  " + " | ".join(cells(figure)), flush=True)
-            figures.append(figure)
+        for result in import_module(f"{__package__}.{name}").measure():
+            print("  " + " | ".join(figures_of([result])[0].cells()), flush=True)
+            results.append(result)
     if not names:
-        RESULTS.write_text(report(figures), encoding="utf-8")
-    return 0 if all(figure.kept for figure in figures) else 1
+        write(results, time.monotonic() - begun)
+    missed = [figure.what for figure in figures_of(results) if not figure.kept()]
+    print("\n".join(["every budget is kept"] if not missed else ["budgets that are missed:", *missed]))
+    return 1 if missed else 0
 
 
-def cells(figure: Figure) -> list[str]:
-    ratio = "" if figure.ratio is None else f"{figure.ratio:.2f}"
-    return [
-        figure.what,
-        f"{figure.value:.4g} {figure.unit}",
-        figure.beside,
-        ratio,
-        figure.budget,
-        "yes" if figure.kept else "NO",
-    ]
-
-
-def report(figures: list[Figure]) -> str:
+def write(results: Sequence[Result], seconds: float) -> None:
+    """Writes the table and the plots."""
+    curves = [result for result in results if isinstance(result, Curve)]
+    PLOT.write_text(svg(curves), encoding="utf-8")
     lines = [
         "# What was measured",
         "",
-        f"Written by `make bench` on {datetime.now(UTC):%Y-%m-%d}: {platform.system()} {platform.release()}, "
-        f"Python {platform.python_version()}. Ratios are against what is named beside them, in the same run; "
-        "medians of five where a figure is repeated. The machine is noisy: trust the ratios, not the figures.",
+        f"Written by `make bench` on {datetime.now(UTC):%Y-%m-%d}, in {seconds / 60:.0f} minutes. {machine()}. "
+        "A ratio is to the peer beside it, measured in the same run, and the budget is for the ratio; figures are "
+        "medians of five. The times are this machine's; the ratios are nearly the same on every machine. "
+        "[docs/performance.md](../../docs/performance.md) has how each is measured, and where the time goes.",
         "",
-        "| What | Measured | Beside | Ratio | Budget | Kept |",
-        "|---|---|---|---|---|---|",
-        *("| " + " | ".join(cell.replace("|", "\\|") for cell in cells(figure)) + " |" for figure in figures),
+        *table(COLUMNS, [figure.cells() for figure in figures_of(results)]),
+        "",
+        "## Growth",
+        "",
+        "An exponent of 1 is linear growth, 2 is quadratic. In the plots the dashed line is linear, the dotted one "
+        "quadratic growth from the first point.",
+        "",
+        "![growth](growth.svg)",
+        "",
+        *table(("What", "Of", "Unit", "Size: cost"), [cells(curve) for curve in curves]),
         "",
     ]
-    return "\n".join(lines)
+    RESULTS.write_text("\n".join(lines), encoding="utf-8")
+
+
+def cells(curve: Curve) -> list[str]:
+    """Returns the row of a curve."""
+    return [curve.what, curve.of, curve.unit, ", ".join(f"{size:,}: {cost:.4g}" for size, cost in curve.points)]
+
+
+def machine() -> str:
+    """Returns the machine and the versions in one line."""
+    cpuinfo = Path("/proc/cpuinfo").read_text().splitlines()
+    models = [line.partition(":")[2].strip() for line in cpuinfo if line.startswith("model name")]
+    broker = subprocess.run(["mosquitto", "-h"], capture_output=True, text=True, check=False).stdout.splitlines()[0]
+    libraries = ", ".join(f"{name} {version(name)}" for name in ("paho-mqtt", "pydantic", "pyroute2"))
+    return (
+        f"{len(models)} x {models[0] if models else 'processor'}, {platform.system()} {platform.release()}, "
+        f"Python {platform.python_version()}, {libraries}, {broker}"
+    )
 
 
 if __name__ == "__main__":

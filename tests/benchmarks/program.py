@@ -1,50 +1,116 @@
-"""The whole program in a network namespace of its own, for the figures that need it."""
+"""The whole program, and its peers, as processes in a network namespace: start, CPU, memory."""
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
+import psutil
+
+from publisher.errors import JournalError
+from publisher.journal.requests import JournalClient
+from tests.fixtures.brokers import Mosquitto
 from tests.fixtures.netns import NetNs, become_capable
+from tests.fixtures.poll import wait_for
+
+FILE = '[sinks.log]\ntype = "file"\npath = "events.jsonl"\n'
+STDOUT = '[sinks.out]\ntype = "file"\npath = "-"\n'
 
 
 @contextmanager
-def namespace() -> Iterator[NetNs]:
-    """Yields a network namespace whose loopback is up."""
+def namespace(*commands: str) -> Iterator[NetNs]:
+    """Yields a network namespace whose loopback is up, after these `ip` commands."""
     become_capable()
     with closing(NetNs()) as netns:
-        netns.ip("link set lo up")
+        netns.ip("link set lo up", *commands)
         yield netns
 
 
 @contextmanager
-def publisher(netns: NetNs, sinks: str) -> Iterator[subprocess.Popen[bytes]]:
+def broker_in(netns: NetNs) -> Iterator[Mosquitto]:
+    """Runs mosquitto in the namespace; its own limits on messages in flight are lifted, for everybody."""
+    with TemporaryDirectory() as folder:
+        broker = Mosquitto(Path(folder), "max_inflight_messages 1000")
+        netns.call(broker.start)
+        try:
+            yield broker
+        finally:
+            broker.kill()
+
+
+@dataclass(frozen=True)
+class Running:
+    """A program that runs: its processes, and for ours the folder of its configuration, journal, log and files."""
+
+    processes: Sequence[subprocess.Popen[bytes]]
+    folder: Path = Path()
+
+    @property
+    def cpu(self) -> float:
+        """CPU seconds so far, of every thread that lives; /proc/PID/stat is too coarse."""
+        tasks = [task for process in self.processes for task in Path(f"/proc/{process.pid}/task").iterdir()]
+        return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
+
+    @property
+    def memory(self) -> float:
+        """Resident memory in MiB."""
+        return float(sum(psutil.Process(process.pid).memory_info().rss for process in self.processes)) / 2**20
+
+    def line(self) -> dict[str, dict[str, dict[str, object]]]:
+        """Returns the next event of the file sink that writes to standard output."""
+        output = self.processes[0].stdout
+        assert output is not None
+        line = output.readline()
+        assert line, (self.folder / "log").read_text()[-2000:]
+        event: dict[str, dict[str, dict[str, object]]] = json.loads(line)
+        return event
+
+    def settled(self) -> None:
+        """Waits until each sink has everything that is in the journal."""
+        wait_for(self._is_settled, timeout=120, what="every sink to have everything")
+
+    def _is_settled(self) -> bool:
+        assert self.processes[0].poll() is None, (self.folder / "log").read_text()[-2000:]
+        status: dict[str, Any] = {}
+        with suppress(JournalError), closing(JournalClient.open(self.folder / "journal.sqlite3")) as client:
+            status = client.status() or {}  # at first there is no journal, or half of one
+        sinks = list(status.get("sinks", {}).values())
+        return bool(sinks) and all(sink["state"] == "following" and sink["behind"] == 0 for sink in sinks)
+
+
+@contextmanager
+def publisher(netns: NetNs, sinks: str, *lines: str) -> Iterator[Running]:
     """Runs `publisher run` with these sinks and its standard output in a pipe; ends it with SIGTERM."""
     with TemporaryDirectory() as name:
         folder = Path(name)
-        config = folder / "publisher.toml"
-        config.write_text(f'node = "bench"\n[journal]\npath = "{folder}/journal.sqlite3"\n{sinks}', encoding="utf-8")
-        command = [sys.executable, "-m", "publisher", "run", "--config", str(config)]
-        with (folder / "log").open("wb") as log:
-            process = netns.popen(command, stdout=subprocess.PIPE, stderr=log)
-        try:
-            yield process
-        finally:
-            process.terminate()
-            process.wait(20)
-            if process.stdout:
-                process.stdout.close()
+        settings = ['node = "bench"', *lines, '[journal]\npath = "journal.sqlite3"', sinks]
+        path = folder / "publisher.toml"
+        path.write_text("\n".join(settings), encoding="utf-8")
+        command = [sys.executable, "-m", "publisher", "run", "--config", str(path)]
+        with (folder / "log").open("wb") as log, running(netns, command, log.fileno(), cwd=folder) as process:
+            yield Running([process], folder)
 
 
-def journal_of(process: subprocess.Popen[bytes]) -> Path:
-    """Returns the path of the journal, which is beside the configuration, the last argument of the command."""
-    arguments = process.args
-    assert isinstance(arguments, list)
-    return Path(str(arguments[-1])).parent / "journal.sqlite3"
+@contextmanager
+def running(netns: NetNs, command: Sequence[str], log: int, **options: Any) -> Iterator[subprocess.Popen[bytes]]:
+    """Runs a command with its standard output in a pipe; ends it with SIGTERM."""
+    process = netns.popen(command, stdout=subprocess.PIPE, stderr=log, **options)
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.wait(30)
+        if process.stdout:
+            process.stdout.close()
 
 
-STDOUT = '[sinks.out]\ntype = "file"\npath = "-"\n'
+def to_mqtt(broker: Mosquitto) -> str:
+    """Returns the configuration of an MQTT sink."""
+    return f'[sinks.mqtt]\ntype = "mqtt"\nurl = "{broker.url}"\n'

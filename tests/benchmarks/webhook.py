@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import socket
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -22,31 +21,26 @@ from publisher.testing import make_events, make_row
 from publisher_webhook.formats import structured
 from publisher_webhook.options import WebhookOptions
 from publisher_webhook.sink import WebhookSink
-from tests.benchmarks.figures import Figure
+from tests.benchmarks.figures import Figure, median
 
 EVENTS = 2000
-ROUNDS = 5
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 ANSWER = b"HTTP/1.1 204 No Content\r\n\r\n"
 
 
-def measure() -> list[Figure]:
+def measure(rounds: int = 3) -> list[Figure]:
     """Events a second, signed and journalled, one request each, and in batches."""
     with receiver() as url, tempfile.TemporaryDirectory() as directory:
         bare, single, batch = [], [], []
-        for number in range(ROUNDS):
+        for number in range(rounds):
             path = Path(directory) / f"{number}.sqlite"
             bare.append(rate(lambda: post_bare(url)))
             single.append(publish(path.with_suffix(".single"), url, batch=False))
             batch.append(publish(path.with_suffix(".batch"), url, batch=True))
-    beside = statistics.median(bare)
-    return [figure("webhooks, signed, one event each", single, beside), figure("webhooks in batches", batch, beside)]
-
-
-def figure(what: str, rates: list[float], beside: float) -> Figure:
-    value = statistics.median(rates)
-    ratio = value / beside
-    return Figure(what, value, "events/s", f"bare urllib3: {beside:.0f}/s", ratio, "at least 0.5", ratio >= 0.5)
+    return [
+        Figure(f"webhooks, {what}", median(rates), "events/s", limit, "bare urllib3", median(bare), at_least=True)
+        for what, rates, limit in (("signed, one event each", single, 0.5), ("in batches", batch, 4))
+    ]
 
 
 def rate(work: Callable[[], object]) -> float:

@@ -1,0 +1,1 @@
+"""The peers that run beside ours in each benchmark."""

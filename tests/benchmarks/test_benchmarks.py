@@ -1,0 +1,57 @@
+"""Promise: each benchmark runs, and its short form is within wide margins of the budgets, on any machine."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable
+from functools import partial
+
+import pytest
+
+from tests.benchmarks.figures import Curve, Figure, Result, figures_of
+from tests.benchmarks.plots import svg
+from tests.fixtures.requirements import need
+
+if sys.platform != "linux":
+    pytest.skip("the benchmarks measure rtnetlink", allow_module_level=True)
+
+from tests.benchmarks import fleet, growth, latency, neighbours, process, reading, stream, throughput
+
+# The tests beside this one may take four fifths of the machine.
+MARGIN = 12.0
+SHORT: dict[str, Callable[[], Iterable[Result]]] = {
+    "latency": partial(latency.measure, rounds=1, hot=100, isolated=20),
+    "throughput": partial(throughput.measure, rounds=1, events=2000),
+    "stream": partial(stream.measure, bursts=1, changes=1000, steady=2.0),
+    "growth": partial(growth.measure, links=(10, 100), addresses=(25, 100), ports=(10, 50), sinks=(1, 4)),
+    "reading": partial(reading.measure, rounds=1, sizes=(100,), links=100),
+    "process": partial(process.measure, rounds=1, many=100, idle_seconds=1.0),
+    "neighbours": partial(neighbours.measure, rounds=1, changes=50, sinks=5),
+    "fleet": partial(fleet.measure, nodes=20),
+}
+
+
+@pytest.mark.parametrize("subject", SHORT)
+def test_the_short_form_keeps_the_budgets_with_wide_margins(subject: str) -> None:
+    need("mosquitto", package="mosquitto")
+    need("ip", package="iproute2")
+    figures = figures_of(SHORT[subject]())
+    assert figures
+    # The slowest of a hundred is the machine's.
+    assert not [figure.cells() for figure in figures if "p99" not in figure.what and not figure.kept(MARGIN)]
+
+
+def test_a_budget_is_for_the_ratio_to_the_peer() -> None:
+    most = Figure("latency", 4.0, "ms", 5, "peer", 1.0)
+    assert most.kept()
+    assert not Figure("latency", 6.0, "ms", 5, "peer", 1.0).kept()
+    assert Figure("latency", 6.0, "ms", 5, "peer", 1.0).kept(margin=2)
+    assert not Figure("rate", 0.5, "/s", 0.6, "peer", 1.0, at_least=True).kept()
+    assert not Figure("lost", 1, "", 0).kept(margin=100)
+
+
+def test_quadratic_growth_misses_its_budget() -> None:
+    linear, quadratic = (Curve("CPU", "links", "ms", [(n, n**power) for n in (10, 100, 1000)]) for power in (1, 2))
+    assert linear.figure().kept()
+    assert not quadratic.figure().kept()
+    assert svg([linear, quadratic]).count("<polyline") == 6
