@@ -16,7 +16,7 @@ define CHECK_PYTHON
 	|| { echo "'$(PYTHON)' has no module venv: install it (Debian and Ubuntu: apt install python3-venv)"; exit 1; }; }
 endef
 
-.PHONY: run test test-vm test-lowest test-brokers test-hostile lint bench lock release clean help
+.PHONY: run test test-vm test-lowest test-brokers test-hostile lint bench soak lock release clean help
 
 run: .venv/run.stamp ## publish this host's interfaces; ARGS are given to `publisher run`
 	@$(BIN)/publisher run $(ARGS)
@@ -59,8 +59,11 @@ lint: .venv/test.stamp ## check style and types, for both systems
 	$(BIN)/mypy --platform linux
 	$(BIN)/mypy --platform win32
 
-bench: .venv/test.stamp ## measure the figures of tests/benchmarks/RESULTS.md
+bench: .venv/test.stamp ## measure the figures of tests/benchmarks/RESULTS.md; ARGS="latency stream": some of them
 	$(BIN)/python -m tests.benchmarks $(ARGS)
+
+soak: .venv/test.stamp ## publish 5,000 events in a second for ten minutes: nothing is lost, memory is flat
+	$(BIN)/python -m tests.benchmarks soak
 
 lock: .venv/test.stamp ## pin the newest versions of the dependencies
 	$(PIP) install uv

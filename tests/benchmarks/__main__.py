@@ -31,7 +31,7 @@ def main(names: Sequence[str]) -> int:
     begun = time.monotonic()
     for name in names or SUBJECTS:
         print(f"{name} ...", flush=True)
-        for result in import_module(f"{__package__}.{name}").measure():
+        for result in import_module(f"{__package__}.subjects.{name}").measure():
             print("  " + " | ".join(figures_of([result])[0].cells()), flush=True)
             results.append(result)
     if not names:

@@ -76,12 +76,15 @@ class Running:
         """Waits until each sink has everything that is in the journal."""
         wait_for(self._is_settled, timeout=120, what="every sink to have everything")
 
+    def sinks(self) -> list[dict[str, Any]]:
+        """Returns the status of each sink, which the program writes once a second; none at first."""
+        with suppress(JournalError), closing(JournalClient.open(self.folder / "journal.sqlite3")) as client:
+            return list((client.status() or {}).get("sinks", {}).values())
+        return []  # there is no journal yet, or half of one
+
     def _is_settled(self) -> bool:
         assert self.processes[0].poll() is None, (self.folder / "log").read_text()[-2000:]
-        status: dict[str, Any] = {}
-        with suppress(JournalError), closing(JournalClient.open(self.folder / "journal.sqlite3")) as client:
-            status = client.status() or {}  # at first there is no journal, or half of one
-        sinks = list(status.get("sinks", {}).values())
+        sinks = self.sinks()
         return bool(sinks) and all(sink["state"] == "following" and sink["behind"] == 0 for sink in sinks)
 
 

@@ -15,18 +15,33 @@ from tests.fixtures.requirements import need
 if sys.platform != "linux":
     pytest.skip("the benchmarks measure rtnetlink", allow_module_level=True)
 
-from tests.benchmarks import fleet, growth, latency, neighbours, process, reading, stream, throughput
+from tests.benchmarks.subjects import (
+    fleet,
+    growth,
+    journal,
+    latency,
+    neighbours,
+    process,
+    reading,
+    soak,
+    stream,
+    throughput,
+    webhook,
+)
 
 # The tests beside this one may take four fifths of the machine.
 MARGIN = 12.0
 SHORT: dict[str, Callable[[], Iterable[Result]]] = {
     "latency": partial(latency.measure, rounds=1, hot=100, isolated=20),
     "throughput": partial(throughput.measure, rounds=1, events=2000),
-    "stream": partial(stream.measure, bursts=1, changes=1000, steady=2.0),
+    "stream": partial(stream.measure, bursts=1, changes=1000, steady=1.0),
+    "soak": partial(soak.measure, rate=500, seconds=2.0),
     "growth": partial(growth.measure, links=(10, 100), addresses=(25, 100), ports=(10, 50), sinks=(1, 4)),
     "reading": partial(reading.measure, rounds=1, sizes=(100,), links=100),
     "process": partial(process.measure, rounds=1, many=100, idle_seconds=1.0),
     "neighbours": partial(neighbours.measure, rounds=1, changes=50, sinks=5),
+    "journal": partial(journal.measure, rounds=1),
+    "webhook": partial(webhook.measure, rounds=1),
     "fleet": partial(fleet.measure, nodes=20),
 }
 
@@ -37,8 +52,12 @@ def test_the_short_form_keeps_the_budgets_with_wide_margins(subject: str) -> Non
     need("ip", package="iproute2")
     figures = figures_of(SHORT[subject]())
     assert figures
-    # The slowest of a hundred is the machine's.
-    assert not [figure.cells() for figure in figures if "p99" not in figure.what and not figure.kept(MARGIN)]
+    assert not [figure.cells() for figure in figures if not depends_on_load(figure) and not figure.kept(MARGIN)]
+
+
+def depends_on_load(figure: Figure) -> bool:
+    """Returns whether other programs decide: the slowest of a hundred, and times that have no peer."""
+    return "p99" in figure.what or (figure.beside is None and figure.unit in ("us", "ms", "s", "% of a core"))
 
 
 def test_a_budget_is_for_the_ratio_to_the_peer() -> None:

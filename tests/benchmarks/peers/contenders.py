@@ -24,6 +24,7 @@ class Contender(NamedTuple):
 @contextmanager
 def _ours(netns: NetNs, broker: Mosquitto) -> Iterator[Running]:
     with publisher(netns, to_mqtt(broker)) as program:
+        program.settled()
         yield program
 
 

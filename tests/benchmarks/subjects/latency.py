@@ -22,6 +22,7 @@ CONTENDERS = {"ours": OURS, "pipe": PIPE, "script": SCRIPT}
 # Others on the machine may hold the kernel's lock of its network configuration: such a change is left out.
 _HELD_UP = 0.0005
 _APART = 0.02
+_WARM = 100
 _PIPE, _SCRIPT = "ip monitor | mosquitto_pub -l", "pyroute2 and paho"
 
 
@@ -89,7 +90,7 @@ class Changes:
         deadline = time.monotonic() + 60
         while self.one(0.5) is None:
             assert time.monotonic() < deadline, "no change arrives"
-        assert None not in [self.one() for _ in range(20)]
+        assert None not in [self.one() for _ in range(_WARM)]
 
     def make(self, number: int, apart: float) -> Iterator[float]:
         """Makes changes so many seconds apart; yields the seconds of each."""

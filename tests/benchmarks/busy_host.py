@@ -1,4 +1,4 @@
-"""From the kernel's messages to a subscriber: bursts of 20,000 changes, a steady rate, and with that the soak."""
+"""A publisher on 50 links whose MTUs rise, and what its sinks deliver of that."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from tests.benchmarks.changes import making, moments
-from tests.benchmarks.figures import Figure, median
-from tests.benchmarks.peers import paho_alone
-from tests.benchmarks.program import FILE, Running, broker_in, namespace, publisher, to_mqtt
+from tests.benchmarks.figures import Figure
+from tests.benchmarks.program import Running, broker_in, namespace, publisher, to_mqtt
 from tests.benchmarks.subscriber import Subscriber, retained
 from tests.fixtures.brokers import Mosquitto
 from tests.fixtures.netns import NetNs
@@ -28,7 +27,7 @@ _LATE = 1.0
 
 @dataclass
 class Stream:
-    """The events of changing MTUs, as one sink delivers them, with the newest MTU of each row."""
+    """The events of rising MTUs, as one sink delivers them, with the newest MTU of each row."""
 
     events: int = 0
     snapshots: int = 0
@@ -57,15 +56,17 @@ class Stream:
 
 
 @dataclass
-class Host:
-    """A publisher with MQTT and file sinks on 50 links, and the subscriber."""
+class BusyHost:
+    """The program, its broker, and the subscriber. `memory` and `behind` are looked at once a second while it runs."""
 
     netns: NetNs
     broker: Mosquitto
     program: Running
     subscriber: Subscriber
-    stream: Stream
-    memory: list[float]
+    stream: Stream = field(default_factory=Stream)
+    memory: list[float] = field(default_factory=list)
+    behind: list[int] = field(default_factory=list)
+    """The events that the sink which was the most behind had yet to get."""
     mtu: int = FIRST_MTU
 
     def run(self, changes: int, rate: float = 0) -> tuple[float, float]:
@@ -80,23 +81,24 @@ class Host:
             for message in messages:
                 self.stream.take(message.payload)
             if arrived > next_look:
-                self.memory.append(self.program.memory)
+                self._look()
                 next_look = arrived + 1.0
         begun, ended = moments(process)
         return arrived - begun, arrived - ended
 
-    def in_file(self) -> Stream:
-        """Returns the events of the file sink."""
-        self.program.settled()
-        stream = Stream()
-        with (self.program.folder / "events.jsonl").open("rb") as lines:
-            for line in lines:
-                stream.take(line)
-        stream.snapshots -= 1  # the one at the start
-        return stream
+    def at_a_rate(self, rate: float, seconds: float) -> list[Figure]:
+        """Makes changes for so many seconds that lead to this rate of events, one in each family for each change."""
+        changes = max(1, int(rate / 2 * seconds / len(LINKS))) * len(LINKS)
+        before = self.stream.events
+        _, late = self.run(changes, rate / 2)
+        what = f"steady rate, {rate:,.0f} events/s for {seconds:.0f} s"
+        return [
+            Figure(f"{what}: the last event after the last change", late, "s", _LATE),
+            Figure(f"{what}: events lost", max(0, 2 * changes - (self.stream.events - before)), "", 0),
+        ]
 
     def wrong_states(self) -> int:
-        """Returns the number of links whose retained states are not what `ip` reports."""
+        """Returns the number of rows whose retained states are not what `ip` reports."""
         mtus = {link["ifname"]: link["mtu"] for link in json.loads(self.netns.run("ip -j link"))}
         right = 0
         for message in self.netns.in_thread(retained, self.broker.port, "interfaces/bench/+/+/state"):
@@ -104,60 +106,23 @@ class Host:
             right += mtus.get(state["interface"]["alias"]) == state["interface"]["mtu"] == state["row"]["nl_mtu"]
         return 2 * len(mtus) - right
 
+    def _look(self) -> None:
+        self.memory.append(self.program.memory)
+        sinks = self.program.sinks()
+        if sinks:
+            self.behind.append(max(sink["behind"] for sink in sinks))
+
 
 @contextmanager
-def host() -> Iterator[Host]:
-    """Yields a host whose sinks have the snapshot."""
+def busy_host(sinks: str = "") -> Iterator[BusyHost]:
+    """Yields a host with an MQTT sink and these, which have the snapshot."""
     links = [f"link add {name} type ifb" for name in LINKS]
     mtus = [f"link set {name} mtu {FIRST_MTU}" for name in LINKS]
     with (
         namespace(*links, *mtus) as netns,
         broker_in(netns) as broker,
-        publisher(netns, to_mqtt(broker) + FILE) as program,
+        publisher(netns, to_mqtt(broker) + sinks) as program,
     ):
         program.settled()
         with netns.call(Subscriber, broker.port, "interfaces/bench/+/+/event") as subscriber:
-            yield Host(netns, broker, program, subscriber, Stream(), [program.memory])
-
-
-def measure(bursts: int = 5, changes: int = 20_000, steady: float = 60.0) -> list[Figure]:
-    """Bursts and a steady rate for so many seconds, each beside paho alone with messages of the same size."""
-    payloads = [b"x" * 1150] * changes
-    rates, alone = [], []
-    with host() as running:
-        for _ in range(bursts):
-            before = running.stream.events
-            seconds, _ = running.run(changes)
-            rates.append((running.stream.events - before) / seconds)
-            alone.append(changes / running.netns.in_thread(paho_alone.seconds, running.broker.port, payloads))
-        paho, what = median(alone), "from netlink to a subscriber, bursts"
-        return [
-            Figure(what, median(rates), "events/s", 0.6, "paho alone", paho, 1, at_least=True),
-            *after_bursts(running, bursts, changes),
-            *at_a_rate(running, paho / 4, steady),
-        ]
-
-
-def after_bursts(running: Host, bursts: int, changes: int) -> list[Figure]:
-    """The judgements on what the bursts left."""
-    time.sleep(1)
-    what = f"{bursts} bursts of {changes:,} changes on {len(LINKS)} links"
-    streams = (running.stream, running.in_file())
-    return [
-        Figure(f"{what}: memory after", running.program.memory, "MiB", 2, "before", running.memory[0], 1.5),
-        Figure(f"{what}: live sinks that got a snapshot", sum(stream.snapshots > 0 for stream in streams), "", 0),
-        Figure(f"{what}: events that step back", sum(stream.back for stream in streams), "", 0),
-        Figure(f"{what}: states that are wrong in the end", running.wrong_states(), "", 0),
-    ]
-
-
-def at_a_rate(running: Host, rate: float, seconds: float) -> list[Figure]:
-    """Makes changes for so many seconds that lead to this rate of events, one in each family for each change."""
-    changes = int(rate / 2 * seconds / len(LINKS)) * len(LINKS)
-    before = running.stream.events
-    _, late = running.run(changes, rate / 2)
-    what = f"steady rate, {rate:,.0f} events/s for {seconds:.0f} s"
-    return [
-        Figure(f"{what}: the last event after the last change", late, "s", _LATE),
-        Figure(f"{what}: events lost", max(0, 2 * changes - (running.stream.events - before)), "", 0),
-    ]
+            yield BusyHost(netns, broker, program, subscriber)

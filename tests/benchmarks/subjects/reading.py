@@ -14,9 +14,9 @@ from contextlib import closing
 from publisher.sources.luids import LuidAssigner, MemoryLuids
 from tests.benchmarks.changes import Mtu
 from tests.benchmarks.figures import Figure, median, percentile
-from tests.benchmarks.latency import LINK, Changes
 from tests.benchmarks.peers.contenders import OURS
 from tests.benchmarks.program import broker_in, namespace, publisher, to_mqtt
+from tests.benchmarks.subjects.latency import LINK, Changes
 from tests.benchmarks.subscriber import Subscriber
 from tests.fixtures.netns import NetNs
 

@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 from tests.benchmarks.changes import Mtu
 from tests.benchmarks.figures import Curve, Figure, Result
-from tests.benchmarks.neighbours import LINK, one, others, wait_for_snapshot
 from tests.benchmarks.program import STDOUT, broker_in, namespace, publisher, to_mqtt
-from tests.benchmarks.reading import commands, in_turns
+from tests.benchmarks.subjects.neighbours import LINK, one, others, wait_for_snapshot
+from tests.benchmarks.subjects.reading import commands, in_turns
 from tests.benchmarks.subscriber import Subscriber
 
 # The end of what a batch leads to: no message for so long.
