@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -89,15 +90,22 @@ class Running:
 
 
 @contextmanager
-def publisher(netns: NetNs, sinks: str, *lines: str) -> Iterator[Running]:
-    """Runs `publisher run` with these sinks and its standard output in a pipe; ends it with SIGTERM."""
+def publisher(netns: NetNs, sinks: str, *lines: str, module: Sequence[str] = ("publisher",)) -> Iterator[Running]:
+    """Runs `publisher run` with these sinks and its standard output in a pipe; ends it with SIGTERM.
+
+    `module` is another module that runs it, with its arguments.
+    """
     with TemporaryDirectory() as name:
         folder = Path(name)
         settings = ['node = "bench"', *lines, '[journal]\npath = "journal.sqlite3"', sinks]
         path = folder / "publisher.toml"
         path.write_text("\n".join(settings), encoding="utf-8")
-        command = [sys.executable, "-m", "publisher", "run", "--config", str(path)]
-        with (folder / "log").open("wb") as log, running(netns, command, log.fileno(), cwd=folder) as process:
+        command = [sys.executable, "-m", *module, "run", "--config", str(path)]
+        environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+        with (
+            (folder / "log").open("wb") as log,
+            running(netns, command, log.fileno(), cwd=folder, env=environment) as process,
+        ):
             yield Running([process], folder)
 
 
