@@ -7,7 +7,6 @@ import datetime
 import http.server
 import socket
 import ssl
-import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,11 +21,10 @@ from publisher.testing import FakeSinkContext, make_event, make_row
 from publisher_mqtt.client.errors import connect_failure, no_answer
 from publisher_mqtt.options import MqttOptions
 from publisher_mqtt.sink import MqttSink
-from tests.fixtures.brokers import Broker, Mosquitto, free_port
+from tests.fixtures.brokers import Broker, Mosquitto, free_port, write_passwords
 from tests.fixtures.mqtt_host import MqttHost, published_states
 from tests.fixtures.mqtt_subscriber import Subscriber, retained
 from tests.fixtures.poll import wait_for
-from tests.fixtures.requirements import need
 
 
 class Authority:
@@ -96,14 +94,6 @@ def publishes(tmp_path: Path, **options: Any) -> None:
     with MqttHost(tmp_path, options.pop("url"), **options) as host:
         host.put(make_row())
         host.quiet()
-
-
-def password_file(tmp_path: Path, user: str = "nas", password: str = "hush") -> Path:
-    need("mosquitto_passwd", package="mosquitto")
-    path = tmp_path / "passwords"
-    subprocess.run(["mosquitto_passwd", "-c", "-b", str(path), user, password], check=True, capture_output=True)
-    path.chmod(0o600)
-    return path
 
 
 def test_a_good_broker(start: Callable[..., Mosquitto]) -> None:
@@ -233,7 +223,7 @@ def test_a_port_of_something_else(web_port: int, scheme: str, words: str) -> Non
 
 
 def test_a_password(start: Callable[..., Mosquitto], tmp_path: Path) -> None:
-    broker = start("allow_anonymous false", f"password_file {password_file(tmp_path)}")
+    broker = start("allow_anonymous false", f"password_file {write_passwords(tmp_path / 'passwords')}")
     secret = tmp_path / "secret"
     secret.write_text("hush\n")
     url = f"mqtt://nas@127.0.0.1:{broker.port}"
@@ -341,7 +331,7 @@ def test_insecure_connects_and_warns_each_start(start: Callable[..., Mosquitto],
         context = FakeSinkContext()
         sink = MqttSink(options, context)
         sink.open()
-        assert "publishes" in sink.check()
+        assert "(MQTT 5, TLS, the certificate is not verified: insecure = true)" in sink.check()
         sink.close()
         assert any("not verified" in record.getMessage() for record in context.logged)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,11 +15,10 @@ from publisher.errors import ConfigurationError, PublisherError
 from publisher.testing import FakeSinkContext, make_row
 from publisher_mqtt.options import MqttOptions
 from publisher_mqtt.sink import MqttSink
-from tests.fixtures.brokers import Broker, Mosquitto, Nats, RabbitMq
+from tests.fixtures.brokers import Broker, Mosquitto, Nats, RabbitMq, write_passwords
 from tests.fixtures.mqtt_host import MqttHost, published_states
 from tests.fixtures.mqtt_proxy import CONNECT, Packet, Proxy
 from tests.fixtures.poll import wait_for
-from tests.fixtures.requirements import need
 
 
 def check(**options: object) -> str:
@@ -136,27 +134,16 @@ def test_a_handshake_has_one_deadline(answer: Callable[[socket.socket], None], s
         assert time.monotonic() - began < 15
 
 
-@pytest.fixture
-def passwords(tmp_path: Path) -> Path:
-    need("mosquitto_passwd", package="mosquitto")
-    return tmp_path / "passwords"
-
-
-def set_password(passwords: Path, password: str) -> None:
-    subprocess.run(["mosquitto_passwd", "-c", "-b", passwords, "nas", password], check=True, capture_output=True)
-    passwords.chmod(0o600)
-
-
-def test_a_password_is_read_again_for_each_connection(tmp_path: Path, passwords: Path) -> None:
+def test_a_password_is_read_again_for_each_connection(tmp_path: Path) -> None:
+    passwords = write_passwords(tmp_path / "passwords", password="first")
     secret = tmp_path / "secret"
     secret.write_text("first\n")
-    set_password(passwords, "first")
     broker = Mosquitto(tmp_path, "allow_anonymous false", f"password_file {passwords}")
     url = f"mqtt://nas@127.0.0.1:{broker.port}"
     with broker, MqttHost(tmp_path, url, password_file=secret) as host:
         host.put(make_row())
         host.quiet()
-        set_password(passwords, "second")
+        write_passwords(passwords, password="second")
         secret.unlink()
         broker.kill()
         broker.start()

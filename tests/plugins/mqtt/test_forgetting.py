@@ -21,7 +21,7 @@ from publisher.sources.assignments import LuidAssignment
 from publisher.testing import FakeSinkContext, ScriptedSource, make_row
 from publisher_mqtt.options import MqttOptions
 from publisher_mqtt.sink import MqttSink
-from tests.fixtures.brokers import Broker, Mosquitto, RabbitMq
+from tests.fixtures.brokers import Broker, Mosquitto, RabbitMq, write_passwords
 from tests.fixtures.command import Publisher
 from tests.fixtures.mqtt_host import MqttHost
 from tests.fixtures.mqtt_subscriber import Subscriber, retained
@@ -99,6 +99,32 @@ def test_other_places_have_other_names() -> None:
         "mqtt://broker.lan:1883 interfaces/testnode",
         "mqtt://broker.lan:1883 ha/device/publisher_testnode",
     )
+
+
+def test_a_url_empties_one_node_below_the_given_base_and_prefix_with_the_given_login(
+    tmp_path: Path, house: House, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nobody may write without the login; no journal remembers anything."""
+    passwords, acl, secret = write_passwords(tmp_path / "passwords"), tmp_path / "acl", tmp_path / "secret"
+    acl.write_text("topic read #\ntopic readwrite test-fence/#\nuser nas\ntopic readwrite #\n")
+    acl.chmod(0o600)
+    secret.write_text("hush\n")
+    options: dict[str, Any] = {"base": "home", "home_assistant": {"prefix": "ha"}, "password_file": secret}
+    with Mosquitto(tmp_path, f"password_file {passwords}", f"acl_file {acl}") as broker:
+        url = f"mqtt://nas@127.0.0.1:{broker.port}"
+        for node, others in (("old", options), ("new", options), ("old", options | {"base": "interfaces"})):
+            with MqttHost(tmp_path, url, node=node, name=others["base"], **others) as host:
+                host.put(ETH0)
+                host.quiet()
+        before = retained(broker, "#")
+        assert not forget_url(house.settings(), Forget(broker.url, "old", "home", "ha"))
+        assert "not emptied" in capsys.readouterr().out
+        assert retained(broker, "#") == before
+        assert forget_url(house.settings(), Forget(url, "old", "home", "ha", secret))
+        # The devices of another base than the default one have names of their own.
+        gone = {topic for topic in before if topic.startswith(("home/old/", "ha/device/publisher_old_"))}
+        assert len(gone) == 4
+        assert retained(broker, "#") == {topic: payload for topic, payload in before.items() if topic not in gone}
 
 
 # A sink that is not opened.
