@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -16,6 +17,19 @@ from tests.fixtures.netns import NetNs, become_capable
 from tests.fixtures.requirements import need, unable
 
 pytest_plugins = ["tests.fixtures.command"]
+
+TESTS = Path(__file__).parent
+# The files that take longest are begun first (`make test` has four processes, each of which takes the next file): the
+# last to begin would be what everybody waits for.
+LONGEST = (
+    "integration/test_whole_faults.py",
+    "test_built_wheel.py",
+    "integration/test_surroundings.py",
+    "cli/test_looking.py",
+    "cli/test_forget.py",
+    "integration/test_whole_program.py",
+    "test_thirdparty.py",
+)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -31,6 +45,11 @@ def pytest_configure() -> None:
         # Done now, while the process has one thread: with more the kernel refuses a user namespace.
         with contextlib.suppress(OSError):
             become_capable()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    order = {TESTS / name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(item.path, len(order)))
 
 
 def _obey_signals() -> None:

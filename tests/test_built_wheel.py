@@ -18,9 +18,15 @@ from tests.fixtures.requirements import unable
 ROOT = Path(__file__).parents[1]
 LOCK = ROOT / "tests" / "requirements.lock"
 # The wheel can differ from the checkout in entry points, packages and metadata: these tests use them all.
-PACKAGED = ("test_plugins", "test_table", "test_watcher", "journal/test_journal")
+PACKAGED = ("test_plugins", "test_table", "test_watcher")
 # Pythons can differ in typing, threads, SQLite and models.
-PORTABLE = (*PACKAGED, "config/test_settings", "delivery/test_subscription", "service/test_service")
+PORTABLE = (
+    *PACKAGED,
+    "journal/test_journal",
+    "config/test_settings",
+    "delivery/test_subscription",
+    "service/test_service",
+)
 
 
 @pytest.fixture(scope="module")

@@ -1,13 +1,16 @@
 """Every command in surroundings that are not as expected: each ends in an answer or in one line, never in a traceback.
 
-Each test runs the real command in a process of its own.
+The first command is run as users do, the others in forks of a process that was started in the surrounding.
 """
 
 from __future__ import annotations
 
+import os
+import selectors
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
@@ -15,6 +18,7 @@ from typing import NamedTuple
 import pytest
 
 from publisher.sources import Resync
+from tests.fixtures import forked_commands
 from tests.fixtures.command import ETH0, ETH0_6, Publisher
 from tests.fixtures.requirements import need
 
@@ -86,7 +90,11 @@ SURROUNDINGS = {
         'exec "$@" >/dev/full', {command: 1 for command in COMMANDS if command not in SILENT}
     ),
     "a full device as standard error": Surrounding('exec "$@" 2>/dev/full'),
-    "a closed pipe as standard output": Surrounding('exec "$@" | true', dict.fromkeys(COMMANDS, 0)),
+    # The status of the first is that of `true`; a live table ends when nobody looks at it any more.
+    "a closed pipe as standard output": Surrounding(
+        'exec "$@" | true',
+        {command: 1 for command in COMMANDS if command not in SILENT} | {"--version": 0, "watch --config CONFIG": 0},
+    ),
 }
 
 
@@ -123,21 +131,81 @@ def answer(folder: Path, environment: dict[str, str], line: str, command: str) -
     return Answer(done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace"))
 
 
+class Forked:
+    """The commands of a surrounding; see forked_commands."""
+
+    def __init__(self, folder: Path, environment: dict[str, str], line: str) -> None:
+        self._folder = folder
+        commands, self._commands = os.pipe()
+        self._statuses, statuses = os.pipe()
+        self._process = subprocess.Popen(
+            ["sh", "-c", line, "sh", sys.executable, "-P", forked_commands.__file__, str(commands), str(statuses)],
+            cwd=folder / "here", env=environment | {"HERE": str(folder / "here"), "BELOW": str(folder)},
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, pass_fds=(commands, statuses),
+        )  # fmt: skip
+        os.close(commands)
+        os.close(statuses)
+
+    def answer(self, command: str) -> Answer:
+        """Runs a command; returns its end and what it wrote until then."""
+        os.write(self._commands, command.replace("CONFIG", str(self._folder / "all.toml")).encode() + b"\n")
+        output, errors = self._process.stdout, self._process.stderr
+        assert output is not None
+        assert errors is not None
+        said = {output.fileno(): b"", errors.fileno(): b""}
+        status = b""
+        with selectors.DefaultSelector() as selector:
+            for descriptor in (self._statuses, *said):
+                selector.register(descriptor, selectors.EVENT_READ)
+            # Once it has ended, what it wrote is there: all is read that can be read at once.
+            while ready := selector.select(0 if status else 120):
+                for key, _ in ready:
+                    data = os.read(key.fd, 1 << 16)
+                    if not data:
+                        selector.unregister(key.fd)
+                    if key.fd == self._statuses:
+                        assert data, "the process of the surrounding ended"
+                        status += data
+                    else:
+                        said[key.fd] += data
+        return Answer(int(status), *(each.decode(errors="replace") for each in said.values()))
+
+    def close(self) -> None:
+        os.close(self._commands)
+        self._process.communicate(timeout=60)
+        os.close(self._statuses)
+
+
+@contextmanager
+def forked(folder: Path, environment: dict[str, str], line: str) -> Iterator[Forked]:
+    surrounding = Forked(folder, environment, line)
+    try:
+        yield surrounding
+    finally:
+        surrounding.close()
+
+
 @pytest.mark.parametrize("name", SURROUNDINGS)
 def test_every_command_answers_in_every_surrounding(name: str, publisher: Publisher, folder: Path) -> None:
-    line, statuses = SURROUNDINGS[name]
+    line = SURROUNDINGS[name].line
     if "unshare" in line:
         need("unshare", package="util-linux")
-    for command, usual in COMMANDS.items():
-        found = answer(folder, publisher.environment, line, command)
-        said = f"{command}: {found}"
-        assert "Traceback" not in found.output + found.errors, said
-        assert "bug in publisher" not in found.errors, said
-        assert found.status == statuses.get(command, usual), said
-        if found.status and not command.startswith("run"):
-            assert found.errors.count("\n") <= 1, said
-        for made in (folder / "here").glob("made.*"):
-            made.unlink()
+    first, *others = COMMANDS
+    judge(name, first, answer(folder, publisher.environment, line, first))
+    with forked(folder, publisher.environment, line) as surrounding:
+        for command in others:
+            judge(name, command, surrounding.answer(command))
+            for made in (folder / "here").glob("made.*"):
+                made.unlink()
+
+
+def judge(name: str, command: str, found: Answer) -> None:
+    said = f"{command}: {found}"
+    assert "Traceback" not in found.output + found.errors, said
+    assert "bug in publisher" not in found.errors, said
+    assert found.status == SURROUNDINGS[name].statuses.get(command, COMMANDS[command]), said
+    if found.status and not command.startswith("run"):
+        assert found.errors.count("\n") <= 1, said
 
 
 def test_nothing_is_printed_into_a_file_that_took_the_place_of_a_closed_stream(
