@@ -105,10 +105,10 @@ class Table:
     def apply(self, update: Update) -> list[Event]:
         """Brings an update into the table; returns the events that it makes, in order."""
         match update:
-            case Upsert(row):
-                return list(self._upsert(row, "notification"))
-            case Remove(luid, family):
-                return list(self._remove(Key(luid, family), "notification"))
+            case Upsert(row, cause):
+                return list(self._upsert(row, cause))
+            case Remove(luid, family, cause):
+                return list(self._remove(Key(luid, family), cause))
             case Resync(rows, cause):
                 return self._resync(rows, cause)
             case _:

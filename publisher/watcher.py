@@ -34,8 +34,8 @@ class InterfaceFilter:
     def apply(self, update: Update) -> Update:
         """Returns the update for the interfaces that pass: one that is renamed and no longer passes is removed."""
         match update:
-            case Upsert(row) if not self.keeps(row):
-                return Remove(row.luid, row.family)
+            case Upsert(row, cause) if not self.keeps(row):
+                return Remove(row.luid, row.family, cause)
             case Resync(rows, cause):
                 return Resync(tuple(row for row in rows if self.keeps(row)), cause)
             case _:

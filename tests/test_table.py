@@ -38,6 +38,13 @@ def test_a_new_row_is_an_add_and_a_removed_one_a_delete_with_what_was_last_known
     assert known.rows == []
 
 
+def test_an_event_has_the_cause_of_its_update() -> None:
+    known = table(row())
+    [changed] = known.apply(Upsert(row(nl_mtu=1280), "reconcile"))
+    [removed] = known.apply(Remove(ETH0, "inet", "reconcile"))
+    assert (changed.cause, removed.cause) == ("reconcile", "reconcile")
+
+
 def test_another_index_under_the_same_luid_is_another_interface_but_not_over_a_restart() -> None:
     known = table(row())
     events = known.apply(Upsert(row(interface_index=9)))

@@ -19,16 +19,18 @@ Families = Literal["unspec", "inet", "inet6"]
 
 
 class Upsert(NamedTuple):
-    """A new or changed IP interface."""
+    """A new or changed IP interface; `cause` is the reason why it was looked at."""
 
     row: IpInterface
+    cause: Cause = "notification"
 
 
 class Remove(NamedTuple):
-    """A removed IP interface."""
+    """A removed IP interface; `cause` is the reason why it was looked at."""
 
     luid: str
     family: Family
+    cause: Cause = "notification"
 
 
 class Resync(NamedTuple):

@@ -44,6 +44,7 @@ class _UpsertLine(_Line):
     at: Annotated[float, Field(ge=0)]
     update: Literal["upsert"] = "upsert"
     row: IpInterface
+    cause: Cause = "notification"
 
 
 class _RemoveLine(_Line):
@@ -51,6 +52,7 @@ class _RemoveLine(_Line):
     update: Literal["remove"] = "remove"
     luid: Luid
     family: Family
+    cause: Cause = "notification"
 
 
 _UpdateLine = _ResyncLine | _UpsertLine | _RemoveLine
@@ -87,10 +89,10 @@ def _line(at: float, update: Update) -> _Line:
     match update:
         case Resync(rows, cause):
             return _ResyncLine(at=at, cause=cause, rows=rows)
-        case Upsert(row):
-            return _UpsertLine(at=at, row=row)
-        case Remove(luid, family):
-            return _RemoveLine(at=at, luid=luid, family=family)
+        case Upsert(row, cause):
+            return _UpsertLine(at=at, row=row, cause=cause)
+        case Remove(luid, family, cause):
+            return _RemoveLine(at=at, luid=luid, family=family, cause=cause)
 
 
 def read_recording(path: Path) -> Iterator[TimedUpdate]:
@@ -125,10 +127,10 @@ def _timed(path: Path, number: int, line: _UpdateLine) -> TimedUpdate:
     match line:
         case _ResyncLine(at=at, rows=rows, cause=cause):
             return TimedUpdate(at, Resync(rows, cause))
-        case _UpsertLine(at=at, row=row):
-            return TimedUpdate(at, Upsert(row))
-        case _RemoveLine(at=at, luid=luid, family=family):
-            return TimedUpdate(at, Remove(luid, family))
+        case _UpsertLine(at=at, row=row, cause=cause):
+            return TimedUpdate(at, Upsert(row, cause))
+        case _RemoveLine(at=at, luid=luid, family=family, cause=cause):
+            return TimedUpdate(at, Remove(luid, family, cause))
 
 
 class RecordingSource:

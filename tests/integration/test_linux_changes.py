@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 import queue
+import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +19,11 @@ from publisher.sources.luids import MemoryLuids
 from tests.fixtures.linux_source import Following, summary
 from tests.fixtures.netns import NetNs
 from tests.fixtures.poll import wait_for
+
+if sys.platform == "linux":
+    from publisher.sources.linux.reconcile import Reconcile
+
+assert sys.platform == "linux"
 
 
 def no_ipv6_noise(netns: NetNs, *names: str) -> None:
@@ -209,10 +217,33 @@ def test_a_silent_change_by_netlink_is_found_by_the_reconcile(pair: NetNs, follo
     assert event.changed["row.base_reachable_time"].after == 33000
 
 
-def test_a_stable_host_has_no_events(pair: NetNs) -> None:
+def test_silent_changes_by_netlink_of_many_links_are_found_within_a_minute_and_in_small_parts(netns: NetNs) -> None:
+    netns.ip(*(f"link add b{number} type ifb" for number in range(300)))
+    with Following(netns, reconcile_seconds=0.5) as following:
+        netns.ip(*(f"ntable change name arp_cache dev b{number} base_reachable 33000" for number in range(300)))
+        found: dict[str, str] = {}
+        while len(found) < 300:
+            for event in following.table.apply(following.update()):
+                assert event.changed["row.base_reachable_time"].after == 33000
+                assert event.interface is not None
+                found[event.interface.alias] = event.cause
+        sizes = [len(following.lists.get_nowait()) for _ in range(following.lists.qsize())]
+    assert set(found.values()) == {"reconcile"}
+    assert max(sizes) <= 150, "a part of the list of neighbours"
+
+
+def test_a_stable_host_has_no_events(pair: NetNs, monkeypatch: pytest.MonkeyPatch) -> None:
+    begin, enough, times = Reconcile.begin, threading.Event(), itertools.count(1)
+
+    def counted(reconcile: Reconcile) -> None:
+        begin(reconcile)
+        if next(times) == 20:
+            enough.set()
+
+    monkeypatch.setattr(Reconcile, "begin", counted)
     with Following(pair, reconcile_seconds=0.02) as following:
-        for _ in range(20):
-            assert following.table.apply(following.update()) == []
+        assert enough.wait(20)
+        assert following.updates.empty()
 
 
 def test_a_thousand_refreshes_of_an_address_are_no_event(pair: NetNs, following: Following) -> None:

@@ -102,7 +102,8 @@ def test_an_interrupted_listing_is_thrown_away_whole() -> None:
     answers = [answer(1, "half", interrupted=True), answer(2, "half", "more", interrupted=True), answer(3, "all")]
     requests: Any = RequestSocket(Decoder())
     with contextlib.closing(requests):
-        requests._receive = lambda: answers.pop(0)  # the kernel itself interrupts when it likes
+        # The kernel itself interrupts when it likes.
+        requests._receive = lambda: [message._replace(seq=requests._seq) for message in answers.pop(0)]
         assert requests.dump(link_dump) == ["all"]
 
 
@@ -253,7 +254,7 @@ def test_a_link_that_vanished_without_a_message_is_found_by_the_reconcile_and_ma
     with Following(pair, reconcile_seconds=0.3) as following:
         monkeypatch.setattr(NotificationSocket, "receive", lambda self: receive(self)._replace(messages=[]))
         pair.ip("link del v0")
-        events = following.until(is_about("v1", "inet6"))
+        events = following.until(is_about("v0", "inet6"))  # made after its peer
         assert {(event.notification_type, event.cause) for event in events} == {("delete_instance", "reconcile")}
         assert {summary(event)[1] for event in events} == {"v0", "v1"}
         assert links_by_us(following) == links_by_ip(pair)

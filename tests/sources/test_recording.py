@@ -23,7 +23,7 @@ ETH0_6 = make_row("eth0", "inet6", addresses=["fe80::1/64"])
 UPDATES: list[Update] = [
     Resync((ETH0, ETH0_6), "startup"),
     Upsert(make_row("eth0", nl_mtu=1400)),
-    Remove(ETH0.luid, "inet6"),
+    Remove(ETH0.luid, "inet6", "reconcile"),
     Resync((ETH0,), "overrun"),
 ]
 

@@ -29,6 +29,7 @@ from .link import (
     Dump,
     LinkDetails,
     LinkStack,
+    ReadPart,
     identifying,
     may_change_speed,
     named_by,
@@ -64,7 +65,7 @@ class LinkCache:
         self._luids = luids
         self._details = details
         self._families = _FAMILIES[families]
-        self._path_mtu = PathMtuTimes()
+        self.path_mtu = PathMtuTimes()
         self._links: dict[int, CachedLink] = {}
         self._stack = LinkStack()
         # Links whose rows differ from what was reported, and those of them with another place in the stack.
@@ -97,7 +98,7 @@ class LinkCache:
         rows. Their addresses are brought into the rows at once: each message about an address holds for it alone.
         """
         removed = classify(waiting).removed
-        self._path_mtu = dump.path_mtu
+        self.path_mtu = dump.path_mtu
         known = {index: cached.link for index, cached in self._links.items()}
         links = states_before(known, waiting, removed, dump.links)
         for index in self._links.keys() - links:
@@ -153,6 +154,37 @@ class LinkCache:
         updates += self._settle({})
         self._save()
         return updates
+
+    def compare(self, shown: ReadPart, reported: Set[int]) -> list[Update]:
+        """Returns the updates of a part of what is there, but for the links that messages reported meanwhile.
+
+        Of these the part may show a state from before a message that was applied, or from after one that waits.
+        """
+        put_off, self._changed = (self._changed, self.put_off_until), set()
+        now = datetime.now(UTC)
+        updates = [update for index in sorted(shown.removed - reported) for update in self._drop(index)]
+        for link in shown.links:
+            if link.ifindex not in reported and link.is_named:
+                updates += self._set(link)
+        for index, messages in shown.addresses.items():
+            take = partial(CachedLink.set_addresses, messages=messages, now=now, validator=self.validator)
+            self._compare(index, reported, take)
+        for parameters in shown.neighbours:
+            self._compare(parameters.ifindex or 0, reported, partial(CachedLink.set_times, parameters=parameters))
+        for index in shown.times - reported:
+            self.read_times(index)
+        for index in shown.speeds:
+            self._compare(index, reported, self._read_speed)
+        updates += self._settle({})
+        self._changed |= put_off[0]
+        self.put_off_until = min(self.put_off_until, put_off[1])
+        self._save()
+        return [update._replace(cause="reconcile") for update in updates]
+
+    def _compare(self, index: int, reported: Set[int], take: Callable[[CachedLink], bool]) -> None:
+        cached = self._links.get(index)
+        if cached is not None and index not in reported and take(cached):
+            self._changed.add(index)
 
     def flush(self) -> list[Update]:
         """Returns the updates of all that was put off."""
@@ -304,14 +336,11 @@ class LinkCache:
                 self.read_times(index)
             return
         for parameters in dump:
-            cached, family = self._links.get(parameters.ifindex or 0), FAMILIES.get(parameters.family)
-            # DECnet had a table of its own until Linux 6.1.
-            if cached is not None and family is not None:
-                times = Times(parameters.base_reachable_time, parameters.retransmit_time, parameters.reachable_time)
-                cached.times[family] = times
+            if cached := self._links.get(parameters.ifindex or 0):
+                cached.set_times(parameters)
 
-    def _read_speed(self, cached: CachedLink) -> None:
-        cached.speed = speed_of(cached.link, self._details)
+    def _read_speed(self, cached: CachedLink) -> bool:
+        return cached.set_speed(speed_of(cached.link, self._details))
 
     def _publish(self, index: int) -> list[Update]:
         self._changed.discard(index)
@@ -322,7 +351,7 @@ class LinkCache:
         """Returns the updates of what differs from what was reported of this link."""
         index = cached.link.ifindex
         higher, lower = self._luids_of(self._stack.higher(index)), self._luids_of(self._stack.lower(index))
-        build = partial(cached.build, self._families, self._path_mtu, higher, lower)
+        build = partial(cached.build, self._families, self.path_mtu, higher, lower)
         updates = self.validator.build(build, cached.link) or []
         if updates:
             cached.reported_at = self._clock()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from operator import itemgetter
@@ -89,6 +90,23 @@ class Dump(NamedTuple):
     addresses: list[AddressMessage]
     neighbours: list[NeighbourParameters] | None
     path_mtu: PathMtuTimes
+
+
+@dataclass
+class ReadPart:
+    """The content of one part of a reconcile; `times` and `speeds` are links of which these are to be read."""
+
+    links: list[Link] = field(default_factory=list)
+    removed: set[int] = field(default_factory=set)
+    addresses: dict[int, list[AddressMessage]] = field(default_factory=dict)
+    neighbours: list[NeighbourParameters] = field(default_factory=list)
+    times: set[int] = field(default_factory=set)
+    speeds: set[int] = field(default_factory=set)
+
+    def indexes(self) -> set[int]:
+        """Returns the links that the part is about."""
+        shown = {link.ifindex for link in self.links} | {entry.ifindex or 0 for entry in self.neighbours}
+        return shown | self.removed | self.addresses.keys() | self.times | self.speeds
 
 
 class CachedLink:
@@ -193,8 +211,8 @@ class CachedLink:
             if not known:
                 del self._addresses[family]
 
-    def set_addresses(self, messages: Iterable[AddressMessage], now: datetime, validator: Validator) -> None:
-        """Replaces all addresses by those that are valid."""
+    def set_addresses(self, messages: Iterable[AddressMessage], now: datetime, validator: Validator) -> bool:
+        """Replaces all addresses by those that are valid; returns whether any differs."""
         before = self._addresses
         after: dict[Family, dict[_AddressKey, Address]] = {}
         for message in messages:
@@ -203,11 +221,28 @@ class CachedLink:
                 known = before.get(family, _NONE).get(key)
                 if address := validator.build(partial(_address, message, now, known), message):
                     after.setdefault(family, {})[key] = address
-        for family in before.keys() | after:
-            # The same objects stay for what is equal.
-            if before.get(family) != after.get(family):
-                self._sorted.pop(family, None)
         self._addresses = after
+        # The same objects stay for what is equal.
+        differ = [family for family in before.keys() | after if before.get(family) != after.get(family)]
+        for family in differ:
+            self._sorted.pop(family, None)
+        return bool(differ)
+
+    def set_times(self, parameters: NeighbourParameters) -> bool:
+        """Takes the parameters of a neighbour table; returns whether those differ that do not change by themselves."""
+        family = FAMILIES.get(parameters.family)
+        if family is None:  # DECnet had a table of its own until Linux 6.1
+            return False
+        before = self.times.get(family, _UNKNOWN)
+        self.times[family] = Times(
+            parameters.base_reachable_time, parameters.retransmit_time, parameters.reachable_time
+        )
+        return before[:2] != self.times[family][:2]
+
+    def set_speed(self, speed: int | None) -> bool:
+        """Takes a speed in bit/s; returns whether it differs."""
+        before, self.speed = self.speed, speed
+        return before != speed
 
     def _build_interface(self, values: dict[str, Any]) -> Interface:
         if not _has(self._interface, values):

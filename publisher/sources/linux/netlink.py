@@ -11,7 +11,7 @@ import socket
 import struct
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Container, Iterator
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -20,11 +20,15 @@ from ...sink import Log
 from .attributes import RtnetlinkError
 from .rtnetlink import (
     NLM_F_DUMP_INTR,
+    NLMSG_DONE,
+    NLMSG_ERROR,
     Decoder,
     Failure,
     Link,
     Message,
     Record,
+    failure,
+    headers,
     link_read,
 )
 
@@ -57,6 +61,15 @@ class RefusedError(SourceError):
     """The kernel, or a sandbox, does not answer this request at all."""
 
 
+class DumpPart(NamedTuple):
+    """One datagram of a dump; `interrupted`: something changed since the dump began."""
+
+    data: bytes
+    digest: int
+    interrupted: bool
+    last: bool
+
+
 class RequestSocket:
     """Sends requests and receives the answers. One thread at a time."""
 
@@ -80,6 +93,26 @@ class RequestSocket:
                 return records
             time.sleep(min(attempt, 10) / 1000)
         raise InterruptedDumpError(f"the interfaces changed during each of {_ATTEMPTS} attempts to list them")
+
+    def parts(
+        self, request: Callable[[int], bytes], known: Container[int], digest_of: Callable[[bytes], int] = hash
+    ) -> Iterator[DumpPart]:
+        """Yields the datagrams of a dump as they come: the same bytes each time while nothing changes.
+
+        `known` are digests of parts that are neither the last one nor interrupted. Nothing else can be asked through
+        this socket before the last part was received. Raises as `dump` does.
+        """
+        self._seq = 0  # answers carry the number of the request
+        self._send(request)
+        ended = False
+        while not ended:
+            data = bytes(memoryview(self._buffer)[: self._receive_datagram()])
+            try:
+                digest = digest_of(data)
+                ended, interrupted = (False, False) if digest in known else _outline(data)
+            except RtnetlinkError as error:
+                raise InterruptedDumpError(f"an answer of the kernel is invalid: {error}") from error
+            yield DumpPart(data, digest, interrupted, ended)
 
     def link(self, index: int) -> Link | None:
         """Returns this link as it is now, None when it was removed; raises as `dump` does."""
@@ -123,20 +156,25 @@ class RequestSocket:
 
     def _receive(self) -> list[Message]:
         """Returns the messages of the next datagram; those with another `seq` answer an earlier request."""
+        length = self._receive_datagram()
         try:
-            length, sender = self._socket.recvfrom_into(self._buffer, 0, socket.MSG_TRUNC)
-        except BlockingIOError as error:
-            raise InterruptedDumpError(f"the kernel gave no answer within {_ANSWER_SECONDS} s") from error
-        except OSError as error:
-            if error.errno in (errno.ENOBUFS, errno.ENOMEM):
-                raise InterruptedDumpError(f"the kernel cannot answer now: {error.strerror}") from error
-            raise SourceError(f"cannot receive the kernel's answers: {error}") from error
-        if sender[0] != 0:
-            return []
-        try:
-            return self._decoder.decode(self._buffer, length) if length <= _DATAGRAM else []
+            return self._decoder.decode(self._buffer, length)
         except RtnetlinkError as error:
             raise InterruptedDumpError(f"an answer of the kernel is invalid: {error}") from error
+
+    def _receive_datagram(self) -> int:
+        """Receives the next datagram of the kernel into the buffer; returns its length."""
+        while True:
+            try:
+                length, sender = self._socket.recvfrom_into(self._buffer, 0, socket.MSG_TRUNC)
+            except BlockingIOError as error:
+                raise InterruptedDumpError(f"the kernel gave no answer within {_ANSWER_SECONDS} s") from error
+            except OSError as error:
+                if error.errno in (errno.ENOBUFS, errno.ENOMEM):
+                    raise InterruptedDumpError(f"the kernel cannot answer now: {error.strerror}") from error
+                raise SourceError(f"cannot receive the kernel's answers: {error}") from error
+            if sender[0] == 0 and length <= _DATAGRAM:
+                return length
 
 
 class Received(NamedTuple):
@@ -231,6 +269,17 @@ def _set_receive_buffer(opened: socket.socket, size: int) -> int:
         with suppress(OSError):
             opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, size)
     return opened.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
+
+
+def _outline(data: bytes) -> tuple[bool, bool]:
+    """Returns whether a part of a dump is the last one, and whether it is interrupted."""
+    ended = interrupted = False
+    for kind, flags, _, start, end in headers(data, len(data)):
+        interrupted = interrupted or bool(flags & NLM_F_DUMP_INTR)
+        if kind in (NLMSG_ERROR, NLMSG_DONE):
+            _raise_unless(failure(data, start, end), 0)
+            ended = True
+    return ended, interrupted
 
 
 def _raise_unless(failure: Failure, *expected: int) -> None:

@@ -3,31 +3,36 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable
-from typing import TypeVar
+from collections.abc import Callable, Container, Iterable, Iterator
+from typing import Literal, TypeVar
 
 from ...errors import SourceError
 from ...sink import Log
+from .attributes import RtnetlinkError
 from .link import Dump
 from .rtnetlink import (
     AddressMessage,
     Decoder,
     Link,
     NeighbourParameters,
+    Record,
     address_dump,
+    headers,
     link_dump,
     neighbours_dump,
     unfiltered_link_dump,
 )
 
 if sys.platform == "linux":
-    from .netlink import InterruptedDumpError, RefusedError, RequestSocket
+    from .netlink import DumpPart, InterruptedDumpError, RefusedError, RequestSocket
     from .sysctl import SystemDetails
 
 assert sys.platform == "linux"
 
 T = TypeVar("T")
+DumpOf = Literal["links", "addresses", "neighbours"]
 _SINGLE, _FILTERED = "single links", "filtered links"
+_NAMES = {"neighbours": "the parameters of neighbours"}
 
 
 class LinuxReader:
@@ -40,6 +45,9 @@ class LinuxReader:
     def __init__(self, decoder: Decoder, log: Log) -> None:
         self.details = SystemDetails()
         self._log = log
+        self._decoder = decoder
+        # For dumps in parts: no other request can be sent before such a dump ends (EBUSY).
+        self._in_parts: RequestSocket | None = None
         self._requests = RequestSocket(decoder)
         self._answered: set[str] = set()
         self._refused: set[str] = set()
@@ -48,17 +56,58 @@ class LinuxReader:
         """Reads all links, addresses and neighbour parameters; raises InterruptedDumpError, SourceError."""
         links = self._links()
         addresses = self._list("addresses", AddressMessage, address_dump)
-        neighbours = self._list("the parameters of neighbours", NeighbourParameters, neighbours_dump)
+        neighbours = self._list("neighbours", NeighbourParameters, neighbours_dump)
         return Dump(links, addresses or [], neighbours, self.details.path_mtu_times())
 
-    def link(self, index: int) -> Link | None:
-        """Returns this link as it is now, None when it was removed; raises InterruptedDumpError, SourceError."""
-        if _SINGLE not in self._refused:
+    def links(self, indexes: Iterable[int]) -> dict[int, Link | None]:
+        """Returns these links as they are now, None for a removed one; raises InterruptedDumpError, SourceError."""
+        wanted = list(indexes)
+        if wanted and _SINGLE not in self._refused:
             try:
-                return self._requests.link(index)
+                return {index: self._requests.link(index) for index in wanted}
             except RefusedError as error:
                 self._refuse(_SINGLE, error)
-        return next((link for link in self._links() if link.ifindex == index), None)
+        by_index = {link.ifindex: link for link in self._links()} if wanted else {}
+        return {index: by_index.get(index) for index in wanted}
+
+    def parts(self, what: DumpOf, known: Container[int]) -> Iterator[DumpPart]:
+        """Yields the parts of a dump, none when it is refused; other reads may be made between two parts.
+
+        Each dump is to be received to its end, or abandoned. `known` are digests of parts that are neither the last one
+        nor interrupted. Raises InterruptedDumpError, RefusedError, SourceError.
+        """
+        if what not in self._refused:
+            if self._in_parts is None:
+                self._in_parts = RequestSocket(self._decoder)
+            digest_of = self._digest_of_neighbours if what == "neighbours" else hash
+            yield from self._in_parts.parts(self._request_of(what), known, digest_of)
+
+    def _digest_of_neighbours(self, data: bytes) -> int:
+        """Returns the hash of a part without the table itself: it comes first in each, and shows times that go on."""
+        for *_, end in headers(data, len(data)):
+            records = [message.record for message in self._decoder.decode(data, end)]
+            is_table = all(isinstance(record, NeighbourParameters) and not record.ifindex for record in records)
+            return hash(data[end:] if is_table else data)
+        return hash(data)
+
+    def decode(self, part: DumpPart) -> list[Record]:
+        """Returns the records of a part; raises InterruptedDumpError."""
+        try:
+            messages = self._decoder.decode(part.data)
+        except RtnetlinkError as error:
+            raise InterruptedDumpError(f"an answer of the kernel is invalid: {error}") from error
+        return [message.record for message in messages if message.record is not None]
+
+    def abandon(self) -> None:
+        """Ends a dump that is read in parts; harmless when there is none."""
+        if self._in_parts is not None:
+            self._in_parts.close()
+            self._in_parts = None
+
+    def _request_of(self, what: DumpOf) -> Callable[[int], bytes]:
+        if what == "links":
+            return unfiltered_link_dump if _FILTERED in self._refused else link_dump
+        return address_dump if what == "addresses" else neighbours_dump
 
     def _links(self) -> list[Link]:
         """Returns all links, by a request without a filter where the kernel does not know it; raises SourceError."""
@@ -88,10 +137,11 @@ class LinuxReader:
 
     def _refuse(self, what: str, error: RefusedError) -> None:
         self._refused.add(what)
-        self._log.warning("%s are not known here: %s", what, error)
+        self._log.warning("%s are not known here: %s", _NAMES.get(what, what), error)
 
     def close(self) -> None:
         """Releases the sockets."""
+        self.abandon()
         self._requests.close()
         self.details.close()
 

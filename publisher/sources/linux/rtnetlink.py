@@ -6,7 +6,7 @@ neighbour.h, netconf.h), in the host's byte order.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from struct import Struct
 from typing import Any, NamedTuple, TypeVar
@@ -252,8 +252,8 @@ class Decoder:
         neighbours = MessageLayout(_maker(NeighbourParameters), _FAMILY_HEADER, _NEIGHBOURS)
         netconf = MessageLayout(_maker(Netconf), _FAMILY_HEADER, _NETCONF)
         self._by_type: dict[int, Callable[[Buffer, int, int], Record]] = {
-            NLMSG_ERROR: _failure,
-            NLMSG_DONE: _failure,
+            NLMSG_ERROR: failure,
+            NLMSG_DONE: failure,
             RTM_NEWLINK: link,
             RTM_DELLINK: link,
             RTM_NEWADDR: address.decode,
@@ -268,20 +268,27 @@ class Decoder:
 
         Raises RtnetlinkError.
         """
-        end = len(data) if length is None else length
         messages = []
-        start = 0
-        while start < end:
-            if end - start < _HEADER.size:
-                raise RtnetlinkError(f"{end - start} bytes are left, a message's header has {_HEADER.size}")
-            size, kind, flags, seq, _ = _HEADER.unpack_from(data, start)
-            if size < _HEADER.size or size > end - start:
-                raise RtnetlinkError(f"message {kind} of {size} bytes where {end - start} are left")
+        for kind, flags, seq, start, end in headers(data, len(data) if length is None else length):
             decode = self._by_type.get(kind)
-            record = decode(data, start + _HEADER.size, start + size) if decode else None
-            messages.append(Message(kind, flags, seq, record))
-            start += (size + 3) & ~3
+            messages.append(Message(kind, flags, seq, decode(data, start, end) if decode else None))
         return messages
+
+
+def headers(data: Buffer, end: int) -> Iterator[tuple[int, int, int, int, int]]:
+    """Yields of each message its type, flags and number, and the begin and the end of its body.
+
+    Raises RtnetlinkError.
+    """
+    start = 0
+    while start < end:
+        if end - start < _HEADER.size:
+            raise RtnetlinkError(f"{end - start} bytes are left, a message's header has {_HEADER.size}")
+        size, kind, flags, seq, _ = _HEADER.unpack_from(data, start)
+        if size < _HEADER.size or size > end - start:
+            raise RtnetlinkError(f"message {kind} of {size} bytes where {end - start} are left")
+        yield kind, flags, seq, start + _HEADER.size, start + size
+        start += (size + 3) & ~3
 
 
 def _maker(record: type[R]) -> Callable[[Any], R]:
@@ -289,7 +296,8 @@ def _maker(record: type[R]) -> Callable[[Any], R]:
     return partial(tuple.__new__, record)
 
 
-def _failure(data: Buffer, start: int, end: int) -> Failure:
+def failure(data: Buffer, start: int, end: int) -> Failure:
+    """Returns the error in the body of an NLMSG_ERROR or NLMSG_DONE."""
     if end - start < _ERROR_NUMBER.size:
         return Failure(0)  # an NLMSG_DONE may have no number
     return Failure(-_ERROR_NUMBER.unpack_from(data, start)[0])

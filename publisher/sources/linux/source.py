@@ -21,8 +21,9 @@ from .coalesce import classify, hold_back, index_of, touched
 from .rtnetlink import RTM_DELNETCONF, RTM_NEWNETCONF, Decoder, Link, Message
 
 if sys.platform == "linux":
-    from .netlink import MOST_DATAGRAMS, SMALLEST_DATAGRAM, InterruptedDumpError, NotificationSocket
+    from .netlink import MOST_DATAGRAMS, SMALLEST_DATAGRAM, InterruptedDumpError, NotificationSocket, RefusedError
     from .reader import LinuxReader
+    from .reconcile import NOTHING, Reconcile
     from .sysctl import Modified, SettingWatches
     from .wakeup import Clocks, SuspendDetector, Wakeup
 
@@ -118,6 +119,7 @@ class _Follower:
         self._touched: set[int] = set()
         self._causes: list[Cause] = []
         self._due = 0.0
+        self._reconcile = Reconcile(self._reader, self._cache.indexes)
 
     def start(self) -> list[Update]:
         """Returns the first list; raises SourceError."""
@@ -140,11 +142,43 @@ class _Follower:
                     self._request(cause)
             updates = self._follow(self._modified(ready))
             if self._resync_is_due():
-                updates += self._cache.flush() if self._lost_since is None else []
-                updates += self._resync()
+                updates += self._reconcile_or_resync()
+            if self._reconcile.goes_on and self._may_go_in_parts():
+                updates += self._compare_next()
             self._counts.invalid_records = self._cache.validator.invalid
             if updates or woken or self._now() >= idle_until:
                 return updates
+
+    def _may_go_in_parts(self) -> bool:
+        """Returns whether a part can be compared now: no message waits that leads to an earlier state than it shows."""
+        return not self._causes and self._lost_since is None and not self._more_wait()
+
+    def _compare_next(self) -> list[Update]:
+        """Reads the next part of everything, and returns the updates of what no message reported."""
+        try:
+            shown = self._reconcile.next()
+        except (InterruptedDumpError, RefusedError) as error:
+            self._log.warning("cannot read the interfaces in parts: %s; all are read again", error)
+            self._request("reconcile", _RETRY)
+            self._reconcile.forget()
+            return []
+        if not self._reconcile.goes_on:
+            self._end_reconcile()
+        if shown is NOTHING:
+            return []
+        # They may be about what the part shows.
+        self._queue(self._receive())
+        reported = self._reconcile.reported
+        if self._behind_since is not None:
+            reported |= shown.indexes()
+        self._touched |= reported.intersection(link.ifindex for link in shown.links)
+        return self._cache.compare(shown, reported)
+
+    def _end_reconcile(self) -> None:
+        if self._watches.has_room:
+            self._watches.keep_only(self._cache.names())
+        if self._reader.details.path_mtu_times() != self._cache.path_mtu:
+            self._request("reconcile")
 
     def close(self) -> None:
         """Releases the sockets."""
@@ -157,7 +191,9 @@ class _Follower:
         """Returns the descriptors that are ready."""
         # After a loss all rows come with the resync.
         put_off_until = self._cache.put_off_until if self._lost_since is None else math.inf
-        pause = 0.0 if self._more_wait() else min(self._due, until, put_off_until) - self._now()
+        pause = (
+            0.0 if self._more_wait() or self._reconcile.goes_on else min(self._due, until, put_off_until) - self._now()
+        )
         timeout = None if pause == math.inf else max(0.0, pause)
         return {key.fd for key, _ in self._selector.select(timeout)}
 
@@ -173,6 +209,7 @@ class _Follower:
         messages = self._next_messages()
         for index in modified:
             self._cache.read_times(index)
+        self._reconcile.reported |= modified
         self._touched |= modified | touched(messages, self._cache.link)
         reads = self._read_touched(messages) if self._may_read() else None
         updates = self._cache.apply(messages, reads)
@@ -215,6 +252,7 @@ class _Follower:
                 self._causes.insert(0, "overrun")
         if self._lost_since is not None and (received.lost or received.messages):
             self._due = min(now + _CALM, self._lost_since + _PATIENCE)
+        self._reconcile.reported.update(map(_index, received.messages))
         for datagram in received.invalid:
             self._counts.invalid_messages += 1
             self._log.error("invalid message of the kernel: %s; all interfaces are read again", datagram.hex())
@@ -259,15 +297,13 @@ class _Follower:
         return reads
 
     def _read(self, indexes: Iterable[int]) -> dict[int, Link | None]:
-        """Returns the links as they are now; without those that cannot be read: everything is read again then."""
-        reads: dict[int, Link | None] = {}
+        """Returns the links as they are now; none when they cannot be read: everything is read again then."""
         try:
-            for index in indexes:
-                reads[index] = self._reader.link(index)
+            return self._reader.links(indexes)
         except InterruptedDumpError as error:
             self._log.warning("cannot read a link now: %s; all interfaces are read again", error)
             self._request("reconcile", _RETRY)
-        return reads
+            return {}
 
     def _watch(self, messages: Iterable[Message], reads: Iterable[int]) -> None:
         """Watches new links, and those whose directories were renamed or made again."""
@@ -283,19 +319,29 @@ class _Follower:
             else:
                 self._watches.keep(index, name)
 
+    def _reconcile_or_resync(self) -> list[Update]:
+        if not self._may_go_in_parts():
+            return self._resync()
+        if not self._reconcile.goes_on:
+            self._due = self._now() + self._context.reconcile_seconds
+            self._reconcile.begin()
+        return []
+
     def _resync(self) -> list[Update]:
+        put_off = self._cache.flush() if self._lost_since is None else []
         try:
-            return self._read_everything()
+            return put_off + self._read_everything()
         except InterruptedDumpError as error:
             self._log.warning("cannot read the interfaces now: %s; trying again in %.0f s", error, _RETRY)
             self._due = self._now() + _RETRY
-            return []
+            return put_off
 
     def _read_everything(self) -> list[Update]:
         """Returns a Resync for each cause. Raises InterruptedDumpError, and then nothing has changed; SourceError."""
         if self._lost_since is not None:
             # Until the socket is empty the kernel drops messages without another report (netlink_overrun).
             self._receive_all()
+        self._reconcile.forget()
         dump = self._reader.dump()
         self._lost_since = None
         self._due = self._now() + self._context.reconcile_seconds
@@ -325,3 +371,7 @@ class _Follower:
         self._causes.append(cause)
         if self._lost_since is None:
             self._due = min(self._due, self._now() + delay)
+
+
+def _index(message: Message) -> int:
+    return index_of(message.record)

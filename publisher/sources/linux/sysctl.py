@@ -150,13 +150,18 @@ class SettingWatches:
         """Returns the descriptor, readable when something was written; -1 where there is no inotify."""
         return self._inotify.fd if self._inotify else -1
 
+    @property
+    def has_room(self) -> bool:
+        """True while more interfaces may be watched."""
+        return self._inotify is not None and len(self._watched) < self._most
+
     def keep(self, index: int, name: bytes) -> None:
         """Watches this interface, if it is not watched by this name: a rename ends its watches without an event."""
         known = self._watched.get(index)
         if known is not None and known[0] == name:
             return
         self.forget(index)
-        if self._inotify and len(self._watched) < self._most:
+        if self.has_room:
             added = [self._add(_PROC + directory + name, index) for directory in _PER_INTERFACE]
             self._watched[index] = name, [watch for watch in added if watch is not None]
 

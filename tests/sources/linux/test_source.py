@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import selectors
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from typing import Any
 
 import pytest
 
 from publisher.sources import Remove, Resync, SourceContext, Update, Upsert
-from publisher.sources.linux.link import Dump
+from publisher.sources.linux.link import Dump, ReadPart
 from publisher.sources.linux.rows import PathMtuTimes
 from publisher.sources.linux.rtnetlink import Link, Message
 from publisher.sources.luids import MemoryLuids
@@ -19,9 +19,11 @@ from tests.fixtures.netlink_records import a_link, del_address, del_link, new_ad
 
 if sys.platform == "linux":
     from publisher.sources.linux import netlink
-    from publisher.sources.linux.netlink import InterruptedDumpError, NotificationSocket, Received
+    from publisher.sources.linux.netlink import InterruptedDumpError, NotificationSocket, Received, RefusedError
     from publisher.sources.linux.reader import LinuxReader
+    from publisher.sources.linux.reconcile import Reconcile
     from publisher.sources.linux.source import LinuxSource
+    from publisher.sources.linux.sysctl import SystemDetails
     from publisher.sources.linux.wakeup import Clocks
 else:
     pytest.skip("rtnetlink is Linux's", allow_module_level=True)
@@ -39,6 +41,9 @@ class Kernel:
         self.received: list[Received] = []
         self.reads: list[int] = []
         self.dumps: list[float] = []
+        self.passes: list[tuple[float, set[int]]] = []
+        self.in_pass = False
+        self.before_part: Callable[[], None] = lambda: None
         self.during_dump: Callable[[], None] = lambda: None
         self.log = CapturedLog()
 
@@ -54,9 +59,19 @@ class Kernel:
         self.during_dump()
         return Dump(list(self.links.values()), [], [], PathMtuTimes())
 
-    def read(self, _: object, index: int) -> Link | None:
-        self.reads.append(index)
-        return self.links.get(index)
+    def read(self, _: object, indexes: Iterable[int]) -> dict[int, Link | None]:
+        wanted = list(indexes)
+        self.reads += wanted
+        return {index: self.links.get(index) for index in wanted}
+
+    def parts(self, _: object, changed: Set[int]) -> Iterator[ReadPart]:
+        self.passes.append((self.now, set(changed)))
+        self.in_pass = True
+        for index in sorted(self.links):
+            part = ReadPart(links=[self.links[index]])
+            self.before_part()
+            yield part
+        self.in_pass = False
 
     def report(self, *messages: Message, lost: bool = False, more: bool = False) -> None:
         self.received.append(Received(list(messages), lost, [], more))
@@ -69,7 +84,9 @@ def kernel(monkeypatch: pytest.MonkeyPatch) -> Kernel:
     monkeypatch.setattr(netlink, "_set_receive_buffer", lambda _, size: 2 * size)
     monkeypatch.setattr(NotificationSocket, "receive", lambda socket: kernel.receive(socket))
     monkeypatch.setattr(LinuxReader, "dump", lambda reader: kernel.dump(reader))
-    monkeypatch.setattr(LinuxReader, "link", lambda reader, index: kernel.read(reader, index))
+    monkeypatch.setattr(Reconcile, "_all", lambda reconcile, changed: kernel.parts(reconcile, changed))
+    monkeypatch.setattr(SystemDetails, "path_mtu_times", lambda _: PathMtuTimes())
+    monkeypatch.setattr(LinuxReader, "links", lambda reader, indexes: kernel.read(reader, indexes))
     return kernel
 
 
@@ -287,11 +304,98 @@ def test_a_resync_is_not_put_off_for_ever_by_a_flood_that_never_ends(kernel: Ker
     assert lists < 10
 
 
+def until_pass(kernel: Kernel, updates: Iterator[Any], most: int = 10_000) -> list[Any]:
+    """The updates until the next reconcile has begun and is over."""
+    passes, found = len(kernel.passes), list[Any]()
+    for _ in range(most):
+        found += next(updates)
+        if len(kernel.passes) > passes and not kernel.in_pass:
+            return found
+    raise AssertionError("no reconcile")
+
+
 def test_a_reconcile_comes_by_itself_and_not_before_its_time(kernel: Kernel) -> None:
     _, updates = started(kernel, reconcile_seconds=5.0)
     begin = kernel.now
+    kernel.links[2] = a_link(dad_transmits=3)
+    found = until_pass(kernel, updates)
+    assert 5 <= kernel.passes[0][0] - begin < 6
+    assert [(type(update).__name__, update.cause) for update in found] == [("Upsert", "reconcile")]
+    assert until_pass(kernel, updates) == []
+    assert 10 <= kernel.passes[1][0] - begin < 11
+    assert kernel.dumps == []
+
+
+def test_messages_are_received_and_applied_between_two_parts_of_a_reconcile(kernel: Kernel) -> None:
+    kernel.links = {index: a_link(index, f"eth{index}", dad_transmits=1) for index in range(2, 12)}
+    _, updates = started(kernel, reconcile_seconds=5.0)
+    kernel.links = {index: link._replace(dad_transmits=2) for index, link in kernel.links.items()}
+    kernel.before_part = lambda: kernel.report(new_link(3, "eth3", mtu=1300 + len(kernel.reads), dad_transmits=1))
+    while not kernel.passes:
+        found = next(updates)
+    alternating = [found, *(next(updates) for _ in range(18))]
+    order = [
+        update.row.row.interface_index for found in alternating for update in found if update.row.family == "inet6"
+    ]
+    assert [index for index in order if index != 3] == [2, *range(4, 12)]
+    assert order.count(3) >= 8
+
+
+def test_a_part_of_a_reconcile_never_brings_back_what_a_message_changed_meanwhile(kernel: Kernel) -> None:
+    """The bytes of a part may be older than messages that were applied, or newer than those that wait."""
+    kernel.links = {2: a_link(), 3: a_link(3, "eth1", mtu=1500)}
+    _, updates = started(kernel, reconcile_seconds=5.0)
+    kernel.before_part = lambda: kernel.report(new_link(3, "eth1", mtu=1300), new_link(3, "eth1", mtu=1400))
+    found = until_pass(kernel, updates)
+    kernel.before_part = lambda: None
+    found += next(updates)
+    mtus = [update.row.interface.mtu for update in found if update.row.family == "inet"]
+    assert mtus[:2] == [1300, 1400]
+    assert 1500 not in mtus
+    kernel.links[3] = a_link(3, "eth1", mtu=1400)
+    until_pass(kernel, updates)
+    assert 3 in kernel.passes[-1][1], "it is compared in any case the next time"
+
+
+def test_a_reconcile_waits_while_messages_wait(kernel: Kernel) -> None:
+    _, updates = started(kernel, reconcile_seconds=5.0, receive_buffer=32 << 20)
+    kernel.links[2] = a_link(mtu=1400)
+    kernel.tick = 6.0
+    for mtu in range(1300, 1320):
+        kernel.report(new_link(mtu=mtu), more=True)
+    kernel.report(new_link(mtu=1400))
+    found = [update.row.interface.mtu for update in until_pass(kernel, updates) if update.row.family == "inet"]
+    assert found == [*range(1300, 1320), 1400]
+
+
+def test_a_reconcile_is_not_put_off_for_ever_by_a_flood_that_never_ends(kernel: Kernel) -> None:
+    _, updates = started(kernel, reconcile_seconds=5.0)  # the receive buffer holds three notifications
+    for number in range(20_000):
+        kernel.report(new_link(mtu=1400 + number % 2), more=True)
+    begin = kernel.now
     assert until_resync(updates)[0] == ["reconcile"]
-    assert 5 <= kernel.dumps[0] - begin < 6
+    assert 5 <= kernel.dumps[0] - begin < 7
+
+
+def test_a_loss_ends_a_reconcile_and_everything_is_read_at_once(kernel: Kernel) -> None:
+    kernel.links = {index: a_link(index, f"eth{index}") for index in range(2, 12)}
+    _, updates = started(kernel, reconcile_seconds=5.0)
+    while not kernel.passes:
+        next(updates)
+    kernel.report(lost=True)
+    assert until_resync(updates)[0] == ["overrun"]
+    assert (len(kernel.dumps), len(kernel.passes)) == (1, 1)
+
+
+def test_a_reconcile_that_the_kernel_does_not_answer_is_followed_by_a_read_of_everything(kernel: Kernel) -> None:
+    _, updates = started(kernel, reconcile_seconds=5.0)
+
+    def refused() -> None:
+        raise RefusedError("not in parts")
+
+    kernel.before_part = refused
+    assert until_resync(updates)[0] == ["reconcile"]
+    assert [record.levelname for record in kernel.log.records if record.levelname == "WARNING"] == ["WARNING"]
 
 
 def test_after_a_loss_everything_is_read_when_the_flood_is_over(kernel: Kernel) -> None:
