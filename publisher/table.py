@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, assert_never
 
@@ -21,6 +21,11 @@ _QUIET_INTERFACE_MEMBERS = frozenset({"link_netnsid"})
 _LISTS = frozenset({"higher", "lower"})
 # These are refreshed all the time; only "for ever" against "for a while" is a change.
 _LIFETIMES = frozenset({"valid_until", "preferred_until"})
+
+
+# The models without the wrapper of their `__init__`, which costs as much as the validation of a change.
+_EVENT: Callable[[dict[str, Any]], Event] = Event.__pydantic_validator__.validate_python
+_CHANGE: Callable[[dict[str, Any]], Change] = Change.__pydantic_validator__.validate_python
 
 
 def new_epoch(after: str = "") -> str:
@@ -60,21 +65,22 @@ class Stamp:
         """Returns the next event."""
         self.seq += 1
         luid, family = ip_interface.key
-        return Event(
-            id=f"{self.epoch}-{self.seq:016d}",
-            node=self.node,
-            epoch=self.epoch,
-            seq=self.seq,
-            time=self.clock(),
-            notification_type=kind,
-            cause=cause,
-            luid=luid,
-            family=family,
-            row=ip_interface.row,
-            interface=ip_interface.interface,
-            addresses=ip_interface.addresses,
-            changed=dict(changed or {}),
-        )
+        values = {
+            "id": f"{self.epoch}-{self.seq:016d}",
+            "node": self.node,
+            "epoch": self.epoch,
+            "seq": self.seq,
+            "time": self.clock(),
+            "notification_type": kind,
+            "cause": cause,
+            "luid": luid,
+            "family": family,
+            "row": ip_interface.row,
+            "interface": ip_interface.interface,
+            "addresses": ip_interface.addresses,
+            "changed": dict(changed or {}),
+        }
+        return _EVENT(values)
 
     def snapshot(self, rows: Sequence[IpInterface], cause: Cause = "notification") -> Sequence[Event]:
         """Returns the rows as `initial_notification` events at the current `seq`, position 0 first."""
@@ -106,9 +112,9 @@ class Table:
         """Brings an update into the table; returns the events that it makes, in order."""
         match update:
             case Upsert(row, cause):
-                return list(self._upsert(row, cause))
+                return self._upsert(row, cause)
             case Remove(luid, family, cause):
-                return list(self._remove(Key(luid, family), cause))
+                return self._remove(Key(luid, family), cause)
             case Resync(rows, cause):
                 return self._resync(rows, cause)
             case _:
@@ -122,22 +128,21 @@ class Table:
         removed = [event for key in sorted(self._rows.keys() - current) for event in self._remove(key, cause)]
         return removed + [event for key in sorted(current) for event in self._upsert(current[key], cause)]
 
-    def _upsert(self, row: IpInterface, cause: Cause) -> Iterator[Event]:
+    def _upsert(self, row: IpInterface, cause: Cause) -> list[Event]:
         before = self._rows.get(row.key)
         self._rows[row.key] = row
+        event = self.stamp.event
         if before is None:
-            yield self.stamp.event("add_instance", cause, row)
-        elif before.row.interface_index != row.row.interface_index and cause != "startup":
+            return [event("add_instance", cause, row)]
+        if before.row.interface_index != row.row.interface_index and cause != "startup":
             # Another interface under the same LUID: one went, one came. Over a restart the index means nothing.
-            yield self.stamp.event("delete_instance", cause, before)
-            yield self.stamp.event("add_instance", cause, row)
-        elif changed := difference(before, row):
-            yield self.stamp.event("parameter_notification", cause, row, changed)
+            return [event("delete_instance", cause, before), event("add_instance", cause, row)]
+        changed = difference(before, row)
+        return [event("parameter_notification", cause, row, changed)] if changed else []
 
-    def _remove(self, key: Key, cause: Cause) -> Iterator[Event]:
+    def _remove(self, key: Key, cause: Cause) -> list[Event]:
         before = self._rows.pop(key, None)
-        if before is not None:
-            yield self.stamp.event("delete_instance", cause, before)
+        return [] if before is None else [self.stamp.event("delete_instance", cause, before)]
 
 
 def difference(before: IpInterface, after: IpInterface) -> dict[str, Change]:
@@ -150,7 +155,7 @@ def difference(before: IpInterface, after: IpInterface) -> dict[str, Change]:
         changed |= _members("row", before.row, after.row, _UNSTABLE_ROW_MEMBERS)
     if before.interface is not after.interface:
         changed |= _members("interface", before.interface, after.interface, _QUIET_INTERFACE_MEMBERS)
-    if before.addresses is not after.addresses:
+    if before.addresses != after.addresses:  # cheap where they are the same objects
         changed |= _addresses(before.addresses, after.addresses)
     return changed
 
@@ -159,15 +164,14 @@ def _members(
     prefix: str, before: BaseModel, after: BaseModel, leave_out: frozenset[str] = frozenset()
 ) -> dict[str, Change]:
     old, new = before.__dict__, after.__dict__
-    return {
-        f"{prefix}.{name}": _list_change(old[name], value) if name in _LISTS else _change(old[name], value)
-        for name, value in new.items()
-        if value != old[name] and name not in leave_out
-    }
+    names = [name for name, value in new.items() if value != old[name] and name not in leave_out]
+    return {f"{prefix}.{name}": (_list_change if name in _LISTS else _change)(old[name], new[name]) for name in names}
 
 
 def _addresses(before: Iterable[Address], after: Iterable[Address]) -> dict[str, Change]:
-    old, new = _by_name(before), _by_name(after)
+    # Of thousands of addresses few differ; those that do not are mostly the same objects.
+    same = {id(entry) for entry in before} & {id(entry) for entry in after}
+    old, new = _by_name(before, same), _by_name(after, same)
     return {
         f"addresses.{name}": _change(old.get(name), new.get(name))
         for name in sorted(old.keys() | new.keys())
@@ -176,16 +180,16 @@ def _addresses(before: Iterable[Address], after: Iterable[Address]) -> dict[str,
 
 
 def _change(before: Any, after: Any) -> Change:
-    return Change(before=_jsonable(before), after=_jsonable(after))
+    return _CHANGE({"before": _jsonable(before), "after": _jsonable(after)})
 
 
 def _list_change(before: Sequence[str], after: Sequence[str]) -> Change:
     old, new = set(before), set(after)
-    return Change(before=sorted(old - new), after=sorted(new - old))
+    return _CHANGE({"before": sorted(old - new), "after": sorted(new - old)})
 
 
-def _by_name(addresses: Iterable[Address]) -> dict[str, Address]:
-    return {f"{entry.address}/{entry.prefix_length}": entry for entry in addresses}
+def _by_name(addresses: Iterable[Address], leave_out: Container[int]) -> dict[str, Address]:
+    return {f"{entry.address}/{entry.prefix_length}": entry for entry in addresses if id(entry) not in leave_out}
 
 
 def _lasting(address: Address | None) -> dict[str, Any] | None:

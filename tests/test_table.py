@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from unittest.mock import Mock
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import publisher.table
 from publisher.events import Cause, Change, Event, IpInterfaceRow, Key
 from publisher.sources import Remove, Resync, Update, Upsert
 from publisher.table import Table, new_epoch
@@ -36,6 +38,16 @@ def test_a_new_row_is_an_add_and_a_removed_one_a_delete_with_what_was_last_known
     assert event.row.nl_mtu == 1400
     assert known.apply(Remove(ETH0, "inet")) == []
     assert known.rows == []
+
+
+def test_of_thousands_of_addresses_only_those_that_differ_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    many = row(addresses=tuple(address(f"10.0.{number // 250}.{number % 250}") for number in range(1000)))
+    more = many.model_copy(update={"addresses": (*many.addresses[1:], address("192.0.2.1"))})
+    looked = Mock(side_effect=publisher.table._lasting)
+    monkeypatch.setattr(publisher.table, "_lasting", looked)
+    [event] = table(many).apply(Upsert(more))
+    assert list(event.changed) == ["addresses.10.0.0.0/24", "addresses.192.0.2.1/24"]
+    assert looked.call_count == 4
 
 
 def test_an_event_has_the_cause_of_its_update() -> None:
