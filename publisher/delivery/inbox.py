@@ -88,6 +88,11 @@ class Inbox:
             resends, self._resends = self._resends, []
         return resends
 
+    @property
+    def has_jobs(self) -> bool:
+        """True if a job waits, due or not. Without the lock: one that comes meanwhile ends the next `wait`."""
+        return bool(self._jobs)
+
     def take_jobs(self, most: int | None = None) -> list[Job]:
         """Returns the jobs that are due now, in order. One that adds itself again comes with the next call."""
         due: list[Job] = []

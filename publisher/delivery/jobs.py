@@ -28,6 +28,8 @@ class Jobs:
 
     def run(self, *, waiting: bool) -> None:
         """Runs the jobs that are due; while events wait it is one, and none until events had four times its time."""
+        if not self._inbox.has_jobs:
+            return
         began = self._clock.monotonic()
         if waiting and began < self._next_at:
             return

@@ -171,7 +171,11 @@ class Worker:
     @property
     def done(self) -> bool:
         """True if the sink has everything, or takes nothing more."""
-        return self._status.state == "ended" or (self._subscription.done and self._inbox.empty)
+        return self._is_ended or (self._subscription.done and self._inbox.empty)
+
+    @property
+    def _is_ended(self) -> bool:
+        return self._status.state == "ended"
 
     def _run(self) -> None:
         """Opens, delivers and closes: the whole of the thread."""
@@ -239,7 +243,7 @@ class Worker:
 
     def _is_over(self) -> bool:
         """Returns whether the thread is to end: for good, or because it is to stop and cannot, or need not, go on."""
-        if self._status.state == "ended" or self._abandoned:
+        if self._is_ended or self._abandoned:
             return True
         if self._inbox.stop_by is None:
             return False
@@ -261,11 +265,14 @@ class Worker:
             batch = self._subscription.next_batch(_batch_size(sink))
         except ANYTHING as error:
             return self._progress.failed("cannot read the journal", error)
-        if not batch:
-            self._status.state = "following"
-            return 0.0 if self._redelivery else None
-        self._status.state = "sending"
-        return self._progress.settle(batch, self._publish(sink, batch))
+        if batch:
+            self._status.state = "sending"
+            pause = self._progress.settle(batch, self._publish(sink, batch))
+            # When it has all, what the journal takes from now on is news: there is no need to look for more.
+            if pause or self._is_ended or not self._subscription.done:
+                return pause
+        self._status.state = "following"
+        return 0.0 if self._redelivery else None
 
     def _locate(self, sink: Sink) -> None:
         """Goes on where the destination says that it is: after a failure it may have lost events, or have more."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from itertools import islice
+from itertools import takewhile
 from weakref import WeakValueDictionary
 
 from ..errors import JournalDamagedError
@@ -166,8 +166,9 @@ class EventLog:
             if after >= self.seq:
                 return []
             if recent and recent[0].seq <= after + 1:
-                start = bisect_right(recent, after, key=lambda event: event.seq)
-                return list(islice(recent, start, start + limit))
+                # From the newest one back: nearly every sink lacks a few.
+                missing = list(takewhile(lambda event: event.seq > after, reversed(recent)))
+                return missing[: -limit - 1 : -1]
         found, size = [], 0
         with self._file.reading() as connection:
             for seq, data, length in connection.execute(_SELECT_EVENTS, (after, limit)):

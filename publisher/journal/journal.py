@@ -152,7 +152,8 @@ class Journal:
     def commit(self) -> None:
         """Writes what the sinks reported. The core's thread. Raises JournalError."""
         self._look_around()
-        self.append(())
+        if self._pending.waiting():
+            self.append(())
         self.events.give_back()
 
     def note_stuck(self, *, stuck: bool) -> None:
