@@ -8,6 +8,7 @@ from functools import partial
 
 import pytest
 
+from tests.benchmarks.busy_host import Stream
 from tests.benchmarks.figures import Curve, Figure, Result, figures_of
 from tests.benchmarks.plots import svg
 from tests.fixtures.requirements import need
@@ -67,6 +68,16 @@ def test_a_budget_is_for_the_ratio_to_the_peer() -> None:
     assert Figure("latency", 6.0, "ms", 5, "peer", 1.0).kept(margin=2)
     assert not Figure("rate", 0.5, "/s", 0.6, "peer", 1.0, at_least=True).kept()
     assert not Figure("lost", 1, "", 0).kept(margin=100)
+
+
+def test_a_stream_counts_steps_back_and_snapshots() -> None:
+    event = b'{"family":"inet","snapshot":null,"row":{"nl_mtu":%d},"interface":{"alias":"b0","mtu":%d}}'
+    stream = Stream()
+    for mtu in (1400, 1401, 1400, 1402):
+        stream.take(event % (mtu, mtu))
+    stream.take(b'{"snapshot":{"id":"x","position":0,"count":1}}')
+    assert (stream.events, stream.back, stream.snapshots) == (4, 2, 1)
+    assert stream.newest == {(b"b0", b"inet"): 1402, (b"b0", b"nlinet"): 1402}
 
 
 def test_quadratic_growth_misses_its_budget() -> None:

@@ -60,7 +60,7 @@ def receiver_that_hangs() -> socket.socket:
 
 def wait_for_snapshot(program: Running) -> None:
     """Waits for the end of the snapshot."""
-    while not ((snapshot := program.line()["snapshot"]) and snapshot["position"] == snapshot["count"]):
+    while not ((snapshot := program.line().get("snapshot")) and snapshot["position"] == snapshot["count"]):
         pass
 
 
@@ -68,7 +68,7 @@ def one(program: Running, mtu: Mtu, value: int) -> float:
     """Makes a change; returns the seconds to its line."""
     begun = mtu.set(LINK, value)
     while True:
-        changed = program.line()["changed"].get("row.nl_mtu")
+        changed = program.line().get("changed", {}).get("row.nl_mtu")
         arrived = time.perf_counter()
         if changed and changed["after"] == value:
             return arrived - begun
