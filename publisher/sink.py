@@ -147,7 +147,7 @@ class SinkContext(Protocol):
 
 
 class Sink(ABC):
-    """A destination for events. A subclass needs `publish`; `open`, `close`, `cursor` and `check` are optional.
+    """A destination for events. A subclass needs `publish`; everything else is optional.
 
     A sink's life is one of three:
 
@@ -222,6 +222,22 @@ class Sink(ABC):
         not know: the journal's cursor counts.
         """
         return None
+
+    def fileno(self) -> int | None:
+        """Returns the descriptor that the worker watches between two batches; `None`, the default, for none.
+
+        For a sink whose destination sends something: a connection without a thread of its own. The worker asks for it
+        before each wait, and calls `ready` when it can be read or was closed. It is a socket's: Windows watches nothing
+        else. Whatever is to be written, or happens at a time, is a job for `context.call`.
+        """
+        return None
+
+    def ready(self) -> None:  # noqa: B027  # as open
+        """Reads what the destination sent; called between two batches when `fileno` can be read. Does not wait.
+
+        It takes everything that is there, also what a library has read ahead: else it is called again at once. While
+        `publish` runs, the sink reads by itself.
+        """
 
     def check(self) -> str:
         """Returns one line about what works; raises an exception that names what does not.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import threading
 from typing import TYPE_CHECKING
 
 from .client.errors import BrokerError
@@ -29,11 +28,11 @@ def check_broker(options: MqttOptions, login: Login, topics: Topics, discovery: 
     from .client.dialing import Dialer
     from .client.readback import ReadBack
 
-    token, returned = Token(token=secrets.token_hex(8)).json_bytes, threading.Event()
+    token, returned = Token(token=secrets.token_hex(8)).json_bytes, list[bytes]()
 
     def received(message: IncomingMessage) -> None:
         if not any(one.take(message) for one in reading) and message.payload == token:
-            returned.set()
+            returned.append(token)
 
     reading: list[ReadBack] = []
     # The will is the one of the sink in all but its topic, which no subscriber takes for the node's state.
@@ -68,7 +67,7 @@ def _sizes(most_bytes: int) -> list[str]:
     return [f"{limit}, which is too little for {' and '.join(too_large)}"] if too_large else []
 
 
-def _send_and_receive(probe: Connection, topics: Topics, token: bytes, returned: threading.Event, wait: float) -> None:
+def _send_and_receive(probe: Connection, topics: Topics, token: bytes, returned: list[bytes], wait: float) -> None:
     try:
         if refusal := probe.subscribe(topics.check, qos=1):
             raise BrokerError(f"the broker refuses the subscription to {topics.check}: {refusal} (its access control)")
@@ -83,7 +82,7 @@ def _send_and_receive(probe: Connection, topics: Topics, token: bytes, returned:
         raise BrokerError(reason) from error
     if refusals:
         raise BrokerError(f"the broker refuses to take {topics.root}/#: {refusals[0].reason} (its access control)")
-    if not returned.wait(wait):
+    if not probe.wait_for(lambda: bool(returned), wait):
         raise BrokerError(
             f"the broker took {topics.check} and does not send it back: "
             f"its access control refuses writing or reading {topics.root}/#"

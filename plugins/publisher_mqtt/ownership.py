@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import secrets
 import socket
-import threading
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple, Protocol
@@ -89,7 +88,7 @@ class Retained(NamedTuple):
 
 
 class Ownership:
-    """Asks for and answers who publishes under a root. `take` is called on paho's thread, the rest on the sink's.
+    """Asks for and answers who publishes under a root. On the sink's thread.
 
     `instance` is this sink's own; `epoch` is `None` for who only asks.
     """
@@ -111,7 +110,6 @@ class Ownership:
         self._host = socket.gethostname()
         self._token = ""
         self._answer: Owner | None = None
-        self._answered = threading.Event()
         self._info: bytes | None = None
         self._online = False
         self._answers = RateLimit(_ANSWERS_PER_SECOND, _MOST_ANSWERS_AT_ONCE)
@@ -126,7 +124,7 @@ class Ownership:
         return [self._topics.info, self._topics.status, self._topics.owner]
 
     def take(self, message: IncomingMessage) -> bool:
-        """Takes a message on one of these topics; returns False for any other. On paho's thread."""
+        """Takes a message on one of these topics; returns False for any other."""
         if message.topic == self._topics.info:
             self._take_info(message)
         elif message.topic == self._topics.status:
@@ -165,10 +163,9 @@ class Ownership:
     def ask(self, connection: Connection, patience: float) -> Owner | None:
         """Asks who publishes here; returns the answer, `None` when there is none. Blocks; raises BrokerError."""
         self._answer, self._token = None, secrets.token_hex(8)
-        self._answered.clear()
         connection.put(self._message(self._token, is_answer=False))
         connection.flush()
-        self._answered.wait(patience)
+        connection.wait_for(lambda: self._answer is not None, patience)
         self._token = ""
         return self._answer
 
@@ -199,14 +196,13 @@ class Ownership:
                 self._context.call(lambda: self._reply(owner))
         elif self._token and owner.token == self._token:
             self._answer, self._token = owner, ""
-            self._answered.set()
             self._context.call(lambda: self._settle(owner))
 
     def _call_at_most(self, name: str, job: Callable[[], None]) -> None:
         if self._limits[name].is_due():
             self._context.call(job)
 
-    # What follows runs on the sink's thread.
+    # What follows are jobs: nothing is sent while a message is received.
 
     def _reply(self, question: Owner) -> None:
         if not self._publishing.has_topics:

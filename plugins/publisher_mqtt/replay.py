@@ -50,7 +50,7 @@ class ReplayedEvents(NamedTuple):
 
 
 class ReplayResponder:
-    """Takes requests on paho's thread and answers them on the sink's.
+    """Takes requests while messages are received, and answers them between two batches. The sink's thread.
 
     `newest` returns the last event that was published; `session` sends messages when there is a connection.
     """
@@ -76,7 +76,7 @@ class ReplayResponder:
         self._told: set[str] = set()
 
     def take(self, message: IncomingMessage) -> None:
-        """Keeps a request and has it answered, unless it is over a limit. paho's thread."""
+        """Keeps a request and has it answered, unless it is over a limit."""
         if self._queue.put(message):
             self._context.call(self._answer)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import threading
 import time
 from collections import deque
 from collections.abc import Callable
@@ -70,37 +69,34 @@ class RateLimit:
 
 
 class ReplayQueue:
-    """Requests that wait for an answer: few, and inspected on paho's thread only as far as it is cheap."""
+    """Requests that wait for an answer: few, and inspected only as far as it is cheap. One thread."""
 
     def __init__(self, options: ReplayOptions, log: Any) -> None:
         self._options = options
         self._log = log
         self._limit = RateLimit(options.requests_per_second, options.burst)
         self._waiting: deque[IncomingMessage] = deque()
-        self._lock = threading.Lock()
         self._dropped = 0
         self._logged_at = float("-inf")
 
     def put(self, message: IncomingMessage) -> bool:
-        """Keeps a request; returns False when it is over a limit, which is logged once a minute. paho's thread."""
+        """Keeps a request; returns False when it is over a limit, which is logged once a minute."""
         if message.retain:
             # A mistake of its sender: it would come again with each connection.
             return self.drop("a retained request")
         if len(message.payload) > self._options.max_request_bytes:
             return self.drop(f"a request of {len(message.payload)} bytes")
-        with self._lock:
-            if len(self._waiting) < self._options.burst and self._limit.take():
-                self._waiting.append(message)
-                return True
+        if len(self._waiting) < self._options.burst and self._limit.take():
+            self._waiting.append(message)
+            return True
         return self.drop("too many requests")
 
     def get(self) -> IncomingMessage | None:
-        """Returns the oldest request. The sink's thread."""
-        with self._lock:
-            return self._waiting.popleft() if self._waiting else None
+        """Returns the oldest request."""
+        return self._waiting.popleft() if self._waiting else None
 
     def drop(self, reason: str) -> bool:
-        """Counts a request that gets no answer; returns False. Any thread; the count is for people."""
+        """Counts a request that gets no answer; returns False."""
         self._dropped += 1
         now = time.monotonic()
         if now - self._logged_at >= _LOG_EVERY_SECONDS:

@@ -89,6 +89,18 @@ class MqttSink(Sink):
             raise
         self.batch_size = min(self.most_in_batch, self.batch_size * 2)
 
+    def fileno(self) -> int | None:
+        """Returns the descriptor of the connection's socket."""
+        connection = self.session.connection
+        return None if connection is None else connection.descriptor
+
+    def ready(self) -> None:
+        """Takes what the broker sent."""
+        connection = self.session.connection
+        if connection is not None and connection.turn():
+            # Events are not held up by a broker that sends without end, and what was read ahead is not forgotten.
+            self.context.call(self.ready)
+
     def check(self) -> str:
         """Tries everything that the sink needs of the broker, without disturbing a sink that runs."""
         from .check import check_broker
@@ -130,7 +142,7 @@ class MqttSink(Sink):
         return requests + births
 
     def _received(self, message: IncomingMessage) -> None:
-        """Hands a message over to the sink's thread. On paho's thread."""
+        """Has a message answered between two batches."""
         if self.options.replay.enabled and message.topic == self._messages.topics.request:
             self._replay.take(message)
         elif self._discovery.is_birth(message.topic, message.payload) and not message.retain:

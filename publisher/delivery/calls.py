@@ -122,6 +122,14 @@ def cursor_of(sink: Sink) -> Cursor | None:
             raise PluginError(f"cursor() returned {_kind(cursor)}: it must return a Cursor or None")
 
 
+def descriptor_of(sink: Sink) -> int | None:
+    """Returns the descriptor to watch; raises PluginError for what is none, and whatever the sink raises."""
+    descriptor: object = sink.fileno()
+    if descriptor is None or (isinstance(descriptor, int) and not isinstance(descriptor, bool) and descriptor >= 0):
+        return descriptor
+    raise PluginError(f"fileno() returned {text_of(descriptor)}: it must return an open descriptor or None")
+
+
 def returns_nothing(method: Callable[..., Any], *arguments: object) -> None:
     """Calls a method that returns nothing; raises PluginError when it does, and whatever the method raises."""
     result = method(*arguments)

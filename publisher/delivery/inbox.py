@@ -7,10 +7,13 @@ import time
 from collections.abc import Callable
 from heapq import heapify, heappop, heappush
 from itertools import count
+from typing import Literal
 
 from ..journal.positions import NumberedResend, joined
+from .descriptors import WakeUp
 
 Job = Callable[[], object]
+Waited = Literal["over", "interrupted", "readable"]
 
 
 class Clock:
@@ -35,6 +38,8 @@ class Inbox:
         self._resends: list[NumberedResend] = []
         self._jobs: list[tuple[float, int, Job]] = []
         self._numbers = count()
+        self._wake_up: WakeUp | None = None
+        self._is_watching = False
         self.stop_by: float | None = None
         """The clock's moment at which deliveries end; `None` until a stop is requested."""
 
@@ -42,7 +47,7 @@ class Inbox:
         """Notes that there is something new in the journal."""
         with self._changed:
             self._news = True
-            self._changed.notify()
+            self._notify()
 
     def resend(self, numbered: NumberedResend) -> None:
         """Hands over a request to send again.
@@ -57,7 +62,7 @@ class Inbox:
                     self._resends.remove(waiting)
             self._resends.append(numbered)
             self._news = True
-            self._changed.notify()
+            self._notify()
 
     def call(self, job: Job, delay: float) -> None:
         """Hands over a job that is due after so many seconds; when an equal one waits, the earlier moment counts."""
@@ -68,13 +73,13 @@ class Inbox:
                 self._jobs = [waiting for waiting in self._jobs if waiting[2] != job]
                 heapify(self._jobs)
             heappush(self._jobs, (due, next(self._numbers), job))
-            self._changed.notify()
+            self._notify()
 
     def stop(self, moment: float) -> None:
         """Asks the worker to stop, and to deliver what waits until this moment of the clock."""
         with self._changed:
             self.stop_by = moment
-            self._changed.notify()
+            self._notify()
 
     @property
     def empty(self) -> bool:
@@ -102,16 +107,42 @@ class Inbox:
                 due.append(heappop(self._jobs)[2])
         return due
 
-    def wait(self, until: float | None, *, jobs: bool) -> bool:
+    def wait(self, until: float | None, *, jobs: bool, descriptor: int | None = None) -> Waited:
         """Waits for this moment, or for news when it is `None`; at most until the next job is due, if `jobs` count.
 
-        Returns whether the rest is over: the moment has come, there is news, or the worker is to stop.
+        The rest is over when the moment has come, there is news, or the worker is to stop. It is interrupted for a job,
+        and when the descriptor can be read.
         """
         with self._changed:
             now = self._clock.monotonic()
             if self.stop_by is not None or (self._news if until is None else now >= until):
-                return True
+                return "over"
             next_job = self._jobs[0][0] if jobs and self._jobs else None
             moments = [moment for moment in (until, next_job) if moment is not None]
-            self._clock.wait(self._changed, max(0.0, min(moments) - now) if moments else None)
-            return False
+            seconds = max(0.0, min(moments) - now) if moments else None
+            if descriptor is None:
+                self._clock.wait(self._changed, seconds)
+                return "interrupted"
+            wake_up = self._wake_up = self._wake_up or WakeUp()
+            self._is_watching = True
+        is_readable = wake_up.wait(descriptor, seconds)
+        with self._changed:
+            if not self._is_watching:
+                wake_up.clear()
+            self._is_watching = False
+        return "readable" if is_readable else "interrupted"
+
+    def close(self) -> None:
+        """Closes what the waits needed; nobody takes any more."""
+        with self._changed:
+            wake_up, self._wake_up = self._wake_up, None
+        if wake_up is not None:
+            wake_up.close()
+
+    def _notify(self) -> None:
+        """Ends a wait; `_changed` is held."""
+        self._changed.notify()
+        if self._is_watching and self._wake_up is not None:
+            # One byte for each wait: the next one looks at everything first.
+            self._is_watching = False
+            self._wake_up.wake()

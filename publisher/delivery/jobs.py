@@ -10,6 +10,7 @@ from .activity import Activity
 from .calls import ANYTHING
 from .inbox import Clock, Inbox, Job
 
+_SHOWN = {"fileno": "fileno()", "ready": "ready()"}
 # Jobs get a fifth of the time while events wait.
 _REST = 4.0
 
@@ -39,9 +40,15 @@ class Jobs:
         self._next_at = ended + _REST * (ended - began)
 
     def _run(self, job: Job) -> None:
+        self.contain(text_of(getattr(job, "__name__", "a job")), job)
+
+    def contain(self, name: str, call: Job) -> bool:
+        """Calls something of the sink between two batches; returns False when it raised, which is logged."""
         try:
-            with self._activity.within(text_of(getattr(job, "__name__", "a job"))):
-                job()
+            with self._activity.within(name):
+                call()
         except ANYTHING as error:
             self.failures += 1
-            self._log.error("a job failed: %s", self._mask(described(error)), exc_info=error)
+            self._log.error("%s failed: %s", _SHOWN.get(name, "a job"), self._mask(described(error)), exc_info=error)
+            return False
+        return True

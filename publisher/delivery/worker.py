@@ -22,6 +22,7 @@ from .jobs import Jobs
 from .progress import Progress
 from .status import SinkStatus
 from .subscription import Subscription
+from .watched import WatchedDescriptor
 
 # Of the time there is for stopping, this part is for what waits; the rest is for the last batch and for closing.
 _STOP_SHARE = 0.6
@@ -80,6 +81,7 @@ class Worker:
         self._status = self._progress.status
         self._activity = Activity(log, self._clock.monotonic)
         self._jobs = Jobs(self._inbox, self._activity, log, mask, self._clock)
+        self._watched = WatchedDescriptor(self._inbox, self._jobs)
         self._abandoned = False
         self._thread = threading.Thread(target=self._run, name=f"sink {name}", daemon=True)
 
@@ -185,7 +187,7 @@ class Worker:
                 return
             try:
                 while not self._is_over():
-                    self._rest(self._step(sink))
+                    self._rest(self._step(sink), sink)
             finally:
                 self._close(sink)
         except BaseException as error:  # noqa: BLE001 - the last chance to say that this sink gets nothing any more
@@ -194,6 +196,7 @@ class Worker:
             self._log.error(text, described(error), exc_info=error)
         finally:
             self._part.reading = None
+            self._inbox.close()
             self._ended()
 
     def _open(self) -> Sink | None:
@@ -221,7 +224,7 @@ class Worker:
     def _try_again(self, sink: Sink | None, what: str, error: BaseException, after: float | None = None) -> None:
         wait = self._progress.failed(what, error, after)
         self._close(sink)
-        self._rest(wait, jobs=False)
+        self._rest(wait)
 
     def _begin(self, attempt: _Attempt) -> None:
         """Opens a sink, and finds the place in the journal from which it goes on. Raises whatever the sink raises."""
@@ -285,13 +288,19 @@ class Worker:
         with self._activity.within("publish"):
             return published(sink, events)
 
-    def _rest(self, seconds: float | None, *, jobs: bool = True) -> None:
-        """Waits so many seconds, or for news when it is `None`; runs the jobs that become due meanwhile."""
+    def _rest(self, seconds: float | None, sink: Sink | None = None) -> None:
+        """Waits so many seconds, or for news when it is `None`; an open sink has its jobs and its descriptor."""
         until = None if seconds is None else self._clock.monotonic() + seconds
         while True:
-            if jobs:
+            if sink is None:
+                waited = self._inbox.wait(until, jobs=False)
+            else:
                 self._jobs.run(waiting=seconds == 0.0)
-            if self._inbox.wait(until, jobs=jobs):
+                descriptor = None if seconds == 0.0 else self._watched.of(sink)
+                waited = self._inbox.wait(until, jobs=True, descriptor=descriptor)
+                if waited == "readable":
+                    self._watched.ready(sink)
+            if waited == "over":
                 return
 
     def _close(self, sink: Sink | None) -> None:

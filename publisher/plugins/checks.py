@@ -97,7 +97,7 @@ def _check_sink(name: object, sink: object) -> None:
         raise PluginError(f"max_pause of its sink {name!r} is {sink.max_pause!r}: it is a number of seconds")
 
 
-_METHODS = ("open", "publish", "close", "cursor", "check", "retains", "forget")
+_METHODS = ("open", "publish", "close", "cursor", "fileno", "ready", "check", "retains", "forget")
 
 
 _TAKES = {

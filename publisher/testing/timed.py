@@ -13,7 +13,7 @@ from ..plugins.calling import never_runs
 from ..sink import Cursor, Sink
 from .attempts import require
 
-_METHODS = ("open", "publish", "close", "cursor", "check", "retains", "forget")
+_METHODS = ("open", "publish", "close", "cursor", "fileno", "ready", "check", "retains", "forget")
 
 
 class _TimedCall(NamedTuple):

@@ -100,6 +100,11 @@ class NotebookSink(Sink):
     def cursor(self) -> Cursor | None:
         return None
 
+    def fileno(self) -> int | None:
+        return None
+
+    def ready(self) -> None: ...
+
     def check(self) -> str:
         if self.options.path.is_dir():
             raise ConfigurationError(f"{self.options.path} is a folder: name a file")

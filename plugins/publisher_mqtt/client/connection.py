@@ -8,11 +8,9 @@ no memory.
 from __future__ import annotations
 
 import logging
-import threading
 import time
 import traceback
 from collections.abc import Callable
-from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from paho.mqtt.enums import LogLevel, MQTTErrorCode
@@ -22,10 +20,11 @@ from paho.mqtt.properties import Properties
 from .bounded import MOST_BYTES_TAKEN
 from .errors import BrokerError, NoAnswerError, TakenOverError, connect_failure, no_answer, refused
 from .inflight import WINDOW, InFlight, Refusal
+from .loop import NetworkLoop
 from .properties import packet_bytes
 from .refusals import FAILURE, HUNG_UP, SESSION_TAKEN_OVER, TOO_LARGE, UNSUPPORTED_VERSION, Meaning, reason_for
 from .suspects import Outstanding, Suspects
-from .transport import make_client, shut_down
+from .transport import make_client, set_without_delay, shut_down
 
 if TYPE_CHECKING:
     from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage
@@ -36,6 +35,8 @@ if TYPE_CHECKING:
     from .login import Login
 
 _MOMENT_SECONDS = 5.0
+# The four messages of a change are sent at once; those of a large batch are joined.
+_JOINED_FROM = 8
 _NO_LIMIT = 1 << 28  # MQTT's own limit for one packet
 
 
@@ -62,8 +63,10 @@ class SubscriptionRefusal(NamedTuple):
 class Connection:
     """One connection: `open` is called first, `close` or `drop` last, all methods on one thread.
 
-    `on_message` and `on_lost` are called on paho's thread. `on_lost` is called once, and only for a connection that the
-    broker accepted and that was not closed here. `suspects` has the messages that are sent alone, or not at all.
+    It has no thread of its own: while nothing else is called, whoever owns it calls `turn` when `descriptor` can be
+    read, and some times in each `keepalive`. Every method that waits takes what the broker sends, so it may call
+    `on_message` and `on_lost`. `on_lost` is called once, and only for a connection that the broker accepted and that
+    was not closed here. `suspects` has the messages that are sent alone, or not at all.
     """
 
     def __init__(
@@ -84,17 +87,17 @@ class Connection:
         self._on_message = on_message
         self._on_lost = on_lost
         self._suspects = Suspects(logging.getLogger("publisher")) if suspects is None else suspects
-        self._answered = threading.Event()
         self._refusal: BrokerError | None = None
         self._accepted = False
         self._closing = False
         self._detail = ""
         self._subscribing: str | None = None
-        self._subscribed: SimpleQueue[tuple[int, list[ReasonCode]] | None] = SimpleQueue()
+        self._granted: dict[int, list[ReasonCode]] = {}
         self.broken: BrokerError | None = None
         self.most_bytes = _NO_LIMIT
-        self._pipeline = InFlight(self._send, WINDOW, options.timeout)
         self._client = self._make_client(login, will)
+        self._loop = NetworkLoop(self._client, self._cannot_read)
+        self._pipeline = InFlight(self._send, self._take_turn, WINDOW, options.timeout)
 
     def open(self) -> None:
         """Connects, and returns when the broker has accepted; raises BrokerError, and leaves nothing open then.
@@ -109,8 +112,7 @@ class Connection:
             # paho does not close the socket of a WebSocket handshake that failed: its frames have the last reference.
             traceback.clear_frames(error.__traceback__)
             raise BrokerError(connect_failure(error, self._options)) from error
-        self._client.loop_start()
-        answered = self._answered.wait(max(0.0, deadline - time.monotonic()))
+        answered = self._loop.run(self._is_answered, deadline - time.monotonic())
         if self._accepted and self.broken is None:
             # paho formats each packet for its log when there is one; the log is needed for failures to connect only.
             self._client.on_log = None
@@ -180,7 +182,10 @@ class Connection:
         result, mid = self._client.subscribe(topic_filter, qos=qos)
         if result != MQTTErrorCode.MQTT_ERR_SUCCESS or mid is None:
             raise self.broken or BrokerError("the connection is lost")
-        codes = self._codes_for(mid)
+        if not self._loop.run(lambda: mid in self._granted, self._options.timeout):
+            timeout = f"the broker did not answer a subscription for {self._options.timeout:g} s"
+            raise self.broken or BrokerError(timeout)
+        codes = self._granted.pop(mid)
         self._subscribing = None
         self._suspects.granted(topic_filter)
         failures = [code for code in codes if code.value >= FAILURE]
@@ -190,29 +195,58 @@ class Connection:
         """Ends a subscription; does not wait for the broker."""
         self._client.unsubscribe(topic_filter)
 
+    @property
+    def descriptor(self) -> int | None:
+        """The descriptor of the socket; `None` when the connection has ended."""
+        return None if self.broken is not None else self._loop.descriptor
+
+    @property
+    def keepalive(self) -> int:
+        """Seconds of the keepalive, which an MQTT 5 broker may have set; 0 for none."""
+        return self._client.keepalive
+
+    def turn(self, seconds: float = 0.0) -> bool:
+        """Waits at most so long and a second for the broker, and takes what it sent; returns whether there is more."""
+        return self._loop.turn(seconds)
+
+    def wait_for(self, is_over: Callable[[], bool], seconds: float) -> bool:
+        """Takes what the broker sends until it is over, at most so long, or until the end; returns `is_over()`."""
+        return self._loop.run(is_over, seconds)
+
     def close(self) -> None:
         """Disconnects, so that the broker does not send the will; call `flush` before."""
         self._closing = True
+        self._loop.release()
         if self.broken is None and self._client.disconnect() == MQTTErrorCode.MQTT_ERR_SUCCESS:
-            self._answered.clear()
-            self._answered.wait(min(2.0, self._options.timeout))
+            self._loop.run(lambda: self.broken is not None, min(2.0, self._options.timeout))
         self.drop()
 
     def drop(self) -> None:
-        """Ends the connection at once, with messages on their way; afterwards no thread and no socket is left."""
+        """Ends the connection at once, with messages on their way; afterwards no socket is left."""
         self._closing = True
+        self.broken = self.broken or BrokerError("the connection is closed")
+        self._pipeline.broke(self.broken)
         self._client.drop_out_messages()
         shut_down(self._client)
-        self._client.loop_stop()
-        # paho closes its pair of sockets when nothing refers to the client any more; its callbacks refer to this.
+        # Its callbacks refer to this object, which refers to the client.
         client = self._client
         client.on_connect = client.on_disconnect = client.on_message = None
-        client.on_publish = client.on_subscribe = client.on_log = None
+        client.on_publish = client.on_subscribe = client.on_log = client.on_socket_open = None
+
+    def _take_turn(self, seconds: float) -> None:
+        self._loop.turn(seconds)
+        if self._loop.takes_acknowledgements:
+            # paho keeps what it sent until it reads the acknowledgement.
+            self._client.drop_out_messages()
+
+    def _is_answered(self) -> bool:
+        return self._accepted or self._refusal is not None or self.broken is not None
 
     def _make_client(self, login: Login, will: MqttMessage | None) -> Client:
         client = make_client(self._options, login, self.protocol, will)
         client.on_connect, client.on_disconnect, client.on_message = self._connected, self._disconnected, self._received
-        client.on_publish, client.on_subscribe = self._pipeline.acknowledged, self._granted
+        client.on_publish, client.on_subscribe = self._acknowledged, self._subscribed
+        client.on_socket_open = self._opened
         client.on_log = self._logged
         return client
 
@@ -224,22 +258,22 @@ class Connection:
         return {"clean_start": True, "properties": properties}
 
     def _send(self, message: MqttMessage) -> int:
+        if self._pipeline.count >= _JOINED_FROM:
+            self._loop.hold()
         # Its result is not looked at: when the broker ends the connection over the message before paho returns from
         # here, it is an error, though the message was sent. `on_disconnect` comes in any case.
         return self._client.publish(message.topic, message.payload, 1, message.retain, message.properties).mid
 
-    def _codes_for(self, mid: int) -> list[ReasonCode]:
-        while True:
-            try:
-                answer = self._subscribed.get(timeout=self._options.timeout)
-            except Empty:
-                raise BrokerError(f"the broker did not answer a subscription for {self._options.timeout:g} s") from None
-            if answer is None:
-                raise self.broken or BrokerError("the connection is lost")
-            if answer[0] == mid:
-                return answer[1]
+    # What follows is called by paho.
 
-    # What follows runs on paho's thread.
+    def _opened(self, _client: Client, _userdata: object, connected: Any) -> None:
+        set_without_delay(connected)
+        self._loop.opened(connected, self._pipeline.acknowledged)
+
+    def _acknowledged(
+        self, _client: Client, _userdata: object, mid: int, code: ReasonCode, _properties: object
+    ) -> None:
+        self._pipeline.acknowledged(mid, code.value)
 
     def _connected(
         self, _client: Client, _userdata: object, _flags: ConnectFlags, code: ReasonCode, properties: Properties | None
@@ -252,7 +286,6 @@ class Connection:
             reason = self._take_limits(properties)
             self._refusal = BrokerError(reason) if reason else None
             self._accepted = reason is None
-        self._answered.set()
 
     def _take_limits(self, properties: Properties | None) -> str | None:
         """Takes the broker's limits (MQTT 5, 3.2.2.3); returns the reason when they are too narrow."""
@@ -272,18 +305,23 @@ class Connection:
             error: BrokerError = TakenOverError("another client connected with our client id")
         else:
             error = BrokerError(f"the connection to {self._options.server.name} is lost: {code.getName()}")
+        self._is_lost(error)
+
+    def _cannot_read(self, error: Exception) -> None:
+        self._is_lost(BrokerError(f"{self._options.server.name} sent what is not MQTT: {error!r}"))
+        shut_down(self._client)
+
+    def _is_lost(self, error: BrokerError) -> None:
         self.broken = self.broken or error
         self._pipeline.broke(self.broken)
-        self._subscribed.put(None)
-        self._answered.set()
         if self._accepted and not self._closing:
             self._closing = True
             self._on_lost(self, error)
 
-    def _granted(
+    def _subscribed(
         self, _client: Client, _userdata: object, mid: int, codes: list[ReasonCode], _properties: object
     ) -> None:
-        self._subscribed.put((mid, codes))
+        self._granted[mid] = codes
 
     def _received(self, _client: Client, _userdata: object, message: MQTTMessage) -> None:
         self._pipeline.received()

@@ -6,18 +6,14 @@ one counts: 17-20 thousand messages a second instead of 11-14 with paho's defaul
 
 from __future__ import annotations
 
-import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .errors import BrokerError
-from .refusals import FAILURE, Meaning, reason_for
+from .refusals import FAILURE, Meaning, name_of, reason_for
 
 if TYPE_CHECKING:
-    from paho.mqtt.reasoncodes import ReasonCode
-
     from ..messages import MqttMessage
 
 WINDOW = 200
@@ -47,24 +43,23 @@ class Refusal(NamedTuple):
 
 
 class InFlight:
-    """Counts what is sent (one thread) against what is acknowledged (paho's thread).
+    """The messages that are sent and not acknowledged. One thread.
 
-    `send` hands a message to paho and returns its packet identifier. Nothing is locked: each counter and each end of
-    `_answers` has one thread.
+    `send` hands a message to paho and returns its packet identifier; `turn` waits so many seconds at most for the
+    broker, and has what it sent taken here.
     """
 
-    def __init__(self, send: Callable[[MqttMessage], int], window: int, patience: float) -> None:
+    def __init__(
+        self, send: Callable[[MqttMessage], int], turn: Callable[[float], object], window: int, patience: float
+    ) -> None:
         self._send = send
+        self._turn = turn
         self._window = max(1, min(window, WINDOW))
         self._patience = patience
-        self._sent = 0
-        self._acknowledged = 0
-        self._target = 0
+        self._answers = 0
         self._received = 0
-        self._reached = threading.Event()
         self._broken: BrokerError | None = None
         self._unacknowledged: dict[int, tuple[MqttMessage, Any]] = {}
-        self._answers: deque[tuple[int, int, str]] = deque()
         self._refusals: list[Refusal] = []
         self.largest = 0
         self.last_refusal: Refusal | None = None
@@ -73,7 +68,12 @@ class InFlight:
     @property
     def acknowledged_any(self) -> bool:
         """True when the broker has acknowledged a message."""
-        return self._acknowledged > 0
+        return self._answers > 0
+
+    @property
+    def count(self) -> int:
+        """The number of messages without an acknowledgement."""
+        return len(self._unacknowledged)
 
     def limit(self, window: int) -> None:
         """Narrows the window to the broker's receive maximum (MQTT 5); called before the first message."""
@@ -81,83 +81,64 @@ class InFlight:
 
     def put(self, message: MqttMessage, tag: Any = None) -> None:
         """Waits for room in the window, then sends; raises BrokerError when the connection is lost."""
-        if self._sent - self._acknowledged >= self._window:
-            # For half of it, so that the two threads do not alternate at every message.
-            self._wait_for(self._sent - self._window // 2)
+        if len(self._unacknowledged) >= self._window:
+            # For half of it, so that each wait takes many acknowledgements.
+            self._wait_for(self._window // 2)
         if self._broken is not None:
             raise self._broken
-        mid = self._send(message)
-        self._sent += 1
-        self._unacknowledged[mid] = message, tag
+        self._unacknowledged[self._send(message)] = message, tag
 
     def wait(self) -> None:
         """Waits until the broker has acknowledged everything. Raises BrokerError."""
-        self._wait_for(self._sent)
+        self._wait_for(0)
 
     def take_refusals(self) -> list[Refusal]:
         """Returns the messages that were refused since the last call; also after the connection was lost."""
-        self._settle()
         refusals, self._refusals = self._refusals, []
         return refusals
 
     def unacknowledged(self) -> list[tuple[MqttMessage, Any]]:
         """Returns the messages without an acknowledgement, with their tags, in the order in which they were sent."""
-        self._settle()
         return list(self._unacknowledged.values())
 
-    def acknowledged(self, _client: object, _userdata: object, mid: int, code: ReasonCode, _properties: object) -> None:
-        """Counts a PUBACK: paho's `on_publish`, on its thread."""
-        self._answers.append((mid, code.value, code.getName() if code.value >= FAILURE else ""))
-        self._acknowledged += 1
-        if self._acknowledged >= self._target:
-            self._reached.set()
+    def acknowledged(self, mid: int, code: int) -> None:
+        """Takes a PUBACK, with its packet identifier and reason code."""
+        entry = self._unacknowledged.pop(mid, None)
+        if entry is None:
+            return
+        self._answers += 1
+        if code < FAILURE:
+            self.largest = max(self.largest, len(entry[0].payload))
+        else:
+            self.last_refusal, self.refused_at = Refusal(*entry, code, name_of(code)), time.monotonic()
+            self._refusals.append(self.last_refusal)
 
     def received(self) -> None:
-        """Notes a message from the broker, which shows that the link works. On paho's thread."""
+        """Notes a message from the broker, which shows that the link works."""
         self._received += 1
 
     def broke(self, error: BrokerError) -> None:
-        """Ends every wait: the connection is lost. On paho's thread."""
+        """Ends every wait: the connection is lost."""
         self._broken = error
-        self._reached.set()
 
-    def _settle(self) -> None:
-        """Takes the acknowledgements that have come. On the thread that sends, so that each message is there."""
-        answers, unacknowledged = self._answers, self._unacknowledged
-        while answers:
-            mid, code, reason = answers.popleft()
-            entry = unacknowledged.pop(mid, None)
-            if entry is None:
-                continue
-            if code < FAILURE:
-                self.largest = max(self.largest, len(entry[0].payload))
-            else:
-                self.last_refusal, self.refused_at = Refusal(*entry, code, reason), time.monotonic()
-                self._refusals.append(self.last_refusal)
-
-    def _wait_for(self, count: int) -> None:
-        """Waits for so many acknowledgements; raises BrokerError when not one comes for too long."""
+    def _wait_for(self, left: int) -> None:
+        """Waits until so many are left; raises BrokerError when not one acknowledgement comes for too long."""
         signs = 0
-        while self._acknowledged < count:
-            before, received = self._acknowledged, self._received
-            patience = self._time_for_next()
-            # In this order: an acknowledgement after the first line sees the target, one before is seen below.
-            self._target = count
-            self._reached.clear()
-            if self._acknowledged >= count:
-                break
+        while len(self._unacknowledged) > left:
             if self._broken is not None:
                 raise self._broken
-            if self._reached.wait(patience) or self._acknowledged != before:
+            answers, received, patience = self._answers, self._received, self._time_for_next()
+            until = time.monotonic() + patience
+            while self._answers == answers and self._broken is None and (rest := until - time.monotonic()) > 0:
+                self._turn(rest)
+            if self._answers != answers:
                 signs = 0
-            elif self._received == received or signs >= _MOST_SIGNS:
-                raise BrokerError(f"the broker acknowledged nothing for {patience:.3g} s")
-            else:
+            elif self._broken is None:
+                if self._received == received or signs >= _MOST_SIGNS:
+                    raise BrokerError(f"the broker acknowledged nothing for {patience:.3g} s")
                 signs += 1
-        self._settle()
 
     def _time_for_next(self) -> float:
         """Returns the seconds that the next acknowledgement may take: a large message needs its time on a slow link."""
-        self._settle()
         oldest = next(iter(self._unacknowledged.values()), None)
         return self._patience + (len(oldest[0].payload) / _SLOWEST if oldest else 0.0)

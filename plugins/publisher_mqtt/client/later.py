@@ -6,8 +6,15 @@ import logging
 import time
 from collections.abc import Callable
 from functools import partial
+from typing import TYPE_CHECKING
 
 from publisher import Log, SinkContext
+
+if TYPE_CHECKING:
+    from .connection import Connection
+
+# So many times in each keepalive.
+_BEATS, _LONGEST_SECONDS = 5, 60.0
 
 
 class Later:
@@ -28,6 +35,27 @@ class Later:
         if due == self._due:
             self._due = None
             self._job()
+
+
+class Heartbeat:
+    """Has a connection looked at now and then: paho sends a PINGREQ, and notices that none is answered, when called.
+
+    A broker ends a connection after one and a half times the keepalive; `present` returns the connection there is.
+    """
+
+    def __init__(self, context: SinkContext, present: Callable[[], Connection | None]) -> None:
+        self._present = present
+        self._job = Later(context, self._beat)
+
+    def begin(self, connection: Connection) -> None:
+        """Begins with a new connection."""
+        self._job.after(min(connection.keepalive / _BEATS or _LONGEST_SECONDS, _LONGEST_SECONDS))
+
+    def _beat(self) -> None:
+        connection = self._present()
+        if connection is not None:
+            connection.turn()
+            self.begin(connection)
 
 
 class Trouble:

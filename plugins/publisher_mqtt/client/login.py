@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from publisher import Log
 from publisher.credentials import read_secret, skip_verification, tls_context
 
-from .transport import HandshakeLimit
+from .sockets import TlsSocket
 
 if TYPE_CHECKING:
     from ..options import MqttOptions
@@ -40,7 +40,7 @@ def _password(options: MqttOptions) -> str | None:
 
 def _tls(options: MqttOptions, log: Log | None) -> ssl.SSLContext:
     context = tls_context(ca_file=options.ca_file, cert_file=options.cert_file, key_file=options.key_file)
-    context.sslsocket_class = _TidySocket
+    context.sslsocket_class = TlsSocket
     if options.insecure:
         skip_verification(context, options.server.name, log or _silent())
     return context
@@ -50,31 +50,3 @@ def _silent() -> logging.Logger:
     log = logging.Logger("silent")
     log.addHandler(logging.NullHandler())
     return log
-
-
-class _TidySocket(ssl.SSLSocket):
-    """Closes itself when the handshake fails: paho-mqtt 2.2.0 drops its reference there and leaves the socket open.
-
-    A WebSocket handshake over it has what is left of the time.
-    """
-
-    limit: HandshakeLimit | None = None
-
-    def do_handshake(self, block: bool = False) -> None:
-        if seconds := self.gettimeout():
-            self.limit = HandshakeLimit(seconds)
-        try:
-            super().do_handshake(block)
-        except BaseException:
-            self.close()
-            raise
-
-    def recv(self, buflen: int = 1024, flags: int = 0) -> bytes:
-        if self.limit is None:
-            return super().recv(buflen, flags)
-        self.settimeout(self.limit.remaining)
-        return self.limit.count(super().recv(buflen, flags))
-
-    def setblocking(self, flag: bool) -> None:
-        self.limit = None
-        super().setblocking(flag)

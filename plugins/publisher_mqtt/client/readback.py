@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import secrets
-import threading
 import time
 from collections.abc import Callable, Sequence
-from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from ..messages import MqttMessage
@@ -34,7 +32,7 @@ class RetainedMessages(NamedTuple, Generic[T]):
 
 
 class ReadBack:
-    """Reads retained messages over a connection: `take` on paho's thread, the rest on the sink's.
+    """Reads retained messages over a connection, which calls `take` for each message that it received.
 
     Many brokers send a new subscriber first the retained messages, then what is published. So the fence, a message that
     we send to ourselves after the subscription was granted, comes back after the last retained one. MQTT does not
@@ -49,16 +47,14 @@ class ReadBack:
         self._filters: Sequence[str] = ()
         self._keep: Callable[[str, bytes], Any] | None = None
         self._token = b""
-        self._found: SimpleQueue[tuple[str, Any]] = SimpleQueue()
+        self._found: list[tuple[str, Any]] = []
         self._count = 0
-        self._back = threading.Event()
-        self._came = threading.Event()
+        self._is_back = False
 
     def take(self, message: IncomingMessage) -> bool:
-        """Takes a message of this read-back; returns False for any other. On paho's thread."""
+        """Takes a message of this read-back; returns False for any other."""
         if message.topic == self._fence:
-            if message.payload == self._token:
-                self._back.set()
+            self._is_back = self._is_back or message.payload == self._token
             return True
         keep = self._keep
         if keep is None or not message.retain or not message.payload:
@@ -68,30 +64,25 @@ class ReadBack:
             return False
         self._count += 1
         if self._count <= _MOST_MESSAGES:
-            self._found.put((message.topic, value))
-        self._came.set()
+            self._found.append((message.topic, value))
         return True
 
     def read(self, filters: Sequence[str], keep: Callable[[str, bytes], T | None]) -> RetainedMessages[T]:
         """Returns what is retained under these filters. Raises BrokerError.
 
-        `keep` is called on paho's thread for each message and returns all that is kept of it; `None` for what is not
+        `keep` is called for each message and returns all that is kept of it; `None` for what is not
         wanted. It must not raise: anybody may have retained anything.
         """
         self.end()
-        self._found, self._count, self._keep, self._filters = SimpleQueue(), 0, keep, filters
+        self._found, self._count, self._keep, self._filters = [], 0, keep, filters
         granted = [self._connection.subscribe(one) is None for one in filters]
         complete = self.pass_fence() and all(granted) and self._count <= _MOST_MESSAGES
         return RetainedMessages(dict(self.late()), complete)
 
     def late(self) -> list[tuple[str, Any]]:
         """Returns what came since the last call."""
-        found = []
-        while True:
-            try:
-                found.append(self._found.get_nowait())
-            except Empty:
-                return found
+        found, self._found = self._found, []
+        return found
 
     def end(self) -> None:
         """Ends the subscriptions of the last `read`."""
@@ -109,29 +100,28 @@ class ReadBack:
             self._has_fence = self._connection.subscribe(self._fence) is None
             if not self._has_fence:
                 return False
-        self._back.clear()
+        self._is_back = False
         self._token = Token(token=secrets.token_hex(8)).json_bytes
         started = time.monotonic()
         refusal = self._connection.put(MqttMessage(self._fence, self._token, retain=False))
-        if refusal or self._connection.flush() or not self._is_back():
+        if refusal or self._connection.flush() or not self._comes_back():
             return False
         self._wait_until_quiet(max(_QUIET_SECONDS, 2 * (time.monotonic() - started)))
         return True
 
-    def _is_back(self) -> bool:
+    def _comes_back(self) -> bool:
         """Waits for the fence, as long as other messages come."""
-        quiet_since, count = time.monotonic(), self._count
-        while not self._back.wait(0.2):
-            if self._connection.broken is not None:
-                raise BrokerError(str(self._connection.broken))
-            if self._count != count:
-                quiet_since, count = time.monotonic(), self._count
-            elif time.monotonic() - quiet_since > _PATIENCE_SECONDS:
+        while not self._is_back:
+            count = self._count
+            if not self._connection.wait_for(lambda: self._is_back or self._count != count, _PATIENCE_SECONDS):  # noqa: B023  # called at once
+                if self._connection.broken is not None:
+                    raise BrokerError(str(self._connection.broken))
                 return False
         return True
 
     def _wait_until_quiet(self, seconds: float) -> None:
         deadline = time.monotonic() + _PATIENCE_SECONDS
-        self._came.clear()
-        while self._came.wait(min(seconds, _PATIENCE_SECONDS)) and time.monotonic() < deadline:
-            self._came.clear()
+        came = True
+        while came and time.monotonic() < deadline:
+            count = self._count
+            came = self._connection.wait_for(lambda: self._count != count, min(seconds, _PATIENCE_SECONDS))  # noqa: B023  # as above

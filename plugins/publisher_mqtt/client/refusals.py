@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.reasoncodes import ReasonCode
+
 from publisher import Log, Rejected, Retry
 
 if TYPE_CHECKING:
@@ -76,6 +79,14 @@ _REASONS: dict[int, Reason] = {
 def reason_for(code: int) -> Reason:
     """Returns the meaning of this code; an unknown one may be another later."""
     return _REASONS.get(code, Reason("again"))
+
+
+def name_of(code: int) -> str:
+    """Returns the name of a reason code of a PUBACK."""
+    try:
+        return ReasonCode(PacketTypes.PUBACK, identifier=code).getName()
+    except KeyError:
+        return f"reason code {code:#04x}"
 
 
 class Refusals:

@@ -1,6 +1,6 @@
 """The session with the broker: it connects again after each loss, and knows when the broker has every state.
 
-All methods are called on the sink's thread; messages are received on paho's thread.
+All methods are called on the sink's thread; messages are received there, too.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from .connection import Connection, IncomingMessage
 from .dialing import Dialer
 from .errors import BrokerError
 from .late import LateRetained, Postponed
-from .later import Later, Trouble
+from .later import Heartbeat, Later, Trouble
 from .losses import Losses
 from .readback import ReadBack
 from .refusals import Refusals
@@ -97,6 +97,7 @@ class Session:
         self._suspects = Suspects(context.log, control=control)
         self._losses = Losses(context.log, reconnect, self._suspects, self._refusals)
         self._trouble = Trouble(context.log)
+        self._heartbeat = Heartbeat(context, lambda: self.connection)
 
     @property
     def connection(self) -> Connection | None:
@@ -203,6 +204,7 @@ class Session:
             suspects=self._suspects,
         )
         self._losses.connected()
+        self._heartbeat.begin(connection)
         self._postponed.clear()
         self._readback = readback = ReadBack(connection, self._messages.topics.fence)
         self._state = Claiming(connection, readback)
@@ -347,7 +349,7 @@ class Session:
         self._postponed.add(later, _REFUSED_SECONDS)
 
     def _received(self, message: IncomingMessage) -> None:
-        """Hands a message over. On paho's thread, which an exception would end without a log line."""
+        """Hands a message over."""
         readback = self._readback
         try:
             if not (readback is not None and readback.take(message)) and not self._ownership.take(message):

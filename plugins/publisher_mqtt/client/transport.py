@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import socket
-import time
 from typing import TYPE_CHECKING, Any
 
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from .bounded import BoundedClient
+from .sockets import HandshakeLimit, PlainSocket, raw
 
 if TYPE_CHECKING:
     from paho.mqtt.client import Client
@@ -17,48 +17,6 @@ if TYPE_CHECKING:
     from ..messages import MqttMessage
     from ..options import MqttOptions
     from .login import Login
-
-# A WebSocket handshake's answer is some hundred bytes; paho 2.2.0 reads header lines without end.
-_MOST_HANDSHAKE_BYTES = 16 * 1024
-
-
-class HandshakeLimit:
-    """The limits of a handshake: `recv` keeps them until the socket is set to non-blocking, as paho does after it."""
-
-    def __init__(self, seconds: float) -> None:
-        self._until = time.monotonic() + seconds
-        self._bytes = 0
-
-    @property
-    def remaining(self) -> float:
-        """Seconds until the deadline; raises TimeoutError after it."""
-        seconds = self._until - time.monotonic()
-        if seconds <= 0:
-            raise TimeoutError("timed out")
-        return seconds
-
-    def count(self, data: bytes) -> bytes:
-        """Returns the data that was received; raises ConnectionError when a handshake cannot be so long."""
-        self._bytes += len(data)
-        if self._bytes > _MOST_HANDSHAKE_BYTES:
-            raise ConnectionError(f"more than {_MOST_HANDSHAKE_BYTES} bytes of a WebSocket handshake")
-        return data
-
-
-class LimitedSocket(socket.socket):
-    """A socket whose handshake is limited. Only for WebSockets: TLS has a deadline of its own."""
-
-    limit: HandshakeLimit | None = None
-
-    def recv(self, size: int, flags: int = 0) -> bytes:
-        if self.limit is None:
-            return super().recv(size, flags)
-        self.settimeout(self.limit.remaining)
-        return self.limit.count(super().recv(size, flags))
-
-    def setblocking(self, flag: bool) -> None:
-        self.limit = None
-        super().setblocking(flag)
 
 
 class LimitedClient(BoundedClient):
@@ -70,8 +28,9 @@ class LimitedClient(BoundedClient):
             connected = _connect(self._host, self._port, limit)
         else:
             connected = super()._create_socket_connection()
-        if self._transport == "websockets" and not self._ssl:
-            plain = LimitedSocket(connected.family, connected.type, connected.proto, connected.detach())
+        if not self._ssl:
+            plain = PlainSocket(connected.family, connected.type, connected.proto, connected.detach())
+            # A WebSocket handshake follows; else paho sets the socket to non-blocking at once.
             plain.limit, connected = limit, plain
         # What is left is for the TLS handshake, whose timeout is one for all of it (CPython, Modules/_ssl.c), and for
         # the WebSocket handshake after it, whose `recv` keeps to what that socket had at the beginning.
@@ -116,26 +75,17 @@ def make_client(options: MqttOptions, login: Login, protocol: str, will: MqttMes
         client.ws_set_options(path=server.path)
     if will is not None:
         client.will_set(will.topic, will.payload, qos=1, retain=will.retain)
-    client.on_socket_open = _without_delay
     return client
 
 
 def shut_down(client: Client) -> None:
-    """Ends the stream: paho's thread sees it and ends; else it would wait for what it still has to send."""
+    """Ends the stream, and closes its socket."""
     if connected := client.socket():
         with contextlib.suppress(OSError):
-            _raw(connected).shutdown(socket.SHUT_RDWR)
+            raw(connected).shutdown(socket.SHUT_RDWR)
+        connected.close()
 
 
-def _without_delay(_client: Client, _userdata: object, connected: Any) -> None:
+def set_without_delay(connected: Any) -> None:
     """Sets TCP_NODELAY: without it a message waits up to 40 ms for the acknowledgement of the one before."""
-    _raw(connected).setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-
-
-def _raw(connected: Any) -> socket.socket:
-    """Returns the socket itself, also below paho's WebSocket, which has no such methods."""
-    # Not by the file descriptor: paho's thread may close it meanwhile, and another thread may open the same number.
-    inner = connected if isinstance(connected, socket.socket) else connected._socket
-    if not isinstance(inner, socket.socket):
-        raise TypeError(f"expected a socket, not {inner!r}")
-    return inner
+    raw(connected).setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

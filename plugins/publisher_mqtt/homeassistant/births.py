@@ -31,14 +31,14 @@ class Births:
         self._not_before = float("-inf")
 
     def take(self) -> None:
-        """Takes a birth. On paho's thread."""
+        """Takes a birth."""
         if not self._waits:
             self._waits = True
             pause = max(0.0, self._not_before - self._clock())
             self._context.call(self._run, pause + random.uniform(0, self._delay_seconds))
 
     def _run(self) -> None:
-        # First, so that a birth during the announcement is followed by another one.
+        # First, so that a birth during the announcement, which takes messages too, is followed by another one.
         self._waits = False
         self._not_before = self._clock() + _PAUSE_SECONDS
         self._announce()

@@ -5,15 +5,15 @@ from __future__ import annotations
 import logging
 import secrets
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from queue import SimpleQueue
 from typing import TYPE_CHECKING, Protocol
 
 from pydantic import ValidationError
 
 from publisher import Backoff, ConfigurationError, WatchRequest
-from publisher.terminal import LiveTable, arrived, on_screen, plain
+from publisher.terminal import LiveTable, on_screen, plain
 
 from ..client.connection import Connection, IncomingMessage
 from ..client.errors import BrokerError
@@ -26,7 +26,10 @@ from .view import BrokerView
 if TYPE_CHECKING:
     from rich.console import Console
 
-Inbox = SimpleQueue[IncomingMessage | BrokerError]
+Inbox = deque[IncomingMessage | BrokerError]
+
+# Of a flood so much is taken between two pictures.
+_MOST_PER_PICTURE = 500
 
 
 class _Output(Protocol):
@@ -53,7 +56,7 @@ def watch_broker(
 
 
 class _BrokerWatch:
-    """One watch, on the caller's thread; paho's thread only fills the inbox."""
+    """One watch, on the caller's thread."""
 
     def __init__(self, options: MqttOptions, output: _Output, ended: Callable[[], bool]) -> None:
         self._options = options
@@ -78,7 +81,7 @@ class _BrokerWatch:
 
     def _session(self) -> BrokerError | None:
         """Follows one connection to its end; returns the error that ended it, or `None`. Raises BrokerError."""
-        inbox: Inbox = SimpleQueue()
+        inbox: Inbox = deque()
         connection = self._connection(inbox)
         connection.open()
         try:
@@ -101,8 +104,8 @@ class _BrokerWatch:
             self._options,
             login,
             protocol="3.1.1",
-            on_message=inbox.put,
-            on_lost=lambda _lost, error: inbox.put(error),
+            on_message=inbox.append,
+            on_lost=lambda _lost, error: inbox.append(error),
         )
 
     def _subscribe(self, connection: Connection) -> None:
@@ -112,7 +115,9 @@ class _BrokerWatch:
 
     def _step(self, connection: Connection, inbox: Inbox) -> BrokerError | None:
         """Takes the messages that were received, then draws."""
-        for message in arrived(inbox):
+        # Not for ever: on Windows a wait without a limit ignores Ctrl+C.
+        connection.wait_for(lambda: bool(inbox), 1.0)
+        for message in [inbox.popleft() for _ in range(min(len(inbox), _MOST_PER_PICTURE))]:
             if isinstance(message, BrokerError):
                 return message
             for result in self._view.take(message):

@@ -22,7 +22,7 @@ from publisher_mqtt.client.errors import connect_failure, no_answer
 from publisher_mqtt.options import MqttOptions
 from publisher_mqtt.sink import MqttSink
 from tests.fixtures.brokers import Broker, Mosquitto, free_port, write_passwords
-from tests.fixtures.mqtt_host import MqttHost, published_states
+from tests.fixtures.mqtt_host import MqttHost, published_states, some_rows
 from tests.fixtures.mqtt_subscriber import Subscriber, retained
 from tests.fixtures.poll import wait_for
 
@@ -381,6 +381,60 @@ def test_websockets(start: Callable[..., Mosquitto], authority: Authority, tmp_p
         options["ca_file"] = authority.ca_file
     assert "WebSockets" in check(**options)
     publishes(tmp_path, **options)
+
+
+@pytest.mark.parametrize("scheme", ["mqtt", "mqtts", "ws", "wss"])
+def test_much_is_read_back_and_sent_over_each_transport(
+    start: Callable[..., Mosquitto], authority: Authority, tmp_path: Path, scheme: str
+) -> None:
+    """What TLS decrypted, or a socket read ahead, shows in no wait for the socket: it must not be left there."""
+    plain = free_port()
+    listener = tls_listener(authority) if scheme in ("mqtts", "wss") else ()
+    if scheme in ("ws", "wss"):
+        listener = ("protocol websockets", "socket_domain ipv4", *listener)
+    broker = start(f"listener {plain} 127.0.0.1", listener=listener)
+    planted = Mosquitto(tmp_path)
+    planted.port, planted.process = plain, broker.process
+    wait_for(planted._listens, what="the other listener")
+    with Subscriber(planted, "none") as other:
+        for number in range(300):
+            other.publish(f"interfaces/testnode/{number:016x}/inet/state", "x" * 500, retain=True)
+    url = f"{scheme}://127.0.0.1:{broker.port}"
+    with MqttHost(tmp_path, url, ca_file=authority.ca_file if scheme in ("mqtts", "wss") else None) as host:
+        host.put(*some_rows(100))
+        host.quiet()
+        wait_for(lambda: published_states(planted) == host.expected(), what="our states, and no others")
+        for mtu in range(1300, 1330):
+            host.put(make_row("eth0", index=2, addresses=["192.0.2.1/24"], nl_mtu=mtu))
+            host.quiet()
+        assert host.sink is not None
+        connection = host.sink.session.connection
+        assert connection is not None
+        # Where nothing is around MQTT but TLS, paho sees no acknowledgement.
+        assert connection._loop.takes_acknowledgements == (scheme in ("mqtt", "mqtts"))
+        assert host.worker.status().failures == 0
+
+
+def test_a_quiet_connection_is_kept_alive_and_one_whose_broker_hangs_is_noticed(
+    start: Callable[..., Mosquitto], tmp_path: Path
+) -> None:
+    broker = start()
+    with MqttHost(tmp_path, broker, keepalive=5, home_assistant=False) as host:
+        host.put(make_row())
+        host.quiet()
+        assert host.sink is not None
+        connection = host.sink.session.connection
+        # The broker ends a quiet connection after one and a half times the keepalive.
+        with pytest.raises(AssertionError):
+            wait_for(lambda: host.sink and host.sink.session.connection is not connection, timeout=9, what="an end")
+        broker.freeze()
+        try:
+            # Nothing is on its way: only the keepalive shows it.
+            wait_for(lambda: any("is lost" in line for line in host.logged()), timeout=25, what="the loss")
+        finally:
+            broker.thaw()
+        host.put(make_row(nl_mtu=1234))
+        host.quiet()
 
 
 def test_nagle_is_off(start: Callable[..., Mosquitto], tmp_path: Path) -> None:

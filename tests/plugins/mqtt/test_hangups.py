@@ -92,7 +92,7 @@ def test_a_state_that_does_not_fit_at_all_is_emptied_and_counted(tmp_path: Path,
         MqttHost(tmp_path, broker, protocol=protocol, timeout=5, home_assistant=False) as host,
     ):
         host.quiet()
-        described = {"description": "d" * 500}  # which no reduction leaves out
+        described = {"description": "d" * 900}  # which no reduction leaves out
         host.put(*(make_row(f"eth{number}", index=number + 2, interface=described) for number in range(5)))
         # Each event is tried alone twice; the worker's pauses grow until the first of them is given up.
         host.quiet(100)

@@ -36,6 +36,7 @@ class ScriptedConnection(Connection):
     returns_fence = True
     protocol = "5"
     client_id = "id"
+    keepalive = 30
 
     def __init__(self, *_: object, on_message: Callable[[IncomingMessage], None], **__: object) -> None:
         self._take = on_message
@@ -84,6 +85,14 @@ class ScriptedConnection(Connection):
         return None
 
     def unsubscribe(self, topic_filter: str) -> None: ...
+
+    def wait_for(self, is_over: Callable[[], bool], seconds: float) -> bool:
+        del seconds
+        return is_over()
+
+    def turn(self, seconds: float = 0.0) -> bool:
+        del seconds
+        return False
 
     def close(self) -> None: ...
 

@@ -1,0 +1,104 @@
+"""paho's network functions, called on the thread that owns the connection."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from .acknowledgements import Acknowledgements
+from .sockets import BufferedSocket, buffered, wait_for
+
+if TYPE_CHECKING:
+    from paho.mqtt.client import Client
+
+# A peer that sends without end does not hold up what is to be sent.
+_MOST_READS = 100
+# paho looks at its keepalive only when it is called.
+_LONGEST_WAIT = 1.0
+
+
+class NetworkLoop:
+    """Reads and writes for one client; paho calls the client's callbacks from here. One thread.
+
+    A socket that paho made by itself works too: then paho reads each acknowledgement, and sends each message alone.
+    """
+
+    def __init__(self, client: Client, failed: Callable[[Exception], object]) -> None:
+        """`failed` is called when paho raises over what it received; it ends the connection."""
+        self._client = client
+        self._failed = failed
+        self._buffers: BufferedSocket | None = None
+        self.takes_acknowledgements = False
+        """True where PUBACKs are taken before paho reads them."""
+
+    def opened(self, connected: Any, acknowledged: Callable[[int, int], None]) -> None:
+        """Takes the socket of the connection; called before it is used."""
+        self._buffers = buffered(connected)
+        # Over a WebSocket the packets are in frames, which paho reads.
+        self.takes_acknowledgements = self._buffers is not None and self._buffers is connected
+        if self._buffers is not None and self.takes_acknowledgements:
+            self._buffers.acknowledgements = Acknowledgements(acknowledged)
+
+    @property
+    def descriptor(self) -> int | None:
+        """The socket's descriptor; `None` when there is none."""
+        connected = self._client.socket()
+        descriptor = -1 if connected is None else connected.fileno()
+        return descriptor if descriptor >= 0 else None
+
+    def hold(self) -> None:
+        """Has what is sent next joined, until a turn is taken."""
+        if self._buffers is not None:
+            self._buffers.holds = True
+
+    def release(self) -> None:
+        """Sends what was held back."""
+        if self._buffers is not None:
+            self._buffers.release()
+
+    def turn(self, seconds: float) -> bool:
+        """Waits for the socket, at most so long and a second, reads and writes; returns whether more was received."""
+        client = self._client
+        connected = client.socket()
+        if connected is None:
+            return False
+        self.release()
+        if (
+            seconds <= 0
+            or self._is_read_ahead()
+            or wait_for(connected, self._is_to_write(), min(seconds, _LONGEST_WAIT))
+        ):
+            self._read()
+        if client.want_write():
+            client.loop_write()
+        self.release()
+        client.loop_misc()
+        return client.socket() is not None and self._is_read_ahead()
+
+    def run(self, is_over: Callable[[], bool], seconds: float) -> bool:
+        """Takes turns until it is over, for so many seconds, or while there is a connection; returns `is_over()`."""
+        deadline = time.monotonic() + seconds
+        while not is_over() and self._client.socket() is not None:
+            rest = deadline - time.monotonic()
+            if rest <= 0:
+                break
+            self.turn(rest)
+        return is_over()
+
+    def _read(self) -> None:
+        for _ in range(_MOST_READS):
+            try:
+                self._client.loop_read()
+            except Exception as error:  # noqa: BLE001  # paho 2.2.0 raises various ones over malformed packets
+                self._failed(error)
+                return
+            if self._client.socket() is None or not self._is_read_ahead():
+                return
+
+    def _is_read_ahead(self) -> bool:
+        """Returns whether something was received that nobody took: no wait for the socket ends because of it."""
+        return self._buffers is not None and self._buffers.left > 0
+
+    def _is_to_write(self) -> bool:
+        return self._client.want_write() or (self._buffers is not None and self._buffers.is_holding)

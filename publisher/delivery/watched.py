@@ -1,0 +1,45 @@
+"""The descriptor of a sink, which its worker watches between two batches."""
+
+from __future__ import annotations
+
+from ..sink import Sink
+from .backoff import SHORTEST_PAUSE
+from .calls import descriptor_of, returns_nothing
+from .inbox import Inbox, Job
+from .jobs import Jobs
+
+
+class WatchedDescriptor:
+    """Asks a sink for its descriptor, and calls it when that can be read. The sink's thread.
+
+    A sink that raises is left alone for a moment: its descriptor may stay readable, which would keep a processor busy.
+    """
+
+    def __init__(self, inbox: Inbox, jobs: Jobs) -> None:
+        self._inbox = inbox
+        self._jobs = jobs
+        self._rests = False
+        self._descriptor: int | None = None
+
+    def of(self, sink: Sink) -> int | None:
+        """Returns the descriptor; `None` when there is nothing to watch."""
+        if self._rests or type(sink).fileno is Sink.fileno:
+            return None
+        self._descriptor = None
+        self._contain("fileno", lambda: self._ask(sink))
+        return self._descriptor
+
+    def ready(self, sink: Sink) -> None:
+        """Calls the sink: its descriptor can be read."""
+        self._contain("ready", lambda: returns_nothing(sink.ready))
+
+    def _ask(self, sink: Sink) -> None:
+        self._descriptor = descriptor_of(sink)
+
+    def _contain(self, name: str, call: Job) -> None:
+        if not self._jobs.contain(name, call):
+            self._rests = True
+            self._inbox.call(self._watch_again, SHORTEST_PAUSE)
+
+    def _watch_again(self) -> None:
+        self._rests = False
