@@ -27,6 +27,7 @@ from publisher.sources.linux.rtnetlink import (
 from publisher.sources.luids import LuidAssigner, LuidStore, MemoryLuids
 from tests.fixtures.logs import CapturedLog
 from tests.fixtures.netlink_records import (
+    Details,
     a_link,
     an_address,
     del_address,
@@ -36,34 +37,6 @@ from tests.fixtures.netlink_records import (
 )
 
 NO_TIMES = PathMtuTimes()
-
-
-class Details:
-    """What /proc/sys and drivers report, as a test sets it."""
-
-    def __init__(self) -> None:
-        self.neighbour_times = Times(30_000, 1_000)
-        self.speeds: dict[bytes, int] = {}
-        self.wireless: set[bytes] = set()
-        self.ports: dict[bytes, int] = {}
-        self.asked: list[bytes] = []
-
-    def times(self, family: Family, name: bytes) -> Times:
-        assert family in ("inet", "inet6")
-        assert name
-        return self.neighbour_times
-
-    def speed(self, name: bytes) -> int | None:
-        self.asked.append(name)
-        return self.speeds.get(name)
-
-    def is_wireless(self, name: bytes, index: int) -> bool:
-        assert index > 0
-        return name in self.wireless
-
-    def dev_port(self, name: bytes, index: int) -> int | None:
-        assert index > 0
-        return self.ports.get(name)
 
 
 class Cache:

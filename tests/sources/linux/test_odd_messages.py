@@ -30,9 +30,8 @@ from publisher.sources.linux.rtnetlink import (
 )
 from publisher.sources.luids import LuidAssigner, MemoryLuids
 from tests.fixtures.logs import CapturedLog
-from tests.fixtures.netlink_records import a_link, an_address, new_address, new_link
-from tests.sources.linux.test_cache import Details
-from tests.sources.linux.test_rtnetlink import attribute, message
+from tests.fixtures.netlink_bytes import attribute, message
+from tests.fixtures.netlink_records import Details, a_link, an_address, new_address, new_link
 
 # Types of attributes that are read, of all messages.
 TYPES = (1, 2, 3, 4, 5, 6, 8, 10, 11, 16, 18, 20, 26, 33, 37, 38, 47, 48, 54, 56, 57)

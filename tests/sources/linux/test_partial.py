@@ -23,8 +23,8 @@ from publisher.sources.linux.rows import PathMtuTimes, Times
 from publisher.sources.linux.rtnetlink import RTM_NEWLINK, Decoder, Link, Message
 from publisher.sources.luids import LuidAssigner, MemoryLuids
 from tests.fixtures.logs import CapturedLog
-from tests.sources.linux.test_cache import Details
-from tests.sources.linux.test_rtnetlink import attribute, message
+from tests.fixtures.netlink_bytes import attribute, message
+from tests.fixtures.netlink_records import Details
 
 RECORDED = dict(line.split() for line in Path(__file__).with_name("wext_scan.hex").read_text().splitlines())
 FULL, TOLD = bytes.fromhex(RECORDED["FULL"]), bytes.fromhex(RECORDED["TOLD"])

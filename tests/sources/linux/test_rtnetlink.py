@@ -25,16 +25,9 @@ from publisher.sources.linux.rtnetlink import (
     Netconf,
     link_read,
 )
+from tests.fixtures.netlink_bytes import attribute, message
 
 TYPES = (NLMSG_ERROR, 3, RTM_NEWLINK, RTM_DELLINK, RTM_NEWADDR, 21, RTM_NEWNEIGHTBL, RTM_NEWNETCONF, 81, 99)
-
-
-def attribute(kind: int, value: bytes) -> bytes:
-    return struct.pack("=HH", len(value) + 4, kind) + value + bytes(-len(value) % 4)
-
-
-def message(kind: int, body: bytes, flags: int = 0, seq: int = 7) -> bytes:
-    return struct.pack("=IHHII", 16 + len(body), kind, flags, seq, 0) + body
 
 
 def link(name: bytes = b"v0\0", mtu: int = 1500, index: int = 3, conf6: tuple[int, ...] = tuple(range(60))) -> bytes:
