@@ -105,3 +105,31 @@ def test_a_checkpoint_that_fails_is_made_later(path: Path, journal: Journal, mon
         while not failed.is_set():
             journal.append(changes(table, 32))
     wait_for(lambda: journal.append(changes(table, 1)) or log_bytes(path) < 1 << 18, timeout=20)
+
+
+def test_a_log_that_was_emptied_keeps_its_space(path: Path, journal: Journal) -> None:
+    """Others may fill the disk at any moment: without space in the log no commit would fit."""
+    table = begun(journal)
+    checkpointer = journal._file._checkpointer
+    assert checkpointer is not None
+    with checkpointer.paused():
+        while log_bytes(path) < 1 << 19:
+            journal.append(changes(table, 8))
+    wait_for(lambda: journal.append(changes(table, 1)) or log_bytes(path) < 1 << 19, timeout=20)
+    assert log_bytes(path) >= 1 << 16
+
+
+def test_a_checkpoint_of_the_writer_waits_for_the_one_that_runs(journal: Journal) -> None:
+    """Of two at once SQLite refuses the second, and the log would grow on."""
+    table = begun(journal)
+    checkpointer = journal._file._checkpointer
+    assert checkpointer is not None
+    journal.append(changes(table, 8))
+    with checkpointer.paused():
+        writer = threading.Thread(target=journal._file.empty_log)
+        writer.start()
+        writer.join(0.2)
+        assert writer.is_alive()
+    writer.join(20)
+    [[busy, pages, moved]] = journal._file.look("PRAGMA wal_checkpoint(PASSIVE)")
+    assert (busy, pages - moved) == (0, 0)
