@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 
 import pytest
 
@@ -131,6 +132,13 @@ def test_a_bounded_number_of_links_is_watched(links: NetNs, watches: SettingWatc
     assert [watches.complete(index) for index in (11, 12, 13)] == [True, True, False]
     links.call(watches.keep_only, {12: b"l12", 13: b"l13"})
     assert [watches.complete(index) for index in (11, 12, 13)] == [False, True, True]
+
+
+def test_as_many_links_are_watched_as_the_readme_says(links: NetNs) -> None:
+    indexes = range(1, 1100)
+    with closing(links.call(SettingWatches)) as watches:
+        links.call(watches.keep_only, dict.fromkeys(indexes, b"l11"))  # one link stands for all
+        assert sum(watches.complete(index) for index in indexes) == 1024
 
 
 def test_a_renamed_link_is_watched_under_its_new_name_and_no_old_watch_is_left(
