@@ -19,9 +19,10 @@ from tests.fixtures.linux_source import Following
 from tests.fixtures.netns import NetNs
 
 if sys.platform == "linux":
+    from publisher.sources.linux import follower, netlink, rtnetlink
     from publisher.sources.linux import link as linux_link
-    from publisher.sources.linux import netlink, rtnetlink
     from publisher.sources.linux import source as linux_source
+    from publisher.sources.linux.requests import link_dump
     from publisher.sources.linux.wakeup import Clocks
 
 assert sys.platform == "linux"
@@ -94,7 +95,7 @@ def test_an_interrupted_listing_is_read_again_a_bounded_number_of_times() -> Non
 
     requests._dump = interrupted
     with contextlib.closing(requests), pytest.raises(netlink.InterruptedDumpError, match="50 attempts"):
-        requests.dump(rtnetlink.link_dump)
+        requests.dump(link_dump)
     assert len(attempts) == 50
 
 
@@ -125,7 +126,7 @@ def test_after_a_suspend_everything_is_read_again(netns: NetNs) -> None:
 
 
 def test_an_invalid_message_is_counted_and_everything_read(netns: NetNs, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(linux_source, "_RETRY", 0.1)
+    monkeypatch.setattr(follower, "_RETRY", 0.1)
     with Following(netns) as following:
         receive = netlink.NotificationSocket.receive
 

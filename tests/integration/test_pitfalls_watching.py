@@ -22,6 +22,7 @@ from tests.fixtures.poll import wait_for
 
 if sys.platform == "linux":
     from publisher.sources.linux.netlink import NotificationSocket, Received, RequestSocket
+    from publisher.sources.linux.requests import address_dump, link_dump
     from publisher.sources.linux.rtnetlink import (
         NLM_F_DUMP_INTR,
         NLMSG_DONE,
@@ -32,8 +33,6 @@ if sys.platform == "linux":
         Link,
         Message,
         Record,
-        address_dump,
-        link_dump,
     )
     from publisher.sources.linux.wakeup import Clocks
 else:

@@ -28,16 +28,15 @@ from .link import (
     CachedLink,
     Dump,
     LinkDetails,
-    LinkStack,
     ReadPart,
     identifying,
     may_change_speed,
-    named_by,
     speed_of,
     unreported_losses,
 )
 from .rows import PathMtuTimes, Times, bare_name, text
 from .rtnetlink import AF_INET6, RTM_DELADDR, RTM_NEWLINK, AddressMessage, Link, Message, NeighbourParameters
+from .stack import LinkStack, named_by
 
 # A row with that many addresses and links in its stack is long. The pause between two reports, in seconds an entry.
 _MANY, _PAUSE = 100, 20e-6
@@ -211,6 +210,9 @@ class LinkCache:
                 before, cached.link = cached.link, cached.link.with_settings(read)
                 if before.state != cached.link.state:
                     self._changed.add(index)
+        if not self._changed and not self._restacked:
+            self.put_off_until = math.inf
+            return []
         for index in self._restacked & self._links.keys():
             # A bond, a bridge and a VLAN are as fast as what is below them.
             self._read_speed(self._links[index])

@@ -1,4 +1,4 @@
-"""Links as last reported by the kernel: one with its details and its rows, and the stack of them. Pure."""
+"""Links as last reported by the kernel: one with its details and its rows. Pure."""
 
 from __future__ import annotations
 
@@ -35,8 +35,6 @@ M = TypeVar("M", bound=BaseModel)
 
 FAMILIES: dict[int, Family] = {AF_INET: "inet", AF_INET6: "inet6"}
 _UNKNOWN = Times()
-# IFLA_LINK of these is the other end, which is not a layer below.
-_PEERS = (b"veth", b"netkit", b"vxcan")
 # The address and that of the other end: a link may have 10.0.0.1 twice, with two peers.
 _AddressKey = tuple[bytes, int, bytes | None]
 _NONE: Mapping[_AddressKey, Address] = {}
@@ -288,65 +286,6 @@ def _address(message: AddressMessage, now: datetime, before: Address | None) -> 
 def _has(model: Address | Interface | IpInterfaceRow | None, values: dict[str, Any]) -> bool:
     """Returns whether the model has these values, which spares their validation; members without one are None."""
     return model is not None and values.items() <= model.__dict__.items()
-
-
-class LinkStack:
-    """The links by what they name: a port names its master, a VLAN names the link below. Indexes in, indexes out."""
-
-    def __init__(self) -> None:
-        self._links: dict[int, Link] = {}
-        # By index: the links that name this one.
-        self._naming: dict[int, set[int]] = {}
-
-    def put(self, link: Link) -> None:
-        """Adds the link, or replaces the one with its index."""
-        before = self._links.get(link.ifindex)
-        names = named_by(link)
-        if before is None or named_by(before) != names:
-            self.remove(link.ifindex)
-            for other in names:
-                self._naming.setdefault(other, set()).add(link.ifindex)
-        self._links[link.ifindex] = link
-
-    def remove(self, index: int) -> None:
-        """Removes the link; harmless when it is not there."""
-        link = self._links.pop(index, None)
-        for other in named_by(link) if link else ():
-            self._naming[other].discard(index)
-            if not self._naming[other]:
-                del self._naming[other]
-
-    def adjacent(self, index: int) -> set[int]:
-        """Returns the links directly above and below, also those that are not there."""
-        link = self._links.get(index)
-        return (named_by(link) if link else set()) | self._naming.get(index, set())
-
-    def higher(self, index: int) -> set[int]:
-        """Returns the links directly above that are there."""
-        on_top = {other for other in self._naming.get(index, ()) if lower_index(self._links[other]) == index}
-        return self._known(on_top, self._links[index].master)
-
-    def lower(self, index: int) -> set[int]:
-        """Returns the links directly below that are there."""
-        ports = {other for other in self._naming.get(index, ()) if self._links[other].master == index}
-        return self._known(ports, lower_index(self._links[index]))
-
-    def _known(self, indexes: set[int], other: int | None) -> set[int]:
-        if other:
-            indexes.add(other)
-        return indexes & self._links.keys() if indexes else indexes
-
-
-def named_by(link: Link) -> set[int]:
-    """Returns the links directly above and below that this link names."""
-    return {index for index in (link.master, lower_index(link)) if index}
-
-
-def lower_index(link: Link) -> int | None:
-    """Returns the link directly below, in this namespace; the ports of a bridge are found by their `master`."""
-    if link.lower in (None, 0, link.ifindex) or link.lower_namespace is not None:
-        return None
-    return None if (link.kind or b"").rstrip(b"\0") in _PEERS else link.lower
 
 
 def speed_of(link: Link, details: LinkDetails) -> int | None:

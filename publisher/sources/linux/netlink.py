@@ -18,6 +18,7 @@ from typing import NamedTuple
 from ...errors import SourceError
 from ...sink import Log
 from .attributes import RtnetlinkError
+from .requests import link_read
 from .rtnetlink import (
     NLM_F_DUMP_INTR,
     NLMSG_DONE,
@@ -29,7 +30,6 @@ from .rtnetlink import (
     Record,
     failure,
     headers,
-    link_read,
 )
 
 assert sys.platform == "linux"
@@ -42,6 +42,9 @@ SMALLEST_DATAGRAM = 2304
 """The bytes of the receive buffer that a notification takes at least (docs/linux.md, trap 6)."""
 _SOL_NETLINK, _ADD_MEMBERSHIP, _GET_STRICT_CHK = 270, 1, 12
 _SO_RCVBUFFORCE = 33
+# As numbers: to combine two members of an enum costs as much as to receive.
+_WHOLE = int(socket.MSG_TRUNC)
+_AT_ONCE = int(socket.MSG_TRUNC | socket.MSG_DONTWAIT)
 _TIMEVAL = struct.Struct("@ll")
 _ANSWER_SECONDS = 30
 # The errors of kernels that do not have a request, and of sandboxes that forbid it.
@@ -166,7 +169,7 @@ class RequestSocket:
         """Receives the next datagram of the kernel into the buffer; returns its length."""
         while True:
             try:
-                length, sender = self._socket.recvfrom_into(self._buffer, 0, socket.MSG_TRUNC)
+                length, sender = self._socket.recvfrom_into(self._buffer, 0, _WHOLE)
             except BlockingIOError as error:
                 raise InterruptedDumpError(f"the kernel gave no answer within {_ANSWER_SECONDS} s") from error
             except OSError as error:
@@ -213,7 +216,7 @@ class NotificationSocket:
         lost = False
         for _ in range(MOST_DATAGRAMS):
             try:
-                length, sender = self._socket.recvfrom_into(self._buffer, 0, socket.MSG_TRUNC | socket.MSG_DONTWAIT)
+                length, sender = self._socket.recvfrom_into(self._buffer, 0, _AT_ONCE)
             except BlockingIOError:
                 return Received(messages, lost, invalid, more=False)
             except OSError as error:

@@ -10,18 +10,8 @@ from ...errors import SourceError
 from ...sink import Log
 from .attributes import RtnetlinkError
 from .link import Dump
-from .rtnetlink import (
-    AddressMessage,
-    Decoder,
-    Link,
-    NeighbourParameters,
-    Record,
-    address_dump,
-    headers,
-    link_dump,
-    neighbours_dump,
-    unfiltered_link_dump,
-)
+from .requests import address_dump, link_dump, neighbours_dump, unfiltered_link_dump
+from .rtnetlink import AddressMessage, Decoder, Link, NeighbourParameters, Record, headers
 
 if sys.platform == "linux":
     from .netlink import DumpPart, InterruptedDumpError, RefusedError, RequestSocket

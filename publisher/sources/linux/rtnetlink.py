@@ -1,4 +1,4 @@
-"""rtnetlink: decodes messages and encodes requests. Pure: no socket, no clock.
+"""rtnetlink: decodes messages. Pure: no socket, no clock.
 
 The layouts are those of the kernel's headers (include/uapi/linux: netlink.h, rtnetlink.h, if_link.h, if_addr.h,
 neighbour.h, netconf.h), in the host's byte order.
@@ -14,12 +14,12 @@ from typing import Any, NamedTuple, TypeVar
 from .attributes import Buffer, MessageLayout, RtnetlinkError, Wanted
 
 NLMSG_NOOP, NLMSG_ERROR, NLMSG_DONE, NLMSG_OVERRUN = 1, 2, 3, 4
-RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK = 16, 17, 18
-RTM_NEWADDR, RTM_DELADDR, RTM_GETADDR = 20, 21, 22
-RTM_NEWNEIGHTBL, RTM_GETNEIGHTBL = 64, 66
+RTM_NEWLINK, RTM_DELLINK = 16, 17
+RTM_NEWADDR, RTM_DELADDR = 20, 21
+RTM_NEWNEIGHTBL = 64
 RTM_NEWNETCONF, RTM_DELNETCONF = 80, 81
 
-NLM_F_REQUEST, NLM_F_DUMP_INTR, NLM_F_DUMP = 0x1, 0x10, 0x300
+NLM_F_DUMP_INTR = 0x10
 AF_UNSPEC, AF_INET, AF_BRIDGE, AF_INET6 = 0, 2, 7, 10
 
 # The indexes of settings: the constants of include/uapi/linux/ip.h and ipv6.h minus one.
@@ -33,7 +33,7 @@ _FORWARDING, _MTU6, _ACCEPT_RA, _DAD_TRANSMITS, _ACCEPT_RA_DEFRTR, _DISABLE_IPV6
     47,
 )
 
-_HEADER = Struct("=IHHII")
+HEADER = Struct("=IHHII")
 _LINK_HEADER = Struct("=BxHiI4x")
 _ADDRESS_HEADER = Struct("=BBBBI")
 _FAMILY_HEADER = Struct("=B3x")
@@ -282,12 +282,12 @@ def headers(data: Buffer, end: int) -> Iterator[tuple[int, int, int, int, int]]:
     """
     start = 0
     while start < end:
-        if end - start < _HEADER.size:
-            raise RtnetlinkError(f"{end - start} bytes are left, a message's header has {_HEADER.size}")
-        size, kind, flags, seq, _ = _HEADER.unpack_from(data, start)
-        if size < _HEADER.size or size > end - start:
+        if end - start < HEADER.size:
+            raise RtnetlinkError(f"{end - start} bytes are left, a message's header has {HEADER.size}")
+        size, kind, flags, seq, _ = HEADER.unpack_from(data, start)
+        if size < HEADER.size or size > end - start:
             raise RtnetlinkError(f"message {kind} of {size} bytes where {end - start} are left")
-        yield kind, flags, seq, start + _HEADER.size, start + size
+        yield kind, flags, seq, start + HEADER.size, start + size
         start += (size + 3) & ~3
 
 
@@ -301,36 +301,3 @@ def failure(data: Buffer, start: int, end: int) -> Failure:
     if end - start < _ERROR_NUMBER.size:
         return Failure(0)  # an NLMSG_DONE may have no number
     return Failure(-_ERROR_NUMBER.unpack_from(data, start)[0])
-
-
-def link_dump(seq: int) -> bytes:
-    """Returns a request for every link, without its counters (IFLA_EXT_MASK: RTEXT_FILTER_SKIP_STATS)."""
-    return _request(RTM_GETLINK, NLM_F_DUMP, seq, _LINK_REQUEST.pack(AF_UNSPEC, 0, 0, 0, 0) + _SKIP_STATISTICS)
-
-
-def unfiltered_link_dump(seq: int) -> bytes:
-    """Returns a request for every link with everything about it."""
-    return _request(RTM_GETLINK, NLM_F_DUMP, seq, _LINK_REQUEST.pack(AF_UNSPEC, 0, 0, 0, 0))
-
-
-def link_read(seq: int, index: int) -> bytes:
-    """Returns a request for one link."""
-    return _request(RTM_GETLINK, 0, seq, _LINK_REQUEST.pack(AF_UNSPEC, 0, index, 0, 0) + _SKIP_STATISTICS)
-
-
-def address_dump(seq: int) -> bytes:
-    """Returns a request for every address of both families."""
-    return _request(RTM_GETADDR, NLM_F_DUMP, seq, bytes(_ADDRESS_HEADER.size))
-
-
-def neighbours_dump(seq: int) -> bytes:
-    """Returns a request for the parameters of the neighbour tables of both families."""
-    return _request(RTM_GETNEIGHTBL, NLM_F_DUMP, seq, bytes(_FAMILY_HEADER.size))
-
-
-_LINK_REQUEST = Struct("=BxHiII")
-_SKIP_STATISTICS = Struct("=HHI").pack(8, 29, 8)
-
-
-def _request(kind: int, flags: int, seq: int, body: bytes) -> bytes:
-    return _HEADER.pack(_HEADER.size + len(body), kind, flags | NLM_F_REQUEST, seq, 0) + body

@@ -12,15 +12,9 @@ from pydantic import ValidationError
 
 from publisher.events import Family, IpInterface
 from publisher.sources import Remove, Update, Upsert, Validator
-from publisher.sources.linux.link import (
-    CachedLink,
-    LinkStack,
-    lower_index,
-    may_change_speed,
-    named_by,
-    unreported_losses,
-)
+from publisher.sources.linux.link import CachedLink, may_change_speed, unreported_losses
 from publisher.sources.linux.rows import PathMtuTimes, Times
+from publisher.sources.linux.stack import LinkStack, lower_index, named_by
 from tests.fixtures.logs import CapturedLog
 from tests.fixtures.netlink_records import a_link, an_address
 

@@ -13,21 +13,14 @@ import sys
 from contextlib import closing
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
 from publisher.errors import SourceError
 from publisher.sources.linux.attributes import RtnetlinkError
-from publisher.sources.linux.rtnetlink import (
-    NLM_F_DUMP,
-    RTM_GETADDR,
-    RTM_GETLINK,
-    RTM_GETNEIGHTBL,
-    RTM_NEWLINK,
-    Decoder,
-    Link,
-    Message,
-)
+from publisher.sources.linux.requests import NLM_F_DUMP, RTM_GETADDR, RTM_GETLINK, RTM_GETNEIGHTBL
+from publisher.sources.linux.rtnetlink import RTM_NEWLINK, Decoder, Link, Message
 from tests.fixtures.linux_source import Following
 from tests.fixtures.logs import CapturedLog
 from tests.fixtures.netns import NetNs
@@ -157,6 +150,23 @@ def test_a_kernel_that_reads_no_single_link_is_read_whole(host: NetNs, refusing:
         host.ip("link set v0 mtu 1400")
         events = following.settled()
         assert {(event.cause, event.interface and event.interface.mtu) for event in events} == {("notification", 1400)}
+
+
+def test_a_kernel_that_reads_no_single_link_is_listed_once_for_many(
+    host: NetNs, refusing: Refusing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refusing.requests({(RTM_GETLINK, SINGLE): 95})
+    dumps = Mock(side_effect=netlink.RequestSocket.dump)
+    monkeypatch.setattr(netlink.RequestSocket, "dump", lambda *arguments: dumps(*arguments))
+
+    def read() -> dict[int, Link | None]:
+        with closing(LinuxReader(Decoder(), CapturedLog())) as reader:
+            return reader.links([1, 9999, 1, 9998])
+
+    found = host.call(read)
+    assert found[9999] is found[9998] is None
+    assert found[1] is not None
+    assert dumps.call_count == 1
 
 
 def test_a_kernel_that_knows_no_filter_is_asked_without(host: NetNs, refusing: Refusing) -> None:

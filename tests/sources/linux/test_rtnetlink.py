@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from publisher.sources.linux.attributes import RtnetlinkError
+from publisher.sources.linux.requests import link_read
 from publisher.sources.linux.rtnetlink import (
     NLMSG_ERROR,
     RTM_DELLINK,
@@ -23,7 +24,6 @@ from publisher.sources.linux.rtnetlink import (
     Link,
     NeighbourParameters,
     Netconf,
-    link_read,
 )
 from tests.fixtures.netlink_bytes import attribute, message
 
