@@ -204,7 +204,7 @@ class OneInterface:
     def updates(self) -> Iterator[Sequence[Update]]:
         row = self.row("192.0.2.1")
         yield [Resync((row,), "startup")]
-        yield [Upsert(self.row("192.0.2.2")), Remove(row.luid, row.family)]
+        yield [Upsert(self.row("192.0.2.2")), Remove(row.luid, row.family, "reconcile")]
         while (request := self._next_request()) != "close":
             yield [] if request == "wake" else [Resync((), request)]
 
