@@ -1,22 +1,33 @@
-"""The beginning with a journal: the claim on its files, and the epoch, which goes on or is new."""
+"""The beginning with a journal: the claim on its files, a damaged one set aside, and the epoch, which is new or not."""
 
 from __future__ import annotations
 
+import os
 import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
+from ..errors import JournalDamagedError, JournalError
 from ..events import IpInterface
 from ..table import new_epoch
 from .contents import JournalContents, Meta, read_contents, salvage
-from .file import JournalFile, put_meta
+from .file import JournalFile, Synchronous, put_meta
 from .lock import JournalLock
 from .mark import JournalMark, MarkFile
 from .migrations import MARKED_VERSION
 from .positions import ResendSnapshot, resend_to_all
 from .recognition import recognise
 
+Content = TypeVar("Content")
+
 _SECOND = 1_000_000_000
+_SUFFIXES = ("", "-wal", "-shm")
+# Raised for content of the wrong kind, where it is read at opening.
+_INVALID = (ArithmeticError, LookupError, TypeError, ValueError)
 
 
 @dataclass(frozen=True)
@@ -71,6 +82,73 @@ def claim(path: Path, lock: JournalLock, file: MarkFile) -> Claim:
 def _same_time(kept: int, now: int) -> bool:
     """Returns whether two times are of one change; some file systems keep seconds only."""
     return kept in (0, now) or (now % _SECOND == 0 and kept // _SECOND == now // _SECOND)
+
+
+def open_file(
+    path: Path, synchronous: Synchronous, lock: JournalLock, use: Callable[[JournalFile, Path | None], Content]
+) -> Content:
+    """Opens the file, made if need be, and returns the result of `use`; a damaged file is set aside before.
+
+    `use` gets the open file and the new path of a damaged one; it raises JournalDamagedError, or an error of Python for
+    invalid content. Raises JournalError for what is not damage: no space, no permission, a newer version.
+    """
+    with suppress(JournalDamagedError):
+        return _used(path, synchronous, lock, use, None)
+    return new_file(path, synchronous, lock, use)
+
+
+def new_file(
+    path: Path, synchronous: Synchronous, lock: JournalLock, use: Callable[[JournalFile, Path | None], Content]
+) -> Content:
+    """Sets the file aside, and returns the result of `use` for a new one."""
+    lock.unguard()
+    return _used(path, synchronous, lock, use, _set_aside(path))
+
+
+def _used(
+    path: Path,
+    synchronous: Synchronous,
+    lock: JournalLock,
+    use: Callable[[JournalFile, Path | None], Content],
+    aside: Path | None,
+) -> Content:
+    _create(path)
+    lock.guard()
+    try:
+        file = JournalFile(path, synchronous)
+        try:
+            file.check()
+            return use(file, aside)
+        except BaseException:
+            file.close()
+            raise
+    except _INVALID as error:
+        raise JournalDamagedError(f"the journal {path} is damaged: {type(error).__name__}: {error}") from error
+
+
+def _create(path: Path) -> None:
+    """Makes an empty file that only its owner may read, unless there is one."""
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        if os.name == "posix" and path.stat().st_mode & 0o077:
+            path.chmod(0o600)
+    except OSError as error:
+        raise JournalError(f"the journal {path} cannot be made or written: {error.strerror}") from error
+
+
+def _set_aside(path: Path) -> Path:
+    """Gives the file and its companions another name; returns the new name of the file itself."""
+    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    names = [f"{path.name}.damaged-{stamp}{number}" for number in ("", *(f"-{n}" for n in range(1, 1000)))]
+    aside = next(candidate for name in names if not (candidate := path.with_name(name)).exists())
+    try:
+        for suffix in _SUFFIXES:
+            companion = path.with_name(path.name + suffix)
+            if companion.exists():
+                companion.rename(aside.with_name(aside.name + suffix))
+    except OSError as error:
+        raise JournalError(f"the damaged journal {path} cannot be set aside: {error.strerror}") from error
+    return aside
 
 
 def begin(file: JournalFile, node: str, left: Claim, set_aside: Path | None) -> Begun:

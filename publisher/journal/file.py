@@ -1,9 +1,8 @@
-"""The journal's file: its connections, and the setting aside of a damaged one."""
+"""The journal's file: its connections, and its errors."""
 
 from __future__ import annotations
 
 import logging
-import os
 import sqlite3
 import sys
 import threading
@@ -11,20 +10,17 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple
 
 from ..errors import JournalDamagedError, JournalError
 from .checkpoint import Checkpointer
-from .lock import JournalLock
 from .migrations import check_version, identify, prepare
 
 _LOG = logging.getLogger("publisher.journal")
 Synchronous = Literal["normal", "full"]
 Row = tuple[Any, ...]
 Write = Callable[[sqlite3.Connection], object]
-Content = TypeVar("Content")
 
-_SUFFIXES = ("", "-wal", "-shm")
 # A bit in the schema makes a statement that is right an error (ERROR) or a value that was taken one that is not
 # (CONSTRAINT, MISMATCH); one in a length makes it absurd (TOOBIG).
 _DAMAGE = frozenset(
@@ -41,8 +37,6 @@ _DAMAGE = frozenset(
 # The index of the log is a memory map that the connections share: 9p without a cache, some FUSE file systems and old
 # CIFS mounts have none.
 _NO_SHARED_MEMORY = frozenset({sqlite3.SQLITE_IOERR_SHMMAP, sqlite3.SQLITE_IOERR_SHMOPEN, sqlite3.SQLITE_IOERR_SHMLOCK})
-# Raised for content of the wrong kind, where it is read at opening.
-_INVALID = (ArithmeticError, LookupError, TypeError, ValueError)
 # Another process (the command line) holds the file for milliseconds; ten seconds is for one that is suspended.
 _BUSY_SECONDS = 10.0
 # The core receives nothing while it waits: what was lost by then is healed by a resync, as with a full disk. Once a
@@ -217,58 +211,6 @@ class JournalFile:
             raise journal_error from error
 
 
-def open_file(
-    path: Path, synchronous: Synchronous, lock: JournalLock, use: Callable[[JournalFile, Path | None], Content]
-) -> Content:
-    """Opens the file, made if need be, and returns the result of `use`; a damaged file is set aside before.
-
-    `use` gets the open file and the new path of a damaged one; it raises JournalDamagedError, or an error of Python for
-    invalid content. Raises JournalError for what is not damage: no space, no permission, a newer version.
-    """
-    with suppress(JournalDamagedError):
-        return _used(path, synchronous, lock, use, None)
-    return new_file(path, synchronous, lock, use)
-
-
-def new_file(
-    path: Path, synchronous: Synchronous, lock: JournalLock, use: Callable[[JournalFile, Path | None], Content]
-) -> Content:
-    """Sets the file aside, and returns the result of `use` for a new one."""
-    lock.unguard()
-    return _used(path, synchronous, lock, use, _set_aside(path))
-
-
-def _used(
-    path: Path,
-    synchronous: Synchronous,
-    lock: JournalLock,
-    use: Callable[[JournalFile, Path | None], Content],
-    aside: Path | None,
-) -> Content:
-    _create(path)
-    lock.guard()
-    try:
-        file = JournalFile(path, synchronous)
-        try:
-            file.check()
-            return use(file, aside)
-        except BaseException:
-            file.close()
-            raise
-    except _INVALID as error:
-        raise JournalDamagedError(f"the journal {path} is damaged: {type(error).__name__}: {error}") from error
-
-
-def _create(path: Path) -> None:
-    """Makes an empty file that only its owner may read, unless there is one."""
-    try:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-        if os.name == "posix" and path.stat().st_mode & 0o077:
-            path.chmod(0o600)
-    except OSError as error:
-        raise JournalError(f"the journal {path} cannot be made or written: {error.strerror}") from error
-
-
 def _connect(path: Path, patience: float) -> sqlite3.Connection:
     # mode=rw: a file that was removed meanwhile is an error, and not silently made anew with other permissions.
     uri = f"{path.absolute().as_uri()}?mode=rw"
@@ -309,21 +251,6 @@ def _in_mode(path: Path, mode: str) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
-
-
-def _set_aside(path: Path) -> Path:
-    """Gives the file and its companions another name; returns the new name of the file itself."""
-    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-    names = [f"{path.name}.damaged-{stamp}{number}" for number in ("", *(f"-{n}" for n in range(1, 1000)))]
-    aside = next(candidate for name in names if not (candidate := path.with_name(name)).exists())
-    try:
-        for suffix in _SUFFIXES:
-            companion = path.with_name(path.name + suffix)
-            if companion.exists():
-                companion.rename(aside.with_name(aside.name + suffix))
-    except OSError as error:
-        raise JournalError(f"the damaged journal {path} cannot be set aside: {error.strerror}") from error
-    return aside
 
 
 def put_meta(connection: sqlite3.Connection, **values: str) -> None:

@@ -12,10 +12,10 @@ from types import MappingProxyType
 from ..errors import JournalDamagedError, JournalError
 from ..events import Cause, Event, IpInterface, LostEvents, Moment, SnapshotEvents
 from ..table import now
-from .beginning import Begun, begin, boot_word, claim
+from .beginning import Begun, begin, boot_word, claim, new_file, open_file
 from .dead_letters import DeadLetter, delete_dead_letters, select_dead_letters
 from .event_log import EventLog, decoded_row, read_rows
-from .file import JournalFile, Synchronous, new_file, open_file, put_meta
+from .file import JournalFile, Synchronous, put_meta
 from .lock import JournalLock, real_path
 from .luids import JournalLuids, select_luids
 from .mark import JournalMark, MarkFile, State

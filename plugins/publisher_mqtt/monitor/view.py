@@ -11,17 +11,17 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+from pydantic import ValidationError
 
-from publisher.events import Family, Key, Luid
+from publisher.events import Key
 from publisher.terminal import FAMILY_NAMES, LiveTable, ShownState, clock
 from publisher.untrusted import UntrustedError, parse_json, parse_model
 
 from ..messages import MqttMessage
-from ..payloads import Count, Epoch
+from .received import AnswerPart, EventState, NodeProgress, check_time, event_of
 
 if TYPE_CHECKING:
     from ..client.connection import IncomingMessage
@@ -35,46 +35,7 @@ _MOST_COUNTED = 1_000_000
 # Events of an older epoch in a row that may be late; events that may be lost while an answer is awaited.
 _MOST_OLDER, _MOST_LOST = 5, 10_000
 _LONGEST_NODE, _LONGEST_LINE = 255, 1000
-# A datetime near its limits cannot be shown in every time zone.
-_YEARS = range(1970, 9999)
 _TOPIC = re.compile(r"(?P<node>[^/]+)/(?P<luid>[0-9a-f]{16})/(?P<family>inet6?)/(?P<kind>state|event)")
-
-
-class EventState(ShownState):
-    """The shown members of an event."""
-
-    epoch: Epoch
-    notification_type: str
-    luid: Luid
-    family: Family
-    changed: Mapping[str, dict[str, Any]] = Field(default_factory=dict)
-
-    @property
-    def key(self) -> Key:
-        return Key(self.luid, self.family)
-
-
-class _NodeProgress(BaseModel):
-    """The members of an `info` that show how far its node is."""
-
-    model_config = ConfigDict(frozen=True)
-
-    epoch: Epoch
-    seq: Count
-
-
-class _AnswerPart(BaseModel):
-    """One message of an answer: its head, an event, or an error."""
-
-    model_config = ConfigDict(frozen=True)
-
-    position: Count
-    count: Count
-    answer: Literal["events", "snapshot"] = "events"
-    epoch: Epoch | None = None
-    seq: Count | None = None
-    event: JsonValue = None
-    error: str | None = None
 
 
 class Gap(NamedTuple):
@@ -149,16 +110,16 @@ class BrokerView:
             if match["kind"] == "state":
                 yield from self._state(node, key, payload, retained)
             else:
-                yield from self._event(node, _event_of(parse_json(payload, max_bytes=_MOST_BYTES)))
+                yield from self._event(node, event_of(parse_json(payload, max_bytes=_MOST_BYTES)))
             return
         node, _, rest = topic.partition("/")
         if rest == "status":
             yield from self._status(node, payload == b"online")
         elif rest == "info" and not retained:
-            place = parse_model(payload, _NodeProgress, max_bytes=_MOST_BYTES)
+            place = parse_model(payload, NodeProgress, max_bytes=_MOST_BYTES)
             yield from self._reached(node, place.epoch, place.seq)
         elif rest == f"replay/{self._client}":
-            yield from self._answer(node, parse_model(payload, _AnswerPart, max_bytes=_MOST_BYTES))
+            yield from self._answer(node, parse_model(payload, AnswerPart, max_bytes=_MOST_BYTES))
 
     def _node(self, name: str) -> _Node:
         found = self._nodes.get(name)
@@ -183,13 +144,13 @@ class BrokerView:
             yield _line(node, key, state, f"is there  {state.interface.oper_status}  {state.addresses_text}".rstrip())
 
     def _show(self, node: str, key: Key, state: ShownState) -> None:
-        _check_time(state)
+        check_time(state)
         if len(self.table) >= _MOST_ROWS and self.table.get(node, key) is None:
             raise UntrustedError("too many rows")
         self.table.put(node, key, state)
 
     def _event(self, node: str, event: EventState) -> Iterator[str | MqttMessage]:
-        _check_time(event)
+        check_time(event)
         yield _line(node, event.key, event, _what(event))
         self._node(node).since_asked += 1
         yield from self._reached(node, event.epoch, event.seq, itself_came=True)
@@ -227,7 +188,7 @@ class BrokerView:
         request = {"since": {"epoch": about.epoch, "seq": since}, "client": self._client}
         yield MqttMessage(f"{self._base}/{node}/replay/get", json.dumps(request).encode(), retain=False)
 
-    def _answer(self, node: str, answer: _AnswerPart) -> Iterator[str | MqttMessage]:
+    def _answer(self, node: str, answer: AnswerPart) -> Iterator[str | MqttMessage]:
         about = self._node(node)
         if answer.error is not None:
             about.gap = None
@@ -236,7 +197,7 @@ class BrokerView:
         if answer.position == 0:
             about.answer = (answer.answer, set())
             _correct(about, answer)
-        elif (event := _event_of(answer.event)).epoch == about.epoch:
+        elif (event := event_of(answer.event)).epoch == about.epoch:
             self._replayed(node, about, event)
         if answer.position == answer.count:
             yield from self._answered(node, about)
@@ -265,7 +226,7 @@ class BrokerView:
         yield f"{node}: caught up by {'the events that were missed' if kind == 'events' else 'the rows as they are'}"
 
 
-def _correct(about: _Node, head: _AnswerPart) -> None:
+def _correct(about: _Node, head: AnswerPart) -> None:
     """Takes the node's own word for its epoch and `seq`, if we asked: what was received before may be made up."""
     if about.gap is None or head.epoch is None or head.seq is None:
         return
@@ -274,18 +235,6 @@ def _correct(about: _Node, head: _AnswerPart) -> None:
         about.epoch, about.seq, about.next_gap = head.epoch, head.seq, None
     elif about.seq > furthest:
         about.seq, about.next_gap = head.seq, None
-
-
-def _event_of(value: JsonValue) -> EventState:
-    """Returns the event; of a CloudEvent, its `data`. Raises ValidationError."""
-    if isinstance(value, dict) and "specversion" in value:
-        value = value.get("data")
-    return EventState.model_validate(value)
-
-
-def _check_time(state: ShownState) -> None:
-    if state.time.year not in _YEARS:
-        raise UntrustedError("a time that cannot be shown")
 
 
 def _line(node: str, key: Key, state: ShownState, what: str) -> str:
