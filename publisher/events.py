@@ -123,8 +123,8 @@ Frozen = AfterValidator(_frozen)
 class Change(Fact):
     """A member's value before and after, as JSON values; null where it was not known, or where there was none."""
 
-    before: Annotated[Any, Frozen]
-    after: Annotated[Any, Frozen]
+    before: Annotated[Any, Frozen] = Field(description="Null: not known, or not there")
+    after: Annotated[Any, Frozen] = Field(description="Null: not known any more, or not there any more")
 
 
 class LostEvents(Fact):
@@ -162,13 +162,13 @@ class Event(Fact):
     time: AwareDatetime
     notification_type: NotificationType
     cause: Cause
-    luid: Luid | None
-    family: Family | None
-    row: IpInterfaceRow | None
-    interface: Interface | None
+    luid: Luid | None = Field(description="The interface's LUID; null at position 0 of a snapshot")
+    family: Family | None = Field(description="The address family; null at position 0 of a snapshot")
+    row: IpInterfaceRow | None = Field(description="The settings of the interface in this family; null at position 0")
+    interface: Interface | None = Field(description="The interface itself; null at position 0")
     addresses: tuple[Address, ...] = ()
     changed: Annotated[dict[str, Change], Frozen] = Field(default_factory=FrozenDict)
-    snapshot: Snapshot | None = None
+    snapshot: Snapshot | None = Field(default=None, description="Null for an event that belongs to no snapshot")
 
     @cached_property
     def key(self) -> Key | None:

@@ -209,8 +209,8 @@ class Address(Fact):
     suffix_origin: SuffixOrigin = "other"
     dad_state: DadState
     skip_as_source: IfKnown[bool] = None
-    valid_until: Lifetime = UNKNOWN
-    preferred_until: Lifetime = UNKNOWN
+    valid_until: Lifetime = Field(default=UNKNOWN, description="The end of its valid lifetime; null for ever")
+    preferred_until: Lifetime = Field(default=UNKNOWN, description="The end of its preferred lifetime; null for ever")
 
 
 class IpInterface(Fact):
