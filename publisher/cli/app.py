@@ -1,42 +1,16 @@
-"""The command `publisher`: its commands and options. Each command imports its own module, for a quick start."""
+"""The command `publisher` as a process: what it is asked for, and the exit status."""
 
 from __future__ import annotations
 
 import sys
 import threading
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Annotated, Any, Literal
 
-import typer
-
-from ..events import Family
 from ..terminal import echo
-from .examples import FOUND_CONFIGS, examples
 from .process import end, fail, open_standard_streams
-
-# rich_markup_mode=None: help is plain text; rich would cost each start 30 ms. No pretty exceptions: they show local
-# variables, and with them passwords.
-app = typer.Typer(
-    name="publisher",
-    help="Publishes every change of every IP interface to MQTT, webhooks and files.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-
-Config = Annotated[
-    Path | None,
-    typer.Option("--config", "-c", metavar="FILE", help=f"The configuration; else the first of {FOUND_CONFIGS}."),
-]
-SourceOption = Annotated[
-    str | None,
-    typer.Option(metavar="NAME[:ARGUMENT]", help="Where IP interfaces are read: auto, linux, windows, recording:FILE."),
-]
-FamilyOption = Annotated[Family | None, typer.Option(help="Only this address family.", show_default="both")]
-SinkArgument = Annotated[str, typer.Argument(metavar="SINK", help="The sink's name in the configuration.")]
 
 
 def main() -> None:
@@ -45,265 +19,36 @@ def main() -> None:
     sys.excepthook = _show_traceback
     threading.excepthook = lambda failed: _show_traceback(failed.exc_type, failed.exc_value, failed.exc_traceback)
     try:
-        app(prog_name="publisher")
+        _run(sys.argv[1:])
     except SystemExit as done:
         end(done.code if isinstance(done.code, int) else 0)
+    except KeyboardInterrupt:
+        end(1)
     except Exception as error:  # noqa: BLE001 - the edge of the process: a mistake of ours is raised again
         fail(error)
+    end(0)
+
+
+def _run(arguments: Sequence[str]) -> None:
+    match arguments:
+        # As services are started. Without typer, which would take 1.7 MB for as long as they run, and 20 ms.
+        case ["run"]:
+            _serve(None)
+        case ["run", "--config" | "-c", file] if not file.startswith("-"):
+            _serve(Path(file))
+        case _:
+            from .commands import app
+
+            app(prog_name="publisher")
+
+
+def _serve(config: Path | None) -> None:
+    from ..service.run import run_service
+
+    run_service(config, {})
 
 
 def _show_traceback(kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> None:
     """Prints a traceback as Python does, but for control characters in the text of the exception."""
     if error is not None:
         echo("".join(traceback.format_exception(kind, error, trace)).rstrip("\n"), err=True)
-
-
-def _version(wanted: bool) -> None:
-    if wanted:
-        from .. import __version__
-
-        echo(f"publisher {__version__}")
-        raise typer.Exit
-
-
-@app.callback()
-def _publisher(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
-    ] = False,
-) -> None:
-    """Publishes every change of every IP interface to MQTT, webhooks and files."""
-
-
-@app.command(epilog=examples("run"))
-def run(
-    config: Config = None,
-    source: SourceOption = None,
-    log_level: Annotated[
-        Literal["debug", "info", "warning", "error"] | None,
-        typer.Option(help="The lowest level that is logged."),
-    ] = None,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="The same as --log-level debug.")] = False,
-) -> None:
-    """Run the service: publish until stopped.
-
-    SIGTERM and Ctrl+C end it; deliveries that have begun are finished within 5 seconds. SIGHUP reads the
-    configuration again.
-    """
-    from ..service.run import run_service
-
-    level = "debug" if verbose else log_level
-    overrides = {"source": source, "log": {"level": level} if level else None}
-    run_service(config, {key: value for key, value in overrides.items() if value is not None})
-
-
-@app.command(epilog=examples("status"))
-def status(
-    config: Config = None,
-    json: Annotated[bool, typer.Option("--json", help="The same facts as a JSON object.")] = False,
-) -> None:
-    """Show the state of the running service.
-
-    One line is printed for each sink. The exit status is 1 when something is in trouble or no service runs.
-    """
-    from .status import show_status
-
-    if not show_status(_settings(config), as_json=json):
-        raise typer.Exit(1)
-
-
-@app.command(epilog=examples("watch"))
-def watch(
-    url: Annotated[
-        str | None, typer.Argument(metavar="mqtt://BROKER", help="A broker: watch every node that publishes there.")
-    ] = None,
-    config: Config = None,
-    source: SourceOption = None,
-    family: FamilyOption = None,
-    lines: Annotated[bool, typer.Option("--lines", help="A line for each event, on a terminal too.")] = False,
-    base: Annotated[str, typer.Option(help="With a broker: the first level of the topics.")] = "interfaces",
-    password_file: Annotated[Path | None, typer.Option(metavar="FILE", help="With a broker: its password.")] = None,
-    ca_file: Annotated[Path | None, typer.Option(metavar="FILE", help="With mqtts://: the authority to trust.")] = None,
-) -> None:
-    """Show the IP interfaces, live.
-
-    Shows this host, or every node on a broker: as a table on a terminal, as lines elsewhere. Ctrl+C ends it.
-    """
-    from .. import WatchRequest
-    from .watch import watch_host, watch_url
-
-    if url is not None:
-        watch_url(WatchRequest(url, base, password_file, ca_file))
-    else:
-        watch_host(_settings(config, source), family, lines=lines)
-
-
-@app.command(epilog=examples("snapshot"))
-def snapshot(
-    config: Config = None,
-    source: SourceOption = None,
-    family: FamilyOption = None,
-    json: Annotated[bool, typer.Option("--json", help="All members, as a JSON array.")] = False,
-) -> None:
-    """Show the IP interfaces as they are now."""
-    from .snapshot import show_snapshot
-
-    show_snapshot(_settings(config, source), family, as_json=json)
-
-
-@app.command(epilog=examples("check"))
-def check(
-    config: Config = None,
-    offline: Annotated[bool, typer.Option("--offline", help="Check the configuration only; reach nothing.")] = False,
-) -> None:
-    """Check the configuration and each sink.
-
-    The file that is used is named, and one line is printed for each sink; the exit status is 1 when one does not work,
-    2 when the configuration is wrong. Nothing is changed.
-    """
-    from .check import check_sinks
-
-    if not check_sinks(_settings(config), offline=offline):
-        raise typer.Exit(1)
-
-
-@app.command(epilog=examples("replay"))
-def replay(
-    sink: SinkArgument,
-    since: Annotated[
-        int | None, typer.Option(min=0, metavar="SEQ", help="Send the events after this one, instead of the snapshot.")
-    ] = None,
-    config: Config = None,
-) -> None:
-    """Send a sink the snapshot or events again.
-
-    The running service does it; without one, the next start does.
-    """
-    from .deliveries import ask_for_replay
-
-    ask_for_replay(_settings(config), sink, since)
-
-
-@app.command(epilog=examples("dead-letters"))
-def dead_letters(
-    sink: Annotated[str | None, typer.Argument(metavar="SINK", help="Only this sink's.")] = None,
-    retry: Annotated[bool, typer.Option("--retry", help="Send them again.")] = False,
-    drop: Annotated[bool, typer.Option("--drop", help="Delete them: all of SINK, or those of --id.")] = False,
-    number: Annotated[
-        list[int] | None, typer.Option("--id", metavar="ID", help="With --retry and --drop: only this one. Repeatable.")
-    ] = None,
-    show: Annotated[int | None, typer.Option(metavar="ID", help="Show this one's event.")] = None,
-    config: Config = None,
-) -> None:
-    """List, resend or drop dead letters.
-
-    A dead letter is an event that its destination refused for good.
-    """
-    from .deliveries import drop_dead_letters, list_dead_letters, retry_dead_letters, show_dead_letter
-
-    if retry and drop:
-        raise typer.BadParameter("--retry and --drop exclude each other")
-    settings = _settings(config)
-    if retry:
-        retry_dead_letters(settings, sink, number or ())
-    elif drop:
-        drop_dead_letters(settings, sink, number or ())
-    elif show is not None:
-        show_dead_letter(settings, show)
-    else:
-        list_dead_letters(settings, sink)
-
-
-@app.command(epilog=examples("forget"))
-def forget(
-    what: Annotated[
-        str | None,
-        typer.Argument(metavar="[SINK|URL]", help="A sink's name, or a destination. Default: all that is left."),
-    ] = None,
-    node: Annotated[str | None, typer.Option(metavar="NAME", help="Only what this node left.")] = None,
-    drop: Annotated[bool, typer.Option("--drop", help="Leave it there: delete only the journal's record.")] = False,
-    base: Annotated[str | None, typer.Option(help="With a broker: the first level of the topics.")] = None,
-    prefix: Annotated[str | None, typer.Option(help="With a broker: Home Assistant's discovery prefix.")] = None,
-    password_file: Annotated[Path | None, typer.Option(metavar="FILE", help="The destination's password.")] = None,
-    ca_file: Annotated[Path | None, typer.Option(metavar="FILE", help="With mqtts://: the authority to trust.")] = None,
-    config: Config = None,
-) -> None:
-    """Empty what a sink left at its destination.
-
-    The service does it by itself when the configuration no longer has the sink; this does it now, or for good before
-    an uninstallation, or, with a URL such as mqtt://broker, for what no journal remembers. The exit status is 1 when
-    something could not be emptied.
-    """
-    from .forget import Forget, forget_left, forget_url
-
-    settings = _settings(config)
-    wanted = Forget(what, node, base, prefix, password_file, ca_file)
-    done = forget_url(settings, wanted) if "://" in (what or "") else forget_left(settings, wanted, drop=drop)
-    if not done:
-        raise typer.Exit(1)
-
-
-@app.command(epilog=examples("plugins"))
-def plugins() -> None:
-    """List the installed sinks and sources.
-
-    The exit status is 1 when a plugin does not work; its name and the reason are printed.
-    """
-    from .describe import list_plugins
-
-    if not list_plugins():
-        raise typer.Exit(1)
-
-
-@app.command(epilog=examples("schema"))
-def schema(
-    what: Annotated[
-        str,
-        typer.Argument(
-            metavar="[event|config|asyncapi|...]",
-            help="event, config: a JSON Schema. asyncapi: the MQTT topics as an AsyncAPI document. Plugins add others.",
-        ),
-    ] = "event",
-) -> None:
-    """Print a schema as JSON."""
-    from .describe import print_schema
-
-    print_schema(what)
-
-
-@app.command(epilog=examples("record"))
-def record(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A file that does not exist yet.")],
-    config: Config = None,
-    source: SourceOption = None,
-) -> None:
-    """Record all changes into a file.
-
-    Ctrl+C ends it, and --source recording:FILE plays it.
-
-    The file holds this host's interface names and its hardware and IP addresses.
-    """
-    from .record import record_updates
-
-    record_updates(_settings(config, source), file)
-
-
-@app.command(epilog=examples("init"))
-def init(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="The file to write.")] = Path("publisher.toml"),
-) -> None:
-    """Write a commented configuration.
-
-    A file that exists is not changed.
-    """
-    from .init import write_configuration
-
-    write_configuration(file)
-
-
-def _settings(config: Path | None, source: str | None = None) -> Any:
-    """Loads the configuration of this process."""
-    from ..config.locations import Locations
-    from ..config.settings import load_settings
-
-    return load_settings(config, Locations.of_this_process(), {"source": source} if source else None)

@@ -14,8 +14,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import typer
-
 from ..config.exposure import exposed_secret
 from ..config.locations import Locations
 from ..config.settings import Settings, load_settings, sink_options, with_default_sinks
@@ -157,14 +155,14 @@ def _logging(settings: Settings, secrets: Secrets, environment: Mapping[str, str
     with configured:
         try:
             yield
-        except (PublisherError, typer.Exit):
+        except PublisherError:
             raise
         except Exception as error:
             if reason := refusal(error):
                 log.debug("%s", reason, exc_info=True)
                 raise
             log.exception("publisher failed; this is a bug in publisher: please report it")
-            raise typer.Exit(1) from None
+            raise SystemExit(1) from None
         finally:
             threading.excepthook = before
 

@@ -360,9 +360,9 @@ def test_watching_a_broker(inside_netns: NetNs, evil: Publisher, tmp_path: Path)
 
 def test_an_unexpected_exception_of_a_command_is_harmless_too(evil: Publisher) -> None:
     code = (
-        "from publisher.cli import app\ndef fail(**_): raise RuntimeError("
+        "from publisher.cli import app, commands\ndef fail(**_): raise RuntimeError("
         + repr(EVIL)
-        + ")\napp.app = fail\napp.main()"
+        + ")\ncommands.app = fail\napp.main()"
     )
     done = subprocess.run([sys.executable, "-c", code], env=evil.environment, cwd=evil.folder, capture_output=True)
     assert done.returncode == 1

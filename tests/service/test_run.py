@@ -67,7 +67,7 @@ def test_a_run_imports_only_what_it_needs(publisher: Publisher) -> None:
     lines = publisher("run", PYTHONPROFILEIMPORTTIME="1").stderr.splitlines()
     imported = {line.rpartition("|")[2].strip() for line in lines if line.startswith("import time:")}
     assert {"publisher.service.run", "publisher_file.sink"} <= imported
-    others = ("asyncio", "rich", "http.server", "ssl", "urllib3", "paho", "gzip", "multiprocessing", "sqlite3.dump")
+    others = ("asyncio", "rich", "http.server", "ssl", "urllib3", "paho", "gzip", "multiprocessing", "typer")
     ours = ("publisher_mqtt", "publisher_webhook", "publisher.service.status", "publisher.service.metrics")
     assert not imported.intersection((*others, *ours))
 
@@ -91,3 +91,16 @@ def test_what_was_loaded_is_left_out_of_collections_from_the_first_turn_on() -> 
     finally:
         gc.unfreeze()
         gc.set_threshold(*before)
+
+
+@pytest.mark.parametrize("way", ["plain", "with an option"])
+def test_a_run_is_the_same_with_and_without_the_parser_of_options(publisher: Publisher, way: str) -> None:
+    publisher.configure(FILE_SINK)
+    (publisher.folder / "publisher.toml").rename(publisher.folder / "other.toml")
+    options = () if way == "plain" else ("--log-level", "info")
+    done = publisher("run", "--config", "other.toml", *options)
+    assert "configuration: other.toml" in done.stderr
+    assert len((publisher.folder / "out.jsonl").read_bytes().splitlines()) == 4
+    missing = publisher("run", "-c", "missing.toml", *options, status=2)
+    assert missing.stderr.startswith("publisher: ")
+    assert "missing.toml" in missing.stderr
