@@ -169,7 +169,7 @@ class JournalFile:
         """Has the write-ahead log emptied before it takes more than so many bytes."""
         if self._checkpointer:
             self._checkpointer.limit(most)
-        self._writer.execute(f"PRAGMA journal_size_limit = {min(_LOG_BYTES, most // 2)}")
+        self._writer.execute(f"PRAGMA journal_size_limit = {min(_LOG_BYTES, most // 8)}")
 
     def empty_log(self) -> None:
         """Moves the whole log into the database; raises JournalError. The writer's thread."""
