@@ -71,17 +71,17 @@ def test_an_option_that_is_turned_off_empties_its_place_only(house: House, board
         wait_for(lambda: board.places == {ROWS})
 
 
-@pytest.mark.parametrize(
-    ("after", "left"),
-    [
-        ({}, {ROWS, NAMES}),
-        ({"home": {"base": "other"}}, {ROWS}),
-        ({"home": {"names": False}}, {NAMES}),
-        ({"home": {"url": "board://two"}}, {ROWS, NAMES}),
-        ({"renamed": {}}, set()),
-        ({"home": {}, "second": {}}, set()),
-    ],
-)
+LEFT: list[tuple[dict[str, dict[str, Any]], set[str]]] = [
+    ({}, {ROWS, NAMES}),
+    ({"home": {"base": "other"}}, {ROWS}),
+    ({"home": {"names": False}}, {NAMES}),
+    ({"home": {"url": "board://two"}}, {ROWS, NAMES}),
+    ({"renamed": {}}, set()),
+    ({"home": {}, "second": {}}, set()),
+]
+
+
+@pytest.mark.parametrize(("after", "left"), LEFT)
 def test_what_the_configuration_left_is_emptied_at_the_next_start(
     house: House, board: Board, after: dict[str, dict[str, Any]], left: set[str]
 ) -> None:
@@ -92,6 +92,18 @@ def test_what_the_configuration_left_is_emptied_at_the_next_start(
         wait_for(lambda: not left & recorded(house))
         assert {place for places in board.forgotten for place in places} == left
         wait_for(lambda: board.places >= before - left)
+
+
+@pytest.mark.parametrize(("after", "left"), LEFT)
+def test_what_the_configuration_left_is_emptied_by_a_reload(
+    house: House, board: Board, after: dict[str, dict[str, Any]], left: set[str]
+) -> None:
+    with running(house, settings(house, home={})) as service:
+        wait_for(lambda: board.places == {ROWS, NAMES})
+        service.reload(settings(house, **after)).result(30)
+        wait_for(lambda: not left & recorded(house))
+        wait_for(lambda: board.places >= {ROWS, NAMES} - left)
+        assert {place for places in board.forgotten for place in places} == left
 
 
 def test_another_node_name_empties_what_the_old_one_left(house: House, board: Board) -> None:
