@@ -21,6 +21,7 @@ from tests.fixtures.brokers import Mosquitto
 from tests.fixtures.netns import NetNs, become_capable
 from tests.fixtures.poll import wait_for
 
+_ROOT = Path(__file__).parents[2]
 FILE = '[sinks.log]\ntype = "file"\npath = "events.jsonl"\n'
 STDOUT = '[sinks.out]\ntype = "file"\npath = "-"\n'
 
@@ -101,7 +102,7 @@ def publisher(netns: NetNs, sinks: str, *lines: str, module: Sequence[str] = ("p
         path = folder / "publisher.toml"
         path.write_text("\n".join(settings), encoding="utf-8")
         command = [sys.executable, "-m", *module, "run", "--config", str(path)]
-        environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+        environment = os.environ | {"PYTHONPATH": f"{_ROOT}{os.pathsep}{_ROOT / 'plugins'}"}
         with (
             (folder / "log").open("wb") as log,
             running(netns, command, log.fileno(), cwd=folder, env=environment) as process,
