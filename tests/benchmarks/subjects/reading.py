@@ -114,7 +114,9 @@ def changing(port: int, seconds: float, times: int) -> list[list[float]]:
     with Subscriber(port, OURS.topic) as subscriber, Mtu() as mtu:
         changes = Changes(subscriber, mtu, OURS.text)
         changes.warm_up()
-        return [waits(changes, seconds) for _ in range(times)]
+        found = [waits(changes, seconds) for _ in range(times)]
+        assert all(found), "the kernel held up every change for seconds: others change many links"
+        return found
 
 
 def waits(changes: Changes, seconds: float) -> list[float]:
