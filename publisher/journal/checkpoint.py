@@ -70,18 +70,18 @@ class Checkpointer:
 
     def _run(self) -> None:
         while True:
-            if not self._closed:
-                self._wanted.wait()
+            self._wanted.wait()
+            self._wanted.clear()
             if self._closed:
                 return
+            if self._size() < self._due:
+                continue  # a commit asked while the last checkpoint ran, and the next one cut the log
             try:
                 with self._running:
                     self._checkpoint()
             except sqlite3.Error as error:
                 # The next commit asks again; the disk may be full, and then the log stays as it is.
                 _LOG.debug("the journal %s cannot be checkpointed now: %s", self._path, error)
-            # Commits asked meanwhile, too: the next one asks again when one is due.
-            self._wanted.clear()
 
     def _checkpoint(self) -> None:
         uri = f"{self._path.absolute().as_uri()}?mode=rw"

@@ -7,6 +7,7 @@ import threading
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from itertools import takewhile
 from weakref import WeakValueDictionary
 
@@ -92,8 +93,7 @@ class EventLog:
         try:
             self._append(events, also)
         except DiskFullError:
-            if not self._make_room():
-                raise
+            self._make_room()
             *parts, last = [events[start : start + _PART] for start in range(0, len(events), _PART)] or [events]
             for part in parts:
                 self._append(part, ())
@@ -130,12 +130,13 @@ class EventLog:
             self.oldest, self._oldest_position = oldest or (self.oldest, self._oldest_position)
             self._remember(events)
 
-    def _make_room(self) -> bool:
-        """Deletes the older half of the events, but none that a healthy sink has yet to read; returns whether it did.
+    def _make_room(self) -> None:
+        """Empties the log, then deletes the older half of the events, but none that a healthy sink has yet to read.
 
-        What is deleted is free space in the file. To delete takes space in the log, which is emptied before and after.
+        What is deleted is free space in the file. To delete takes space in the log, which is emptied before and after;
+        on a disk that has no room for that, the emptied log may be enough.
         """
-        try:
+        with suppress(DiskFullError):
             self._file.empty_log()
             half = self.oldest + (self.seq - self.oldest) // 2
             keep_from = min(half, self._unread(self.seq) + 1)
@@ -143,12 +144,8 @@ class EventLog:
                 connection.execute("DELETE FROM events WHERE seq < ?", (keep_from,))
                 oldest = _first(connection)
             with self._state:
-                deleted = keep_from > self.oldest
                 self.oldest, self._oldest_position = oldest or (self.seq + 1, self._position)
             self._file.empty_log()
-        except DiskFullError:
-            return False
-        return deleted
 
     def _write(self, also: Sequence[Write]) -> None:
         if also:

@@ -169,7 +169,8 @@ class JournalFile:
         """Has the write-ahead log emptied before it takes more than so many bytes."""
         if self._checkpointer:
             self._checkpointer.limit(most)
-        self._writer.execute(f"PRAGMA journal_size_limit = {min(_LOG_BYTES, most // 8)}")
+        # Below the size at which a checkpoint is due: else each commit would ask for one.
+        self._writer.execute(f"PRAGMA journal_size_limit = {min(_LOG_BYTES, most // 3)}")
 
     def empty_log(self) -> None:
         """Moves the whole log into the database; raises JournalError. The writer's thread."""

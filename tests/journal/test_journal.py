@@ -156,8 +156,9 @@ def test_the_file_and_its_log_stay_within_the_bound_whatever_the_size_of_an_even
             written += sum(len(event.json_bytes) for event in events)
             largest = max(largest, on_disk(path))
         kept = journal.events.read(journal.events.oldest - 1, 99_999)
-        # Above the bound there is at most the newest commit, whose events and rows are in the log.
-        assert largest < most + 2 * sum(len(event.json_bytes) for event in events)
+        # Above the bound there are at most two commits, whose events and rows are in the log: a checkpoint that begins
+        # at that moment keeps the log from being written over for one of them.
+        assert largest < most + 3 * sum(len(event.json_bytes) for event in events)
         assert sum(len(event.json_bytes) for event in kept) > most / 4
         assert [event.seq for event in kept] == list(range(journal.events.oldest, journal.seq + 1))
 

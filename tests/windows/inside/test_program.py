@@ -23,8 +23,10 @@ from tests.windows.inside.standin import StandIn
 
 # Modules for Linux only; `open_source` and `netioapi` import them there.
 LINUX_ONLY = (
+    "publisher.sources.linux.follower",
     "publisher.sources.linux.netlink",
     "publisher.sources.linux.reader",
+    "publisher.sources.linux.reconcile",
     "publisher.sources.linux.source",
     "publisher.sources.linux.sysctl",
     "publisher.sources.linux.wakeup",
