@@ -21,9 +21,9 @@ endef
 run: .venv/run.stamp ## publish this host's interfaces; ARGS are given to `publisher run`
 	@$(BIN)/publisher run $(ARGS)
 
-# Most tests wait for a pause, a broker or a process: four at once keep two cores busy.
+# Most tests wait for a pause, a broker or a process: five at once keep two cores busy.
 test: .venv/test.stamp ## run the tests; ARGS are given to pytest
-	$(BIN)/python -m pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(BIN)/python -m pytest --numprocesses 5 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-brokers: .venv/test.stamp ## check the mqtt sink on every broker, for the table in docs/mqtt.md; ARGS names some
 	@test -x .cache/brokers/bin/pip || $(PYTHON) -m venv .cache/brokers
