@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-_PUBACK, _SHORTEST = 0x40, 4
+_PUBACK = 0x40
 _MORE = 0x80
 
 
@@ -19,38 +19,41 @@ class Acknowledgements:
     def __init__(self, take: Callable[[int, int], None]) -> None:
         self._take = take
         self._rest = b""
-        self._passing = 0
+        self._left = 0
+        self._is_taken = False
 
     def take(self, data: bytes) -> bytes:
         """Takes them out of the next bytes; returns the others, as far as it is known where they belong."""
         data, at = self._rest + data, 0
         others = b""
         while at < len(data):
-            if self._passing == 0:
-                if (end := _end_of(data, at)) is None:
+            if self._left == 0:
+                if (bounds := _bounds(data, at)) is None:
                     break
-                if data[at] == _PUBACK and end - at >= _SHORTEST:
-                    if end > len(data):
+                body, end = bounds
+                self._is_taken = data[at] == _PUBACK and end - body >= 2
+                if self._is_taken:
+                    if len(data) < min(end, body + 3):
                         break
-                    self._take(data[at + 2] << 8 | data[at + 3], data[at + 4] if end - at > _SHORTEST else 0)
-                    at = end
-                    continue
-                self._passing = end - at
-            part = data[at : at + self._passing]
-            others += part
-            at += len(part)
-            self._passing -= len(part)
+                    # What follows, as a reason in words, may be long, and is dropped as it comes.
+                    self._take(data[body] << 8 | data[body + 1], data[body + 2] if end - body > 2 else 0)
+                self._left = end - at
+            size = min(self._left, len(data) - at)
+            if not self._is_taken:
+                others += data[at : at + size]
+            at += size
+            self._left -= size
         self._rest = data[at:]
         return others
 
 
-def _end_of(data: bytes, start: int) -> int | None:
-    """Returns where the packet ends that starts here; `None` while its length is not there (MQTT 5, 1.5.5)."""
+def _bounds(data: bytes, start: int) -> tuple[int, int] | None:
+    """Returns where the body of a packet begins and ends; `None` while its length is not there (MQTT 5, 1.5.5)."""
     length = shift = 0
     for at in range(start + 1, min(start + 5, len(data))):
         length |= (data[at] & ~_MORE) << shift
         shift += 7
         if data[at] < _MORE:
-            return at + 1 + length
+            return at + 1, at + 1 + length
     # Longer than any length may be: paho is to find that out.
-    return len(data) if len(data) >= start + 5 else None
+    return (len(data), len(data)) if len(data) >= start + 5 else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import socket
+import tracemalloc
 from collections.abc import Iterator
 
 import pytest
@@ -15,6 +16,8 @@ PINGRESP = b"\xd0\x00"
 PUBACK = b"\x40\x02\x01\x02"
 REFUSED = b"\x40\x03\x01\x03\x97"
 WITH_PROPERTIES = b"\x40\x06\x01\x04\x00\x02\x1f\x00"
+# A reason string of 130 bytes: the length of the packet has two bytes.
+WITH_LONG_REASON = b"\x40\x8a\x01\x01\x05\x87\x85\x01\x1f\x00\x82" + b"r" * 130
 # A PUBLISH whose payload looks like acknowledgements, with a length of two bytes.
 PUBLISH = b"\x30\xc8\x01\x00\x01a" + PUBACK * 49 + b"x"
 
@@ -34,12 +37,32 @@ def in_pieces(data: bytes, seed: int) -> list[bytes]:
 
 @pytest.mark.parametrize("seed", range(50))
 def test_each_acknowledgement_is_taken_in_whatever_pieces_it_comes_and_all_else_passes(seed: int) -> None:
-    packets = [PUBACK, PINGRESP, REFUSED, PUBLISH, WITH_PROPERTIES] * 5
+    packets = [PUBACK, PINGRESP, REFUSED, PUBLISH, WITH_PROPERTIES, WITH_LONG_REASON] * 5
     random.Random(seed).shuffle(packets)
     found, others = taken(in_pieces(b"".join(packets), seed))
-    meanings = {PUBACK: (0x102, 0), REFUSED: (0x103, 0x97), WITH_PROPERTIES: (0x104, 0)}
+    meanings = {
+        PUBACK: (0x102, 0),
+        REFUSED: (0x103, 0x97),
+        WITH_PROPERTIES: (0x104, 0),
+        WITH_LONG_REASON: (0x105, 0x87),
+    }
     assert found == [meanings[packet] for packet in packets if packet in meanings]
     assert others == b"".join(packet for packet in packets if packet not in meanings)
+
+
+def test_an_acknowledgement_without_end_is_not_kept() -> None:
+    head, part = b"\x40\xff\xff\xff\x7f\x01\x06\x87", b"r" * 32768
+    found: list[tuple[int, int]] = []
+    stream = Acknowledgements(lambda mid, code: found.append((mid, code)))
+    tracemalloc.start()
+    try:
+        assert stream.take(head) == b""
+        before, _ = tracemalloc.get_traced_memory()
+        assert b"".join(stream.take(part) for _ in range(100)) == b""
+        assert tracemalloc.get_traced_memory()[0] - before < 2 * len(part)
+    finally:
+        tracemalloc.stop()
+    assert found == [(0x106, 0x87)]
 
 
 @pytest.mark.parametrize("wrong", [b"\x40\x00", b"\x40\x01\x01", b"\x30\xff\xff\xff\xff\xff\xff"])
