@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-import sys
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from ..errors import JournalDamagedError, JournalError
 from .checkpoint import Checkpointer
@@ -43,19 +41,8 @@ _BUSY_SECONDS = 10.0
 # commit failed, the next tries are short.
 _WRITER_BUSY_SECONDS = 2.0
 _TRY_BUSY_SECONDS = 0.1
-# File systems note the time of a write by a clock that goes in steps of up to 10 ms (ext4, with HZ=100), and FAT in
-# steps of 2 s, where every look then reads for so long.
-_COARSE_NS = 2_500_000_000
 # A log that was checkpointed whole is cut to this size when it is used again.
 _LOG_BYTES = 8 << 20
-
-
-class LastWrite(NamedTuple):
-    """The write-ahead log as its last write left it."""
-
-    inode: int
-    size: int
-    time_ns: int
 
 
 class DiskFullError(JournalError):
@@ -88,7 +75,6 @@ class JournalFile:
                 raise
         self._checkpointer = Checkpointer(path) if owned else None
         self._closed = False
-        self._log = path.with_name(f"{path.name}-wal")
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
@@ -120,20 +106,9 @@ class JournalFile:
             self._check_open()
             self._writer.execute(f"PRAGMA busy_timeout = {int(seconds * 1000)}")
 
-    def last_write(self) -> LastWrite | None:
-        """Returns what tells the last write to the log from any other, whoever wrote; `None` when that cannot be told.
-
-        A write within the last moment cannot: the next one may have the same time. Nor where there is no log, or where
-        the time of a file that is open for writing is not kept up to date, as on Windows.
-        """
-        if sys.platform == "win32":
-            return None
-        try:
-            status = self._log.stat()
-        except OSError:
-            return None
-        passed = time.time_ns() - status.st_mtime_ns
-        return LastWrite(status.st_ino, status.st_size, status.st_mtime_ns) if passed > _COARSE_NS else None
+    def version(self) -> int:
+        """Returns a number that is another after each commit of another process. The writer's thread."""
+        return int(self.look("PRAGMA data_version")[0][0])
 
     def look(self, sql: str, parameters: Sequence[object] = ()) -> list[Row]:
         """Returns all rows of a SELECT, without waiting for a sink that reads. The writer's thread."""

@@ -16,7 +16,7 @@ from ..events import IpInterface
 from ..sources.assignments import LuidAssignment
 from .dead_letters import DeadLetter, delete_dead_letters, select_dead_letters
 from .event_log import decoded_row
-from .file import JournalFile, LastWrite
+from .file import JournalFile
 from .lock import holder, real_path
 from .luids import read_luids, select_luids
 from .mark import MarkFile
@@ -58,18 +58,18 @@ class RequestQueue:
         self._file = file
         self._pending = pending
         self._status: dict[str, Any] | None = None
-        self._written: LastWrite | None = None
+        self._version: int | None = None
 
     def waiting(self) -> list[tuple[int, Request | InvalidRequest]]:
         """Returns the unanswered requests with their numbers, oldest first; raises JournalError.
 
-        Nothing is read while nobody has written to the file since the last time: an idle service looks each second.
+        Nothing is read while no other process has committed since the last time: a service looks each second.
         """
-        written = self._file.last_write()  # before the reading: what is written after it is found the next time
-        if written is not None and written == self._written:
+        version = self._file.version()  # before the reading: what is committed after it is found the next time
+        if version == self._version:
             return []
         found = self._file.look("SELECT id, data FROM requests WHERE result IS NULL ORDER BY id")
-        self._written = None if found else written  # one that could not be answered is found again
+        self._version = None if found else version  # one that could not be answered is found again
         return [(number, _parsed(data)) for number, data in found]
 
     def answer(self, number: int, text: str, sink: str = "", resend: Resend | None = None) -> NumberedResend | None:
