@@ -360,3 +360,30 @@ def test_updates_name_rows_that_are_there(pair: NetNs, following: Following) -> 
             case Remove(luid, family):
                 present.remove(Key(luid, family))
     assert present == {row.key for row in update.rows}
+
+
+def test_a_setting_that_is_written_before_a_rename_is_read_under_the_new_name(
+    pair: NetNs, following: Following
+) -> None:
+    with following.paused():
+        pair.sysctl("net/ipv4/neigh/v0/base_reachable_time_ms", 20_000)
+        pair.ip("link set v0 name new")
+    events = [event for event in following.settled() if event.family == "inet"]
+    times = [change.after for event in events if (change := event.changed.get("row.base_reachable_time"))]
+    assert times == [20_000]
+
+
+def test_settings_that_are_written_before_names_are_swapped_are_those_of_their_links(
+    pair: NetNs, following: Following
+) -> None:
+    with following.paused():
+        pair.sysctl("net/ipv4/neigh/v0/base_reachable_time_ms", 20_000)
+        pair.sysctl("net/ipv4/neigh/v1/base_reachable_time_ms", 40_000)
+        pair.ip("link set v0 name old", "link set v1 name v0", "link set old name v1")
+    events = [event for event in following.settled() if event.family == "inet"]
+    times = {
+        (event.interface.alias, change.after)
+        for event in events
+        if event.interface and (change := event.changed.get("row.base_reachable_time"))
+    }
+    assert times == {("v1", 20_000), ("v0", 40_000)}

@@ -70,6 +70,8 @@ class LinkCache:
         # Links whose rows differ from what was reported, and those of them with another place in the stack.
         self._changed: set[int] = set()
         self._restacked: set[int] = set()
+        # The times to be read, of links by index: from files, by the name that the link has when no more messages wait.
+        self._unread: set[tuple[int, Family]] = set()
 
     def names(self) -> dict[int, bytes]:
         """Returns the names of the links by index."""
@@ -112,6 +114,7 @@ class LinkCache:
             self._build(cached)
         self._changed.clear()
         self._restacked.clear()
+        self._unread.clear()
         self.incomplete.clear()
         self.put_off_until = math.inf
         self._save()
@@ -138,7 +141,7 @@ class LinkCache:
                 case Link() if is_part(kind, record):
                     self.incomplete.add(index)
                 case Link(family=family) if family == AF_INET6 and kind == RTM_NEWLINK:
-                    self.read_times(index, ("inet6",))
+                    self._unread.add((index, "inet6"))
                 case AddressMessage():
                     self._take_address(kind, record)
         if reads is not None:
@@ -170,8 +173,7 @@ class LinkCache:
             self._compare(index, reported, take)
         for parameters in shown.neighbours:
             self._compare(parameters.ifindex or 0, reported, partial(CachedLink.set_times, parameters=parameters))
-        for index in shown.times - reported:
-            self.read_times(index)
+        self.read_times(shown.times - reported)
         for index in shown.speeds:
             self._compare(index, reported, self._read_speed)
         updates += self._settle({})
@@ -189,21 +191,27 @@ class LinkCache:
         """Returns the updates of all that was put off."""
         return [update for index in sorted(self._changed) for update in self._publish(index)]
 
-    def read_times(self, index: int, families: Iterable[Family] = ("inet", "inet6")) -> None:
-        """Reads again what /proc/sys shows of this link; the next `apply` reports it."""
+    def read_times(self, indexes: Iterable[int]) -> None:
+        """Has what /proc/sys shows of these links read again when no more messages wait; that `apply` reports it."""
+        self._unread.update((index, family) for index in indexes for family in FAMILIES.values())
+
+    def _read_times(self, index: int, family: Family) -> None:
         cached = self._links.get(index)
         if cached is None:
             return
-        for family in families:
-            before = cached.times.get(family, Times())
-            read = self._details.times(family, bare_name(cached.link))
-            kept = before.reachable if read.base_reachable == before.base_reachable else None
-            if (times := read._replace(reachable=kept)) != before:
-                cached.times[family] = times
-                self._changed.add(index)
+        before = cached.times.get(family, Times())
+        read = self._details.times(family, bare_name(cached.link))
+        kept = before.reachable if read.base_reachable == before.base_reachable else None
+        # Without files the link has another name by now, of which the message comes, or not this family.
+        if read != Times() and (times := read._replace(reachable=kept)) != before:
+            cached.times[family] = times
+            self._changed.add(index)
 
     def _settle(self, reads: Mapping[int, Link | None]) -> list[Update]:
         """Returns the updates of what was put off until no more messages wait."""
+        unread, self._unread = self._unread, set()
+        for index, family in unread:
+            self._read_times(index, family)
         for index, read in reads.items():
             cached = self._links.get(index)
             if read is not None and cached is not None:
@@ -268,8 +276,11 @@ class LinkCache:
         if before is None or identifying(before) != identifying(link):
             updates = cached.set_luid(self._luids.assign(index, cached.identity))
         if before is None:
-            self.read_times(index, self._families)
+            for family in self._families:
+                self._read_times(index, family)
         else:
+            if before.name != link.name:
+                self.read_times((index,))
             self._restacked |= named_by(before) ^ named_by(link)
         if cached.luid != luid:
             self._restacked |= self._stack.adjacent(index)
@@ -335,7 +346,8 @@ class LinkCache:
     def _take_neighbours(self, dump: Iterable[NeighbourParameters] | None) -> None:
         if dump is None:
             for index in self._links:
-                self.read_times(index)
+                for family in FAMILIES.values():
+                    self._read_times(index, family)
             return
         for parameters in dump:
             if cached := self._links.get(parameters.ifindex or 0):

@@ -169,8 +169,7 @@ class Follower:
     def _follow(self, modified: set[int]) -> list[Update]:
         """Returns the updates of received messages and of written settings."""
         messages = self._next_messages()
-        for index in modified:
-            self._cache.read_times(index)
+        self._cache.read_times(modified)
         self._reconcile.reported |= modified
         self._touched |= modified | touched(messages, self._cache.link)
         reads = self._read_touched(messages) if self._may_read() else None

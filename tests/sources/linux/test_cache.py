@@ -296,8 +296,7 @@ def test_neighbour_times_that_were_reported_for_ipv6_are_read_again() -> None:
 def test_written_settings_are_read_again() -> None:
     cache = Cache(a_link())
     cache.details.neighbour_times = Times(99_000, 2_000)
-    cache.cache.read_times(2)
-    cache.cache.read_times(99)
+    cache.cache.read_times([2, 99])
     assert cache.apply() == BOTH
     assert row(cache).row.retransmit_time == 2_000
 
@@ -308,11 +307,11 @@ def test_the_reachable_time_stays_while_its_base_is_the_same() -> None:
     cache.resync(a_link(), neighbours=parameters)
     assert cache.rows["eth0", "inet"].row.reachable_time == 29_000
     cache.details.neighbour_times = Times(30_000, 2_000)
-    cache.cache.read_times(2)
+    cache.cache.read_times([2])
     cache.apply()
     assert (row(cache).row.retransmit_time, row(cache).row.reachable_time) == (2_000, 29_000)
     cache.details.neighbour_times = Times(60_000, 2_000)
-    cache.cache.read_times(2)
+    cache.cache.read_times([2])
     cache.apply()
     assert (row(cache).row.base_reachable_time, row(cache).row.reachable_time) == (60_000, None)
 
