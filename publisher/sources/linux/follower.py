@@ -153,9 +153,8 @@ class Follower:
         """Returns the descriptors that are ready."""
         # After a loss all rows come with the resync.
         put_off_until = self._cache.put_off_until if self._lost_since is None else math.inf
-        pause = (
-            0.0 if self._more_wait() or self._reconcile.goes_on else min(self._due, until, put_off_until) - self._now()
-        )
+        at_once = self._more_wait() or (self._reconcile.goes_on and self._may_go_in_parts())
+        pause = 0.0 if at_once else min(self._due, until, put_off_until) - self._now()
         timeout = None if pause == math.inf else max(0.0, pause)
         return {key.fd for key, _ in self._selector.select(timeout)}
 

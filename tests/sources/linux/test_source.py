@@ -475,3 +475,20 @@ def test_a_suspend_is_noticed_by_the_clocks_and_everything_read(kernel: Kernel) 
     asleep[0] = 3600.0
     assert causes(next(updates)) == ["reconcile"]
     assert next(updates) == []
+
+
+def test_a_reconcile_that_waits_for_a_read_of_everything_does_not_spin(
+    kernel: Kernel, timeouts: list[float | None]
+) -> None:
+    kernel.links = {index: a_link(index, f"eth{index}") for index in range(2, 8)}
+    source, updates = started(kernel, reconcile_seconds=5.0, idle_seconds=10.0)
+    kernel.links = {index: a_link(index, f"eth{index}", dad_transmits=3) for index in range(2, 8)}
+    kernel.now += 5
+    assert causes(next(updates)) == []
+    assert kernel.in_pass
+    kernel.received.append(Received([], lost=False, invalid=[b"\0"], more=False))
+    kernel.tick = 0.01
+    timeouts.clear()
+    assert until_resync(updates)[0] == ["reconcile"]
+    source.close()
+    assert timeouts.count(0) <= 3
