@@ -8,6 +8,9 @@ import select
 import socket
 import sys
 
+# poll(2) and select(2) take no more than some weeks; the worker waits again.
+_LONGEST_SECONDS = 86400.0
+
 if sys.platform == "win32":
 
     def _readable(descriptors: list[int], seconds: float | None) -> list[int]:
@@ -42,8 +45,9 @@ class WakeUp:
             self._reader.recv(4096)
 
     def wait(self, descriptor: int, seconds: float | None) -> bool:
-        """Waits for `wake`, or until the descriptor can be read; returns whether it can."""
-        return descriptor in _readable([self._reader.fileno(), descriptor], seconds)
+        """Waits for `wake`, or until the descriptor can be read, a day at most; returns whether it can."""
+        bounded = None if seconds is None else min(seconds, _LONGEST_SECONDS)
+        return descriptor in _readable([self._reader.fileno(), descriptor], bounded)
 
     def close(self) -> None:
         """Closes both sockets."""

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import math
+import socket
+import threading
+
+import pytest
+
 from publisher.delivery.inbox import Clock, Inbox
 from publisher.journal.positions import NumberedResend, Resend, ResendDeadLetters, ResendEvents, ResendSnapshot
 
@@ -34,3 +40,17 @@ def test_a_snapshot_that_the_journal_does_not_hold_leaves_the_number_of_one_that
 def test_requests_that_include_each_other_are_one() -> None:
     assert left(*[ResendDeadLetters(0, 5)] * 100) == [NumberedResend(100, ResendDeadLetters(0, 5))]
     assert len(left(ResendDeadLetters(0, 5), ResendDeadLetters(5, 6), ResendEvents(1), ResendEvents(2))) == 4
+
+
+@pytest.mark.parametrize("delay", [30 * 86400.0, 1e12, math.inf])
+def test_a_job_may_be_due_in_a_far_future_also_while_a_descriptor_is_watched(delay: float) -> None:
+    inbox = Inbox(Clock())
+    inbox.call(lambda: None, delay)
+    near, far = socket.socketpair()
+    with near, far:
+        waker = threading.Timer(0.05, inbox.wake)
+        waker.start()
+        assert inbox.wait(None, jobs=True, descriptor=near.fileno()) == "interrupted"
+        assert inbox.wait(None, jobs=True, descriptor=near.fileno()) == "over"
+        waker.join()
+    inbox.close()
