@@ -107,11 +107,17 @@ class Inbox:
                 due.append(heappop(self._jobs)[2])
         return due
 
+    def wake_up(self) -> WakeUp:
+        """Returns what ends the waits for a descriptor; raises OSError while the process can open none for it."""
+        # Other threads look at it only while `_is_watching` is set.
+        self._wake_up = self._wake_up or WakeUp()
+        return self._wake_up
+
     def wait(self, until: float | None, *, jobs: bool, descriptor: int | None = None) -> Waited:
         """Waits for this moment, or for news when it is `None`; at most until the next job is due, if `jobs` count.
 
         The rest is over when the moment has come, there is news, or the worker is to stop. It is interrupted for a job,
-        and when the descriptor can be read.
+        and when the descriptor can be read. Raises OSError as `wake_up` does.
         """
         with self._changed:
             now = self._clock.monotonic()
@@ -123,7 +129,7 @@ class Inbox:
             if descriptor is None:
                 self._clock.wait(self._changed, seconds)
                 return "interrupted"
-            wake_up = self._wake_up = self._wake_up or WakeUp()
+            wake_up = self.wake_up()
             self._is_watching = True
         is_readable = wake_up.wait(descriptor, seconds)
         with self._changed:

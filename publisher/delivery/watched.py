@@ -34,7 +34,11 @@ class WatchedDescriptor:
         self._contain("ready", lambda: returns_nothing(sink.ready))
 
     def _ask(self, sink: Sink) -> None:
-        self._descriptor = descriptor_of(sink)
+        descriptor = descriptor_of(sink)
+        if descriptor is not None:
+            # Here, where a process without a descriptor left costs a pause, not the worker.
+            self._inbox.wake_up()
+        self._descriptor = descriptor
 
     def _contain(self, name: str, call: Job) -> None:
         if not self._jobs.contain(name, call):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import sys
 import threading
@@ -123,6 +124,45 @@ def test_a_descriptor_that_is_none_is_an_error_that_says_so(pipeline: Pipeline, 
     wait_for(lambda: pipeline.said("it must return an open descriptor or None"), what="a line")
     pipeline.change()
     wait_for(lambda: line.published[-1] == 1, what="the event")
+
+
+@pytest.mark.parametrize("seconds", [1e10, float("inf")])
+def test_a_job_that_is_due_in_years_ends_no_worker(pipeline: Pipeline, seconds: float) -> None:
+    line = deliver(pipeline)
+    line.context.call(line.close, seconds)
+    line.far.send(b"here")
+    wait_for(lambda: line.heard, what="the word")
+    pipeline.change()
+    wait_for(lambda: line.published[-1] == 1, what="the event")
+
+
+if sys.platform != "win32":
+    import resource
+
+    def test_a_process_without_a_descriptor_left_watches_when_it_has_some_again(pipeline: Pipeline) -> None:
+        before = resource.getrlimit(resource.RLIMIT_NOFILE)
+
+        class Short(Line):
+            def fileno(self) -> int | None:
+                if self.asked == 0:
+                    first_free = os.dup(0)
+                    os.close(first_free)
+                    resource.setrlimit(resource.RLIMIT_NOFILE, (first_free, before[1]))
+                return super().fileno()
+
+        made: list[Line] = []
+
+        def make(context: SinkContext) -> Sink:
+            made.append(Short(context))
+            return made[-1]
+
+        try:
+            pipeline.deliver(make)
+            wait_for(lambda: pipeline.said("Too many open files"), what="a line")
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, before)
+        made[0].far.send(b"here")
+        wait_for(lambda: made[0].heard, what="the word")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
