@@ -96,7 +96,7 @@ class Connection:
         self.broken: BrokerError | None = None
         self.most_bytes = _NO_LIMIT
         self._client = self._make_client(login, will)
-        self._loop = NetworkLoop(self._client, self._cannot_read)
+        self._loop = NetworkLoop(self._client, self._cannot_read, self._is_alive)
         self._pipeline = InFlight(self._send, self._take_turn, WINDOW, options.timeout)
 
     def open(self) -> None:
@@ -205,9 +205,14 @@ class Connection:
         """Seconds of the keepalive, which an MQTT 5 broker may have set; 0 for none."""
         return self._client.keepalive
 
-    def turn(self, seconds: float = 0.0) -> bool:
-        """Waits at most so long and a second for the broker, and takes what it sent; returns whether there is more."""
-        return self._loop.turn(seconds)
+    @property
+    def has_more(self) -> bool:
+        """True when a `turn` would take something that `descriptor` does not show: it was read ahead."""
+        return self.broken is None and self._loop.has_more
+
+    def turn(self, seconds: float = 0.0) -> None:
+        """Waits at most so long and a second for the broker, and takes what it sent, up to a limit."""
+        self._loop.turn(seconds)
 
     def wait_for(self, is_over: Callable[[], bool], seconds: float) -> bool:
         """Takes what the broker sends until it is over, at most so long, or until the end; returns `is_over()`."""
@@ -238,6 +243,10 @@ class Connection:
         if self._loop.takes_acknowledgements:
             # paho keeps what it sent until it reads the acknowledgement.
             self._client.drop_out_messages()
+
+    def _is_alive(self) -> bool:
+        """Returns whether the broker acknowledged something within the keepalive."""
+        return time.monotonic() - self._pipeline.acknowledged_at < self._client.keepalive
 
     def _is_answered(self) -> bool:
         return self._accepted or self._refusal is not None or self.broken is not None

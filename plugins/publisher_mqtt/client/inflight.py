@@ -63,7 +63,7 @@ class InFlight:
         self._refusals: list[Refusal] = []
         self.largest = 0
         self.last_refusal: Refusal | None = None
-        self.refused_at = float("-inf")
+        self.refused_at = self.acknowledged_at = float("-inf")
 
     @property
     def acknowledged_any(self) -> bool:
@@ -107,6 +107,7 @@ class InFlight:
         if entry is None:
             return
         self._answers += 1
+        self.acknowledged_at = time.monotonic()
         if code < FAILURE:
             self.largest = max(self.largest, len(entry[0].payload))
         else:

@@ -24,10 +24,16 @@ class NetworkLoop:
     A socket that paho made by itself works too: then paho reads each acknowledgement, and sends each message alone.
     """
 
-    def __init__(self, client: Client, failed: Callable[[Exception], object]) -> None:
-        """`failed` is called when paho raises over what it received; it ends the connection."""
+    def __init__(
+        self, client: Client, failed: Callable[[Exception], object], is_alive: Callable[[], bool] = lambda: False
+    ) -> None:
+        """`failed` is called when paho raises over what it received; it ends the connection.
+
+        While `is_alive` returns True, paho is not asked about its keepalive.
+        """
         self._client = client
         self._failed = failed
+        self._is_alive = is_alive
         self._buffers: BufferedSocket | None = None
         self.takes_acknowledgements = False
         """True where PUBACKs are taken before paho reads them."""
@@ -57,12 +63,17 @@ class NetworkLoop:
         if self._buffers is not None:
             self._buffers.release()
 
-    def turn(self, seconds: float) -> bool:
-        """Waits for the socket, at most so long and a second, reads and writes; returns whether more was received."""
+    @property
+    def has_more(self) -> bool:
+        """True when something was read ahead, and there is a connection to take it."""
+        return self._client.socket() is not None and self._is_read_ahead()
+
+    def turn(self, seconds: float) -> None:
+        """Waits for the socket, at most so long and a second, reads and writes."""
         client = self._client
         connected = client.socket()
         if connected is None:
-            return False
+            return
         self.release()
         if (
             seconds <= 0
@@ -73,8 +84,9 @@ class NetworkLoop:
         if client.want_write():
             client.loop_write()
         self.release()
-        client.loop_misc()
-        return client.socket() is not None and self._is_read_ahead()
+        if not self._is_alive():
+            # On a slow link the answer to a PINGREQ waits behind a batch for longer than paho does.
+            client.loop_misc()
 
     def run(self, is_over: Callable[[], bool], seconds: float) -> bool:
         """Takes turns until it is over, for so many seconds, or while there is a connection; returns `is_over()`."""

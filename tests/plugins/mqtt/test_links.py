@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from publisher.testing import make_row
-from publisher_mqtt.client import announcement, session
+from publisher_mqtt.client import announcement, late, session
 from tests.fixtures.brokers import Mosquitto
 from tests.fixtures.mqtt_host import MqttHost, published_states, some_rows
 from tests.fixtures.mqtt_proxy import PUBLISH, Packet, Proxy
@@ -56,6 +56,50 @@ def test_a_slow_link_is_waited_for_while_it_gets_on(broker: Mosquitto, tmp_path:
         host.quiet(60)
         assert published_states(broker) == host.expected()
         assert proxy.connections == 1
+
+
+def test_a_batch_that_takes_longer_than_the_keepalive_keeps_its_connection(broker: Mosquitto, tmp_path: Path) -> None:
+    """The answer to a PINGREQ comes 10 s later, behind all that is under way: acknowledgements show a live broker."""
+    rows = [make_row(f"eth{number}", index=number + 2, interface={"description": "d" * 900}) for number in range(60)]
+    with (
+        Proxy(broker.port, rate=12_000) as proxy,
+        MqttHost(tmp_path, proxy.url, protocol="5", keepalive=5, home_assistant=False) as host,
+    ):
+        host.quiet()
+        host.put(*rows)
+        host.quiet(60)
+        assert published_states(broker) == host.expected()
+        assert proxy.connections == 1
+
+
+def test_what_came_with_the_last_acknowledgement_is_taken_too(
+    broker: Mosquitto, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More packets than are read in one turn came in one piece, so nothing more is to be read from the socket."""
+    for module, name in ((announcement, "_SETTLE_SECONDS"), (late, "_LATE_SECONDS")):
+        monkeypatch.setattr(module, name, 3600.0)  # what is sent then is answered, and that is read
+
+    def publish(topic: str, payload: bytes) -> bytes:
+        body = len(topic).to_bytes(2, "big") + topic.encode() + b"\0" + payload
+        assert len(body) < 128
+        return bytes([0x30, len(body)]) + body
+
+    def beside(packet: Packet) -> bytes:
+        return b"" if packet.topic != f"{ROOT}/{row.luid}/inet/event" else flood + request
+
+    row = make_row()
+    flood = publish(f"{ROOT}/fence", b"") * 900
+    request = publish(f"{ROOT}/replay/get", b'{"client": "asks"}')
+    with (
+        Proxy(broker.port, beside=beside) as proxy,
+        MqttHost(tmp_path, proxy.url, protocol="5", keepalive=65535, home_assistant=False) as host,
+        Subscriber(broker, f"{ROOT}/replay/asks") as asks,
+    ):
+        host.put(row)
+        host.quiet()
+        proxy.code = lambda packet: 0 if packet.kind == PUBLISH and packet.topic.endswith("/event") else None
+        host.put(row.model_copy(update={"row": row.row.model_copy(update={"nl_mtu": 1234})}))
+        asks.wait_for("/asks", 1)
 
 
 @pytest.mark.parametrize("code", [0x80, 0x97])

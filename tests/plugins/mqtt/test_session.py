@@ -90,9 +90,8 @@ class ScriptedConnection(Connection):
         del seconds
         return is_over()
 
-    def turn(self, seconds: float = 0.0) -> bool:
+    def turn(self, seconds: float = 0.0) -> None:
         del seconds
-        return False
 
     def close(self) -> None: ...
 
