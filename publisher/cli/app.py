@@ -12,6 +12,9 @@ from types import TracebackType
 from ..terminal import echo
 from .process import end, fail, open_standard_streams
 
+# On Windows typer expands arguments with these: no shell does it there.
+_EXPANDED = frozenset("~$%*?[" if sys.platform == "win32" else "")
+
 
 def main() -> None:
     """Runs the command line and exits: 0 done, 1 failed, 2 wrong usage or configuration."""
@@ -34,7 +37,7 @@ def _run(arguments: Sequence[str]) -> None:
         # As services are started. Without typer, which would take 1.7 MB for as long as they run, and 20 ms.
         case ["run"]:
             _serve(None)
-        case ["run", "--config" | "-c", file] if not file.startswith("-"):
+        case ["run", "--config" | "-c", file] if not (file.startswith("-") or _EXPANDED.intersection(file)):
             _serve(Path(file))
         case _:
             from .commands import app

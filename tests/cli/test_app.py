@@ -263,3 +263,11 @@ def test_a_recording_is_its_owners_only(publisher: Publisher) -> None:
     publisher.configure("")
     publisher("record", "made.jsonl")
     assert (publisher.folder / "made.jsonl").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("file", ["missing.toml", ".", "", "~/missing.toml", "$HOME/missing.toml", "%HOME%/x", "*.txt"])
+def test_a_run_as_services_have_it_ends_as_any_other(publisher: Publisher, file: str) -> None:
+    (publisher.folder / "one.txt").write_text("[", encoding="utf-8")
+    usual = publisher("run", "--verbose", "-c", file, status=2).stderr
+    for option in ("-c", "--config"):
+        assert publisher("run", option, file, status=2).stderr == usual
