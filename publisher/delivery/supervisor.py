@@ -87,8 +87,6 @@ class Supervisor:
         """Starts the successors of workers that have ended, and has left what the configuration no longer names."""
         for retiring in self._retiring:
             self._look_at(retiring)
-        for worker in (*self._workers.values(), *(retiring.worker for retiring in self._retiring)):
-            worker.look()
         self._retiring = [retiring for retiring in self._retiring if retiring.worker.alive]
         used = (retiring.places for retiring in self._retiring)
         self._left.turn(frozenset[PlaceKey]().union(*used))
@@ -100,6 +98,11 @@ class Supervisor:
                 else:
                     waiting[name] = obstacle
         self._waiting = waiting
+
+    def look(self) -> None:
+        """Logs calls of sinks that do not return; once a second."""
+        for worker in (*self._workers.values(), *(retiring.worker for retiring in self._retiring)):
+            worker.look()
 
     def _look_at(self, retiring: _Retiring) -> None:
         """Ends what a retired worker may report, after its thread ended or when its time is over."""

@@ -185,7 +185,8 @@ class Service:
         self._heartbeat()
 
     def _tick(self, parts: _Parts) -> None:
-        """Serves the requests of the command line, and writes the status and what the sinks reported."""
+        """Looks at the sinks, serves the requests of the command line, writes the status and what sinks reported."""
+        parts.supervisor.look()
         if parts.core.trouble is not None:
             return
         requests = parts.journal.requests

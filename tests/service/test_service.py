@@ -221,6 +221,18 @@ def test_a_hanging_sink_does_not_keep_the_service_from_stopping(house: House) ->
     assert two.closed == 1
 
 
+def test_a_sink_that_hangs_is_named(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("publisher.delivery.activity.PATIENCE_SECONDS", 0.5)
+    one = house.recorders["one"]
+    with house.running(house.settings("one")):
+        one.wait_for_events(2)
+        one.hang()
+        house.source.send(Upsert(ETH1))
+        wait_for(lambda: house.log.lines("publish() has not returned for"), what="the sink to be named")
+        one.flow()
+        wait_for(lambda: house.log.lines("publish() has returned"))
+
+
 def test_a_reload_that_changes_a_hanging_sink_holds_up_no_other(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """The thread that writes the journal waited until the hanging sink was out of time."""
     monkeypatch.setattr("publisher.service.service._STOP_SECONDS", 600.0)

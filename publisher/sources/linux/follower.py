@@ -99,6 +99,8 @@ class Follower:
             if self._suspend.was_suspended():
                 self._log.info("the system was suspended; all interfaces are read again")
                 self._request("reconcile")
+            if not ready and self._has_nothing_to_do():
+                return []
             if woken := self._wakeup_fd in ready:
                 for cause in self._wakeup.take():
                     self._request(cause)
@@ -110,6 +112,20 @@ class Follower:
             self._counts.invalid_records = self._cache.validator.invalid
             if updates or woken or self._now() >= idle_until:
                 return updates
+
+    def _has_nothing_to_do(self) -> bool:
+        """Returns whether a wait that ended without a descriptor ended for the idle time alone.
+
+        All the code between two waits costs 100 µs when its caches are cold, as they are after an idle second.
+        """
+        return not (
+            self._more_wait()
+            or self._held
+            or self._touched
+            or self._cache.incomplete
+            or self._reconcile.goes_on
+            or self._now() >= min(self._due, self._cache.put_off_until)
+        )
 
     def _may_go_in_parts(self) -> bool:
         """Returns whether a part can be compared now: no message waits that leads to an earlier state than it shows."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import selectors
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
@@ -78,8 +79,11 @@ class Kernel:
 
 
 @pytest.fixture
-def kernel(monkeypatch: pytest.MonkeyPatch) -> Kernel:
+def kernel(monkeypatch: pytest.MonkeyPatch) -> Iterator[Kernel]:
     kernel = Kernel()
+    reader, writer = os.pipe()
+    os.write(writer, b"0")  # readable for ever: a source receives nothing from a socket that is not
+    monkeypatch.setattr(NotificationSocket, "fileno", lambda _: reader)
     # As for root: an ordinary user gets no more than net.core.rmem_max.
     monkeypatch.setattr(netlink, "_set_receive_buffer", lambda _, size: 2 * size)
     monkeypatch.setattr(NotificationSocket, "receive", lambda socket: kernel.receive(socket))
@@ -87,7 +91,9 @@ def kernel(monkeypatch: pytest.MonkeyPatch) -> Kernel:
     monkeypatch.setattr(Reconcile, "_all", lambda reconcile, changed: kernel.parts(reconcile, changed))
     monkeypatch.setattr(SystemDetails, "path_mtu_times", lambda _: PathMtuTimes())
     monkeypatch.setattr(LinuxReader, "links", lambda reader, indexes: kernel.read(reader, indexes))
-    return kernel
+    yield kernel
+    os.close(reader)
+    os.close(writer)
 
 
 @pytest.fixture
