@@ -1,4 +1,8 @@
-"""A healthy file sink beside a sink that hangs, and beside 49 others: its latency as a ratio to that alone."""
+"""A healthy file sink beside a sink that hangs, and beside 49 others: its latency as a ratio to that alone.
+
+Changes are 30 ms apart, so that each is the latency of a change and not the work that the sinks have left over from the
+one before: back to back, 50 sinks are asked for what one processor can do.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +18,7 @@ from tests.benchmarks.program import STDOUT, Running, namespace, publisher
 PORT = 8080
 HANGING = f'[sinks.hung]\ntype = "webhook"\nurl = "http://127.0.0.1:{PORT}/"\n'
 LINK = "v0"
+_APART = 0.03
 
 
 def others(count: int) -> str:
@@ -21,7 +26,7 @@ def others(count: int) -> str:
     return "".join(f'[sinks.other{n}]\ntype = "file"\npath = "other{n}.jsonl"\n' for n in range(count))
 
 
-def measure(rounds: int = 5, changes: int = 400, sinks: int = 50) -> list[Figure]:
+def measure(rounds: int = 5, changes: int = 200, sinks: int = 50) -> list[Figure]:
     """Measures the three in turns."""
     kinds = {"alone": "", "hung": HANGING, "many": others(sinks - 1)}
     found: dict[str, list[float]] = defaultdict(list)
@@ -36,7 +41,7 @@ def measure(rounds: int = 5, changes: int = 400, sinks: int = 50) -> list[Figure
 
 
 def times(sinks: str, changes: int) -> list[float]:
-    """Returns the seconds from each change to its line, one change after the other."""
+    """Returns the seconds from each change to its line."""
     with namespace(f"link add {LINK} type ifb") as netns, closing(netns.call(receiver_that_hangs)) as receiver:
         with publisher(netns, STDOUT + sinks) as program:
             wait_for_snapshot(program)
@@ -65,7 +70,8 @@ def wait_for_snapshot(program: Running) -> None:
 
 
 def one(program: Running, mtu: Mtu, value: int) -> float:
-    """Makes a change; returns the seconds to its line."""
+    """Makes a change after a pause; returns the seconds to its line."""
+    time.sleep(_APART)
     begun = mtu.set(LINK, value)
     while True:
         changed = program.line().get("changed", {}).get("row.nl_mtu")

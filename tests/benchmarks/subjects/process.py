@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 
 from tests.benchmarks.figures import Figure, median
 from tests.benchmarks.peers.contenders import OURS, SCRIPT
-from tests.benchmarks.program import FILE, STDOUT, Running, broker_in, namespace, publisher, to_mqtt
+from tests.benchmarks.program import ENVIRONMENT, FILE, STDOUT, Running, broker_in, namespace, publisher, to_mqtt
 from tests.benchmarks.subscriber import Subscriber
 from tests.fixtures.netns import NetNs
 
@@ -42,7 +42,7 @@ def first_line(netns: NetNs) -> float:
 def models() -> float:
     """Returns the seconds of a Python that imports our models."""
     begun = time.perf_counter()
-    subprocess.run([sys.executable, "-c", "import publisher.events"], check=True)
+    subprocess.run([sys.executable, "-c", "import publisher.events"], check=True, env=ENVIRONMENT)
     return time.perf_counter() - begun
 
 
