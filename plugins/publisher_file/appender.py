@@ -84,7 +84,8 @@ class Appender:
         self._owned = owned
         self._cut_to: int | None = None
         self.locked = False
-        self.whole = owned and stat.S_ISREG(os.fstat(descriptor).st_mode)
+        self._opened = os.fstat(descriptor)
+        self.whole = owned and stat.S_ISREG(self._opened.st_mode)
 
     @classmethod
     def standard_output(cls) -> Appender:
@@ -126,7 +127,7 @@ class Appender:
         if not self.whole:
             return True
         try:
-            return os.path.samestat(os.fstat(self.descriptor), path.stat())
+            return os.path.samestat(self._opened, path.stat())
         except FileNotFoundError:
             return False
 

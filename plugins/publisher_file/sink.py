@@ -33,6 +33,8 @@ class FileSink(Sink):
     def __init__(self, options: FileOptions, context: SinkContext) -> None:
         super().__init__(options, context)
         self._name = "standard output" if options.path == STANDARD_OUTPUT else options.destination
+        # Made absolute once: each system call gives the interpreter to another of the sinks' threads.
+        self._destination = Path(options.destination)
         self._aim()
         self._file: Appender | None = None
         self._access = options.access
@@ -166,15 +168,15 @@ class FileSink(Sink):
     def _file_for(self, event: Event) -> Appender:
         """Returns the file for this event: a new one when the old one was moved, is full, or is too old."""
         file = self._file
-        if file is None or not file.is_at(Path(self.options.destination)):
+        if file is None or not file.is_at(self._destination):
             file = self._open()
         if self._is_due(file, event):
             file = self._rotate()
         return file
 
     def _is_due(self, file: Appender, event: Event) -> bool:
-        size = file.size
-        if not size or not self._may_rotate:
+        size = file.size if self._rotates and self._may_rotate else 0
+        if not size:
             return False
         too_large = self.options.max_size is not None and size + len(event.json_bytes) + 1 > self.options.max_size
         age = event.time - self._since if self._since else None
