@@ -122,10 +122,15 @@ def cursor_of(sink: Sink) -> Cursor | None:
             raise PluginError(f"cursor() returned {_kind(cursor)}: it must return a Cursor or None")
 
 
+_MOST_DESCRIPTORS = 1 << 31  # a C int
+
+
 def descriptor_of(sink: Sink) -> int | None:
     """Returns the descriptor to watch; raises PluginError for what is none, and whatever the sink raises."""
     descriptor: object = sink.fileno()
-    if descriptor is None or (isinstance(descriptor, int) and not isinstance(descriptor, bool) and descriptor >= 0):
+    if descriptor is None:
+        return None
+    if isinstance(descriptor, int) and not isinstance(descriptor, bool) and 0 <= descriptor < _MOST_DESCRIPTORS:
         return descriptor
     raise PluginError(f"fileno() returned {text_of(descriptor)}: it must return an open descriptor or None")
 

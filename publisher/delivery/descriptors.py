@@ -14,7 +14,10 @@ _LONGEST_SECONDS = 86400.0
 if sys.platform == "win32":
 
     def _readable(descriptors: list[int], seconds: float | None) -> list[int]:
-        return select.select(descriptors, [], [], seconds)[0]
+        try:
+            return select.select(descriptors, [], [], seconds)[0]
+        except OSError:  # one of them was closed, and ours is not: poll(2) reports that as readable
+            return descriptors
 
 else:
 

@@ -54,3 +54,14 @@ def test_a_job_may_be_due_in_a_far_future_also_while_a_descriptor_is_watched(del
         assert inbox.wait(None, jobs=True, descriptor=near.fileno()) == "over"
         waker.join()
     inbox.close()
+
+
+def test_a_descriptor_that_was_closed_ends_the_wait() -> None:
+    inbox = Inbox(Clock())
+    near, far = socket.socketpair()
+    with near, far:
+        far.send(b"x")
+        assert inbox.wait(None, jobs=True, descriptor=near.fileno()) == "readable"
+        closed = near.fileno()
+    assert inbox.wait(None, jobs=True, descriptor=closed) == "readable"
+    inbox.close()

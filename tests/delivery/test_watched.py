@@ -118,7 +118,7 @@ def test_a_sink_that_raises_there_is_counted_and_keeps_no_processor_busy(
     assert pipeline.workers[0].status().failures >= 2
 
 
-@pytest.mark.parametrize("descriptor", [-1, "seven", True])
+@pytest.mark.parametrize("descriptor", [-1, 1 << 40, "seven", True])
 def test_a_descriptor_that_is_none_is_an_error_that_says_so(pipeline: Pipeline, descriptor: object) -> None:
     line = deliver(pipeline, descriptor=descriptor)
     wait_for(lambda: pipeline.said("it must return an open descriptor or None"), what="a line")
