@@ -17,6 +17,7 @@ from .backoff import seconds_asked
 ANYTHING = BaseException
 
 
+_MOST_DESCRIPTORS = 1 << 31  # a C int
 _MARKER = "a snapshot begins with an event that has no row and no interface: skip it when event.is_marker"
 
 
@@ -120,9 +121,6 @@ def cursor_of(sink: Sink) -> Cursor | None:
             return Cursor(epoch, seq)
         case _:
             raise PluginError(f"cursor() returned {_kind(cursor)}: it must return a Cursor or None")
-
-
-_MOST_DESCRIPTORS = 1 << 31  # a C int
 
 
 def descriptor_of(sink: Sink) -> int | None:
