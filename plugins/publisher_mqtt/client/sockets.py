@@ -8,7 +8,6 @@ import socket
 import ssl
 import sys
 import time
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -44,8 +43,8 @@ class HandshakeLimit:
         return data
 
 
-class _Buffers:
-    """The buffers of a socket: received and not taken yet, and held back; during a handshake, its limit.
+class BufferedSocket(socket.socket):
+    """A socket that reads ahead and holds back, and has a deadline for a handshake over it.
 
     While `holds` is set, packets are joined, up to a limit: each call of `send` costs as much as all else that paho
     does for a message, and the broker reads as often. With it a fourth more messages go through (docs/mqtt.md). Whoever
@@ -69,39 +68,63 @@ class _Buffers:
         """The bytes that were received and that nobody took."""
         return max(0, len(self._data) - self._at)
 
-    def _take(self, size: int, receive: Callable[[int], bytes]) -> bytes:
+    def recv(self, size: int = 1024, flags: int = 0) -> bytes:
+        del flags
+        if self.limit is None:
+            return self._take(size)
+        self.settimeout(self.limit.remaining)
+        return self.limit.count(super().recv(size))
+
+    def send(self, data: Any, flags: int = 0) -> int:
+        if self.holds or self._held:
+            return self._hold(data)
+        try:
+            return super().send(data, flags)
+        except OSError as failure:
+            raise self._end_of(failure) from failure
+
+    def release(self) -> None:
+        """Sends what was held back, as far as there is room."""
+        self.holds = False
+        self._release()
+
+    def setblocking(self, flag: bool) -> None:
+        self.limit, self._is_on = None, not flag
+        super().setblocking(flag)
+
+    def _take(self, size: int) -> bytes:
         """Returns so many bytes at most, as `recv` does."""
         at = self._at
         if at >= len(self._data):
             if not self._is_on:
-                return receive(size)
-            self._data, at = self._receive(receive), 0
+                return super().recv(size)
+            self._data, at = self._receive(), 0
         self._at = at + size
         return self._data[at : self._at]
 
-    def _receive(self, receive: Callable[[int], bytes]) -> bytes:
-        data = receive(_AHEAD)
+    def _receive(self) -> bytes:
+        data = super().recv(_AHEAD)
         if self.acknowledgements is None or not data:
             return data
         if not (others := self.acknowledgements.take(data)):
             raise BlockingIOError  # no byte at all would mean the end
         return others
 
-    def _hold(self, data: bytes, send: Callable[[bytes], int]) -> int:
+    def _hold(self, data: bytes) -> int:
         """Holds the data back, behind what is held already; returns its size, as `send` does."""
         if len(self._held) >= _AHEAD:
-            self._release(send)
+            self._release()
             if len(self._held) >= _AHEAD:
                 raise BlockingIOError
         self._held += data
         if len(self._held) >= _AHEAD:
-            self._release(send)
+            self._release()
         return len(data)
 
-    def _release(self, send: Callable[[bytes], int]) -> None:
+    def _release(self) -> None:
         while self._held:
             try:
-                self._held = self._held[send(self._held) :]
+                self._held = self._held[super().send(self._held) :]
             except OSError:  # full, or at an end, which shows where it is read
                 return
 
@@ -115,35 +138,7 @@ class _Buffers:
         return failure if is_usual or not self._is_on else BlockingIOError()
 
 
-class PlainSocket(_Buffers, socket.socket):
-    """A socket that reads ahead, and has a deadline for a handshake over it."""
-
-    def recv(self, size: int, flags: int = 0) -> bytes:
-        del flags
-        if self.limit is None:
-            return self._take(size, super().recv)
-        self.settimeout(self.limit.remaining)
-        return self.limit.count(super().recv(size))
-
-    def send(self, data: Any, flags: int = 0) -> int:
-        if self.holds or self._held:
-            return self._hold(data, super().send)
-        try:
-            return super().send(data, flags)
-        except OSError as failure:
-            raise self._end_of(failure) from failure
-
-    def release(self) -> None:
-        """Sends what was held back, as far as there is room."""
-        self.holds = False
-        self._release(super().send)
-
-    def setblocking(self, flag: bool) -> None:
-        self.limit, self._is_on = None, not flag
-        super().setblocking(flag)
-
-
-class TlsSocket(_Buffers, ssl.SSLSocket):
+class TlsSocket(BufferedSocket, ssl.SSLSocket):
     """The same over TLS. A WebSocket handshake over it has what is left of the time.
 
     It closes itself when the handshake fails: paho-mqtt 2.2.0 drops its reference there and leaves the socket open.
@@ -163,30 +158,6 @@ class TlsSocket(_Buffers, ssl.SSLSocket):
         """Also what is decrypted, of which the socket itself knows nothing."""
         return super().left + self.pending()
 
-    def recv(self, buflen: int = 1024, flags: int = 0) -> bytes:
-        del flags
-        if self.limit is None:
-            return self._take(buflen, super().recv)
-        self.settimeout(self.limit.remaining)
-        return self.limit.count(super().recv(buflen))
-
-    def send(self, data: Any, flags: int = 0) -> int:
-        if self.holds or self._held:
-            return self._hold(data, super().send)
-        try:
-            return super().send(data, flags)
-        except OSError as failure:
-            raise self._end_of(failure) from failure
-
-    def release(self) -> None:
-        """Sends what was held back, as far as there is room."""
-        self.holds = False
-        self._release(super().send)
-
-    def setblocking(self, flag: bool) -> None:
-        self.limit, self._is_on = None, not flag
-        super().setblocking(flag)
-
 
 def raw(connected: Any) -> socket.socket:
     """Returns the socket itself, also below paho's WebSocket, which has no such methods."""
@@ -194,9 +165,6 @@ def raw(connected: Any) -> socket.socket:
     if not isinstance(inner, socket.socket):
         raise TypeError(f"expected a socket, not {inner!r}")
     return inner
-
-
-BufferedSocket = PlainSocket | TlsSocket
 
 
 def buffered(connected: Any) -> BufferedSocket | None:

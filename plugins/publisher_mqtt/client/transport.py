@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from .bounded import BoundedClient
-from .sockets import HandshakeLimit, PlainSocket, raw
+from .sockets import BufferedSocket, HandshakeLimit, raw
 
 if TYPE_CHECKING:
     from paho.mqtt.client import Client
@@ -29,7 +29,7 @@ class LimitedClient(BoundedClient):
         else:
             connected = super()._create_socket_connection()
         if not self._ssl:
-            plain = PlainSocket(connected.family, connected.type, connected.proto, connected.detach())
+            plain = BufferedSocket(connected.family, connected.type, connected.proto, connected.detach())
             # A WebSocket handshake follows; else paho sets the socket to non-blocking at once.
             plain.limit, connected = limit, plain
         # What is left is for the TLS handshake, whose timeout is one for all of it (CPython, Modules/_ssl.c), and for

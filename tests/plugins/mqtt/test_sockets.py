@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from publisher_mqtt.client.acknowledgements import Acknowledgements
-from publisher_mqtt.client.sockets import PlainSocket
+from publisher_mqtt.client.sockets import BufferedSocket
 
 PINGRESP = b"\xd0\x00"
 PUBACK = b"\x40\x02\x01\x02"
@@ -72,15 +72,15 @@ def test_what_is_no_packet_is_left_to_paho_to_refuse(wrong: bytes) -> None:
 
 
 @pytest.fixture
-def pair() -> Iterator[tuple[PlainSocket, socket.socket]]:
+def pair() -> Iterator[tuple[BufferedSocket, socket.socket]]:
     near, far = socket.socketpair()
-    plain = PlainSocket(near.family, near.type, near.proto, near.detach())
+    plain = BufferedSocket(near.family, near.type, near.proto, near.detach())
     plain.setblocking(False)
     with plain, far:
         yield plain, far
 
 
-def test_one_read_takes_everything_that_came(pair: tuple[PlainSocket, socket.socket]) -> None:
+def test_one_read_takes_everything_that_came(pair: tuple[BufferedSocket, socket.socket]) -> None:
     near, far = pair
     found: list[tuple[int, int]] = []
     near.acknowledgements = Acknowledgements(lambda mid, code: found.append((mid, code)))
@@ -92,7 +92,7 @@ def test_one_read_takes_everything_that_came(pair: tuple[PlainSocket, socket.soc
     assert near.left == 0
 
 
-def test_acknowledgements_alone_are_no_end_of_the_stream(pair: tuple[PlainSocket, socket.socket]) -> None:
+def test_acknowledgements_alone_are_no_end_of_the_stream(pair: tuple[BufferedSocket, socket.socket]) -> None:
     near, far = pair
     near.acknowledgements = Acknowledgements(lambda _mid, _code: None)
     far.sendall(PUBACK)
@@ -102,7 +102,7 @@ def test_acknowledgements_alone_are_no_end_of_the_stream(pair: tuple[PlainSocket
     assert near.recv(1) == b""
 
 
-def test_what_came_before_the_end_is_read_though_sending_fails(pair: tuple[PlainSocket, socket.socket]) -> None:
+def test_what_came_before_the_end_is_read_though_sending_fails(pair: tuple[BufferedSocket, socket.socket]) -> None:
     near, far = pair
     far.sendall(PINGRESP)
     far.close()
@@ -111,7 +111,7 @@ def test_what_came_before_the_end_is_read_though_sending_fails(pair: tuple[Plain
     assert near.recv(1) + near.recv(1) + near.recv(1) == PINGRESP
 
 
-def test_what_is_held_back_goes_in_one_piece_and_in_order(pair: tuple[PlainSocket, socket.socket]) -> None:
+def test_what_is_held_back_goes_in_one_piece_and_in_order(pair: tuple[BufferedSocket, socket.socket]) -> None:
     near, far = pair
     near.send(b"first")
     assert far.recv(100) == b"first"
@@ -127,7 +127,7 @@ def test_what_is_held_back_goes_in_one_piece_and_in_order(pair: tuple[PlainSocke
     assert far.recv(100) == b"last"
 
 
-def test_what_is_held_back_has_a_limit_and_none_of_it_is_lost(pair: tuple[PlainSocket, socket.socket]) -> None:
+def test_what_is_held_back_has_a_limit_and_none_of_it_is_lost(pair: tuple[BufferedSocket, socket.socket]) -> None:
     near, far = pair
     far.settimeout(5)
     near.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
