@@ -99,24 +99,30 @@ class Reconcile:
             yield ReadPart(speeds=indexes)
 
     def _links(self, changed: Set[int]) -> Iterator[ReadPart]:
-        seen: set[int] = set()
-        for part, records in self._read("links", changed):
-            seen.update(part.indexes)
-            yield ReadPart(links=_only(Link, records)) if records else NOTHING
+        missing = yield from self._dumped("links", changed, lambda records: ReadPart(links=_only(Link, records)))
         # A dump that is interrupted leaves out links; those that are really gone have no answer either.
-        for indexes in _together(self._known() - seen):
+        for indexes in _together(missing):
             reads = self._reader.links(indexes)
             links = [link for link in reads.values() if link is not None]
             yield ReadPart(links=links, removed={index for index, link in reads.items() if link is None})
 
     def _neighbours(self, changed: Set[int]) -> Iterator[ReadPart]:
         """Yields the parameters of neighbours; those that a dump leaves out are in files."""
-        seen: set[int] = set()
-        for part, records in self._read("neighbours", changed):
-            seen.update(part.indexes)
-            yield ReadPart(neighbours=_only(NeighbourParameters, records)) if records else NOTHING
-        for indexes in _together(self._known() - seen):
+        missing = yield from self._dumped(
+            "neighbours", changed, lambda records: ReadPart(neighbours=_only(NeighbourParameters, records))
+        )
+        for indexes in _together(missing):
             yield ReadPart(times=indexes)
+
+    def _dumped(
+        self, what: DumpOf, changed: Set[int], shown: Callable[[list[Record]], ReadPart]
+    ) -> Generator[ReadPart, None, Set[int]]:
+        """Yields a dump part by part; returns the links that it left out."""
+        seen: set[int] = set()
+        for part, records in self._read(what, changed):
+            seen.update(part.indexes)
+            yield shown(records) if records else NOTHING
+        return self._known() - seen
 
     def _addresses(self, changed: Set[int]) -> Generator[ReadPart, None, bool]:
         """Yields all addresses of each link of which some part is new; returns whether the dump was of one moment."""
