@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from publisher.delivery.worker import Worker
 from publisher.events import Event
 from publisher.journal.journal import Journal
 from publisher.testing import make_row
@@ -18,6 +16,7 @@ from publisher_mqtt.sink import MqttSink
 from tests.benchmarks.figures import Figure, median
 from tests.benchmarks.peers import paho_alone
 from tests.benchmarks.subscriber import Subscriber
+from tests.benchmarks.workers import started
 from tests.fixtures.brokers import Mosquitto
 from tests.fixtures.poll import wait_for
 
@@ -59,7 +58,8 @@ def through_the_sink(broker: Mosquitto, path: Path, count: int) -> tuple[float, 
     with closing(Journal.open(path, node="bench")) as journal:
         journal.replace_rows([])
         events = some_events(journal.epoch, count)
-        worker = worker_of(broker, journal)
+        options = MqttOptions(url=broker.url)
+        worker = started(lambda context: MqttSink(options, context), options.destination, journal)
         wait_for(lambda: worker.status().state == "following" and worker.status().seq is not None, what="the snapshot")
         begun = time.perf_counter()
         for at in range(0, count, APPEND):
@@ -69,18 +69,3 @@ def through_the_sink(broker: Mosquitto, path: Path, count: int) -> tuple[float, 
         ended = time.perf_counter()
         worker.stop(10)
     return ended - begun, events
-
-
-def worker_of(broker: Mosquitto, journal: Journal) -> Worker:
-    """Starts a worker with an MQTT sink."""
-    options = MqttOptions(url=broker.url)
-    worker = Worker(
-        "mqtt",
-        lambda context: MqttSink(options, context),
-        destination=options.destination,
-        fingerprint="benchmark",
-        journal=journal,
-        log=logging.getLogger("publisher"),
-    )
-    worker.start()
-    return worker

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import socket
 import subprocess
 import sys
@@ -22,6 +21,7 @@ from publisher_webhook.formats import structured
 from publisher_webhook.options import WebhookOptions
 from publisher_webhook.sink import WebhookSink
 from tests.benchmarks.figures import Figure, median
+from tests.benchmarks.workers import started
 
 EVENTS = 2000
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -62,15 +62,7 @@ def publish(path: Path, url: str, *, batch: bool) -> float:
     journal = Journal.open(path, node="benchmark")
     journal.replace_rows([make_row()])
     options = WebhookOptions.model_validate({"url": url, "secret": SECRET, "batch": batch})
-    worker = Worker(
-        "hook",
-        lambda context: WebhookSink(options, context),
-        destination=options.destination,
-        fingerprint="",
-        journal=journal,
-        log=logging.getLogger("publisher"),
-    )
-    worker.start()
+    worker = started(lambda context: WebhookSink(options, context), options.destination, journal)
     with contextlib.closing(journal):
         wait_until(lambda: worker.status().seq == 0)
         journal.append([event_of(journal, event) for event in make_events(EVENTS)])
