@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import threading
 from abc import abstractmethod
 from collections.abc import Coroutine, Sequence
@@ -20,6 +21,7 @@ T = TypeVar("T")
 
 # A loop that a background task of the sink has ended is noticed within so many seconds.
 _LOOK_SECONDS = 1.0
+_ENDED = "the event loop has ended: a task of the sink raised SystemExit or KeyboardInterrupt"
 
 
 class AsyncSink(Sink):
@@ -78,16 +80,24 @@ class AsyncSink(Sink):
             self._begin()
         assert self._thread is not None, "it was begun"
         contained = _contained(work)
-        if not self._thread.is_alive():
-            contained.close()
-            work.close()
-            raise PluginError("the event loop has ended: a task of the sink raised SystemExit or KeyboardInterrupt")
+        try:
+            return self._result_of(contained, self._thread)
+        finally:
+            if inspect.getcoroutinestate(contained) == inspect.CORO_CREATED:
+                # The loop ended before it began.
+                contained.close()
+                work.close()
+
+    def _result_of(self, contained: Coroutine[Any, Any, T], thread: threading.Thread) -> T:
         import asyncio
 
-        future = asyncio.run_coroutine_threadsafe(contained, self._loop)
+        try:
+            future = asyncio.run_coroutine_threadsafe(contained, self._loop)
+        except RuntimeError:  # it is closed
+            raise PluginError(_ENDED) from None
         while not wait([future], _LOOK_SECONDS).done:
-            if not self._thread.is_alive():
-                raise PluginError("the event loop has ended: a task of the sink raised SystemExit or KeyboardInterrupt")
+            if not thread.is_alive():
+                raise PluginError(_ENDED)
         return future.result()
 
     def _begin(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 from asyncio import CancelledError
 from collections.abc import Iterator, Sequence
@@ -114,6 +115,45 @@ def test_a_cancelled_coroutine_is_a_failure() -> None:
     with pytest.raises((CancelledError, futures.CancelledError)):
         sink.publish(make_events(1))
     sink.close()
+
+
+def test_work_that_comes_while_the_loop_ends_is_refused_and_none_of_it_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A coroutine that nobody awaits is a warning, and warnings are errors here."""
+    ending, submitted = threading.Event(), threading.Event()
+
+    class Exiting(AsyncSink):
+        async def apublish(self, events: Sequence[Event]) -> None:  # noqa: ARG002 - it fails before
+            self.task = asyncio.create_task(self.leave())
+            try:
+                await asyncio.sleep(3600)
+            finally:
+                ending.set()
+                submitted.wait(20)
+
+        async def leave(self) -> None:
+            raise SystemExit(1)
+
+    sink = made(Exiting)
+    with futures.ThreadPoolExecutor() as pool:
+        first = pool.submit(sink.publish, make_events(1))
+        assert ending.wait(20)
+        submit, loop = asyncio.run_coroutine_threadsafe, sink._thread
+        assert loop
+
+        def submitting(*arguments: Any) -> Any:
+            submitted.set()
+            loop.join(20)
+            return submit(*arguments)
+
+        # The loop ends just before it gets the work.
+        monkeypatch.setattr(asyncio, "run_coroutine_threadsafe", submitting)
+        with pytest.raises(PluginError, match="the event loop has ended"):
+            sink.publish(make_events(1))
+        with pytest.raises((PluginError, futures.CancelledError)):
+            first.result(20)
+    gc.collect()
+    with pytest.raises(PluginError, match="the event loop has ended"):
+        sink.close()
 
 
 def test_a_background_task_that_exits_hangs_nobody() -> None:
