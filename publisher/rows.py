@@ -1,8 +1,8 @@
 """The rows: LUIDs, and one IP interface as it is, with its settings, its interface and its addresses.
 
 The models are frozen and strict: a value that does not fit is an error here, never a surprise at a subscriber.
-Names are those of the Windows structures in snake case. `None` means that the member is not known here, or that the
-interface has no such thing; the JSON leaves it out.
+Names are those of the Windows structures in snake case. `None` means that the member is not known here; the JSON leaves
+it out.
 """
 
 from __future__ import annotations
@@ -119,16 +119,16 @@ def _leave_out(schema: JsonSchemaValue, names: set[str]) -> None:
 
 
 class Offload(Fact):
-    """NL_INTERFACE_OFFLOAD_ROD (nldef.h): what the hardware does for the protocol."""
+    """NL_INTERFACE_OFFLOAD_ROD (nldef.h): what the network adapter does for the protocols."""
 
-    nl_checksum_supported: bool
-    nl_options_supported: bool
-    tl_datagram_checksum_supported: bool
-    tl_stream_checksum_supported: bool
-    tl_stream_options_supported: bool
-    fast_path_compatible: bool
-    tl_large_send_offload_supported: bool
-    tl_giant_send_offload_supported: bool
+    nl_checksum_supported: IfKnown[bool] = None
+    nl_options_supported: IfKnown[bool] = None
+    tl_datagram_checksum_supported: IfKnown[bool] = None
+    tl_stream_checksum_supported: IfKnown[bool] = None
+    tl_stream_options_supported: IfKnown[bool] = None
+    fast_path_compatible: IfKnown[bool] = None
+    tl_large_send_offload_supported: IfKnown[bool] = None
+    tl_giant_send_offload_supported: IfKnown[bool] = None
 
 
 class IpInterfaceRow(Fact):

@@ -16,6 +16,7 @@ import pytest
 from publisher.events import Event, Key
 from publisher.sources import Remove, Resync, SourceContext, Update, Upsert, open_source
 from publisher.sources.luids import MemoryLuids
+from tests.fixtures.features import set_feature
 from tests.fixtures.linux_source import Following, summary
 from tests.fixtures.netns import NetNs
 from tests.fixtures.poll import wait_for
@@ -63,6 +64,27 @@ def test_an_mtu_is_one_event_per_family(pair: NetNs, following: Following) -> No
     assert [summary(event) for event in events] == both("parameter_notification", "v0", "row.nl_mtu", "interface.mtu")
     assert {(c.before, c.after) for event in events for c in event.changed.values()} == {(1500, 1400)}
     assert {event.cause for event in events} == {"notification"}
+
+
+def test_offloads_that_are_switched_are_events_at_once(pair: NetNs, following: Following) -> None:
+    """No message shows them: the kernel reports that some feature changed (IFLA_EVENT)."""
+    pair.call(set_feature, "v0", "tx-tcp6-segmentation", on=False)
+    [event] = following.until(lambda event: "row.transmit_offload" in event.changed)
+    assert (summary(event), event.cause) == (
+        ("parameter_notification", "v0", "inet6", {"row.transmit_offload"}),
+        "notification",
+    )
+    assert event.row is not None
+    assert event.row.transmit_offload is not None
+    assert event.row.transmit_offload.tl_large_send_offload_supported is False
+    with following.paused():
+        pair.call(set_feature, "v0", "tx-tcp6-segmentation", on=True)
+        pair.call(set_feature, "v0", "rx-checksum", on=False)
+    events = following.settled()
+    assert [summary(event)[2:] for event in events] == [
+        ("inet", {"row.receive_offload"}),
+        ("inet6", {"row.transmit_offload", "row.receive_offload"}),
+    ]
 
 
 def test_down_and_up_at_once_are_both_events(pair: NetNs, following: Following) -> None:

@@ -18,8 +18,9 @@ from publisher.sources.luids import MemoryLuids
 from tests.fixtures.netlink_records import a_link
 from tests.fixtures.netns import NetNs
 from tests.fixtures.poll import wait_for
+from tests.fixtures.random_links import make_random_links
 
-IANA_TYPE = {"lo": 24, "v0": 53, "v1": 53, "br0": 209, "mv0": 53, "vx0": 131, "ifb7": 53}
+IANA_TYPE = {"bridge": 209, "vlan": 135, "vxlan": 131}  # by kind; the other virtual ones are 53
 
 
 def read_rows(**options: Any) -> Sequence[IpInterface]:
@@ -88,6 +89,64 @@ def test_the_rows_agree_with_ip_and_proc(zoo: NetNs) -> None:
         )
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_no_member_contradicts_the_addresses_or_ip(netns: NetNs, seed: int) -> None:
+    """Random links in random states; a failure is repeated with the same seed."""
+    make_random_links(netns, seed)
+    rows, shown_by_ip = wait_for(lambda: read_beside_ip(netns), what="two equal answers of ip around a reading")
+    families = {"inet": "ipv4", "inet6": "ipv6"}
+    assert {(row.interface.alias, row.family) for row in rows} == {
+        (name, family) for name in shown_by_ip for family in families if has_settings(netns, families[family], name)
+    }
+    luids = {row.interface.alias: row.luid for row in rows}
+    for row in rows:
+        link = shown_by_ip[row.interface.alias]
+        assert contradictions(row) == []
+        if link["ifname"] in luids:
+            interface_agrees(row, link, luids, shown_by_ip)
+        row_agrees(netns, row.row, link)
+        assert [shown(address) for address in row.addresses] == sorted(
+            (as_shown(entry) for entry in link["addr_info"] if entry["family"] == row.family),
+            key=lambda entry: (entry["address"], entry["prefix_length"]),
+        )
+
+
+def read_beside_ip(netns: NetNs) -> tuple[Sequence[IpInterface], dict[str, dict[str, Any]]] | None:
+    """Returns the rows and what `ip` shows, None when that changed meanwhile: detection of duplicates takes a while."""
+    before, rows, after = netns.run("ip -j -d addr"), netns.call(read_rows), netns.run("ip -j -d addr")
+    return (rows, {link["ifname"]: link for link in json.loads(after)}) if before == after else None
+
+
+def has_settings(netns: NetNs, ip: str, name: str) -> bool:
+    try:
+        return ip == "ipv4" or netns.sysctl(f"net/{ip}/conf/{name}/disable_ipv6") == "0"
+    except FileNotFoundError:
+        return False  # the mtu is too small for IPv6
+
+
+def contradictions(entry: IpInterface) -> list[str]:
+    """Returns the members of a row that its own addresses or other members deny."""
+    row, addresses = entry.row, entry.addresses
+    link_local = any(address.scope == "link" for address in addresses)
+    found = []
+    if entry.family == "inet6":
+        if link_local and row.link_local_address_behavior != "always_on":
+            found.append("a link-local address, and link_local_address_behavior is not always_on")
+        if row.link_local_address_behavior == "always_on" and row.connected and not link_local:
+            found.append("always_on, and there is no link-local address")
+        if row.router_discovery_behavior == "enabled" and not row.supports_router_discovery:
+            found.append("router discovery is enabled, and not supported")
+    for address in addresses:
+        zones = {"interface": 1, "link": 2, "global": 14}
+        if address.scope_id and row.zone_indices and row.zone_indices[zones[address.scope]] != address.scope_id:
+            found.append(f"another zone of {address}")
+        if address.prefix_origin == "router_advertisement" and row.router_discovery_behavior == "disabled":
+            found.append(f"{address} by a discovery that is disabled")
+    if row.connected and entry.interface.oper_status not in ("up", "unknown"):
+        found.append("connected, and not up")
+    return found
+
+
 def interface_agrees(
     row: IpInterface, link: dict[str, Any], luids: dict[str, str], shown_by_ip: dict[str, Any]
 ) -> None:
@@ -97,12 +156,12 @@ def interface_agrees(
     above += [luids[other["ifname"]] for other in shown_by_ip.values() if below(other) == link["ifname"]]
     beneath = [luids[name] for name in [below(link)] if name]
     beneath += [luids[other["ifname"]] for other in shown_by_ip.values() if other.get("master") == link["ifname"]]
-    address = link["address"] if link["address"] != "00:00:00:00:00:00" else None
+    address = link.get("address") if link.get("address") != "00:00:00:00:00:00" else None
     others = ("transmit_link_speed", "receive_link_speed", "media_connect_state")
     assert {name: value for name, value in interface if name not in others} == {
         "alias": link["ifname"],
         "description": link.get("ifalias"),
-        "type": IANA_TYPE[link["ifname"]],
+        "type": iana_type(link, kind),
         "kind": kind,
         "physical_address": address,
         "permanent_physical_address": link.get("permaddr"),
@@ -113,8 +172,14 @@ def interface_agrees(
         "higher": tuple(sorted(above)),
         "lower": tuple(sorted(beneath)),
     }
-    up = {False: "unknown", True: "disconnected" if "NO-CARRIER" in flags else "connected"}["UP" in flags]
+    up = {False: "unknown", True: "connected" if "LOWER_UP" in flags else "disconnected"}["UP" in flags]
     assert interface.media_connect_state == up
+
+
+def iana_type(link: dict[str, Any], kind: str | None) -> int:
+    if kind is None:
+        return 24  # of this namespace only the loopback is of no kind
+    return 131 if link["link_type"] == "none" else IANA_TYPE.get(kind, 53)
 
 
 def below(link: dict[str, Any]) -> str | None:
@@ -140,6 +205,8 @@ def row_agrees(netns: NetNs, row: IpInterfaceRow, link: dict[str, Any]) -> None:
         "base_reachable_time": int(netns.sysctl(f"net/{ip}/neigh/{name}/base_reachable_time_ms")),
         "retransmit_time": int(netns.sysctl(f"net/{ip}/neigh/{name}/retrans_time_ms")),
         "path_mtu_discovery_timeout": mtu_expires(netns, ip),
+        "transmit_offload": row.transmit_offload,  # tests/sources/linux/test_ethtool.py
+        "receive_offload": row.receive_offload,
         "reachable_time": row.reachable_time,  # picked at random by the kernel: within these bounds (RFC 4861, 6.3.2)
     }
     assert row.reachable_time is not None
@@ -149,19 +216,28 @@ def row_agrees(netns: NetNs, row: IpInterfaceRow, link: dict[str, Any]) -> None:
             key: int(netns.sysctl(f"net/ipv6/conf/{name}/{key}"))
             for key in ("accept_ra", "forwarding", "dad_transmits", "accept_ra_defrtr", "addr_gen_mode")
         }
+        may_solicit = "MULTICAST" in flags and "LOOPBACK" not in flags
         listens = conf["accept_ra"] == 2 or (conf["accept_ra"] == 1 and not conf["forwarding"])
         expected |= {
             # No router advertisement was received.
             "managed_address_configuration_supported": None,
             "other_stateful_configuration_supported": None,
-            "router_discovery_behavior": "enabled" if listens else "disabled",
-            "supports_router_discovery": "MULTICAST" in flags and "LOOPBACK" not in flags,
+            "router_discovery_behavior": (
+                ("enabled" if listens and may_solicit else "disabled") if conf["accept_ra"] else None
+            ),
+            "supports_router_discovery": may_solicit,
             "dad_transmits": conf["dad_transmits"] & 0xFFFF_FFFF,
-            "link_local_address_behavior": "always_off" if conf["addr_gen_mode"] == 1 else "always_on",
+            "link_local_address_behavior": "always_on"
+            if has_link_local(link) or (conf["addr_gen_mode"] != 1 and "LOOPBACK" not in flags)
+            else None,
             "zone_indices": (0, link["ifindex"], link["ifindex"], *[0] * 13),
             "disable_default_routes": conf["accept_ra_defrtr"] == 0,
         }
     assert dict(row) == expected
+
+
+def has_link_local(link: dict[str, Any]) -> bool:
+    return any(entry["family"] == "inet6" and entry["scope"] == "link" for entry in link["addr_info"])
 
 
 def mtu_expires(netns: NetNs, ip: str) -> int | None:

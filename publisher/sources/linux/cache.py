@@ -35,7 +35,16 @@ from .link import (
     unreported_losses,
 )
 from .rows import PathMtuTimes, Times, bare_name, text
-from .rtnetlink import AF_INET6, RTM_DELADDR, RTM_NEWLINK, AddressMessage, Link, Message, NeighbourParameters
+from .rtnetlink import (
+    AF_INET6,
+    IFLA_EVENT_FEATURES,
+    RTM_DELADDR,
+    RTM_NEWLINK,
+    AddressMessage,
+    Link,
+    Message,
+    NeighbourParameters,
+)
 from .stack import LinkStack, named_by
 
 # A row with that many addresses and links in its stack is long. The pause between two reports, in seconds an entry.
@@ -72,6 +81,8 @@ class LinkCache:
         self._restacked: set[int] = set()
         # The times to be read, of links by index: from files, by the name that the link has when no more messages wait.
         self._unread: set[tuple[int, Family]] = set()
+        # Links with other offloads, which no message shows.
+        self._other_offloads: set[int] = set()
 
     def names(self) -> dict[int, bytes]:
         """Returns the names of the links by index."""
@@ -109,12 +120,15 @@ class LinkCache:
             self._links[index].set_luid(luid)
         left = self._take_addresses(dump.addresses, waiting, links.keys() - removed)
         self._take_neighbours(dump.neighbours)
-        for cached in self._links.values():
+        for index, cached in self._links.items():
             self._read_speed(cached)
+            if index in known:  # those of a new link were read with its kind
+                cached.read_offloads(self._details)
             self._build(cached)
         self._changed.clear()
         self._restacked.clear()
         self._unread.clear()
+        self._other_offloads.clear()
         self.incomplete.clear()
         self.put_off_until = math.inf
         self._save()
@@ -138,6 +152,8 @@ class LinkCache:
                 case Link() if is_state(kind, record):
                     newest = reads is not None and classified.newest.get(index) == position
                     updates += self._receive(record, reads.get(index) if reads is not None and newest else None)
+                    if record.event == IFLA_EVENT_FEATURES:
+                        self._other_offloads.add(index)
                 case Link() if is_part(kind, record):
                     self.incomplete.add(index)
                 case Link(family=family) if family == AF_INET6 and kind == RTM_NEWLINK:
@@ -212,6 +228,10 @@ class LinkCache:
         unread, self._unread = self._unread, set()
         for index, family in unread:
             self._read_times(index, family)
+        for index in self._other_offloads & self._links.keys():
+            if self._links[index].read_offloads(self._details):
+                self._changed.add(index)
+        self._other_offloads.clear()
         for index, read in reads.items():
             cached = self._links.get(index)
             if read is not None and cached is not None:

@@ -19,6 +19,7 @@ from .addresses import address_values, own_address
 from .identity import burned_in, identity_of
 from .iftype import interface_type
 from .rows import (
+    Offloads,
     PathMtuTimes,
     Raw,
     Times,
@@ -79,6 +80,8 @@ class LinkDetails(Protocol):
     def speed(self, name: bytes) -> int | None: ...
     def is_wireless(self, name: bytes, index: int) -> bool: ...
     def dev_port(self, name: bytes, index: int) -> int | None: ...
+    def offloads(self, name: bytes) -> Offloads | None: ...
+    def can_wake(self, bus: bytes, device: bytes) -> bool | None: ...
 
 
 class Dump(NamedTuple):
@@ -119,10 +122,12 @@ class CachedLink:
         "_interface",
         "_made_of",
         "_sorted",
+        "can_wake",
         "dev_port",
         "if_type",
         "link",
         "luid",
+        "offloads",
         "reported_at",
         "rows",
         "speed",
@@ -133,6 +138,8 @@ class CachedLink:
         self.link = link
         self.if_type = 0
         self.dev_port: int | None = None
+        self.can_wake: bool | None = None
+        self.offloads: Offloads | None = None
         self.luid = ""
         self.speed: int | None = None
         self.reported_at = -math.inf
@@ -151,11 +158,19 @@ class CachedLink:
         return identity_of(self.link, self.if_type, self.dev_port)
 
     def read_kind(self, details: LinkDetails) -> None:
-        """Reads the type, and for hardware the number of its port."""
+        """Reads the type and the offloads, and for hardware the number of its port and whether it can wake the host."""
         name, index = bare_name(self.link), self.link.ifindex
         wireless = may_be_wireless(self.link) and details.is_wireless(name, index)
         self.if_type = interface_type(self.link, wireless=wireless)
         self.dev_port = details.dev_port(name, index) if burned_in(self.link) else None
+        bus, device = self.link.parent_bus, self.link.parent_name
+        self.can_wake = details.can_wake(bus.rstrip(b"\0"), device.rstrip(b"\0")) if bus and device else None
+        self.read_offloads(details)
+
+    def read_offloads(self, details: LinkDetails) -> bool:
+        """Reads the offloads; returns whether they differ."""
+        before, self.offloads = self.offloads, details.offloads(bare_name(self.link))
+        return before != self.offloads
 
     @property
     def entries(self) -> int:
@@ -177,7 +192,8 @@ class CachedLink:
         self, families: Iterable[Family], path_mtu: PathMtuTimes, higher: tuple[str, ...], lower: tuple[str, ...]
     ) -> list[Update]:
         """Builds the rows again and returns the updates of what differs."""
-        raw = Raw(self.link, self.times.get("inet", _UNKNOWN), self.times.get("inet6", _UNKNOWN), path_mtu)
+        times, times6 = self.times.get("inet", _UNKNOWN), self.times.get("inet6", _UNKNOWN)
+        raw = Raw(self.link, times, times6, path_mtu, self.offloads, self.can_wake, self._has_link_local())
         made_of = raw, self.luid, self.if_type, self.speed, higher, lower, *map(self._in_order, FAMILIES.values())
         if made_of == self._made_of:
             return []
@@ -241,6 +257,10 @@ class CachedLink:
         """Takes a speed in bit/s; returns whether it differs."""
         before, self.speed = self.speed, speed
         return before != speed
+
+    def _has_link_local(self) -> bool:
+        """Returns whether one of its addresses is in fe80::/10."""
+        return any(own[0] == 0xFE and own[1] & 0xC0 == 0x80 for own, *_ in self._addresses.get("inet6", _NONE))
 
     def _build_interface(self, values: dict[str, Any]) -> Interface:
         if not _has(self._interface, values):

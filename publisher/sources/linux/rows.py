@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Container
 from typing import Any, NamedTuple
 
-from ...events import AdminStatus, Family, OperStatus
+from ...events import AdminStatus, Family, Offload, OperStatus
 from .rtnetlink import Link
 
-_IFF_UP, _IFF_LOOPBACK, _IFF_NOARP, _IFF_MULTICAST, _IFF_LOWER_UP = 0x1, 0x8, 0x80, 0x1000, 0x10000
+_IFF_UP, _IFF_LOOPBACK, _IFF_NOARP, _IFF_SLAVE, _IFF_MULTICAST, _IFF_LOWER_UP = 0x1, 0x8, 0x80, 0x800, 0x1000, 0x10000
 _IF_RA_OTHERCONF, _IF_RA_MANAGED, _IF_RA_RCVD = 0x80, 0x40, 0x20  # include/net/if_inet6.h
 _OPER_UNKNOWN, _OPER_UP = 0, 6
 # RFC 2863 as in include/uapi/linux/if.h
@@ -24,8 +24,15 @@ _OPER: tuple[OperStatus, ...] = (
     "dormant",
     "up",
 )
-_LINK_LOCAL: dict[int | None, str | None] = {None: None, 1: "always_off"}  # IN6_ADDR_GEN_MODE_NONE
+_ADDR_GEN_MODE_NONE = 1
 _ARPHRD_ETHER = 1
+# ARPHRD_* of the links to which the kernel adds a link-local address: Ethernet, ARCnet, IEEE 1394, InfiniBand, raw IP,
+# TUNNEL6, FDDI, 6LoWPAN, and NONE, as of a tun (net/ipv6/addrconf.c, addrconf_dev_config).
+_AUTOCONFIGURED = frozenset((1, 7, 24, 32, 519, 769, 774, 825, 0xFFFE))
+_CHECKSUM, _CHECKSUM4, _CHECKSUM6 = "tx-checksum-ip-generic", "tx-checksum-ipv4", "tx-checksum-ipv6"
+_SEGMENTATION, _SEGMENTATION6, _RECEIVE_CHECKSUM = "tx-tcp-segmentation", "tx-tcp6-segmentation", "rx-checksum"
+OFFLOAD_FEATURES = frozenset((_CHECKSUM, _CHECKSUM4, _CHECKSUM6, _SEGMENTATION, _SEGMENTATION6, _RECEIVE_CHECKSUM))
+"""The features of ethtool that the members of an Offload are made from (net/ethtool/common.c)."""
 
 
 class Times(NamedTuple):
@@ -43,13 +50,24 @@ class PathMtuTimes(NamedTuple):
     inet6: int | None = None
 
 
+class Offloads(NamedTuple):
+    """The offloads of a link: for packets that each family transmits, and for received ones of both."""
+
+    transmit: Offload
+    transmit6: Offload
+    receive: Offload
+
+
 class Raw(NamedTuple):
-    """Everything that a row is made from."""
+    """Everything that a row is made from. `link_local`: the link has a link-local address of IPv6."""
 
     link: Link
     times: Times
     times6: Times
     path_mtu: PathMtuTimes
+    offloads: Offloads | None = None
+    can_wake: bool | None = None
+    link_local: bool = False
 
 
 def inet_values(luid: str, raw: Raw) -> dict[str, Any]:
@@ -69,8 +87,11 @@ def inet_values(luid: str, raw: Raw) -> dict[str, Any]:
         "path_mtu_discovery_timeout": raw.path_mtu.inet,
         "nl_mtu": link.mtu,
         "connected": _connected(link),
+        "supports_wake_up_patterns": raw.can_wake,
         "supports_neighbor_discovery": resolves,
         "reachable_time": times.reachable,
+        "transmit_offload": raw.offloads and raw.offloads.transmit,
+        "receive_offload": raw.offloads and raw.offloads.receive,
     }
 
 
@@ -78,7 +99,7 @@ def inet6_values(luid: str, raw: Raw) -> dict[str, Any]:
     """Returns the members of the IpInterfaceRow for IPv6."""
     link, times = raw.link, raw.times6
     resolves = not link.flags & _IFF_NOARP
-    index, mode, accept_default = link.ifindex, link.addr_gen_mode, link.accept_ra_defrtr
+    index, accept_default = link.ifindex, link.accept_ra_defrtr
     return {
         "family": "inet6",
         "interface_luid": luid,
@@ -94,13 +115,16 @@ def inet6_values(luid: str, raw: Raw) -> dict[str, Any]:
         "base_reachable_time": times.base_reachable,
         "retransmit_time": times.retransmit,
         "path_mtu_discovery_timeout": raw.path_mtu.inet6,
-        "link_local_address_behavior": _LINK_LOCAL.get(mode, "always_on"),
+        "link_local_address_behavior": "always_on" if raw.link_local or _adds_link_local(link) else None,
         "zone_indices": (0, index, index, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0),  # interface and link (RFC 4007)
         "nl_mtu": link.mtu6,
         "connected": _connected(link),
+        "supports_wake_up_patterns": raw.can_wake,
         "supports_neighbor_discovery": resolves,
-        "supports_router_discovery": link.flags & (_IFF_MULTICAST | _IFF_LOOPBACK) == _IFF_MULTICAST,
+        "supports_router_discovery": _may_solicit(link),
         "reachable_time": link.reachable_time6,
+        "transmit_offload": raw.offloads and raw.offloads.transmit6,
+        "receive_offload": raw.offloads and raw.offloads.receive,
         "disable_default_routes": None if accept_default is None else accept_default == 0,
     }
 
@@ -115,12 +139,57 @@ def _advertised(flags: int | None, bit: int) -> bool | None:
     return bool(flags & bit) if flags is not None and flags & _IF_RA_RCVD else None
 
 
+def _adds_link_local(link: Link) -> bool:
+    """Returns whether the kernel adds a link-local address of IPv6 as soon as the link is connected.
+
+    Where it does not, a program may do so: NetworkManager sets the mode `none` for that.
+    """
+    mode, flags = link.addr_gen_mode, link.flags
+    return (
+        mode not in (None, _ADDR_GEN_MODE_NONE)
+        and link.hardware_type in _AUTOCONFIGURED
+        and not flags & (_IFF_LOOPBACK | _IFF_SLAVE)
+    )
+
+
 def _router_discovery(link: Link) -> str | None:
     accept = link.accept_ra
-    if accept is None:
-        return None
+    if not accept:
+        return None  # NetworkManager and systemd-networkd set 0 and receive router advertisements themselves
     # Documentation/networking/ip-sysctl: 1 is enabled while forwarding is off, 2 is always enabled.
-    return "enabled" if accept >= 2 or (accept == 1 and not link.forwarding6) else "disabled"
+    return "enabled" if _may_solicit(link) and (accept >= 2 or not link.forwarding6) else "disabled"
+
+
+def _may_solicit(link: Link) -> bool:
+    return link.flags & (_IFF_MULTICAST | _IFF_LOOPBACK) == _IFF_MULTICAST
+
+
+def offloads_of(active: Container[str]) -> Offloads:
+    """Returns the offloads of a link with these active features, those that ethtool tells of it.
+
+    The kernel computes the checksum of IPv4's own header itself. A feature for the checksums of TCP and UDP holds for
+    packets with IPv4's options, too (include/linux/skbuff.h).
+    """
+    generic = _CHECKSUM in active
+    inet, inet6, received = (
+        generic or _CHECKSUM4 in active,
+        generic or _CHECKSUM6 in active,
+        _RECEIVE_CHECKSUM in active,
+    )
+    return Offloads(
+        Offload(
+            tl_datagram_checksum_supported=inet,
+            tl_stream_checksum_supported=inet,
+            tl_stream_options_supported=inet,
+            tl_large_send_offload_supported=_SEGMENTATION in active,
+        ),
+        Offload(
+            tl_datagram_checksum_supported=inet6,
+            tl_stream_checksum_supported=inet6,
+            tl_large_send_offload_supported=_SEGMENTATION6 in active,
+        ),
+        Offload(tl_datagram_checksum_supported=received, tl_stream_checksum_supported=received),
+    )
 
 
 # Not known on Linux (docs/linux.md). There a metric belongs to a route, not to an interface.
@@ -135,9 +204,6 @@ ABSENT = (
     "link_local_address_timeout",
     "site_prefix_length",
     "metric",
-    "supports_wake_up_patterns",
-    "transmit_offload",
-    "receive_offload",
 )
 _VALUES: dict[Family, Callable[[str, Raw], dict[str, Any]]] = {"inet": inet_values, "inet6": inet6_values}
 

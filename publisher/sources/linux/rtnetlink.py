@@ -20,6 +20,7 @@ RTM_NEWNEIGHTBL = 64
 RTM_NEWNETCONF, RTM_DELNETCONF = 80, 81
 
 NLM_F_DUMP_INTR = 0x10
+IFLA_EVENT_FEATURES = 2
 AF_UNSPEC, AF_INET, AF_BRIDGE, AF_INET6 = 0, 2, 7, 10
 
 # The indexes of settings: the constants of include/uapi/linux/ip.h and ipv6.h minus one.
@@ -87,10 +88,11 @@ class Link(NamedTuple):
     reachable_time6: int | None
     carrier_ups: int | None
     carrier_downs: int | None
+    event: int | None
 
     @property
     def state(self) -> tuple[object, ...]:
-        """All members but those that change by themselves: IPv6's reachable time, and the counters of the carrier."""
+        """All members but those that are no state or change by themselves: IPv6's reachable time, and what follows."""
         return self[:_UNSTABLE]
 
     def with_settings(self, read: Link) -> Link:
@@ -218,6 +220,7 @@ _LINK = (
     Wanted(_CACHEINFO6, "I", 8),
     Wanted((47,), "I"),  # IFLA_CARRIER_UP_COUNT
     Wanted((48,), "I"),  # IFLA_CARRIER_DOWN_COUNT
+    Wanted((44,), "I"),  # IFLA_EVENT
 )
 # In a message of family AF_BRIDGE, IFLA_AF_SPEC holds the VLANs of a port, whose types mean families elsewhere.
 _OF_BRIDGE = tuple(Wanted((), want.format) if want.path[0] == _AF_SPEC else want for want in _LINK)

@@ -1,15 +1,13 @@
-"""Details of a link that are not in rtnetlink, or cost a dump there: files under /proc/sys/net, and ethtool's ioctl.
+"""Details of a link that are not in rtnetlink, or cost a dump there: from files, and from its driver.
 
-Writes to those files are noticed by inotify(7). /proc/sys/net shows the network namespace of the thread that reads, or
-that adds a watch. What cannot be read is None.
+Writes to files under /proc/sys/net are noticed by inotify(7). /proc/sys/net shows the network namespace of the thread
+that reads, or that adds a watch. What cannot be read is None.
 """
 
 from __future__ import annotations
 
-import array
 import ctypes
 import os
-import socket
 import struct
 import sys
 from contextlib import suppress
@@ -19,14 +17,11 @@ from ...events import Family
 from .rows import PathMtuTimes, Times
 
 if sys.platform == "linux":
-    import fcntl
+    from .ethtool import DriverRequests
 
 assert sys.platform == "linux"
 
 _PROC = b"/proc/sys/net/"
-_IFREQ = struct.Struct("@16sP16x")
-_SIOCETHTOOL, _ETHTOOL_GSET, _SIOCGIWNAME = 0x8946, 0x1, 0x8B01
-_UNKNOWN_SPEEDS = (0, 0xFFFF, 0xFFFF_FFFF)
 _PER_INTERFACE = (b"ipv4/conf/", b"ipv6/conf/", b"ipv4/neigh/", b"ipv6/neigh/")
 # A write to `default` changes interfaces that were never set; one to `all` may change each (Documentation: ip-sysctl).
 _FOR_ALL = (b"ipv4/route", b"ipv6/route", *(d + n for d in _PER_INTERFACE[:2] for n in (b"all", b"default")))
@@ -43,31 +38,14 @@ class SystemDetails:
     """The LinkDetails of this system, by the name of a link (2 to 15 µs each)."""
 
     def __init__(self) -> None:
-        self._socket: socket.socket | None = None
-        with suppress(OSError):  # a sandbox forbids it: the speed is not known then
-            self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
-        self._command = array.array("I", bytes(44))  # struct ethtool_cmd
-
-    def speed(self, name: bytes) -> int | None:
-        """Returns the speed of the link in bit/s; None when its driver does not report it."""
-        if self._socket is None:
-            return None
-        self._command[0] = _ETHTOOL_GSET
-        request = bytearray(_IFREQ.pack(name, self._command.buffer_info()[0]))
-        try:
-            fcntl.ioctl(self._socket, _SIOCETHTOOL, request)
-        except OSError:
-            return None
-        # Low half at byte 12, high half at byte 28, in Mbit/s.
-        low, high = struct.unpack_from("=H", self._command, 12)[0], struct.unpack_from("=H", self._command, 28)[0]
-        return known_speed(low | high << 16)
+        self._driver = DriverRequests()
+        self.speed = self._driver.speed
+        self.offloads = self._driver.offloads
 
     def is_wireless(self, name: bytes, index: int) -> bool:
         """Returns whether it is Wi-Fi: by the wireless extensions, else by sysfs if it shows this very link."""
-        if self._socket is not None:
-            with suppress(OSError):
-                fcntl.ioctl(self._socket, _SIOCGIWNAME, bytearray(struct.pack("@16s24x", name)))
-                return True
+        if self._driver.has_wireless_extensions(name):
+            return True
         directory = b"/sys/class/net/" + name
         # /sys may be that of another network namespace (docs/linux.md, trap 8).
         return _number(directory + b"/ifindex") == index and os.path.exists(directory + b"/phy80211")  # noqa: PTH110 - bytes
@@ -87,10 +65,16 @@ class SystemDetails:
         seconds = (_number(_PROC + family + b"/route/mtu_expires") for family in (b"ipv4", b"ipv6"))
         return PathMtuTimes(*(value if value is None else value * 1000 for value in seconds))
 
+    def can_wake(self, bus: bytes, device: bytes) -> bool | None:
+        """Returns whether this device, the parent of a link, can wake the host; None where sysfs does not tell.
+
+        /sys/bus is the same in every network namespace, /sys/class/net is not.
+        """
+        return can_wake(bus, device)
+
     def close(self) -> None:
         """Releases the socket."""
-        if self._socket is not None:
-            self._socket.close()
+        self._driver.close()
 
 
 class Inotify:
@@ -219,9 +203,13 @@ class SettingWatches:
         return watch
 
 
-def known_speed(megabits: int) -> int | None:
-    """Returns the speed of struct ethtool_cmd in bit/s; None for SPEED_UNKNOWN, also of 16 bits, and for 0."""
-    return None if megabits in _UNKNOWN_SPEEDS else megabits * 1_000_000
+def can_wake(bus: bytes, device: bytes, root: bytes = b"/sys") -> bool | None:
+    """Returns whether this device of this bus can wake the host; None where sysfs below `root` has no answer."""
+    try:
+        with open(root + b"/bus/" + bus + b"/devices/" + device + b"/power/wakeup", "rb") as file:  # noqa: PTH123 - bytes
+            return file.read().strip() in (b"enabled", b"disabled")  # older kernels show an empty line for others
+    except OSError:
+        return None
 
 
 def _number(path: bytes) -> int | None:

@@ -14,11 +14,12 @@ from publisher.sources import Families, Remove, Update, Upsert
 from publisher.sources.assignments import LuidAssignment
 from publisher.sources.linux.cache import LinkCache
 from publisher.sources.linux.link import Dump
-from publisher.sources.linux.rows import PathMtuTimes, Times
+from publisher.sources.linux.rows import PathMtuTimes, Times, offloads_of
 from publisher.sources.linux.rtnetlink import (
     AF_BRIDGE,
     AF_INET,
     AF_INET6,
+    IFLA_EVENT_FEATURES,
     AddressMessage,
     Link,
     Message,
@@ -284,6 +285,37 @@ def test_the_speed_of_what_is_on_top_is_asked_for_again_when_the_stack_changes()
 
 
 # Settings beside rtnetlink
+
+
+def large_sends(cache: Cache) -> list[bool | None]:
+    """What the rows of both families say of large sends."""
+    offloads = [row(cache, family).row.transmit_offload for family in ("inet", "inet6")]
+    return [None if offload is None else offload.tl_large_send_offload_supported for offload in offloads]
+
+
+def test_offloads_are_read_again_when_the_kernel_says_so_and_at_no_other_change() -> None:
+    cache = Cache(a_link())
+    cache.details.features[b"eth0"] = offloads_of(["tx-tcp6-segmentation"])
+    assert cache.apply(new_link(mtu=1400), new_link(mtu=1400, event=5), new_address("192.0.2.1")) == [*BOTH, BOTH[0]]
+    assert large_sends(cache) == [None, None]
+    assert cache.apply(new_link(mtu=1400, event=IFLA_EVENT_FEATURES)) == BOTH
+    assert large_sends(cache) == [False, True]
+    assert cache.apply(new_link(mtu=1400, event=IFLA_EVENT_FEATURES)) == []
+
+
+def test_offloads_are_read_again_with_everything() -> None:
+    cache = Cache(a_link())
+    cache.details.features[b"eth0"] = offloads_of(["tx-tcp-segmentation"])
+    cache.resync(a_link())
+    assert large_sends(cache) == [True, False]
+
+
+def test_what_can_wake_the_host_is_the_parent_of_the_link() -> None:
+    cache = Cache()
+    cache.details.wakes = {(b"pci", b"0000:00:03.0"): True}
+    cache.resync(a_link(2, parent_bus=b"pci\0", parent_name=b"0000:00:03.0\0"), a_link(3, "eth1"))
+    wakes = [cache.rows[name, "inet"].row.supports_wake_up_patterns for name in ("eth0", "eth1")]
+    assert wakes == [True, None]
 
 
 def test_neighbour_times_that_were_reported_for_ipv6_are_read_again() -> None:

@@ -14,6 +14,7 @@ from publisher.sources.linux.rows import (
     interface_values,
     may_be_wireless,
     may_have_speed,
+    offloads_of,
     row_values,
     text,
 )
@@ -31,9 +32,10 @@ MAC = bytes.fromhex("525400123456")
 TIMES, TIMES6 = Times(30_000, 1_000, 29_000), Times(31_000, 2_000, None)
 
 
-def both(name: str, **members: Any) -> tuple[Any, Any]:
+def both(name: str, *, link_local: bool = False, **members: Any) -> tuple[Any, Any]:
     """A member of the rows of both families."""
-    raw = Raw(a_link(7, **members), TIMES, TIMES6, PathMtuTimes(600_000, 700_000))
+    path_mtu, offloads = PathMtuTimes(600_000, 700_000), offloads_of(["tx-checksum-ipv4", "rx-checksum"])
+    raw = Raw(a_link(7, **members), TIMES, TIMES6, path_mtu, offloads, can_wake=True, link_local=link_local)
     inet, inet6 = (row_values(family, "0006008000000000", raw) for family in ("inet", "inet6"))
     return inet.get(name), inet6.get(name)
 
@@ -62,10 +64,13 @@ def both(name: str, **members: Any) -> tuple[Any, Any]:
         ("other_stateful_configuration_supported", {"flags6": 0xA0}, (None, True)),
         ("other_stateful_configuration_supported", {"flags6": 0x60}, (None, False)),
         ("other_stateful_configuration_supported", {"flags6": 0x80000010}, (None, None)),
-        ("router_discovery_behavior", {"accept_ra": 0, "forwarding6": 0}, (None, "disabled")),
+        ("router_discovery_behavior", {"accept_ra": 0, "forwarding6": 0}, (None, None)),
+        ("router_discovery_behavior", {"accept_ra": 0, "forwarding6": 1}, (None, None)),
         ("router_discovery_behavior", {"accept_ra": 1, "forwarding6": 0}, (None, "enabled")),
         ("router_discovery_behavior", {"accept_ra": 1, "forwarding6": 1}, (None, "disabled")),
         ("router_discovery_behavior", {"accept_ra": 2, "forwarding6": 1}, (None, "enabled")),
+        ("router_discovery_behavior", {"accept_ra": 1, "flags": IFF_UP}, (None, "disabled")),
+        ("router_discovery_behavior", {"accept_ra": 1, "flags": IFF_MULTICAST | IFF_LOOPBACK}, (None, "disabled")),
         ("router_discovery_behavior", {}, (None, None)),
         ("supports_router_discovery", {"flags": IFF_MULTICAST}, (None, True)),
         ("supports_router_discovery", {"flags": IFF_MULTICAST | IFF_LOOPBACK}, (None, False)),
@@ -76,13 +81,22 @@ def both(name: str, **members: Any) -> tuple[Any, Any]:
         ("reachable_time", {"reachable_time6": 28_000}, (29_000, 28_000)),
         ("path_mtu_discovery_timeout", {}, (600_000, 700_000)),
         ("link_local_address_behavior", {"addr_gen_mode": 0}, (None, "always_on")),
-        ("link_local_address_behavior", {"addr_gen_mode": 1}, (None, "always_off")),
+        ("link_local_address_behavior", {"addr_gen_mode": 1}, (None, None)),
+        ("link_local_address_behavior", {"addr_gen_mode": 1, "link_local": True}, (None, "always_on")),
         ("link_local_address_behavior", {"addr_gen_mode": 3}, (None, "always_on")),
+        ("link_local_address_behavior", {"addr_gen_mode": 3, "hardware_type": 0xFFFE}, (None, "always_on")),
+        ("link_local_address_behavior", {"addr_gen_mode": 0, "hardware_type": 512}, (None, None)),
+        ("link_local_address_behavior", {"addr_gen_mode": 0, "flags": IFF_UP | 0x800}, (None, None)),
+        ("link_local_address_behavior", {"addr_gen_mode": 0, "flags": IFF_UP | IFF_LOOPBACK}, (None, None)),
         ("link_local_address_behavior", {}, (None, None)),
+        ("link_local_address_behavior", {"link_local": True}, (None, "always_on")),
         ("zone_indices", {}, (None, (0, 7, 7, *[0] * 13))),
         ("disable_default_routes", {"accept_ra_defrtr": 0}, (None, True)),
         ("disable_default_routes", {"accept_ra_defrtr": 1}, (None, False)),
         ("interface_index", {}, (7, 7)),
+        ("supports_wake_up_patterns", {}, (True, True)),
+        ("transmit_offload", {}, offloads_of(["tx-checksum-ipv4"])[:2]),
+        ("receive_offload", {}, (offloads_of(["rx-checksum"]).receive,) * 2),
     ],
 )
 def test_a_member_of_the_row(name: str, members: dict[str, Any], expected: tuple[Any, Any]) -> None:

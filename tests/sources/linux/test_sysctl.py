@@ -1,4 +1,4 @@
-"""Details of a link from files and from its driver; watches: on which directories, how many, and after a rename."""
+"""Details of a link from files; watches: on which directories, how many, and after a rename."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
@@ -14,28 +15,13 @@ from tests.fixtures.netns import NetNs
 from tests.fixtures.poll import wait_for
 
 if sys.platform == "linux":
-    from publisher.sources.linux.sysctl import Inotify, Modified, SettingWatches, SystemDetails, known_speed
+    from publisher.sources.linux.sysctl import Inotify, Modified, SettingWatches, SystemDetails, can_wake
 else:
     pytest.skip("sysctl and ethtool are Linux's", allow_module_level=True)
 
 assert sys.platform == "linux"
 
 NOTHING = Modified(set(), all=False)
-
-
-@pytest.mark.parametrize(
-    ("megabits", "expected"),
-    [
-        (10, 10_000_000),
-        (100_000, 100_000_000_000),
-        (0, None),
-        (0xFFFF, None),
-        (0xFFFF_FFFF, None),
-        (0xFFFE, 65_534_000_000),
-    ],
-)
-def test_an_unknown_speed_is_none(megabits: int, expected: int | None) -> None:
-    assert known_speed(megabits) == expected
 
 
 def inside(netns: NetNs, look: Callable[[SystemDetails], object]) -> object:
@@ -63,6 +49,21 @@ def test_what_does_not_exist_is_none(netns: NetNs) -> None:
     assert inside(netns, lambda details: details.times("inet", b"none")) == Times()
     assert inside(netns, lambda details: details.speed(b"none")) is None
     assert inside(netns, lambda details: details.is_wireless(b"none", 2)) is False
+
+
+@pytest.mark.parametrize(
+    ("shown", "expected"), [("enabled\n", True), ("disabled\n", True), ("\n", False), (None, None)]
+)
+def test_a_device_can_wake_the_host_where_sysfs_says_so(
+    tmp_path: Path, shown: str | None, expected: bool | None
+) -> None:
+    """The sysfs is made up: no machine of ours has a device that can wake it."""
+    device = tmp_path / "bus/pci/devices/0000:00:03.0/power"
+    device.mkdir(parents=True)
+    if shown is not None:
+        (device / "wakeup").write_text(shown)
+    assert can_wake(b"pci", b"0000:00:03.0", bytes(tmp_path)) is expected
+    assert can_wake(b"usb", b"0000:00:03.0", bytes(tmp_path)) is None
 
 
 def test_path_mtu_times_are_in_milliseconds(netns: NetNs) -> None:
