@@ -10,13 +10,15 @@ import ctypes
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 from ...errors import NetioError, NotFoundError, SourceError
 from .iphlpapi import (
+    AF_UNSPEC,
+    ERROR_NOT_FOUND,
     ERROR_NOT_SUPPORTED,
+    ERROR_PROC_NOT_FOUND,
     ERRORS,
     HANDLE,
     MIB_IF_ENTRY_NORMAL_WITHOUT_STATISTICS,
@@ -61,18 +63,23 @@ class Iphlpapi:
         self._newer_entry = "GetIfEntry2Ex" in self._functions
 
     def ip_interface(self, family: int, luid: int, index: int = 0) -> MibIpInterfaceRow:
-        """GetIpInterfaceEntry: by LUID, and by index only if the LUID is 0."""
+        """GetIpInterfaceEntry: by LUID, and by index only if the LUID is 0.
+
+        Raises InterfaceNotFoundError or NotFoundError if the IP interface is absent. No other call decides that.
+        """
         row = MibIpInterfaceRow(Family=family, InterfaceLuid=NetLuid(luid), InterfaceIndex=index)
-        self.call("GetIpInterfaceEntry", ctypes.byref(row))
+        try:
+            self.call("GetIpInterfaceEntry", ctypes.byref(row))
+        except NetioError as error:
+            if error.winerror_code == ERROR_NOT_SUPPORTED:
+                # The family's transport is not installed (docs/windows.md, rule 12).
+                raise NotFoundError(str(error), ERROR_NOT_SUPPORTED) from error
+            raise
         return row
 
     def ip_interfaces(self, family: int) -> list[MibIpInterfaceRow]:
-        """GetIpInterfaceTable; ERROR_NOT_FOUND is an empty table (nf-netioapi-getipinterfacetable)."""
-        try:
-            with self._table("GetIpInterfaceTable", MibIpInterfaceTable, family) as rows:
-                return _copies(rows)
-        except NotFoundError:
-            return []
+        """GetIpInterfaceTable."""
+        return self._table("GetIpInterfaceTable", MibIpInterfaceTable, family)
 
     def if_entry(self, luid: int, index: int = 0) -> MibIfRow2:
         """GetIfEntry2Ex without statistics, or GetIfEntry2 where Windows is older than 10 1703."""
@@ -85,26 +92,21 @@ class Iphlpapi:
 
     def if_table(self) -> list[MibIfRow2]:
         """GetIfTable2."""
-        with self._table("GetIfTable2", MibIfTable2) as rows:
-            return _copies(rows)
+        return self._table("GetIfTable2", MibIfTable2)
 
     def if_stack(self) -> list[tuple[int, int]]:
         """GetIfStackTable: pairs of indexes, the higher first."""
-        with self._table("GetIfStackTable", MibIfStackTable) as rows:
-            return [(row.HigherLayerInterfaceIndex, row.LowerLayerInterfaceIndex) for row in rows]
+        rows = self._table("GetIfStackTable", MibIfStackTable)
+        return [(row.HigherLayerInterfaceIndex, row.LowerLayerInterfaceIndex) for row in rows]
 
     def inverted_if_stack(self) -> list[tuple[int, int]]:
         """GetInvertedIfStackTable: pairs of indexes, the lower first."""
-        with self._table("GetInvertedIfStackTable", MibInvertedIfStackTable) as rows:
-            return [(row.LowerLayerInterfaceIndex, row.HigherLayerInterfaceIndex) for row in rows]
+        rows = self._table("GetInvertedIfStackTable", MibInvertedIfStackTable)
+        return [(row.LowerLayerInterfaceIndex, row.HigherLayerInterfaceIndex) for row in rows]
 
     def unicast_addresses(self, family: int) -> list[MibUnicastIpAddressRow]:
-        """GetUnicastIpAddressTable; ERROR_NOT_FOUND is an empty table."""
-        try:
-            with self._table("GetUnicastIpAddressTable", MibUnicastIpAddressTable, family) as rows:
-                return _copies(rows)
-        except NotFoundError:
-            return []
+        """GetUnicastIpAddressTable."""
+        return self._table("GetUnicastIpAddressTable", MibUnicastIpAddressTable, family)
 
     def luid_of(self, index: int) -> int:
         """ConvertInterfaceIndexToLuid."""
@@ -119,24 +121,35 @@ class Iphlpapi:
         callback = _callback(MibIpInterfaceRow, partial(ip_interface_changed, on_notification))
         return Registration(self, "NotifyIpInterfaceChange", callback, family, initial)
 
-    def notify_unicast_ip_address_change(self, family: int, on_notification: OnNotification) -> Registration:
+    def notify_unicast_ip_address_change(
+        self, family: int, on_notification: OnNotification, *, initial: bool = False
+    ) -> Registration:
         """NotifyUnicastIpAddressChange, until the registration is cancelled; the kind of change is the address's."""
         callback = _callback(MibUnicastIpAddressRow, partial(address_changed, on_notification))
-        return Registration(self, "NotifyUnicastIpAddressChange", callback, family, False)
+        return Registration(self, "NotifyUnicastIpAddressChange", callback, family, initial)
 
     def call(self, name: str, *arguments: Any) -> None:
         """Calls the function of that name; raises NetioError by its error code, or when this Windows lacks it."""
         if name not in self._functions:
-            raise NetioError(f"{name}: the iphlpapi.dll of this Windows has no such function", ERROR_NOT_SUPPORTED)
+            raise NetioError(f"{name}: the iphlpapi.dll of this Windows has no such function", ERROR_PROC_NOT_FOUND)
         self._functions[name](*arguments)
 
-    @contextmanager
-    def _table(self, name: str, table_type: type[ctypes.Structure], *arguments: int) -> Iterator[Any]:
-        """Yields the rows of a table, and frees it at the end of the block, also after an error."""
+    def _table(self, name: str, table_type: type[ctypes.Structure], *family: int) -> list[Any]:
+        """Returns copies of the rows of a table, and frees it, also after an error.
+
+        A table of which nothing was found is empty, and so is that of a family whose transport is not installed.
+        """
         pointer = ctypes.POINTER(table_type)()
-        self.call(name, *arguments, ctypes.byref(pointer))
         try:
-            yield _rows(pointer.contents)
+            self.call(name, *family, ctypes.byref(pointer))
+        except NetioError as error:
+            if error.winerror_code == ERROR_NOT_FOUND:
+                return []
+            if error.winerror_code == ERROR_NOT_SUPPORTED and family and family != (AF_UNSPEC,):
+                return []
+            raise
+        try:
+            return _copies(_rows(pointer.contents))
         finally:
             self.call("FreeMibTable", pointer)
 
@@ -224,7 +237,9 @@ def ip_interface_changed(on_notification: OnNotification, _context: int | None, 
 
 def address_changed(on_notification: OnNotification, _context: int | None, row: Any, type_number: int) -> None:
     """Passes on what NotifyUnicastIpAddressChange calls back with: the IP interface that the address belongs to."""
-    if row:
+    if NOTIFICATION_TYPES.get(type_number) == "initial_notification":
+        on_notification(None)
+    elif row:
         key = row.contents
         on_notification(Notification(key.InterfaceLuid.Value, key.InterfaceIndex, key.Address.si_family, type_number))
 

@@ -32,6 +32,7 @@ ERROR_FILE_NOT_FOUND = 2
 ERROR_INVALID_HANDLE = 6
 ERROR_NOT_SUPPORTED = 50
 ERROR_INVALID_PARAMETER = 87
+ERROR_PROC_NOT_FOUND = 127
 ERROR_NOT_FOUND = 1168
 
 # MIB_IF_ENTRY_LEVEL without statistics, which is faster (nf-netioapi-getifentry2ex).
@@ -73,6 +74,9 @@ SUFFIX_ORIGINS: dict[int, SuffixOrigin] = {
     4: "link_layer_address",
     5: "random",
 }
+
+# The bit of `MibIfRow2.InterfaceAndOperStatusFlags` for a filter module.
+FILTER_INTERFACE = 1 << 1
 
 BOOLEAN = c_uint8
 WCHAR = c_uint16

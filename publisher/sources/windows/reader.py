@@ -2,43 +2,84 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache, cached_property, partial
-from typing import TypeVar
+from typing import NamedTuple
 
 from ...errors import InterfaceNotFoundError, NetioError, NotFoundError
 from ...events import Address, Family, Interface, IpInterface, Key
 from .. import Validator
 from .calls import Iphlpapi
-from .iphlpapi import ERROR_NOT_SUPPORTED, FAMILIES, MibIfRow2, MibIpInterfaceRow
+from .iphlpapi import ERROR_PROC_NOT_FOUND, FAMILIES, FILTER_INTERFACE, MibIfRow2, MibIpInterfaceRow
 from .rows import address, interface, ip_interface_row, luid_text
 
-T = TypeVar("T")
+
+class Absent(NamedTuple):
+    """The answer of GetIpInterfaceEntry that an IP interface does not exist; `why` is its text."""
+
+    why: str
+
+
+class Undescribed(NamedTuple):
+    """An IP interface that exists, while GetIfEntry2 finds no interface of its LUID; `why` is its text."""
+
+    why: str
+
+
+class Reading(NamedTuple):
+    """Every IP interface; those that were known and exist no more; and those that exist and have no row yet."""
+
+    rows: tuple[IpInterface, ...]
+    absent: Mapping[Key, Absent]
+    undescribed: Mapping[Key, Undescribed]
 
 
 class InterfaceReader:
-    """Describes interfaces with their place in the stack, which it reads once. One thread; for one batch."""
+    """Describes interfaces with their place in the stack, which it reads once. One thread; for one batch.
+
+    Filter modules are left out of the stack, and link their neighbours: an interface is on top of another also through
+    filter modules (GetIfTable2 lists several of them for each network card, and no event explains their LUIDs).
+    """
 
     def __init__(self, iphlpapi: Iphlpapi) -> None:
         self._iphlpapi = iphlpapi
-        self._luid = cache(self._luid_of)
+        self._neighbor = cache(self._read_neighbor)
 
     def describe(self, raw: MibIfRow2) -> Interface:
         """Returns the model of an interface; raises pydantic's ValidationError."""
-        higher = {self._luid(above) for above, below in self._stack if below == raw.InterfaceIndex}
-        lower = {self._luid(below) for above, below in self._stack if above == raw.InterfaceIndex}
-        return interface(raw, filter(None, higher), filter(None, lower))
+        below = [(higher, lower) for lower, higher in self._stack]
+        return interface(raw, self._linked(raw, below), self._linked(raw, self._stack))
 
     @cached_property
     def _stack(self) -> list[tuple[int, int]]:
-        """The pairs of indexes of neighbours, the higher first."""
-        return _supported(self._iphlpapi.if_stack)
-
-    def _luid_of(self, index: int) -> str | None:
-        """Returns the LUID of an index in the stack; None for 0, which ends the stack, and for a removed interface."""
+        """The pairs of indexes of neighbours, the higher first; none where this Windows has no such table."""
         try:
-            return luid_text(self._iphlpapi.luid_of(index)) if index else None
+            return self._iphlpapi.if_stack()
+        except NetioError as error:
+            if error.winerror_code != ERROR_PROC_NOT_FOUND:
+                raise
+            return []
+
+    def _linked(self, raw: MibIfRow2, pairs: Sequence[tuple[int, int]]) -> set[str]:
+        """Returns the LUIDs of the next interfaces in the direction of the pairs that are no filter modules."""
+        found: set[str] = set()
+        seen, due = {raw.InterfaceIndex}, [raw.InterfaceIndex]
+        while due:
+            index = due.pop()
+            for neighbor in {there for here, there in pairs if here == index} - seen:
+                seen.add(neighbor)
+                row = self._neighbor(neighbor)
+                if row is not None and row.InterfaceAndOperStatusFlags & FILTER_INTERFACE:
+                    due.append(neighbor)
+                elif row is not None:
+                    found.add(luid_text(row.InterfaceLuid.Value))
+        return found
+
+    def _read_neighbor(self, index: int) -> MibIfRow2 | None:
+        """Returns the interface of an index; None for 0, which ends the stack, and for one that was removed."""
+        try:
+            return self._iphlpapi.if_entry(0, index) if index else None
         except InterfaceNotFoundError:
             return None
 
@@ -46,7 +87,6 @@ class InterfaceReader:
 class WindowsReader:
     """Reads IP interfaces with everything that belongs to them, each table once. One thread; for one batch.
 
-    A transport that is missing (ERROR_NOT_SUPPORTED: IPv6 can be removed from Windows) has no rows and no addresses.
     An IP interface with a record that our models refuse stays as it was in `last`, the rows that were read before.
     """
 
@@ -64,40 +104,47 @@ class WindowsReader:
         self._interfaces = InterfaceReader(iphlpapi)
         self._interface = cache(self._read_interface)
 
-    def everything(self) -> tuple[IpInterface, ...]:
-        """Returns every IP interface. One that is removed meanwhile is left out; its removal is reported later."""
-        rows = [(raw, family) for family in self._families for raw in self._table(family)]
-        read = [self._complete_if_there(raw, family) for raw, family in rows]
-        return tuple(row for row in read if row is not None)
+    def everything(self) -> Reading:
+        """Returns every IP interface. Of one that was known and is not found now, GetIpInterfaceEntry decides."""
+        read = {key: self._complete(raw, key) for key, raw in self._listed()}
+        unsure = [key for key in self._last if not isinstance(read.get(key), IpInterface)]
+        found: dict[Key, IpInterface | Absent | Undescribed | None] = {**read}
+        found |= {key: self.ip_interface(key) for key in unsure}
+        rows = {key: self._last.get(key) if isinstance(row, Undescribed) else row for key, row in found.items()}
+        return Reading(
+            tuple(row for row in rows.values() if isinstance(row, IpInterface)),
+            {key: row for key, row in found.items() if isinstance(row, Absent)},
+            {key: row for key, row in found.items() if isinstance(row, Undescribed) and key not in self._last},
+        )
 
-    def ip_interface(self, key: Key) -> IpInterface | None:
-        """Returns one IP interface; raises InterfaceNotFoundError or NotFoundError.
-
-        Returns None if our models refuse it and it was not read before.
-        """
-        raw = self._iphlpapi.ip_interface(FAMILIES[key.family], int(key.luid, 16))
-        return self._complete(raw, key.family)
-
-    def _complete_if_there(self, raw: MibIpInterfaceRow, family: Family) -> IpInterface | None:
+    def ip_interface(self, key: Key) -> IpInterface | Absent | Undescribed | None:
+        """Returns one IP interface, or None if our models refuse it and it was not read before."""
         try:
-            return self._complete(raw, family)
-        except (InterfaceNotFoundError, NotFoundError):
-            return None
+            raw = self._iphlpapi.ip_interface(FAMILIES[key.family], int(key.luid, 16))
+        except (InterfaceNotFoundError, NotFoundError) as error:
+            return Absent(str(error))
+        return self._complete(raw, key)
 
-    def _complete(self, raw: MibIpInterfaceRow, family: Family) -> IpInterface | None:
-        key = Key(luid_text(raw.InterfaceLuid.Value), family)
+    def _listed(self) -> Iterator[tuple[Key, MibIpInterfaceRow]]:
+        for family in self._families:
+            for raw in self._iphlpapi.ip_interfaces(FAMILIES[family]):
+                yield Key(luid_text(raw.InterfaceLuid.Value), family), raw
+
+    def _complete(self, raw: MibIpInterfaceRow, key: Key) -> IpInterface | Undescribed | None:
         row = self._validator.build(lambda: ip_interface_row(raw), raw)
         described = self._interface(raw.InterfaceLuid.Value)
+        if isinstance(described, Undescribed):
+            return described
         addresses = self._addresses.get(key, ())
         if row is None or described is None or addresses is None:
             return self._last.get(key)
         return IpInterface(row=row, interface=described, addresses=addresses)
 
-    def _table(self, family: Family) -> list[MibIpInterfaceRow]:
-        return _supported(partial(self._iphlpapi.ip_interfaces, FAMILIES[family]))
-
-    def _read_interface(self, luid: int) -> Interface | None:
-        raw = self._iphlpapi.if_entry(luid)
+    def _read_interface(self, luid: int) -> Interface | Undescribed | None:
+        try:
+            raw = self._iphlpapi.if_entry(luid)
+        except InterfaceNotFoundError as error:
+            return Undescribed(str(error))
         return self._validator.build(lambda: self._interfaces.describe(raw), raw)
 
     @cached_property
@@ -106,21 +153,11 @@ class WindowsReader:
         found: dict[Key, list[Address | None]] = {}
         now = datetime.now(UTC)
         for family in self._families:
-            for raw in _supported(partial(self._iphlpapi.unicast_addresses, FAMILIES[family])):
+            for raw in self._iphlpapi.unicast_addresses(FAMILIES[family]):
                 if raw.Address.si_family == FAMILIES[family]:
                     key = Key(luid_text(raw.InterfaceLuid.Value), family)
                     found.setdefault(key, []).append(self._validator.build(partial(address, raw, now), raw))
         return {key: _sorted(entries) for key, entries in found.items()}
-
-
-def _supported(read: Callable[[], list[T]]) -> list[T]:
-    """Returns what is read, or nothing where this Windows does not support it."""
-    try:
-        return read()
-    except NetioError as error:
-        if error.winerror_code != ERROR_NOT_SUPPORTED:
-            raise
-        return []
 
 
 def _sorted(entries: Sequence[Address | None]) -> tuple[Address, ...] | None:

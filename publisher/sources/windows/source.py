@@ -7,24 +7,27 @@ addresses; both carry a key and no state. So a change that is undone before it i
 from __future__ import annotations
 
 import math
-import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import NamedTuple
 
-from ...errors import InterfaceNotFoundError, NetioError, NotFoundError, SourceError
+from ...errors import NetioError, SourceError
 from ...events import Cause, Family, IpInterface, Key
 from .. import Remove, Resync, SourceContext, Update, Upsert, Validator
-from .calls import Iphlpapi, Notification, load
-from .iphlpapi import FAMILIES, FAMILY_NAMES, NOTIFICATION_TYPES
-from .reader import WindowsReader
-from .rows import luid_text
+from .calls import Iphlpapi, Registration, load
+from .iphlpapi import FAMILIES
+from .pending import Pending
+from .reader import Absent, Reading, Undescribed, WindowsReader
 
 # How often an interface that was reported and cannot be read yet is read again: for about 12 s in all.
 _TRIES = 20
+# At the start what is listed and cannot be described yet delays everything, for at most a second: without its row it
+# would be taken for removed.
+_TRIES_AT_START = 8
 _FIRST_DELAY, _LONGEST_DELAY = 0.01, 1.0
+# The initial notification is there to confirm a registration (docs/windows.md, rule 3).
+_CONFIRMED_WITHIN = 5.0
 
 
 @dataclass
@@ -42,77 +45,6 @@ class _Due:
         self.tries += 1
 
 
-class _Taken(NamedTuple):
-    """Everything that was added to `_Pending` since it was last taken."""
-
-    changes: frozenset[tuple[Key, str]]
-    causes: tuple[Cause, ...]
-    woken: bool
-    closed: bool
-
-
-class _Pending:
-    """Changes and requests from other threads for the source's thread.
-
-    The callbacks run in threads of the system, several at once, so they only add a key here. Each key and kind is held
-    once, so that no number of changes makes it grow.
-    """
-
-    def __init__(self) -> None:
-        self._condition = threading.Condition()
-        self._changes: set[tuple[Key, str]] = set()
-        self._causes: list[Cause] = []
-        self._woken = False
-        self._closed = False
-
-    def add_ip_interface(self, notification: Notification | None) -> None:
-        """Adds what NotifyIpInterfaceChange reports."""
-        if notification is not None:
-            self._add(notification, NOTIFICATION_TYPES.get(notification.type, "parameter_notification"))
-
-    def add_address(self, notification: Notification | None) -> None:
-        """Adds what NotifyUnicastIpAddressChange reports: the kind of change is the address's, not the interface's."""
-        if notification is not None:
-            self._add(notification, "address")
-
-    def _add(self, notification: Notification, kind: str) -> None:
-        if family := FAMILY_NAMES.get(notification.family):
-            change = (Key(luid_text(notification.luid), family), kind)
-            with self._condition:
-                if change not in self._changes:
-                    self._changes.add(change)
-                    self._condition.notify()
-
-    def wake(self) -> None:
-        with self._condition:
-            self._woken = True
-            self._condition.notify()
-
-    def resync(self, cause: Cause) -> None:
-        with self._condition:
-            if cause not in self._causes:
-                self._causes.append(cause)
-            self._condition.notify()
-
-    def close(self) -> None:
-        with self._condition:
-            self._closed = True
-            self._condition.notify()
-
-    def take(self, timeout: float) -> _Taken:
-        """Takes everything, as soon as there is something, and at the latest after `timeout` seconds."""
-        with self._condition:
-            self._condition.wait_for(self._any, timeout)
-            taken = _Taken(frozenset(self._changes), tuple(self._causes), self._woken, self._closed)
-            self._changes.clear()
-            self._causes.clear()
-            self._woken = False
-            return taken
-
-    def _any(self) -> bool:
-        return bool(self._changes or self._causes or self._woken or self._closed)
-
-
 class WindowsSource:
     """The IP interfaces of this Windows; raises SourceError on another system."""
 
@@ -123,8 +55,10 @@ class WindowsSource:
         self._families: tuple[Family, ...] = ("inet", "inet6") if context.families == "unspec" else (context.families,)
         self._reconcile_seconds = context.reconcile_seconds
         self._idle_seconds = math.inf if context.idle_seconds is None else context.idle_seconds
-        self._pending = _Pending()
+        self._pending = Pending()
+        self._confirmed_by = math.inf
         self.validator = Validator(context.log)
+        self.unconfirmed = 0
         self._due: dict[Key, _Due] = {}
         self._last: dict[Key, IpInterface] = {}
         self._lost = False
@@ -142,6 +76,7 @@ class WindowsSource:
             reconcile_at = time.monotonic() + self._reconcile_seconds
             idle_until = time.monotonic() + self._idle_seconds
             while not (taken := self._pending.take(self._wait(min(reconcile_at, idle_until)))).closed:
+                self._check_confirmations()
                 self._note(taken.changes)
                 updates = self._changes()
                 if taken.causes or time.monotonic() >= reconcile_at:
@@ -164,19 +99,49 @@ class WindowsSource:
         self._pending.close()
 
     def _register(self, registrations: ExitStack) -> None:
+        calls, pending = self._iphlpapi, self._pending
         try:
-            registration = self._iphlpapi.notify_ip_interface_change(self._family, self._pending.add_ip_interface)
-            registrations.callback(registration.cancel)
-            registration = self._iphlpapi.notify_unicast_ip_address_change(self._family, self._pending.add_address)
-            registrations.callback(registration.cancel)
+            registration = calls.notify_ip_interface_change(self._family, pending.add_ip_interface, initial=True)
+            registrations.callback(self._cancel, registration)
+            registration = calls.notify_unicast_ip_address_change(self._family, pending.add_address, initial=True)
+            registrations.callback(self._cancel, registration)
         except NetioError as error:
             raise SourceError(f"Windows refused the registration for changes: {error}") from error
+        self._confirmed_by = time.monotonic() + _CONFIRMED_WITHIN
+
+    def _cancel(self, registration: Registration) -> None:
+        try:
+            registration.cancel()
+        except NetioError as error:
+            self._log.warning("a registration for changes stays until the process ends, which tries again: %s", error)
+
+    def _check_confirmations(self) -> None:
+        """Warns once of each registration that Windows has not confirmed in time."""
+        if time.monotonic() < self._confirmed_by:
+            return
+        self._confirmed_by = math.inf
+        for function in self._pending.unconfirmed:
+            self.unconfirmed += 1
+            self._log.warning(
+                "%s: Windows has not confirmed the registration within %g s; its changes may be seen only by the "
+                "reading of everything, every %g s",
+                function,
+                _CONFIRMED_WITHIN,
+                self._reconcile_seconds,
+            )
 
     def _begin(self) -> Resync:
         try:
-            return Resync(self._read_all(), "startup")
+            for tries in range(_TRIES_AT_START):
+                reading = self._reader().everything()
+                if not reading.undescribed:
+                    break
+                time.sleep(_delay(tries))
         except NetioError as error:
             raise SourceError(f"the IP interfaces of Windows cannot be read: {error}") from error
+        for key, (why,) in reading.undescribed.items():
+            self._log.warning("the IP interface %s %s is left out for now: it exists, but %s", *key, why)
+        return Resync(self._take(reading), "startup")
 
     def _wait(self, next_at: float) -> float:
         """Returns the seconds until something is due. At most one: an untimed wait on Windows swallows Ctrl+C."""
@@ -220,46 +185,70 @@ class WindowsSource:
         """Reads one interface in each family: what it shares, like its name, may have changed in both."""
         for family in self._families:
             key = Key(luid, family)
-            try:
-                row = reader.ip_interface(key)
-            except (InterfaceNotFoundError, NotFoundError):
-                yield from self._absent(key, now)
-                continue
-            self._due.pop(key, None)
-            if row is not None:
-                self._last[key] = row
-                yield Upsert(row)
+            match reader.ip_interface(key):
+                case Absent(why):
+                    yield from self._absent(key, why, now)
+                case Undescribed(why):
+                    self._undescribed(key, why, now)
+                case row:
+                    self._due.pop(key, None)
+                    if row is not None:
+                        self._last[key] = row
+                        yield Upsert(row)
 
-    def _absent(self, key: Key, now: float) -> Iterator[Update]:
-        """Removes what cannot be read. If it was reported as existing, it is held and read again for a while.
+    def _absent(self, key: Key, why: str, now: float) -> Iterator[Update]:
+        """Removes what does not exist. If it was reported as existing, it is held and read again for a while.
 
         An interface may be reported before it can be read (docs/windows.md, rule 11).
         """
         due = self._due.pop(key, _Due(removed=True))
         held = due.expected and due.tries < _TRIES
         if due.removed or not held:
-            self._last.pop(key, None)
+            self._remove(key, why)
             yield Remove(key.luid, key.family)
         if held:
             due.put_off(now)
             self._due[key] = due
 
+    def _undescribed(self, key: Key, why: str, now: float) -> None:
+        """Leaves the row as it was, and has it read again for a while."""
+        due = self._due.setdefault(key, _Due())
+        due.put_off(now)
+        if due.tries > _TRIES:
+            del self._due[key]
+            self._log.warning("the IP interface %s %s stays as it was: it exists, but %s", *key, why)
+
+    def _remove(self, key: Key, why: str) -> None:
+        if row := self._last.pop(key, None):
+            name = row.interface.alias
+            self._log.info("the IP interface %s %s (%s) is removed: %s", *key, name, why)
+
     def _resync(self, causes: Iterable[Cause]) -> list[Update]:
         """Reads everything once, for each of the causes."""
         try:
-            rows = self._read_all()
+            rows = self._take(self._reader().everything())
         except NetioError as error:
             self._failed(error)
             return []
         self._lost = False
-        # What these rows show was read; what was reported as existing and is not among them is still held.
-        self._due = {key: due for key, due in self._due.items() if due.expected and key not in self._last}
+        self._hold(time.monotonic())
         return [Resync(rows, cause) for cause in causes]
 
-    def _read_all(self) -> tuple[IpInterface, ...]:
-        rows = self._reader().everything()
-        self._last = {row.key: row for row in rows}
-        return rows
+    def _hold(self, now: float) -> None:
+        """Keeps due what was reported as existing and is not among the rows that were read: it is read again."""
+        self._due = {key: due for key, due in self._due.items() if due.expected and key not in self._last}
+        for key, due in list(self._due.items()):
+            due.put_off(now)
+            if due.tries > _TRIES:
+                del self._due[key]
+
+    def _take(self, reading: Reading) -> tuple[IpInterface, ...]:
+        for key, (why,) in reading.absent.items():
+            self._remove(key, why)
+        for key in reading.undescribed:
+            self._due.setdefault(key, _Due()).expected = True
+        self._last = {row.key: row for row in reading.rows}
+        return reading.rows
 
     def _reader(self) -> WindowsReader:
         return WindowsReader(self._iphlpapi, self._families, self.validator, self._last)

@@ -132,7 +132,7 @@ NOTHING = "nothing"
         (ip_interface_changed, None, CHANGED, NOTHING),
         (ip_interface_changed, None, UNKNOWN, NOTHING),
         (address_changed, ADDRESS, ADDED, Notification(6 << 48, 7, AF_INET6, ADDED)),
-        (address_changed, None, INITIAL, NOTHING),
+        (address_changed, None, INITIAL, None),
         (address_changed, None, CHANGED, NOTHING),
     ],
 )

@@ -26,7 +26,8 @@ from publisher.sources.windows.iphlpapi import (
     MibUnicastIpAddressRow,
     NetLuid,
 )
-from publisher.sources.windows.source import WindowsSource, _Pending
+from publisher.sources.windows.pending import Pending
+from publisher.sources.windows.source import WindowsSource
 from tests.fixtures.logs import CapturedLog
 
 LUID = make_luid(6, 0x8001)
@@ -48,12 +49,18 @@ class OneLibrary:
         self.cancelled = 0
         self.exists = True
 
-    def notify_ip_interface_change(self, _family: int, on_notification: Callable[..., None]) -> OneLibrary:
+    def notify_ip_interface_change(
+        self, _family: int, on_notification: Callable[..., None], *, initial: bool
+    ) -> OneLibrary:
+        assert initial
         self.called.append("register")
         self.on_notification = on_notification
         return self
 
-    def notify_unicast_ip_address_change(self, _family: int, _on_notification: Callable[..., None]) -> OneLibrary:
+    def notify_unicast_ip_address_change(
+        self, _family: int, _on_notification: Callable[..., None], *, initial: bool
+    ) -> OneLibrary:
+        assert initial
         self.called.append("register")
         return self
 
@@ -107,6 +114,40 @@ def test_the_source_registers_before_it_reads_and_cancels_at_its_end(library: On
         assert library.called[:3] == ["register", "register", "read"]
         assert library.cancelled == 0
     assert library.cancelled == 2
+
+
+def test_what_windows_confirms_is_not_warned_of(library: OneLibrary, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(windows_source, "_CONFIRMED_WITHIN", 0.0)
+    log = CapturedLog()
+    with followed(log) as (source, updates):
+        next(updates)
+        library.on_notification(None)
+        source.wake()
+        next(updates)
+        assert source.unconfirmed == 1
+        [warning] = log.lines()
+        assert warning.startswith("NotifyUnicastIpAddressChange: Windows has not confirmed")
+
+
+def test_a_confirmation_has_five_seconds(library: OneLibrary) -> None:
+    assert windows_source._CONFIRMED_WITHIN == 5.0
+    log = CapturedLog()
+    with followed(log) as (source, updates):
+        next(updates)
+        source.wake()
+        next(updates)
+        assert log.records == []
+    assert library.cancelled == 2
+
+
+def test_an_interface_without_a_luid_has_everything_read(library: OneLibrary) -> None:
+    with followed() as (_, updates):
+        next(updates)
+        library.row.NlMtu = 1400
+        library.on_notification(Notification(0, 7, AF_INET, 0))
+        [update] = next(updates)
+        assert isinstance(update, Resync)
+        assert (update.cause, update.rows[0].row.nl_mtu) == ("reconcile", 1400)
 
 
 # What the models refuse
@@ -214,14 +255,14 @@ CHANGED = (Key(LUID, "inet"), "parameter_notification")
 def test_a_notification_is_pending_under_its_key_and_kind(
     notification: Notification | None, pending: tuple[Key, str] | None
 ) -> None:
-    changes = _Pending()
+    changes = Pending()
     changes.add_ip_interface(notification)
     assert changes.take(0).changes == ({pending} if pending else set())
 
 
 @pytest.mark.parametrize("kind", [0, 1, 2, UNKNOWN])
 def test_a_change_of_an_address_is_pending_as_that(kind: int) -> None:
-    changes = _Pending()
+    changes = Pending()
     changes.add_address(Notification(NUMBER, 7, AF_INET, kind))
     changes.add_address(Notification(NUMBER, 7, UNKNOWN, kind))
     changes.add_address(None)
@@ -229,7 +270,7 @@ def test_a_change_of_an_address_is_pending_as_that(kind: int) -> None:
 
 
 def test_what_is_pending_is_held_once_and_taken_once() -> None:
-    changes = _Pending()
+    changes = Pending()
     for _ in range(1000):
         changes.add_ip_interface(Notification(NUMBER, 7, AF_INET, 0))
         changes.resync("overrun")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from ipaddress import ip_interface
 from typing import Any
 
 from publisher.events import make_luid
+from publisher.sources.windows.calls import Registration
 from publisher.sources.windows.iphlpapi import FAMILIES, MibIfRow2, MibIpInterfaceRow, MibUnicastIpAddressRow
 
 CHANGED, ADDED, DELETED, INITIAL = 0, 1, 2, 3
@@ -181,6 +183,13 @@ def library(name: str) -> Any:
     if sys.platform != "win32":
         raise RuntimeError(f"{name} is a library for Windows")
     return ctypes.WinDLL(name)
+
+
+def cancel_forgotten() -> None:
+    """Cancels each registration that a test has left."""
+    for found in gc.get_objects():
+        if isinstance(found, Registration):
+            found.cancel()
 
 
 @contextmanager

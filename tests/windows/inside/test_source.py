@@ -15,11 +15,12 @@ from publisher.events import IpInterface
 from publisher.netioapi import cancel_mib_change_notify2, notify_ip_interface_change
 from publisher.sources import Families, Remove, Resync, SourceContext, Update, Upsert
 from publisher.sources.luids import MemoryLuids
-from publisher.sources.windows.iphlpapi import DAD_STATES, OPER_STATUSES
+from publisher.sources.windows import source as windows_source
+from publisher.sources.windows.iphlpapi import DAD_STATES, FILTER_INTERFACE, OPER_STATUSES
 from publisher.sources.windows.source import WindowsSource
 from publisher.table import Table
 from tests.fixtures.logs import CapturedLog
-from tests.windows.inside.standin import ADDED, CHANGED, DELETED, StandIn
+from tests.windows.inside.standin import ADDED, CHANGED, DELETED, StandIn, cancel_forgotten
 
 LONG = 20.0
 
@@ -92,6 +93,45 @@ def test_first_comes_everything(standin: StandIn) -> None:
     assert rows["eth0", "inet"].interface.higher == (standin.luid("wlan0"),)
     assert rows["wlan0", "inet"].interface.lower == (standin.luid("eth0"),)
     assert rows["eth0", "inet"].interface is rows["eth0", "inet6"].interface
+
+
+def test_filter_modules_are_left_out_of_the_stack_and_link_their_neighbors(standin: StandIn) -> None:
+    """On Windows each network card has several, between it and what is above it."""
+    for alias in ("vlan7", "eth0"):
+        standin.add(alias, ["inet"])
+    for alias in ("scheduler", "firewall", "alone"):
+        standin.add(alias, [])
+        standin.change_interface(alias, InterfaceAndOperStatusFlags=FILTER_INTERFACE)
+    for pair in (("vlan7", "firewall"), ("firewall", "scheduler"), ("scheduler", "eth0"), ("alone", "vlan7")):
+        standin.stack(*pair)
+    with following() as follower:
+        rows = {row.interface.alias: row.interface for row in follower.resync("startup")}
+    assert (rows["eth0"].higher, rows["eth0"].lower) == ((standin.luid("vlan7"),), ())
+    assert (rows["vlan7"].higher, rows["vlan7"].lower) == ((), (standin.luid("eth0"),))
+
+
+def test_a_neighbor_that_is_removed_is_left_out_of_the_stack(standin: StandIn) -> None:
+    standin.add("eth0", ["inet"])
+    standin.add("vlan7", ["inet"])
+    standin.stack("vlan7", "eth0")
+    standin.remove("vlan7")
+    with following() as follower:
+        [row] = follower.resync("startup")
+    assert row.interface.higher == ()
+
+
+def test_a_registration_without_its_confirmation_is_logged_and_counted(
+    standin: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(windows_source, "_CONFIRMED_WITHIN", 0.0)
+    standin.add("eth0", ["inet"])
+    standin.initial(2)  # until the registration is cancelled
+    with following() as follower:
+        follower.resync("startup")
+        standin.change("eth0", "inet", NlMtu=1400, report=True)
+        follower.until(Upsert, standin.luid("eth0"), "inet")
+        assert follower.source.unconfirmed == 2
+        assert [record.levelname for record in follower.log.records] == ["WARNING", "WARNING"]
 
 
 @pytest.mark.parametrize(("families", "seen"), [("inet", {"inet"}), ("inet6", {"inet6"})])
@@ -378,6 +418,15 @@ def test_no_interface_at_all_is_an_empty_table(standin: StandIn) -> None:
     assert standin.counters.reads == 0
     with following() as follower:
         assert follower.resync("startup") == ()
+
+
+@pytest.mark.parametrize("call", [1, 2])
+def test_a_cancel_that_windows_refuses_at_the_end_is_logged(standin: StandIn, call: int) -> None:
+    with following() as follower:
+        follower.resync("startup")
+        standin.fail("CancelMibChangeNotify2", 87, times=call)
+    assert len(follower.log.lines("stays until the process ends")) == call
+    cancel_forgotten()
 
 
 @pytest.mark.parametrize(

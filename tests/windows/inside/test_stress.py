@@ -61,7 +61,7 @@ def test_after_a_storm_the_rows_are_right_and_nothing_is_left(standin: StandIn, 
         while known != truth:
             _apply(follower.next(), known)
         assert not any(isinstance(update, Resync) and update.cause != "startup" for update in follower.updates.queue)
-        assert follower.log.records == []
+        assert {record.levelname for record in follower.log.records} <= {"INFO"}
 
 
 def _apply(update: Update, known: dict[Key, Facts]) -> None:
