@@ -21,7 +21,7 @@ from .pending import Pending
 from .reader import Absent, Reading, Undescribed, WindowsReader
 
 # How often an interface that was reported and cannot be read yet is read again: for about 12 s in all.
-_TRIES = 20
+_TRIES = 18
 # At the start what is listed and cannot be described yet delays everything, for at most a second: without its row it
 # would be taken for removed.
 _TRIES_AT_START = 8

@@ -15,7 +15,13 @@ from typing import Any
 
 import pytest
 
-from publisher.errors import InvalidHandleError, NetioError
+from publisher.errors import (
+    InterfaceNotFoundError,
+    InvalidHandleError,
+    InvalidParameterError,
+    NetioError,
+    NotFoundError,
+)
 from publisher.sources.windows.calls import (
     Iphlpapi,
     Notification,
@@ -24,8 +30,11 @@ from publisher.sources.windows.calls import (
     ip_interface_changed,
 )
 from publisher.sources.windows.iphlpapi import (
+    AF_INET,
     AF_INET6,
+    AF_UNSPEC,
     MibIpInterfaceRow,
+    MibIpInterfaceTable,
     MibUnicastIpAddressRow,
     NetLuid,
 )
@@ -115,6 +124,79 @@ def test_a_registration_that_the_system_refuses_leaves_nothing_for_the_exit(monk
         Registration(Iphlpapi(functions), "NotifyIpInterfaceChange", CALLBACK(lambda *_: None), 0, False)
     assert at_exit == []
 
+
+# Tables and error codes
+
+
+def answering(**codes: int) -> Iphlpapi:
+    """Returns a library whose functions only return these error codes."""
+    functions: Any = SimpleNamespace(**{name: _returning(code) for name, code in codes.items()})
+    return Iphlpapi(functions)
+
+
+def _returning(code: int) -> Callable[..., int]:
+    return lambda *_: code
+
+
+TABLES: dict[str, Callable[[Iphlpapi, int], list[Any]]] = {
+    "GetIpInterfaceTable": lambda calls, family: calls.ip_interfaces(family),
+    "GetUnicastIpAddressTable": lambda calls, family: calls.unicast_addresses(family),
+    "GetIfTable2": lambda calls, _: calls.if_table(),
+    "GetIfStackTable": lambda calls, _: calls.if_stack(),
+    "GetInvertedIfStackTable": lambda calls, _: calls.inverted_if_stack(),
+}
+
+
+@pytest.mark.parametrize("function", TABLES)
+def test_a_table_of_which_nothing_was_found_is_empty(function: str) -> None:
+    assert TABLES[function](answering(**{function: 1168}), AF_UNSPEC) == []
+
+
+@pytest.mark.parametrize("family", [AF_UNSPEC, AF_INET, AF_INET6])
+@pytest.mark.parametrize("function", TABLES)
+def test_a_table_of_one_family_is_empty_where_that_is_not_installed(function: str, family: int) -> None:
+    calls = answering(**{function: 50})
+    if function in {"GetIpInterfaceTable", "GetUnicastIpAddressTable"} and family != AF_UNSPEC:
+        assert TABLES[function](calls, family) == []
+    else:
+        with pytest.raises(NetioError, match=function):
+            TABLES[function](calls, family)
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [(2, InterfaceNotFoundError), (1168, NotFoundError), (50, NotFoundError), (87, InvalidParameterError)],
+)
+def test_an_ip_interface_is_absent_by_three_codes(code: int, kind: type[NetioError]) -> None:
+    with pytest.raises(NetioError) as error:
+        answering(GetIpInterfaceEntry=code).ip_interface(AF_INET6, 6 << 48)
+    assert (type(error.value), error.value.winerror_code) == (kind, code)
+
+
+def test_a_function_that_the_library_lacks_is_no_absent_interface() -> None:
+    with pytest.raises(NetioError, match="has no such function") as error:
+        answering().ip_interface(AF_INET6, 6 << 48)
+    assert (type(error.value), error.value.winerror_code) == (NetioError, 127)
+
+
+def test_rows_are_copied_before_their_table_is_freed() -> None:
+    table = MibIpInterfaceTable(NumEntries=1)
+    table.Table[0].NlMtu = 1400
+
+    def give_table(_family: int, into: Any) -> int:
+        into._obj.contents = table
+        return 0
+
+    functions: Any = SimpleNamespace(
+        GetIpInterfaceTable=give_table,
+        FreeMibTable=lambda _: ctypes.memset(ctypes.byref(table), 0xCC, ctypes.sizeof(table)),
+    )
+    [row] = Iphlpapi(functions).ip_interfaces(AF_INET)
+    assert table.Table[0].NlMtu == 0xCCCC_CCCC
+    assert row.NlMtu == 1400
+
+
+# Callbacks
 
 IP_INTERFACE = MibIpInterfaceRow(Family=AF_INET6, InterfaceLuid=NetLuid(6 << 48), InterfaceIndex=7)
 ADDRESS = MibUnicastIpAddressRow(InterfaceLuid=NetLuid(6 << 48), InterfaceIndex=7)

@@ -40,6 +40,7 @@ class OneLibrary:
 
     def __init__(self) -> None:
         self.called: list[str] = []
+        self.registered: list[int] = []
         self.row = MibIpInterfaceRow(Family=AF_INET, InterfaceLuid=NetLuid(NUMBER), InterfaceIndex=7, NlMtu=1500)
         self.interface = MibIfRow2(InterfaceLuid=NetLuid(NUMBER), InterfaceIndex=7, AdminStatus=1, OperStatus=1)
         self.address = MibUnicastIpAddressRow(InterfaceLuid=NetLuid(NUMBER), OnLinkPrefixLength=24, DadState=4)
@@ -48,19 +49,22 @@ class OneLibrary:
         self.on_notification: Callable[[Notification | None], None] = lambda _: None
         self.cancelled = 0
         self.exists = True
+        self.listed = True
 
     def notify_ip_interface_change(
-        self, _family: int, on_notification: Callable[..., None], *, initial: bool
+        self, family: int, on_notification: Callable[..., None], *, initial: bool
     ) -> OneLibrary:
         assert initial
+        self.registered.append(family)
         self.called.append("register")
         self.on_notification = on_notification
         return self
 
     def notify_unicast_ip_address_change(
-        self, _family: int, _on_notification: Callable[..., None], *, initial: bool
+        self, family: int, _on_notification: Callable[..., None], *, initial: bool
     ) -> OneLibrary:
         assert initial
+        self.registered.append(family)
         self.called.append("register")
         return self
 
@@ -69,7 +73,7 @@ class OneLibrary:
 
     def ip_interfaces(self, family: int) -> list[MibIpInterfaceRow]:
         self.called.append("read")
-        return [self.row] if family == AF_INET else []
+        return [self.row] if family == AF_INET and self.listed else []
 
     def ip_interface(self, family: int, luid: int) -> MibIpInterfaceRow:
         if not self.exists or (family, luid) != (AF_INET, NUMBER):
@@ -116,6 +120,16 @@ def test_the_source_registers_before_it_reads_and_cancels_at_its_end(library: On
     assert library.cancelled == 2
 
 
+@pytest.mark.parametrize(("families", "number"), [("unspec", AF_UNSPEC), ("inet", AF_INET), ("inet6", AF_INET6)])
+def test_both_registrations_are_for_the_chosen_family(library: OneLibrary, families: Any, number: int) -> None:
+    source = WindowsSource(SourceContext(CapturedLog(), MemoryLuids(), families))
+    updates = source.updates()
+    next(updates)
+    source.close()
+    assert list(updates) == []
+    assert library.registered == [number, number]
+
+
 def test_what_windows_confirms_is_not_warned_of(library: OneLibrary, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(windows_source, "_CONFIRMED_WITHIN", 0.0)
     log = CapturedLog()
@@ -138,6 +152,20 @@ def test_a_confirmation_has_five_seconds(library: OneLibrary) -> None:
         next(updates)
         assert log.records == []
     assert library.cancelled == 2
+
+
+def test_what_is_not_listed_is_removed_only_if_getipinterfaceentry_says_so(library: OneLibrary) -> None:
+    log = CapturedLog()
+    with followed(log) as (source, updates):
+        row = first(updates)
+        library.listed = False
+        source.resync()
+        assert next(updates) == [Resync((row,), "reconcile")]
+        library.exists = False
+        source.resync()
+        assert next(updates) == [Resync((), "reconcile")]
+    [line] = log.lines()
+    assert line == f"the IP interface {LUID} inet () is removed: no such interface"
 
 
 def test_an_interface_without_a_luid_has_everything_read(library: OneLibrary) -> None:
