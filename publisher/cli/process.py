@@ -16,17 +16,20 @@ def open_standard_streams() -> None:
     """Opens the null device for each standard stream that is closed, and lets the output take any character.
 
     Without it the next file that is opened gets the free number, and what is printed is written into that file.
+    `publisher.service.log_file` knows a missing standard error by the name of the null device.
     """
     for number in (0, 1, 2):
         try:
             os.fstat(number)
         except OSError:
             with suppress(OSError):  # no /dev: the stream stays closed
-                os.open(os.devnull, os.O_RDWR)  # the lowest free number: this one
+                # The lowest free number: this one. Windows has reserved it under pythonw.exe, and another is returned.
+                if (opened := os.open(os.devnull, os.O_RDWR)) != number:
+                    os.close(opened)
     with suppress(OSError):
-        sys.stdin = sys.stdin or os.fdopen(0, closefd=False)
-        sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
-        sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
+        sys.stdin = sys.stdin or open(os.devnull)  # noqa: PTH123, SIM115 - as the interpreter does; open to the end
+        sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: PTH123, SIM115 - the same
+        sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: PTH123, SIM115 - the same
     for stream in (sys.stdout, sys.stderr):
         # An alias may hold a character that the terminal's encoding lacks: its escape is shown, instead of an error.
         if hasattr(stream, "reconfigure"):

@@ -81,6 +81,8 @@ def _print(path: Path, report: ServiceReport, now: float) -> None:
     node = printable(report.node)
     echo(f"publisher {report.version} on {node}: process {report.pid} since {since}, {report.seq} events")
     echo(f"journal {path}: {_safe(report.trouble) if report.trouble else 'fine'}")
+    if report.log_file is not None:
+        echo(f"log {printable(report.log_file)}")
     print_table(_COLUMNS, [_cells(name, sink, now) for name, sink in report.sinks.items()], right={2, 3}, wrapped={5})
     for place in report.left:
         why = f": {_safe(place.error)}" if place.error else ""

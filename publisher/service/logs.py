@@ -1,4 +1,6 @@
-"""The log of the command: lines on a terminal, JSON elsewhere, priorities for systemd's journal. Secrets are masked.
+"""The log of the command: lines on a terminal and in the log file, JSON elsewhere, priorities for systemd's journal.
+
+Secrets are masked.
 
 Everything logs to `logging.getLogger("publisher")`, which is silent until a command calls `logging_to`.
 """
@@ -17,6 +19,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from ..config.settings import LogFormat, LogLevel
 from ..secret_options import MASK, secrets_in
 from ..terminal import printable
+from .log_file import LogFile
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -51,7 +54,7 @@ class Secrets:
 
 @contextlib.contextmanager
 def logging_to(
-    stream: TextIO | None,
+    stream: TextIO | LogFile | None,
     secrets: Secrets,
     *,
     level: LogLevel = "info",
@@ -61,15 +64,14 @@ def logging_to(
 ) -> Iterator[None]:
     """Writes the log of this process to a stream until the block ends: one line for each entry.
 
-    `auto` is readable lines on a terminal, else JSON. The log of libraries is included from warnings on, as are
-    Python's own warnings. Nothing is raised when the stream cannot be written. Any thread may log; one enters this.
+    `auto` is readable lines on a terminal and in a log file, else JSON. The log of libraries is included from warnings
+    on, as are Python's own warnings. Nothing is raised when the stream cannot be written. Any thread may log; one
+    enters this.
     """
     if stream is None:  # as under pythonw.exe
         yield
         return
-    terminal = _is_terminal(stream)
-    readable = style == "console" or (style == "auto" and terminal)
-    formatter = ReadableFormatter(secrets, colours=colours and terminal) if readable else JsonFormatter(secrets)
+    formatter = _formatter(stream, secrets, style, colours=colours)
     handler = _Handler(stream)
     handler.setFormatter(PriorityFormatter(formatter) if is_journal(stream, environment or {}) else formatter)
     root, number = logging.getLogger(), getattr(logging, level.upper())
@@ -87,7 +89,16 @@ def logging_to(
         _LOGGER.setLevel(before[1])
 
 
-def is_journal(stream: TextIO, environment: Mapping[str, str]) -> bool:
+def _formatter(stream: TextIO | LogFile, secrets: Secrets, style: LogFormat, *, colours: bool) -> logging.Formatter:
+    terminal, file = _is_terminal(stream), isinstance(stream, LogFile)
+    if style == "console" or (style == "auto" and (terminal or file)):
+        return ReadableFormatter(
+            secrets, colours=colours and terminal, clock="%Y-%m-%d %H:%M:%S" if file else "%H:%M:%S"
+        )
+    return JsonFormatter(secrets)
+
+
+def is_journal(stream: TextIO | LogFile, environment: Mapping[str, str]) -> bool:
     """Returns whether systemd connected the stream to its journal: JOURNAL_STREAM, systemd.exec(5)."""
     try:
         status = os.fstat(stream.fileno())
@@ -99,17 +110,18 @@ def is_journal(stream: TextIO, environment: Mapping[str, str]) -> bool:
 class ReadableFormatter(logging.Formatter):
     """Formats an entry for people: time, level, message, and the traceback below it."""
 
-    def __init__(self, secrets: Secrets, *, colours: bool) -> None:
+    def __init__(self, secrets: Secrets, *, colours: bool, clock: str = "%H:%M:%S") -> None:
         super().__init__()
         self._secrets = secrets
         self._colours = colours
+        self._clock = clock
 
     def format(self, record: logging.LogRecord) -> str:
         parts = [_named(record) + _message(record), *self._traces(record)]
         # An interface's name may hold any bytes: none commands the terminal, and, since further lines are indented,
         # none looks like the beginning of an entry.
         text = printable(self._secrets.mask("\n".join(parts)), keep="\n").replace("\n", "\n    ")
-        return f"{self.formatTime(record, '%H:%M:%S')} {self._level(record.levelname)} {text}"
+        return f"{self.formatTime(record, self._clock)} {self._level(record.levelname)} {text}"
 
     def _traces(self, record: logging.LogRecord) -> Iterator[str]:
         # The standard library's traceback shows no local variables, which may hold passwords.
@@ -170,7 +182,7 @@ def _named(record: logging.LogRecord) -> str:
     return "" if ours else f"{record.name}: "
 
 
-def _is_terminal(stream: TextIO) -> bool:
+def _is_terminal(stream: TextIO | LogFile) -> bool:
     try:
         return stream.isatty()
     except ValueError:  # it is closed

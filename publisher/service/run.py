@@ -7,20 +7,21 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from ..config.exposure import exposed_secret
 from ..config.locations import Locations
 from ..config.settings import Settings, load_settings, sink_options, with_default_sinks
 from ..delivery.plan import SinkPlan
-from ..errors import PublisherError, refusal
+from ..errors import ConfigurationError, PublisherError, refusal
 from ..plugins import OWN_SOURCES, Plugins, SinkTypes, load_plugins
 from ..terminal import echo
+from .log_file import LogFile, is_missing, log_file_beside
 from .logs import Secrets, logging_to
 from .service import Service
 from .signals import Signals, when_output_closes
@@ -31,13 +32,23 @@ log = logging.getLogger("publisher")
 _COLLECTIONS = (2000, 10, 100)
 
 
-def run_service(config: Path | None, overrides: Mapping[str, Any]) -> None:
-    """Runs the service until a signal ends it; raises PublisherError when it cannot run."""
-    locations = Locations.of_this_process()
+def run_service(
+    config: Path | None,
+    overrides: Mapping[str, Any],
+    locations: Locations | None = None,
+    started: Callable[[Callable[[], None], Callable[[], None]], object] = lambda _stop, _reload: None,
+) -> None:
+    """Runs the service until a signal ends it; raises PublisherError when it cannot run.
+
+    `started` is called once the interfaces are read and the sinks have their workers, with two functions that any
+    thread may call: one stops the service, the other reads its configuration again.
+    """
+    locations = locations or Locations.of_this_process()
     read = partial(load_settings, config, locations, overrides)
-    settings, secrets = read(), Secrets()
+    settings, secrets = _first_settings(read, locations), Secrets()
     with ExitStack() as around:
-        around.enter_context(_logging(settings, secrets, locations.environment))
+        stream = around.enter_context(_log_stream(settings.journal.path))
+        around.enter_context(_logging(stream, settings, secrets, locations.environment))
         plugins = load_plugins(_needed(settings))
         for failure in plugins.failures:
             log.warning("%s", failure)
@@ -50,8 +61,16 @@ def run_service(config: Path | None, overrides: Mapping[str, Any]) -> None:
             log.warning("%s", remark)
         notifier = Notifier(locations.environment, os.getpid(), lambda: secrets.mask(summary(service.status())))
         summary = _Summary()
-        turned = partial(next, _turns(notifier))
-        service = Service(settings, partial(_plan, plugins, secrets), plugins.sources, log, turned, SinkTypes(plugins))
+        turned = partial(next, _turns(notifier, lambda: started(signals.stop, signals.reload)))
+        service = Service(
+            settings,
+            partial(_plan, plugins, secrets),
+            plugins.sources,
+            log,
+            turned,
+            SinkTypes(plugins),
+            log_file=stream.path if isinstance(stream, LogFile) else None,
+        )
 
         def stop() -> None:
             notifier.stopping()
@@ -72,6 +91,33 @@ def run_service(config: Path | None, overrides: Mapping[str, Any]) -> None:
             when_output_closes(signals.stop)
         _serve_metrics(settings, service, around)
         service.run()
+
+
+def _first_settings(read: Callable[[], Settings], locations: Locations) -> Settings:
+    """Returns the settings; where there is no standard error, a mistake in them is logged beside the usual journal."""
+    try:
+        return read()
+    except ConfigurationError as error:
+        with _log_stream(locations.journal) as stream:
+            if isinstance(stream, LogFile):
+                with logging_to(stream, Secrets()):
+                    log.error("%s", error)
+        raise
+
+
+@contextmanager
+def _log_stream(journal: Path) -> Iterator[TextIO | LogFile]:
+    """Yields standard error, or where there is none the log file beside the journal."""
+    if not is_missing(sys.stderr):
+        yield sys.stderr
+        return
+    try:
+        file = LogFile(log_file_beside(journal))
+    except OSError:  # publishing goes on without a log, as when standard error cannot be written
+        yield sys.stderr
+        return
+    with closing(file):
+        yield file
 
 
 def writes_to_stdout(settings: Settings) -> bool:
@@ -105,8 +151,8 @@ def _plan(plugins: Plugins, secrets: Secrets, settings: Settings) -> SinkPlan:
     return plan
 
 
-def _turns(notifier: Notifier) -> Iterator[None]:
-    """Yields at each turn of the main loop, after what is done there.
+def _turns(notifier: Notifier, started: Callable[[], object] = lambda: None) -> Iterator[None]:
+    """Yields at each turn of the main loop, after what is done there. `started` is called at the first one.
 
     At the first one, everything that was loaded lives as long as the process: the garbage collector leaves it out from
     then on. A full one looked at 50,000 objects and held everybody up for 5 to 30 ms (measured), and events are freed
@@ -114,6 +160,7 @@ def _turns(notifier: Notifier) -> Iterator[None]:
     """
     gc.freeze()
     gc.set_threshold(*_COLLECTIONS)
+    started()
     while True:
         notifier.turned()
         yield
@@ -141,10 +188,15 @@ def _report_reload(notifier: Notifier, secrets: Secrets, done: Future[None]) -> 
 
 
 @contextmanager
-def _logging(settings: Settings, secrets: Secrets, environment: Mapping[str, str]) -> Iterator[None]:
-    """Configures the log, and logs unexpected exceptions: of the service, and those that end a thread."""
+def _logging(
+    stream: TextIO | LogFile, settings: Settings, secrets: Secrets, environment: Mapping[str, str]
+) -> Iterator[None]:
+    """Configures the log, and logs unexpected exceptions: of the service, and those that end a thread.
+
+    In a log file also those that the command prints on standard error.
+    """
     configured = logging_to(
-        sys.stderr,
+        stream,
         secrets,
         level=settings.log.level,
         style=settings.log.format,
@@ -155,11 +207,13 @@ def _logging(settings: Settings, secrets: Secrets, environment: Mapping[str, str
     with configured:
         try:
             yield
-        except PublisherError:
+        except PublisherError as error:
+            if isinstance(stream, LogFile):
+                log.error("%s", error)
             raise
         except Exception as error:
             if reason := refusal(error):
-                log.debug("%s", reason, exc_info=True)
+                log.log(logging.ERROR if isinstance(stream, LogFile) else logging.DEBUG, "%s", reason, exc_info=True)
                 raise
             log.exception("publisher failed; this is a bug in publisher: please report it")
             raise SystemExit(1) from None

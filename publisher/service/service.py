@@ -13,6 +13,7 @@ from collections.abc import Callable, Generator, Mapping
 from concurrent.futures import Future
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from pathlib import Path
 from queue import Empty, SimpleQueue
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -64,11 +65,14 @@ class Service:
         log: Log,
         heartbeat: Callable[[], object] = lambda: None,
         sinks: Mapping[str, type[Sink]] = MappingProxyType({}),
+        *,
+        log_file: Path | None = None,
     ) -> None:
         """`plan_of` validates the sinks of settings, once at start and once for each reload; raises ConfigurationError.
 
         `heartbeat` is called at each turn of the main loop, at least once a second, by the thread of `run`. `sinks`
-        are the types that plugins offer, to empty what a sink left at its destination.
+        are the types that plugins offer, to empty what a sink left at its destination. `log_file` is a part of the
+        status.
         """
         self.settings = settings
         self._plan_of = plan_of
@@ -76,6 +80,7 @@ class Service:
         self._log = log
         self._heartbeat = heartbeat
         self._sinks = sinks
+        self._log_file = log_file
         self._stopping = False
         self._started = time.time()
         self._tick_at = 0.0
@@ -132,6 +137,8 @@ class Service:
     def status(self) -> dict[str, Any]:
         """Returns its state, in JSON values."""
         status: dict[str, Any] = {"version": __version__, "pid": os.getpid(), "started": self._started}
+        if self._log_file is not None:
+            status["log_file"] = str(self._log_file)
         if parts := self._parts:
             status |= {
                 "node": parts.journal.node,

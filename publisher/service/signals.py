@@ -38,6 +38,10 @@ class Signals:
         """Stops the service as a signal does. Any thread."""
         self._requests.put("stop")
 
+    def reload(self) -> None:
+        """Reads the configuration again as SIGHUP does. Any thread."""
+        self._requests.put("reload")
+
     def __enter__(self) -> Signals:
         self._take(signal.SIGTERM, self._stopped)
         self._take(signal.SIGINT, self._stopped)

@@ -63,6 +63,7 @@ class ServiceReport(_Report):
     node: str = ""
     epoch: str = ""
     seq: int = 0
+    log_file: str | None = None
     trouble: str | None = None
     sinks: dict[str, SinkReport] = {}
     left: tuple[LeftReport, ...] = ()
