@@ -1,5 +1,7 @@
 """Errors, with one base. A message is: what happened; to which thing, with its value; what to do."""
 
+from __future__ import annotations
+
 
 class PublisherError(Exception):
     """Base of every error that publisher raises on purpose."""
@@ -48,14 +50,22 @@ class PluginError(PublisherError):
 
 
 class NetioError(PublisherError, OSError):
-    """A call of `publisher.netioapi` failed; `winerror_code` is the code that Windows documents for it."""
+    """A call of `publisher.netioapi` failed; `winerror_code` is the code that Windows documents for it.
+
+    `winerror`, which an OSError has on Windows, is the same code, on each system.
+    """
 
     winerror_code: int = 0
+    winerror: int
 
     def __init__(self, message: str, code: int | None = None) -> None:
         super().__init__(message)
         if code is not None:
             self.winerror_code = code
+        self.winerror = self.winerror_code
+
+    def __reduce__(self) -> tuple[type[NetioError], tuple[str, int]]:
+        return type(self), (str(self), self.winerror_code)
 
 
 class InvalidParameterError(NetioError):
@@ -80,6 +90,18 @@ class NotFoundError(NetioError):
     """ERROR_NOT_FOUND: the interface is there, but not in this address family."""
 
     winerror_code = 1168
+
+
+class NotSupportedError(NetioError):
+    """ERROR_NOT_SUPPORTED: this system, or publisher, does not do it; the message has the reason."""
+
+    winerror_code = 50
+
+
+class SystemFailureError(NetioError, SourceError):
+    """ERROR_GEN_FAILURE: on Linux, the kernel or a limit of the process refused what the call needs."""
+
+    winerror_code = 31
 
 
 class CancelInsideCallbackError(NetioError):

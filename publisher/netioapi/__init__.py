@@ -11,8 +11,10 @@
 
 On Windows they call iphlpapi.dll. On Linux they read rtnetlink, and a LUID is that of every program on the host
 (docs/linux.md, "Identities"). Each failure raises a `publisher.errors.NetioError` of the kind, and with the code, that
-Windows documents for it; on Windows its message contains the system's own text. Any thread may call. Nothing is
-printed: messages go to the logger `publisher` of the standard `logging`.
+Windows documents for it; on Windows its message contains the system's own text. A family is "unspec", "inet" or
+"inet6", or its number (`socket.AF_INET6`); rows have the strings. Any thread may call, and a child process after
+`os.fork()`, which has none of the parent's registrations. Nothing is printed: messages go to the logger `publisher` of
+the standard `logging`. docs/netioapi.md has all calls in one table.
 """
 
 from ..errors import (
@@ -22,9 +24,10 @@ from ..errors import (
     InvalidParameterError,
     NetioError,
     NotFoundError,
+    NotSupportedError,
+    SystemFailureError,
 )
 from .calls import (
-    NotificationHandle,
     cancel_mib_change_notify2,
     get_if_entry2,
     get_if_stack_table,
@@ -32,9 +35,32 @@ from .calls import (
     get_inverted_if_stack_table,
     get_ip_interface_entry,
     get_ip_interface_table,
+    get_unicast_ip_address_entry,
+    get_unicast_ip_address_table,
+    initialize_ip_interface_entry,
     notify_ip_interface_change,
+    notify_unicast_ip_address_change,
+    set_ip_interface_entry,
 )
-from .system import IfRow, IfStackRow, InvertedIfStackRow
+from .conversions import (
+    convert_interface_alias_to_luid,
+    convert_interface_guid_to_luid,
+    convert_interface_index_to_luid,
+    convert_interface_luid_to_alias,
+    convert_interface_luid_to_guid,
+    convert_interface_luid_to_index,
+    convert_interface_luid_to_name,
+    convert_interface_name_to_luid,
+)
+from .registration import (
+    NotificationHandle,
+)
+from .rows import (
+    IfRow,
+    IfStackRow,
+    InvertedIfStackRow,
+    UnicastIpAddressRow,
+)
 
 __all__ = [
     "CancelInsideCallbackError",
@@ -46,13 +72,29 @@ __all__ = [
     "InvertedIfStackRow",
     "NetioError",
     "NotFoundError",
+    "NotSupportedError",
     "NotificationHandle",
+    "SystemFailureError",
+    "UnicastIpAddressRow",
     "cancel_mib_change_notify2",
+    "convert_interface_alias_to_luid",
+    "convert_interface_guid_to_luid",
+    "convert_interface_index_to_luid",
+    "convert_interface_luid_to_alias",
+    "convert_interface_luid_to_guid",
+    "convert_interface_luid_to_index",
+    "convert_interface_luid_to_name",
+    "convert_interface_name_to_luid",
     "get_if_entry2",
     "get_if_stack_table",
     "get_if_table2",
     "get_inverted_if_stack_table",
     "get_ip_interface_entry",
     "get_ip_interface_table",
+    "get_unicast_ip_address_entry",
+    "get_unicast_ip_address_table",
+    "initialize_ip_interface_entry",
     "notify_ip_interface_change",
+    "notify_unicast_ip_address_change",
+    "set_ip_interface_entry",
 ]

@@ -1,22 +1,36 @@
-"""Linux: the calls over the Linux source, with the same meaning as on Windows."""
+"""Linux: the calls, with the same meaning as on Windows."""
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import logging
+import sys
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from queue import Empty, SimpleQueue
-from typing import Any, Generic, TypeVar
+from typing import TypeVar
 
-from ..errors import InterfaceNotFoundError, NotFoundError, SourceError
+from ..errors import (
+    InterfaceNotFoundError,
+    NetioError,
+    NotFoundError,
+    NotSupportedError,
+    SourceError,
+    SystemFailureError,
+)
+from ..errors import refusal as refused_by_the_system
 from ..events import Event, Family, IpInterface, IpInterfaceRow
-from ..sources import Families, Resync, Source, SourceContext, Update, open_source
+from ..sources import Families, Source, SourceContext, open_source
 from ..sources.luids import LuidStore, MemoryLuids
-from ..table import Table
-from .system import IfRow, IfStackRow, InvertedIfStackRow, Receiver, refusal
+from .linux_rows import address_rows, changed_addresses, found, if_row, only_addresses, stack_of
+from .rows import IfRow, IfStackRow, InvertedIfStackRow, UnicastIpAddressRow
+from .shared_source import EventReceiver, SharedSource
+from .system import AddressReceiver, NameKind, Receiver, Unsubscribe, refusal
+
+if sys.platform == "linux":
+    from .linux_reading import read_link, read_links, read_rows
+
+assert sys.platform == "linux"
 
 T = TypeVar("T")
 
@@ -31,71 +45,143 @@ def own_source(luids: LuidStore) -> Source:
 class LinuxSystem:
     """The calls on Linux, for the network namespace of the calling thread.
 
-    Registrations and calls that overlap in time share one source, that of the first caller's namespace. All sources,
-    one after the other, share the LUIDs, so a LUID means the same in each call. The lock guards which source is shared,
-    and the number of its users.
+    Registrations share one source, that of the first one's namespace, and so do calls while there is a registration;
+    without one a call reads the kernel itself. One after the other, all share the LUIDs, so a LUID means the same in
+    each call. The lock guards which source is shared and the number of its users, and is held by whoever assigns LUIDs
+    without a source.
     """
 
-    def __init__(self, open_source: Callable[[LuidStore], Source] = own_source) -> None:
+    def __init__(
+        self,
+        open_source: Callable[[LuidStore], Source] = own_source,
+        read: Callable[[LuidStore], list[IpInterface]] = read_rows,
+    ) -> None:
         self._open_source = open_source
+        self._read_rows = read
         self._luids = MemoryLuids()
         self._lock = threading.Lock()
-        self._shared: _SharedSource | None = None
+        self._shared: SharedSource | None = None
 
-    def subscribe(self, family: Families, receiver: Receiver, initial: bool) -> Callable[[], None]:
-        """Calls the receiver for each change from now on; the function that it returns ends that."""
-        of_family = _FamilyReceiver(family, receiver)
-        shared, added = self._ask(lambda shared: shared.add(of_family, initial))
-        try:
-            added.result()
-        except BaseException:
-            self._release(shared)
-            raise
-        return lambda: self._unsubscribe(shared, of_family)
+    def subscribe(self, family: Families, receiver: Receiver, initial: bool) -> Unsubscribe:
+        """Calls the receiver for each change of an IP interface from now on."""
+        return self._subscribe(_IpInterfaceReceiver(family, receiver), initial)
+
+    def subscribe_addresses(self, family: Families, receiver: AddressReceiver, initial: bool) -> Unsubscribe:
+        """Calls the receiver for each change of a unicast address from now on; of its row the key is set."""
+        return self._subscribe(_AddressReceiver(family, receiver), initial)
 
     def ip_interface(self, family: Family, luid: str | None, index: int | None) -> IpInterfaceRow:
         """Returns the row; raises InterfaceNotFoundError or NotFoundError."""
-        for entry in _of(self._read(), luid, index):
+        for entry in found(self._rows(), luid, index):
             if entry.family == family:
                 return entry.row
         raise refusal(NotFoundError, f"the interface {luid or index} has no row of the family {family}")
 
     def ip_interfaces(self, family: Families) -> list[IpInterfaceRow]:
         """Returns the rows of the family."""
-        return [entry.row for entry in self._read() if family in ("unspec", entry.family)]
+        return [entry.row for entry in self._rows() if family in ("unspec", entry.family)]
+
+    def addresses(self, family: Families) -> list[UnicastIpAddressRow]:
+        """Returns the unicast addresses of the family."""
+        return [row for entry in self._rows() if family in ("unspec", entry.family) for row in address_rows(entry)]
 
     def if_row(self, luid: str | None, index: int | None) -> IfRow:
-        """Returns the interface; raises InterfaceNotFoundError."""
-        return _if_row(_of(self._read(), luid, index)[0])
+        """Returns the interface with its counters; raises InterfaceNotFoundError."""
+
+        def one(rows: list[IpInterface]) -> IfRow:
+            entry = found(rows, luid, index)[0]
+            return if_row(entry, *read_link(entry.row.interface_index))
+
+        return self._read(one)
 
     def if_rows(self) -> list[IfRow]:
-        """Returns each interface that has a row in a family."""
-        return list({entry.luid: _if_row(entry) for entry in self._read()}.values())
+        """Returns each interface that has a row in a family, without counters."""
+
+        def each(rows: list[IpInterface]) -> list[IfRow]:
+            links = read_links()
+            by_luid = {entry.luid: entry for entry in rows}
+            return [if_row(entry, links.get(entry.row.interface_index)) for entry in by_luid.values()]
+
+        return self._read(each)
 
     def if_stack(self) -> list[IfStackRow]:
         """Returns the pairs of neighbours in the stack, the higher first."""
-        return stack_of(self.if_rows())
+        return stack_of(self._rows())
 
     def inverted_if_stack(self) -> list[InvertedIfStackRow]:
         """Returns the same pairs, the lower first."""
         return sorted(InvertedIfStackRow(lower, higher) for higher, lower in self.if_stack())
 
-    def _read(self) -> list[IpInterface]:
-        shared, rows = self._ask(_SharedSource.rows)
-        try:
-            return rows.result()
-        finally:
-            self._release(shared)
+    def luid_of_index(self, index: int) -> str:
+        """Returns the LUID of an index; raises InterfaceNotFoundError."""
+        return found(self._rows(), None, index)[0].luid
 
-    def _ask(self, action: Callable[[_SharedSource], T]) -> tuple[_SharedSource, Future[T]]:
-        """Requests an action after a new reading. The caller is a user of the source until it releases it."""
-        with self._lock:
-            if self._shared is None or self._shared.failure is not None:
-                self._shared = _SharedSource(self._open_source(self._luids))
-            self._shared.users += 1
-            return self._shared, self._shared.ask(action)
+    def index_of(self, luid: str) -> int:
+        """Returns the index of a LUID; raises InterfaceNotFoundError."""
+        return found(self._rows(), luid, None)[0].row.interface_index
 
-    def _release(self, shared: _SharedSource) -> None:
+    def luid_of(self, kind: NameKind, name: str) -> str:
+        """Returns the LUID of an alias or a name, which are one here; raises InterfaceNotFoundError."""
+        _check_kind(kind)
+        for entry in self._rows():
+            if entry.interface.alias == name:
+                return entry.luid
+        raise refusal(InterfaceNotFoundError, f"no interface has the {kind} {name!r}")
+
+    def name_of(self, kind: NameKind, luid: str) -> str:
+        """Returns the name of the link; raises InterfaceNotFoundError."""
+        _check_kind(kind)
+        return found(self._rows(), luid, None)[0].interface.alias
+
+    def after_fork(self) -> None:
+        """Forgets the shared source, whose thread is the parent's, and the lock. The LUIDs stay known."""
+        self._lock = threading.Lock()
+        if self._shared is not None:
+            self._shared.abandon()
+            self._shared = None
+
+    def _rows(self) -> list[IpInterface]:
+        return self._read(lambda rows: rows)
+
+    def _read(self, action: Callable[[list[IpInterface]], T]) -> T:
+        """Returns what the action makes of the rows of now, in the namespace in which they were read."""
+        with _netio_errors():
+            with self._lock:
+                shared = self._live()
+                if shared is None:
+                    rows = self._read_rows(self._luids)
+                else:
+                    asked = self._ask(shared, lambda shared: action(shared.rows()))
+            if shared is None:
+                return action(rows)
+            try:
+                return asked.result()
+            finally:
+                self._release(shared)
+
+    def _live(self) -> SharedSource | None:
+        return None if self._shared is None or self._shared.failure is not None else self._shared
+
+    def _subscribe(self, receiver: EventReceiver, initial: bool) -> Unsubscribe:
+        with _netio_errors():
+            with self._lock:
+                shared = self._live() or SharedSource(self._open_source(self._luids))
+                added = self._ask(shared, lambda shared: shared.add(receiver, initial))
+                self._shared = shared
+            try:
+                added.result()
+            except BaseException:
+                self._unsubscribe(shared, receiver)
+                raise
+        return lambda: self._unsubscribe(shared, receiver)
+
+    def _ask(self, shared: SharedSource, action: Callable[[SharedSource], T]) -> Future[T]:
+        """Requests an action after a new reading. The caller holds the lock, and is a user until it releases it."""
+        asked = shared.ask(action)
+        shared.users += 1
+        return asked
+
+    def _release(self, shared: SharedSource) -> None:
         with self._lock:
             shared.users -= 1
             if not shared.users:
@@ -104,17 +190,18 @@ class LinuxSystem:
                 if self._shared is shared:
                     self._shared = None
 
-    def _unsubscribe(self, shared: _SharedSource, receiver: _FamilyReceiver) -> None:
+    def _unsubscribe(self, shared: SharedSource, receiver: EventReceiver) -> None:
         # A source that failed calls no receiver any more.
         with contextlib.suppress(SourceError):
             shared.ask(lambda shared: shared.remove(receiver), new_reading=False).result()
         self._release(shared)
 
 
-class _FamilyReceiver:
-    """A receiver, and the family whose changes it receives."""
+class _IpInterfaceReceiver:
+    """A receiver of the keys of changed IP interfaces, and the family of these."""
 
     def __init__(self, family: Families, receiver: Receiver) -> None:
+        self.ended = False
         self._family = family
         self._receiver = receiver
 
@@ -132,153 +219,44 @@ class _FamilyReceiver:
         self._receiver(key, event.notification_type)
 
 
-class _Task(Generic[T]):
-    """An action for the thread of a shared source, and its result for the requesting thread."""
+class _AddressReceiver:
+    """A receiver of the keys of changed addresses, and the family of these."""
 
-    def __init__(self, action: Callable[[_SharedSource], T], new_reading: bool) -> None:
-        self._action = action
-        self.new_reading = new_reading
-        self.result: Future[T] = Future()
+    def __init__(self, family: Families, receiver: AddressReceiver) -> None:
+        self.ended = False
+        self._family = family
+        self._receiver = receiver
 
-    def run(self, shared: _SharedSource) -> None:
-        self.result.set_result(self._action(shared))
+    def confirm(self) -> None:
+        self._receiver(None, "initial_notification")
 
-    def refuse(self, error: SourceError) -> None:
-        if not self.result.done():
-            self.result.set_exception(error)
-
-
-class _SharedSource:
-    """A source that is followed in a thread of its own, which alone uses the table and the receivers.
-
-    Other threads ask for an action. One that needs a new reading runs after the source has read everything once more,
-    so it sees each change that happened before the request.
-    """
-
-    def __init__(self, source: Source) -> None:
-        self.users = 0  # guarded by the lock of the LinuxSystem
-        self.failure: SourceError | None = None
-        self._source = source
-        self._table = Table()
-        self._receivers: list[_FamilyReceiver] = []
-        self._asked: SimpleQueue[_Task[Any]] = SimpleQueue()
-        self._waiting: list[_Task[Any]] = []
-        self._thread = threading.Thread(target=self._run, name="publisher netioapi", daemon=True)
-
-    def ask(self, action: Callable[[_SharedSource], T], *, new_reading: bool = True) -> Future[T]:
-        """Returns the future result of an action, or the failure that ended the thread. The first call starts it."""
-        task = _Task(action, new_reading)
-        self._asked.put(task)
-        if self._thread.ident is None:
-            # Python does not wait for a daemon thread, and one that runs while the interpreter shuts down may crash it.
-            atexit.register(self.close)
-            self._thread.start()
-        else:
-            self._source.wake()
-        if self.failure is not None:
-            # The thread ended, and perhaps it did not see this task.
-            self._refuse(self.failure)
-        return task.result
-
-    def close(self) -> None:
-        """Ends the thread and waits for it."""
-        atexit.unregister(self.close)
-        self._source.close()
-        self._thread.join()
-
-    def rows(self) -> list[IpInterface]:
-        """Returns the rows. In the source's thread only, as `add` and `remove`: `ask` for it."""
-        return self._table.rows
-
-    def add(self, receiver: _FamilyReceiver, initial: bool) -> None:
-        """Adds a receiver, which first receives the initial notification if it is asked for."""
-        if initial:
-            receiver.confirm()
-        self._receivers.append(receiver)
-
-    def remove(self, receiver: _FamilyReceiver) -> None:
-        """Removes a receiver, which is not called after that."""
-        self._receivers.remove(receiver)
-
-    def _run(self) -> None:
-        failure = SourceError("the IP interfaces are no longer followed")
-        try:
-            self._follow()
-        except SourceError as error:
-            failure = error
-        finally:
-            # Also after an unexpected error: a task without an answer would block its caller for ever.
-            for task in self._waiting:
-                self._asked.put(task)
-            self.failure = failure
-            self._refuse(failure)
-
-    def _follow(self) -> None:
-        self._take_tasks()
-        for updates in self._source.updates():
-            self._apply(updates)
-            if any(isinstance(update, Resync) for update in updates):
-                self._answer()
-            if self._take_tasks():
-                self._source.resync("reconcile")
-
-    def _apply(self, updates: Iterable[Update]) -> None:
-        for update in updates:
-            for event in self._table.apply(update):
-                for receiver in self._receivers:
-                    receiver.receive(event)
-
-    def _answer(self) -> None:
-        """Runs the tasks that waited for a new reading."""
-        for task in self._waiting:
-            task.run(self)
-        self._waiting.clear()
-
-    def _take_tasks(self) -> bool:
-        """Runs the new tasks that need no new reading; returns True if there are some that do."""
-        tasks = list(_all_of(self._asked))
-        for task in tasks:
-            if task.new_reading:
-                self._waiting.append(task)
-            else:
-                task.run(self)
-        return any(task.new_reading for task in tasks)
-
-    def _refuse(self, failure: SourceError) -> None:
-        """Answers each task in the queue with the failure; the queue gives each to one thread only."""
-        for task in _all_of(self._asked):
-            task.refuse(failure)
+    def receive(self, event: Event) -> None:
+        if event.row is None or self._family not in ("unspec", event.row.family):
+            return
+        for address, kind in changed_addresses(event).items():
+            key = UnicastIpAddressRow(
+                family=event.row.family,
+                address=address,
+                interface_luid=event.row.interface_luid,
+                interface_index=event.row.interface_index,
+            )
+            self._receiver(key, kind)
 
 
-def _all_of(queue: SimpleQueue[T]) -> Iterable[T]:
-    with contextlib.suppress(Empty):
-        while True:
-            yield queue.get_nowait()
+def _check_kind(kind: NameKind) -> None:
+    if kind == "guid":
+        raise refusal(NotSupportedError, "Linux gives interfaces no GUIDs: use the LUID")
 
 
-def _of(rows: Iterable[IpInterface], luid: str | None, index: int | None) -> list[IpInterface]:
-    """Returns the interface's rows, of each family."""
-    found = [row for row in rows if (row.luid == luid if luid else row.row.interface_index == index)]
-    if not found:
-        raise refusal(InterfaceNotFoundError, f"there is no interface {luid or index}")
-    return found
-
-
-def _if_row(entry: IpInterface) -> IfRow:
-    return IfRow(entry.luid, entry.row.interface_index, entry.interface)
-
-
-def stack_of(rows: Sequence[IfRow]) -> list[IfStackRow]:
-    """Returns the pairs of neighbours in the stack, by index; a neighbour that has no row is left out."""
-    index_of = {row.interface_luid: row.interface_index for row in rows}
-    return [
-        IfStackRow(row.interface_index, index_of[lower])
-        for row in rows
-        for lower in row.interface.lower
-        if lower in index_of
-    ]
-
-
-def only_addresses(event: Event) -> bool:
-    """Returns True for a change of addresses alone: NotifyIpInterfaceChange does not report it, nor do we."""
-    return bool(event.changed) and all(member.startswith("addresses.") for member in event.changed)
+@contextlib.contextmanager
+def _netio_errors() -> Iterator[None]:
+    """Turns what the kernel refuses into a NetioError."""
+    try:
+        yield
+    except NetioError:
+        raise
+    except (SourceError, OSError, MemoryError, RuntimeError) as error:
+        text = str(error) if isinstance(error, SourceError) else refused_by_the_system(error)
+        if text is None:
+            raise
+        raise SystemFailureError(f"{text} (error {SystemFailureError.winerror_code})") from error

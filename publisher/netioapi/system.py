@@ -1,47 +1,35 @@
-"""The contract of an operating system behind `publisher.netioapi`, and the rows that it returns."""
+"""The contract of an operating system behind `publisher.netioapi`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Literal, Protocol
 
 from ..errors import NetioError
-from ..events import Family, Interface, IpInterfaceRow, NotificationType
+from ..events import Family, IpInterfaceRow, NotificationType
 from ..sources import Families
+from .rows import IfRow, IfStackRow, InvertedIfStackRow, UnicastIpAddressRow
 
-# Receives a notification. Called from any thread, and from several at once: it only queues.
+# Receive a notification. Called from any thread, and from several at once: they only queue.
 Receiver = Callable[[IpInterfaceRow | None, NotificationType], None]
+AddressReceiver = Callable[[UnicastIpAddressRow | None, NotificationType], None]
+Unsubscribe = Callable[[], None]
 
-
-@dataclass(frozen=True)
-class IfRow:
-    """MIB_IF_ROW2: an interface, with its LUID and its index."""
-
-    interface_luid: str
-    interface_index: int
-    interface: Interface
-
-
-class IfStackRow(NamedTuple):
-    """MIB_IFSTACK_ROW: one interface on top of another, by their indexes."""
-
-    higher_layer_interface_index: int
-    lower_layer_interface_index: int
-
-
-class InvertedIfStackRow(NamedTuple):
-    """MIB_INVERTEDIFSTACK_ROW: the same pair, the lower interface first."""
-
-    lower_layer_interface_index: int
-    higher_layer_interface_index: int
+NameKind = Literal["alias", "name", "guid"]
 
 
 class System(Protocol):
-    """An operating system's part of the calls. Arguments are checked already; a LUID is preferred to an index."""
+    """An operating system's part of the calls. Arguments are checked already; a LUID is preferred to an index.
 
-    def subscribe(self, family: Families, receiver: Receiver, initial: bool) -> Callable[[], None]:
-        """Calls the receiver for each change from now on. The function that it returns ends that, and waits for it."""
+    A function that a `subscribe` returns ends the subscription, and waits for a receiver that runs.
+    """
+
+    def subscribe(self, family: Families, receiver: Receiver, initial: bool) -> Unsubscribe:
+        """Calls the receiver for each change of an IP interface from now on."""
+        ...
+
+    def subscribe_addresses(self, family: Families, receiver: AddressReceiver, initial: bool) -> Unsubscribe:
+        """Calls the receiver for each change of a unicast address from now on; of its row the key is set."""
         ...
 
     def ip_interface(self, family: Family, luid: str | None, index: int | None) -> IpInterfaceRow:
@@ -52,12 +40,16 @@ class System(Protocol):
         """Returns the rows of the family."""
         ...
 
+    def addresses(self, family: Families) -> list[UnicastIpAddressRow]:
+        """Returns the unicast addresses of the family."""
+        ...
+
     def if_row(self, luid: str | None, index: int | None) -> IfRow:
-        """Returns the interface; raises InterfaceNotFoundError."""
+        """Returns the interface with its counters; raises InterfaceNotFoundError."""
         ...
 
     def if_rows(self) -> list[IfRow]:
-        """Returns each interface once."""
+        """Returns each interface once, without counters."""
         ...
 
     def if_stack(self) -> list[IfStackRow]:
@@ -66,6 +58,26 @@ class System(Protocol):
 
     def inverted_if_stack(self) -> list[InvertedIfStackRow]:
         """Returns the same pairs, the lower first."""
+        ...
+
+    def luid_of_index(self, index: int) -> str:
+        """Returns the LUID of an index; raises InterfaceNotFoundError."""
+        ...
+
+    def index_of(self, luid: str) -> int:
+        """Returns the index of a LUID; raises InterfaceNotFoundError."""
+        ...
+
+    def luid_of(self, kind: NameKind, name: str) -> str:
+        """Returns the LUID of a name of this kind; raises InterfaceNotFoundError, or NotSupportedError."""
+        ...
+
+    def name_of(self, kind: NameKind, luid: str) -> str:
+        """Returns the name of this kind; raises InterfaceNotFoundError, or NotSupportedError."""
+        ...
+
+    def after_fork(self) -> None:
+        """Forgets, in a child process, what threads of the parent hold; called before anything else in the child."""
         ...
 
 

@@ -169,7 +169,7 @@ def test_every_program_on_a_host_knows_the_same_luids(host: NetNs) -> None:
         raise AssertionError("the snapshot ended early")
 
     def called() -> dict[str, str]:
-        return {row.interface.alias: row.interface_luid for row in netioapi.get_if_table2()}
+        return {row.alias: row.interface_luid for row in netioapi.get_if_table2()}
 
     with Following(host, store) as service:
         assert host.in_thread(watched) == host.in_thread(called) == luids(service)

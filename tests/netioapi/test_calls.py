@@ -23,6 +23,7 @@ import pytest
 from publisher.events import Family, IpInterfaceRow, NotificationType
 from publisher.netioapi import (
     CancelInsideCallbackError,
+    IfRow,
     InterfaceNotFoundError,
     InvalidHandleError,
     InvalidParameterError,
@@ -168,7 +169,7 @@ def registered(
 
 
 def luid_of(alias: str) -> str:
-    [luid] = [row.interface_luid for row in get_if_table2() if row.interface.alias == alias]
+    [luid] = [row.interface_luid for row in get_if_table2() if row.alias == alias]
     return luid
 
 
@@ -182,7 +183,7 @@ def assert_refused(error: pytest.ExceptionInfo[NetioError], code: int) -> None:
 # Families
 
 
-@pytest.mark.parametrize("family", ["", "INET", "ipv4", 2, None])
+@pytest.mark.parametrize("family", ["", "INET", "ipv4", 3, -1, 2.0, True, False, None, [], b"inet"])
 def test_a_family_other_than_the_three_is_an_invalid_parameter(family: Any) -> None:
     for call in (
         lambda: notify_ip_interface_change(family, Calls()),
@@ -255,7 +256,7 @@ def test_of_a_reported_row_only_the_key_is_set(world: World) -> None:
     with registered(calls, "inet"):
         world.add("eth7")
         reported = calls.next().row
-    [entry] = [row for row in get_if_table2() if row.interface.alias == "eth7"]
+    [entry] = [row for row in get_if_table2() if row.alias == "eth7"]
     assert reported == IpInterfaceRow(
         family="inet", interface_luid=entry.interface_luid, interface_index=entry.interface_index
     )
@@ -496,9 +497,14 @@ def test_the_table_has_the_rows_of_the_family(world: World) -> None:
 
 def test_the_interfaces_are_listed_and_found(world: World) -> None:
     world.add("eth7")
-    [listed] = [row for row in get_if_table2() if row.interface.alias == "eth7"]
-    assert get_if_entry2(listed.interface_luid) == listed
-    assert get_if_entry2(index=listed.interface_index) == listed
+    [listed] = [row for row in get_if_table2() if row.alias == "eth7"]
+    found = get_if_entry2(listed.interface_luid)
+    assert listed.in_octets is None
+    assert found.in_octets is not None
+    assert {**found.__dict__, **{name: None for name in IfRow.names if name.startswith(("in_", "out_"))}} == (
+        listed.__dict__
+    )
+    assert get_if_entry2(index=listed.interface_index).interface_luid == listed.interface_luid
 
 
 def test_the_stack_is_returned_both_ways(world: World) -> None:
@@ -509,22 +515,20 @@ def test_the_stack_is_returned_both_ways(world: World) -> None:
         (top.interface_index, below.interface_index)
     ]
     assert get_inverted_if_stack_table() == [InvertedIfStackRow(below.interface_index, top.interface_index)]
-    assert (top.interface.lower, below.interface.higher) == ((below.interface_luid,), (top.interface_luid,))
+    assert (top.lower, below.higher) == ((below.interface_luid,), (top.interface_luid,))
 
 
 def test_a_luid_stays_the_same_over_calls_and_registrations(world: World) -> None:
     for number in range(5):
         world.add(f"eth{number}")
-    before = {row.interface.alias: row.interface_luid for row in get_if_table2()}
+    before = {row.alias: row.interface_luid for row in get_if_table2()}
     calls = Calls()
     with registered(calls, "inet"):
         world.add("eth7")
         reported = calls.next().row
         assert reported is not None
         assert reported.interface_luid == luid_of("eth7")
-        assert {row.interface.alias: row.interface_luid for row in get_if_table2()} == before | {
-            "eth7": reported.interface_luid
-        }
+        assert {row.alias: row.interface_luid for row in get_if_table2()} == before | {"eth7": reported.interface_luid}
     assert luid_of("eth7") == reported.interface_luid
 
 

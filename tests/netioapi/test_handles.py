@@ -52,7 +52,7 @@ class OneSystem:
 @pytest.fixture
 def system(monkeypatch: pytest.MonkeyPatch) -> OneSystem:
     made = OneSystem()
-    monkeypatch.setattr(netioapi_calls, "_system", lambda: made)
+    monkeypatch.setattr(netioapi_calls._process, "_system", made)
     return made
 
 

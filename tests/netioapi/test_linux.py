@@ -13,18 +13,20 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from publisher.errors import InterfaceNotFoundError, NotFoundError, SourceError
+from publisher.errors import InterfaceNotFoundError, NetioError, NotFoundError, SourceError
 from publisher.events import Cause, Family, IpInterface, make_luid
-from publisher.netioapi.system import IfRow, IfStackRow
+from publisher.netioapi.rows import IfStackRow
 from publisher.sources import Families, Remove, Resync, Update, Upsert
 from publisher.sources.luids import LuidStore
 from publisher.table import Table
 from publisher.testing import make_row
 
-if sys.platform == "win32":
+if sys.platform == "linux":
+    from publisher.netioapi.linux import LinuxSystem
+    from publisher.netioapi.linux_rows import only_addresses, stack_of
+else:
     pytest.skip("the calls of Linux", allow_module_level=True)
-
-from publisher.netioapi.linux import LinuxSystem, only_addresses, stack_of
+assert sys.platform == "linux"
 
 LONG = 20.0
 FIRST, SECOND, THIRD = (make_luid(6, 0x8000 + number) for number in range(3))
@@ -42,11 +44,25 @@ class FakeHost:
         self.sources: list[FakeHostSource] = []
         self.open_at_once = 0
         self.failure: BaseException | None = None
+        self.reads = self.reading = self.read_at_once = 0
 
     def open(self, _luids: LuidStore) -> FakeHostSource:
         self.sources.append(FakeHostSource(self))
         self.open_at_once = max(self.open_at_once, len([source for source in self.sources if not source.closed]))
         return self.sources[-1]
+
+    def read(self, _luids: LuidStore) -> list[IpInterface]:
+        self.reads += 1
+        self.reading += 1
+        self.read_at_once = max(self.read_at_once, self.reading + len([s for s in self.sources if not s.closed]))
+        if self.failure is not None:
+            raise self.failure
+        self.reading -= 1
+        return list(self.rows)
+
+
+def system_of(host: FakeHost) -> LinuxSystem:
+    return LinuxSystem(host.open, host.read)
 
 
 class FakeHostSource:
@@ -118,24 +134,19 @@ def subscribed(
 # Reading
 
 
-def test_a_call_closes_the_source_that_it_opened() -> None:
+def test_a_call_without_a_registration_opens_no_source() -> None:
     host = FakeHost(row())
-    system = LinuxSystem(host.open)
+    system = system_of(host)
     for _ in range(3):
         assert [entry.interface_luid for entry in system.ip_interfaces("unspec")] == [FIRST]
-    assert [(source.closed, source.ended) for source in host.sources] == [(True, True)] * 3
-
-
-def test_a_call_that_finds_nothing_closes_its_source_too() -> None:
-    host = FakeHost(row())
     with pytest.raises(InterfaceNotFoundError):
-        LinuxSystem(host.open).if_row(SECOND, None)
-    assert [(source.closed, source.ended) for source in host.sources] == [(True, True)]
+        system.if_row(SECOND, None)
+    assert (host.sources, host.reads) == ([], 4)
 
 
 def test_while_there_is_a_registration_calls_use_its_source_and_read_anew() -> None:
     host = FakeHost(row())
-    system = LinuxSystem(host.open)
+    system = system_of(host)
     unsubscribe = system.subscribe("unspec", ReceivedCalls(), False)
     host.rows.append(row(SECOND))
     assert [entry.interface_luid for entry in system.ip_interfaces("inet")] == [FIRST, SECOND]
@@ -146,31 +157,35 @@ def test_while_there_is_a_registration_calls_use_its_source_and_read_anew() -> N
 
 def test_a_call_waits_for_a_new_reading_and_not_for_just_any_report() -> None:
     host = FakeHost(row())
-    system = LinuxSystem(host.open)
+    system = system_of(host)
     with subscribed(system, ReceivedCalls()):
         host.rows.append(row(SECOND))
         host.sources[0].before_resync = [Upsert(row(nl_mtu=1400))]
         assert [entry.interface_luid for entry in system.ip_interfaces("inet")] == [FIRST, SECOND]
 
 
-def test_calls_at_the_same_time_never_have_two_sources() -> None:
+def test_luids_are_never_assigned_by_two_at_the_same_time() -> None:
     host = FakeHost(row())
-    system = LinuxSystem(host.open)
+    system = system_of(host)
     together = threading.Barrier(8)
 
-    def call() -> int:
+    def call(number: int) -> int:
         together.wait(LONG)
+        if number % 2:
+            for _ in range(5):
+                with subscribed(system, ReceivedCalls()):
+                    """Only made and ended."""
         return sum(len(system.ip_interfaces("unspec")) for _ in range(20))
 
     with ThreadPoolExecutor(8) as threads:
-        assert [done.result(LONG) for done in [threads.submit(call) for _ in range(8)]] == [20] * 8
-    assert host.open_at_once == 1
+        assert [done.result(LONG) for done in [threads.submit(call, number) for number in range(8)]] == [20] * 8
+    assert (host.open_at_once, host.read_at_once <= 1) == (1, True)
     assert all(source.ended for source in host.sources)
 
 
 @pytest.mark.parametrize(("family", "found"), [("unspec", ["inet", "inet6"]), ("inet", ["inet"]), ("inet6", ["inet6"])])
 def test_rows_are_those_of_the_family(family: Families, found: list[str]) -> None:
-    system = LinuxSystem(FakeHost(row(), row(family="inet6")).open)
+    system = system_of(FakeHost(row(), row(family="inet6")))
     assert [entry.family for entry in system.ip_interfaces(family)] == found
 
 
@@ -187,7 +202,7 @@ def test_rows_are_those_of_the_family(family: Families, found: list[str]) -> Non
     ],
 )
 def test_a_row_is_found_by_luid_before_index(luid: Any, index: Any, family: Family, error: Any) -> None:
-    system = LinuxSystem(FakeHost(row(), row(SECOND, "inet6", 8)).open)
+    system = system_of(FakeHost(row(), row(SECOND, "inet6", 8)))
     if error:
         with pytest.raises(error):
             system.ip_interface(family, luid, index)
@@ -207,7 +222,7 @@ def test_a_row_is_found_by_luid_before_index(luid: Any, index: Any, family: Fami
 )
 def test_the_stack_is_pairs_of_indexes(lower: dict[str, tuple[str, ...]], pairs: list[tuple[int, int]]) -> None:
     rows = [
-        IfRow(luid, index, row(luid, index=index, interface={"lower": lower.get(luid, ())}).interface)
+        row(luid, index=index, interface={"lower": lower.get(luid, ())})
         for index, luid in enumerate((FIRST, SECOND, THIRD), 1)
     ]
     assert stack_of(rows) == [IfStackRow(*pair) for pair in pairs]
@@ -218,7 +233,7 @@ def test_the_stack_is_pairs_of_indexes(lower: dict[str, tuple[str, ...]], pairs:
 
 def test_a_new_registration_is_not_called_for_what_was_before_it() -> None:
     host = FakeHost(row())
-    system = LinuxSystem(host.open)
+    system = system_of(host)
     old, new = ReceivedCalls(), ReceivedCalls()
     with subscribed(system, old):
         # The source has not reported this yet when the second registration is made.
@@ -238,7 +253,7 @@ def test_a_new_registration_is_not_called_for_what_was_before_it() -> None:
 )
 def test_a_registration_is_called_for_its_family(family: Families, received: list[str]) -> None:
     host, receiver = FakeHost(), ReceivedCalls()
-    system = LinuxSystem(host.open)
+    system = system_of(host)
     with subscribed(system, receiver, family):
         host.sources[0].report(Upsert(row()), Upsert(row(family="inet6")))
         # Awaits the report; this reading removes the two rows again, since the host has none.
@@ -278,7 +293,7 @@ def test_a_change_of_addresses_alone_is_not_reported() -> None:
 
 def test_after_unsubscribing_the_receiver_is_not_called_and_a_running_call_is_over() -> None:
     host, entered, leave = FakeHost(), threading.Event(), threading.Event()
-    system = LinuxSystem(host.open)
+    system = system_of(host)
     calls: list[str] = []
 
     def receive(_key: object, kind: str) -> None:
@@ -307,7 +322,7 @@ def test_after_unsubscribing_the_receiver_is_not_called_and_a_running_call_is_ov
 
 def test_after_a_failure_the_next_call_opens_a_new_source() -> None:
     host = FakeHost(row())
-    system = LinuxSystem(host.open)
+    system = system_of(host)
     dead, alive = ReceivedCalls(), ReceivedCalls()
     unsubscribe = system.subscribe("unspec", dead, False)
     host.failure = SourceError("the socket is closed")
@@ -327,18 +342,19 @@ def test_after_a_failure_the_next_call_opens_a_new_source() -> None:
 def test_a_source_that_cannot_begin_is_an_error_of_the_call() -> None:
     host = FakeHost()
     host.failure = SourceError("no socket")
-    system = LinuxSystem(host.open)
+    system = system_of(host)
     for call in (lambda: system.ip_interfaces("unspec"), lambda: system.subscribe("unspec", ReceivedCalls(), True)):
-        with pytest.raises(SourceError, match="no socket"):
+        with pytest.raises(NetioError, match="no socket") as error:
             call()
-    assert [source.closed for source in host.sources] == [True, True]
+        assert (error.value.winerror_code, error.value.winerror) == (31, 31)
+    assert [source.closed for source in host.sources] == [True]
 
 
 def test_nobody_waits_for_a_thread_that_a_bug_of_ours_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     reported: SimpleQueue[threading.ExceptHookArgs] = SimpleQueue()
     monkeypatch.setattr(threading, "excepthook", reported.put)
     host = FakeHost(row())
-    system = LinuxSystem(host.open)
+    system = system_of(host)
     unsubscribe = system.subscribe("unspec", ReceivedCalls(), False)
     host.failure = MemoryError("no memory")
     with pytest.raises(SourceError):
@@ -354,7 +370,7 @@ def test_a_registration_that_is_alive_at_the_exit_is_closed(monkeypatch: pytest.
     monkeypatch.setattr(atexit, "register", at_exit.append)
     monkeypatch.setattr(atexit, "unregister", at_exit.remove)
     host = FakeHost(row())
-    system = LinuxSystem(host.open)
+    system = system_of(host)
     unsubscribe = system.subscribe("unspec", ReceivedCalls(), False)
     [close] = at_exit
     close()

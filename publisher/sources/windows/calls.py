@@ -15,15 +15,19 @@ from typing import Any, NamedTuple, TypeVar
 
 from ...errors import NetioError, NotFoundError, SourceError
 from .iphlpapi import (
+    AF_INET,
     AF_UNSPEC,
     ERROR_NOT_FOUND,
     ERROR_NOT_SUPPORTED,
     ERROR_PROC_NOT_FOUND,
     ERRORS,
     HANDLE,
+    LONGEST_NAME,
     MIB_IF_ENTRY_NORMAL_WITHOUT_STATISTICS,
     NOTIFICATION_TYPES,
     SIGNATURES,
+    WCHAR,
+    Guid,
     MibIfRow2,
     MibIfStackTable,
     MibIfTable2,
@@ -47,9 +51,20 @@ class Notification(NamedTuple):
     type: int
 
 
+class AddressNotification(NamedTuple):
+    """The key of the unicast address that changed, its octets, and the kind of change, as numbers."""
+
+    luid: int
+    interface_index: int
+    family: int
+    address: bytes
+    type: int
+
+
 # Receives a notification, or `None` for the initial one. Called in threads of the system, in several at once
 # (docs/windows.md, rule 6), so it only queues.
 OnNotification = Callable[[Notification | None], None]
+OnAddressNotification = Callable[[AddressNotification | None], None]
 
 
 class Iphlpapi:
@@ -81,10 +96,10 @@ class Iphlpapi:
         """GetIpInterfaceTable."""
         return self._table("GetIpInterfaceTable", MibIpInterfaceTable, family)
 
-    def if_entry(self, luid: int, index: int = 0) -> MibIfRow2:
-        """GetIfEntry2Ex without statistics, or GetIfEntry2 where Windows is older than 10 1703."""
+    def if_entry(self, luid: int, index: int = 0, *, statistics: bool = False) -> MibIfRow2:
+        """GetIfEntry2, or GetIfEntry2Ex for a row without statistics, where Windows has it (10 1703)."""
         row = MibIfRow2(InterfaceLuid=NetLuid(luid), InterfaceIndex=index)
-        if self._newer_entry:
+        if self._newer_entry and not statistics:
             self.call("GetIfEntry2Ex", MIB_IF_ENTRY_NORMAL_WITHOUT_STATISTICS, ctypes.byref(row))
         else:
             self.call("GetIfEntry2", ctypes.byref(row))
@@ -114,6 +129,37 @@ class Iphlpapi:
         self.call("ConvertInterfaceIndexToLuid", index, ctypes.byref(luid))
         return int(luid.Value)
 
+    def index_of(self, luid: int) -> int:
+        """ConvertInterfaceLuidToIndex."""
+        index = ctypes.c_uint32()
+        self.call("ConvertInterfaceLuidToIndex", ctypes.byref(NetLuid(luid)), ctypes.byref(index))
+        return index.value
+
+    def text_of(self, function: str, luid: int) -> str:
+        """ConvertInterfaceLuidToAlias or ConvertInterfaceLuidToNameW."""
+        text = (WCHAR * LONGEST_NAME)()
+        self.call(function, ctypes.byref(NetLuid(luid)), text, len(text))
+        return bytes(text).decode("utf-16-le", errors="replace").partition("\0")[0]
+
+    def luid_of_text(self, function: str, text: str) -> int:
+        """ConvertInterfaceAliasToLuid or ConvertInterfaceNameToLuidW."""
+        luid = NetLuid()
+        units = f"{text}\0".encode("utf-16-le", errors="surrogatepass")
+        self.call(function, (WCHAR * (len(units) // 2)).from_buffer_copy(units), ctypes.byref(luid))
+        return int(luid.Value)
+
+    def guid_of(self, luid: int) -> Guid:
+        """ConvertInterfaceLuidToGuid."""
+        guid = Guid()
+        self.call("ConvertInterfaceLuidToGuid", ctypes.byref(NetLuid(luid)), ctypes.byref(guid))
+        return guid
+
+    def luid_of_guid(self, guid: Guid) -> int:
+        """ConvertInterfaceGuidToLuid."""
+        luid = NetLuid()
+        self.call("ConvertInterfaceGuidToLuid", ctypes.byref(guid), ctypes.byref(luid))
+        return int(luid.Value)
+
     def notify_ip_interface_change(
         self, family: int, on_notification: OnNotification, *, initial: bool = False
     ) -> Registration:
@@ -126,6 +172,13 @@ class Iphlpapi:
     ) -> Registration:
         """NotifyUnicastIpAddressChange, until the registration is cancelled; the kind of change is the address's."""
         callback = _callback(MibUnicastIpAddressRow, partial(address_changed, on_notification))
+        return Registration(self, "NotifyUnicastIpAddressChange", callback, family, initial)
+
+    def notify_address_change(
+        self, family: int, on_notification: OnAddressNotification, *, initial: bool = False
+    ) -> Registration:
+        """NotifyUnicastIpAddressChange with the address itself, until the registration is cancelled."""
+        callback = _callback(MibUnicastIpAddressRow, partial(unicast_address_changed, on_notification))
         return Registration(self, "NotifyUnicastIpAddressChange", callback, family, initial)
 
     def call(self, name: str, *arguments: Any) -> None:
@@ -242,6 +295,21 @@ def address_changed(on_notification: OnNotification, _context: int | None, row: 
     elif row:
         key = row.contents
         on_notification(Notification(key.InterfaceLuid.Value, key.InterfaceIndex, key.Address.si_family, type_number))
+
+
+def unicast_address_changed(
+    on_notification: OnAddressNotification, _context: int | None, row: Any, type_number: int
+) -> None:
+    """Passes on what NotifyUnicastIpAddressChange calls back with: the key of the row, copied (docs/windows.md, 5)."""
+    if NOTIFICATION_TYPES.get(type_number) == "initial_notification":
+        on_notification(None)
+    elif row:
+        key = row.contents
+        family = key.Address.si_family
+        octets = key.Address.Ipv4.sin_addr if family == AF_INET else key.Address.Ipv6.sin6_addr
+        on_notification(
+            AddressNotification(key.InterfaceLuid.Value, key.InterfaceIndex, family, bytes(octets), type_number)
+        )
 
 
 def _callback(row_type: type[ctypes.Structure], called: Callable[[int | None, Any, int], None]) -> Any:

@@ -7,7 +7,19 @@ documented at https://learn.microsoft.com/en-us/windows/win32/api/netioapi/. Imp
 
 from __future__ import annotations
 
-from ctypes import POINTER, Structure, Union, c_int32, c_int64, c_uint8, c_uint16, c_uint32, c_uint64, c_void_p
+from ctypes import (
+    POINTER,
+    Structure,
+    Union,
+    c_int32,
+    c_int64,
+    c_size_t,
+    c_uint8,
+    c_uint16,
+    c_uint32,
+    c_uint64,
+    c_void_p,
+)
 from typing import Any, NamedTuple
 
 from ...errors import InterfaceNotFoundError, InvalidHandleError, InvalidParameterError, NetioError, NotFoundError
@@ -80,6 +92,7 @@ FILTER_INTERFACE = 1 << 1
 
 BOOLEAN = c_uint8
 WCHAR = c_uint16
+LONGEST_NAME = 257  # NDIS_IF_MAX_STRING_SIZE (ifdef.h), and a NUL
 HANDLE = c_void_p
 
 
@@ -321,6 +334,13 @@ SIGNATURES: dict[str, Signature] = {
     "GetInvertedIfStackTable": Signature((POINTER(POINTER(MibInvertedIfStackTable)),)),
     "GetUnicastIpAddressTable": Signature((c_uint16, POINTER(POINTER(MibUnicastIpAddressTable)))),
     "ConvertInterfaceIndexToLuid": Signature((c_uint32, POINTER(NetLuid))),
+    "ConvertInterfaceLuidToIndex": Signature((POINTER(NetLuid), POINTER(c_uint32))),
+    "ConvertInterfaceLuidToAlias": Signature((POINTER(NetLuid), POINTER(WCHAR), c_size_t)),
+    "ConvertInterfaceAliasToLuid": Signature((POINTER(WCHAR), POINTER(NetLuid))),
+    "ConvertInterfaceLuidToNameW": Signature((POINTER(NetLuid), POINTER(WCHAR), c_size_t)),
+    "ConvertInterfaceNameToLuidW": Signature((POINTER(WCHAR), POINTER(NetLuid))),
+    "ConvertInterfaceLuidToGuid": Signature((POINTER(NetLuid), POINTER(Guid))),
+    "ConvertInterfaceGuidToLuid": Signature((POINTER(Guid), POINTER(NetLuid))),
     "FreeMibTable": Signature((c_void_p,), fails=False),
 }
 

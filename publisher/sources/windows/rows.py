@@ -151,6 +151,11 @@ def _ip(raw: MibUnicastIpAddressRow) -> IPv4Address | IPv6Address:
     return IPv6Address(bytes(raw.Address.Ipv6.sin6_addr))
 
 
+def ip_text(family: int, octets: bytes) -> str:
+    """Returns the text of an address, as in `Address.address`."""
+    return str(IPv4Address(octets) if family == AF_INET else IPv6Address(octets))
+
+
 def _scope(ip: IPv4Address | IPv6Address) -> Scope:
     """Returns the scope by the address (RFC 4007, RFC 3927), since the scope id of Windows often has no level."""
     if ip.is_loopback:
