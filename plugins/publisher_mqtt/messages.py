@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from publisher import cloudevents
 from publisher.events import Event, Family, Key
 
+from .client.packets import packed_properties
+
 if TYPE_CHECKING:
-    from .client.properties import Packed
     from .options import MqttOptions
 
 ONLINE, OFFLINE = b"online", b"offline"
@@ -40,6 +41,7 @@ class Topics:
         self.kept = f"{self.root}/kept"
         self.fence = f"{self.root}/fence"
         self.check = f"{self.root}/check"
+        self._below = f"{self.root}/".encode()
         self.all_states = f"{self.root}/+/+/state"
         self.retained = (self.info, self.status, self.kept)
 
@@ -50,6 +52,10 @@ class Topics:
     def event(self, key: Key) -> str:
         """Returns the topic of the IP interface's events."""
         return f"{self.root}/{key.luid}/{key.family}/event"
+
+    def is_state(self, topic: bytes) -> bool:
+        """Returns whether this is the topic of a state of this node, or looks like one."""
+        return topic.endswith(b"/state") and topic.startswith(self._below)
 
     def key_of(self, topic: str) -> Key | None:
         """Returns the IP interface whose state has this topic; `None` for other topics."""
@@ -88,7 +94,7 @@ class MqttMessage(NamedTuple):
     topic: str
     payload: bytes
     retain: bool
-    properties: Packed | None = None
+    properties: bytes | None = None
 
 
 class Messages:
@@ -99,9 +105,9 @@ class Messages:
         self._node = node
         self._format = options.format
         self._expiry = options.message_expiry
-        # With "auto" they are made too: paho leaves them out of a message of MQTT 3.1.1.
+        # With "auto" they are made too: a message of MQTT 3.1.1 is sent without them.
         self._has_properties = options.protocol != "3.1.1"
-        self._kept: dict[tuple[str, str, str], Packed] = {}
+        self._kept: dict[tuple[str, str, str], bytes] = {}
 
     def state(self, event: Event) -> MqttMessage:
         """Returns the IP interface's state after this event; its payload is empty when the interface was removed."""
@@ -156,15 +162,13 @@ class Messages:
         """Returns the retained list of devices that are kept; empty when there are none."""
         return MqttMessage(self.topics.kept, payload, retain=True, properties=self.plain() if payload else None)
 
-    def plain(self, correlation: bytes | None = None) -> Packed | None:
+    def plain(self, correlation: bytes | None = None) -> bytes | None:
         """Returns the properties of a JSON message about the node; `None` with MQTT 3.1.1."""
         if not self._has_properties:
             return None
-        from .client.properties import pack
+        return packed_properties(content_type=_JSON, user=[("node", self._node)], correlation=correlation)
 
-        return pack(content_type=_JSON, user=[("node", self._node)], correlation=correlation)
-
-    def _properties(self, key: Key, kind: str) -> Packed | None:
+    def _properties(self, key: Key, kind: str) -> bytes | None:
         """Returns content type and user properties; `kind` is the notification type, or `state`."""
         if not self._has_properties:
             return None
@@ -175,20 +179,17 @@ class Messages:
             found = self._kept[(*key, kind)] = self._make_properties(key, kind)
         return found
 
-    def _make_properties(self, key: Key, kind: str) -> Packed:
-        from .client.properties import pack
-
+    def _make_properties(self, key: Key, kind: str) -> bytes:
         user = [("node", self._node), ("luid", key.luid), ("family", key.family)]
         if kind == "state":
-            return pack(content_type=_JSON, user=user)
+            return packed_properties(content_type=_JSON, user=user)
+        user.append(("notification_type", kind))
         content_type = _JSON if self._format == "json" else f"{cloudevents.STRUCTURED_CONTENT_TYPE}; charset=utf-8"
-        return pack(content_type=content_type, user=[*user, ("notification_type", kind)], expiry=self._expiry)
+        return packed_properties(content_type=content_type, user=user, expiry=self._expiry)
 
-    def _attributes(self, event: Event) -> Packed:
+    def _attributes(self, event: Event) -> bytes:
         """Returns the properties of CloudEvents' binary mode: attributes without a prefix (MQTT binding, 3.1)."""
-        from .client.properties import pack
-
-        return pack(content_type=_JSON, user=cloudevents.attributes(event).items(), expiry=self._expiry)
+        return packed_properties(content_type=_JSON, user=cloudevents.attributes(event).items(), expiry=self._expiry)
 
 
 class _List(NamedTuple):

@@ -1,11 +1,18 @@
-"""PUBACK packets, taken out of what the broker sends."""
+"""Packets that are taken out of what the broker sends, before paho reads the rest."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 _PUBACK = 0x40
+# A PUBLISH with QoS 0 that is not retained.
+_LIVE = 0x30
 _MORE = 0x80
+
+
+def nothing(_topic: bytes) -> bool:
+    """Returns False: no message is dropped."""
+    return False
 
 
 class Acknowledgements:
@@ -14,10 +21,14 @@ class Acknowledgements:
     paho makes a table of properties for each acknowledgement: with what it does around that, a third of the time that a
     message costs. So they are counted here, and paho never sees them. `take` is given the packet identifier and the
     reason code.
+
+    Live messages of QoS 0 on topics for which `drops` returns True go the same way: what a publisher reads back comes
+    with all that it sends meanwhile, and paho takes longer for one than we do for sending it.
     """
 
-    def __init__(self, take: Callable[[int, int], None]) -> None:
+    def __init__(self, take: Callable[[int, int], None], drops: Callable[[bytes], bool] = nothing) -> None:
         self._take = take
+        self._drops = drops
         self._rest = b""
         self._left = 0
         self._is_taken = False
@@ -31,13 +42,9 @@ class Acknowledgements:
                 if (bounds := _bounds(data, at)) is None:
                     break
                 body, end = bounds
-                self._is_taken = data[at] == _PUBACK and end - body >= 2
-                if self._is_taken:
-                    if len(data) < min(end, body + 3):
-                        break
-                    # What follows, as a reason in words, may be long, and is dropped as it comes.
-                    self._take(data[body] << 8 | data[body + 1], data[body + 2] if end - body > 2 else 0)
-                self._left = end - at
+                if (is_taken := self._is_for_us(data, data[at], body, end)) is None:
+                    break
+                self._is_taken, self._left = is_taken, end - at
             size = min(self._left, len(data) - at)
             if not self._is_taken:
                 others += data[at : at + size]
@@ -45,6 +52,23 @@ class Acknowledgements:
             self._left -= size
         self._rest = data[at:]
         return others
+
+    def _is_for_us(self, data: bytes, kind: int, body: int, end: int) -> bool | None:
+        """Returns whether paho is not to see this packet, after taking what it says; `None` while that is not there.
+
+        What follows, as a reason in words or a payload, may be long, and is dropped as it comes.
+        """
+        if kind == _PUBACK and end - body >= 2:
+            if len(data) < min(end, body + 3):
+                return None
+            self._take(data[body] << 8 | data[body + 1], data[body + 2] if end - body > 2 else 0)
+            return True
+        if kind == _LIVE and end - body >= 2:
+            topic = body + 2
+            if len(data) < topic or len(data) < min(end, topic_end := topic + (data[body] << 8 | data[body + 1])):
+                return None
+            return self._drops(data[topic:topic_end])
+        return False
 
 
 def _bounds(data: bytes, start: int) -> tuple[int, int] | None:

@@ -17,11 +17,12 @@ from paho.mqtt.enums import LogLevel, MQTTErrorCode
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
+from .acknowledgements import Acknowledgements, nothing
 from .bounded import MOST_BYTES_TAKEN
 from .errors import BrokerError, NoAnswerError, TakenOverError, connect_failure, no_answer, refused
-from .inflight import WINDOW, InFlight, Refusal
+from .inflight import FIRST_IDENTIFIER, WINDOW, InFlight, Refusal
 from .loop import NetworkLoop
-from .properties import packet_bytes
+from .packets import packet_bytes, publish_packet
 from .refusals import FAILURE, HUNG_UP, SESSION_TAKEN_OVER, TOO_LARGE, UNSUPPORTED_VERSION, Meaning, reason_for
 from .suspects import Outstanding, Suspects
 from .transport import make_client, set_without_delay, shut_down
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 _MOMENT_SECONDS = 5.0
 # The four messages of a change are sent at once; those of a large batch are joined.
 _JOINED_FROM = 8
+# Those of paho stay below ours, also with what it unsubscribes from before it subscribes again.
+_MOST_IDENTIFIERS = FIRST_IDENTIFIER - 1000
 _NO_LIMIT = 1 << 28  # MQTT's own limit for one packet
 
 
@@ -66,7 +69,8 @@ class Connection:
     It has no thread of its own: while nothing else is called, whoever owns it calls `turn` when `descriptor` can be
     read, and some times in each `keepalive`. Every method that waits takes what the broker sends, so it may call
     `on_message` and `on_lost`. `on_lost` is called once, and only for a connection that the broker accepted and that
-    was not closed here. `suspects` has the messages that are sent alone, or not at all.
+    was not closed here. `suspects` has the messages that are sent alone, or not at all. Live messages of QoS 0 on
+    topics for which `drops` returns True are not received.
     """
 
     def __init__(
@@ -79,6 +83,7 @@ class Connection:
         on_message: Callable[[IncomingMessage], None],
         on_lost: Callable[[Connection, BrokerError], None] = lambda _connection, _error: None,
         suspects: Suspects | None = None,
+        drops: Callable[[bytes], bool] = nothing,
     ) -> None:
         self._options = options
         self.protocol = protocol
@@ -86,6 +91,7 @@ class Connection:
         self._will = will
         self._on_message = on_message
         self._on_lost = on_lost
+        self._drops = drops
         self._suspects = Suspects(logging.getLogger("publisher")) if suspects is None else suspects
         self._refusal: BrokerError | None = None
         self._accepted = False
@@ -97,7 +103,7 @@ class Connection:
         self.most_bytes = _NO_LIMIT
         self._client = self._make_client(login, will)
         self._loop = NetworkLoop(self._client, self._cannot_read, self._is_alive)
-        self._pipeline = InFlight(self._send, self._take_turn, WINDOW, options.timeout)
+        self._pipeline = InFlight(self._send, self._loop.turn, WINDOW, options.timeout)
 
     def open(self) -> None:
         """Connects, and returns when the broker has accepted; raises BrokerError, and leaves nothing open then.
@@ -146,7 +152,7 @@ class Connection:
 
     def size(self, message: MqttMessage) -> int:
         """Returns the bytes of the packet that sends this message."""
-        return packet_bytes(message, with_properties=self.protocol == "5")
+        return packet_bytes(message, has_properties=self.protocol == "5")
 
     def flush(self) -> list[Refusal]:
         """Waits until the broker has everything; returns the refused messages (MQTT 5). Raises BrokerError."""
@@ -182,6 +188,8 @@ class Connection:
         result, mid = self._client.subscribe(topic_filter, qos=qos)
         if result != MQTTErrorCode.MQTT_ERR_SUCCESS or mid is None:
             raise self.broken or BrokerError("the connection is lost")
+        if mid >= _MOST_IDENTIFIERS:
+            raise BrokerError("the connection has no more packet identifiers for subscriptions")
         if not self._loop.run(lambda: mid in self._granted, self._options.timeout):
             timeout = f"the broker did not answer a subscription for {self._options.timeout:g} s"
             raise self.broken or BrokerError(timeout)
@@ -221,7 +229,7 @@ class Connection:
     def close(self) -> None:
         """Disconnects, so that the broker does not send the will; call `flush` before."""
         self._closing = True
-        self._loop.release()
+        self._loop.run(lambda: not self._loop.is_holding, min(2.0, self._options.timeout))
         if self.broken is None and self._client.disconnect() == MQTTErrorCode.MQTT_ERR_SUCCESS:
             self._loop.run(lambda: self.broken is not None, min(2.0, self._options.timeout))
         self.drop()
@@ -231,18 +239,11 @@ class Connection:
         self._closing = True
         self.broken = self.broken or BrokerError("the connection is closed")
         self._pipeline.broke(self.broken)
-        self._client.drop_out_messages()
         shut_down(self._client)
         # Its callbacks refer to this object, which refers to the client.
         client = self._client
         client.on_connect = client.on_disconnect = client.on_message = None
-        client.on_publish = client.on_subscribe = client.on_log = client.on_socket_open = None
-
-    def _take_turn(self, seconds: float) -> None:
-        self._loop.turn(seconds)
-        if self._loop.takes_acknowledgements:
-            # paho keeps what it sent until it reads the acknowledgement.
-            self._client.drop_out_messages()
+        client.on_subscribe = client.on_log = client.on_socket_open = None
 
     def _is_alive(self) -> bool:
         """Returns whether the broker acknowledged something within the keepalive."""
@@ -254,7 +255,7 @@ class Connection:
     def _make_client(self, login: Login, will: MqttMessage | None) -> Client:
         client = make_client(self._options, login, self.protocol, will)
         client.on_connect, client.on_disconnect, client.on_message = self._connected, self._disconnected, self._received
-        client.on_publish, client.on_subscribe = self._acknowledged, self._subscribed
+        client.on_subscribe = self._subscribed
         client.on_socket_open = self._opened
         client.on_log = self._logged
         return client
@@ -266,23 +267,16 @@ class Connection:
         properties.MaximumPacketSize = MOST_BYTES_TAKEN
         return {"clean_start": True, "properties": properties}
 
-    def _send(self, message: MqttMessage) -> int:
-        if self._pipeline.count >= _JOINED_FROM:
+    def _send(self, message: MqttMessage, identifier: int) -> None:
+        if self._pipeline.count > _JOINED_FROM:
             self._loop.hold()
-        # Its result is not looked at: when the broker ends the connection over the message before paho returns from
-        # here, it is an error, though the message was sent. `on_disconnect` comes in any case.
-        return self._client.publish(message.topic, message.payload, 1, message.retain, message.properties).mid
+        self._loop.send(publish_packet(message, identifier, has_properties=self.protocol == "5"))
 
     # What follows is called by paho.
 
     def _opened(self, _client: Client, _userdata: object, connected: Any) -> None:
         set_without_delay(connected)
-        self._loop.opened(connected, self._pipeline.acknowledged)
-
-    def _acknowledged(
-        self, _client: Client, _userdata: object, mid: int, code: ReasonCode, _properties: object
-    ) -> None:
-        self._pipeline.acknowledged(mid, code.value)
+        self._loop.opened(connected, Acknowledgements(self._pipeline.acknowledged, self._drops))
 
     def _connected(
         self, _client: Client, _userdata: object, _flags: ConnectFlags, code: ReasonCode, properties: Properties | None

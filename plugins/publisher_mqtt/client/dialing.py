@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from publisher import ConfigurationError
 
+from .acknowledgements import nothing
 from .connection import Connection, IncomingMessage
 from .errors import BrokerError, NoAnswerError, will_refused
 
@@ -37,6 +38,7 @@ class Dialer:
         on_message: Callable[[IncomingMessage], None],
         on_lost: Callable[[Connection, BrokerError], None] = lambda _connection, _error: None,
         suspects: Suspects | None = None,
+        drops: Callable[[bytes], bool] = nothing,
     ) -> Connection:
         """Returns a connection that the broker has accepted; raises BrokerError, also for a file of the login."""
         login = self._login()
@@ -51,6 +53,7 @@ class Dialer:
                 on_message=on_message,
                 on_lost=on_lost,
                 suspects=suspects,
+                drops=drops,
             )
             try:
                 connection.open()

@@ -6,11 +6,12 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from .acknowledgements import Acknowledgements
-from .sockets import BufferedSocket, buffered, wait_for
+from .sockets import BufferedSocket, FramedPackets, ReadAhead, buffered, wait_for
 
 if TYPE_CHECKING:
     from paho.mqtt.client import Client
+
+    from .acknowledgements import Acknowledgements
 
 # A peer that sends without end does not hold up what is to be sent.
 _MOST_READS = 100
@@ -21,7 +22,8 @@ _LONGEST_WAIT = 1.0
 class NetworkLoop:
     """Reads and writes for one client; paho calls the client's callbacks from here. One thread.
 
-    A socket that paho made by itself works too: then paho reads each acknowledgement, and sends each message alone.
+    Both paho and `send` give whole packets to one socket, which keeps their order. Acknowledgements are taken before
+    paho reads them.
     """
 
     def __init__(
@@ -34,17 +36,23 @@ class NetworkLoop:
         self._client = client
         self._failed = failed
         self._is_alive = is_alive
-        self._buffers: BufferedSocket | None = None
-        self.takes_acknowledgements = False
-        """True where PUBACKs are taken before paho reads them."""
+        self._connected: Any = None
+        self._socket: BufferedSocket | None = None
+        self._ahead: ReadAhead | None = None
 
-    def opened(self, connected: Any, acknowledged: Callable[[int, int], None]) -> None:
+    def opened(self, connected: Any, packets: Acknowledgements) -> None:
         """Takes the socket of the connection; called before it is used."""
-        self._buffers = buffered(connected)
-        # Over a WebSocket the packets are in frames, which paho reads.
-        self.takes_acknowledgements = self._buffers is not None and self._buffers is connected
-        if self._buffers is not None and self.takes_acknowledgements:
-            self._buffers.acknowledgements = Acknowledgements(acknowledged)
+        self._connected, self._socket = connected, buffered(connected)
+        self._ahead = self._socket
+        if connected is not self._socket:
+            # Over a WebSocket the packets are in frames, which paho's object takes off and puts around.
+            self._ahead = FramedPackets(connected.recv)
+            connected.recv = self._ahead.take
+        self._ahead.acknowledgements = packets
+
+    def send(self, packet: bytes) -> None:
+        """Sends a whole packet behind everything that was sent before; never waits."""
+        self._connected.send(packet)
 
     @property
     def descriptor(self) -> int | None:
@@ -55,13 +63,18 @@ class NetworkLoop:
 
     def hold(self) -> None:
         """Has what is sent next joined, until a turn is taken."""
-        if self._buffers is not None:
-            self._buffers.holds = True
+        if self._socket is not None:
+            self._socket.holds = True
 
     def release(self) -> None:
         """Sends what was held back."""
-        if self._buffers is not None:
-            self._buffers.release()
+        if self._socket is not None:
+            self._socket.release()
+
+    @property
+    def is_holding(self) -> bool:
+        """True while there was no room for all that was sent."""
+        return self._socket is not None and self._socket.is_holding
 
     @property
     def has_more(self) -> bool:
@@ -110,7 +123,7 @@ class NetworkLoop:
 
     def _is_read_ahead(self) -> bool:
         """Returns whether something was received that nobody took: no wait for the socket ends because of it."""
-        return self._buffers is not None and self._buffers.left > 0
+        return any(one is not None and one.left > 0 for one in (self._ahead, self._socket))
 
     def _is_to_write(self) -> bool:
-        return self._client.want_write() or (self._buffers is not None and self._buffers.is_holding)
+        return self._client.want_write() or self.is_holding

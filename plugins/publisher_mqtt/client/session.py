@@ -202,6 +202,7 @@ class Session:
             on_message=self._received,
             on_lost=lambda lost, error: self._context.call(partial(self._lost, lost, error)),
             suspects=self._suspects,
+            drops=self._messages.topics.is_state,
         )
         self._losses.connected()
         self._heartbeat.begin(connection)

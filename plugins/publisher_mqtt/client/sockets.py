@@ -1,4 +1,4 @@
-"""Sockets that read ahead and join what is sent: paho reads one byte at a time, and sends each message alone."""
+"""Sockets that read ahead and take all that is sent: paho reads one byte at a time, and ends what cannot be sent."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import socket
 import ssl
 import sys
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -43,99 +44,100 @@ class HandshakeLimit:
         return data
 
 
-class BufferedSocket(socket.socket):
-    """A socket that reads ahead and holds back, and has a deadline for a handshake over it.
+class ReadAhead:
+    """Reads ahead, takes the acknowledgements, and hands out the rest in small pieces, as paho asks for it."""
 
-    While `holds` is set, packets are joined, up to a limit: each call of `send` costs as much as all else that paho
-    does for a message, and the broker reads as often. With it a fourth more messages go through (docs/mqtt.md). Whoever
-    sets it calls `release` before waiting.
-    """
-
-    limit: HandshakeLimit | None = None
     acknowledgements: Acknowledgements | None = None
-    _is_on = False
     _data, _at = b"", 0
-    holds = False
-    _held = b""
-
-    @property
-    def is_holding(self) -> bool:
-        """True while something is held back."""
-        return bool(self._held)
 
     @property
     def left(self) -> int:
         """The bytes that were received and that nobody took."""
         return max(0, len(self._data) - self._at)
 
-    def recv(self, size: int = 1024, flags: int = 0) -> bytes:
-        del flags
-        if self.limit is None:
-            return self._take(size)
-        self.settimeout(self.limit.remaining)
-        return self.limit.count(super().recv(size))
-
-    def send(self, data: Any, flags: int = 0) -> int:
-        if self.holds or self._held:
-            return self._hold(data)
-        try:
-            return super().send(data, flags)
-        except OSError as failure:
-            raise self._end_of(failure) from failure
-
-    def release(self) -> None:
-        """Sends what was held back, as far as there is room."""
-        self.holds = False
-        self._release()
-
-    def setblocking(self, flag: bool) -> None:
-        self.limit, self._is_on = None, not flag
-        super().setblocking(flag)
-
-    def _take(self, size: int) -> bytes:
+    def take(self, size: int) -> bytes:
         """Returns so many bytes at most, as `recv` does."""
         at = self._at
         if at >= len(self._data):
-            if not self._is_on:
-                return super().recv(size)
-            self._data, at = self._receive(), 0
+            self._data, at = self._received(), 0
         self._at = at + size
         return self._data[at : self._at]
 
-    def _receive(self) -> bytes:
-        data = super().recv(_AHEAD)
+    def _received(self) -> bytes:
+        data = self._receive()
         if self.acknowledgements is None or not data:
             return data
         if not (others := self.acknowledgements.take(data)):
             raise BlockingIOError  # no byte at all would mean the end
         return others
 
-    def _hold(self, data: bytes) -> int:
-        """Holds the data back, behind what is held already; returns its size, as `send` does."""
-        if len(self._held) >= _AHEAD:
-            self._release()
-            if len(self._held) >= _AHEAD:
-                raise BlockingIOError
+    def _receive(self) -> bytes:
+        """Returns what came; no byte at the end."""
+        raise NotImplementedError
+
+
+class BufferedSocket(ReadAhead, socket.socket):
+    """A socket that reads ahead, takes whatever is sent, and has a deadline for a handshake over it.
+
+    What there is no room for is sent later, in order: so whoever sends, paho or we, sends whole packets. While `holds`
+    is set, packets are joined, up to a limit: each call of the system's `send` costs as much as all else that is done
+    for a message, and the broker reads as often. With it a fourth more messages go through (docs/mqtt.md). Whoever sets
+    it calls `release` before waiting.
+    """
+
+    limit: HandshakeLimit | None = None
+    holds = False
+    _held: bytearray | None = None
+    """What is to be sent; `None` during a handshake."""
+
+    @property
+    def is_holding(self) -> bool:
+        """True while something is held back."""
+        return bool(self._held)
+
+    def recv(self, size: int = 1024, flags: int = 0) -> bytes:
+        del flags
+        if self._held is not None:
+            return self.take(size)
+        if self.limit is None:
+            return super().recv(size)
+        self.settimeout(self.limit.remaining)
+        return self.limit.count(super().recv(size))
+
+    def send(self, data: Any, flags: int = 0) -> int:
+        if self._held is None:
+            return super().send(data, flags)
         self._held += data
-        if len(self._held) >= _AHEAD:
-            self._release()
+        if not self.holds or len(self._held) >= _AHEAD:
+            self._send_held(self._held)
         return len(data)
 
-    def _release(self) -> None:
-        while self._held:
-            try:
-                self._held = self._held[super().send(self._held) :]
-            except OSError:  # full, or at an end, which shows where it is read
-                return
+    def release(self) -> None:
+        """Sends what was held back, as far as there is room."""
+        self.holds = False
+        if self._held:
+            self._send_held(self._held)
 
-    def _end_of(self, failure: OSError) -> OSError:
-        """Returns what a `send` that failed is to raise: a connection that has ended is only full here.
+    def setblocking(self, flag: bool) -> None:
+        self.limit = None
+        if flag or self._held is None:
+            self._held = None if flag else bytearray()
+        super().setblocking(flag)
 
-        paho ends a connection whose `send` fails, with everything that it did not read. Acknowledgements that came
-        before the end are progress, so the end is to show where they are read.
+    def _receive(self) -> bytes:
+        return super().recv(_AHEAD)
+
+    def _send_held(self, held: bytearray) -> None:
+        """Sends what is held, as far as there is room.
+
+        Of a connection that has ended the end is to show where it is read: acknowledgements that came before it are
+        progress. So it is only full here.
         """
-        is_usual = isinstance(failure, BlockingIOError | ssl.SSLWantReadError | ssl.SSLWantWriteError)
-        return failure if is_usual or not self._is_on else BlockingIOError()
+        while held:
+            try:
+                del held[: super().send(held)]
+            except OSError:
+                return
 
 
 class TlsSocket(BufferedSocket, ssl.SSLSocket):
@@ -167,10 +169,22 @@ def raw(connected: Any) -> socket.socket:
     return inner
 
 
-def buffered(connected: Any) -> BufferedSocket | None:
-    """Returns our socket, also below paho's WebSocket; `None` when paho made one of its own."""
+class FramedPackets(ReadAhead):
+    """Reads packets ahead that come in frames; `receive` is that of paho's WebSocket."""
+
+    def __init__(self, receive: Callable[[int], bytes]) -> None:
+        self._receive_frame = receive
+
+    def _receive(self) -> bytes:
+        return self._receive_frame(_AHEAD)
+
+
+def buffered(connected: Any) -> BufferedSocket:
+    """Returns our socket, also below paho's WebSocket."""
     inner = raw(connected)
-    return inner if isinstance(inner, BufferedSocket) else None
+    if not isinstance(inner, BufferedSocket):
+        raise TypeError(f"expected a BufferedSocket, not {inner!r}")
+    return inner
 
 
 if sys.platform == "win32":

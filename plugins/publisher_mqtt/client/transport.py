@@ -66,7 +66,6 @@ def make_client(options: MqttOptions, login: Login, protocol: str, will: MqttMes
         reconnect_on_failure=False,
     )
     client.connect_timeout = options.connect_timeout
-    client.max_inflight_messages_set(0)
     if login.username is not None:
         client.username_pw_set(login.username, login.password)
     if login.tls is not None:

@@ -407,11 +407,6 @@ def test_much_is_read_back_and_sent_over_each_transport(
         for mtu in range(1300, 1330):
             host.put(make_row("eth0", index=2, addresses=["192.0.2.1/24"], nl_mtu=mtu))
             host.quiet()
-        assert host.sink is not None
-        connection = host.sink.session.connection
-        assert connection is not None
-        # Where nothing is around MQTT but TLS, paho sees no acknowledgement.
-        assert connection._loop.takes_acknowledgements == (scheme in ("mqtt", "mqtts"))
         assert host.worker.status().failures == 0
 
 

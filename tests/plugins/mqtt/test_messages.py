@@ -16,7 +16,7 @@ from pydantic import BaseModel, SecretStr, ValidationError
 from publisher.cloudevents import structured_json
 from publisher.events import Event, Key
 from publisher.testing import make_event, make_events, make_row, make_snapshot
-from publisher_mqtt.client.properties import pack, packet_bytes
+from publisher_mqtt.client.packets import packed_properties, packet_bytes
 from publisher_mqtt.messages import Messages, MqttMessage, Topics, client_id, state_bytes
 from publisher_mqtt.options import MqttOptions, parse_url
 from publisher_mqtt.payloads import (
@@ -42,7 +42,7 @@ def messages(**options: Any) -> Messages:
 
 def unpacked(packed: Any) -> dict[str, Any]:
     properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]  # paho's
-    properties.unpack(packed.pack())  # type: ignore[no-untyped-call]  # paho's
+    properties.unpack(packed)  # type: ignore[no-untyped-call]  # paho's
     return dict(properties.json())  # type: ignore[no-untyped-call]  # paho's
 
 
@@ -75,7 +75,7 @@ def test_no_topic_and_no_property_holds_an_alias(format_: str) -> None:
             assert "a/+" not in message.topic
             assert message.topic.startswith("interfaces/nas/0006008002000000/inet/")
             if message.properties is not None:
-                assert b"a/+" not in message.properties.pack()
+                assert b"a/+" not in message.properties
 
 
 def test_properties_name_node_luid_family_and_kind() -> None:
@@ -112,11 +112,10 @@ def test_packed_properties_are_what_paho_packs() -> None:
     theirs.ContentType = "application/json"
     theirs.MessageExpiryInterval = 7
     theirs.CorrelationData = b"\x00\xff"
-    ours = pack(
+    ours = packed_properties(
         content_type="application/json", user=[("node", "nås"), ("luid", "x" * 200)], expiry=7, correlation=b"\x00\xff"
     )
     assert unpacked(ours) == theirs.json()  # type: ignore[no-untyped-call]  # paho's
-    assert str(ours) == str(theirs)
 
 
 @pytest.mark.parametrize("event", [make_event(42), make_event(7, "delete_instance", make_row("é%\n"), node="my nas")])
@@ -301,6 +300,6 @@ def test_a_reduced_state_names_what_it_lacks_and_the_last_is_empty() -> None:
 def test_the_size_of_a_packet_is_that_of_its_bytes(protocol: str) -> None:
     message = messages().plain(b"c" * 256)
     whole = MqttMessage("interfaces/näs/x", b"p" * 200, False, message)
-    properties = len(message.packed) if message and protocol == "5" else 0
+    properties = len(message) if message and protocol == "5" else 0
     length = 2 + 17 + 2 + properties + 200
-    assert packet_bytes(whole, with_properties=protocol == "5") == 1 + 2 + length
+    assert packet_bytes(whole, has_properties=protocol == "5") == 1 + 2 + length
