@@ -26,15 +26,14 @@ from .coalesce import classify, index_of, is_part, is_removal, is_state, states_
 from .link import (
     FAMILIES,
     CachedLink,
-    Dump,
     LinkDetails,
-    ReadPart,
     identifying,
     may_change_speed,
     speed_of,
     unreported_losses,
 )
-from .rows import PathMtuTimes, Times, bare_name, text
+from .parts import Dump, ReadPart, entry_of
+from .rows import PathMtuTimes, Times, bare_name, may_have_speed, text
 from .rtnetlink import (
     AF_INET6,
     IFLA_EVENT_FEATURES,
@@ -91,6 +90,16 @@ class LinkCache:
     def indexes(self) -> KeysView[int]:
         """Returns the indexes of the links."""
         return self._links.keys()
+
+    def neighbours(self) -> set[int]:
+        """Returns the links with the families in which they have parameters of neighbours, as numbers (`entry_of`)."""
+        links = self._links.items()
+        return {entry_of(family, index) for index, cached in links for family in cached.resolving}
+
+    def may_have_speed(self) -> set[int]:
+        """Returns the indexes of the links that have a speed, or of which a driver may report one now."""
+        links = self._links.items()
+        return {index for index, cached in links if cached.speed is not None or may_have_speed(cached.link)}
 
     def link(self, index: int) -> Link | None:
         """Returns the link with this index as it is known, None when there is none."""
@@ -372,6 +381,10 @@ class LinkCache:
         for parameters in dump:
             if cached := self._links.get(parameters.ifindex or 0):
                 cached.set_times(parameters)
+        for index, cached in self._links.items():
+            for number in cached.resolving:
+                if FAMILIES[number] not in cached.times:  # left out while links came and went
+                    self._read_times(index, FAMILIES[number])
 
     def _read_speed(self, cached: CachedLink) -> bool:
         return cached.set_speed(speed_of(cached.link, self._details))

@@ -81,7 +81,7 @@ class Follower:
         self._touched: set[int] = set()
         self._causes: list[Cause] = []
         self._due = 0.0
-        self._reconcile = Reconcile(self._reader, self._cache.indexes)
+        self._reconcile = Reconcile(self._reader, self._cache)
 
     def start(self) -> list[Update]:
         """Returns the first list; raises SourceError."""
@@ -319,6 +319,7 @@ class Follower:
             self._receive_all()
         self._reconcile.forget()
         dump = self._reader.dump()
+        self._reconcile.dumped()
         self._lost_since = None
         self._due = self._now() + self._context.reconcile_seconds
         causes, self._causes = self._causes or ["reconcile"], []

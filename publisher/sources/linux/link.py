@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from operator import itemgetter
-from typing import Any, NamedTuple, Protocol, TypeVar
-
-from pydantic import BaseModel
+from typing import Any, Protocol
 
 from ...events import Address, Family, Interface, IpInterface, IpInterfaceRow
 from .. import Remove, Update, Upsert, Validator
@@ -32,34 +29,24 @@ from .rows import (
 )
 from .rtnetlink import AF_INET, AF_INET6, AddressMessage, Link, NeighbourParameters
 
-M = TypeVar("M", bound=BaseModel)
-
 FAMILIES: dict[int, Family] = {AF_INET: "inet", AF_INET6: "inet6"}
 _UNKNOWN = Times()
+_RESOLVING = {
+    (True, True): (AF_INET, AF_INET6),
+    (True, False): (AF_INET,),
+    (False, True): (AF_INET6,),
+    (False, False): (AF_INET, AF_INET6),
+}
 # The address and that of the other end: a link may have 10.0.0.1 twice, with two peers.
 _AddressKey = tuple[bytes, int, bytes | None]
 _NONE: Mapping[_AddressKey, Address] = {}
 
 
-def _validation(model: type[M]) -> Callable[[dict[str, Any]], M]:
-    """Returns `model_validate` without its wrapper, which costs as much as an address does.
-
-    pydantic gives each object a set of the names that it was made of: 0.7 KB for an address, 2 KB for a row of IPv6.
-    All objects of one model share one here, which saves 22 MB of 4,000 links with two addresses each.
-    """
-    validate: Callable[[dict[str, Any]], M] = model.__pydantic_validator__.validate_python
-    names = set(model.model_fields)
-
-    def validated(values: dict[str, Any]) -> M:
-        built = validate(values)
-        object.__setattr__(built, "__pydantic_fields_set__", names)  # past `frozen`
-        return built
-
-    return validated
-
-
-_INTERFACE, _ROW, _ADDRESS = _validation(Interface), _validation(IpInterfaceRow), _validation(Address)
-_IP_INTERFACE = _validation(IpInterface)
+# The models without the wrapper of their `model_validate`, which costs as much as the validation of an address.
+_INTERFACE: Callable[[dict[str, Any]], Interface] = Interface.__pydantic_validator__.validate_python
+_ROW: Callable[[dict[str, Any]], IpInterfaceRow] = IpInterfaceRow.__pydantic_validator__.validate_python
+_ADDRESS: Callable[[dict[str, Any]], Address] = Address.__pydantic_validator__.validate_python
+_IP_INTERFACE: Callable[[dict[str, Any]], IpInterface] = IpInterface.__pydantic_validator__.validate_python
 
 
 def _members(*names: str) -> Callable[[Link], tuple[object, ...]]:
@@ -82,32 +69,6 @@ class LinkDetails(Protocol):
     def dev_port(self, name: bytes, index: int) -> int | None: ...
     def offloads(self, name: bytes) -> Offloads | None: ...
     def can_wake(self, bus: bytes, device: bytes) -> bool | None: ...
-
-
-class Dump(NamedTuple):
-    """Everything that was read at one moment; `neighbours` is None where the kernel does not list them."""
-
-    links: list[Link]
-    addresses: list[AddressMessage]
-    neighbours: list[NeighbourParameters] | None
-    path_mtu: PathMtuTimes
-
-
-@dataclass
-class ReadPart:
-    """The content of one part of a reconcile; `times` and `speeds` are links of which these are to be read."""
-
-    links: list[Link] = field(default_factory=list)
-    removed: set[int] = field(default_factory=set)
-    addresses: dict[int, list[AddressMessage]] = field(default_factory=dict)
-    neighbours: list[NeighbourParameters] = field(default_factory=list)
-    times: set[int] = field(default_factory=set)
-    speeds: set[int] = field(default_factory=set)
-
-    def indexes(self) -> set[int]:
-        """Returns the links that the part is about."""
-        shown = {link.ifindex for link in self.links} | {entry.ifindex or 0 for entry in self.neighbours}
-        return shown | self.removed | self.addresses.keys() | self.times | self.speeds
 
 
 class CachedLink:
@@ -156,6 +117,11 @@ class CachedLink:
     def identity(self) -> Identity:
         """The facts by which the link is known again."""
         return identity_of(self.link, self.if_type, self.dev_port)
+
+    @property
+    def resolving(self) -> tuple[int, ...]:
+        """The families, as AF_*, in which the link has parameters of neighbours: both where nothing is reported."""
+        return _RESOLVING[bool(self.link.has_inet), bool(self.link.has_inet6)]
 
     def read_kind(self, details: LinkDetails) -> None:
         """Reads the type and the offloads, and for hardware the number of its port and whether it can wake the host."""

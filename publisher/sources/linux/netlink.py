@@ -11,7 +11,7 @@ import socket
 import struct
 import sys
 import time
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -19,18 +19,7 @@ from ...errors import SourceError
 from ...sink import Log
 from .attributes import RtnetlinkError
 from .requests import link_read
-from .rtnetlink import (
-    NLM_F_DUMP_INTR,
-    NLMSG_DONE,
-    NLMSG_ERROR,
-    Decoder,
-    Failure,
-    Link,
-    Message,
-    Record,
-    failure,
-    headers,
-)
+from .rtnetlink import NLM_F_DUMP_INTR, Decoder, Failure, Link, Message, Record
 
 assert sys.platform == "linux"
 
@@ -44,7 +33,7 @@ _SOL_NETLINK, _ADD_MEMBERSHIP, _GET_STRICT_CHK = 270, 1, 12
 _SO_RCVBUFFORCE = 33
 # As numbers: to combine two members of an enum costs as much as to receive.
 _WHOLE = int(socket.MSG_TRUNC)
-_AT_ONCE = int(socket.MSG_TRUNC | socket.MSG_DONTWAIT)
+AT_ONCE = int(socket.MSG_TRUNC | socket.MSG_DONTWAIT)
 _TIMEVAL = struct.Struct("@ll")
 _ANSWER_SECONDS = 30
 # The errors of kernels that do not have a request, and of sandboxes that forbid it.
@@ -62,15 +51,6 @@ class InterruptedDumpError(SourceError):
 
 class RefusedError(SourceError):
     """The kernel, or a sandbox, does not answer this request at all."""
-
-
-class DumpPart(NamedTuple):
-    """One datagram of a dump; `interrupted`: something changed since the dump began."""
-
-    data: bytes
-    digest: int
-    interrupted: bool
-    last: bool
 
 
 class RequestSocket:
@@ -97,26 +77,6 @@ class RequestSocket:
             time.sleep(min(attempt, 10) / 1000)
         raise InterruptedDumpError(f"the interfaces changed during each of {_ATTEMPTS} attempts to list them")
 
-    def parts(
-        self, request: Callable[[int], bytes], known: Container[int], digest_of: Callable[[bytes], int] = hash
-    ) -> Iterator[DumpPart]:
-        """Yields the datagrams of a dump as they come: the same bytes each time while nothing changes.
-
-        `known` are digests of parts that are neither the last one nor interrupted. Nothing else can be asked through
-        this socket before the last part was received. Raises as `dump` does.
-        """
-        self._seq = 0  # answers carry the number of the request
-        self._send(request)
-        ended = False
-        while not ended:
-            data = bytes(memoryview(self._buffer)[: self._receive_datagram()])
-            try:
-                digest = digest_of(data)
-                ended, interrupted = (False, False) if digest in known else _outline(data)
-            except RtnetlinkError as error:
-                raise InterruptedDumpError(f"an answer of the kernel is invalid: {error}") from error
-            yield DumpPart(data, digest, interrupted, ended)
-
     def link(self, index: int) -> Link | None:
         """Returns this link as it is now, None when it was removed; raises as `dump` does."""
         self._send(lambda seq: link_read(seq, index))
@@ -127,7 +87,7 @@ class RequestSocket:
                 if isinstance(record, Link):
                     return record
                 if isinstance(record, Failure):
-                    _raise_unless(record, 0, errno.ENODEV)
+                    raise_unless(record, 0, errno.ENODEV)
                     return None
 
     def close(self) -> None:
@@ -144,7 +104,7 @@ class RequestSocket:
                     continue
                 interrupted = interrupted or bool(flags & NLM_F_DUMP_INTR)
                 if isinstance(record, Failure):
-                    _raise_unless(record, 0)
+                    raise_unless(record, 0)
                     return records, interrupted
                 records.append(record)
 
@@ -216,7 +176,7 @@ class NotificationSocket:
         lost = False
         for _ in range(MOST_DATAGRAMS):
             try:
-                length, sender = self._socket.recvfrom_into(self._buffer, 0, _AT_ONCE)
+                length, sender = self._socket.recvfrom_into(self._buffer, 0, AT_ONCE)
             except BlockingIOError:
                 return Received(messages, lost, invalid, more=False)
             except OSError as error:
@@ -274,18 +234,8 @@ def _set_receive_buffer(opened: socket.socket, size: int) -> int:
     return opened.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
 
 
-def _outline(data: bytes) -> tuple[bool, bool]:
-    """Returns whether a part of a dump is the last one, and whether it is interrupted."""
-    ended = interrupted = False
-    for kind, flags, _, start, end in headers(data, len(data)):
-        interrupted = interrupted or bool(flags & NLM_F_DUMP_INTR)
-        if kind in (NLMSG_ERROR, NLMSG_DONE):
-            _raise_unless(failure(data, start, end), 0)
-            ended = True
-    return ended, interrupted
-
-
-def _raise_unless(failure: Failure, *expected: int) -> None:
+def raise_unless(failure: Failure, *expected: int) -> None:
+    """Raises InterruptedDumpError or RefusedError for a number that is none of the expected ones."""
     if failure.number in expected:
         return
     text = os.strerror(abs(failure.number))

@@ -9,12 +9,13 @@ from typing import Literal, TypeVar
 from ...errors import SourceError
 from ...sink import Log
 from .attributes import RtnetlinkError
-from .link import Dump
+from .parts import Dump, DumpPart, KnownPart
 from .requests import address_dump, link_dump, neighbours_dump, unfiltered_link_dump
-from .rtnetlink import AddressMessage, Decoder, Link, NeighbourParameters, Record, headers
+from .rtnetlink import AddressMessage, Decoder, Link, NeighbourParameters, Record
 
 if sys.platform == "linux":
-    from .netlink import DumpPart, InterruptedDumpError, RefusedError, RequestSocket
+    from .dumps import DumpSocket
+    from .netlink import InterruptedDumpError, RefusedError, RequestSocket
     from .sysctl import SystemDetails
 
 assert sys.platform == "linux"
@@ -36,17 +37,26 @@ class LinuxReader:
         self.details = SystemDetails()
         self._log = log
         self._decoder = decoder
-        # For dumps in parts: no other request can be sent before such a dump ends (EBUSY).
-        self._in_parts: RequestSocket | None = None
+        # No other request can be sent before a dump that is received in parts ends (EBUSY).
+        self._dumps: DumpSocket | None = None
         self._requests = RequestSocket(decoder)
         self._answered: set[str] = set()
         self._refused: set[str] = set()
+        self.known: dict[DumpOf, list[KnownPart]] = {}
+        """The parts of the last `dump`."""
 
     def dump(self) -> Dump:
         """Reads all links, addresses and neighbour parameters; raises InterruptedDumpError, SourceError."""
-        links = self._links()
-        addresses = self._list("addresses", AddressMessage, address_dump)
-        neighbours = self._list("neighbours", NeighbourParameters, neighbours_dump)
+        self.known = {}
+        try:
+            dumps = self._opened()
+            links = self._links(dumps)
+            self.known["links"] = dumps.known
+            addresses = self._list("addresses", AddressMessage)
+            neighbours = self._list("neighbours", NeighbourParameters)
+        except SourceError:
+            self.abandon()
+            raise
         return Dump(links, addresses or [], neighbours, self.details.path_mtu_times())
 
     def links(self, indexes: Iterable[int]) -> dict[int, Link | None]:
@@ -57,7 +67,7 @@ class LinuxReader:
                 return {index: self._requests.link(index) for index in wanted}
             except RefusedError as error:
                 self._refuse(_SINGLE, error)
-        by_index = {link.ifindex: link for link in self._links()} if wanted else {}
+        by_index = {link.ifindex: link for link in self._links(self._requests)} if wanted else {}
         return {index: by_index.get(index) for index in wanted}
 
     def parts(self, what: DumpOf, known: Container[int]) -> Iterator[DumpPart]:
@@ -67,21 +77,12 @@ class LinuxReader:
         nor interrupted. Raises InterruptedDumpError, RefusedError, SourceError.
         """
         if what not in self._refused:
-            if self._in_parts is None:
-                self._in_parts = RequestSocket(self._decoder)
-            digest_of = self._digest_of_neighbours if what == "neighbours" else hash
-            yield from self._in_parts.parts(self._request_of(what), known, digest_of)
-
-    def _digest_of_neighbours(self, data: bytes) -> int:
-        """Returns the hash of a part without the table itself: it comes first in each, and shows times that go on."""
-        for *_, end in headers(data, len(data)):
-            records = [message.record for message in self._decoder.decode(data, end)]
-            is_table = all(isinstance(record, NeighbourParameters) and not record.ifindex for record in records)
-            return hash(data[end:] if is_table else data)
-        return hash(data)
+            yield from self._opened().parts(self._request_of(what), known)
 
     def decode(self, part: DumpPart) -> list[Record]:
         """Returns the records of a part; raises InterruptedDumpError."""
+        if part.records is not None:
+            return part.records
         try:
             messages = self._decoder.decode(part.data)
         except RtnetlinkError as error:
@@ -90,39 +91,46 @@ class LinuxReader:
 
     def abandon(self) -> None:
         """Ends a dump that is read in parts; harmless when there is none."""
-        if self._in_parts is not None:
-            self._in_parts.close()
-            self._in_parts = None
+        if self._dumps is not None:
+            self._dumps.close()
+            self._dumps = None
+
+    def _opened(self) -> DumpSocket:
+        if self._dumps is None:
+            self._dumps = DumpSocket(self._decoder)
+        return self._dumps
 
     def _request_of(self, what: DumpOf) -> Callable[[int], bytes]:
         if what == "links":
             return unfiltered_link_dump if _FILTERED in self._refused else link_dump
         return address_dump if what == "addresses" else neighbours_dump
 
-    def _links(self) -> list[Link]:
+    def _links(self, requests: RequestSocket) -> list[Link]:
         """Returns all links, by a request without a filter where the kernel does not know it; raises SourceError."""
         if _FILTERED not in self._refused:
             try:
-                return _only(Link, self._requests.dump(link_dump))
+                return _only(Link, requests.dump(link_dump))
             except RefusedError:
                 self._refused.add(_FILTERED)
         try:
-            return _only(Link, self._requests.dump(unfiltered_link_dump))
+            return _only(Link, requests.dump(unfiltered_link_dump))
         except RefusedError as error:
             raise SourceError(f"the kernel refuses to list the network interfaces: {error}") from error
 
-    def _list(self, what: str, kind: type[T], request: Callable[[int], bytes]) -> list[T] | None:
+    def _list(self, what: DumpOf, kind: type[T]) -> list[T] | None:
         """Returns the records of this kind, None when they are refused; what was answered once is tried again."""
         if what in self._refused:
             return None
+        dumps = self._opened()
         try:
-            records = _only(kind, self._requests.dump(request))
+            records = _only(kind, dumps.dump(self._request_of(what)))
         except RefusedError as error:
             if what in self._answered:
                 raise InterruptedDumpError(str(error)) from error
             self._refuse(what, error)
             return None
         self._answered.add(what)
+        self.known[what] = dumps.known
         return records
 
     def _refuse(self, what: str, error: RefusedError) -> None:

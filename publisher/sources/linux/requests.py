@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from struct import Struct
 
-from .rtnetlink import AF_UNSPEC, HEADER
+from .rtnetlink import AF_UNSPEC, HEADER, NLMSG_NOOP
 
 RTM_GETLINK, RTM_GETADDR, RTM_GETNEIGHTBL = 18, 22, 66
-NLM_F_REQUEST, NLM_F_DUMP = 0x1, 0x300
+NLM_F_REQUEST, NLM_F_ACK, NLM_F_DUMP = 0x1, 0x4, 0x300
 
 _LINK_REQUEST = Struct("=BxHiII")
 _SKIP_STATISTICS = Struct("=HHI").pack(8, 29, 8)  # IFLA_EXT_MASK: RTEXT_FILTER_SKIP_STATS
 _ADDRESS_HEADER, _FAMILY_HEADER = 8, 4  # the sizes of struct ifaddrmsg, and of struct ndtmsg
+
+
+def nothing(seq: int) -> bytes:
+    """Returns a request that does nothing and is acknowledged."""
+    return _request(NLMSG_NOOP, NLM_F_ACK, seq, b"")
 
 
 def link_dump(seq: int) -> bytes:

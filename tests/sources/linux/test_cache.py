@@ -13,7 +13,7 @@ from publisher.events import Family, IpInterface
 from publisher.sources import Families, Remove, Update, Upsert
 from publisher.sources.assignments import LuidAssignment
 from publisher.sources.linux.cache import LinkCache
-from publisher.sources.linux.link import Dump
+from publisher.sources.linux.parts import Dump
 from publisher.sources.linux.rows import PathMtuTimes, Times, offloads_of
 from publisher.sources.linux.rtnetlink import (
     AF_BRIDGE,
@@ -331,6 +331,13 @@ def test_written_settings_are_read_again() -> None:
     cache.cache.read_times([2, 99])
     assert cache.apply() == BOTH
     assert row(cache).row.retransmit_time == 2_000
+
+
+def test_the_times_of_one_family_that_a_dump_leaves_out_are_read_although_it_shows_the_other() -> None:
+    cache = Cache()
+    cache.details.neighbour_times = Times(30_000, 2_000)
+    cache.resync(a_link(), neighbours=[NeighbourParameters(AF_INET6, 2, 29_000, 30_000, 1_000)])
+    assert [cache.rows["eth0", family].row.retransmit_time for family in ("inet", "inet6")] == [2_000, 1_000]
 
 
 def test_the_reachable_time_stays_while_its_base_is_the_same() -> None:

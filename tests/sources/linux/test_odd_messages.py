@@ -12,7 +12,7 @@ from publisher.sources import Upsert
 from publisher.sources.linux.attributes import RtnetlinkError
 from publisher.sources.linux.cache import LinkCache
 from publisher.sources.linux.coalesce import touched
-from publisher.sources.linux.link import Dump
+from publisher.sources.linux.parts import Dump
 from publisher.sources.linux.rows import PathMtuTimes
 from publisher.sources.linux.rtnetlink import (
     RTM_DELADDR,

@@ -18,7 +18,7 @@ from publisher.events import IpInterface
 from publisher.sources import Remove, Update, Upsert
 from publisher.sources.linux.cache import LinkCache
 from publisher.sources.linux.coalesce import touched
-from publisher.sources.linux.link import Dump
+from publisher.sources.linux.parts import Dump
 from publisher.sources.linux.rows import PathMtuTimes, Times
 from publisher.sources.linux.rtnetlink import RTM_NEWLINK, Decoder, Link, Message
 from publisher.sources.luids import LuidAssigner, MemoryLuids

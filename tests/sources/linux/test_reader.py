@@ -182,6 +182,20 @@ def test_a_kernel_that_lists_no_links_is_an_error_that_says_so(refusing: Refusin
         reader.dump()
 
 
+def test_the_first_dump_has_the_parts_of_the_later_ones(netns: NetNs) -> None:
+    netns.ip(*(f"link add d{number} type ifb" for number in range(100)))
+
+    def dump() -> None:
+        with closing(LinuxReader(Decoder(), CapturedLog())) as reader:
+            reader.dump()
+            links = reader.known["links"]
+            assert [part.digest for part in reader.parts("links", ())] == [part.digest for part in links]
+            assert [part.inner for part in links] == [True] * (len(links) - 1) + [False]
+            assert len(links) > 2
+
+    netns.call(dump)
+
+
 def test_what_was_answered_once_and_is_refused_later_is_asked_again(refusing: Refusing) -> None:
     with closing(LinuxReader(Decoder(), CapturedLog())) as reader:
         reader.dump()

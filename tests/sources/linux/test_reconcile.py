@@ -8,12 +8,11 @@ from typing import Any
 
 import pytest
 
-from publisher.sources.linux.link import ReadPart
+from publisher.sources.linux.parts import DumpPart, KnownPart, ReadPart, entry_of
 from publisher.sources.linux.rtnetlink import AF_INET, AF_INET6, Link, NeighbourParameters, Record
 from tests.fixtures.netlink_records import a_link, an_address
 
 if sys.platform == "linux":
-    from publisher.sources.linux.netlink import DumpPart
     from publisher.sources.linux.reconcile import NOTHING, Reconcile
 else:
     pytest.skip("rtnetlink is Linux's", allow_module_level=True)
@@ -29,10 +28,10 @@ class Reader:
         self.interrupted: list[bool] = []
         self.decoded: list[str] = []
         self.abandoned = 0
+        self.known: dict[str, list[KnownPart]] = {}
         self._content: dict[bytes, tuple[str, list[Record]]] = {}
 
-    def parts(self, what: str, known: Container[int]) -> Iterator[DumpPart]:
-        self.known = known
+    def parts(self, what: str, _known: Container[int]) -> Iterator[DumpPart]:
         interrupted = what == "addresses" and bool(self.interrupted) and self.interrupted.pop(0)
         for number, records in enumerate(self.dumps[what]):
             data = repr((what, number, records)).encode()
@@ -58,7 +57,16 @@ class Passes:
         self.reader = Reader()
         self.known = set(known)
         source: Any = self.reader
-        self.reconcile = Reconcile(source, lambda: self.known)
+        self.reconcile = Reconcile(source, self)
+
+    def indexes(self) -> set[int]:
+        return self.known
+
+    def neighbours(self) -> set[int]:
+        return {entry_of(family, index) for index in self.known for family in (AF_INET, AF_INET6)}
+
+    def may_have_speed(self) -> set[int]:
+        return self.known
 
     def run(self, *reported: int) -> list[ReadPart]:
         """Reads everything; returns what may differ, but for speeds."""
@@ -90,11 +98,12 @@ def passes() -> Passes:
 
 def test_the_first_time_everything_is_shown() -> None:
     passes = Passes(2)
-    passes.reader.dumps = {"links": [[a_link(2)]], "addresses": [[an_address("192.0.2.2", 2)]], "neighbours": [[of(2)]]}
+    both = [of(2), of(2, AF_INET6)]
+    passes.reader.dumps = {"links": [[a_link(2)]], "addresses": [[an_address("192.0.2.2", 2)]], "neighbours": [both]}
     assert passes.run() == [
         ReadPart(links=[a_link(2)]),
         ReadPart(addresses={2: [an_address("192.0.2.2", 2)]}),
-        ReadPart(neighbours=[of(2)]),
+        ReadPart(neighbours=both),
     ]
 
 
@@ -161,6 +170,26 @@ def test_links_that_a_dump_leaves_out_are_read_one_by_one(passes: Passes) -> Non
 def test_parameters_of_neighbours_that_a_dump_leaves_out_are_read_from_files(passes: Passes) -> None:
     passes.reader.dumps["neighbours"] = []
     assert passes.run() == [ReadPart(times={2, 3})]
+
+
+def test_the_parameters_of_one_family_that_a_dump_leaves_out_are_read_although_it_shows_the_other(
+    passes: Passes,
+) -> None:
+    passes.reader.dumps["neighbours"][0] = [of(3)]
+    assert passes.run() == [ReadPart(neighbours=[of(3)]), ReadPart(times={2})]
+
+
+def test_the_parts_of_a_whole_dump_are_known_to_the_next_reading(passes: Passes) -> None:
+    again = Passes(2, 3)
+    again.reader.dumps = passes.reader.dumps
+    again.reader.known = {
+        what: [KnownPart.of(part, again.reader.decode(part)) for part in again.reader.parts(what, ())]
+        for what in passes.reader.dumps
+    }
+    again.reader.decoded.clear()
+    again.reconcile.dumped()
+    assert again.run() == []
+    assert again.reader.decoded == []
 
 
 def test_speeds_are_read_again(passes: Passes) -> None:

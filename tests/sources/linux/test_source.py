@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from publisher.sources import Remove, Resync, SourceContext, Update, Upsert
-from publisher.sources.linux.link import Dump, ReadPart
+from publisher.sources.linux.parts import Dump, ReadPart
 from publisher.sources.linux.rows import PathMtuTimes
 from publisher.sources.linux.rtnetlink import Link, Message
 from publisher.sources.luids import MemoryLuids

@@ -27,6 +27,7 @@ LINUX_ONLY = (
     "publisher.sources.linux.netlink",
     "publisher.sources.linux.reader",
     "publisher.sources.linux.reconcile",
+    "publisher.sources.linux.ethtool",
     "publisher.sources.linux.source",
     "publisher.sources.linux.sysctl",
     "publisher.sources.linux.wakeup",
