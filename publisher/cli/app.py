@@ -39,6 +39,10 @@ def _run(arguments: Sequence[str]) -> None:
             _serve(None)
         case ["run", "--config" | "-c", file] if not (file.startswith("-") or _EXPANDED.intersection(file)):
             _serve(Path(file))
+        case ["service", "process", name, config, state_dir]:
+            from ..windows_service.process import run_as_service
+
+            run_as_service(name, Path(config), Path(state_dir))
         case _:
             from .commands import app
 

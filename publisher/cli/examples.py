@@ -28,6 +28,12 @@ _EXAMPLES = {
     "plugins": ("plugins",),
     "schema": ("schema event", "schema asyncapi"),
     "record": ("record changes.jsonl", "run --source recording:changes.jsonl"),
+    "service": (
+        "service install",
+        r'service install --config "C:\ProgramData\interface-publisher\publisher.toml"',
+        "service start",
+        "service remove",
+    ),
     "init": ("init", "init /etc/interface-publisher/publisher.toml"),
 }
 

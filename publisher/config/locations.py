@@ -6,7 +6,7 @@ import os
 import socket
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 APPLICATION = "interface-publisher"
@@ -35,6 +35,16 @@ class Locations:
             state_dirs=_state_dirs(environment),
             environment=environment,
         )
+
+    @classmethod
+    def of_service(cls, state_dir: Path | None = None) -> Locations:
+        """Reads those of the service of Windows, whose account has no folder of its own.
+
+        Its journal is in `state_dir`, by default in that of %PROGRAMDATA%. The installation hands it to the service, in
+        whose environment the variable may differ (under Wine 8 it does).
+        """
+        own = cls.of_this_process()
+        return replace(own, state_dirs=(state_dir or _shared_state_dir(own.environment),))
 
     @property
     def configs(self) -> tuple[Path, ...]:
@@ -112,9 +122,13 @@ def _windows_state_dirs(environment: Mapping[str, str]) -> tuple[Path, ...]:
 
     A service account has its LOCALAPPDATA in the Windows folder, which is no place for a journal.
     """
-    shared = Path(environment.get("PROGRAMDATA") or r"C:\ProgramData") / APPLICATION
+    shared = _shared_state_dir(environment)
     local = environment.get("LOCALAPPDATA", "")
     windows = environment.get("SYSTEMROOT", r"C:\Windows")
     if not local or local.casefold().startswith(windows.casefold()):
         return (shared,)
     return (Path(local) / APPLICATION, shared)
+
+
+def _shared_state_dir(environment: Mapping[str, str]) -> Path:
+    return Path(environment.get("PROGRAMDATA") or r"C:\ProgramData") / APPLICATION
