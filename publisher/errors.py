@@ -99,7 +99,7 @@ class NotSupportedError(NetioError):
 
 
 class SystemFailureError(NetioError, SourceError):
-    """ERROR_GEN_FAILURE: on Linux, the kernel or a limit of the process refused what the call needs."""
+    """ERROR_GEN_FAILURE: the kernel, or a limit of the process, refused what the call needs; 8: a thread or memory."""
 
     winerror_code = 31
 

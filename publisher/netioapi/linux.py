@@ -6,28 +6,21 @@ import contextlib
 import logging
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future
 from typing import TypeVar
 
-from ..errors import (
-    InterfaceNotFoundError,
-    NetioError,
-    NotFoundError,
-    NotSupportedError,
-    SourceError,
-    SystemFailureError,
-)
-from ..errors import refusal as refused_by_the_system
+from ..errors import InterfaceNotFoundError, NotFoundError, NotSupportedError, SourceError
 from ..events import Event, Family, IpInterface, IpInterfaceRow
-from ..sources import Families, Source, SourceContext, open_source
+from ..sources import Families, SourceContext
 from ..sources.luids import LuidStore, MemoryLuids
 from .linux_rows import address_rows, changed_addresses, found, if_row, only_addresses, stack_of
 from .rows import IfRow, IfStackRow, InvertedIfStackRow, UnicastIpAddressRow
-from .shared_source import EventReceiver, SharedSource
-from .system import AddressReceiver, NameKind, Receiver, Unsubscribe, refusal
+from .shared_source import EventReceiver, ForkedSource, SharedSource
+from .system import AddressReceiver, NameKind, Receiver, Unsubscribe, netio_errors, refusal
 
 if sys.platform == "linux":
+    from ..sources.linux.source import LinuxSource
     from .linux_reading import read_link, read_links, read_rows
 
 assert sys.platform == "linux"
@@ -35,11 +28,9 @@ assert sys.platform == "linux"
 T = TypeVar("T")
 
 
-def own_source(luids: LuidStore) -> Source:
+def own_source(luids: LuidStore) -> ForkedSource:
     """Opens the source of this host. It logs to the standard `logging`, and so prints nothing by itself."""
-    log = logging.getLogger("publisher.netioapi")
-    context = SourceContext(log, luids)
-    return open_source("linux", context, {})
+    return LinuxSource(SourceContext(logging.getLogger("publisher.netioapi"), luids))
 
 
 class LinuxSystem:
@@ -53,7 +44,7 @@ class LinuxSystem:
 
     def __init__(
         self,
-        open_source: Callable[[LuidStore], Source] = own_source,
+        open_source: Callable[[LuidStore], ForkedSource] = own_source,
         read: Callable[[LuidStore], list[IpInterface]] = read_rows,
     ) -> None:
         self._open_source = open_source
@@ -145,7 +136,7 @@ class LinuxSystem:
 
     def _read(self, action: Callable[[list[IpInterface]], T]) -> T:
         """Returns what the action makes of the rows of now, in the namespace in which they were read."""
-        with _netio_errors():
+        with netio_errors():
             with self._lock:
                 shared = self._live()
                 if shared is None:
@@ -163,7 +154,7 @@ class LinuxSystem:
         return None if self._shared is None or self._shared.failure is not None else self._shared
 
     def _subscribe(self, receiver: EventReceiver, initial: bool) -> Unsubscribe:
-        with _netio_errors():
+        with netio_errors():
             with self._lock:
                 shared = self._live() or SharedSource(self._open_source(self._luids))
                 added = self._ask(shared, lambda shared: shared.add(receiver, initial))
@@ -246,17 +237,3 @@ class _AddressReceiver:
 def _check_kind(kind: NameKind) -> None:
     if kind == "guid":
         raise refusal(NotSupportedError, "Linux gives interfaces no GUIDs: use the LUID")
-
-
-@contextlib.contextmanager
-def _netio_errors() -> Iterator[None]:
-    """Turns what the kernel refuses into a NetioError."""
-    try:
-        yield
-    except NetioError:
-        raise
-    except (SourceError, OSError, MemoryError, RuntimeError) as error:
-        text = str(error) if isinstance(error, SourceError) else refused_by_the_system(error)
-        if text is None:
-            raise
-        raise SystemFailureError(f"{text} (error {SystemFailureError.winerror_code})") from error

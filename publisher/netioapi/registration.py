@@ -12,7 +12,7 @@ from typing import Any
 
 from ..errors import CancelInsideCallbackError, InvalidHandleError
 from ..events import NotificationType
-from .system import Unsubscribe, refusal
+from .system import Unsubscribe, netio_errors, refusal
 
 # The caller's: it receives the context, the row and the kind of notification.
 AnyCallback = Callable[[Any, Any, NotificationType], None]
@@ -39,13 +39,14 @@ class NotificationHandle:
         self._thread = _CallbackThread(self)
 
     def _begin(self, subscribe: Callable[[Receive], Unsubscribe]) -> None:
-        unsubscribe = subscribe(self._receive)
-        try:
-            self._thread.start()
-        except BaseException:
-            unsubscribe()
-            raise
-        self._unsubscribe = unsubscribe
+        with netio_errors():
+            unsubscribe = subscribe(self._receive)
+            try:
+                self._thread.start()
+            except BaseException:
+                unsubscribe()
+                raise
+            self._unsubscribe = unsubscribe
 
     def _receive(self, row: Any, notification_type: NotificationType) -> None:
         self._notifications.put((row, notification_type))

@@ -19,6 +19,14 @@ from ..table import Table
 T = TypeVar("T")
 
 
+class ForkedSource(Source, Protocol):
+    """A source that a child process can give up after a fork."""
+
+    def abandon(self) -> None:
+        """Releases the descriptors in the child process; the parent's stay as they are."""
+        ...
+
+
 class EventReceiver(Protocol):
     """A registration's part in the source's thread."""
 
@@ -62,7 +70,7 @@ class SharedSource:
     and to all that ask after it.
     """
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: ForkedSource) -> None:
         self.users = 0  # guarded by the lock of the LinuxSystem
         self.failure: SourceError | None = None
         self._source = source
@@ -98,6 +106,7 @@ class SharedSource:
     def abandon(self) -> None:
         """Forgets the source in a child process after a fork, where its thread is not."""
         atexit.unregister(self.close)
+        self._source.abandon()
 
     def rows(self) -> list[IpInterface]:
         """Returns the rows. In the source's thread only, as `add` and `remove`: `ask` for it."""

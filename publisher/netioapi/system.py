@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import Literal, Protocol
 
-from ..errors import NetioError
+from ..errors import NetioError, SourceError, SystemFailureError
+from ..errors import refusal as refused_by_the_system
 from ..events import Family, IpInterfaceRow, NotificationType
 from ..sources import Families
 from .rows import IfRow, IfStackRow, InvertedIfStackRow, UnicastIpAddressRow
@@ -14,6 +16,8 @@ from .rows import IfRow, IfStackRow, InvertedIfStackRow, UnicastIpAddressRow
 Receiver = Callable[[IpInterfaceRow | None, NotificationType], None]
 AddressReceiver = Callable[[UnicastIpAddressRow | None, NotificationType], None]
 Unsubscribe = Callable[[], None]
+
+ERROR_NOT_ENOUGH_MEMORY = 8
 
 NameKind = Literal["alias", "name", "guid"]
 
@@ -87,3 +91,19 @@ def refusal(kind: type[NetioError], what: str) -> NetioError:
 
     text = error_text(kind.winerror_code)
     return kind(f"{what}{text and ': '}{text} (error {kind.winerror_code})")
+
+
+@contextlib.contextmanager
+def netio_errors() -> Iterator[None]:
+    """Turns what this system or a limit of the process refuses into a NetioError."""
+    try:
+        yield
+    except NetioError:
+        raise
+    except (SourceError, OSError, MemoryError, RuntimeError) as error:
+        text = str(error) if isinstance(error, SourceError) else refused_by_the_system(error)
+        if text is None:
+            raise
+        no_resource = isinstance(error, MemoryError | RuntimeError)
+        code = ERROR_NOT_ENOUGH_MEMORY if no_resource else SystemFailureError.winerror_code
+        raise SystemFailureError(f"{text} (error {code})", code) from error

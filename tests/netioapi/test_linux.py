@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import atexit
+import errno
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from queue import SimpleQueue
 from typing import Any, NamedTuple
@@ -20,6 +21,7 @@ from publisher.sources import Families, Remove, Resync, Update, Upsert
 from publisher.sources.luids import LuidStore
 from publisher.table import Table
 from publisher.testing import make_row
+from tests.fixtures.poll import wait_for
 
 if sys.platform == "linux":
     from publisher.netioapi.linux import LinuxSystem
@@ -44,6 +46,7 @@ class FakeHost:
         self.sources: list[FakeHostSource] = []
         self.open_at_once = 0
         self.failure: BaseException | None = None
+        self.block: threading.Event | None = None
         self.reads = self.reading = self.read_at_once = 0
 
     def open(self, _luids: LuidStore) -> FakeHostSource:
@@ -74,6 +77,7 @@ class FakeHostSource:
         self.before_resync: list[Update] = []
         self.closed = False
         self.ended = False
+        self.abandoned = False
 
     def updates(self) -> Iterator[Sequence[Update]]:
         try:
@@ -84,6 +88,8 @@ class FakeHostSource:
             self.ended = True
 
     def _read(self, cause: Cause) -> Sequence[Update]:
+        if self._host.block is not None:
+            assert self._host.block.wait(LONG)
         if self._host.failure is not None:
             raise self._host.failure
         return [Resync(tuple(self._host.rows), cause)]
@@ -98,6 +104,9 @@ class FakeHostSource:
         if self.before_resync:
             self.report(*self.before_resync)
         self._script.put(lambda: self._read(cause))
+
+    def abandon(self) -> None:
+        self.abandoned = True
 
     def close(self) -> None:
         self.closed = True
@@ -350,18 +359,116 @@ def test_a_source_that_cannot_begin_is_an_error_of_the_call() -> None:
     assert [source.closed for source in host.sources] == [True]
 
 
-def test_nobody_waits_for_a_thread_that_a_bug_of_ours_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    reported: SimpleQueue[threading.ExceptHookArgs] = SimpleQueue()
-    monkeypatch.setattr(threading, "excepthook", reported.put)
+ENDS = [
+    SourceError("ended"),
+    MemoryError("ended"),
+    BrokenPipeError("ended"),
+    AssertionError("ended"),
+    SystemExit("ended"),
+]
+
+
+@pytest.mark.parametrize("error", ENDS, ids=lambda error: type(error).__name__)
+def test_whatever_ends_the_source_is_the_answer_to_all_that_wait(
+    error: BaseException, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(threading, "excepthook", lambda _: None)
+    host = FakeHost(row())
+    system = system_of(host)
+    dead = ReceivedCalls()
+    unsubscribe = system.subscribe("unspec", dead, False)
+    host.block = threading.Event()
+    with ThreadPoolExecutor(8) as threads:
+        calls: list[Future[Any]] = [threads.submit(system.ip_interfaces, "unspec") for _ in range(4)]
+        calls += [threads.submit(system.subscribe, "unspec", ReceivedCalls(), True) for _ in range(4)]
+        wait_for(lambda: system._shared is not None and system._shared.users == 9, what="eight that wait")
+        host.failure = error
+        host.block.set()
+        for call in calls:
+            with pytest.raises(NetioError, match="ended") as failed:
+                call.result(LONG)
+            assert isinstance(failed.value, SourceError)
+    assert "1 registrations receive no more notifications" in caplog.text
+    host.failure = None
+    assert len(system.ip_interfaces("unspec")) == 1
+    with subscribed(system, alive := ReceivedCalls()):
+        host.rows.append(row(SECOND))
+        assert len(system.ip_interfaces("unspec")) == 2
+    assert (dead.all, alive.all) == ([], [(SECOND, "inet", "add_instance")])
+    unsubscribe()
+    assert [(source.closed, source.ended) for source in host.sources] == [(True, True)] * 2
+
+
+def test_a_bug_in_applying_an_update_is_the_answer_to_all_that_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threading, "excepthook", lambda _: None)
+    host = FakeHost(row())
+    system = system_of(host)
+    with subscribed(system, ReceivedCalls()):
+        with monkeypatch.context() as patched:
+            patched.setattr(Table, "apply", _no_memory)
+            with pytest.raises(NetioError, match="MemoryError"):
+                system.ip_interfaces("unspec")
+        assert len(system.ip_interfaces("unspec")) == 1
+
+
+def _no_memory(*_: object) -> None:
+    raise MemoryError
+
+
+def test_an_error_of_one_action_is_that_of_its_caller_alone() -> None:
+    host = FakeHost(row())
+    system = system_of(host)
+    with subscribed(system, ReceivedCalls()):
+        for error in (ZeroDivisionError, SystemExit):
+            with pytest.raises(error):
+                system._read(_raising(error))
+        assert len(system.ip_interfaces("unspec")) == 1
+    assert len(host.sources) == 1
+
+
+def _raising(error: type[BaseException]) -> Callable[[object], None]:
+    def action(_: object) -> None:
+        raise error
+
+    return action
+
+
+@pytest.mark.parametrize("refused", ["thread", "descriptor"])
+def test_a_source_that_finds_no_resource_is_an_error_and_the_next_call_works(
+    refused: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_thread(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    host = FakeHost(row())
+    system = system_of(host)
+    with monkeypatch.context() as patched:
+        if refused == "thread":
+            patched.setattr(threading.Thread, "start", no_thread)
+        else:
+            patched.setattr(system, "_open_source", _no_descriptor)
+        with pytest.raises(NetioError, match="the system refused") as error:
+            system.subscribe("unspec", ReceivedCalls(), False)
+    assert error.value.winerror_code == (8 if refused == "thread" else 31)
+    assert all(source.closed for source in host.sources)
+    with subscribed(system, ReceivedCalls()):
+        assert len(system.ip_interfaces("unspec")) == 1
+
+
+def _no_descriptor(_: object) -> Any:
+    raise OSError(errno.EMFILE, "Too many open files")
+
+
+def test_after_a_fork_the_source_is_given_up_and_the_next_call_opens_one() -> None:
     host = FakeHost(row())
     system = system_of(host)
     unsubscribe = system.subscribe("unspec", ReceivedCalls(), False)
-    host.failure = MemoryError("no memory")
-    with pytest.raises(SourceError):
-        system.ip_interfaces("unspec")
-    assert str(reported.get(timeout=LONG).exc_value) == "no memory"
-    host.failure = None
-    assert len(system.ip_interfaces("unspec")) == 1
+    # Another thread may hold it at the moment of the fork.
+    system._lock.acquire()
+    system.after_fork()
+    with subscribed(system, ReceivedCalls()):
+        assert [source.abandoned for source in host.sources] == [True, False]
+        assert not host.sources[0].closed
     unsubscribe()
 
 

@@ -89,8 +89,8 @@ try:
     get_if_entry2(index=4_000_000_000)
 except NetioError as error:
     unknown = error.winerror_code
-print(json.dumps([unknown, [[r.interface_index, r.interface.alias, r.interface.mtu, r.interface.physical_address,
-    r.interface.type, r.interface.oper_status] for r in rows]]))
+print(json.dumps([unknown, [[r.interface_index, r.alias, r.mtu, r.physical_address,
+    r.type, r.oper_status] for r in rows]]))
 """
 
 

@@ -26,6 +26,7 @@ class LinuxSource:
         self._context = context
         self._clocks = clocks or Clocks()
         self._wakeup = Wakeup()
+        self._follower: Follower | None = None
         self.counts = Counts()
 
     def updates(self) -> Iterator[Sequence[Update]]:
@@ -34,6 +35,7 @@ class LinuxSource:
             if fd is None:
                 return
             with closing(Follower(self._context, self._wakeup, fd, self._clocks, self.counts)) as follower:
+                self._follower = follower
                 yield follower.start()
                 while not self._wakeup.closed:
                     updates = follower.next()
@@ -51,3 +53,13 @@ class LinuxSource:
     def close(self) -> None:
         """Ends `updates()`; harmless when repeated."""
         self._wakeup.close()
+
+    def abandon(self) -> None:
+        """Releases the descriptors in a child process after a fork, where no thread iterates `updates()`.
+
+        The parent's descriptors are its own, and stay as they are. Until both are closed, the kernel would fill the
+        receive buffer of the child, which nobody empties.
+        """
+        self._wakeup.abandon()
+        if self._follower is not None:
+            self._follower.close()

@@ -74,6 +74,14 @@ class Wakeup:
             else:
                 self._release()
 
+    def abandon(self) -> None:
+        """Releases the descriptor in a child process after a fork, without a wake: the parent has the same one.
+
+        The lock is a new one: a thread that the child does not have may hold the old one.
+        """
+        self._lock = threading.RLock()
+        self._release()
+
     def _release(self) -> None:
         with self._lock:
             self.closed = True

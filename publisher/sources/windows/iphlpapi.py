@@ -13,7 +13,6 @@ from ctypes import (
     Union,
     c_int32,
     c_int64,
-    c_size_t,
     c_uint8,
     c_uint16,
     c_uint32,
@@ -94,6 +93,7 @@ BOOLEAN = c_uint8
 WCHAR = c_uint16
 LONGEST_NAME = 257  # NDIS_IF_MAX_STRING_SIZE (ifdef.h), and a NUL
 HANDLE = c_void_p
+SIZE_T = c_void_p  # as wide as a pointer, and ctypes passes a number
 
 
 class Record(Structure):
@@ -335,9 +335,9 @@ SIGNATURES: dict[str, Signature] = {
     "GetUnicastIpAddressTable": Signature((c_uint16, POINTER(POINTER(MibUnicastIpAddressTable)))),
     "ConvertInterfaceIndexToLuid": Signature((c_uint32, POINTER(NetLuid))),
     "ConvertInterfaceLuidToIndex": Signature((POINTER(NetLuid), POINTER(c_uint32))),
-    "ConvertInterfaceLuidToAlias": Signature((POINTER(NetLuid), POINTER(WCHAR), c_size_t)),
+    "ConvertInterfaceLuidToAlias": Signature((POINTER(NetLuid), POINTER(WCHAR), SIZE_T)),
     "ConvertInterfaceAliasToLuid": Signature((POINTER(WCHAR), POINTER(NetLuid))),
-    "ConvertInterfaceLuidToNameW": Signature((POINTER(NetLuid), POINTER(WCHAR), c_size_t)),
+    "ConvertInterfaceLuidToNameW": Signature((POINTER(NetLuid), POINTER(WCHAR), SIZE_T)),
     "ConvertInterfaceNameToLuidW": Signature((POINTER(WCHAR), POINTER(NetLuid))),
     "ConvertInterfaceLuidToGuid": Signature((POINTER(NetLuid), POINTER(Guid))),
     "ConvertInterfaceGuidToLuid": Signature((POINTER(Guid), POINTER(NetLuid))),
