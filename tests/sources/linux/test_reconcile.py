@@ -99,7 +99,7 @@ def passes() -> Passes:
 def test_the_first_time_everything_is_shown() -> None:
     passes = Passes(2)
     both = [of(2), of(2, AF_INET6)]
-    passes.reader.dumps = {"links": [[a_link(2)]], "addresses": [[an_address("192.0.2.2", 2)]], "neighbours": [both]}
+    passes.reader.dumps = {"links": [[a_link(2)]], "addresses": [[an_address("192.0.2.2", 2)]], "neighbours": [[*both]]}
     assert passes.run() == [
         ReadPart(links=[a_link(2)]),
         ReadPart(addresses={2: [an_address("192.0.2.2", 2)]}),
