@@ -7,6 +7,7 @@ import json
 import os
 import pkgutil
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 
@@ -21,23 +22,22 @@ from publisher.cli.app import main
 from publisher.config.locations import Locations
 from tests.windows.inside.standin import StandIn
 
-# Modules for Linux only; `open_source` and `netioapi` import them there.
-LINUX_ONLY = (
-    "publisher.sources.linux.follower",
-    "publisher.sources.linux.netlink",
-    "publisher.sources.linux.reader",
-    "publisher.sources.linux.reconcile",
-    "publisher.sources.linux.ethtool",
-    "publisher.sources.linux.source",
-    "publisher.sources.linux.sysctl",
-    "publisher.sources.linux.wakeup",
-    "publisher.netioapi.linux",
-)
+# `open_source` and `netioapi` import modules with this line on Linux only, and those that import them.
+LINUX_ONLY = 'assert sys.platform == "linux"\n'
+ON_THEM = ("publisher.netioapi.linux",)
 
 
 def _modules(package: ModuleType) -> list[str]:
+    """Returns the names of the modules that can be imported on Windows."""
     found = [module.name for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")]
-    return [name for name in found if not name.startswith(LINUX_ONLY) and not name.endswith("__main__")]
+    sources = {
+        name: find_spec(name) for name in found if not name.startswith(ON_THEM) and not name.endswith("__main__")
+    }
+    return [
+        name
+        for name, spec in sources.items()
+        if spec is not None and spec.origin is not None and LINUX_ONLY not in Path(spec.origin).read_text("utf-8")
+    ]
 
 
 @pytest.mark.parametrize(
