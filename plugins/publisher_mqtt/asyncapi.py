@@ -135,7 +135,7 @@ def _messages() -> dict[str, Any]:
         "discovery": {
             "summary": "Retained: a device of Home Assistant's MQTT discovery",
             "contentType": "application/json",
-            "payload": {"type": "object", "required": ["device", "origin", "components"]},
+            "payload": {"type": "object", "required": ["dev", "o", "cmps"]},
         },
         "noDevice": _text("Empty: the device was removed", maxLength=0),
         "homeAssistant": _text("Home Assistant's birth message: the publisher sends the devices again"),

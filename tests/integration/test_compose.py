@@ -25,7 +25,7 @@ from publisher_mqtt.options import MqttOptions
 from publisher_mqtt.sink import MqttSink
 from tests.fixtures import small_yaml
 from tests.fixtures.brokers import Broker
-from tests.fixtures.discovery import device_of
+from tests.fixtures.discovery import device_of, read_config
 from tests.fixtures.poll import wait_for
 from tests.fixtures.requirements import need, unable
 
@@ -306,7 +306,7 @@ def test_the_publishers_configuration_is_valid() -> None:
 
 def test_the_automations_name_entities_and_topics_that_exist() -> None:
     automations = small_yaml.load((COMPOSE / "examples" / "home-assistant.yaml").read_text())
-    device = json.loads(device_of(Discovery(HomeAssistantOptions(), "nas"), {"inet": make_row("eth0")}) or b"")
+    device = read_config(device_of(Discovery(HomeAssistantOptions(), "nas"), {"inet": make_row("eth0")}) or b"")
     entities = {
         # As Home Assistant makes it of the names.
         f"{part['platform']}.{device['device']['name']} {part['name']}".lower().replace(" ", "_")

@@ -36,8 +36,6 @@ if TYPE_CHECKING:
     from .login import Login
 
 _MOMENT_SECONDS = 5.0
-# The four messages of a change are sent at once; those of a large batch are joined.
-_JOINED_FROM = 8
 # Those of paho stay below ours, also with what it unsubscribes from before it subscribes again.
 _MOST_IDENTIFIERS = FIRST_IDENTIFIER - 1000
 _NO_LIMIT = 1 << 28  # MQTT's own limit for one packet
@@ -131,7 +129,7 @@ class Connection:
 
         Returns the refusal of a message that is not sent, since the broker would refuse it or end the connection.
         """
-        if (size := self.size(message)) > self.most_bytes:
+        if self.most_bytes < _NO_LIMIT and (size := self.size(message)) > self.most_bytes:
             reason = f"{size} bytes are more than the {self.most_bytes} that the broker takes"
             return Refusal(message, tag, TOO_LARGE, reason)
         if (given_up := self._suspects.refusal(message)) is not None:
@@ -268,8 +266,7 @@ class Connection:
         return {"clean_start": True, "properties": properties}
 
     def _send(self, message: MqttMessage, identifier: int) -> None:
-        if self._pipeline.count > _JOINED_FROM:
-            self._loop.hold()
+        self._loop.hold()
         self._loop.send(publish_packet(message, identifier, has_properties=self.protocol == "5"))
 
     # What follows is called by paho.

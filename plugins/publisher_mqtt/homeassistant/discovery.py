@@ -28,27 +28,51 @@ _NOT_IN_IDS = re.compile(r"[^a-zA-Z0-9_-]")
 # Home Assistant keeps at most 16,384 bytes of attributes; an address has at most 340 and a LUID 19.
 _MOST_ADDRESSES, _MOST_LUIDS = 40, 100
 
+# Home Assistant's abbreviations of the members that we use (its `mqtt/abbreviations.py`), which device-based discovery
+# has known from its first version on: a payload is a third smaller with them, and one node has one for each interface.
+_ABBREVIATIONS = {
+    "device": "dev",
+    "origin": "o",
+    "availability_topic": "avty_t",
+    "components": "cmps",
+    "identifiers": "ids",
+    "model": "mdl",
+    "sw_version": "sw",
+    "platform": "p",
+    "unique_id": "uniq_id",
+    "state_topic": "stat_t",
+    "value_template": "val_tpl",
+    "json_attributes_topic": "json_attr_t",
+    "json_attributes_template": "json_attr_tpl",
+    "device_class": "dev_cla",
+    "entity_category": "ent_cat",
+    "icon": "ic",
+    "options": "ops",
+    "payload_on": "pl_on",
+    "payload_off": "pl_off",
+    "unit_of_measurement": "unit_of_meas",
+}
+# A topic that a component names twice is given once, as its base.
+_BASE = "~"
+
 # An empty state means that the interface is not there; then `value_json` is not defined.
-_GONE = "if value_json is defined else"
-# A member that is not known is missing; "None" is taken as unknown.
-_CONNECTED = f"{{{{ value_json.row.connected | default(none) {_GONE} false }}}}"
-_STATUS = f"{{{{ value_json.interface.oper_status {_GONE} 'not_present' }}}}"
-_ADDRESSES = (
-    "{{ ((value_json.addresses | default([]) | map(attribute='address') | join(', '))[:255] or 'none')"
-    f" {_GONE} 'none' }}}}"
-)
+_GONE = "if value else"
+# A member that is not known is missing; "None" is taken as unknown. `d` is Jinja's other name for `default`.
+_CONNECTED = f"{{{{value_json.row.connected|d(none) {_GONE} false}}}}"
+_STATUS = f"{{{{value_json.interface.oper_status {_GONE} 'not_present'}}}}"
+_ADDRESSES = f"{{{{(value_json.addresses|d([])|map(attribute='address')|join(', '))[:255] or 'none' {_GONE} 'none'}}}}"
 _LINK_SPEED = (
-    "{{ value_json.interface.transmit_link_speed / 1000000 "
-    "if value_json is defined and value_json.interface.transmit_link_speed is number else none }}"
+    "{{value_json.interface.transmit_link_speed/1000000 "
+    "if value and value_json.interface.transmit_link_speed is number else none}}"
 )
-_ROW_ATTRIBUTES = f"{{{{ (value_json.row {_GONE} dict()) | tojson }}}}"
+_ROW_ATTRIBUTES = f"{{{{(value_json.row {_GONE} dict())|tojson}}}}"
 _INTERFACE_ATTRIBUTES = (
-    f"{{{{ (dict(value_json.interface, higher=(value_json.interface.higher | default([]))[:{_MOST_LUIDS}],"
-    f" lower=(value_json.interface.lower | default([]))[:{_MOST_LUIDS}]) {_GONE} dict()) | tojson }}}}"
+    f"{{{{(dict(value_json.interface,higher=(value_json.interface.higher|d([]))[:{_MOST_LUIDS}],"
+    f"lower=(value_json.interface.lower|d([]))[:{_MOST_LUIDS}]) {_GONE} dict())|tojson}}}}"
 )
 _ADDRESS_ATTRIBUTES = (
-    f"{{{{ (dict(addresses=(value_json.addresses | default([]))[:{_MOST_ADDRESSES}],"
-    f" count=value_json.addresses | default([]) | length) {_GONE} dict()) | tojson }}}}"
+    f"{{{{(dict(addresses=(value_json.addresses|d([]))[:{_MOST_ADDRESSES}],"
+    f"count=value_json.addresses|d([])|length) {_GONE} dict())|tojson}}}}"
 )
 
 Component = dict[str, Any]
@@ -156,34 +180,44 @@ class Discovery:
         """
         config = {
             "device": self._device(shape),
-            "origin": {"name": ORIGIN} | ({"sw_version": self.version} if self.version else {}),
+            "origin": _abbreviated({"name": ORIGIN} | ({"sw_version": self.version} if self.version else {})),
             "availability_topic": f"{self.root}/status",
             "qos": 1,
             "components": {name: self._component(name, shape) for name in shape.components},
         }
-        return json.dumps(config, ensure_ascii=False, separators=(",", ":")).encode()
+        return json.dumps(_abbreviated(config), ensure_ascii=False, separators=(",", ":")).encode()
 
     def _device(self, shape: Shape) -> dict[str, Any]:
         # No `connections`: a bridge, its ports and VLANs share a MAC, and Home Assistant would merge them into one.
-        return {
+        device = {
             "identifiers": [f"{self._plain_id}_{shape.luid}"],
             "name": self.device_name(shape.luid, shape.alias),
             "model": shape.model,
         }
+        return _abbreviated(device)
 
     def _component(self, name: str, shape: Shape) -> Component:
         definition = DEFINITIONS[name]
         topic = f"{self.root}/{shape.luid}/{definition.family or shape.family}/state"
         # No `default_entity_id`: with it Home Assistant 2026.2 gives a device that comes back its first ids again, in
         # place of the user's. Without it, all versions make the id of the device's and the component's name.
+        if "json_attributes_template" in definition.members:
+            topics = {_BASE: topic, "state_topic": _BASE, "json_attributes_topic": _BASE}
+        else:
+            topics = {"state_topic": topic}
         component = {
             "platform": definition.platform,
             "name": definition.name,
             "unique_id": f"{self._plain_id}_{shape.luid}_{name}",
-            "state_topic": topic,
+            **topics,
             **definition.members,
         }
-        return component | ({"json_attributes_topic": topic} if "json_attributes_template" in component else {})
+        return _abbreviated(component)
+
+
+def _abbreviated(members: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the members under their short names."""
+    return {_ABBREVIATIONS.get(name, name): value for name, value in members.items()}
 
 
 class _Definition(NamedTuple):
@@ -216,9 +250,9 @@ def _family_definitions(family: Family) -> Iterator[_Definition]:
     attributes = {"json_attributes_template": _ADDRESS_ATTRIBUTES, "icon": "mdi:ip-network"}
     yield _diagnostic(f"{name} addresses", family, _ADDRESSES, **attributes)
     size = {"device_class": "data_size", "unit_of_measurement": "B", "icon": "mdi:ruler"}
-    yield _diagnostic(f"{name} MTU", family, f"{{{{ value_json.row.nl_mtu | default(none) {_GONE} none }}}}", **size)
+    yield _diagnostic(f"{name} MTU", family, f"{{{{value_json.row.nl_mtu|d(none) {_GONE} none}}}}", **size)
     icon = {"icon": "mdi:sort-numeric-ascending"}
-    yield _diagnostic(f"{name} metric", family, f"{{{{ value_json.row.metric | default(none) {_GONE} none }}}}", **icon)
+    yield _diagnostic(f"{name} metric", family, f"{{{{value_json.row.metric|d(none) {_GONE} none}}}}", **icon)
 
 
 def _interface_definitions() -> Iterator[_Definition]:

@@ -6,7 +6,7 @@ import hashlib
 import re
 from typing import NamedTuple
 
-from pydantic import BaseModel
+from pydantic import AliasChoices, BaseModel, Field
 
 from publisher.untrusted import UntrustedError, parse_model
 
@@ -26,16 +26,19 @@ class _FoundOrigin(BaseModel):
 
 
 class _FoundComponent(BaseModel):
-    platform: str
+    platform: str = Field(validation_alias=AliasChoices("p", "platform"))
 
 
 class _FoundConfig(BaseModel):
-    """The members that show whose device it is, and which components Home Assistant has of it."""
+    """The members that show whose device it is, and which components Home Assistant has of it.
 
-    device: _FoundName
-    origin: _FoundOrigin
-    availability_topic: str
-    components: dict[str, _FoundComponent]
+    The first versions did not abbreviate their names.
+    """
+
+    device: _FoundName = Field(validation_alias=AliasChoices("dev", "device"))
+    origin: _FoundOrigin = Field(validation_alias=AliasChoices("o", "origin"))
+    availability_topic: str = Field(validation_alias=AliasChoices("avty_t", "availability_topic"))
+    components: dict[str, _FoundComponent] = Field(validation_alias=AliasChoices("cmps", "components"))
 
 
 class FoundDevice(NamedTuple):

@@ -19,7 +19,7 @@ from publisher_mqtt.homeassistant.found import FoundDevice, read_device
 from publisher_mqtt.homeassistant.kept import KeptDevices
 from publisher_mqtt.homeassistant.shown import Shape
 from publisher_mqtt.messages import MqttMessage
-from tests.fixtures.discovery import device_of
+from tests.fixtures.discovery import device_of, read_config
 
 TODAY = date(2026, 11, 25)
 ETH0 = make_row("eth0")
@@ -105,7 +105,7 @@ def interface(
 def names(of: Devices, *rows: IpInterface) -> set[str]:
     """Returns the aliases of the devices that a snapshot leaves."""
     snapshot(of, *rows)
-    return {json.loads(message.payload)["device"]["name"].removeprefix("nas ") for message in of.again()}
+    return {json.loads(message.payload)["dev"]["name"].removeprefix("nas ") for message in of.again()}
 
 
 # The cost of thousands.
@@ -171,9 +171,9 @@ def test_a_component_stays_while_the_interface_is_there_also_over_a_restart() ->
     )
     up = down.model_copy(update={"interface": down.interface.model_copy(update={"transmit_link_speed": 10_000_000})})
     one = devices()
-    assert "link_speed" not in json.loads(snapshot(one, down)[f"publisher_nas/{ETH0.luid}/config"])["components"]
+    assert "link_speed" not in json.loads(snapshot(one, down)[f"publisher_nas/{ETH0.luid}/config"])["cmps"]
     [with_speed] = sent(one.apply([make_event(1, row=up)])).values()
-    assert "link_speed" in json.loads(with_speed)["components"]
+    assert "link_speed" in json.loads(with_speed)["cmps"]
     assert sent(one.apply([make_event(2, row=down)])) == {}
 
     after = devices()
@@ -186,7 +186,7 @@ def test_the_entities_of_a_family_stay_while_the_interface_is_there() -> None:
     one = devices()
     [both] = snapshot(one, ETH0, v6).values()
     assert sent(one.apply([deleted(v6)])) == {}
-    assert "ipv6_connected" in json.loads(both)["components"]
+    assert "ipv6_connected" in json.loads(both)["cmps"]
 
 
 PLANTED = [
@@ -220,8 +220,8 @@ def test_what_is_planted_is_replaced_where_we_need_the_topic_and_else_left_alone
 
 def test_nothing_that_is_found_is_sent_again() -> None:
     ours = json.loads(config(ETH0))
-    ours["components"]["evil"] = {"platform": "sensor", "unique_id": "evil"}
-    ours["device"]["name"] = "nas <evil>"
+    ours["cmps"]["evil"] = {"p": "sensor", "uniq_id": "evil"}
+    ours["dev"]["name"] = "nas <evil>"
     one = devices()
     one.found([known(topic(ETH0), json.dumps(ours).encode())], complete=True)
     messages = [*one.apply([make_event(1, row=ETH0)]), *one.again()]
@@ -251,7 +251,14 @@ def test_the_first_versions_topic_is_cleared_and_its_entities_stay_the_same() ->
         (f"nas/{ETH0.luid}/config", b""),
         (f"publisher_nas/{ETH0.luid}/config", config(ETH0)),
     ]
-    assert json.loads(old)["components"]["oper_status"]["unique_id"] == f"nas_{ETH0.luid}_oper_status"
+    assert json.loads(old)["cmps"]["oper_status"]["uniq_id"] == f"nas_{ETH0.luid}_oper_status"
+
+
+def test_a_device_without_abbreviations_as_the_first_versions_sent_it_is_ours() -> None:
+    whole = json.dumps(read_config(config(ETH0))).encode()
+    assert b'"components"' in whole
+    assert b'"components"' not in config(ETH0)
+    assert known(topic(ETH0), whole)._replace(digest=b"") == known(topic(ETH0), config(ETH0))._replace(digest=b"")
 
 
 def test_of_a_large_payload_only_a_digest_is_kept() -> None:

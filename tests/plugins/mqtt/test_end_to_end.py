@@ -20,6 +20,7 @@ import pytest
 
 from publisher_mqtt.embedded.broker import ask
 from tests.fixtures.brokers import Broker, Mosquitto
+from tests.fixtures.discovery import read_config
 from tests.fixtures.mqtt_asyncapi import Action, AsyncApi
 from tests.fixtures.mqtt_subscriber import Heard, Subscriber
 from tests.fixtures.netns import NetNs
@@ -141,7 +142,7 @@ class Kept:
 
     @property
     def configs(self) -> list[Any]:
-        return [json.loads(payload) for payload in self.of("config").values()]
+        return [read_config(payload) for payload in self.of("config").values()]
 
     @property
     def devices(self) -> set[str]:

@@ -12,7 +12,7 @@ import pytest
 
 from publisher.events import Address, Family, Interface, IpInterface, IpInterfaceRow, make_luid
 from publisher_mqtt.homeassistant.discovery import Discovery, HomeAssistantOptions
-from tests.fixtures.discovery import device_of
+from tests.fixtures.discovery import device_of, read_config
 
 LUID = "0006008000000000"
 TOPIC = re.compile(r"^homeassistant/device/(?:[a-zA-Z0-9_-]+/)?[a-zA-Z0-9_-]+/config$")
@@ -71,8 +71,7 @@ def discovery(node: str = "nas", base: str = "interfaces", **options: Any) -> Di
 def config_of(rows: Mapping[Family, IpInterface], **options: Any) -> dict[str, Any]:
     payload = device_of(discovery(**options), rows)
     assert payload is not None
-    config: dict[str, Any] = json.loads(payload)
-    return config
+    return read_config(payload)
 
 
 def faults(config: Mapping[str, Any]) -> list[str]:
@@ -127,22 +126,22 @@ class _Object(dict[str, Any]):
 
 def render(template: str, payload: bytes) -> str:
     """Renders the template. Ours are plain expressions that mean the same in Jinja and in Python."""
-    [expression] = re.fullmatch(r"\{\{ (.*) \}\}", template).groups()  # type: ignore[union-attr]  # an error fails it
+    [expression] = re.fullmatch(r"\{\{(.*)\}\}", template).groups()  # type: ignore[union-attr]  # an error fails it
     names = {
         # Home Assistant defines it for JSON only.
         "value_json": json.loads(payload, object_hook=_Object) if payload else None,
-        "is_defined": bool(payload),
+        "value": payload.decode(),
         "none": None,
         "false": False,
         "dict": dict,
         "map": lambda attribute: _Filter(lambda items: [getattr(item, attribute) for item in items]),
         "join": lambda separator: _Filter(separator.join),
         "length": _Filter(len),
-        "default": lambda other: _Filter(lambda value: other if isinstance(value, _Undefined) else value),
+        "d": lambda other: _Filter(lambda value: other if isinstance(value, _Undefined) else value),
         "is_number": _Filter(lambda value: isinstance(value, (int, float))),
         "tojson": _Filter(json.dumps),
     }
-    expression = expression.replace("value_json is defined", "is_defined").replace(" is number", " | is_number")
+    expression = expression.replace(" is number", " | is_number")
     return str(eval(expression, {"__builtins__": {}}, names))
 
 
@@ -168,6 +167,13 @@ def test_home_assistant_takes_every_payload(rows: dict[Family, IpInterface], nod
     about = discovery(node=node)
     assert TOPIC.fullmatch(about.config_topic(LUID))
     assert faults(config_of(rows, node=node)) == []
+
+
+def test_a_payload_is_small() -> None:
+    """A node with ten interfaces retains eleven of them."""
+    payload = device_of(discovery(), both(metric=25))
+    assert payload is not None
+    assert len(payload) < 4_200
 
 
 def test_the_judge_sees_what_home_assistant_refuses() -> None:

@@ -65,7 +65,7 @@ def ids_in(journal: Path) -> dict[int, str]:
 def devices(broker: Mosquitto) -> dict[str, str]:
     """Returns the names of the announced devices, by topic."""
     found = retained(broker, "homeassistant/#")
-    return {topic: json.loads(payload)["device"]["name"] for topic, payload in found.items()}
+    return {topic: json.loads(payload)["dev"]["name"] for topic, payload in found.items()}
 
 
 def test_renamed_while_up_it_is_the_same_device_and_renamed_among_containers_none(

@@ -24,7 +24,7 @@ NOT_AUTHORIZED = 0x87
 
 
 def large(index: int) -> list[IpInterface]:
-    """Returns an interface whose name is in each of its entities: its device has over 5,000 bytes, its states less."""
+    """Returns an interface whose name is in each of its entities: its device has over 3,000 bytes, its states less."""
     alias = chr(96 + index) * 250
     return [make_row(alias, index=index), make_row(alias, "inet6", index=index)]
 
@@ -44,7 +44,7 @@ def is_delivered(broker: Broker, host: MqttHost, *devices: IpInterface) -> None:
 @pytest.mark.parametrize("count", [1, 4])
 def test_a_device_that_is_too_large_costs_itself(tmp_path: Path, protocol: str, count: int) -> None:
     with (
-        Mosquitto(tmp_path, "max_packet_size 4500") as broker,
+        Mosquitto(tmp_path, "max_packet_size 3000") as broker,
         MqttHost(tmp_path, broker, protocol=protocol, timeout=5) as host,
     ):
         host.quiet()
