@@ -2,14 +2,34 @@
 
 from __future__ import annotations
 
+import ctypes
+from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 
 from publisher.events import IpInterfaceRow, make_luid
+from publisher.netioapi import IfRow, UnicastIpAddressRow
 from publisher.netioapi.windows import WindowsSystem
-from publisher.sources.windows.calls import Notification, OnNotification
-from publisher.sources.windows.iphlpapi import AF_INET, AF_INET6, AF_UNSPEC, MibIpInterfaceRow, NetLuid
+from publisher.netioapi.windows_rows import address_key, address_row, if_row
+from publisher.sources.windows.calls import (
+    AddressNotification,
+    Notification,
+    OnNotification,
+    unicast_address_changed,
+)
+from publisher.sources.windows.iphlpapi import (
+    AF_INET,
+    AF_INET6,
+    AF_UNSPEC,
+    Guid,
+    MibIfRow2,
+    MibIpInterfaceRow,
+    MibUnicastIpAddressRow,
+    NetLuid,
+)
+from publisher.testing import make_row
 
 LUID = make_luid(6, 0x8001)
 NUMBER = int(LUID, 16)
@@ -78,3 +98,118 @@ def test_rows_of_a_family_without_a_name_are_left_out() -> None:
         for family in (AF_INET, 99, AF_INET6)
     ]
     assert [row.family for row in WindowsSystem(library).ip_interfaces("unspec")] == ["inet", "inet6"]
+
+
+# Rows: a distinct value in every member comes out under its name.
+
+GUIDS = {"interface_guid": UUID(int=1 << 100 | 7), "network_guid": UUID(int=1 << 101 | 8)}
+CAMEL = {name: "".join(part.capitalize() for part in name.split("_")) for name in IfRow.names}
+COUNTERS = sorted(name for name in IfRow.names if name.startswith(("in_", "out_")) and not name.endswith("_packets"))
+FLAGS = (
+    "hardware_interface",
+    "filter_interface",
+    "connector_present",
+    "not_authenticated",
+    "not_media_connected",
+    "paused",
+    "low_power",
+    "end_point_interface",
+)
+
+
+def raw_interface(**members: Any) -> MibIfRow2:
+    raw = MibIfRow2(InterfaceLuid=NetLuid(NUMBER), InterfaceIndex=7, **members)
+    for name, guid in GUIDS.items():
+        setattr(raw, CAMEL[name], Guid.from_buffer_copy(guid.bytes_le))
+    return raw
+
+
+def made(raw: MibIfRow2, *, counters: bool = False) -> IfRow:
+    return if_row(raw, make_row().interface, counters=counters)
+
+
+def test_each_counter_comes_out_under_its_name() -> None:
+    values = {name: (1 << 40) + number for number, name in enumerate(COUNTERS)}
+    raw = raw_interface(**{CAMEL[name]: value for name, value in values.items()})
+    row = made(raw, counters=True)
+    assert len(COUNTERS) == 18
+    assert {name: getattr(row, name) for name in COUNTERS} == values
+    assert row.in_packets == values["in_ucast_pkts"] + values["in_n_ucast_pkts"]
+    assert row.out_packets == values["out_ucast_pkts"] + values["out_n_ucast_pkts"]
+    without = made(raw)
+    assert not [name for name in without.model_dump() if name.startswith(("in_", "out_"))]
+
+
+@pytest.mark.parametrize("bit", range(8))
+def test_each_flag_is_its_bit(bit: int) -> None:
+    row = made(raw_interface(InterfaceAndOperStatusFlags=1 << bit))
+    assert [name for name in FLAGS if getattr(row, name)] == [FLAGS[bit]]
+
+
+# Numbers of ntddndis.h and ifdef.h, and one that has no name.
+NAMED = {
+    "tunnel_type": {0: "none", 1: "other", 2: "direct", 11: "6to4", 13: "isatap", 14: "teredo", 15: "iphttps", 3: None},
+    "media_type": {0: "802_3", 3: "wan", 9: "wireless_wan", 14: "infiniband", 16: "native_802_11", 17: "loopback"}
+    | {15: "tunnel", 18: "wimax", 19: "ip", 20: None, -1: None},
+    "physical_medium_type": {0: "unspecified", 1: "wireless_lan", 6: "fibre_channel", 9: "native_802_11"}
+    | {10: "bluetooth", 14: "802_3", 19: "other", 20: "native_802_15_4", 21: None},
+    "access_type": {1: "loopback", 2: "broadcast", 3: "point_to_point", 4: "point_to_multi_point", 0: None, 5: None},
+    "direction_type": {0: "send_receive", 1: "send_only", 2: "receive_only", 3: None},
+    "connection_type": {1: "dedicated", 2: "passive", 3: "demand", 0: None, 4: None},
+}
+
+
+@pytest.mark.parametrize(("member", "number"), [(member, number) for member in NAMED for number in NAMED[member]])
+def test_each_number_of_a_type_has_its_name(member: str, number: int) -> None:
+    # All others have a number without a name.
+    raw = raw_interface(**dict.fromkeys((CAMEL[name] for name in NAMED), 77))
+    setattr(raw, CAMEL[member], number)
+    row = made(raw)
+    assert {name: getattr(row, name) for name in NAMED} == {**dict.fromkeys(NAMED), member: NAMED[member][number]}
+
+
+def test_the_guids_and_the_key_come_out_under_their_names() -> None:
+    row = made(raw_interface())
+    assert {name: getattr(row, name) for name in GUIDS} == {name: str(guid) for name, guid in GUIDS.items()}
+    assert (row.interface_luid, row.interface_index) == (LUID, 7)
+    assert made(MibIfRow2()).interface_guid is None
+
+
+def raw_address(**members: Any) -> MibUnicastIpAddressRow:
+    raw = MibUnicastIpAddressRow(InterfaceLuid=NetLuid(NUMBER), InterfaceIndex=7, **members)
+    raw.Address.si_family = AF_INET6
+    raw.Address.Ipv6.sin6_addr = (ctypes.c_uint8 * 16)(*range(16))
+    return raw
+
+
+def test_a_row_of_an_address_has_its_key_and_its_moments() -> None:
+    now = datetime(2026, 11, 25, tzinfo=UTC)
+    created = 134_000_000_000_000_000  # units of 100 ns since 1601
+    raw = raw_address(
+        OnLinkPrefixLength=64, ValidLifetime=60, PreferredLifetime=0xFFFF_FFFF, CreationTimeStamp=created, DadState=4
+    )
+    row = address_row(raw, now)
+    assert (row.family, row.address, row.interface_luid, row.interface_index) == (
+        "inet6",
+        "1:203:405:607:809:a0b:c0d:e0f",
+        LUID,
+        7,
+    )
+    assert (row.prefix_length, row.dad_state, row.preferred_until) == (64, "preferred", None)
+    assert row.valid_until == now + timedelta(seconds=60)
+    assert row.creation_time == datetime.fromtimestamp(134_000_000_000 / 10 - 11_644_473_600, UTC)
+    assert address_row(raw_address(CreationTimeStamp=(1 << 63) - 1), now).creation_time is None
+    assert address_row(raw_address(), now).creation_time is None
+
+
+def test_of_a_reported_address_the_key_is_copied() -> None:
+    received: list[Any] = []
+    raw = raw_address()
+    unicast_address_changed(received.append, None, ctypes.pointer(raw), 1)
+    unicast_address_changed(received.append, None, None, 3)
+    unicast_address_changed(received.append, None, None, 0)
+    ctypes.memset(ctypes.byref(raw), 0xCC, ctypes.sizeof(raw))
+    assert received == [AddressNotification(NUMBER, 7, AF_INET6, bytes(range(16)), 1), None]
+    assert address_key(received[0]) == UnicastIpAddressRow(
+        family="inet6", address="1:203:405:607:809:a0b:c0d:e0f", interface_luid=LUID, interface_index=7
+    )

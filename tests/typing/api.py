@@ -7,12 +7,13 @@ user gets: a change there breaks their type check, so it belongs in the changelo
 from __future__ import annotations
 
 import asyncio
+import socket
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import Literal, assert_type
+from typing import Any, Literal, assert_type
 
 from publisher import (
     Address,
@@ -49,6 +50,42 @@ from publisher import (
     watch,
 )
 from publisher.events import UNKNOWN, Cause, Family, Key, NotificationType, Unknown, make_luid
+from publisher.netioapi import (
+    CancelInsideCallbackError,
+    IfRow,
+    IfStackRow,
+    InterfaceNotFoundError,
+    InvalidHandleError,
+    InvalidParameterError,
+    InvertedIfStackRow,
+    NetioError,
+    NotFoundError,
+    NotificationHandle,
+    NotSupportedError,
+    SystemFailureError,
+    UnicastIpAddressRow,
+    cancel_mib_change_notify2,
+    convert_interface_alias_to_luid,
+    convert_interface_guid_to_luid,
+    convert_interface_index_to_luid,
+    convert_interface_luid_to_alias,
+    convert_interface_luid_to_guid,
+    convert_interface_luid_to_index,
+    convert_interface_luid_to_name,
+    convert_interface_name_to_luid,
+    get_if_entry2,
+    get_if_stack_table,
+    get_if_table2,
+    get_inverted_if_stack_table,
+    get_ip_interface_entry,
+    get_ip_interface_table,
+    get_unicast_ip_address_entry,
+    get_unicast_ip_address_table,
+    initialize_ip_interface_entry,
+    notify_ip_interface_change,
+    notify_unicast_ip_address_change,
+    set_ip_interface_entry,
+)
 
 
 # The author of a sink.
@@ -275,3 +312,73 @@ def describe(event: Event) -> str:
     assert_type(event.row.nl_mtu, int | None)
     changed = " ".join(sorted(event.changed))
     return f"{event.notification_type} {event.interface.alias} {changed}".rstrip()
+
+
+# A program that makes the Windows calls.
+def interface_changed(context: list[str], row: IpInterfaceRow | None, notification_type: NotificationType) -> None:
+    """Is called back for each change of an IP interface."""
+    context.append(notification_type if row is None else row.interface_luid)
+
+
+def address_changed(context: list[str], row: UnicastIpAddressRow | None, notification_type: NotificationType) -> None:
+    """Is called back for each change of an address."""
+    context.append(notification_type if row is None else row.address)
+
+
+def register() -> list[str]:
+    """Registers both callbacks and cancels them; returns what they were called with."""
+    seen: list[str] = []
+    interfaces = notify_ip_interface_change("unspec", interface_changed, seen, initial_notification=True)
+    addresses = notify_unicast_ip_address_change(socket.AF_INET6, address_changed, seen)
+    assert_type(interfaces, NotificationHandle)
+    assert_type(addresses, NotificationHandle)
+    cancel_mib_change_notify2(addresses)
+    cancel_mib_change_notify2(interfaces)
+    return seen
+
+
+def read() -> list[str]:
+    """Returns the alias of each interface."""
+    assert_type(get_ip_interface_table(23), list[IpInterfaceRow])
+    assert_type(get_if_stack_table(), list[IfStackRow])
+    assert_type(get_inverted_if_stack_table(), list[InvertedIfStackRow])
+    assert_type(get_unicast_ip_address_table("inet"), list[UnicastIpAddressRow])
+    table = get_if_table2()
+    assert_type(table, list[IfRow])
+    for row in table:
+        luid = row.interface_luid
+        entry = get_if_entry2(luid)
+        assert_type(entry.in_octets, int | None)
+        assert_type(entry.hardware_interface, bool | None)
+        assert_type(convert_interface_luid_to_index(luid), int)
+        assert_type(convert_interface_index_to_luid(row.interface_index), str)
+        assert_type(convert_interface_luid_to_alias(luid), str)
+        assert_type(convert_interface_alias_to_luid(row.alias), str)
+        assert_type(convert_interface_name_to_luid(convert_interface_luid_to_name(luid)), str)
+    return [row.alias for row in table]
+
+
+def refused() -> list[int | None]:
+    """Returns the codes of calls that fail."""
+    calls: list[Callable[[], Any]] = [
+        lambda: get_ip_interface_entry("inet", index=0xFFFF_FFFF),
+        lambda: get_unicast_ip_address_entry("192.0.2.1", index=0xFFFF_FFFF),
+        lambda: set_ip_interface_entry(None),
+        lambda: initialize_ip_interface_entry(None),
+        lambda: get_if_entry2(index=0),
+        lambda: convert_interface_guid_to_luid(convert_interface_luid_to_guid("0" * 15 + "1")),
+    ]
+    codes: list[int | None] = []
+    for call in calls:
+        try:
+            call()
+        except (InterfaceNotFoundError, NotFoundError, InvalidParameterError, NotSupportedError) as error:
+            assert_type(error.winerror_code, int)
+            codes.append(error.winerror)
+        except (InvalidHandleError, CancelInsideCallbackError, SystemFailureError) as error:
+            raise AssertionError from error
+    return codes
+
+
+# Every error of a call is one.
+ERRORS: tuple[type[NetioError], ...] = (InterfaceNotFoundError, InvalidHandleError, SystemFailureError)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
@@ -94,9 +95,16 @@ def test_a_program_ends_when_the_source_fails() -> None:
 
 def test_the_example_imports_public_modules_only() -> None:
     modules = set(re.findall(r"^from (publisher[\w.]*) import", EXAMPLE, re.MULTILINE))
-    assert modules == {"publisher", "publisher.events"}
+    assert modules == {"publisher", "publisher.events", "publisher.netioapi"}
 
 
 def test_the_example_uses_every_public_name() -> None:
     unused = [name for name in publisher.__all__ if not re.search(rf"\b{name}\b", EXAMPLE)]
     assert unused == ["Backoff", "__version__"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="on Windows the stand-in has the interfaces")
+def test_the_calls_answer() -> None:
+    assert "lo" in api.read()
+    assert api.register()[:1] in ([], ["initial_notification"])
+    assert api.refused() == [2, 2, 50, 50, 87, 50]

@@ -1,0 +1,110 @@
+"""The cost of the calls, and what many of them leave: nothing."""
+
+from __future__ import annotations
+
+import os
+import queue
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from publisher.netioapi import (
+    cancel_mib_change_notify2,
+    convert_interface_alias_to_luid,
+    get_if_entry2,
+    get_if_table2,
+    get_unicast_ip_address_table,
+    notify_ip_interface_change,
+    notify_unicast_ip_address_change,
+)
+from publisher.sources.luids import MemoryLuids
+
+if sys.platform == "linux":
+    from publisher.netioapi.linux_reading import read_rows
+    from tests.fixtures.netns import NetNs
+else:
+    pytest.skip("the calls of Linux", allow_module_level=True)
+assert sys.platform == "linux"
+
+LONG = 20.0
+
+
+def _least(call: Callable[[], object], times: int) -> float:
+    """Returns the shortest time of a call in seconds: the one that nothing disturbed."""
+
+    def once() -> float:
+        start = time.perf_counter()
+        call()
+        return time.perf_counter() - start
+
+    return min(once() for _ in range(times))
+
+
+@pytest.mark.parametrize("links", [0, 100])
+def test_a_call_without_a_registration_costs_at_most_twice_a_read(inside_netns: NetNs, links: int) -> None:
+    """A source of its own cost eight times as much: its receive buffer, its watches, their release."""
+    for first in range(0, links, 2):
+        inside_netns.ip(f"link add a{first} type veth peer name a{first + 1}")
+    get_if_table2()  # compiled layouts, caches
+    read = _least(lambda: read_rows(MemoryLuids()), 20)
+    for call in (get_if_table2, get_unicast_ip_address_table, lambda: get_if_entry2(index=1)):
+        assert _least(call, 20) <= 2 * read + 0.001
+
+
+def _resources() -> tuple[int, int]:
+    return len([*Path("/proc/self/fd").iterdir()]), threading.active_count()
+
+
+def _resident() -> int:
+    return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.usefixtures("inside_netns")
+def test_five_thousand_registrations_leave_nothing() -> None:
+    """Beside a registration that lives, with readings in between; then forty that each open a source."""
+    live = notify_ip_interface_change("unspec", lambda *_: None)
+
+    def rounds(count: int) -> None:
+        for number in range(count):
+            register: Any = notify_unicast_ip_address_change if number % 2 else notify_ip_interface_change
+            cancel_mib_change_notify2(register("unspec", lambda *_: None, object(), number % 3 == 0))
+
+    rounds(500)
+    get_if_table2()
+    before, resident = _resources(), _resident()
+    rounds(4_500)
+    assert _resources() == before
+    assert _resident() - resident < 16 * 1024 * 1024
+    cancel_mib_change_notify2(live)
+    alone = _resources()
+    rounds(40)
+    assert _resources() == alone
+
+
+def test_a_blocked_callback_holds_up_no_other_and_no_call(netns_with_eth7: NetNs) -> None:
+    leave, entered = threading.Event(), threading.Event()
+
+    def blocked(*_: object) -> None:
+        entered.set()
+        assert leave.wait(LONG)
+
+    handles = [notify_ip_interface_change("unspec", blocked, initial_notification=True) for _ in range(3)]
+    assert entered.wait(LONG)
+    seen: queue.Queue[str] = queue.Queue()
+    handles.append(notify_unicast_ip_address_change("inet", lambda _context, _row, kind: seen.put(kind)))
+    try:
+        for number in range(200):  # a storm, of which the blocked ones take nothing
+            netns_with_eth7.ip(f"link set eth7 mtu {1300 + number}")
+        netns_with_eth7.ip("addr add 192.0.2.1/24 dev eth7")
+        assert seen.get(timeout=LONG) == "add_instance"
+        assert get_if_entry2(convert_interface_alias_to_luid("eth7")).mtu == 1499
+    finally:
+        leave.set()
+        for handle in handles:
+            cancel_mib_change_notify2(handle)
