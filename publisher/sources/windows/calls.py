@@ -168,17 +168,10 @@ class Iphlpapi:
         return Registration(self, "NotifyIpInterfaceChange", callback, family, initial)
 
     def notify_unicast_ip_address_change(
-        self, family: int, on_notification: OnNotification, *, initial: bool = False
+        self, family: int, on_notification: OnAddressNotification, *, initial: bool = False
     ) -> Registration:
         """NotifyUnicastIpAddressChange, until the registration is cancelled; the kind of change is the address's."""
         callback = _callback(MibUnicastIpAddressRow, partial(address_changed, on_notification))
-        return Registration(self, "NotifyUnicastIpAddressChange", callback, family, initial)
-
-    def notify_address_change(
-        self, family: int, on_notification: OnAddressNotification, *, initial: bool = False
-    ) -> Registration:
-        """NotifyUnicastIpAddressChange with the address itself, until the registration is cancelled."""
-        callback = _callback(MibUnicastIpAddressRow, partial(unicast_address_changed, on_notification))
         return Registration(self, "NotifyUnicastIpAddressChange", callback, family, initial)
 
     def call(self, name: str, *arguments: Any) -> None:
@@ -288,28 +281,15 @@ def ip_interface_changed(on_notification: OnNotification, _context: int | None, 
         on_notification(Notification(key.InterfaceLuid.Value, key.InterfaceIndex, key.Family, type_number))
 
 
-def address_changed(on_notification: OnNotification, _context: int | None, row: Any, type_number: int) -> None:
-    """Passes on what NotifyUnicastIpAddressChange calls back with: the IP interface that the address belongs to."""
-    if NOTIFICATION_TYPES.get(type_number) == "initial_notification":
-        on_notification(None)
-    elif row:
-        key = row.contents
-        on_notification(Notification(key.InterfaceLuid.Value, key.InterfaceIndex, key.Address.si_family, type_number))
-
-
-def unicast_address_changed(
-    on_notification: OnAddressNotification, _context: int | None, row: Any, type_number: int
-) -> None:
-    """Passes on what NotifyUnicastIpAddressChange calls back with: the key of the row, copied (docs/windows.md, 5)."""
+def address_changed(on_notification: OnAddressNotification, _context: int | None, row: Any, type_number: int) -> None:
+    """Passes on what NotifyUnicastIpAddressChange calls back with: the key of the address, copied as above."""
     if NOTIFICATION_TYPES.get(type_number) == "initial_notification":
         on_notification(None)
     elif row:
         key = row.contents
         family = key.Address.si_family
-        octets = key.Address.Ipv4.sin_addr if family == AF_INET else key.Address.Ipv6.sin6_addr
-        on_notification(
-            AddressNotification(key.InterfaceLuid.Value, key.InterfaceIndex, family, bytes(octets), type_number)
-        )
+        octets = bytes(key.Address.Ipv4.sin_addr if family == AF_INET else key.Address.Ipv6.sin6_addr)
+        on_notification(AddressNotification(key.InterfaceLuid.Value, key.InterfaceIndex, family, octets, type_number))
 
 
 def _callback(row_type: type[ctypes.Structure], called: Callable[[int | None, Any, int], None]) -> Any:

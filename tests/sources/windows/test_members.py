@@ -12,10 +12,13 @@ from datetime import UTC, datetime
 from ipaddress import IPv6Address
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 
 from publisher.events import Address, Interface, IpInterfaceRow
+from publisher.netioapi import IfRow, UnicastIpAddressRow
+from publisher.netioapi.windows_rows import address_row, if_row
 from publisher.sources.lifetimes import ends_at
 from publisher.sources.windows.iphlpapi import AF_INET6, MibIfRow2, MibIpInterfaceRow, MibUnicastIpAddressRow
 from publisher.sources.windows.rows import address, interface, ip_interface_row
@@ -163,17 +166,95 @@ def an_address(attempt: int) -> tuple[Published, Published]:
     return address(MibUnicastIpAddressRow.from_buffer_copy(filled.bytes), NOW).model_dump(), expected
 
 
+COUNTERS = [
+    name
+    for name, place in STRUCTURES["MIB_IF_ROW2"]["fields"].items()
+    if place["size"] == 8 and name.startswith(("In", "Out")) and name != "InterfaceLuid"
+]
+TWO_CAPITALS = {"InNUcastPkts": "in_n_ucast_pkts", "OutNUcastPkts": "out_n_ucast_pkts", "OutQLen": "out_q_len"}
+# NDIS_MEDIUM, NDIS_PHYSICAL_MEDIUM and the others, as five numbers and their names each.
+KINDS: dict[str, list[tuple[int, str | None]]] = {
+    "TunnelType": [(0, "none"), (11, "6to4"), (13, "isatap"), (15, "iphttps"), (3, None)],
+    "MediaType": [(0, "802_3"), (3, "wan"), (16, "native_802_11"), (19, "ip"), (20, None)],
+    "PhysicalMediumType": [
+        (0, "unspecified"),
+        (9, "native_802_11"),
+        (14, "802_3"),
+        (20, "native_802_15_4"),
+        (21, None),
+    ],
+    "AccessType": [(1, "loopback"), (2, "broadcast"), (3, "point_to_point"), (4, "point_to_multi_point"), (0, None)],
+    "DirectionType": [(0, "send_receive"), (1, "send_only"), (2, "receive_only"), (3, None), (-1, None)],
+    "ConnectionType": [(1, "dedicated"), (2, "passive"), (3, "demand"), (4, None), (0, None)],
+}
+FLAGS = (
+    "hardware_interface",
+    "filter_interface",
+    "connector_present",
+    "not_authenticated",
+    "not_media_connected",
+    "paused",
+    "low_power",
+    "end_point_interface",
+)
+
+
+def a_called_interface(attempt: int) -> tuple[Published, Published]:
+    filled = Filled("MIB_IF_ROW2", attempt)
+    expected: Published = {"interface_luid": f"{filled.numbers['InterfaceLuid']:016x}"}
+    for position, (name, choices) in enumerate(KINDS.items()):
+        number, known_as = choices[(attempt + position) % 5]
+        filled.put(name, number % (1 << 32))
+        expected |= {name_in_snake_case(name): known_as} if known_as else {}
+    guids = {"InterfaceGuid": UUID(int=attempt + 1), "NetworkGuid": UUID(int=attempt + 1000)}
+    for name, guid in guids.items():
+        filled.put_bytes(name, guid.bytes_le)
+    flags = filled.numbers["InterfaceAndOperStatusFlags"]
+    expected |= {name: bool(flags >> bit & 1) for bit, name in enumerate(FLAGS)}
+    expected |= {name_in_snake_case(name): str(guid) for name, guid in guids.items()}
+    ucast, others = ("InUcastPkts", "OutUcastPkts"), ("InNUcastPkts", "OutNUcastPkts")
+    for name, *parts in zip(("in_packets", "out_packets"), ucast, others, strict=True):
+        expected[name] = sum(filled.numbers[part] for part in parts)
+    counters = {TWO_CAPITALS.get(name, name_in_snake_case(name)): filled.numbers[name] for name in COUNTERS}
+    raw = MibIfRow2.from_buffer_copy(filled.bytes)
+    published = if_row(raw, interface(raw), counters=True).model_dump(exclude=Interface.names)
+    return published, expected | counters | plain(filled, ["InterfaceIndex"])
+
+
+def a_called_address(attempt: int) -> tuple[Published, Published]:
+    filled = Filled("MIB_UNICASTIPADDRESS_ROW", attempt)
+    filled.put("DadState", attempt)
+    filled.put_bytes("Address", AF_INET6.to_bytes(2, "little"))
+    filled.put("CreationTimeStamp", 10_000_000 * (attempt + 1))
+    raw = MibUnicastIpAddressRow.from_buffer_copy(filled.bytes)
+    expected: Published = {
+        "family": "inet6",
+        "interface_luid": f"{filled.numbers['InterfaceLuid']:016x}",
+        "creation_time": datetime(1601, 1, 1, 0, 0, attempt + 1, tzinfo=UTC),
+    } | address(raw, NOW).model_dump()
+    return address_row(raw, NOW).model_dump(), expected | plain(filled, ["InterfaceIndex"])
+
+
 # What these structures do not have: made of other calls, of the address itself, or known on Linux only.
 OF_OTHERS = {
     IpInterfaceRow: set[str](),
     Interface: {"higher", "lower"},
     Address: {"scope"},
+    IfRow: set(),
+    UnicastIpAddressRow: set(),
 }
 
 
 @pytest.mark.parametrize("attempt", ROUNDS)
 @pytest.mark.parametrize(
-    ("model", "made"), [(IpInterfaceRow, an_ip_interface), (Interface, an_interface), (Address, an_address)]
+    ("model", "made"),
+    [
+        (IpInterfaceRow, an_ip_interface),
+        (Interface, an_interface),
+        (Address, an_address),
+        (IfRow, a_called_interface),
+        (UnicastIpAddressRow, a_called_address),
+    ],
 )
 def test_each_member_is_published_by_its_name_whatever_the_others_are(
     model: Any, made: Callable[[int], tuple[Published, Published]], attempt: int

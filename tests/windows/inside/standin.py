@@ -66,6 +66,7 @@ class StandIn:
         encoded = alias.encode("utf-16-le") + b"\0\0"
         ctypes.memmove(row.Alias, encoded, len(encoded))
         ctypes.memmove(row.Description, encoded, len(encoded))
+        row.InterfaceGuid.Data1, row.InterfaceGuid.Data2 = number + 1, 0x4711
         row.Type, row.Mtu, row.AdminStatus, row.OperStatus, row.MediaConnectState = 6, 1500, 1, 1, 1
         row.PhysicalAddressLength = 6
         row.TransmitLinkSpeed = row.ReceiveLinkSpeed = 1_000_000_000
@@ -134,7 +135,7 @@ class StandIn:
             setattr(row, name, value)
         self.library.standin_add_address(ctypes.byref(row))
         if report:
-            self.report_address(alias, "inet" if known.version == 4 else "inet6", ADDED)
+            self.report_address(alias, address, ADDED)
 
     def clear_addresses(self, alias: str) -> None:
         self.library.standin_clear_addresses(self._luid(alias))
@@ -144,14 +145,17 @@ class StandIn:
 
     def report(self, alias: str, family: str, kind: int = CHANGED) -> None:
         """Calls back in a thread of the system; returns when the callbacks have returned."""
-        self.library.standin_notify(self._luid(alias), self.indexes[alias], FAMILIES[family], kind, 0)
+        self.library.standin_notify(self._luid(alias), self.indexes[alias], FAMILIES[family], kind)
 
     def report_twice(self, alias: str, family: str, first: int = CHANGED, second: int = CHANGED) -> None:
         """Calls back in two threads at once."""
         self.library.standin_notify_twice(self._luid(alias), self.indexes[alias], FAMILIES[family], first, second)
 
-    def report_address(self, alias: str, family: str, kind: int = CHANGED) -> None:
-        self.library.standin_notify(self._luid(alias), self.indexes[alias], FAMILIES[family], kind, 1)
+    def report_address(self, alias: str, address: str, kind: int = CHANGED) -> None:
+        known = ip_interface(address)
+        family = FAMILIES["inet" if known.version == 4 else "inet6"]
+        octets = known.ip.packed
+        self.library.standin_notify_address(self._luid(alias), self.indexes[alias], family, kind, octets)
 
     def initial(self, mode: int) -> None:
         """Sets when the initial call comes: 0 in the caller's thread, 1 in another, before the handle, 2 later."""
@@ -208,6 +212,7 @@ _ARGUMENTS: dict[str, list[Any]] = {
     "standin_read_as": [ctypes.c_uint64, ctypes.c_uint32, ctypes.c_uint32],
     "standin_remove_interface": [ctypes.c_uint64],
     "standin_remove_ip": [ctypes.c_uint64, ctypes.c_uint32],
-    "standin_notify": [ctypes.c_uint64, ctypes.c_uint32, ctypes.c_uint32, ctypes.c_int32, ctypes.c_int32],
+    "standin_notify": [ctypes.c_uint64, ctypes.c_uint32, ctypes.c_uint32, ctypes.c_int32],
+    "standin_notify_address": [ctypes.c_uint64, ctypes.c_uint32, ctypes.c_uint32, ctypes.c_int32, ctypes.c_char_p],
     "standin_notify_twice": [ctypes.c_uint64, ctypes.c_uint32, ctypes.c_uint32, ctypes.c_int32, ctypes.c_int32],
 }

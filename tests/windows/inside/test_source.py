@@ -238,7 +238,7 @@ def test_a_change_of_addresses_is_read(standin: StandIn) -> None:
         update = follower.until(Upsert, standin.luid("eth0"), "inet")
         assert [entry.address for entry in update.row.addresses] == ["192.0.2.10"]
         standin.clear_addresses("eth0")
-        standin.report_address("eth0", "inet", DELETED)
+        standin.report_address("eth0", "192.0.2.10/24", DELETED)
         assert follower.until(Upsert, standin.luid("eth0"), "inet").row.addresses == ()
 
 

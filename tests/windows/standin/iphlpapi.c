@@ -11,12 +11,15 @@
 #include <iphlpapi.h>
 #include <netioapi.h>
 
+#include <stdio.h>
 #include <string.h>
+#include <wchar.h>
 
 #define UNUSED 0xCC
 #define DEADLOCK 1131 /* ERROR_POSSIBLE_DEADLOCK */
 #define MOST 512
 #define PAGE 4096
+#define NAME 64
 #define QUARANTINE 256
 
 typedef void (WINAPI *ip_callback)(void *context, MIB_IPINTERFACE_ROW *row, MIB_NOTIFICATION_TYPE type);
@@ -31,7 +34,7 @@ struct registration {
     LONG running;
     HANDLE initial;
 };
-struct key { ULONG64 luid; ULONG index; ULONG family; };
+struct key { ULONG64 luid; ULONG index; ULONG family; unsigned char address[16]; };
 struct fault { char function[48]; LONG family; ULONG code; LONG times; };
 struct region { char *base, *start; SIZE_T whole; };
 struct counters {
@@ -456,22 +459,117 @@ ULONG WINAPI s_GetUnicastIpAddressTable(ADDRESS_FAMILY family, MIB_UNICASTIPADDR
     return code;
 }
 
+/* Conversions: each fails with 87 for a value that no interface has, as the documentation has it for most of them. */
+
+static ULONG luid_to(const char *function, const ULONG64 *luid, MIB_IF_ROW2 *into)
+{
+    ULONG code = fault(function, -1);
+    enter();
+    MIB_IF_ROW2 *found = code || !luid || !*luid ? NULL : find_interface(*luid, 0);
+    if (found)
+        *into = *found;
+    leave();
+    return found ? NO_ERROR : code ? code : ERROR_INVALID_PARAMETER;
+}
+
+static ULONG text_to_luid(const char *function, const WCHAR *text, BOOL by_alias, ULONG64 *luid);
+
 ULONG WINAPI s_ConvertInterfaceIndexToLuid(ULONG index, ULONG64 *luid)
 {
+    ULONG code = fault("ConvertInterfaceIndexToLuid", -1);
     enter();
-    MIB_IF_ROW2 *found = find_interface(0, index);
+    MIB_IF_ROW2 *found = code || !index ? NULL : find_interface(0, index);
     *luid = found ? found->InterfaceLuid.Value : 0;
     leave();
-    return found ? NO_ERROR : ERROR_FILE_NOT_FOUND;
+    return found ? NO_ERROR : code ? code : index ? ERROR_FILE_NOT_FOUND : ERROR_INVALID_PARAMETER;
 }
 
-/* _socket.pyd imports these three. */
+ULONG WINAPI s_ConvertInterfaceLuidToIndex(const ULONG64 *luid, ULONG *index)
+{
+    MIB_IF_ROW2 row;
+    ULONG code = luid_to("ConvertInterfaceLuidToIndex", luid, &row);
+    *index = code ? 0 : row.InterfaceIndex;
+    return code;
+}
+
+ULONG WINAPI s_ConvertInterfaceLuidToAlias(const ULONG64 *luid, WCHAR *alias, SIZE_T length)
+{
+    MIB_IF_ROW2 row;
+    ULONG code = luid_to("ConvertInterfaceLuidToAlias", luid, &row);
+    if (!code && length <= wcslen(row.Alias))
+        code = ERROR_NOT_ENOUGH_MEMORY;
+    if (!code)
+        wcscpy(alias, row.Alias);
+    return code;
+}
+
+ULONG WINAPI s_ConvertInterfaceAliasToLuid(const WCHAR *alias, ULONG64 *luid)
+{
+    return text_to_luid("ConvertInterfaceAliasToLuid", alias, TRUE, luid);
+}
+
+/* A name as Windows makes them: the type and the index of the LUID. */
+static void name_of(const MIB_IF_ROW2 *row, WCHAR *name)
+{
+    _snwprintf(name, NAME, row->Type == 24 ? L"loopback_%u" : L"ethernet_%u", (unsigned)row->InterfaceLuid.Info.NetLuidIndex);
+}
+
 ULONG WINAPI s_ConvertInterfaceLuidToNameW(const ULONG64 *luid, WCHAR *name, SIZE_T length)
 {
-    (void)luid, (void)name, (void)length;
-    return ERROR_NOT_SUPPORTED;
+    MIB_IF_ROW2 row;
+    WCHAR made[NAME];
+    ULONG code = luid_to("ConvertInterfaceLuidToNameW", luid, &row);
+    if (code)
+        return code;
+    name_of(&row, made);
+    if (length <= wcslen(made))
+        return ERROR_NOT_ENOUGH_MEMORY;
+    wcscpy(name, made);
+    return NO_ERROR;
 }
 
+ULONG WINAPI s_ConvertInterfaceNameToLuidW(const WCHAR *name, ULONG64 *luid)
+{
+    return text_to_luid("ConvertInterfaceNameToLuidW", name, FALSE, luid);
+}
+
+static ULONG text_to_luid(const char *function, const WCHAR *text, BOOL by_alias, ULONG64 *luid)
+{
+    ULONG code = fault(function, -1);
+    WCHAR made[NAME];
+    *luid = 0;
+    enter();
+    for (ULONG i = 0; !code && i < n_interfaces; i++) {
+        name_of(&interfaces[i], made);
+        if (!wcscmp(by_alias ? interfaces[i].Alias : made, text))
+            *luid = interfaces[i].InterfaceLuid.Value;
+    }
+    leave();
+    return code ? code : *luid ? NO_ERROR : ERROR_INVALID_PARAMETER;
+}
+
+ULONG WINAPI s_ConvertInterfaceLuidToGuid(const ULONG64 *luid, GUID *guid)
+{
+    MIB_IF_ROW2 row;
+    ULONG code = luid_to("ConvertInterfaceLuidToGuid", luid, &row);
+    if (!code)
+        *guid = row.InterfaceGuid;
+    return code;
+}
+
+ULONG WINAPI s_ConvertInterfaceGuidToLuid(const GUID *guid, ULONG64 *luid)
+{
+    ULONG code = fault("ConvertInterfaceGuidToLuid", -1);
+    *luid = 0;
+    enter();
+    for (ULONG i = 0; !code && i < n_interfaces; i++)
+        if (!memcmp(&interfaces[i].InterfaceGuid, guid, sizeof *guid))
+            *luid = interfaces[i].InterfaceLuid.Value;
+    leave();
+    return code ? code : *luid ? NO_ERROR : ERROR_INVALID_PARAMETER;
+}
+
+/* _socket.pyd imports these two, and ConvertInterfaceLuidToNameW. */
 ULONG WINAPI s_if_nametoindex(const char *name) { (void)name; return 0; }
 char *WINAPI s_if_indextoname(ULONG index, char *name) { (void)index, (void)name; return NULL; }
 
@@ -483,8 +581,13 @@ static void call_back(struct registration *r, const struct key *key, MIB_NOTIFIC
     TlsSetValue(inside, r);
     if (r->for_addresses) {
         MIB_UNICASTIPADDRESS_ROW *row = (void *)page;
-        if (row)
+        if (row) {
             row->Address.si_family = (ADDRESS_FAMILY)key->family, row->InterfaceLuid.Value = key->luid, row->InterfaceIndex = key->index;
+            if (key->family == AF_INET)
+                memcpy(&row->Address.Ipv4.sin_addr, key->address, 4);
+            else
+                memcpy(&row->Address.Ipv6.sin6_addr, key->address, 16);
+        }
         ((address_callback)r->callback)(r->context, row, type);
     } else {
         MIB_IPINTERFACE_ROW *row = (void *)page;
@@ -640,13 +743,26 @@ static DWORD WINAPI run_errand(void *argument)
     return 0;
 }
 
-/* Reports a change in a thread of the system; returns when every callback has returned. */
-void WINAPI standin_notify(ULONG64 luid, ULONG index, ULONG family, int type, BOOL for_addresses)
+static void run_in_a_thread(struct errand *errand)
 {
-    struct errand errand = {{luid, index, family}, (MIB_NOTIFICATION_TYPE)type, for_addresses, NULL};
-    HANDLE thread = CreateThread(NULL, 0, run_errand, &errand, 0, NULL);
+    HANDLE thread = CreateThread(NULL, 0, run_errand, errand, 0, NULL);
     WaitForSingleObject(thread, INFINITE);
     CloseHandle(thread);
+}
+
+/* Reports a change in a thread of the system; returns when every callback has returned. */
+void WINAPI standin_notify(ULONG64 luid, ULONG index, ULONG family, int type)
+{
+    struct errand errand = {{luid, index, family, {0}}, (MIB_NOTIFICATION_TYPE)type, FALSE, NULL};
+    run_in_a_thread(&errand);
+}
+
+/* The same of an address; `octets` are 4 or 16. */
+void WINAPI standin_notify_address(ULONG64 luid, ULONG index, ULONG family, int type, const void *octets)
+{
+    struct errand errand = {{luid, index, family, {0}}, (MIB_NOTIFICATION_TYPE)type, TRUE, NULL};
+    memcpy(errand.key.address, octets, family == AF_INET ? 4 : 16);
+    run_in_a_thread(&errand);
 }
 
 /* Reports two changes in two threads at once. */
@@ -654,8 +770,8 @@ void WINAPI standin_notify_twice(ULONG64 luid, ULONG index, ULONG family, int fi
 {
     HANDLE start = CreateEventW(NULL, TRUE, FALSE, NULL), threads[2];
     struct errand errands[2] = {
-        {{luid, index, family}, (MIB_NOTIFICATION_TYPE)first, FALSE, start},
-        {{luid, index, family}, (MIB_NOTIFICATION_TYPE)second, FALSE, start},
+        {{luid, index, family, {0}}, (MIB_NOTIFICATION_TYPE)first, FALSE, start},
+        {{luid, index, family, {0}}, (MIB_NOTIFICATION_TYPE)second, FALSE, start},
     };
     for (int i = 0; i < 2; i++)
         threads[i] = CreateThread(NULL, 0, run_errand, &errands[i], 0, NULL);
@@ -685,7 +801,7 @@ static void storm_change(ULONG *state)
         ip->there = FALSE, type = MibDeleteInstance;
     else
         ip->row.NlMtu = 1280 + next_random(state) % 8000;
-    struct key key = {ip->row.InterfaceLuid.Value, ip->row.InterfaceIndex, ip->row.Family};
+    struct key key = {ip->row.InterfaceLuid.Value, ip->row.InterfaceIndex, ip->row.Family, {0}};
     leave();
     if (draw % 10 == 0)
         Sleep(0);
