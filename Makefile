@@ -18,7 +18,7 @@ define CHECK_PYTHON
 	|| { echo "'$(PYTHON)' has no module venv: install it (Debian and Ubuntu: apt install python3-venv)"; exit 1; }; }
 endef
 
-.PHONY: run test test-vm test-lowest test-brokers test-hostile lint bench soak lock release clean help
+.PHONY: run test test-vm test-lowest test-brokers test-hostile mutants lint bench soak lock release clean help
 
 run: .venv/run.stamp ## publish this host's interfaces; ARGS are given to `publisher run`
 	@$(BIN)/publisher run $(ARGS)
@@ -39,6 +39,9 @@ test-hostile: .venv/test.stamp ## run beside hostile readers, publishers, server
 # One guest for each of the two processes: it has one processor.
 test-vm: .venv/test.stamp ## run the tests in a virtual machine, on every kind of link; ARGS="-m short": those of CI
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile tests/vm $(ARGS)
+
+mutants: .venv/test.stamp ## make mistakes in the code one by one, and show the test that notices each; ARGS names some
+	$(BIN)/python -m tests.mutants $(ARGS)
 
 test-lowest: .cache/lowest/stamp ## run tests with the lowest versions of the dependencies that are allowed
 	.cache/lowest/bin/python -m pytest --numprocesses 2 --dist loadfile $(LOWEST) $(ARGS)

@@ -232,6 +232,16 @@ def test_inotify_survives_a_rename(pair: NetNs, following: Following) -> None:
     assert event.cause == "notification"
 
 
+def test_inotify_survives_an_ipv6_that_goes_and_comes_back(pair: NetNs, following: Following) -> None:
+    """Its directories are made again under the same name, and the watches on the old ones have ended."""
+    for mtu in (1200, 1500):
+        pair.ip(f"link set v0 mtu {mtu}")
+        following.settled()
+    pair.sysctl("net/ipv6/conf/v0/dad_transmits", 5)
+    [event] = following.until(lambda e: "row.dad_transmits" in e.changed)
+    assert event.cause == "notification"
+
+
 def test_a_silent_change_by_netlink_is_found_by_the_reconcile(pair: NetNs, following: Following) -> None:
     pair.run("ip ntable change name arp_cache dev v0 base_reachable 33000")
     [event] = following.settled()

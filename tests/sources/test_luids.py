@@ -382,6 +382,22 @@ def test_the_number_of_what_is_gone_is_bounded_and_what_went_first_is_forgotten(
     assert {found.name for found in store.load_luids()} == {b"stays", b"eth0", b"v6", b"v7", b"v8", b"e7", b"e8"}
 
 
+@pytest.mark.parametrize("order", [(1, 2, 3), (3, 2, 1)])
+def test_the_order_in_which_interfaces_went_is_kept_over_restarts(
+    store: MemoryLuids, monkeypatch: pytest.MonkeyPatch, order: tuple[int, ...]
+) -> None:
+    together = {index: veth(f"v{index}") for index in order}
+    for present in (together, {8: veth("v8")}, {9: veth("v9")}):
+        assigner = boot(store)
+        assigner.assign_all(present)
+        if 9 in present:
+            monkeypatch.setattr(assignments, "MOST_NAMED", 3)
+        for index in present:
+            assigner.release(index)
+        assigner.flush()
+    assert {found.name for found in store.load_luids()} == {b"v%d" % order[-1], b"v8", b"v9"}
+
+
 def test_an_interface_that_comes_and_goes_costs_the_same_however_many_were_there(tmp_path: Path) -> None:
     def cost(count: int) -> float:
         with_many = Journal.open(tmp_path / f"{count}.sqlite3", node="ci")

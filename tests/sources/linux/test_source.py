@@ -39,6 +39,7 @@ class Kernel:
         self.now = 1000.0
         self.tick = 0.001
         self.links = {2: a_link()}
+        self.path_mtu = PathMtuTimes()
         self.received: list[Received] = []
         self.reads: list[int] = []
         self.dumps: list[float] = []
@@ -58,7 +59,7 @@ class Kernel:
     def dump(self, _: object) -> Dump:
         self.dumps.append(self.now)
         self.during_dump()
-        return Dump(list(self.links.values()), [], [], PathMtuTimes())
+        return Dump(list(self.links.values()), [], [], self.path_mtu)
 
     def read(self, _: object, indexes: Iterable[int]) -> dict[int, Link | None]:
         wanted = list(indexes)
@@ -89,7 +90,7 @@ def kernel(monkeypatch: pytest.MonkeyPatch) -> Iterator[Kernel]:
     monkeypatch.setattr(NotificationSocket, "receive", lambda socket: kernel.receive(socket))
     monkeypatch.setattr(LinuxReader, "dump", lambda reader: kernel.dump(reader))
     monkeypatch.setattr(Reconcile, "_all", lambda reconcile, changed: kernel.parts(reconcile, changed))
-    monkeypatch.setattr(SystemDetails, "path_mtu_times", lambda _: PathMtuTimes())
+    monkeypatch.setattr(SystemDetails, "path_mtu_times", lambda _: kernel.path_mtu)
     monkeypatch.setattr(LinuxReader, "links", lambda reader, indexes: kernel.read(reader, indexes))
     yield kernel
     os.close(reader)
@@ -330,6 +331,15 @@ def test_a_reconcile_comes_by_itself_and_not_before_its_time(kernel: Kernel) -> 
     assert until_pass(kernel, updates) == []
     assert 10 <= kernel.passes[1][0] - begin < 11
     assert kernel.dumps == []
+
+
+def test_times_of_path_mtus_that_changed_silently_are_found_by_a_reconcile(kernel: Kernel) -> None:
+    _, updates = started(kernel, reconcile_seconds=5.0)
+    kernel.path_mtu = PathMtuTimes(700_000, 800_000)
+    until_pass(kernel, updates)
+    resyncs = [update for _ in range(5) for update in next(updates) if isinstance(update, Resync)]
+    times = {row.family: row.row.path_mtu_discovery_timeout for resync in resyncs for row in resync.rows}
+    assert times == {"inet": 700_000, "inet6": 800_000}
 
 
 def test_messages_are_received_and_applied_between_two_parts_of_a_reconcile(kernel: Kernel) -> None:
