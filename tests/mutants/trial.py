@@ -17,7 +17,7 @@ from tests.mutants.mutant import Mutant, Outcome
 # What is made once and is no part of the tree: a Windows Python for Wine, brokers, the environment.
 _SHARED = (".cache", ".venv")
 _NOT_FOUND = re.compile(r"^ERROR: not found: (.+)$", re.MULTILINE)
-_FAILED = re.compile(r"^(?:FAILED|ERROR) (.+?)(?: - .*)?$", re.MULTILINE)
+_FAILED = re.compile(r"^(?:FAILED|ERROR) (\S+\.py.*?)(?: - .*)?$", re.MULTILINE)
 # Until a test that hangs with a mistake has noticed it; and for all tests without a mistake.
 _SECONDS, _ALL_SECONDS = 120, 1800
 

@@ -310,6 +310,15 @@ def test_offloads_are_read_again_with_everything() -> None:
     assert large_sends(cache) == [True, False]
 
 
+def test_a_link_local_address_that_a_program_adds_is_one_update_with_its_behavior() -> None:
+    cache = Cache(a_link(addr_gen_mode=1))
+    for message, expected in ((new_address("fe80::1"), "always_on"), (del_address("fe80::1"), None)):
+        assert cache.apply(message, reads=[a_link(addr_gen_mode=1)]) == BOTH[1:]
+        assert row(cache, "inet6").row.link_local_address_behavior == expected
+    assert cache.apply(new_address("fec0::1"), new_address("169.254.7.1")) == BOTH
+    assert row(cache, "inet6").row.link_local_address_behavior is None
+
+
 def test_what_can_wake_the_host_is_the_parent_of_the_link() -> None:
     cache = Cache()
     cache.details.wakes = {(b"pci", b"0000:00:03.0"): True}
