@@ -51,7 +51,7 @@ class WindowsSystem:
             elif notification.family in FAMILY_NAMES and notification.type in NOTIFICATION_TYPES:
                 receiver(address_key(notification), NOTIFICATION_TYPES[notification.type])
 
-        return self._iphlpapi.notify_address_change(FAMILIES[family], notified, initial=initial).cancel
+        return self._iphlpapi.notify_unicast_ip_address_change(FAMILIES[family], notified, initial=initial).cancel
 
     def ip_interface(self, family: Family, luid: str | None, index: int | None) -> IpInterfaceRow:
         """Returns the row; raises InterfaceNotFoundError or NotFoundError."""

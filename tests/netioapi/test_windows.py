@@ -17,7 +17,7 @@ from publisher.sources.windows.calls import (
     AddressNotification,
     Notification,
     OnNotification,
-    unicast_address_changed,
+    address_changed,
 )
 from publisher.sources.windows.iphlpapi import (
     AF_INET,
@@ -205,9 +205,9 @@ def test_a_row_of_an_address_has_its_key_and_its_moments() -> None:
 def test_of_a_reported_address_the_key_is_copied() -> None:
     received: list[Any] = []
     raw = raw_address()
-    unicast_address_changed(received.append, None, ctypes.pointer(raw), 1)
-    unicast_address_changed(received.append, None, None, 3)
-    unicast_address_changed(received.append, None, None, 0)
+    address_changed(received.append, None, ctypes.pointer(raw), 1)
+    address_changed(received.append, None, None, 3)
+    address_changed(received.append, None, None, 0)
     ctypes.memset(ctypes.byref(raw), 0xCC, ctypes.sizeof(raw))
     assert received == [AddressNotification(NUMBER, 7, AF_INET6, bytes(range(16)), 1), None]
     assert address_key(received[0]) == UnicastIpAddressRow(

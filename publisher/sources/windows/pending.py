@@ -6,7 +6,7 @@ import threading
 from typing import Literal, NamedTuple
 
 from ...events import Cause, Key
-from .calls import Notification
+from .calls import AddressNotification, Notification
 from .iphlpapi import FAMILY_NAMES, NOTIFICATION_TYPES
 from .rows import luid_text
 
@@ -50,7 +50,7 @@ class Pending:
         else:
             self._add(notification, NOTIFICATION_TYPES.get(notification.type, "parameter_notification"))
 
-    def add_address(self, notification: Notification | None) -> None:
+    def add_address(self, notification: AddressNotification | None) -> None:
         """Adds what NotifyUnicastIpAddressChange reports: the kind of change is the address's, not the interface's."""
         if notification is None:
             self._confirm("NotifyUnicastIpAddressChange")
@@ -62,7 +62,7 @@ class Pending:
             if registered in self._unconfirmed:
                 self._unconfirmed.remove(registered)
 
-    def _add(self, notification: Notification, kind: str) -> None:
+    def _add(self, notification: Notification | AddressNotification, kind: str) -> None:
         if not notification.luid:
             # Without a LUID the interface cannot be read: GetIpInterfaceEntry would refuse the key each time.
             self.resync("reconcile")
