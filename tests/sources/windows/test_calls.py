@@ -23,6 +23,7 @@ from publisher.errors import (
     NotFoundError,
 )
 from publisher.sources.windows.calls import (
+    AddressNotification,
     Iphlpapi,
     Notification,
     Registration,
@@ -201,6 +202,10 @@ def test_rows_are_copied_before_their_table_is_freed() -> None:
 IP_INTERFACE = MibIpInterfaceRow(Family=AF_INET6, InterfaceLuid=NetLuid(6 << 48), InterfaceIndex=7)
 ADDRESS = MibUnicastIpAddressRow(InterfaceLuid=NetLuid(6 << 48), InterfaceIndex=7)
 ADDRESS.Address.si_family = AF_INET6
+ADDRESS.Address.Ipv6.sin6_addr[:] = bytes(range(16))
+ADDRESS_4 = MibUnicastIpAddressRow(InterfaceLuid=NetLuid(6 << 48), InterfaceIndex=7)
+ADDRESS_4.Address.si_family = AF_INET
+ADDRESS_4.Address.Ipv4.sin_addr[:] = bytes([192, 0, 2, 1])
 NOTHING = "nothing"
 
 
@@ -213,7 +218,8 @@ NOTHING = "nothing"
         (ip_interface_changed, None, INITIAL, None),
         (ip_interface_changed, None, CHANGED, NOTHING),
         (ip_interface_changed, None, UNKNOWN, NOTHING),
-        (address_changed, ADDRESS, ADDED, Notification(6 << 48, 7, AF_INET6, ADDED)),
+        (address_changed, ADDRESS, ADDED, AddressNotification(6 << 48, 7, AF_INET6, bytes(range(16)), ADDED)),
+        (address_changed, ADDRESS_4, CHANGED, AddressNotification(6 << 48, 7, AF_INET, b"\xc0\0\2\1", CHANGED)),
         (address_changed, None, INITIAL, None),
         (address_changed, None, CHANGED, NOTHING),
     ],

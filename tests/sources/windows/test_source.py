@@ -14,7 +14,7 @@ from publisher.events import IpInterface, Key, make_luid
 from publisher.sources import Remove, Resync, SourceContext, Update, Upsert
 from publisher.sources.luids import MemoryLuids
 from publisher.sources.windows import source as windows_source
-from publisher.sources.windows.calls import Notification
+from publisher.sources.windows.calls import AddressNotification, Notification
 from publisher.sources.windows.iphlpapi import (
     AF_INET,
     AF_INET6,
@@ -291,8 +291,8 @@ def test_a_notification_is_pending_under_its_key_and_kind(
 @pytest.mark.parametrize("kind", [0, 1, 2, UNKNOWN])
 def test_a_change_of_an_address_is_pending_as_that(kind: int) -> None:
     changes = Pending()
-    changes.add_address(Notification(NUMBER, 7, AF_INET, kind))
-    changes.add_address(Notification(NUMBER, 7, UNKNOWN, kind))
+    changes.add_address(AddressNotification(NUMBER, 7, AF_INET, bytes(4), kind))
+    changes.add_address(AddressNotification(NUMBER, 7, UNKNOWN, bytes(16), kind))
     changes.add_address(None)
     assert changes.take(0).changes == {(Key(LUID, "inet"), "address")}
 
