@@ -19,7 +19,7 @@ from tests.windows.prepare import CHECKOUT
 from tests.windows.wine import Wine
 
 SUITES = [*sorted((CHECKOUT / "tests/windows/inside").glob("test_*.py")), CHECKOUT / "tests/netioapi/test_calls.py"]
-SECONDS = 300
+SECONDS = 400
 
 
 class Outcome(NamedTuple):
