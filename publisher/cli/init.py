@@ -10,7 +10,7 @@ from ..terminal import echo
 TEMPLATE = """\
 # The configuration of publisher. A line that is commented out shows the default or an example.
 # Every setting can be given as an environment variable too, tables with two underscores: PUBLISHER_SINKS__HOME__URL.
-# `publisher check` tests it; a running service reads it again on SIGHUP.
+# `publisher check` tests it; a running service reads it again on SIGHUP, on Windows by `publisher service reload`.
 
 # This host's name in events and topics.
 # node = "nas"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -52,7 +53,8 @@ def opened_journal(settings: Settings) -> Iterator[JournalClient]:
         yield journal
 
 
-_ASK_ITS_USER = "it is another user's; run this command as that user, or as root"
+_ADMINISTRATOR = "administrator" if sys.platform == "win32" else "root"
+_ASK_ITS_USER = f"it is another user's; run this command as that user, or as {_ADMINISTRATOR}"
 
 
 def _exists(path: Path) -> bool:

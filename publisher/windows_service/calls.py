@@ -16,6 +16,8 @@ _WORDS = {
     2: "its program is not there: remove the service and install it again",
     3: "its program is not there: remove the service and install it again",
     5: "access is denied: run the terminal as administrator",
+    # ERROR_INVALID_OWNER: a folder cannot be given to Administrators by somebody else.
+    1307: "access is denied: run the terminal as administrator",
     1053: "it did not answer in time: look at its log and at the event log of Windows",
     1056: "it runs already",
     1057: "its account is not known to this Windows",

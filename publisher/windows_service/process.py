@@ -7,6 +7,7 @@ handler of controls in that thread, and ServiceMain in one of its own.
 from __future__ import annotations
 
 import ctypes
+import os
 import sys
 import threading
 from collections.abc import Callable
@@ -99,7 +100,10 @@ class ServiceProcess:
 
 
 def run_as_service(name: str, config: Path, state_dir: Path) -> None:
-    """Runs the publisher as the service of this name until Windows stops it; raises PublisherError as `run_service`."""
+    """Runs the publisher as the service of this name until Windows stops it; raises PublisherError as `run_service`.
+
+    Relative paths in the configuration are in the state folder: Windows starts a service in System32.
+    """
     with explained(f"the service {name!r} cannot run"):
         process = ServiceProcess(WindowsDispatcher(name, load_calls()))
     with process:
@@ -107,6 +111,8 @@ def run_as_service(name: str, config: Path, state_dir: Path) -> None:
         from ..config.locations import Locations
         from ..service.run import run_service
 
+        if state_dir.is_dir():
+            os.chdir(state_dir)
         run_service(config, {}, Locations.of_service(state_dir), process.started)
 
 

@@ -23,12 +23,15 @@ class Wine:
         self._environment = wine_environment(root)
         self._server("-k")
         self.netns.ip("link set lo up")
-        # A first process whose output nobody reads to its end: Wine's own background processes inherit it.
-        self._keeper = self.python("-c", "print('ready', flush=True); input()", standin=False, stdin=subprocess.PIPE)
+        # A first process whose output nobody reads to its end: Wine's own background processes inherit it. And its
+        # environment: the services that services.exe starts have the stand-in.
+        self._keeper = self.python("-c", "print('ready', flush=True); input()", stdin=subprocess.PIPE)
         assert self._keeper.stdout is not None
         self._keeper.stdout.readline()
 
-    def python(self, *arguments: str, standin: bool = True, **options: Any) -> subprocess.Popen[Any]:
+    def python(
+        self, *arguments: str, standin: bool = True, program: str = "python.exe", **options: Any
+    ) -> subprocess.Popen[Any]:
         """Starts Windows Python, with the stand-in for iphlpapi.dll or with Wine's own library.
 
         Its output has to be a pipe: with a file, Python 3.13 crashes at its start under Wine 8.
@@ -37,7 +40,7 @@ class Wine:
         overrides = f"{self._environment['WINEDLLOVERRIDES']};iphlpapi={choice};bcryptprimitives=n,b"
         environment = self._environment | {"WINEDLLOVERRIDES": overrides} | options.pop("env", {})
         pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-        command = ["wine", str(self.root / "python" / "python.exe"), *arguments]
+        command = ["wine", str(self.root / "python" / program), *arguments]
         return self.netns.popen(command, cwd=CHECKOUT, env=environment, **(pipes | options))
 
     def close(self) -> None:

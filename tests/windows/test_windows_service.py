@@ -1,0 +1,201 @@
+"""`publisher service` under Wine: a real service control manager, with the stand-in for iphlpapi.dll.
+
+Wine 8 lacks some of it, which docs/windows.md lists: it does not notice that a service's process was killed, restarts
+nothing, and keeps no access lists.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.fixtures.brokers import Mosquitto
+from tests.fixtures.poll import wait_for
+from tests.windows.test_service_under_wine import AllMessages, _windows
+from tests.windows.wine import Wine
+
+NAME = "publisher under test"
+HOOK = (
+    "import sys; any('windows_service' in a for a in sys.orig_argv) and __import__('tests.windows.inside.in_service')\n"
+)
+STATE = "drive_c/ProgramData/interface-publisher"
+
+
+class Commands:
+    """The command `publisher service` for one service, and the folder of its configuration and files."""
+
+    def __init__(self, wine: Wine, folder: Path) -> None:
+        self._wine = wine
+        self.folder = folder
+        self.config = folder / "with space" / "publisher.toml"
+
+    def __call__(self, action: str, *arguments: str, status: int = 0) -> str:
+        """Runs a command for this service; returns its output."""
+        return self.publisher("service", action, "--name", NAME, *arguments, status=status)
+
+    def publisher(self, *arguments: str, status: int = 0) -> str:
+        process = self._wine.python("-m", "publisher", *arguments)
+        output: str = process.communicate(timeout=120)[0].decode(errors="replace")
+        assert process.returncode == status, output
+        return output
+
+    def key(self) -> str:
+        """Returns the service's key in the registry as Python shows it, or an error."""
+        path = rf"SYSTEM\CurrentControlSet\Services\{NAME}"
+        query = f"import winreg; print(winreg.OpenKey(winreg.HKEY_LOCAL_MACHINE, {path!r}))"
+        return str(self._wine.python("-c", query).communicate(timeout=60)[0].decode(errors="replace"))
+
+    def kill(self, process: int) -> None:
+        """Ends the process as the Task Manager does."""
+        self._wine.python("-c", f"import os; os.kill({process}, 9)").communicate(timeout=60)
+
+    def processes(self) -> list[str]:
+        """Returns the command lines of the service's processes, as Linux sees them."""
+        return [line for line in _command_lines() if NAME in line]
+
+    @property
+    def events(self) -> list[Any]:
+        path = self.config.parent / "events.jsonl"
+        return [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.exists() else []
+
+
+def _command_lines() -> Iterator[str]:
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            yield path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+
+
+@pytest.fixture
+def broker(wine: Wine, tmp_path: Path) -> Iterator[Mosquitto]:
+    mosquitto = Mosquitto(tmp_path)
+    wine.netns.call(mosquitto.start)
+    yield mosquitto
+    mosquitto.kill()
+
+
+@pytest.fixture
+def subscriber(wine: Wine, broker: Mosquitto) -> Iterator[AllMessages]:
+    with contextlib.closing(AllMessages(wine, broker.port)) as started:
+        yield started
+
+
+@pytest.fixture
+def service(wine: Wine, tmp_path: Path, broker: Mosquitto) -> Iterator[Commands]:
+    """Yields the commands, with a configuration; afterwards neither the service nor its folder is there."""
+    commands = Commands(wine, tmp_path)
+    commands.config.parent.mkdir()
+    commands.config.write_text(
+        f"""
+        node = "pc"
+        [sinks.home]
+        type = "mqtt"
+        url = "{broker.url}"
+        [sinks.log]
+        type = "file"
+        path = '{_windows(commands.config.with_name("events.jsonl"))}'
+        """
+    )
+    hook = wine.root / "python" / "Lib" / "site-packages" / "in_service.pth"
+    hook.write_text(HOOK)
+    yield commands
+    with contextlib.suppress(AssertionError):  # the test has removed it
+        commands("remove")
+    hook.unlink()
+    shutil.rmtree(wine.root / "prefix" / STATE, ignore_errors=True)
+
+
+def _process_of(status: str) -> int:
+    return int(status.partition("running, process ")[2].split()[0])
+
+
+@pytest.mark.timeout(300)
+def test_a_service_from_its_installation_to_its_removal(service: Commands, subscriber: AllMessages, wine: Wine) -> None:
+    # Wine's files belong to the user that runs it, and that is no administrator.
+    refusal = service("install", "--config", _windows(service.config), status=1)
+    assert "nothing was installed; --force installs nevertheless" in refusal
+    assert "who could act as the service" in refusal
+    assert "FileNotFoundError" in service.key()
+
+    installed = service("install", "--force", "--config", _windows(service.config))
+    assert r"it runs as NT AUTHORITY\LocalService" in installed
+    assert "PyHKEY" in service.key()
+    assert "installed already" in service("install", "--force", "--config", _windows(service.config), status=1)
+
+    assert service("start").startswith(f"service '{NAME}': running, process ")
+    wait_for(lambda: len(service.events) >= 3, what="the snapshot in the file")
+    assert [event["interface"]["alias"] for event in service.events[1:3]] == ["Ethernet 2"] * 2
+    assert subscriber.until(lambda topic, _: topic.endswith("/inet/state"))["addresses"][0]["address"] == "192.0.2.10"
+    assert "it runs already" in service("start", status=1)
+    status = service("status")
+    assert f'"{_windows(service.config)}"' in status, "a path with a space is in quotes"
+    assert "pythonw.exe" in status
+    assert f"process {_process_of(status)} since" in service.publisher("status", "--config", _windows(service.config))
+
+    assert "reads its configuration again" in service("reload")
+    log = wine.root / "prefix" / STATE / "publisher.log"
+    wait_for(lambda: "configuration reloaded" in log.read_text(), what="the reload")
+
+    # Killed as by the Task Manager: Wine does not notice it, and the next start takes up the journal.
+    service.kill(_process_of(status))
+    subscriber.until(lambda topic, payload: topic == "interfaces/pc/status" and payload == "offline")
+    assert _process_of(service("start")) != _process_of(status)
+    subscriber.until(lambda topic, payload: topic == "interfaces/pc/status" and payload == "online")
+
+    assert service("stop") == f"service '{NAME}': stopped\r\n"
+    assert subscriber.until(lambda topic, _: topic == "interfaces/pc/status") == "offline"
+    left = service.config.with_name("left.json")
+    wait_for(lambda: left.exists() and left.stat().st_size, what="its end")
+    assert json.loads(left.read_text()) == {"tables": 0, "registrations": 0, "streams": "None"}
+    assert service("status", status=1).startswith(f"service '{NAME}': stopped\r\n"), "the exit status was 0"
+    assert "it does not run" in service("stop", status=1)
+
+    assert "stays, with its journal and its log" in service("remove")
+    assert "FileNotFoundError" in service.key()
+    wait_for(lambda: not service.processes(), what="the end of the processes")
+    assert "it is not installed" in service("remove", status=1)
+    by_hand = ["service", "process", NAME, _windows(service.config), _windows(service.config.parent)]
+    assert "it is started by Windows only: publisher service start" in service.publisher(*by_hand, status=1)
+
+
+@pytest.mark.timeout(200)
+def test_a_service_that_cannot_run_says_so_and_logs_the_reason(service: Commands, wine: Wine) -> None:
+    service("install", "--force", "--config", _windows(service.config))
+    service.config.write_text("nod = 3")
+    output = service("start", status=1)
+    log = wine.root / "prefix" / STATE / "publisher.log"
+    assert f"ended at once with status 2; its log: {'C:' + chr(92) + 'ProgramData'}" in output
+    assert "nod: unknown setting" in log.read_text()
+    assert f"service '{NAME}': stopped after a failure (2)" in service("status", status=1)
+    assert "unknown setting" in service("install", "--force", "--config", _windows(service.config), status=2)
+    service("remove")
+
+
+WITHOUT_CONSOLE = """
+import subprocess, sys
+own = sys.executable.replace("python.exe", "pythonw.exe")
+sys.exit(subprocess.run([own, *sys.argv[1:]], creationflags=subprocess.DETACHED_PROCESS).returncode)
+"""
+
+
+@pytest.mark.timeout(200)
+def test_pythonw_has_no_standard_streams_and_logs_beside_the_journal(wine: Wine, tmp_path: Path) -> None:
+    config, seen = tmp_path / "publisher.toml", tmp_path / "streams"
+    config.write_text(f"[journal]\npath = '{_windows(tmp_path / 'journal.sqlite3')}'")
+    run = f"import sys; open(r'{_windows(seen)}', 'w').write(f'{{sys.stdin}} {{sys.stdout}} {{sys.stderr}}')"
+    publisher = ["-m", "publisher", "run", "--config", _windows(config)]
+    for arguments, status in (
+        (["-c", run], 0),
+        (["-m", "publisher", "check", "--offline", "--config", _windows(config)], 0),
+        ([*publisher, "--source", "x11"], 1),
+    ):
+        process = wine.python("-c", WITHOUT_CONSOLE, *arguments)
+        output = process.communicate(timeout=60)[0]
+        assert (process.returncode, output) == (status, b"")
+    assert seen.read_text() == "None None None"
+    assert "unknown source 'x11'" in (tmp_path / "publisher.log").read_text()
