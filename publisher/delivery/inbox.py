@@ -40,6 +40,10 @@ class Inbox:
         self._numbers = count()
         self._wake_up: WakeUp | None = None
         self._is_watching = False
+        self.rests = 0
+        """How many waits have begun. The worker's thread writes it."""
+        self.is_resting = False
+        """True while the worker's thread waits, or has ended. The worker's thread writes it, after `rests`."""
         self.stop_by: float | None = None
         """The clock's moment at which deliveries end; `None` until a stop is requested."""
 
@@ -127,19 +131,28 @@ class Inbox:
             moments = [moment for moment in (until, next_job) if moment is not None]
             seconds = max(0.0, min(moments) - now) if moments else None
             if descriptor is None:
+                self._rest()
                 self._clock.wait(self._changed, seconds)
+                self.is_resting = False
                 return "interrupted"
             wake_up = self.wake_up()
             self._is_watching = True
+        self._rest()
         is_readable = wake_up.wait(descriptor, seconds)
+        self.is_resting = False
         with self._changed:
             if not self._is_watching:
                 wake_up.clear()
             self._is_watching = False
         return "readable" if is_readable else "interrupted"
 
+    def _rest(self) -> None:
+        self.rests += 1
+        self.is_resting = True
+
     def close(self) -> None:
         """Closes what the waits needed; nobody takes any more."""
+        self._rest()
         with self._changed:
             wake_up, self._wake_up = self._wake_up, None
         if wake_up is not None:

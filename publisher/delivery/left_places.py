@@ -44,6 +44,11 @@ class LeftPlaces:
         self._trouble: str | None = None
         self._settled: tuple[object, ...] | None = None  # the state in which there was nothing to do
 
+    @property
+    def is_settled(self) -> bool:
+        """True when `turn` has nothing to do until something else changes."""
+        return self._settled is not None
+
     def change_to(self, plan: SinkPlan, retained: Retained) -> None:
         """Takes the places of the sinks that are configured from now on; `turn` does what follows."""
         self._plan = plan

@@ -99,8 +99,17 @@ class Supervisor:
                     waiting[name] = obstacle
         self._waiting = waiting
 
+    def rests(self) -> dict[str, int] | None:
+        """Returns the wait that each worker is in; None while one works, or while there is something to do at a time.
+
+        While it is the same as before, the status is, too.
+        """
+        rests = {name: rest for name, worker in self._workers.items() if (rest := worker.rest) is not None}
+        busy = self._retiring or len(rests) < len(self._plan) or not self._left.is_settled
+        return None if busy else rests
+
     def look(self) -> None:
-        """Logs calls of sinks that do not return; once a second."""
+        """Logs calls of sinks that do not return; the more often, the sooner."""
         for worker in (*self._workers.values(), *(retiring.worker for retiring in self._retiring)):
             worker.look()
 

@@ -99,6 +99,11 @@ class EventLog:
                 self._append(part, ())
             self._append(last, also)
 
+    @property
+    def gives_back(self) -> bool:
+        """True while `give_back` has more to do."""
+        return self._surplus
+
     def give_back(self) -> None:
         """Gives some of the file's free pages back to the disk; raises JournalError."""
         if self._surplus:

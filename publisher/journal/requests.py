@@ -16,7 +16,7 @@ from ..events import IpInterface
 from ..sources.assignments import LuidAssignment
 from .dead_letters import DeadLetter, delete_dead_letters, select_dead_letters
 from .event_log import decoded_row
-from .file import JournalFile
+from .file import JournalFile, Stamp
 from .lock import holder, real_path
 from .luids import read_luids, select_luids
 from .mark import MarkFile
@@ -59,17 +59,29 @@ class RequestQueue:
         self._pending = pending
         self._status: dict[str, Any] | None = None
         self._version: int | None = None
+        self._stamp: Stamp | None = None
+
+    def may_wait(self) -> bool:
+        """Returns whether another process may have committed since `waiting`, by one look at the log.
+
+        False does not last: a commit is seen up to a few seconds after its write to the log, when the disk is slow.
+        """
+        return self._stamp is None or self._file.stamp() != self._stamp
 
     def waiting(self) -> list[tuple[int, Request | InvalidRequest]]:
         """Returns the unanswered requests with their numbers, oldest first; raises JournalError.
 
         Nothing is read while no other process has committed since the last time: a service looks each second.
         """
+        self._stamp = self._file.stamp()
         version = self._file.version()  # before the reading: what is committed after it is found the next time
         if version == self._version:
             return []
         found = self._file.look("SELECT id, data FROM requests WHERE result IS NULL ORDER BY id")
-        self._version = None if found else version  # one that could not be answered is found again
+        if found:  # one that could not be answered is found again
+            self._version = self._stamp = None
+        else:
+            self._version = version
         return [(number, _parsed(data)) for number, data in found]
 
     def answer(self, number: int, text: str, sink: str = "", resend: Resend | None = None) -> NumberedResend | None:

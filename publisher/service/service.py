@@ -13,6 +13,7 @@ from collections.abc import Callable, Generator, Mapping
 from concurrent.futures import Future
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from types import MappingProxyType
@@ -31,6 +32,8 @@ from .core import Core
 
 # Requests are looked for and the status is written this often; no timer is shorter, so that an idle service is idle.
 _TICK_SECONDS = 1.0
+# What changes without a sign is looked at this often: a journal that was removed, a request on a slow disk.
+_LOOK_SECONDS = 5.0
 _STOP_SECONDS = 5.0
 
 
@@ -83,7 +86,11 @@ class Service:
         self._log_file = log_file
         self._stopping = False
         self._started = time.time()
-        self._tick_at = 0.0
+        self._tick_at = self._look_at = 0.0
+        # What is looked at is as it was: nothing came from the source, and each worker is in the same wait.
+        self._news = True
+        self._rests: dict[str, int] | None = None
+        self._woken = False
         self._reloads: SimpleQueue[_Reload] = SimpleQueue()
         self._unsettled: list[Future[None]] = []
         self._over = False
@@ -110,7 +117,9 @@ class Service:
                 self._wake()
             self._turn(parts)
             for together in updates:
-                parts.core.apply(together)
+                if together:
+                    parts.core.apply(together)
+                    self._news = True
                 self._turn(parts)
                 if self._stopping:
                     break
@@ -174,39 +183,65 @@ class Service:
             idle_seconds=_TICK_SECONDS,
         )
         source = closers.enter_context(closing(open_source(self.settings.source_name, context, self._sources)))
-        supervisor = Supervisor(journal, self._log, source.wake, self._sinks)
+        supervisor = Supervisor(journal, self._log, partial(self._look_again, source), self._sinks)
         core = Core(journal, source, supervisor, self.settings.filter, self._log)
         return _Parts(journal, source, core, supervisor)
 
     def _turn(self, parts: _Parts) -> None:
         """Serves requests that came meanwhile; once a second those in the journal, too. Waits for no sink."""
-        while reload := self._next_reload():
-            self._change_to(reload, parts)
-        parts.core.recover()
-        parts.supervisor.turn()
-        if self._unsettled and parts.supervisor.settled:
-            self._finish_reloads()
+        if self._woken:
+            self._woken, self._news = False, True
+            while reload := self._next_reload():
+                self._change_to(reload, parts)
+            parts.supervisor.turn()
+        if parts.core.trouble is not None:
+            parts.core.recover()
+            self._news = True
         if time.monotonic() >= self._tick_at:
             self._tick_at = time.monotonic() + _TICK_SECONDS
             self._tick(parts)
+        if self._unsettled and parts.supervisor.settled:
+            self._finish_reloads()
         self._heartbeat()
 
     def _tick(self, parts: _Parts) -> None:
-        """Looks at the sinks, serves the requests of the command line, writes the status and what sinks reported."""
+        """Serves the requests of the command line; looks at the rest when it may have changed, or not for a while.
+
+        All the code of a turn costs 300 us after a second of sleep, in which the caches became cold.
+        """
+        is_due = time.monotonic() >= self._look_at
+        if parts.core.trouble is None and (is_due or parts.journal.requests.may_wait()):
+            try:
+                self._answer_requests(parts)
+            except JournalError as error:
+                parts.core.degrade(error)
+        rests = parts.supervisor.rests()
+        is_quiet = not self._news and rests is not None and rests == self._rests and not parts.journal.events.gives_back
+        if is_quiet and not is_due:
+            return
+        self._news, self._rests, self._look_at = False, rests, time.monotonic() + _LOOK_SECONDS
+        self._look(parts)
+
+    def _look(self, parts: _Parts) -> None:
+        """Looks at the sinks, and writes the status and what sinks reported."""
+        parts.supervisor.turn()
         parts.supervisor.look()
         if parts.core.trouble is not None:
             return
-        requests = parts.journal.requests
         try:
-            for number, request in requests.waiting():
-                answer = parts.supervisor.answer(request)
-                resend = requests.answer(number, answer.text, answer.sink, answer.resend)
-                if resend is not None:
-                    parts.supervisor.resend(answer.sink, resend)
-            requests.put_status(self.status())
+            parts.journal.requests.put_status(self.status())
             parts.journal.commit()
         except JournalError as error:
             parts.core.degrade(error)
+
+    def _answer_requests(self, parts: _Parts) -> None:
+        requests = parts.journal.requests
+        for number, request in requests.waiting():
+            self._news = True
+            answer = parts.supervisor.answer(request)
+            resend = requests.answer(number, answer.text, answer.sink, answer.resend)
+            if resend is not None:
+                parts.supervisor.resend(answer.sink, resend)
 
     def _prepared(self, settings: Settings) -> tuple[Mapping[str, PlannedSink], Retained]:
         """Returns the sinks of these settings, and their places; raises ConfigurationError. Calls plugins."""
@@ -260,8 +295,14 @@ class Service:
             self._log.warning("not everything was delivered; the journal keeps it for the next start")
 
     def _wake(self) -> None:
+        self._woken = True
         if self._parts:
             self._parts.source.wake()
+
+    def _look_again(self, source: Source) -> None:
+        """Has the core look at the workers: the thread of one has ended. Any thread."""
+        self._woken = True
+        source.wake()
 
 
 def _stopped() -> PublisherError:

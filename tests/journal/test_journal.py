@@ -544,6 +544,21 @@ def test_a_request_is_found_although_its_write_was_long_before_its_commit(path: 
         assert [found for found, _ in journal.requests.waiting()] == [number]
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="the time of a file that is open there cannot be set")
+def test_a_look_at_an_old_log_shows_that_no_request_waits_until_somebody_writes(path: Path, journal: Journal) -> None:
+    log = path.with_name(f"{path.name}-wal")
+    assert journal.requests.waiting() == []
+    assert journal.requests.may_wait()  # it was written just now, and the clock of a file system may be coarse
+    written = time.time_ns() - 10_000_000_000
+    os.utime(log, ns=(written, written))
+    assert journal.requests.waiting() == []
+    assert not journal.requests.may_wait()
+    with closing(JournalClient.open(path)) as client:
+        number = client.post(Request(kind="replay", sink="home"))
+        assert journal.requests.may_wait()
+        assert [found for found, _ in journal.requests.waiting()] == [number]
+
+
 @pytest.mark.parametrize("seed", range(8))
 def test_each_request_is_found_whatever_happens_to_the_log(path: Path, journal: Journal, seed: int) -> None:
     chance, asked = random.Random(seed), 0

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
-from contextlib import closing
+from collections import Counter
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
 
 from publisher.config.settings import LogSettings
+from publisher.delivery.supervisor import Supervisor
 from publisher.errors import ConfigurationError, JournalError, PublisherError, SourceError
 from publisher.journal.requests import JournalClient, Request
 from publisher.service.service import Service
@@ -209,6 +211,33 @@ def test_a_sink_that_no_plugin_offers_stops_the_start_and_names_what_there_is(ho
     assert isinstance(error, ConfigurationError)
     assert "one, two" in str(error)
     assert not house.path.exists()
+
+
+def test_an_idle_turn_makes_no_status_and_what_happens_to_a_sink_is_in_the_next_one(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("publisher.service.service._TICK_SECONDS", 0.01)
+    monkeypatch.setattr("publisher.service.service._LOOK_SECONDS", 3600.0)
+    calls: Counter[str] = Counter()
+    rests, status = Supervisor.rests, Supervisor.status
+    monkeypatch.setattr(Supervisor, "rests", lambda self: [calls.update(["turn"]), rests(self)][1])
+    monkeypatch.setattr(Supervisor, "status", lambda self: [calls.update(["status"]), status(self)][1])
+
+    def is_idle() -> bool:
+        made, turns = calls["status"], calls["turn"]
+        wait_for(lambda: calls["turn"] > turns + 20, what="twenty turns")
+        return calls["status"] == made
+
+    one = house.recorders["one"]
+    with house.running(house.settings("one")), ExitStack() as closers:
+        one.wait_for_events(2)
+        client = closers.enter_context(closing(JournalClient.open(house.path)))
+        wait_for(is_idle, what="turns without a status")
+        one.publish_faults.append(Retry("a fault of the test", after=3600.0))
+        house.source.send(Upsert(ETH1))
+        told = wait_for(lambda: (client.status() or {})["sinks"]["one"]["error"], what="the error in the status")
+        assert "a fault of the test" in told
+        wait_for(is_idle, what="turns without a status")
 
 
 def test_a_hanging_sink_does_not_keep_the_service_from_stopping(house: House) -> None:
