@@ -15,20 +15,25 @@ from .positions import POSITIONS, Position, SnapshotDue, Tail
 from .salted import salted
 
 APPLICATION_ID = 0x69706A31  # "ipj1"
-VERSION = 3
+VERSION = 4
 # From this version on a journal has a mark beside it (mark.py).
 MARKED_VERSION = 3
-# Events' `position` is the number of bytes of events in this epoch up to and with this one, so that the size of
-# those that are kept is one subtraction.
+# With row ids: without, a row of more than a quarter of a page is kept in pages of its own, and an update writes three
+# pages in place of one.
+_ROWS = """
+CREATE TABLE rows (luid TEXT NOT NULL, family TEXT NOT NULL, data BLOB NOT NULL, PRIMARY KEY (luid, family));
+"""
 _PLACES = """
 CREATE TABLE places (
     type TEXT NOT NULL, place TEXT NOT NULL, sink TEXT NOT NULL, node TEXT NOT NULL, options TEXT NOT NULL,
     emptying INTEGER NOT NULL, PRIMARY KEY (type, place)) WITHOUT ROWID;
 """
+# Events' `position` is the number of bytes of events in this epoch up to and with this one, so that the size of
+# those that are kept is one subtraction.
 SCHEMA = f"""
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE events (seq INTEGER PRIMARY KEY, position INTEGER NOT NULL, data BLOB NOT NULL);
-CREATE TABLE rows (luid TEXT, family TEXT, data BLOB NOT NULL, PRIMARY KEY (luid, family)) WITHOUT ROWID;
+{_ROWS}
 {TABLE};
 CREATE TABLE positions (sink TEXT PRIMARY KEY, destination TEXT NOT NULL, position BLOB NOT NULL);
 CREATE TABLE resends (id INTEGER PRIMARY KEY AUTOINCREMENT, sink TEXT NOT NULL, data BLOB NOT NULL);
@@ -147,5 +152,13 @@ def _to_version_3(connection: sqlite3.Connection) -> None:
         connection.execute("UPDATE ended SET fingerprint = ? WHERE sink = ?", (salted(fingerprint), sink))
 
 
+def _to_version_4(connection: sqlite3.Connection) -> None:
+    """Keeps the rows in a table with row ids."""
+    rows = connection.execute("SELECT luid, family, data FROM rows").fetchall()
+    connection.execute("DROP TABLE rows")
+    connection.execute(_ROWS)
+    connection.executemany("INSERT INTO rows (luid, family, data) VALUES (?, ?, ?)", rows)
+
+
 # The step at index n brings version n + 1 to version n + 2.
-_STEPS: tuple[Callable[[sqlite3.Connection], None], ...] = (_to_version_2, _to_version_3)
+_STEPS: tuple[Callable[[sqlite3.Connection], None], ...] = (_to_version_2, _to_version_3, _to_version_4)
