@@ -13,7 +13,7 @@ from ..journal.positions import NumberedResend, joined
 from .descriptors import WakeUp
 
 Job = Callable[[], object]
-Waited = Literal["over", "interrupted", "readable"]
+Waited = Literal["over", "interrupted", "readable", "closed"]
 
 
 class Clock:
@@ -49,6 +49,8 @@ class Inbox:
 
     def wake(self) -> None:
         """Notes that there is something new in the journal."""
+        if self._news:
+            return  # The worker has yet to look, and looks at the journal after it has taken this note.
         with self._changed:
             self._news = True
             self._notify()
@@ -121,11 +123,11 @@ class Inbox:
         """Waits for this moment, or for news when it is `None`; at most until the next job is due, if `jobs` count.
 
         The rest is over when the moment has come, there is news, or the worker is to stop. It is interrupted for a job,
-        and when the descriptor can be read. Raises OSError as `wake_up` does.
+        and when the descriptor can be read, or is not open. Raises OSError as `wake_up` does.
         """
         with self._changed:
             now = self._clock.monotonic()
-            if self.stop_by is not None or (self._news if until is None else now >= until):
+            if self._is_over(until, now):
                 return "over"
             next_job = self._jobs[0][0] if jobs and self._jobs else None
             moments = [moment for moment in (until, next_job) if moment is not None]
@@ -134,17 +136,22 @@ class Inbox:
                 self._rest()
                 self._clock.wait(self._changed, seconds)
                 self.is_resting = False
-                return "interrupted"
+                return "over" if self._is_over(until, self._clock.monotonic()) else "interrupted"
             wake_up = self.wake_up()
             self._is_watching = True
         self._rest()
-        is_readable = wake_up.wait(descriptor, seconds)
+        found = wake_up.wait(descriptor, seconds)
         self.is_resting = False
         with self._changed:
             if not self._is_watching:
                 wake_up.clear()
             self._is_watching = False
-        return "readable" if is_readable else "interrupted"
+            if found is not None:
+                return found
+            return "over" if self._is_over(until, self._clock.monotonic()) else "interrupted"
+
+    def _is_over(self, until: float | None, now: float) -> bool:
+        return self.stop_by is not None or (self._news if until is None else now >= until)
 
     def _rest(self) -> None:
         self.rests += 1

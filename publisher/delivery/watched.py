@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from ..errors import PluginError
 from ..sink import Sink
 from .backoff import SHORTEST_PAUSE
 from .calls import descriptor_of, returns_nothing
+from .descriptors import Found
 from .inbox import Inbox, Job
 from .jobs import Jobs
 
@@ -12,7 +14,8 @@ from .jobs import Jobs
 class WatchedDescriptor:
     """Asks a sink for its descriptor, and calls it when that can be read. The sink's thread.
 
-    A sink that raises is left alone for a moment: its descriptor may stay readable, which would keep a processor busy.
+    A sink that raises, or names what is not open, is left alone for a moment: its descriptor may stay readable, which
+    would keep a processor busy.
     """
 
     def __init__(self, inbox: Inbox, jobs: Jobs) -> None:
@@ -20,6 +23,7 @@ class WatchedDescriptor:
         self._jobs = jobs
         self._rests = False
         self._descriptor: int | None = None
+        self._was_closed = False
 
     def of(self, sink: Sink) -> int | None:
         """Returns the descriptor; `None` when there is nothing to watch."""
@@ -29,9 +33,20 @@ class WatchedDescriptor:
         self._contain("fileno", lambda: self._ask(sink))
         return self._descriptor
 
-    def ready(self, sink: Sink) -> None:
-        """Calls the sink: its descriptor can be read."""
-        self._contain("ready", lambda: returns_nothing(sink.ready))
+    def found(self, sink: Sink, found: Found) -> None:
+        """Calls the sink: its descriptor can be read, or is not open, as if it had been closed a moment ago.
+
+        One that is named again is an error.
+        """
+        again, self._was_closed = self._was_closed, found == "closed"
+        if again and self._was_closed:
+            self._was_closed = False
+            self._contain("fileno", self._refuse)
+        else:
+            self._contain("ready", lambda: returns_nothing(sink.ready))
+
+    def _refuse(self) -> None:
+        raise PluginError(f"fileno() returned {self._descriptor}, which is closed: it must return an open one or None")
 
     def _ask(self, sink: Sink) -> None:
         descriptor = descriptor_of(sink)

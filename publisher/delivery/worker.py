@@ -304,8 +304,8 @@ class Worker:
                 self._jobs.run(waiting=seconds == 0.0)
                 descriptor = None if seconds == 0.0 else self._watched.of(sink)
                 waited = self._inbox.wait(until, jobs=True, descriptor=descriptor)
-                if waited == "readable":
-                    self._watched.ready(sink)
+                if waited in ("readable", "closed"):
+                    self._watched.found(sink, waited)
             if waited == "over":
                 return
 

@@ -50,7 +50,6 @@ def test_a_job_may_be_due_in_a_far_future_also_while_a_descriptor_is_watched(del
     with near, far:
         waker = threading.Timer(0.05, inbox.wake)
         waker.start()
-        assert inbox.wait(None, jobs=True, descriptor=near.fileno()) == "interrupted"
         assert inbox.wait(None, jobs=True, descriptor=near.fileno()) == "over"
         waker.join()
     inbox.close()
@@ -63,5 +62,5 @@ def test_a_descriptor_that_was_closed_ends_the_wait() -> None:
         far.send(b"x")
         assert inbox.wait(None, jobs=True, descriptor=near.fileno()) == "readable"
         closed = near.fileno()
-    assert inbox.wait(None, jobs=True, descriptor=closed) == "readable"
+    assert inbox.wait(None, jobs=True, descriptor=closed) == "closed"
     inbox.close()

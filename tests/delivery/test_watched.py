@@ -126,6 +126,28 @@ def test_a_descriptor_that_is_none_is_an_error_that_says_so(pipeline: Pipeline, 
     wait_for(lambda: line.published[-1] == 1, what="the event")
 
 
+def test_a_closed_descriptor_is_an_error_that_says_so_and_keeps_no_processor_busy(pipeline: Pipeline) -> None:
+    other = socket.socket()
+    line = deliver(pipeline, descriptor=other.fileno())
+    other.close()
+    pipeline.change()  # ends the wait for what was open when it began
+    wait_for(lambda: pipeline.said("fileno() failed"), what="a line")
+    assert pipeline.said("which is closed")
+    asked = line.asked
+    pipeline.change()
+    wait_for(lambda: line.published[-1] == 2, what="the event")
+    assert line.asked <= asked + 3
+    assert line.called <= 3
+
+
+def test_a_connection_that_the_other_end_closed_can_be_read(pipeline: Pipeline) -> None:
+    line = deliver(pipeline)
+    line.far.close()
+    wait_for(lambda: line.heard, what="the end of the connection")
+    assert line.heard[0][0] == b""
+    assert not pipeline.said("failed")
+
+
 @pytest.mark.parametrize("seconds", [1e10, float("inf")])
 def test_a_job_that_is_due_in_years_ends_no_worker(pipeline: Pipeline, seconds: float) -> None:
     line = deliver(pipeline)

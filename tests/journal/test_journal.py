@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import sqlite3
@@ -20,6 +21,7 @@ from publisher.errors import JournalDamagedError, JournalError, JournalInUseErro
 from publisher.events import Event, IpInterface
 from publisher.journal.journal import Journal
 from publisher.journal.positions import (
+    POSITIONS,
     NumberedResend,
     Position,
     ResendDeadLetters,
@@ -27,12 +29,14 @@ from publisher.journal.positions import (
     ResendSnapshot,
     SnapshotDue,
     Tail,
+    position_json,
 )
 from publisher.journal.requests import InvalidRequest, JournalClient, Request
 from publisher.journal.sink_journal import SinkJournal
 from publisher.sink import Cursor
 from publisher.sources import Remove, Upsert
 from publisher.sources.assignments import LuidAssignment
+from publisher.table import Stamp, Table
 from publisher.testing.events import make_row
 from tests.fixtures.journal import ETH0, ETH1, begun, changes, crash
 
@@ -70,6 +74,20 @@ def test_an_empty_baseline_is_not_the_same_as_knowing_nothing(path: Path) -> Non
     with closing(Journal.open(path, node="nas")) as journal:
         assert journal.rows() == []
         assert [event.snapshot and event.snapshot.count for event in journal.snapshot()] == [0]
+
+
+def test_a_change_of_a_large_row_writes_few_pages(path: Path, journal: Journal) -> None:
+    addresses = [f"192.0.2.{number}/24" for number in range(1, 12)]
+    table = Table([make_row(addresses=addresses)], Stamp("nas", journal.epoch))
+    journal.replace_rows(table.rows)
+    assert len(journal.events.rows()[1][0]) > 1500, "more than a quarter of a page, and less than a whole one"
+    log = path.with_name(f"{path.name}-wal")
+    before = log.stat().st_size
+    for metric in range(1000, 1100):
+        journal.append(table.apply(Upsert(make_row(metric=metric, addresses=addresses))))
+    pages = (log.stat().st_size - before) / 4120
+    # Of the table of events at most four, which SQLite allocates as it grows, and one of the table of rows.
+    assert pages / 100 < 5
 
 
 def test_events_and_the_rows_they_lead_to_outlive_the_process(path: Path) -> None:
@@ -377,6 +395,15 @@ def test_a_report_that_the_disk_did_not_take_is_written_later_unless_there_is_a_
     journal.commit()
     assert home.place()[0] == Tail(Cursor(journal.epoch, 2)), "it was reported while the other was being written"
     assert other.place()[0] == Tail(Cursor(journal.epoch, 1))
+
+
+@pytest.mark.parametrize("epoch", ["01926f6e8c7e4b3f", 'a "quoted" one', "back\\slash", "Straße", ""])
+@pytest.mark.parametrize("seq", [0, 1 << 62])
+def test_the_json_of_a_position_is_read_as_that_position(epoch: str, seq: int) -> None:
+    for position in (Tail(Cursor(epoch, seq)), SnapshotDue("overrun", seq, Cursor(epoch, seq), 1)):
+        data = position_json(position)
+        assert POSITIONS.validate_json(data) == position
+        assert json.loads(data) == json.loads(POSITIONS.dump_json(position))
 
 
 def test_an_abandoned_worker_moves_no_position(journal: Journal) -> None:
