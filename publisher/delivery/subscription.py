@@ -152,7 +152,8 @@ class Subscription:
             return
         last, state = sent[-1], self._state
         if last.snapshot is None:
-            self._state = replace(state, confirmed=Cursor(last.epoch, last.seq))
+            confirmed = Cursor(last.epoch, last.seq)
+            self._state = Tail(confirmed) if isinstance(state, Tail) else replace(state, confirmed=confirmed)
         elif isinstance(state, Sending):
             safe = state.sent + len(sent)
             if safe < len(state.snapshot):

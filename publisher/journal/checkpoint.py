@@ -18,6 +18,11 @@ _DUE_BYTES = 16 << 20
 _MOST_BYTES = 2 * _DUE_BYTES
 # A reader with an open transaction keeps the log from being emptied: tried again each time it has grown by this.
 _STEP_BYTES = 8 << 20
+# To ask for the size of the log takes as long as a tenth of a commit. So it is asked once it may have grown by so much,
+# where a commit takes a page for each of its tables, and a few more, and up to three times its bytes.
+_LOOK_BYTES = 256 << 10
+_COMMIT_BYTES = 32 << 10
+_COMMIT_TIMES = 3
 # To empty the log, SQLite waits for its readers with the writer's lock held: no commit waits longer than this.
 _BUSY_SECONDS = 0.05
 
@@ -32,16 +37,22 @@ class Checkpointer:
         self._running = threading.Lock()
         self._most = _MOST_BYTES
         self._due = self._first_due
+        self._unseen = 0
         self._hindered = False
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="checkpoints", daemon=True)
         self._thread.start()
 
-    def committed(self) -> bool:
+    def committed(self, written: int) -> bool:
         """Requests a checkpoint when the log has grown enough; never blocks. Returns whether the log is too large.
 
-        It is when this thread does not get its turn: the writer must then make the checkpoint.
+        It is when this thread does not get its turn: the writer must then make the checkpoint. `written` are the bytes
+        of the commit, about; the log is looked at only when it may have grown by a step.
         """
+        self._unseen += _COMMIT_BYTES + _COMMIT_TIMES * written
+        if self._unseen < self._step:
+            return False
+        self._unseen = 0
         size = self._size()
         if size >= self._due:
             self._wanted.set()
@@ -61,6 +72,10 @@ class Checkpointer:
     @property
     def _first_due(self) -> int:
         return min(_DUE_BYTES, self._most // 2)
+
+    @property
+    def _step(self) -> int:
+        return min(_LOOK_BYTES, self._first_due // 16)
 
     def close(self) -> None:
         """Ends the thread, after the checkpoint that is running; harmless when repeated."""

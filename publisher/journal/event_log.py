@@ -120,7 +120,7 @@ class EventLog:
         for event in events:
             position += len(event.json_bytes)
             records.append((event.seq, position, event.json_bytes))
-        with self._file.writing() as connection:
+        with self._file.writing(position - self._position) as connection:
             connection.executemany("INSERT INTO events (seq, position, data) VALUES (?, ?, ?)", records)
             _write_rows(connection, events)
             if not self.known:

@@ -83,18 +83,21 @@ class JournalFile:
         self._closed = False
 
     @contextmanager
-    def writing(self) -> Iterator[sqlite3.Connection]:
-        """Opens a transaction for a block, which commits it at its end. One thread."""
-        with self._errors("written"):
-            self._check_open()
+    def writing(self, size: int = 0) -> Iterator[sqlite3.Connection]:
+        """Opens a transaction for a block, which commits it at its end; it writes about so many bytes. One thread."""
+        self._check_open()
+        writer = self._writer
+        try:
             try:
-                self._writer.execute("BEGIN IMMEDIATE")
-                yield self._writer
-                self._writer.execute("COMMIT")
+                writer.execute("BEGIN IMMEDIATE")
+                yield writer
+                writer.execute("COMMIT")
             finally:
-                if self._writer.in_transaction:
-                    self._writer.execute("ROLLBACK")
-        if self._checkpointer and self._checkpointer.committed():
+                if writer.in_transaction:
+                    writer.execute("ROLLBACK")
+        except sqlite3.Error as error:
+            raise self._noted("written", error) from error
+        if self._checkpointer and self._checkpointer.committed(size):
             with suppress(JournalError):  # It is committed; a disk that is full shows at the next commit.
                 self._empty_log("PASSIVE")
 
@@ -204,9 +207,13 @@ class JournalFile:
         try:
             yield
         except sqlite3.Error as error:
-            journal_error = explained(self.path, what, error)
-            self.damaged |= isinstance(journal_error, JournalDamagedError)
-            raise journal_error from error
+            raise self._noted(what, error) from error
+
+    def _noted(self, what: str, error: sqlite3.Error) -> JournalError:
+        """Returns the error of SQLite as one that names the file, and notes damage."""
+        journal_error = explained(self.path, what, error)
+        self.damaged |= isinstance(journal_error, JournalDamagedError)
+        return journal_error
 
 
 def _connect(path: Path, patience: float) -> sqlite3.Connection:

@@ -152,7 +152,7 @@ class Journal:
     def commit(self) -> None:
         """Writes what the sinks reported. The core's thread. Raises JournalError."""
         self._look_around()
-        if self._pending.waiting():
+        if not self._pending.empty:
             self.append(())
         self.events.give_back()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -72,6 +73,14 @@ Resend = ResendSnapshot | ResendEvents | ResendDeadLetters
 _LATER = ConfigDict(defer_build=True)
 POSITIONS: TypeAdapter[Position] = TypeAdapter(Annotated[Position, Field(discriminator="state")], config=_LATER)
 RESENDS: TypeAdapter[Resend] = TypeAdapter(Annotated[Resend, Field(discriminator="kind")], config=_LATER)
+
+
+def position_json(position: Position) -> bytes:
+    """Returns a position as JSON. A tail's, which each delivery makes, is put together here: pydantic takes 10 µs."""
+    if isinstance(position, Tail):
+        epoch, seq = position.confirmed
+        return b'{"confirmed":[%b,%d],"state":"tail"}' % (json.dumps(epoch).encode(), seq)
+    return POSITIONS.dump_json(position)
 
 
 class NumberedResend(NamedTuple):

@@ -9,13 +9,14 @@ import time
 from collections.abc import Hashable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
+from typing import NamedTuple
 from weakref import WeakSet
 
 from ..errors import JournalError
 from ..events import Event
 from .dead_letters import DeadLetter, insert_dead_letter, select_dead_letters
 from .file import JournalFile, Write
-from .positions import POSITIONS, NumberedResend, Position, ResendSnapshot, SnapshotDue, select_resends
+from .positions import POSITIONS, NumberedResend, Position, ResendSnapshot, SnapshotDue, position_json, select_resends
 from .salted import is_of, salted
 
 _LOG = logging.getLogger("publisher.journal")
@@ -33,30 +34,48 @@ _PUT_POSITION = (
 )
 
 
+class PositionRow(NamedTuple):
+    """A row of the table of positions."""
+
+    sink: str
+    destination: str
+    position: bytes
+
+
 class PendingWrites:
     """Writes that go into the core's next transaction, so that a position costs no commit of its own. Any thread.
 
-    A write replaces an earlier one with the same key. The lock is held for a dictionary's assignment, never for I/O.
+    A write replaces an earlier one with the same key, and a position that of the same sink. The lock is held for a
+    dictionary's assignment, never for I/O.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._writes: dict[Hashable, Write] = {}
+        # Apart from the rest: those of all sinks are one statement.
+        self._positions: dict[str, PositionRow] = {}
         self._revoked: WeakSet[object] = WeakSet()
 
-    def put(self, owner: object, writes: Mapping[Hashable, Write]) -> None:
+    def put(self, owner: object, writes: Mapping[Hashable, Write], position: PositionRow | None = None) -> None:
         """Adds writes that are made together, in one transaction; ignores those of an owner that was revoked."""
         with self._lock:
             if owner not in self._revoked:
                 self._writes |= writes
+                if position is not None:
+                    self._positions[position.sink] = position
 
     def revoke(self, owner: object) -> None:
         """Ignores what this owner puts from now on; what it put before is written."""
         with self._lock:
             self._revoked.add(owner)
 
+    @property
+    def empty(self) -> bool:
+        """True if nothing waits."""
+        return not (self._writes or self._positions)
+
     def waiting(self) -> list[Hashable]:
-        """Returns the keys of the waiting writes."""
+        """Returns the keys of the waiting writes, but for positions."""
         with self._lock:
             return list(self._writes)
 
@@ -65,12 +84,21 @@ class PendingWrites:
         """Hands out all waiting writes for one transaction; when the block fails, they wait again."""
         with self._lock:
             writes, self._writes = self._writes, {}
+            positions, self._positions = self._positions, {}
+        taken = [*writes.values()]
+        if positions:
+            taken.append(partial(_put_positions, rows=positions.values()))
         try:
-            yield tuple(writes.values())
+            yield tuple(taken)
         except BaseException:
             with self._lock:
                 self._writes = writes | self._writes
+                self._positions = positions | self._positions
             raise
+
+
+def _put_positions(connection: sqlite3.Connection, rows: Iterable[PositionRow]) -> None:
+    connection.executemany(_PUT_POSITION, rows)
 
 
 class SinkJournal:
@@ -115,11 +143,8 @@ class SinkJournal:
 
     def report(self, position: Position, done: Iterable[int] = ()) -> None:
         """Hands over the new position, which includes these resends."""
-        data = POSITIONS.dump_json(position)
-        row = (self.sink, self.destination, data)
-        self._put(
-            self._settled(done) | {("position", self.sink): lambda connection: connection.execute(_PUT_POSITION, row)}
-        )
+        row = PositionRow(self.sink, self.destination, position_json(position))
+        self._pending.put(self, self._settled(done), row)
 
     def settle(self, number: int) -> None:
         """Reports a resend as done."""

@@ -28,7 +28,7 @@ from tests.benchmarks.subscriber import Subscriber
 SEAMS = (
     ("selectors", "EpollSelector.select", "after", "core's thread awake"),
     ("publisher.sources.linux.netlink", "NotificationSocket.receive", "after", "received and decoded"),
-    ("publisher.sources.linux.reader", "LinuxReader.link", "after", "link read"),
+    ("publisher.sources.linux.reader", "LinuxReader.links", "after", "link read"),
     ("publisher.sources.linux.cache", "LinkCache.apply", "after", "rows made"),
     ("publisher.service.core", "step", "after", "events made"),
     ("publisher.journal.journal", "Journal.append", "after", "committed"),
