@@ -39,7 +39,10 @@ class Inbox:
         self._jobs: list[tuple[float, int, Job]] = []
         self._numbers = count()
         self._wake_up: WakeUp | None = None
+        self._waits: Literal["not", "for news", "for a moment"] = "not"
         self._is_watching = False
+        self.following: Inbox | None = None
+        """The inbox whose worker this one wakes (relay.py). The core's thread sets it."""
         self.rests = 0
         """How many waits have begun. The worker's thread writes it."""
         self.is_resting = False
@@ -48,12 +51,23 @@ class Inbox:
         """The clock's moment at which deliveries end; `None` until a stop is requested."""
 
     def wake(self) -> None:
-        """Notes that there is something new in the journal."""
-        if self._news:
-            return  # The worker has yet to look, and looks at the journal after it has taken this note.
+        """Notes that there is something new in the journal, and wakes the worker."""
+        self.note_news()
+        self.rouse()
+
+    def note_news(self) -> None:
+        """Notes that there is something new in the journal; `rouse` follows."""
+        if not self._news:  # Else the worker has yet to take the note, and looks at the journal after that.
+            with self._changed:
+                self._news = True
+
+    def rouse(self) -> bool:
+        """Wakes the worker if it waits for news and there is some; returns whether it did."""
         with self._changed:
-            self._news = True
-            self._notify()
+            is_due = self._news and self._waits == "for news"
+            if is_due:
+                self._notify()
+        return is_due
 
     def resend(self, numbered: NumberedResend) -> None:
         """Hands over a request to send again.
@@ -132,23 +146,36 @@ class Inbox:
             next_job = self._jobs[0][0] if jobs and self._jobs else None
             moments = [moment for moment in (until, next_job) if moment is not None]
             seconds = max(0.0, min(moments) - now) if moments else None
-            if descriptor is None:
-                self._rest()
+            wake_up = None if descriptor is None else self.wake_up()
+            self._waits = "for news" if until is None else "for a moment"
+            self._is_watching = wake_up is not None
+            self._rest()
+            if wake_up is None:
                 self._clock.wait(self._changed, seconds)
                 self.is_resting = False
-                return "over" if self._is_over(until, self._clock.monotonic()) else "interrupted"
-            wake_up = self.wake_up()
-            self._is_watching = True
-        self._rest()
-        found = wake_up.wait(descriptor, seconds)
-        self.is_resting = False
-        with self._changed:
-            if not self._is_watching:
-                wake_up.clear()
-            self._is_watching = False
-            if found is not None:
-                return found
-            return "over" if self._is_over(until, self._clock.monotonic()) else "interrupted"
+                was_woken = self._end_wait()
+        found = None
+        if wake_up is not None and descriptor is not None:
+            found = wake_up.wait(descriptor, seconds)
+            self.is_resting = False
+            with self._changed:
+                was_woken = self._end_wait()
+                if was_woken:
+                    wake_up.clear()
+        if was_woken:
+            self._rouse_following()
+        return found or ("over" if self._is_over(until, self._clock.monotonic()) else "interrupted")
+
+    def _end_wait(self) -> bool:
+        """Returns whether a call ended the wait; `_changed` is held."""
+        was_woken, self._waits = self._waits == "not", "not"
+        return was_woken
+
+    def _rouse_following(self) -> None:
+        """Wakes the next worker that waits for news, if there is some for it (relay.py)."""
+        inbox = self.following
+        while inbox is not None and not inbox.rouse():
+            inbox = inbox.following
 
     def _is_over(self, until: float | None, now: float) -> bool:
         return self.stop_by is not None or (self._news if until is None else now >= until)
@@ -162,13 +189,17 @@ class Inbox:
         self._rest()
         with self._changed:
             wake_up, self._wake_up = self._wake_up, None
+            self._waits = "not"
         if wake_up is not None:
             wake_up.close()
+        self._rouse_following()  # of a thread that failed in its wait, too
 
     def _notify(self) -> None:
         """Ends a wait; `_changed` is held."""
-        self._changed.notify()
+        if self._waits == "not":
+            return  # One call for each wait: the next one looks at everything first.
+        self._waits = "not"
         if self._is_watching and self._wake_up is not None:
-            # One byte for each wait: the next one looks at everything first.
-            self._is_watching = False
             self._wake_up.wake()
+        else:
+            self._changed.notify()

@@ -21,6 +21,7 @@ from .backoff import Backoff
 from .leaver import Leaver, LeftPlace
 from .left_places import LeftPlaces
 from .plan import PlannedSink
+from .relay import Relay
 from .retained import Retained
 from .status import SinkStatus
 from .worker import Worker
@@ -65,6 +66,7 @@ class Supervisor:
         self._workers: dict[str, Worker] = {}
         self._retiring: list[_Retiring] = []
         self._waiting: dict[str, SinkStatus] = {}
+        self._relay = Relay()
         self._left = LeftPlaces(journal, types or {}, log, ended)
 
     def change_to(self, plan: Mapping[str, PlannedSink], seconds: float, retained: Retained | None = None) -> None:
@@ -80,6 +82,7 @@ class Supervisor:
                 worker.retire(0.0 if renamed else seconds)
                 places = self._left.keys(name)
                 self._retiring.append(_Retiring(self._workers.pop(name), places, time.monotonic() + seconds))
+        self._order()
         self._left.change_to({name: (each.sink, each.options) for name, each in plan.items()}, retained or {})
         self.turn()
 
@@ -144,9 +147,8 @@ class Supervisor:
         return self._workers.keys() | waiting == self._plan.keys()
 
     def wake(self) -> None:
-        """Wakes every worker: the journal has something new."""
-        for worker in self._workers.values():
-            worker.wake()
+        """Wakes every worker, in the order of the configuration: the journal has something new."""
+        self._relay.wake()
 
     def snapshots_after_loss(self, seq: int) -> dict[str, Resend]:
         """Returns the resends that mark a loss for every sink, after the event `seq`; also where a successor waits."""
@@ -236,6 +238,10 @@ class Supervisor:
         )
         worker.start()
         self._workers[name] = worker
+        self._order()
+
+    def _order(self) -> None:
+        self._relay.order([self._workers[name].inbox for name in self._plan if name in self._workers])
 
 
 def _places(count: int) -> str:

@@ -73,15 +73,16 @@ class Worker:
         self._part = journal.sink(name, destination)
         self._subscription = Subscription(journal, self._part, log)
         self._redelivery = Redelivery(self._part, log, mask)
-        self._inbox = Inbox(self._clock)
-        self._context = WorkerContext(name, journal, self._subscription, self._inbox, log, self._clock)
+        self.inbox = Inbox(self._clock)
+        """The crossing from other threads; the supervisor wakes it in turn with those of the others."""
+        self._context = WorkerContext(name, journal, self._subscription, self.inbox, log, self._clock)
         self._progress = Progress(
             self._part, self._subscription, fingerprint, log, mask, backoff or Backoff(), self._clock.monotonic
         )
         self._status = self._progress.status
         self._activity = Activity(log, self._clock.monotonic)
-        self._jobs = Jobs(self._inbox, self._activity, log, mask, self._clock)
-        self._watched = WatchedDescriptor(self._inbox, self._jobs)
+        self._jobs = Jobs(self.inbox, self._activity, log, mask, self._clock)
+        self._watched = WatchedDescriptor(self.inbox, self._jobs)
         self._abandoned = False
         self._thread = threading.Thread(target=self._run, name=f"sink {name}", daemon=True)
 
@@ -91,7 +92,7 @@ class Worker:
 
     def wake(self) -> None:
         """Wakes the worker: the journal has something new."""
-        self._inbox.wake()
+        self.inbox.wake()
 
     def answer(self, request: Request) -> tuple[str, Resend | None]:
         """Returns the answer to a request, for people, and the resend that it leads to. Raises JournalError."""
@@ -112,12 +113,12 @@ class Worker:
 
     def resend(self, numbered: NumberedResend) -> None:
         """Hands over a resend that the journal holds."""
-        self._inbox.resend(numbered)
+        self.inbox.resend(numbered)
 
     def dead_letters_changed(self) -> None:
         """Has the dead letters counted again: some were deleted. The core's thread."""
         if self.alive:
-            self._inbox.call(self._count_dead_letters, 0.0)
+            self.inbox.call(self._count_dead_letters, 0.0)
         else:
             self._count_dead_letters()
 
@@ -151,7 +152,7 @@ class Worker:
 
     def retire(self, seconds: float) -> None:
         """Asks the worker to deliver what waits and to close its sink, within so many seconds."""
-        self._inbox.stop(self._clock.monotonic() + seconds * _STOP_SHARE)
+        self.inbox.stop(self._clock.monotonic() + seconds * _STOP_SHARE)
 
     def leave(self) -> None:
         """Ends what the worker may report: after its thread ended, or because it did not in time."""
@@ -179,7 +180,7 @@ class Worker:
     @property
     def done(self) -> bool:
         """True if the sink has everything, or takes nothing more."""
-        return self._is_ended or (self._subscription.done and self._inbox.empty)
+        return self._is_ended or (self._subscription.done and self.inbox.empty)
 
     @property
     def _is_ended(self) -> bool:
@@ -202,12 +203,12 @@ class Worker:
             self._log.error(text, described(error), exc_info=error)
         finally:
             self._part.reading = None
-            self._inbox.close()
+            self.inbox.close()
             self._ended()
 
     def _open(self) -> Sink | None:
         """Returns a sink that is open, however long it takes; `None` when the worker is to stop before."""
-        while self._inbox.stop_by is None and self._status.state != "ended":
+        while self.inbox.stop_by is None and self._status.state != "ended":
             self._status.state = "opening"
             attempt = _Attempt()
             match outcome_of(lambda: self._begin(attempt), 1, "cannot be opened"):  # noqa: B023 - called at once
@@ -254,13 +255,13 @@ class Worker:
         """Returns whether the thread is to end: for good, or because it is to stop and cannot, or need not, go on."""
         if self._is_ended or self._abandoned:
             return True
-        if self._inbox.stop_by is None:
+        if self.inbox.stop_by is None:
             return False
-        return self.done or self._progress.troubles.failures > 0 or self._clock.monotonic() >= self._inbox.stop_by
+        return self.done or self._progress.troubles.failures > 0 or self._clock.monotonic() >= self.inbox.stop_by
 
     def _step(self, sink: Sink) -> float | None:
         """Sends one batch; returns the seconds until the next, `None` for when there is something new."""
-        for resend in self._inbox.take():
+        for resend in self.inbox.take():
             self._subscription.resend(resend)
             self._redelivery.request(resend)
         try:
@@ -299,11 +300,11 @@ class Worker:
         until = None if seconds is None else self._clock.monotonic() + seconds
         while True:
             if sink is None:
-                waited = self._inbox.wait(until, jobs=False)
+                waited = self.inbox.wait(until, jobs=False)
             else:
                 self._jobs.run(waiting=seconds == 0.0)
                 descriptor = None if seconds == 0.0 else self._watched.of(sink)
-                waited = self._inbox.wait(until, jobs=True, descriptor=descriptor)
+                waited = self.inbox.wait(until, jobs=True, descriptor=descriptor)
                 if waited in ("readable", "closed"):
                     self._watched.found(sink, waited)
             if waited == "over":

@@ -905,7 +905,7 @@ def test_a_worker_that_ends_by_an_error_of_ours_is_in_trouble(
 ) -> None:
     worker = pipeline.deliver(recorder)
     recorder.wait_for_events(3)
-    monkeypatch.setattr(worker._inbox, "take", lambda: 1 / 0)
+    monkeypatch.setattr(worker.inbox, "take", lambda: 1 / 0)
     worker.wake()
     worker.join(30.0)
     assert worker.status().error == "internal error: ZeroDivisionError: division by zero"
