@@ -227,8 +227,9 @@ class Sink(ABC):
         """Returns the descriptor that the worker watches between two batches; `None`, the default, for none.
 
         For a sink whose destination sends something: a connection without a thread of its own. The worker asks for it
-        before each wait, and calls `ready` when it can be read or was closed. It is a socket's: Windows watches nothing
-        else. Whatever is to be written, or happens at a time, is a job for `context.call`.
+        before each wait, and calls `ready` when it can be read or was closed. One that is closed and returned again is
+        an error: it is logged, and asked for again a second later. It is a socket's: Windows watches nothing else.
+        Whatever is to be written, or happens at a time, is a job for `context.call`.
         """
         return None
 
