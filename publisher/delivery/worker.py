@@ -133,8 +133,8 @@ class Worker:
     @property
     def rest(self) -> int | None:
         """The number of the wait that the worker is in, None while it works: in one wait its status stays the same."""
-        rests = self._inbox.rests
-        return rests if self._inbox.is_resting else None
+        rests = self.inbox.rests
+        return rests if self.inbox.is_resting else None
 
     def look(self) -> None:
         """Logs a call of the sink that does not return. The core's thread, once a second while the worker works."""
