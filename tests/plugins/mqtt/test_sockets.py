@@ -20,12 +20,15 @@ WITH_PROPERTIES = b"\x40\x06\x01\x04\x00\x02\x1f\x00"
 WITH_LONG_REASON = b"\x40\x8a\x01\x01\x05\x87\x85\x01\x1f\x00\x82" + b"r" * 130
 # A PUBLISH whose payload looks like acknowledgements, with a length of two bytes.
 PUBLISH = b"\x30\xc8\x01\x00\x01a" + PUBACK * 49 + b"x"
+# The same on a topic whose messages are dropped, and one of QoS 1, which are never.
+DROPPED = b"\x30\xcc\x01\x00\x05drops" + PUBACK * 49 + b"x"
+KEPT = b"\x32\x0a\x00\x05drops\x00\x01x"
 
 
 def taken(pieces: list[bytes]) -> tuple[list[tuple[int, int]], bytes]:
     """Returns the acknowledgements, and what is left for paho."""
     found: list[tuple[int, int]] = []
-    stream = Acknowledgements(lambda mid, code: found.append((mid, code)))
+    stream = Acknowledgements(lambda mid, code: found.append((mid, code)), lambda topic: topic == b"drops")
     return found, b"".join(stream.take(piece) for piece in pieces)
 
 
@@ -37,7 +40,7 @@ def in_pieces(data: bytes, seed: int) -> list[bytes]:
 
 @pytest.mark.parametrize("seed", range(50))
 def test_each_acknowledgement_is_taken_in_whatever_pieces_it_comes_and_all_else_passes(seed: int) -> None:
-    packets = [PUBACK, PINGRESP, REFUSED, PUBLISH, WITH_PROPERTIES, WITH_LONG_REASON] * 5
+    packets = [PUBACK, PINGRESP, REFUSED, PUBLISH, DROPPED, KEPT, WITH_PROPERTIES, WITH_LONG_REASON] * 5
     random.Random(seed).shuffle(packets)
     found, others = taken(in_pieces(b"".join(packets), seed))
     meanings = {
@@ -47,7 +50,7 @@ def test_each_acknowledgement_is_taken_in_whatever_pieces_it_comes_and_all_else_
         WITH_LONG_REASON: (0x105, 0x87),
     }
     assert found == [meanings[packet] for packet in packets if packet in meanings]
-    assert others == b"".join(packet for packet in packets if packet not in meanings)
+    assert others == b"".join(packet for packet in packets if packet not in meanings and packet != DROPPED)
 
 
 def test_an_acknowledgement_without_end_is_not_kept() -> None:
@@ -65,7 +68,7 @@ def test_an_acknowledgement_without_end_is_not_kept() -> None:
     assert found == [(0x106, 0x87)]
 
 
-@pytest.mark.parametrize("wrong", [b"\x40\x00", b"\x40\x01\x01", b"\x30\xff\xff\xff\xff\xff\xff"])
+@pytest.mark.parametrize("wrong", [b"\x40\x00", b"\x40\x01\x01", b"\x30\xff\xff\xff\xff\xff\xff", b"\x30\x01\x00"])
 def test_what_is_no_packet_is_left_to_paho_to_refuse(wrong: bytes) -> None:
     found, others = taken([wrong])
     assert (found, others) == ([], wrong)
