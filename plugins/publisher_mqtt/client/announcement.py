@@ -68,7 +68,8 @@ class Announcement:
 
     def outdated(self) -> None:
         """Notes that something else is published."""
-        self._mark = self._mark and replace(self._mark, newest=False)
+        if self.is_settled:
+            self._mark = self._mark and replace(self._mark, newest=False)
 
     def settle_soon(self) -> None:
         """Publishes `info` again after a quiet second, when something was published since."""

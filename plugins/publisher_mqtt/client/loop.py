@@ -114,7 +114,9 @@ class NetworkLoop:
     def _read(self) -> None:
         for _ in range(_MOST_READS):
             try:
-                self._client.loop_read()
+                # Mostly acknowledgements alone came: then paho is not called.
+                if self._ahead is None or self._ahead.look():
+                    self._client.loop_read()
             except Exception as error:  # noqa: BLE001  # paho 2.2.0 raises various ones over malformed packets
                 self._failed(error)
                 return

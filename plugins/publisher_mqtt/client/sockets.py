@@ -49,14 +49,29 @@ class ReadAhead:
 
     acknowledgements: Acknowledgements | None = None
     _data, _at = b"", 0
+    _failure: OSError | None = None
 
     @property
     def left(self) -> int:
         """The bytes that were received and that nobody took."""
         return max(0, len(self._data) - self._at)
 
+    def look(self) -> bool:
+        """Receives what came; returns whether something of it is for paho, as an end or an error is, too."""
+        if self.left == 0:
+            try:
+                self._data, self._at = self._received(), 0
+            except (BlockingIOError, ssl.SSLWantReadError):
+                return False
+            except OSError as failure:
+                self._failure = failure
+        return True
+
     def take(self, size: int) -> bytes:
         """Returns so many bytes at most, as `recv` does."""
+        if self._failure is not None:
+            failure, self._failure = self._failure, None
+            raise failure
         at = self._at
         if at >= len(self._data):
             self._data, at = self._received(), 0

@@ -146,3 +146,21 @@ def test_everything_is_taken_and_goes_in_order_though_there_is_little_room(
         received += far.recv(4096)
     assert received == b"".join(sent)
     assert not near.is_holding
+
+
+def test_paho_is_called_for_packets_ends_and_errors_only(pair: tuple[BufferedSocket, socket.socket]) -> None:
+    near, far = pair
+    near.acknowledgements = Acknowledgements(lambda _mid, _code: None)
+    assert not near.look()
+    far.sendall(PUBACK)
+    assert not near.look()
+    far.sendall(PUBACK + PINGRESP)
+    assert near.look()
+    assert near.recv(10) == PINGRESP
+    far.close()
+    assert near.look()
+    assert near.recv(1) == b""
+    near.close()
+    assert near.look()
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        near.recv(1)
