@@ -91,7 +91,7 @@ class Worker:
         self._thread.start()
 
     def wake(self) -> None:
-        """Wakes the worker: the journal has something new."""
+        """Wakes this worker alone: the journal has something new."""
         self.inbox.wake()
 
     def answer(self, request: Request) -> tuple[str, Resend | None]:

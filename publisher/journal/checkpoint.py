@@ -43,15 +43,16 @@ class Checkpointer:
         self._thread = threading.Thread(target=self._run, name="checkpoints", daemon=True)
         self._thread.start()
 
-    def committed(self, written: int) -> bool:
+    def committed(self, written: int | None) -> bool:
         """Requests a checkpoint when the log has grown enough; never blocks. Returns whether the log is too large.
 
         It is when this thread does not get its turn: the writer must then make the checkpoint. `written` are the bytes
-        of the commit, about; the log is looked at only when it may have grown by a step.
+        of the commit, about, where they are known: then the log is looked at only when it may have grown by a step.
         """
-        self._unseen += _COMMIT_BYTES + _COMMIT_TIMES * written
-        if self._unseen < self._step:
-            return False
+        if written is not None:
+            self._unseen += _COMMIT_BYTES + _COMMIT_TIMES * written
+            if self._unseen < self._step:
+                return False
         self._unseen = 0
         size = self._size()
         if size >= self._due:

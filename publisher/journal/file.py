@@ -83,8 +83,11 @@ class JournalFile:
         self._closed = False
 
     @contextmanager
-    def writing(self, size: int = 0) -> Iterator[sqlite3.Connection]:
-        """Opens a transaction for a block, which commits it at its end; it writes about so many bytes. One thread."""
+    def writing(self, size: int | None = None) -> Iterator[sqlite3.Connection]:
+        """Opens a transaction for a block, which commits it at its end. One thread.
+
+        `size` is about the number of bytes that it writes, where that is known.
+        """
         self._check_open()
         writer = self._writer
         try:

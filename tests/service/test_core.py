@@ -32,7 +32,7 @@ class Disk:
         self.fault: sqlite3.Error | None = None
         writing = journal._file.writing
 
-        def faulty(size: int = 0) -> object:
+        def faulty(size: int | None = None) -> object:
             if self.fault:
                 raise JournalError(str(self.fault))
             return writing(size)
@@ -101,7 +101,7 @@ def test_what_follows_the_first_resync_in_its_list_makes_events(tmp_path: Path) 
 def test_a_list_of_updates_is_one_transaction(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     committed = []
     writing = bench.journal._file.writing
-    monkeypatch.setattr(bench.journal._file, "writing", lambda size=0: committed.append(1) or writing(size))  # type: ignore[func-returns-value]  # counted
+    monkeypatch.setattr(bench.journal._file, "writing", lambda size=None: committed.append(1) or writing(size))  # type: ignore[func-returns-value]  # counted
     bench.core.apply([Upsert(make_row("eth0", nl_mtu=1400)), Upsert(ETH1), Remove(ETH0.luid, "inet")])
     assert len(committed) == 1
     assert [event.notification_type for event in bench.journal.events.read(0, 9)] == [
