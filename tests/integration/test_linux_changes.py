@@ -8,7 +8,7 @@ import os
 import queue
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -22,7 +22,9 @@ from tests.fixtures.netns import NetNs
 from tests.fixtures.poll import wait_for
 
 if sys.platform == "linux":
+    from publisher.sources.linux.reader import LinuxReader
     from publisher.sources.linux.reconcile import Reconcile
+    from publisher.sources.linux.rtnetlink import Link
 
 assert sys.platform == "linux"
 
@@ -136,6 +138,31 @@ def test_addresses_that_change_at_once_are_one_event_of_what_remains(pair: NetNs
         pair.ip("addr add 192.0.2.1/24 dev v0", "addr del 192.0.2.1/24 dev v0", "addr add 192.0.2.2/24 dev v0")
     [event] = following.settled()
     assert summary(event) == ("parameter_notification", "v0", "inet", {"addresses.192.0.2.2/24"})
+
+
+def test_a_setting_that_is_written_for_all_links_is_read_a_few_links_at_a_time(
+    pair: NetNs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pair.ip(*(f"link add d{number} type ifb" for number in range(200)))
+    read: list[int] = []
+    links = LinuxReader.links
+
+    def counted(self: LinuxReader, indexes: Iterable[int]) -> dict[int, Link | None]:
+        wanted = list(indexes)
+        read.append(len(wanted))
+        return links(self, wanted)
+
+    monkeypatch.setattr(LinuxReader, "links", counted)
+    with Following(pair) as following:
+        names = {row.interface.alias for row in following.table.rows}
+        pair.sysctl("net/ipv4/conf/all/forwarding", 1)
+        events: list[Event] = []
+        while len(events) < len(names):
+            events += following.table.apply(following.update())
+    assert {event.cause for event in events} == {"notification"}
+    assert {event.interface.alias for event in events if event.interface} == names
+    assert 0 < max(read) <= 50
+    assert "reconcile" not in following.causes
 
 
 def test_forwarding_is_reported_for_its_family(pair: NetNs, following: Following) -> None:

@@ -91,15 +91,18 @@ class LinkCache:
         """Returns the indexes of the links."""
         return self._links.keys()
 
-    def neighbours(self) -> set[int]:
-        """Returns the links with the families in which they have parameters of neighbours, as numbers (`entry_of`)."""
-        links = self._links.items()
-        return {entry_of(family, index) for index, cached in links for family in cached.resolving}
+    def neighbours(self, indexes: Iterable[int]) -> set[int]:
+        """Returns these links with the families in which they have parameters of neighbours (`entry_of`)."""
+        links = self._those(indexes)
+        return {entry_of(family, cached.link.ifindex) for cached in links for family in cached.resolving}
 
-    def may_have_speed(self) -> set[int]:
-        """Returns the indexes of the links that have a speed, or of which a driver may report one now."""
-        links = self._links.items()
-        return {index for index, cached in links if cached.speed is not None or may_have_speed(cached.link)}
+    def may_have_speed(self, indexes: Iterable[int]) -> set[int]:
+        """Returns those of these links that have a speed, or of which a driver may report one now."""
+        links = self._those(indexes)
+        return {cached.link.ifindex for cached in links if cached.speed is not None or may_have_speed(cached.link)}
+
+    def _those(self, indexes: Iterable[int]) -> list[CachedLink]:
+        return [self._links[index] for index in indexes if index in self._links]
 
     def link(self, index: int) -> Link | None:
         """Returns the link with this index as it is known, None when there is none."""

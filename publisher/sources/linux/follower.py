@@ -11,13 +11,14 @@ import sys
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice
 
 from ...events import Cause
 from .. import Resync, SourceContext, Update
 from ..luids import LuidAssigner
 from .cache import LinkCache
 from .coalesce import classify, hold_back, index_of, touched
-from .rtnetlink import RTM_DELNETCONF, RTM_NEWNETCONF, Decoder, Link, Message
+from .rtnetlink import RTM_DELNETCONF, RTM_NEWNETCONF, Decoder, Link, Message, Netconf, Record
 
 if sys.platform == "linux":
     from .netlink import MOST_DATAGRAMS, SMALLEST_DATAGRAM, InterruptedDumpError, NotificationSocket, RefusedError
@@ -32,6 +33,8 @@ assert sys.platform == "linux"
 # Touched links are read when no more messages wait, or at the latest after `_PATIENCE`.
 _CALM, _PATIENCE = 0.05, 1.0
 _RETRY = 1.0
+# Links that are read before messages are received again: 1 ms for the reads, and up to 10 for their rows and events.
+_MOST_READ = 50
 # The removal of a link that vanishes while it is read was reported by then; this bounds the attempts to receive it.
 _ROUNDS = 4
 
@@ -107,7 +110,7 @@ class Follower:
             updates = self._follow(self._modified(ready))
             if self._resync_is_due():
                 updates += self._reconcile_or_resync()
-            if self._reconcile.goes_on and self._may_go_in_parts():
+            if self._reconcile.goes_on and not self._touched and self._may_go_in_parts():
                 updates += self._compare_next()
             self._counts.invalid_records = self._cache.validator.invalid
             if updates or woken or self._now() >= idle_until:
@@ -169,7 +172,7 @@ class Follower:
         """Returns the descriptors that are ready."""
         # After a loss all rows come with the resync.
         put_off_until = self._cache.put_off_until if self._lost_since is None else math.inf
-        at_once = self._more_wait() or (self._reconcile.goes_on and self._may_go_in_parts())
+        at_once = self._more_wait() or self._touched or (self._reconcile.goes_on and self._may_go_in_parts())
         pause = 0.0 if at_once else min(self._due, until, put_off_until) - self._now()
         timeout = None if pause == math.inf else max(0.0, pause)
         return {key.fd for key, _ in self._selector.select(timeout)}
@@ -178,7 +181,7 @@ class Follower:
         """Returns the interfaces of which a setting was written."""
         modified = self._watches.modified() if self._watches_fd in ready else Modified(set(), all=False)
         if modified.all:
-            self._request("reconcile", _CALM)
+            self._due = min(self._due, self._now() + _CALM)
         return modified.indexes
 
     def _follow(self, modified: set[int]) -> list[Update]:
@@ -259,7 +262,8 @@ class Follower:
     def _read_touched(self, messages: list[Message]) -> dict[int, Link | None]:
         """Reads each touched link once. The removal of one that no longer exists is received, too, into `messages`."""
         reads: dict[int, Link | None] = {}
-        indexes, self._touched = self._touched, set()
+        indexes = self._to_read_now(messages)
+        self._touched -= indexes
         for round_ in range(1, _ROUNDS + 1):
             reads |= self._read(indexes)
             removed = {index for index, link in reads.items() if link is None}
@@ -271,6 +275,21 @@ class Follower:
         if self._behind_since is not None:
             self._behind_since = self._now()
         return reads
+
+    def _to_read_now(self, messages: Iterable[Message]) -> set[int]:
+        """Returns the touched links of which these messages report more than settings, and a bounded number of others.
+
+        A write to `all` reports a setting of each link.
+        """
+        now = self._touched & {index_of(message.record) for message in messages if self._reports_more(message.record)}
+        return now | set(islice(self._touched - now, max(0, _MOST_READ - len(now))))
+
+    def _reports_more(self, record: Record | None) -> bool:
+        """Returns whether a message reports more than settings of the families."""
+        if isinstance(record, Netconf):
+            return False
+        known = self._cache.link(index_of(record))
+        return known is None or not isinstance(record, Link) or record.own != known.own
 
     def _read(self, indexes: Iterable[int]) -> dict[int, Link | None]:
         """Returns the links as they are now; none when they cannot be read: everything is read again then."""
@@ -298,7 +317,7 @@ class Follower:
     def _reconcile_or_resync(self) -> list[Update]:
         if not self._may_go_in_parts():
             return self._resync()
-        if not self._reconcile.goes_on:
+        if not (self._reconcile.goes_on or self._touched):
             self._due = self._now() + self._context.reconcile_seconds
             self._reconcile.begin()
         return []

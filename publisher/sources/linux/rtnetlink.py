@@ -95,6 +95,11 @@ class Link(NamedTuple):
         """All members but those that are no state or change by themselves: IPv6's reachable time, and what follows."""
         return self[:_UNSTABLE]
 
+    @property
+    def own(self) -> tuple[object, ...]:
+        """The link's own members, without the settings of the families."""
+        return self[:_SETTINGS]
+
     def with_settings(self, read: Link) -> Link:
         """Returns this link with the settings of the families from a read."""
         return Link._make(self[:_SETTINGS] + read[_SETTINGS:_COUNTERS] + self[_COUNTERS:])

@@ -62,11 +62,11 @@ class Passes:
     def indexes(self) -> set[int]:
         return self.known
 
-    def neighbours(self) -> set[int]:
-        return {entry_of(family, index) for index in self.known for family in (AF_INET, AF_INET6)}
+    def neighbours(self, indexes: Iterable[int]) -> set[int]:
+        return {entry_of(family, index) for index in indexes for family in (AF_INET, AF_INET6)}
 
-    def may_have_speed(self) -> set[int]:
-        return self.known
+    def may_have_speed(self, indexes: Iterable[int]) -> set[int]:
+        return set(indexes)
 
     def run(self, *reported: int) -> list[ReadPart]:
         """Reads everything; returns what may differ, but for speeds."""
