@@ -21,7 +21,14 @@ from ctypes import (
 )
 from typing import Any, NamedTuple
 
-from ...errors import InterfaceNotFoundError, InvalidHandleError, InvalidParameterError, NetioError, NotFoundError
+from ...errors import (
+    InterfaceNotFoundError,
+    InvalidHandleError,
+    InvalidParameterError,
+    NetioError,
+    NotFoundError,
+    NotSupportedError,
+)
 from ...events import (
     AdminStatus,
     DadState,
@@ -348,6 +355,7 @@ SIGNATURES: dict[str, Signature] = {
 ERRORS: dict[int, type[NetioError]] = {
     ERROR_FILE_NOT_FOUND: InterfaceNotFoundError,
     ERROR_INVALID_HANDLE: InvalidHandleError,
+    ERROR_NOT_SUPPORTED: NotSupportedError,
     ERROR_INVALID_PARAMETER: InvalidParameterError,
     ERROR_NOT_FOUND: NotFoundError,
 }

@@ -22,6 +22,7 @@ from publisher.errors import (
     InvalidParameterError,
     NetioError,
     NotFoundError,
+    NotSupportedError,
 )
 from publisher.sources.windows import calls as windows_calls
 from publisher.sources.windows.calls import AddressNotification, Iphlpapi, Notification, load
@@ -57,7 +58,7 @@ KINDS: dict[int, type[NetioError]] = {
     5: NetioError,
     6: InvalidHandleError,
     8: NetioError,
-    50: NetioError,
+    50: NotSupportedError,
     87: InvalidParameterError,
     1168: NotFoundError,
 }
