@@ -23,15 +23,12 @@ FamilyNumber = int
 # system is one, and so is Windows', which its documentation gives. Linux' 10 is another family on Windows.
 _FAMILIES: dict[int, Families] = {0: "unspec", 2: "inet", 23: "inet6", int(socket.AF_INET6): "inet6"}
 _LUID = re.compile("[0-9a-f]{16}")
-# All that looks like a number and is none: True is 1 for Python.
 _LARGEST_INDEX = 0xFFFF_FFFF
 
 
 def invalid(what: str) -> InvalidParameterError:
     """Returns the error for an argument."""
-    error = refusal(InvalidParameterError, what)
-    assert isinstance(error, InvalidParameterError)
-    return error
+    return refusal(InvalidParameterError, what)
 
 
 def any_family(family: object) -> Families:
@@ -54,7 +51,7 @@ def one_family(family: object) -> Family:
 
 
 def is_integer(value: object) -> TypeGuard[int]:
-    """Returns whether the value is a number that may stand for something here."""
+    """Returns whether the value is a whole number; True, which is 1 for Python, is none here."""
     return isinstance(value, int) and not isinstance(value, bool)
 
 

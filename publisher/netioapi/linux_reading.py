@@ -59,5 +59,5 @@ def read_link(index: int) -> tuple[Link, Counters]:
     return link, counters
 
 
-def _removed(index: int) -> Exception:
+def _removed(index: int) -> InterfaceNotFoundError:
     return refusal(InterfaceNotFoundError, f"the interface {index} was removed meanwhile")

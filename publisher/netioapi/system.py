@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeVar
 
 from ..errors import NetioError, SourceError, SystemFailureError
 from ..errors import refusal as refused_by_the_system
@@ -16,6 +16,8 @@ from .rows import IfRow, IfStackRow, InvertedIfStackRow, UnicastIpAddressRow
 Receiver = Callable[[IpInterfaceRow | None, NotificationType], None]
 AddressReceiver = Callable[[UnicastIpAddressRow | None, NotificationType], None]
 Unsubscribe = Callable[[], None]
+
+E = TypeVar("E", bound=NetioError)
 
 ERROR_NOT_ENOUGH_MEMORY = 8
 
@@ -85,7 +87,7 @@ class System(Protocol):
         ...
 
 
-def refusal(kind: type[NetioError], what: str) -> NetioError:
+def refusal(kind: type[E], what: str) -> E:
     """Returns an error that we raise without asking the system, with the code and text that Windows would give."""
     from ..sources.windows.calls import error_text
 
