@@ -24,7 +24,7 @@ from publisher.testing import make_row
 from tests.fixtures.poll import wait_for
 
 if sys.platform == "linux":
-    from publisher.netioapi.linux import LinuxSystem
+    from publisher.netioapi.linux import LinuxSystem, _IpInterfaceReceiver
     from publisher.netioapi.linux_rows import only_addresses, stack_of
 else:
     pytest.skip("the calls of Linux", allow_module_level=True)
@@ -487,3 +487,17 @@ def test_a_registration_that_is_alive_at_the_exit_is_closed(monkeypatch: pytest.
     unsubscribe()
     system.ip_interfaces("unspec")
     assert at_exit == []
+
+
+def test_a_registration_that_was_interrupted_while_it_waited_is_not_called() -> None:
+    """Its removal overtakes it: that needs no new reading."""
+    host, calls = FakeHost(), ReceivedCalls()
+    system = system_of(host)
+    with subscribed(system, ReceivedCalls()):
+        shared, receiver = system._shared, _IpInterfaceReceiver("unspec", calls)
+        assert shared is not None
+        shared.ask(lambda shared: shared.remove(receiver), new_reading=False).result(LONG)
+        shared.ask(lambda shared: shared.add(receiver, True)).result(LONG)
+        host.sources[0].report(Upsert(row()))
+        system.ip_interfaces("unspec")
+    assert calls.all == []
