@@ -46,5 +46,5 @@ def test_each_difference_is_documented(step: str) -> None:
     difference = LIFE[step]
     assert isinstance(difference, Difference)
     assert difference.linux != difference.windows
-    documented = " ".join((CHECKOUT / "docs" / "windows.md").read_text().split())
+    documented = " ".join((CHECKOUT / "docs/windows.md").read_text().split())
     assert difference.reason in documented
