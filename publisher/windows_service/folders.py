@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -63,6 +64,8 @@ def make_state_folder(path: Path, calls: WindowsCalls) -> bool:
 
 def weakness_of_state(path: Path, calls: WindowsCalls) -> str | None:
     """Returns a line when others can change the state folder, since what they put there would be believed."""
+    if getattr(path.lstat(), "st_file_attributes", 0) & stat.FILE_ATTRIBUTE_REPARSE_POINT:
+        return f"the folder {path} is a link to another place: remove it, and run this again (the folder is made anew)"
     others = who_can_write(security_of(path, calls), LOCAL_SERVICE)
     if not others:
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import site
 import subprocess
 import sys
 import sysconfig
@@ -47,7 +48,9 @@ class Program:
         """Yields what must not be changed by others."""
         yield self.interpreter.parent
         yield self.interpreter
-        yield from (Path(path) for path in sys.path if path and Path(path).exists())
+        # The service has neither the directory of this command nor the packages of this user: -I leaves them out.
+        others = {Path.cwd(), Path(site.getusersitepackages())}
+        yield from (path for path in map(Path, sys.path) if path.is_absolute() and path.exists() and path not in others)
         yield self.packages
         yield from (self.script.parents[1], self.script.parent, self.script)
 
@@ -88,6 +91,10 @@ def weaknesses(program: Program, config: Path, locations: Locations, calls: Wind
     """Returns a line for each way in which others can make the service do what they want, or stop it from working."""
     folder = state_folder(locations)
     found = [weakness] if (weakness := weakness_of_state(folder, calls)) else []
+    if "WindowsApps" in program.interpreter.parts:
+        found.append(
+            "Python from the Microsoft Store cannot run as a service: install that of python.org for all users"
+        )
     parts = [*program.parts()]
     if config.exists() and folder not in config.parents:
         parts.append(config)

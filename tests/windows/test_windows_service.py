@@ -96,6 +96,7 @@ def service(wine: Wine, tmp_path: Path, broker: Mosquitto) -> Iterator[Commands]
         [sinks.home]
         type = "mqtt"
         url = "{broker.url}"
+        keepalive = 5
         [sinks.log]
         type = "file"
         path = '{_windows(commands.config.with_name("events.jsonl"))}'
