@@ -67,7 +67,7 @@ def made(port: int, apart: float, count: int) -> list[tuple[float, float]]:
     """Makes changes; returns the moments of each and of its arrival."""
     with Subscriber(port, OURS.topic) as subscriber, Mtu() as mtu:
         changes = Changes(subscriber, mtu, OURS.text)
-        changes.warm_up()
+        changes.warm_up(OURS.begins)
         found = []
         for _ in range(count):
             time.sleep(max(apart, 0.001))  # the acknowledgements of the one before

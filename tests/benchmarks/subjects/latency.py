@@ -69,7 +69,7 @@ def follow(
     """Makes the changes; returns the seconds of each, hot and isolated, and the CPU seconds of the hot ones."""
     with Subscriber(port, contender.topic) as subscriber, Mtu() as mtu:
         changes = Changes(subscriber, mtu, contender.text)
-        changes.warm_up()
+        changes.warm_up(contender.begins)
         before = program.cpu
         times = [*changes.make(hot, 0)]
         cpu = program.cpu - before
@@ -85,12 +85,15 @@ class Changes:
         self._text = text
         self._next = count(1300)
 
-    def warm_up(self) -> None:
-        """Makes changes until some arrive: what publishes has started then, and its caches are warm."""
+    def warm_up(self, seconds: float = 0.0) -> None:
+        """Makes changes until some arrive, and for so many seconds: what publishes has started then, and is warm."""
         deadline = time.monotonic() + 60
         while self.one(0.5) is None:
             assert time.monotonic() < deadline, "no change arrives"
+        begun = time.monotonic()
         assert None not in [self.one() for _ in range(_WARM)]
+        while time.monotonic() < begun + seconds:
+            self.one()
         # The kernel removes the links of a namespace that was left in the background, and holds its lock for so long.
         while not all(self.one() for _ in range(5)):
             assert time.monotonic() < deadline, "the kernel holds up every change: others change many links"
