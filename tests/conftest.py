@@ -19,9 +19,12 @@ from tests.fixtures.requirements import need, unable
 pytest_plugins = ["tests.fixtures.command"]
 
 TESTS = Path(__file__).parent
-# The files that take longest are begun first (`make test` has four processes, each of which takes the next file): the
+# The files that take longest are begun first (`make test` has five processes, each of which takes the next file): the
 # last to begin would be what everybody waits for.
 LONGEST = (
+    "windows/test_under_wine.py",
+    "windows/test_windows_service.py",
+    "windows/test_service_under_wine.py",
     "integration/test_whole_faults.py",
     "test_built_wheel.py",
     "integration/test_surroundings.py",
