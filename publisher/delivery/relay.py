@@ -31,10 +31,14 @@ class Relay:
         self._inboxes = inboxes
         for inbox, following in zip_longest(inboxes, inboxes[1:]):
             inbox.following = following
+        self._rouse()  # those that were to be woken in the order before
 
     def wake(self) -> None:
         """Wakes all: the journal has something new."""
         for inbox in self._inboxes:
             inbox.note_news()
+        self._rouse()
+
+    def _rouse(self) -> None:
         woken = (inbox for inbox in self._inboxes if inbox.rouse())
         list(islice(woken, _AT_ONCE))

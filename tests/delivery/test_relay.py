@@ -81,6 +81,21 @@ def test_two_are_woken_and_the_others_by_them() -> None:
         reader.stop()
 
 
+def test_an_order_that_changes_before_the_first_have_woken_leaves_none_out() -> None:
+    newest, clock = [0], GatedClock()
+    readers = [Reader(lambda: newest[0], clock if place < 2 else None) for place in range(5)]
+    relay = Relay()
+    relay.order([reader.inbox for reader in readers])
+    wait_for(lambda: all(reader.waits for reader in readers), what="the waits")
+    newest[0] = 1
+    relay.wake()
+    relay.order([reader.inbox for reader in (*readers[2:], *readers[:2])])
+    clock.gate.set()
+    wait_for(lambda: all(reader.seen == 1 for reader in readers), what="the event, at each")
+    for reader in readers:
+        reader.stop()
+
+
 def test_those_that_hang_or_rest_or_have_ended_are_passed_over() -> None:
     newest = [0]
     following = Reader(lambda: newest[0])
