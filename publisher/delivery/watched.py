@@ -23,12 +23,13 @@ class WatchedDescriptor:
         self._jobs = jobs
         self._rests = False
         self._descriptor: int | None = None
-        self._was_closed = False
+        self._was_closed = self._is_closed = False
 
     def of(self, sink: Sink) -> int | None:
         """Returns the descriptor; `None` when there is nothing to watch."""
         if self._rests or type(sink).fileno is Sink.fileno:
             return None
+        self._was_closed, self._is_closed = self._is_closed, False
         self._descriptor = None
         self._contain("fileno", lambda: self._ask(sink))
         return self._descriptor
@@ -36,11 +37,10 @@ class WatchedDescriptor:
     def found(self, sink: Sink, found: Found) -> None:
         """Calls the sink: its descriptor can be read, or is not open, as if it had been closed a moment ago.
 
-        One that is named again is an error.
+        One that is not open at the next wait, too, is an error.
         """
-        again, self._was_closed = self._was_closed, found == "closed"
-        if again and self._was_closed:
-            self._was_closed = False
+        self._is_closed = found == "closed" and not self._was_closed
+        if found == "closed" and self._was_closed:
             self._contain("fileno", self._refuse)
         else:
             self._contain("ready", lambda: returns_nothing(sink.ready))

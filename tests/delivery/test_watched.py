@@ -140,6 +140,26 @@ def test_a_closed_descriptor_is_an_error_that_says_so_and_keeps_no_processor_bus
     assert line.called <= 3
 
 
+def test_a_descriptor_that_was_closed_just_now_is_no_error_however_often_it_happens(pipeline: Pipeline) -> None:
+    """As of a sink with a thread of its own, which closes a connection while the worker begins to wait."""
+    line, other = deliver(pipeline), socket.socket()
+    number = other.fileno()
+    other.close()
+
+    def ready() -> None:
+        line.called += 1
+        line.descriptor = None
+
+    line.ready = ready  # type: ignore[method-assign]  # the object is all that the worker knows
+    for times in (1, 2, 3):
+        line.descriptor = number
+        pipeline.change()
+        wait_for(lambda: line.called == times and line.descriptor is None, what="a call")  # noqa: B023  # called at once
+        pipeline.change()
+        wait_for(lambda: line.published[-1] == 2 * times, what="a wait without it")  # noqa: B023  # as above
+    assert not pipeline.said("failed")
+
+
 def test_a_connection_that_the_other_end_closed_can_be_read(pipeline: Pipeline) -> None:
     line = deliver(pipeline)
     line.far.close()
