@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 _MOMENT_SECONDS = 5.0
 # Those of paho stay below ours, also with what it unsubscribes from before it subscribes again.
 _MOST_IDENTIFIERS = FIRST_IDENTIFIER - 1000
+_QUIET_SHARE = 0.2
 _NO_LIMIT = 1 << 28  # MQTT's own limit for one packet
 
 
@@ -244,8 +245,18 @@ class Connection:
         client.on_subscribe = client.on_log = client.on_socket_open = None
 
     def _is_alive(self) -> bool:
-        """Returns whether the broker acknowledged something within the keepalive."""
-        return time.monotonic() - self._pipeline.acknowledged_at < self._client.keepalive
+        """Returns whether the broker acknowledged something within the keepalive.
+
+        With nothing on its way, within a part of it: the broker may have received the last message long before, and
+        wants to hear from us within one and a half times the keepalive after that.
+        """
+        share = 1.0 if self._pipeline.count else _QUIET_SHARE
+        return time.monotonic() - self._pipeline.acknowledged_at < share * self._client.keepalive
+
+    def _is_dropped(self, topic: bytes) -> bool:
+        """Returns whether a live message of QoS 0 is not received; it shows that the link works all the same."""
+        self._pipeline.received()
+        return self._drops(topic)
 
     def _is_answered(self) -> bool:
         return self._accepted or self._refusal is not None or self.broken is not None
@@ -273,7 +284,7 @@ class Connection:
 
     def _opened(self, _client: Client, _userdata: object, connected: Any) -> None:
         set_without_delay(connected)
-        self._loop.opened(connected, Acknowledgements(self._pipeline.acknowledged, self._drops))
+        self._loop.opened(connected, Acknowledgements(self._pipeline.acknowledged, self._is_dropped))
 
     def _connected(
         self, _client: Client, _userdata: object, _flags: ConnectFlags, code: ReasonCode, properties: Properties | None

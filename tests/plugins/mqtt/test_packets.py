@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from functools import cache
@@ -21,6 +22,7 @@ from paho.mqtt.properties import Properties
 
 from publisher.testing import make_row
 from publisher_mqtt.client import connection as connections
+from publisher_mqtt.client.acknowledgements import nothing
 from publisher_mqtt.client.connection import Connection
 from publisher_mqtt.client.errors import BrokerError
 from publisher_mqtt.client.inflight import FIRST_IDENTIFIER, LAST_IDENTIFIER, InFlight
@@ -37,7 +39,7 @@ from tests.fixtures.poll import wait_for
 
 Protocol = Literal["5", "3.1.1"]
 PROTOCOLS: tuple[Protocol, ...] = ("5", "3.1.1")
-DISCONNECT = 14
+PINGREQ, DISCONNECT = 12, 14
 # Our names of properties, and paho's.
 NAMES = {
     "user": "UserProperty",
@@ -146,9 +148,12 @@ def test_publishes_and_subscriptions_have_identifiers_of_their_own(broker: Mosqu
     assert max(of_paho) < FIRST_IDENTIFIER <= min(ours)
 
 
-def opened(port: int, protocol: Protocol = "5") -> Connection:
-    options = MqttOptions(url=f"mqtt://127.0.0.1:{port}", protocol=protocol)
-    connection = Connection(options, Login("me", None, None, None), protocol=protocol, on_message=lambda _message: None)
+def opened(
+    port: int, protocol: Protocol = "5", *, timeout: float = 10.0, drops: Callable[[bytes], bool] = nothing
+) -> Connection:
+    options = MqttOptions(url=f"mqtt://127.0.0.1:{port}", protocol=protocol, timeout=timeout)
+    login = Login("me", None, None, None)
+    connection = Connection(options, login, protocol=protocol, on_message=lambda _message: None, drops=drops)
     connection.open()
     return connection
 
@@ -263,3 +268,79 @@ def test_a_connection_on_which_we_publish_is_kept_alive(broker: Mosquitto, tmp_p
 
         with pytest.raises(AssertionError):
             wait_for(is_replaced, timeout=11, what="an end")
+
+
+@contextmanager
+def scripted_broker(script: Callable[[socket.socket], None]) -> Iterator[int]:
+    """Runs a script on the first connection, in a thread; yields the port. What it asserts shows at the end."""
+    failures: list[BaseException] = []
+
+    def serve() -> None:
+        client, _ = listener.accept()
+        with client:
+            client.settimeout(20)
+            try:
+                script(client)
+            except BaseException as failure:  # noqa: BLE001  # raised again below
+                failures.append(failure)
+
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            thread.join(60)
+    assert not thread.is_alive()
+    if failures:
+        raise failures[0]
+
+
+def test_a_broker_that_acknowledges_slowly_still_hears_from_us_in_time() -> None:
+    """The broker counts one and a half times the keepalive from what it received, not from what it answered."""
+    keepalive, over = 2.0, threading.Event()
+    connack = b"\x20\x06\x00\x00\x03\x13" + int(keepalive).to_bytes(2)
+
+    def script(client: socket.socket) -> None:
+        read_packet(client.recv)
+        client.sendall(connack)
+        packet, _ = read_packet(client.recv)
+        received = time.monotonic()
+        time.sleep(0.7 * keepalive)  # the time that it takes is what is tested
+        client.sendall(b"\x40\x02" + identifier_of(packet).to_bytes(2))
+        try:
+            packet, _ = read_packet(client.recv)
+            assert packet.kind == PINGREQ
+            assert time.monotonic() - received < 1.5 * keepalive
+        finally:
+            over.set()
+
+    with scripted_broker(script) as port:
+        connection = opened(port)
+        connection.put(MqttMessage("a", b"", retain=False))
+        connection.flush()
+        connection.wait_for(over.is_set, 20)
+        connection.drop()
+
+
+def test_own_states_that_come_back_show_that_the_link_works() -> None:
+    """The acknowledgement takes longer than the limit for an answer: as long as something comes, it is waited for."""
+    state = b"\x30\x0b\x00\x07a/state\x00x"
+
+    def script(client: socket.socket) -> None:
+        read_packet(client.recv)
+        client.sendall(CONNACKS["5"])
+        packet, _ = read_packet(client.recv)
+        for _ in range(10):
+            client.sendall(state)
+            time.sleep(0.15)  # as above
+        client.sendall(b"\x40\x02" + identifier_of(packet).to_bytes(2))
+        read_packet(client.recv)
+
+    with scripted_broker(script) as port:
+        connection = opened(port, timeout=0.5, drops=lambda topic: topic == b"a/state")
+        connection.put(MqttMessage("a/state", b"x", retain=True))
+        assert connection.flush() == []
+        connection.close()
