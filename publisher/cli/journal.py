@@ -66,11 +66,12 @@ def _exists(path: Path) -> bool:
 
 def _is_hidden(path: Path) -> bool:
     try:
-        return path.exists() and not os.access(path, os.R_OK)
+        path.stat()  # from Python 3.14 on, exists() is False where this user may not look
     except PermissionError:  # of its directory
         return True
     except OSError:
         return False
+    return not os.access(path, os.R_OK)
 
 
 def _holder(path: Path) -> str | None:

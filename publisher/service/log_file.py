@@ -14,8 +14,8 @@ _MAX_BYTES = 1 << 20
 class LogFile(io.TextIOBase):
     """A log of bounded size: a full file becomes `publisher.log.1`, in place of the one before, and a new one begins.
 
-    Only its user may read it. One thread at a time writes: logging's handler has a lock. Raises OSError when it cannot
-    be opened or written.
+    Only its user may read it. One thread at a time writes: logging's handler has a lock. Other processes may write into
+    the same file. Raises OSError when it cannot be opened or written.
     """
 
     def __init__(self, path: Path, max_bytes: int = _MAX_BYTES) -> None:
@@ -27,8 +27,8 @@ class LogFile(io.TextIOBase):
     def write(self, text: str) -> int:
         """Appends the text; characters that UTF-8 cannot hold become escapes."""
         data = text.encode(errors="backslashreplace")
-        if self._file.tell() and self._file.tell() + len(data) > self._max_bytes:
-            self._rotate()
+        if self._is_full(data):
+            self._rotate(data)
         self._file.write(data)
         return len(text)
 
@@ -37,7 +37,14 @@ class LogFile(io.TextIOBase):
         self._file.close()
         super().close()
 
-    def _rotate(self) -> None:
+    def _is_full(self, data: bytes) -> bool:
+        return bool(size := self._file.tell()) and size + len(data) > self._max_bytes
+
+    def _rotate(self, data: bytes) -> None:
+        self._file.close()
+        self._file = self._opened("ab")
+        if not self._is_full(data):  # another process has begun a new one
+            return
         self._file.close()
         try:
             self.path.replace(self.path.with_name(f"{self.path.name}.1"))
@@ -47,7 +54,7 @@ class LogFile(io.TextIOBase):
             self._file = self._opened("ab")
 
     def _opened(self, mode: Literal["ab", "wb"]) -> io.FileIO:
-        return io.FileIO(self.path, mode, opener=lambda path, flags: os.open(path, flags, 0o600))
+        return io.FileIO(self.path, mode, opener=lambda path, flags: os.open(path, flags | os.O_APPEND, 0o600))
 
 
 def is_missing(stream: TextIO | None) -> bool:

@@ -6,7 +6,7 @@ The grammar is documented at https://learn.microsoft.com/en-us/windows/win32/sec
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
 # SYSTEM and Administrators have every right, LOCAL SERVICE may read and change, and nobody else has any. P: nothing is
@@ -38,6 +38,8 @@ _RIGHTS = {
     "RC": 0x2_0000, "SD": 0x1_0000, "WD": 0x4_0000, "WO": 0x8_0000,
     "CC": 0x1, "DC": 0x2, "LC": 0x4, "SW": 0x8, "RP": 0x10, "WP": 0x20, "DT": 0x40, "LO": 0x80, "CR": 0x100,
 }  # fmt: skip
+# Of a condition in an entry (X, Z) it is taken that it holds.
+_ALLOWS, _DENIES = ("A", "XA", "OA", "ZA"), ("D", "XD", "OD")
 _EVERY_RIGHT = _RIGHTS["GA"]
 _READ = 0x1 | _RIGHTS["GR"] | _RIGHTS["GA"]
 # DELETE_CHILD, DELETE, WRITE_DAC, WRITE_OWNER: with one of them a folder's content can be replaced.
@@ -47,7 +49,7 @@ _WRITE = _REPLACE | 0x2 | 0x4 | _RIGHTS["GW"]
 
 
 class _Entry(NamedTuple):
-    """One entry of an access list that allows something."""
+    """One entry of an access list."""
 
     rights: int
     holder: str
@@ -75,10 +77,12 @@ def who_can_replace(sddl: str, *others: str) -> list[str]:
 
 
 def local_service_can_read(sddl: str) -> bool:
-    """Returns whether LOCAL SERVICE or a group that it is in may read the thing."""
-    return any(
-        entry.holder in _WITH_LOCAL_SERVICE and entry.rights & _READ for entry in _allowed(sddl, inherit_only=False)
+    """Returns whether LOCAL SERVICE or a group that it is in may read the thing, and none of them is denied it."""
+    allowed, denied = (
+        any(entry.holder in _WITH_LOCAL_SERVICE and entry.rights & _READ for entry in entries)
+        for entries in (_allowed(sddl, inherit_only=False), _entries(sddl, _DENIES, inherit_only=False))
     )
+    return allowed and not denied
 
 
 def name_of(holder: str) -> str:
@@ -105,10 +109,14 @@ def _allowed(sddl: str, *, inherit_only: bool) -> Iterator[_Entry]:
     _, found, listed = sddl.partition("D:")
     if not found or listed.startswith("NO_ACCESS_CONTROL"):
         yield _Entry(_EVERY_RIGHT, "WD")
-        return
+    yield from _entries(sddl, _ALLOWS, inherit_only=inherit_only)
+
+
+def _entries(sddl: str, types: Collection[str], *, inherit_only: bool) -> Iterator[_Entry]:
+    listed = sddl.partition("D:")[2]
     for text in re.findall(r"\(([^()]*)", re.split(r"\)S:", listed)[0]):
         fields = [*text.split(";"), "", "", "", "", ""]
-        if fields[0] in ("A", "XA", "OA") and (inherit_only or "IO" not in _pairs(fields[1])):
+        if fields[0] in types and (inherit_only or "IO" not in _pairs(fields[1])):
             yield _Entry(_mask(fields[2]), fields[5])
 
 

@@ -79,7 +79,8 @@ def weaknesses_of_program(paths: Iterable[Path], calls: WindowsCalls) -> Iterato
     """Yields a line for those who can change parts of the program, and one for parts that the service cannot read."""
     changed: dict[str, list[Path]] = {}
     unread: list[Path] = []
-    parts = list(dict.fromkeys(paths))
+    # The parts and what their links lead to: above the one, the link can be replaced, and above the other, its target.
+    parts = list(dict.fromkeys(place for path in paths for place in (path, path.resolve())))
     for path in parts:
         sddl = security_of(path, calls)
         if others := who_can_write(sddl):

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 from .advapi32 import (
     DELETE,
     ERROR_INVALID_LEVEL,
-    ERROR_SERVICE_DOES_NOT_EXIST,
     ERROR_SERVICE_NOT_ACTIVE,
     ERROR_SERVICE_SPECIFIC_ERROR,
     SC_ACTION_RESTART,
@@ -57,8 +56,8 @@ _STATE_WORDS = {
     SERVICE_STOP_PENDING: "stopping",
     SERVICE_RUNNING: "running",
 }
-# A start reads the interfaces and opens the journal; a stop delivers what is in flight, within 5 s.
-_START_SECONDS = 60.0
+# As long as Windows waits: a start may repair a large journal; a stop delivers what is in flight, within 5 s.
+_START_SECONDS = 120.0
 _STOP_SECONDS = 30.0
 _POLL_SECONDS = 0.1
 
@@ -169,16 +168,6 @@ class WindowsService:
             )  # 8 KiB is the most: QueryServiceConfigW
             self._calls("QueryServiceConfigW", service, answer, len(answer), ctypes.byref(size))
             return str(QueryServiceConfig.from_buffer(answer).lpBinaryPathName or "")
-
-    def is_installed(self) -> bool:
-        """Returns whether a service has this name."""
-        try:
-            self.state()
-        except WindowsServiceError as error:
-            if error.code == ERROR_SERVICE_DOES_NOT_EXIST:
-                return False
-            raise
-        return True
 
     def _configure(self, service: int, level: int, setting: ctypes.Structure) -> bool:
         """Returns whether this Windows has such a setting: Wine 8 lacks two that Windows has since Vista."""

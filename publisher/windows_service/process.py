@@ -10,12 +10,15 @@ import ctypes
 import os
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
 
 from ..errors import ConfigurationError
+from ..service.log_file import LOG_NAME, LogFile
 from .advapi32 import SERVICE_WIN32_OWN_PROCESS, ServiceStatusStructure, ServiceTableEntry
 from .calls import WindowsCalls, WindowsServiceError, explained, load_calls
 from .lifecycle import RUNNING, STARTING, Action, ReportedStatus, controlled, ended
@@ -57,6 +60,7 @@ class ServiceProcess:
         self._thread.start()
         self._called.wait()
         if self._failure:
+            self._over.set()
             raise self._failure
         return self
 
@@ -79,7 +83,10 @@ class ServiceProcess:
             self._called.set()
 
     def _main(self) -> None:
-        self._report(STARTING)
+        try:
+            self._report(STARTING)
+        except WindowsServiceError as error:
+            self._failure = error
         self._called.set()
         self._over.wait()
 
@@ -107,13 +114,25 @@ def run_as_service(name: str, config: Path, state_dir: Path) -> None:
     with explained(f"the service {name!r} cannot run"):
         process = ServiceProcess(WindowsDispatcher(name, load_calls()))
     with process:
-        # Imported here: Windows waits for the first status for 30 s, and a disk may be slow while Windows starts.
-        from ..config.locations import Locations
-        from ..service.run import run_service
+        with _logged(state_dir):
+            # Imported here: Windows waits for the first status for 30 s, and a disk may be slow while Windows starts.
+            from ..config.locations import Locations
+            from ..service.run import run_service
 
         if state_dir.is_dir():
             os.chdir(state_dir)
         run_service(config, {}, Locations.of_service(state_dir), process.started)
+
+
+@contextmanager
+def _logged(state_dir: Path) -> Iterator[None]:
+    """Logs why a package cannot be imported, as after an update that failed: nobody sees its standard error."""
+    try:
+        yield
+    except ImportError as error:
+        with suppress(OSError), closing(LogFile(state_dir / LOG_NAME)) as log:
+            log.write(f"{datetime.now():%Y-%m-%d %H:%M:%S} error   {error}: install publisher again\n")
+        raise
 
 
 def _exit_status(error: BaseException | None) -> int:
@@ -139,7 +158,8 @@ class WindowsDispatcher:
         handler = _handler_of(handle)
 
         def service_main(_count: int, _arguments: object) -> None:
-            self._handle = self._calls("RegisterServiceCtrlHandlerExW", self._name, handler, None)
+            with suppress(WindowsServiceError):  # without a handle, the first report fails and ends the process
+                self._handle = self._calls("RegisterServiceCtrlHandlerExW", self._name, handler, None)
             main()
 
         entry = _service_main_of(service_main)

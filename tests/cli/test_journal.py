@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from publisher.cli.journal import find_journal
+from publisher.cli.journal import find_journal, hidden_journals
 from publisher.config.locations import Locations
 from publisher.config.settings import load_settings
 from publisher.errors import JournalError
@@ -58,6 +58,21 @@ def test_a_command_finds_the_service_though_this_user_tried_one_before(
     assert publisher("replay", "log").stdout.endswith(f" (journal {services})\n")
     assert "there are: log" in publisher("replay", "terminal", status=2).stderr
     assert publisher("dead-letters").stderr == f"no dead letters in the journal {services}\n"
+
+
+def test_a_journal_in_a_folder_that_is_denied_is_hidden_on_newer_pythons(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As for a user of Windows and the journal of the service: from Python 3.14 on, exists() is False there."""
+    own, denied = tmp_path / "journal.sqlite3", tmp_path / "service" / "journal.sqlite3"
+    settings = load_settings(None, Locations("nas", (), (own.parent, denied.parent)))
+
+    def stat(path: Path, **_: bool) -> os.stat_result:
+        raise PermissionError(13, "Access is denied") if path == denied else FileNotFoundError(path)
+
+    monkeypatch.setattr(Path, "stat", stat)
+    monkeypatch.setattr(Path, "exists", lambda _: False)
+    assert hidden_journals(settings) == [denied]
 
 
 @pytest.mark.skipif(sys.platform == "win32" or os.geteuid() == 0, reason="root may read everything")

@@ -46,6 +46,25 @@ def test_the_bound_holds_where_the_older_file_cannot_be_replaced(tmp_path: Path)
     assert path.stat().st_size <= 100
 
 
+@pytest.mark.parametrize("replaceable", [True, False])
+def test_two_processes_with_one_file_do_not_lose_what_the_other_has_begun(tmp_path: Path, replaceable: bool) -> None:
+    """As of two services whose journals are in one folder."""
+    path, older = tmp_path / "publisher.log", tmp_path / "publisher.log.1"
+    if not replaceable:  # as on Windows, where the other one has the file open
+        (older / "x").mkdir(parents=True)
+    with closing(LogFile(path, max_bytes=100)) as one, closing(LogFile(path, max_bytes=100)) as other:
+        begun = 0
+        for number in range(100):
+            (other if number % 3 else one).write(f"line {number:03}\n")
+            found = path.read_text("utf-8").splitlines()
+            begun = number if len(found) == 1 else begun
+            if replaceable and number > 20:
+                # Until its next line, the one writes into what the other has set aside.
+                found = sorted(found + older.read_text("utf-8").splitlines())[-10:]
+                begun = number - 9
+            assert found == [f"line {expected:03}" for expected in range(begun, number + 1)] or number <= 20
+
+
 def test_a_line_beyond_the_bound_is_kept_whole(tmp_path: Path) -> None:
     with closing(LogFile(tmp_path / "log", max_bytes=10)) as file:
         file.write("x" * 50 + "\n")

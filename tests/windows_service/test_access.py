@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 
+from publisher.windows_service import folders
 from publisher.windows_service.access import (
     STATE_FOLDER,
     is_trusted,
@@ -51,6 +55,7 @@ PROFILE = f"O:{ANNA}G:BAD:PAI(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)(A;OICI;FA;;;{ANNA}
         ("O:BAG:BAD:(D;;FA;;;WD)(A;;FR;;;BU)", [], []),
         ("O:BAG:BAD:(A;;FRFX;;;BU)(A;;WD;;;IU)(A;;WO;;;NU)(A;;SD;;;BG)", ["IU", "NU", "BG"], ["IU", "NU", "BG"]),
         ("O:BAG:BAD:(A;;DT;;;BU)", ["BU"], ["BU"]),
+        ("O:BAG:BAD:(ZA;;FW;;;BU;(a == 1))(D;;FA;;;IU)", ["BU"], []),
         ("O:BAG:BAD:(A;;ZZ;;;BU)", ["BU"], ["BU"]),
         ('O:BAG:BAD:(XA;;FW;;;BU;(Member_of {SID(BA)}))(A;;GA;;;AN)', ["BU", "AN"], ["AN"]),
         ("O:BAG:BAD:(A;;FR;;;BU)S:(AU;SAFA;FA;;;WD)", [], []),
@@ -86,7 +91,24 @@ def test_an_owner_is_an_alias_or_a_sid() -> None:
         ("O:BAG:BAD:(A;OICIIO;GR;;;BU)", False),
         ("O:BAG:BAD:(A;;GA;;;WD)", True),
         ("O:BAG:BA", True),
+        ("O:BAG:BAD:(D;;FR;;;LS)(A;;FA;;;WD)", False),
+        ("O:BAG:BAD:(D;;GR;;;BU)(A;;FR;;;LS)", False),
+        ("O:BAG:BAD:(D;OICIIO;FA;;;LS)(D;;WD;;;BU)(D;;FA;;;BG)(A;;FR;;;BU)", True),
     ],
 )
 def test_local_service_reads_by_its_groups(sddl: str, readable: bool) -> None:
     assert local_service_can_read(sddl) is readable
+
+
+def test_a_link_is_as_safe_as_what_is_above_its_target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The access lists are made up, since Wine keeps none."""
+    target, link = tmp_path / "apps" / "publisher", tmp_path / "programs" / "publisher"
+    for folder in (target, link.parent):
+        folder.mkdir(parents=True)
+    link.symlink_to(target, target_is_directory=True)
+    calls: Any = None
+    for changed in (target.parent, link.parent):
+        found = {changed: IN_ROOT}
+        monkeypatch.setattr(folders, "security_of", lambda path, _, found=found: found.get(path, IN_PROGRAM_FILES))
+        [weakness] = folders.weaknesses_of_program([link], calls)
+        assert f"changed by Authenticated Users, who could act as the service ({changed})" in weakness
