@@ -7,6 +7,7 @@ may not make one.
 
 from __future__ import annotations
 
+import signal
 import sys
 import time
 from pathlib import Path
@@ -37,4 +38,6 @@ def main(wanted: list[str]) -> int:
 
 
 if __name__ == "__main__":
+    # As Ctrl+C does: the tests that run are ended, and the copy is removed.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.exit(main(sys.argv[1:]))

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from tests.fixtures.poll import wait_for
 from tests.mutants.mutant import Mutant, Outcome, read_mutants, verdict
 from tests.mutants.trial import Trial
 
@@ -68,6 +72,43 @@ def test_each_mistake_is_made_alone_and_its_test_named(tree: Path) -> None:
         ("gone", "no such code"),
     ]
     assert (tree / "module.py").read_text() == MODULE
+
+
+LONG_TEST = """
+import threading
+from pathlib import Path
+
+def test_long():
+    try:
+        Path({said!r}).touch()
+        threading.Event().wait(60)
+    finally:
+        Path({told!r}).touch()
+"""
+LONG_MUTANT = """
+[[mutant]]
+id = "A"
+what = ""
+tests = ["test_module.py::test_long"]
+"""
+
+
+def test_a_run_that_is_terminated_ends_its_tests_and_leaves_no_copy(tree: Path, tmp_path: Path) -> None:
+    """The tests are interrupted, so that what they started is ended by them."""
+    top = Path(__file__).parents[2]
+    (tree / "tests/mutants").mkdir(parents=True)
+    for path in [top / "tests/__init__.py", *(top / "tests/mutants").glob("*.py")]:
+        shutil.copy(path, tree / path.relative_to(top))
+    (tree / "tests/mutants/one.toml").write_text(LONG_MUTANT)
+    said, told, scratch = (tmp_path / name for name in ("said", "told", "scratch"))
+    scratch.mkdir()
+    (tree / "test_module.py").write_text(LONG_TEST.format(said=str(said), told=str(told)))
+    run, environ = [sys.executable, "-m", "tests.mutants"], os.environ | {"TMPDIR": str(scratch)}
+    with subprocess.Popen(run, cwd=tree, env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        wait_for(said.exists, what="the test")
+        process.terminate()
+    assert told.exists()
+    assert list(scratch.glob("mutants-*")) == []
 
 
 def outcome(name: str, kind: str, reason: str = "") -> Outcome:

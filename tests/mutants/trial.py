@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
@@ -20,6 +21,7 @@ _NOT_FOUND = re.compile(r"^ERROR: not found: (.+)$", re.MULTILINE)
 _FAILED = re.compile(r"^(?:FAILED|ERROR) (\S+\.py.*?)(?: - .*)?$", re.MULTILINE)
 # Until a test that hangs with a mistake has noticed it; and for all tests without a mistake.
 _SECONDS, _ALL_SECONDS = 120, 1800
+_END_SECONDS = 20
 
 
 class Trial:
@@ -91,11 +93,26 @@ class Trial:
         # Bytecode is known by the size and the second of its source, which one mistake may share with the next.
         environ = os.environ | {"PYTHONPATH": paths, "PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": "500"}
         command = [sys.executable, "-m", "pytest", "-q", "-rfE", "-p", "no:cacheprovider", "--tb=line", *arguments]
+        with subprocess.Popen(
+            command, cwd=self._tree, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        ) as process:
+            try:
+                output = process.communicate(timeout=seconds)[0]
+            except subprocess.TimeoutExpired:
+                return -1, f"no end within {seconds} s"
+            finally:
+                _end(process)
+            return process.returncode, output
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """Interrupts the tests if they still run, so that they end the brokers and the Wine that they started."""
+    if process.poll() is None:
+        process.send_signal(signal.SIGINT)
         try:
-            done = subprocess.run(command, cwd=self._tree, env=environ, capture_output=True, text=True, timeout=seconds)
+            process.communicate(timeout=_END_SECONDS)
         except subprocess.TimeoutExpired:
-            return -1, f"no end within {seconds} s"
-        return done.returncode, done.stdout + done.stderr
+            process.kill()
 
 
 def _is_of(name: str, test: str) -> bool:
