@@ -18,7 +18,7 @@ define CHECK_PYTHON
 	|| { echo "'$(PYTHON)' has no module venv: install it (Debian and Ubuntu: apt install python3-venv)"; exit 1; }; }
 endef
 
-.PHONY: run test test-vm test-lowest test-brokers test-hostile mutants lint bench soak lock release clean help
+.PHONY: run test test-vm test-lowest test-brokers test-hostile test-many mutants lint bench soak lock release clean help
 
 run: .venv/run.stamp ## publish this host's interfaces; ARGS are given to `publisher run`
 	@$(BIN)/publisher run $(ARGS)
@@ -35,6 +35,9 @@ test-brokers: .venv/test.stamp ## check the mqtt sink on every broker, for the t
 
 test-hostile: .venv/test.stamp ## run beside hostile readers, publishers, servers and plugins, five minutes each
 	$(BIN)/python -m pytest -s --timeout 3600 --hostile-seconds 300 tests/hostile $(ARGS)
+
+test-many: .venv/test.stamp ## run the tests that repeat a step thousands of times with all repetitions
+	$(BIN)/python -m pytest --many tests/netioapi/test_cost.py tests/windows/test_under_wine.py $(ARGS)
 
 # One guest for each of the two processes: it has one processor.
 test-vm: .venv/test.stamp ## run the tests in a virtual machine, on every kind of link; ARGS="-m short": those of CI

@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -39,6 +39,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--hostile-seconds", default="4", help="the time of each hostile run, tests/hostile; 300 by make test-hostile"
     )
+    parser.addoption(
+        "--many", action="store_true", help="all repetitions of the tests that repeat a step thousands of times"
+    )
+
+
+@pytest.fixture
+def count(request: pytest.FixtureRequest) -> Callable[[int], int]:
+    """Returns the repetitions of a step that shows nothing new after hundreds: the given ones, a tenth without --many.
+
+    `make test-many` shows what the documentation says of thousands.
+    """
+    many = bool(request.config.getoption("--many"))
+    return lambda repetitions: repetitions if many else repetitions // 10
 
 
 def pytest_configure() -> None:

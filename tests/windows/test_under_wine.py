@@ -38,11 +38,15 @@ def _functions() -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def outcomes(wine: Wine, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Outcome]]:
+def outcomes(
+    wine: Wine, tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
+) -> dict[str, list[Outcome]]:
     """Runs them, and returns the outcomes of each function's cases."""
     report = tmp_path_factory.mktemp("wine") / "report.xml"
     suites = [str(path.relative_to(CHECKOUT)) for path in SUITES]
-    process = wine.python("-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junit-xml={report}", *suites)
+    options = ["-q", "-p", "no:cacheprovider", f"--junit-xml={report}"]
+    options += ["--many"] if pytestconfig.getoption("--many") else []
+    process = wine.python("-m", "pytest", *options, *suites)
     output = _finish(process)
     if not report.exists():
         pytest.fail(f"Windows Python ended with {process.returncode} and no report:\n{output[-4000:]}")
