@@ -26,6 +26,14 @@ _LUID = re.compile("[0-9a-f]{16}")
 _LARGEST_INDEX = 0xFFFF_FFFF
 
 
+def shown(value: object) -> str:
+    """Returns the argument for a message; its type where Python cannot write it, as an int of 5,000 digits."""
+    try:
+        return repr(value)
+    except Exception:  # noqa: BLE001 - a `__repr__` may be the caller's own
+        return f"<{type(value).__name__}>"
+
+
 def invalid(what: str) -> InvalidParameterError:
     """Returns the error for an argument."""
     return refusal(InvalidParameterError, what)
@@ -39,14 +47,14 @@ def any_family(family: object) -> Families:
         return _FAMILIES[family]
     names = ", ".join(repr(name) for name in get_args(Families))
     numbers = "socket.AF_UNSPEC, AF_INET and AF_INET6 (or 0, 2, 23)"
-    raise invalid(f"the family {family!r} is none of {names}; their numbers are {numbers}")
+    raise invalid(f"the family {shown(family)} is none of {names}; their numbers are {numbers}")
 
 
 def one_family(family: object) -> Family:
     """Returns the name of one family; raises InvalidParameterError for any but "inet" and "inet6"."""
     name = any_family(family)
     if name == "unspec":
-        raise invalid(f"a row is of one family, and {family!r} is all: give 'inet' or 'inet6'")
+        raise invalid(f"a row is of one family, and {shown(family)} is all: give 'inet' or 'inet6'")
     return name
 
 
@@ -69,7 +77,7 @@ def checked_index(index: object) -> int:
     _check_index(index)
     assert isinstance(index, int)
     if not 0 < index <= _LARGEST_INDEX:
-        raise invalid(f"the index {index} is none: the first one is 1, the last one {_LARGEST_INDEX}")
+        raise invalid(f"the index {shown(index)} is none: the first one is 1, the last one {_LARGEST_INDEX}")
     return int(index)
 
 
@@ -82,33 +90,34 @@ def known_by(luid: object, index: object) -> tuple[str | None, int | None]:
     if isinstance(luid, str) and int(luid, 16):
         return str(luid), None
     if not index:
-        raise invalid(f"neither a LUID nor an index names an interface: {luid!r}, {index!r}")
+        raise invalid(f"neither a LUID nor an index names an interface: {shown(luid)}, {shown(index)}")
     return None, checked_index(index)
 
 
 def _check_luid(luid: object) -> None:
     if is_integer(luid):
-        help_ = f"index={luid}" if luid <= _LARGEST_INDEX else f'luid="{luid:016x}", if it is one as a number'
-        raise invalid(f"the LUID {luid!r} is a number; an index goes by name: {help_}")
+        is_luid = _LARGEST_INDEX < luid < 1 << 64
+        help_ = f'luid="{luid:016x}", if it is one as a number' if is_luid else f"index={shown(luid)}"
+        raise invalid(f"the LUID {shown(luid)} is a number; an index goes by name: {help_}")
     if not isinstance(luid, str):
-        raise invalid(f"the LUID {luid!r} is of type {type(luid).__name__}: give 16 hexadecimal digits as a str")
+        raise invalid(f"the LUID {shown(luid)} is of type {type(luid).__name__}: give 16 hexadecimal digits as a str")
     if not _LUID.fullmatch(luid):
-        raise invalid(f"the LUID {luid!r} is not 16 lower-case hexadecimal digits")
+        raise invalid(f"the LUID {shown(luid)} is not 16 lower-case hexadecimal digits")
 
 
 def _check_index(index: object) -> None:
     if isinstance(index, str):
-        raise invalid(f"the index {index!r} is a str: give an int, or a name to convert_interface_alias_to_luid")
+        raise invalid(f"the index {shown(index)} is a str: give an int, or a name to convert_interface_alias_to_luid")
     if not is_integer(index):
-        raise invalid(f"the index {index!r} is of type {type(index).__name__}: give an int")
+        raise invalid(f"the index {shown(index)} is of type {type(index).__name__}: give an int")
 
 
 def checked_name(what: str, name: object) -> str:
     """Returns a name that an interface may have; `what` is the kind of name."""
     if not isinstance(name, str):
-        raise invalid(f"the {what} {name!r} is of type {type(name).__name__}: give a str")
+        raise invalid(f"the {what} {shown(name)} is of type {type(name).__name__}: give a str")
     if not name or "\0" in name:
-        raise invalid(f"the {what} {name!r} is none that an interface can have")
+        raise invalid(f"the {what} {shown(name)} is none that an interface can have")
     return str(name)
 
 
@@ -119,7 +128,7 @@ def checked_guid(guid: object) -> str:
     try:
         return str(UUID(checked_name("GUID", guid)))
     except ValueError as error:
-        raise invalid(f"the GUID {guid!r} has not the form 01234567-89ab-cdef-0123-456789abcdef") from error
+        raise invalid(f"the GUID {shown(guid)} has not the form 01234567-89ab-cdef-0123-456789abcdef") from error
 
 
 def checked_address(address: object) -> tuple[Family, str]:
@@ -127,20 +136,22 @@ def checked_address(address: object) -> tuple[Family, str]:
     try:
         parsed = ip_address(str(checked_name("address", address) if not hasattr(address, "packed") else address))
     except ValueError as error:
-        raise invalid(f"the address {address!r} is no IP address; it has no prefix length and no zone here") from error
+        raise invalid(
+            f"the address {shown(address)} is no IP address; it has no prefix length and no zone here"
+        ) from error
     if getattr(parsed, "scope_id", None):
-        raise invalid(f"the address {address!r} has a zone: name the interface by its LUID or index instead")
+        raise invalid(f"the address {shown(address)} has a zone: name the interface by its LUID or index instead")
     return ("inet6" if parsed.version == 6 else "inet"), str(parsed)
 
 
 def check_callback(callback: Callable[..., Any]) -> None:
     """Raises InvalidParameterError for what cannot be called, or whose call alone runs none of its code."""
     if not callable(callback):
-        raise invalid(f"the callback {callback!r} is not callable")
+        raise invalid(f"the callback {shown(callback)} is not callable")
     if _runs_later(callback):
         raise invalid(
-            f"the callback {callback!r} is a coroutine or a generator function, and nothing would run it: give a plain "
-            "function, for example one that calls loop.call_soon_threadsafe"
+            f"the callback {shown(callback)} is a coroutine or a generator function, and nothing would run it: give "
+            "a plain function, for example one that calls loop.call_soon_threadsafe"
         )
 
 

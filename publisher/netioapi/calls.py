@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 from ..errors import InvalidHandleError, InvalidParameterError, NotFoundError, NotSupportedError
 from ..events import IpInterfaceRow, NotificationType
 from ..sources import Families
-from .arguments import FamilyNumber, any_family, check_callback, checked_address, known_by, one_family
+from .arguments import FamilyNumber, any_family, check_callback, checked_address, known_by, one_family, shown
 from .process import Process
 from .registration import NotificationHandle
 from .rows import IfRow, IfStackRow, InvertedIfStackRow, UnicastIpAddressRow
@@ -85,7 +85,7 @@ def cancel_mib_change_notify2(notification_handle: NotificationHandle) -> None:
     if notification_handle is None:
         raise refusal(InvalidParameterError, "the handle is None")
     if not isinstance(notification_handle, NotificationHandle):
-        raise refusal(InvalidHandleError, f"{notification_handle!r} is no registration")
+        raise refusal(InvalidHandleError, f"{shown(notification_handle)} is no registration")
     notification_handle._cancel(_process.waits)
 
 

@@ -127,9 +127,10 @@ class LinuxSystem:
     def after_fork(self) -> None:
         """Forgets the shared source, whose thread is the parent's, and the lock. The LUIDs stay known."""
         self._lock = threading.Lock()
-        if self._shared is not None:
-            self._shared.abandon()
-            self._shared = None
+        shared, self._shared = self._shared, None
+        if shared is not None:
+            with contextlib.suppress(OSError):  # the parent was closing it: a descriptor may be closed already
+                shared.abandon()
 
     def _rows(self) -> list[IpInterface]:
         return self._read(lambda rows: rows)

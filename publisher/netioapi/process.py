@@ -11,16 +11,18 @@ from ..errors import NotSupportedError
 from .registration import CancelWaits
 from .system import System, refusal
 
+# Not in the first call: a child that is forked while another thread imports a module could never import it.
+if sys.platform == "win32":
+    from .windows import WindowsSystem
+elif sys.platform == "linux":
+    from .linux import LinuxSystem
+
 
 def own_system() -> System:
     """Returns a new object for this operating system; raises NotSupportedError on one that has no such calls."""
     if sys.platform == "win32":
-        from .windows import WindowsSystem
-
         return WindowsSystem()
     if sys.platform == "linux":
-        from .linux import LinuxSystem
-
         return LinuxSystem()
     text = f"publisher.netioapi works on Linux and on Windows, not on {sys.platform!r}"
     raise refusal(NotSupportedError, text)
@@ -38,14 +40,15 @@ class Process:
         self._making = threading.Lock()
         self._system: System | None = None
         self.waits = CancelWaits()
+        if sys.platform != "win32":
+            # Before the first call: another thread may fork while that holds the lock.
+            os.register_at_fork(after_in_child=self._after_fork)
 
     def system(self) -> System:
         """Returns the system; the first call makes it."""
         with self._making:
             if self._system is None:
                 self._system = self._make()
-                if sys.platform != "win32":
-                    os.register_at_fork(after_in_child=self._after_fork)
             return self._system
 
     def _after_fork(self) -> None:

@@ -13,8 +13,9 @@ from uuid import UUID
 
 import pytest
 
-from publisher.errors import InvalidParameterError, NetioError
+from publisher.errors import InvalidHandleError, InvalidParameterError, NetioError
 from publisher.netioapi import (
+    cancel_mib_change_notify2,
     convert_interface_alias_to_luid,
     convert_interface_guid_to_luid,
     convert_interface_index_to_luid,
@@ -155,6 +156,27 @@ def test_an_index_of_the_wrong_type_is_refused_with_a_word_on_what_goes_where(in
         lambda: convert_interface_index_to_luid(index),
     ):
         assert word in refused(call)
+
+
+class Unprintable:
+    def __repr__(self) -> str:
+        raise RuntimeError("this one cannot be shown")
+
+
+@pytest.mark.parametrize("value", [10**5000, -(10**5000), Unprintable()], ids=["large", "small", "unprintable"])
+def test_what_python_cannot_write_is_refused_by_its_type(value: Any) -> None:
+    for call in (
+        lambda: get_if_entry2(value),
+        lambda: get_if_entry2(index=value),
+        lambda: get_ip_interface_table(value),
+        lambda: get_unicast_ip_address_entry(value, LUID),
+        lambda: convert_interface_alias_to_luid(value),
+        lambda: convert_interface_guid_to_luid(value),
+        lambda: notify_ip_interface_change("unspec", value),
+    ):
+        assert f"<{type(value).__name__}>" in refused(call)
+    with pytest.raises(InvalidHandleError, match=f"<{type(value).__name__}>"):
+        cancel_mib_change_notify2(value)
 
 
 def test_an_index_of_the_wrong_type_is_refused_also_where_the_luid_counts() -> None:

@@ -48,6 +48,66 @@ def test_first_calls_at_the_same_moment_have_one_system() -> None:
     assert len(made) == len(systems) == 1
 
 
+FORK_AT_THE_FIRST_CALL = """
+import os, signal, threading
+from publisher.netioapi.process import Process, own_system
+making, forked = threading.Event(), threading.Event()
+def make():
+    making.set()
+    assert forked.wait(20)
+    return own_system()
+process = Process(make)
+first = threading.Thread(target=process.system)
+first.start()
+assert making.wait(20)
+child = os.fork()
+forked.set()
+if not child:
+    signal.alarm(20)
+    process.system()
+    os._exit(3)
+first.join()
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 3
+"""
+
+
+def test_a_fork_while_another_thread_makes_the_first_call_leaves_the_child_able_to_call() -> None:
+    done = run(FORK_AT_THE_FIRST_CALL)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+FORK_AT_ANY_MOMENT = """
+import os, signal, threading
+from publisher.netioapi import *
+ended = threading.Event()
+def use():
+    get_if_table2()
+    cancel_mib_change_notify2(notify_ip_interface_change("unspec", lambda *_: None, initial_notification=True))
+def use_often():
+    while not ended.is_set():
+        use()
+threads = [threading.Thread(target=use_often) for _ in range(2)]
+for thread in threads: thread.start()
+for _ in range(40):
+    child = os.fork()
+    if not child:
+        signal.alarm(20)
+        use()
+        os._exit(3)
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if status != 3: break
+ended.set()
+for thread in threads: thread.join()
+assert status == 3, status
+"""
+
+
+def test_a_fork_at_any_moment_of_other_threads_calls_leaves_the_child_able_to_call() -> None:
+    """Also while a module is imported for the first time, and while the last registration ends."""
+    done = run(FORK_AT_ANY_MOMENT)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
 FIRST_CALLS = """
 import threading
 from publisher.netioapi import *

@@ -188,9 +188,10 @@ class SettingWatches:
 
     def close(self) -> None:
         """Ends all watches."""
-        if self._inotify:
-            self._inotify.close()
-            self._inotify = None
+        # A fork may come between any two steps: the child must not close the descriptor once more.
+        inotify, self._inotify = self._inotify, None
+        if inotify:
+            inotify.close()
 
     def _add(self, path: bytes, index: int) -> int | None:
         if self._inotify is None:
