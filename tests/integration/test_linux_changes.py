@@ -165,6 +165,44 @@ def test_a_setting_that_is_written_for_all_links_is_read_a_few_links_at_a_time(
     assert "reconcile" not in following.causes
 
 
+def test_a_link_is_read_in_its_turn_while_others_are_written_again_and_again(pair: NetNs) -> None:
+    """Of 100 links that are written at each step 50 are read: none may wait until the writes end."""
+    pair.ip(*(f"link add d{number:03} type ifb" for number in range(101)))
+    source = open_source("linux", SourceContext(logging.getLogger("publisher"), MemoryLuids()), {})
+
+    def steps_until_the_last_is_read() -> int | None:
+        lists = source.updates()
+        [resync] = next(lists)
+        assert isinstance(resync, Resync)
+        indexes = {row.row.interface_index: row.interface.alias for row in resync.rows}
+        *others, last = (name for _, name in sorted(indexes.items()) if name.startswith("d"))
+        read = None
+        for step in range(8):
+            for name in others if step else [*others, last]:
+                Path(f"/proc/sys/net/ipv4/conf/{name}/forwarding").write_text(str((step + 1) % 2))
+            if any(isinstance(update, Upsert) and update.row.interface.alias == last for update in next(lists)):
+                read = step
+                break
+        source.close()
+        assert list(lists) == []
+        return read
+
+    assert pair.in_thread(steps_until_the_last_is_read) is not None
+
+
+def _offload_of(event: Event, name: str) -> object:
+    ours = event.interface and event.interface.alias == name and event.row
+    return ours and ours.transmit_offload
+
+
+def test_a_link_that_is_renamed_at_once_has_its_offloads(pair: NetNs, following: Following) -> None:
+    with following.paused():
+        pair.ip("link add x0 type veth peer name x1", "link set x0 name y0")
+    offload = next(row.row.transmit_offload for row in following.table.rows if row.interface.alias == "v0")
+    assert offload is not None
+    following.until(lambda event: _offload_of(event, "y0") == offload)
+
+
 def test_forwarding_is_reported_for_its_family(pair: NetNs, following: Following) -> None:
     pair.sysctl("net/ipv4/conf/v0/forwarding", 1)
     [event] = following.settled()

@@ -80,7 +80,7 @@ class LinkCache:
         self._restacked: set[int] = set()
         # The times to be read, of links by index: from files, by the name that the link has when no more messages wait.
         self._unread: set[tuple[int, Family]] = set()
-        # Links with other offloads, which no message shows.
+        # Links whose offloads are to be read again: no message shows them, and they are asked for by name.
         self._other_offloads: set[int] = set()
 
     def names(self) -> dict[int, bytes]:
@@ -313,6 +313,8 @@ class LinkCache:
         else:
             if before.name != link.name:
                 self.read_times((index,))
+                # udev renames a link just after it was made: its driver was asked by a name that it no longer had.
+                self._other_offloads.add(index)
             self._restacked |= named_by(before) ^ named_by(link)
         if cached.luid != luid:
             self._restacked |= self._stack.adjacent(index)

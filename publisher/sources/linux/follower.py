@@ -81,7 +81,8 @@ class Follower:
         # Messages that were applied since a read of everything was due.
         self._applied_since_due = 0
         self._lost_since: float | None = None
-        self._touched: set[int] = set()
+        # In the order in which they are to be read: one that is touched again and again keeps its place.
+        self._touched: dict[int, None] = {}
         self._causes: list[Cause] = []
         self._due = 0.0
         self._reconcile = Reconcile(self._reader, self._cache)
@@ -152,7 +153,7 @@ class Follower:
         reported = self._reconcile.reported
         if self._behind_since is not None:
             reported |= shown.indexes()
-        self._touched |= reported.intersection(link.ifindex for link in shown.links)
+        self._touched |= dict.fromkeys(reported.intersection(link.ifindex for link in shown.links))
         return self._cache.compare(shown, reported)
 
     def _end_reconcile(self) -> None:
@@ -189,7 +190,7 @@ class Follower:
         messages = self._next_messages()
         self._cache.read_times(modified)
         self._reconcile.reported |= modified
-        self._touched |= modified | touched(messages, self._cache.link)
+        self._touched |= dict.fromkeys(modified | touched(messages, self._cache.link))
         reads = self._read_touched(messages) if self._may_read() else None
         updates = self._cache.apply(messages, reads)
         self._watch(messages, reads or ())
@@ -263,7 +264,8 @@ class Follower:
         """Reads each touched link once. The removal of one that no longer exists is received, too, into `messages`."""
         reads: dict[int, Link | None] = {}
         indexes = self._to_read_now(messages)
-        self._touched -= indexes
+        for index in indexes:
+            del self._touched[index]
         for round_ in range(1, _ROUNDS + 1):
             reads |= self._read(indexes)
             removed = {index for index, link in reads.items() if link is None}
@@ -279,10 +281,12 @@ class Follower:
     def _to_read_now(self, messages: Iterable[Message]) -> set[int]:
         """Returns the touched links of which these messages report more than settings, and a bounded number of others.
 
-        A write to `all` reports a setting of each link.
+        A write to `all` reports a setting of each link. The others are those that have waited longest.
         """
-        now = self._touched & {index_of(message.record) for message in messages if self._reports_more(message.record)}
-        return now | set(islice(self._touched - now, max(0, _MOST_READ - len(now))))
+        more = {index_of(message.record) for message in messages if self._reports_more(message.record)}
+        now = self._touched.keys() & more
+        others = (index for index in self._touched if index not in now)
+        return now | set(islice(others, max(0, _MOST_READ - len(now))))
 
     def _reports_more(self, record: Record | None) -> bool:
         """Returns whether a message reports more than settings of the families."""

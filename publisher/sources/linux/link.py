@@ -135,7 +135,9 @@ class CachedLink:
 
     def read_offloads(self, details: LinkDetails) -> bool:
         """Reads the offloads; returns whether they differ."""
-        before, self.offloads = self.offloads, details.offloads(bare_name(self.link))
+        before, read = self.offloads, details.offloads(bare_name(self.link))
+        # Without an answer the link has another name by now, of which the message comes, or is removed.
+        self.offloads = before if read is None else read
         return before != self.offloads
 
     @property

@@ -95,6 +95,9 @@ class Reconcile:
         for _ in range(_ATTEMPTS):
             if (yield from self._addresses(changed)):
                 break
+        else:
+            # The links in `changed` were not compared, and the next time these are others: all are compared then.
+            self._parts.pop("addresses", None)
         yield from self._neighbours(changed)
         for indexes in _together(self._cache.indexes(), _LOOKED_AT):
             yield NOTHING

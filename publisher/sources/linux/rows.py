@@ -149,6 +149,7 @@ def _adds_link_local(link: Link) -> bool:
         mode not in (None, _ADDR_GEN_MODE_NONE)
         and link.hardware_type in _AUTOCONFIGURED
         and not flags & (_IFF_LOOPBACK | _IFF_SLAVE)
+        and text(link.kind) != "vrf"  # no link-local address on a master of layer 3 (addrconf_addr_gen)
     )
 
 

@@ -303,6 +303,17 @@ def test_offloads_are_read_again_when_the_kernel_says_so_and_at_no_other_change(
     assert cache.apply(new_link(mtu=1400, event=IFLA_EVENT_FEATURES)) == []
 
 
+def test_offloads_are_read_again_after_a_rename_and_kept_until_its_message_comes() -> None:
+    """A driver is asked by name: a link that udev renamed at once has no answer by the name of its first message."""
+    cache = Cache()
+    cache.details.features[b"enp1s0"] = offloads_of(["tx-tcp-segmentation"])
+    cache.apply(new_link(), new_link(name="enp1s0"))
+    assert large_sends(cache) == [True, False]
+    del cache.details.features[b"enp1s0"]
+    cache.apply(new_link(name="enp1s0", event=IFLA_EVENT_FEATURES))
+    assert large_sends(cache) == [True, False]
+
+
 def test_offloads_are_read_again_with_everything() -> None:
     cache = Cache(a_link())
     cache.details.features[b"eth0"] = offloads_of(["tx-tcp-segmentation"])

@@ -154,6 +154,13 @@ def test_a_list_of_addresses_that_was_interrupted_is_read_again_and_never_shown(
     assert passes.run() == []
 
 
+def test_addresses_of_reported_links_are_compared_later_when_each_list_was_interrupted(passes: Passes) -> None:
+    passes.reader.interrupted = [True] * 3
+    assert not any(part.addresses for part in passes.run(3))
+    shown = [part.addresses for part in passes.run() if part.addresses]
+    assert shown == [{2: [an_address("192.0.2.2", 2), an_address("fd00::2", 2)], 3: [an_address("192.0.2.3", 3)]}]
+
+
 def test_addresses_that_the_kernel_does_not_list_stay_as_they_are(passes: Passes) -> None:
     passes.reader.dumps["addresses"] = []
     passes.reader.dumps["links"] = [[a_link(2)], [a_link(3)], []]

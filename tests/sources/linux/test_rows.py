@@ -86,6 +86,7 @@ def both(name: str, *, link_local: bool = False, **members: Any) -> tuple[Any, A
         ("link_local_address_behavior", {"addr_gen_mode": 3}, (None, "always_on")),
         ("link_local_address_behavior", {"addr_gen_mode": 3, "hardware_type": 0xFFFE}, (None, "always_on")),
         ("link_local_address_behavior", {"addr_gen_mode": 0, "hardware_type": 512}, (None, None)),
+        ("link_local_address_behavior", {"addr_gen_mode": 0, "kind": b"vrf\0"}, (None, None)),
         ("link_local_address_behavior", {"addr_gen_mode": 0, "flags": IFF_UP | 0x800}, (None, None)),
         ("link_local_address_behavior", {"addr_gen_mode": 0, "flags": IFF_UP | IFF_LOOPBACK}, (None, None)),
         ("link_local_address_behavior", {}, (None, None)),
