@@ -19,8 +19,8 @@ from tests.benchmarks.subscriber import Subscriber
 
 LINK = "v0"
 CONTENDERS = {"ours": OURS, "pipe": PIPE, "script": SCRIPT}
-# Others on the machine may hold the kernel's lock of its network configuration: a change whose system call takes that
-# many seconds, and that many times as long as usual (with thousands of links the kernel walks their routes), is left out.
+# Others on the machine may hold the kernel's lock of its network configuration: a change whose system call takes so
+# many seconds, and so many times as long as usual (with thousands of links the kernel walks their routes), is left out.
 _HELD_UP, _HELD_UP_TIMES = 0.0005, 3
 _APART = 0.02
 _WARM = 100
