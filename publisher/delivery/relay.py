@@ -20,7 +20,8 @@ class Relay:
     (docs/performance.md).
 
     None is left out: one that does not wait looks for news before it does, and is passed over. Nobody waits for a
-    worker, since it wakes the next one before it does anything else.
+    worker, since it wakes the next one before it does anything else. When the order changes meanwhile, two are woken
+    anew.
     """
 
     def __init__(self) -> None:
