@@ -26,6 +26,8 @@ class LogFile(io.TextIOBase):
 
     def write(self, text: str) -> int:
         """Appends the text; characters that UTF-8 cannot hold become escapes."""
+        if self._file.closed and not self.closed:  # it was full, and a new one could not be opened
+            self._file = self._opened("ab")
         data = text.encode(errors="backslashreplace")
         if self._is_full(data):
             self._rotate(data)

@@ -65,6 +65,22 @@ def test_two_processes_with_one_file_do_not_lose_what_the_other_has_begun(tmp_pa
             assert found == [f"line {expected:03}" for expected in range(begun, number + 1)] or number <= 20
 
 
+@posix_only
+def test_a_full_file_whose_folder_was_moved_away_is_written_again_when_that_is_back(tmp_path: Path) -> None:
+    folder, away = tmp_path / "state", tmp_path / "away"
+    with closing(LogFile(folder / "log", max_bytes=10)) as file:
+        file.write("x" * 10)
+        folder.rename(away)
+        for _ in range(2):
+            with pytest.raises(OSError, match="No such file"):
+                file.write("lost\n")
+        away.rename(folder)
+        file.write("kept\n")
+    with pytest.raises(ValueError, match="closed"):
+        file.write("never\n")
+    assert "kept" in (folder / "log").read_text()
+
+
 def test_a_line_beyond_the_bound_is_kept_whole(tmp_path: Path) -> None:
     with closing(LogFile(tmp_path / "log", max_bytes=10)) as file:
         file.write("x" * 50 + "\n")
