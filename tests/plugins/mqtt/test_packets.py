@@ -300,7 +300,7 @@ def scripted_broker(script: Callable[[socket.socket], None]) -> Iterator[int]:
 
 def test_a_broker_that_acknowledges_slowly_still_hears_from_us_in_time() -> None:
     """The broker counts one and a half times the keepalive from what it received, not from what it answered."""
-    keepalive, over = 2.0, threading.Event()
+    keepalive, over = 4.0, threading.Event()
     connack = b"\x20\x06\x00\x00\x03\x13" + int(keepalive).to_bytes(2)
 
     def script(client: socket.socket) -> None:
