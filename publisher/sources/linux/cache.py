@@ -333,6 +333,8 @@ class LinkCache:
             before, cached.link = cached.link, link
             if (before.kind, before.hardware_type) != (link.kind, link.hardware_type):
                 cached.read_kind(self._details)
+            elif before.name != link.name:
+                cached.complete_kind(self._details)
             self._log_flaps(before, link)
         self._stack.put(link)
         return cached

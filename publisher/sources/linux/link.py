@@ -133,6 +133,14 @@ class CachedLink:
         self.can_wake = details.can_wake(bus.rstrip(b"\0"), device.rstrip(b"\0")) if bus and device else None
         self.read_offloads(details)
 
+    def complete_kind(self, details: LinkDetails) -> None:
+        """Reads by a new name what had no answer by the one before: udev renames a link just after it was made."""
+        name, index = bare_name(self.link), self.link.ifindex
+        if may_be_wireless(self.link) and details.is_wireless(name, index):
+            self.if_type = interface_type(self.link, wireless=True)
+        if self.dev_port is None and burned_in(self.link):
+            self.dev_port = details.dev_port(name, index)
+
     def read_offloads(self, details: LinkDetails) -> bool:
         """Reads the offloads; returns whether they differ."""
         before, read = self.offloads, details.offloads(bare_name(self.link))

@@ -303,6 +303,18 @@ def test_offloads_are_read_again_when_the_kernel_says_so_and_at_no_other_change(
     assert cache.apply(new_link(mtu=1400, event=IFLA_EVENT_FEATURES)) == []
 
 
+def test_wi_fi_that_is_renamed_at_once_is_wi_fi_and_stays_it_under_each_name() -> None:
+    cache = Cache()
+    cache.details.wireless = {b"wlan1"}
+    cache.details.ports = {b"wlan1": 3}
+    link = {"permanent_address": bytes.fromhex("02a0c9000001"), "parent_name": b"1-1\0", "parent_bus": b"usb\0"}
+    cache.apply(new_link(**link), new_link(name="wlan1", **link))
+    luid = row(cache).luid
+    assert (row(cache).interface.type, luid[:4], cache.cache._links[2].dev_port) == (71, "0047", 3)
+    cache.apply(new_link(name="wlan2", **link))
+    assert (row(cache).interface.type, row(cache).luid, cache.cache._links[2].dev_port) == (71, luid, 3)
+
+
 def test_offloads_are_read_again_after_a_rename_and_kept_until_its_message_comes() -> None:
     """A driver is asked by name: a link that udev renamed at once has no answer by the name of its first message."""
     cache = Cache()
