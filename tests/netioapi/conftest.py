@@ -12,6 +12,7 @@ if sys.platform == "linux":
     @pytest.fixture
     def netns_with_eth7(inside_netns: NetNs) -> NetNs:
         """The links eth7 and eth8, two ends of one pair, without addresses; the test's function runs inside."""
-        inside_netns.ip("link set lo up", "link add eth7 type veth peer name eth8", "link set eth7 addrgenmode none")
+        inside_netns.ip("link set lo up", "link add eth7 type veth peer name eth8")
+        inside_netns.ip("link set eth7 addrgenmode none", "link set eth8 addrgenmode none")
         inside_netns.ip("link set eth7 up", "link set eth8 up")
         return inside_netns

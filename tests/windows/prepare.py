@@ -1,5 +1,7 @@
 """Installs Windows CPython under Wine, once, in `.cache/windows`: `python -m tests.windows.prepare` does it in advance.
 
+Each process that runs tests has a copy of it, so that files of tests run side by side.
+
 The name in the cache is a hash of each version that matters, so another lock file or another Wine gets another one.
 """
 
@@ -46,7 +48,7 @@ log = logging.getLogger(__name__)
 
 
 def prepare() -> Path:
-    """Returns the directory with `python/` and `prefix/`, made if it is missing; builds the stand-in if it changed."""
+    """Returns the directory with `python/` and `prefix/`, made if it is missing."""
     locked = list(_wanted())
     name = hashlib.sha256("\n".join([RECIPE, PYTHON, _wine_version(), *locked]).encode()).hexdigest()[:16]
     root = CHECKOUT / ".cache" / "windows" / name
@@ -58,9 +60,27 @@ def prepare() -> Path:
         _install(root / "python" / "Lib" / "site-packages", locked)
         _make_prefix(root / "prefix")
         (root / "complete").touch()
-    _offer_checkout(root / "python" / "Lib" / "site-packages")
-    _build(root / "python")
     return root
+
+
+def copied(root: Path, number: int) -> Path:
+    """Returns the copy with this number, which knows the checkout and has the stand-in as it is in the sources.
+
+    Its files are links: whoever writes into one of them has to unlink it first.
+    """
+    copy = root / f"copy-{number}"
+    if not (copy / "complete").exists():
+        shutil.rmtree(copy, ignore_errors=True)
+        for folder in ("python", "prefix"):
+            shutil.copytree(root / folder, copy / folder, symlinks=True, copy_function=os.link)
+        # Wine writes into a registry that has several links, instead of replacing it.
+        for registry in (copy / "prefix").glob("*.reg"):
+            registry.unlink()
+            shutil.copy2(root / "prefix" / registry.name, registry)
+        (copy / "complete").touch()
+    _offer_checkout(copy / "python" / "Lib" / "site-packages")
+    _build(copy / "python")
+    return copy
 
 
 def wine_environment(root: Path) -> dict[str, str]:
@@ -151,6 +171,7 @@ def _make_prefix(prefix: Path) -> None:
 def _offer_checkout(site_packages: Path) -> None:
     """Makes the checkout importable and its entry points known, as an editable installation does."""
     roots = [CHECKOUT, CHECKOUT / "plugins"]
+    (site_packages / "checkout.pth").unlink(missing_ok=True)
     (site_packages / "checkout.pth").write_text("".join(f"Z:{root}\n".replace("/", "\\") for root in roots))
     project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]
     version = importlib.metadata.version(project["name"])
@@ -179,6 +200,7 @@ def _build(python: Path) -> None:
         ("iphlpapi_1607.dll", str(source), str(python / "iphlpapi_1607.def")),
         ("bcryptprimitives.dll", str(SOURCES / "bcryptprimitives.c"), "-ladvapi32"),
     ):
+        (python / name).unlink(missing_ok=True)
         subprocess.run([*COMPILER, "-o", str(python / name), *arguments], check=True)
 
 

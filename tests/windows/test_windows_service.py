@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -27,11 +28,31 @@ HOOK = (
 STATE = "drive_c/ProgramData/interface-publisher"
 
 
+class Driver:
+    """A process of Windows Python that runs commands (`inside/commands.py`)."""
+
+    def __init__(self, wine: Wine) -> None:
+        self._process = wine.python("-m", "tests.windows.inside.commands", stdin=subprocess.PIPE)
+
+    def run(self, call: list[str] | str) -> tuple[int, str]:
+        """Runs a command of publisher or Python code; returns its exit status and output."""
+        commands, answers = self._process.stdin, self._process.stdout
+        assert commands is not None
+        assert answers is not None
+        commands.write(json.dumps(call).encode() + b"\n")
+        commands.flush()
+        status, output = json.loads(answers.readline())
+        return status, output
+
+    def close(self) -> None:
+        self._process.communicate(timeout=60)
+
+
 class Commands:
     """The command `publisher service` for one service, and the folder of its configuration and files."""
 
-    def __init__(self, wine: Wine, folder: Path) -> None:
-        self._wine = wine
+    def __init__(self, driver: Driver, folder: Path) -> None:
+        self._driver = driver
         self.folder = folder
         self.config = folder / "with space" / "publisher.toml"
 
@@ -40,20 +61,18 @@ class Commands:
         return self.publisher("service", action, "--name", NAME, *arguments, status=status)
 
     def publisher(self, *arguments: str, status: int = 0) -> str:
-        process = self._wine.python("-m", "publisher", *arguments)
-        output: str = process.communicate(timeout=120)[0].decode(errors="replace")
-        assert process.returncode == status, output
+        found, output = self._driver.run([*arguments])
+        assert found == status, output
         return output
 
     def key(self) -> str:
         """Returns the service's key in the registry as Python shows it, or an error."""
         path = rf"SYSTEM\CurrentControlSet\Services\{NAME}"
-        query = f"import winreg; print(winreg.OpenKey(winreg.HKEY_LOCAL_MACHINE, {path!r}))"
-        return str(self._wine.python("-c", query).communicate(timeout=60)[0].decode(errors="replace"))
+        return self._driver.run(f"import winreg; print(winreg.OpenKey(winreg.HKEY_LOCAL_MACHINE, {path!r}))")[1]
 
     def kill(self, process: int) -> None:
         """Ends the process as the Task Manager does."""
-        self._wine.python("-c", f"import os; os.kill({process}, 9)").communicate(timeout=60)
+        self._driver.run(f"import os; os.kill({process}, 9)")
 
     def processes(self) -> list[str]:
         """Returns the command lines of the service's processes, as Linux sees them."""
@@ -85,10 +104,16 @@ def subscriber(wine: Wine, broker: Mosquitto) -> Iterator[AllMessages]:
         yield started
 
 
+@pytest.fixture(scope="module")
+def driver(wine: Wine) -> Iterator[Driver]:
+    with contextlib.closing(Driver(wine)) as driver:
+        yield driver
+
+
 @pytest.fixture
-def service(wine: Wine, tmp_path: Path, broker: Mosquitto) -> Iterator[Commands]:
+def service(wine: Wine, driver: Driver, tmp_path: Path, broker: Mosquitto) -> Iterator[Commands]:
     """Yields the commands, with a configuration; afterwards neither the service nor its folder is there."""
-    commands = Commands(wine, tmp_path)
+    commands = Commands(driver, tmp_path)
     commands.config.parent.mkdir()
     commands.config.write_text(
         f"""
@@ -148,12 +173,12 @@ def test_a_service_from_its_installation_to_its_removal(service: Commands, subsc
     assert _process_of(service("start")) != _process_of(status)
     subscriber.until(lambda topic, payload: topic == "interfaces/pc/status" and payload == "online")
 
-    assert service("stop") == f"service '{NAME}': stopped\r\n"
+    assert service("stop") == f"service '{NAME}': stopped\n"
     assert subscriber.until(lambda topic, _: topic == "interfaces/pc/status") == "offline"
     left = service.config.with_name("left.json")
     wait_for(lambda: left.exists() and left.stat().st_size, what="its end")
     assert json.loads(left.read_text()) == {"tables": 0, "registrations": 0, "streams": "None"}
-    assert service("status", status=1).startswith(f"service '{NAME}': stopped\r\n"), "the exit status was 0"
+    assert service("status", status=1).startswith(f"service '{NAME}': stopped\n"), "the exit status was 0"
     assert "it does not run" in service("stop", status=1)
 
     assert "stays, with its journal and its log" in service("remove")
@@ -180,12 +205,12 @@ def test_a_service_that_cannot_run_says_so_and_logs_the_reason(service: Commands
 WITHOUT_CONSOLE = """
 import subprocess, sys
 own = sys.executable.replace("python.exe", "pythonw.exe")
-sys.exit(subprocess.run([own, *sys.argv[1:]], creationflags=subprocess.DETACHED_PROCESS).returncode)
+sys.exit(subprocess.run([own, *{arguments!r}], creationflags=subprocess.DETACHED_PROCESS).returncode)
 """
 
 
 @pytest.mark.timeout(200)
-def test_pythonw_has_no_standard_streams_and_logs_beside_the_journal(wine: Wine, tmp_path: Path) -> None:
+def test_pythonw_has_no_standard_streams_and_logs_beside_the_journal(driver: Driver, tmp_path: Path) -> None:
     config, seen = tmp_path / "publisher.toml", tmp_path / "streams"
     config.write_text(f"[journal]\npath = '{_windows(tmp_path / 'journal.sqlite3')}'")
     run = f"import sys; open(r'{_windows(seen)}', 'w').write(f'{{sys.stdin}} {{sys.stdout}} {{sys.stderr}}')"
@@ -195,8 +220,6 @@ def test_pythonw_has_no_standard_streams_and_logs_beside_the_journal(wine: Wine,
         (["-m", "publisher", "check", "--offline", "--config", _windows(config)], 0),
         ([*publisher, "--source", "x11"], 1),
     ):
-        process = wine.python("-c", WITHOUT_CONSOLE, *arguments)
-        output = process.communicate(timeout=60)[0]
-        assert (process.returncode, output) == (status, b"")
+        assert driver.run(WITHOUT_CONSOLE.format(arguments=arguments)) == (status, "")
     assert seen.read_text() == "None None None"
     assert "unknown source 'x11'" in (tmp_path / "publisher.log").read_text()

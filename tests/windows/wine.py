@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from typing import Any
 
 from tests.fixtures.netns import NetNs
 from tests.fixtures.requirements import need, unable
-from tests.windows.prepare import CHECKOUT, prepare, wine_environment, wineserver
+from tests.windows.prepare import CHECKOUT, copied, prepare, wine_environment, wineserver
 
 
 class Wine:
@@ -58,15 +59,14 @@ class Wine:
 
 @contextlib.contextmanager
 def running() -> Iterator[Wine]:
-    """Yields a Wine for this test run alone: another run in the same checkout waits."""
+    """Yields a Wine for this process of a test run alone: a copy of the prepared one, which others do not use."""
     need("wine", package="wine wine64")
     need("x86_64-w64-mingw32-gcc", package="gcc-mingw-w64-x86-64-win32")
     need("ip", package="iproute2")
     cache = CHECKOUT / ".cache" / "windows"
     cache.mkdir(parents=True, exist_ok=True)
-    with (cache / "lock").open("w") as lock, contextlib.ExitStack() as closers:
-        _only_one(lock.fileno())
-        root = prepare()
+    with contextlib.ExitStack() as closers:
+        root = closers.enter_context(_copy(cache))
         try:
             netns = closers.enter_context(contextlib.closing(NetNs()))
         except OSError as error:
@@ -74,8 +74,25 @@ def running() -> Iterator[Wine]:
         yield closers.enter_context(contextlib.closing(Wine(root, netns)))
 
 
-def _only_one(descriptor: int) -> None:
+@contextlib.contextmanager
+def _copy(cache: Path) -> Iterator[Path]:
+    """Yields the first copy that is free, made from the prepared one."""
+    for number in itertools.count():
+        with (cache / f"lock-{number}").open("w") as mine:
+            if not _locked(mine.fileno(), wait=False):
+                continue
+            with (cache / "lock").open("w") as everyones:
+                _locked(everyones.fileno(), wait=True)
+                root = copied(prepare(), number)
+            yield root
+            return
+
+
+def _locked(descriptor: int, *, wait: bool) -> bool:
     if sys.platform != "win32":
         import fcntl
 
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+    return False
