@@ -8,6 +8,7 @@ import pytest
 
 if sys.platform == "linux":
     from tests.fixtures.netns import NetNs
+    from tests.fixtures.poll import wait_for
 
     @pytest.fixture
     def netns_with_eth7(inside_netns: NetNs) -> NetNs:
@@ -15,4 +16,6 @@ if sys.platform == "linux":
         inside_netns.ip("link set lo up", "link add eth7 type veth peer name eth8")
         inside_netns.ip("link set eth7 addrgenmode none", "link set eth8 addrgenmode none")
         inside_netns.ip("link set eth7 up", "link set eth8 up")
+        # The kernel reports the carrier a moment later; a test would take it for a change of its own.
+        wait_for(lambda: inside_netns.run("ip -j link").count('"operstate":"UP"') == 2, what="the carrier")
         return inside_netns
