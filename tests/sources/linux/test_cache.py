@@ -307,7 +307,11 @@ def test_wi_fi_that_is_renamed_at_once_is_wi_fi_and_stays_it_under_each_name() -
     cache = Cache()
     cache.details.wireless = {b"wlan1"}
     cache.details.ports = {b"wlan1": 3}
-    link = {"permanent_address": bytes.fromhex("02a0c9000001"), "parent_name": b"1-1\0", "parent_bus": b"usb\0"}
+    link: dict[str, Any] = {
+        "permanent_address": bytes.fromhex("02a0c9000001"),
+        "parent_name": b"1-1\0",
+        "parent_bus": b"usb\0",
+    }
     cache.apply(new_link(**link), new_link(name="wlan1", **link))
     luid = row(cache).luid
     assert (row(cache).interface.type, luid[:4], cache.cache._links[2].dev_port) == (71, "0047", 3)
