@@ -388,7 +388,7 @@ def test_whatever_ends_the_source_is_the_answer_to_all_that_wait(
             with pytest.raises(NetioError, match="ended") as failed:
                 call.result(LONG)
             assert isinstance(failed.value, SourceError)
-    assert "1 registrations receive no more notifications" in caplog.text
+    wait_for(lambda: "1 registrations receive no more notifications" in caplog.text, what="an error in the log")
     host.failure = None
     assert len(system.ip_interfaces("unspec")) == 1
     with subscribed(system, alive := ReceivedCalls()):
