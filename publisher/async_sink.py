@@ -7,6 +7,7 @@ import threading
 from abc import abstractmethod
 from collections.abc import Coroutine, Sequence
 from concurrent.futures import Future, wait
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .errors import PluginError, described
@@ -124,8 +125,9 @@ class AsyncSink(Sink):
 
     def _end(self) -> None:
         thread, self._thread = self._thread, None
-        if thread is not None and thread.is_alive():
-            self._loop.call_soon_threadsafe(self._stop.set)
+        if thread is not None:
+            with suppress(RuntimeError):  # the loop is closed: it has ended by itself
+                self._loop.call_soon_threadsafe(self._stop.set)
             thread.join()
 
 
