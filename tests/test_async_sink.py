@@ -184,3 +184,18 @@ def test_a_background_task_that_exits_hangs_nobody() -> None:
         sink.publish(make_events(1))
     with pytest.raises(PluginError, match="the event loop has ended"):
         sink.close()
+
+
+def test_a_loop_that_has_ended_before_its_thread_is_no_other_error_of_close() -> None:
+    class Silent(AsyncSink):
+        async def apublish(self, events: Sequence[Event]) -> None: ...
+
+    sink = made(Silent)
+    sink.publish(make_events(1))
+    assert sink._thread
+    sink._loop.call_soon_threadsafe(sink._stop.set)
+    sink._thread.join()
+    sink._thread = threading.Thread(target=threading.Event().wait, args=(0.2,))
+    sink._thread.start()
+    with pytest.raises(PluginError, match="the event loop has ended"):
+        sink.close()
