@@ -52,15 +52,8 @@ from .conversions import (
     convert_interface_luid_to_name,
     convert_interface_name_to_luid,
 )
-from .registration import (
-    NotificationHandle,
-)
-from .rows import (
-    IfRow,
-    IfStackRow,
-    InvertedIfStackRow,
-    UnicastIpAddressRow,
-)
+from .registration import NotificationHandle
+from .rows import IfRow, IfStackRow, InvertedIfStackRow, UnicastIpAddressRow
 
 __all__ = [
     "CancelInsideCallbackError",

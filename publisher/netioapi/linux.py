@@ -6,12 +6,12 @@ import contextlib
 import logging
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 from ..errors import InterfaceNotFoundError, NotFoundError, NotSupportedError, SourceError
-from ..events import Event, Family, IpInterface, IpInterfaceRow
+from ..events import Event, Family, IpInterface, IpInterfaceRow, NotificationType
 from ..sources import Families, SourceContext
 from ..sources.luids import LuidStore, MemoryLuids
 from .linux_rows import address_rows, changed_addresses, found, if_row, only_addresses, stack_of
@@ -26,6 +26,7 @@ if sys.platform == "linux":
 assert sys.platform == "linux"
 
 T = TypeVar("T")
+Row = TypeVar("Row")
 
 
 def own_source(luids: LuidStore) -> ForkedSource:
@@ -55,11 +56,11 @@ class LinuxSystem:
 
     def subscribe(self, family: Families, receiver: Receiver, initial: bool) -> Unsubscribe:
         """Calls the receiver for each change of an IP interface from now on."""
-        return self._subscribe(_IpInterfaceReceiver(family, receiver), initial)
+        return self._subscribe(_Receiver(family, receiver, _interface_keys), initial)
 
     def subscribe_addresses(self, family: Families, receiver: AddressReceiver, initial: bool) -> Unsubscribe:
         """Calls the receiver for each change of a unicast address from now on; of its row the key is set."""
-        return self._subscribe(_AddressReceiver(family, receiver), initial)
+        return self._subscribe(_Receiver(family, receiver, _address_keys), initial)
 
     def ip_interface(self, family: Family, luid: str | None, index: int | None) -> IpInterfaceRow:
         """Returns the row; raises InterfaceNotFoundError or NotFoundError."""
@@ -189,50 +190,44 @@ class LinuxSystem:
         self._release(shared)
 
 
-class _IpInterfaceReceiver:
-    """A receiver of the keys of changed IP interfaces, and the family of these."""
+class _Receiver(Generic[Row]):
+    """A receiver of the keys that changed, the family of these, and how they are found in an event."""
 
-    def __init__(self, family: Families, receiver: Receiver) -> None:
+    def __init__(
+        self,
+        family: Families,
+        receiver: Callable[[Row | None, NotificationType], None],
+        keys: Callable[[Event, IpInterfaceRow], Iterable[tuple[Row, NotificationType]]],
+    ) -> None:
         self.ended = False
         self._family = family
         self._receiver = receiver
+        self._keys = keys
 
     def confirm(self) -> None:
         self._receiver(None, "initial_notification")
 
     def receive(self, event: Event) -> None:
-        if event.row is None or self._family not in ("unspec", event.row.family) or only_addresses(event):
-            return
-        key = IpInterfaceRow(
-            family=event.row.family,
-            interface_luid=event.row.interface_luid,
-            interface_index=event.row.interface_index,
+        if event.row is not None and self._family in ("unspec", event.row.family):
+            for key, kind in self._keys(event, event.row):
+                self._receiver(key, kind)
+
+
+def _interface_keys(event: Event, row: IpInterfaceRow) -> Iterator[tuple[IpInterfaceRow, NotificationType]]:
+    if not only_addresses(event):
+        key = IpInterfaceRow(family=row.family, interface_luid=row.interface_luid, interface_index=row.interface_index)
+        yield key, event.notification_type
+
+
+def _address_keys(event: Event, row: IpInterfaceRow) -> Iterator[tuple[UnicastIpAddressRow, NotificationType]]:
+    for address, kind in changed_addresses(event).items():
+        key = UnicastIpAddressRow(
+            family=row.family,
+            address=address,
+            interface_luid=row.interface_luid,
+            interface_index=row.interface_index,
         )
-        self._receiver(key, event.notification_type)
-
-
-class _AddressReceiver:
-    """A receiver of the keys of changed addresses, and the family of these."""
-
-    def __init__(self, family: Families, receiver: AddressReceiver) -> None:
-        self.ended = False
-        self._family = family
-        self._receiver = receiver
-
-    def confirm(self) -> None:
-        self._receiver(None, "initial_notification")
-
-    def receive(self, event: Event) -> None:
-        if event.row is None or self._family not in ("unspec", event.row.family):
-            return
-        for address, kind in changed_addresses(event).items():
-            key = UnicastIpAddressRow(
-                family=event.row.family,
-                address=address,
-                interface_luid=event.row.interface_luid,
-                interface_index=event.row.interface_index,
-            )
-            self._receiver(key, kind)
+        yield key, kind
 
 
 def _check_kind(kind: NameKind) -> None:

@@ -8,7 +8,7 @@ from typing import TypeVar
 from uuid import UUID
 
 from ..errors import InterfaceNotFoundError, InvalidParameterError
-from ..events import Family, IpInterfaceRow
+from ..events import Family, IpInterfaceRow, NotificationType
 from ..sources import Families
 from ..sources.windows.calls import AddressNotification, Iphlpapi, Notification, load
 from ..sources.windows.iphlpapi import FAMILIES, FAMILY_NAMES, NOTIFICATION_TYPES, Guid
@@ -19,6 +19,8 @@ from .system import AddressReceiver, NameKind, Receiver, Unsubscribe, refusal
 from .windows_rows import address_key, address_row, guid_text, if_row
 
 T = TypeVar("T")
+Row = TypeVar("Row")
+Notified = TypeVar("Notified", Notification, AddressNotification)
 _OF_LUID: dict[NameKind, str] = {"alias": "ConvertInterfaceLuidToAlias", "name": "ConvertInterfaceLuidToNameW"}
 _TO_LUID: dict[NameKind, str] = {"alias": "ConvertInterfaceAliasToLuid", "name": "ConvertInterfaceNameToLuidW"}
 
@@ -31,26 +33,12 @@ class WindowsSystem:
 
     def subscribe(self, family: Families, receiver: Receiver, initial: bool) -> Unsubscribe:
         """Calls the receiver for each change of an IP interface from now on."""
-
-        def notified(notification: Notification | None) -> None:
-            # In a thread of the system: an exception here would be lost.
-            if notification is None:
-                receiver(None, "initial_notification")
-            elif notification.family in FAMILY_NAMES and notification.type in NOTIFICATION_TYPES:
-                receiver(_key(notification), NOTIFICATION_TYPES[notification.type])
-
+        notified = _receiving(receiver, _key)
         return self._iphlpapi.notify_ip_interface_change(FAMILIES[family], notified, initial=initial).cancel
 
     def subscribe_addresses(self, family: Families, receiver: AddressReceiver, initial: bool) -> Unsubscribe:
         """Calls the receiver for each change of a unicast address from now on; of its row the key is set."""
-
-        def notified(notification: AddressNotification | None) -> None:
-            # In a thread of the system: an exception here would be lost.
-            if notification is None:
-                receiver(None, "initial_notification")
-            elif notification.family in FAMILY_NAMES and notification.type in NOTIFICATION_TYPES:
-                receiver(address_key(notification), NOTIFICATION_TYPES[notification.type])
-
+        notified = _receiving(receiver, address_key)
         return self._iphlpapi.notify_unicast_ip_address_change(FAMILIES[family], notified, initial=initial).cancel
 
     def ip_interface(self, family: Family, luid: str | None, index: int | None) -> IpInterfaceRow:
@@ -111,6 +99,21 @@ class WindowsSystem:
 
     def after_fork(self) -> None:
         """Does nothing: Windows has no fork."""
+
+
+def _receiving(
+    receiver: Callable[[Row | None, NotificationType], None], key: Callable[[Notified], Row]
+) -> Callable[[Notified | None], None]:
+    """Returns the function that a registration of iphlpapi.dll calls; one of no name is left out."""
+
+    def notified(notification: Notified | None) -> None:
+        # In a thread of the system: an exception here would be lost.
+        if notification is None:
+            receiver(None, "initial_notification")
+        elif notification.family in FAMILY_NAMES and notification.type in NOTIFICATION_TYPES:
+            receiver(key(notification), NOTIFICATION_TYPES[notification.type])
+
+    return notified
 
 
 def _found(what: str, convert: Callable[[], T]) -> T:

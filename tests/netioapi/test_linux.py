@@ -24,7 +24,7 @@ from publisher.testing import make_row
 from tests.fixtures.poll import wait_for
 
 if sys.platform == "linux":
-    from publisher.netioapi.linux import LinuxSystem, _IpInterfaceReceiver
+    from publisher.netioapi.linux import LinuxSystem, _interface_keys, _Receiver
     from publisher.netioapi.linux_rows import only_addresses, stack_of
 else:
     pytest.skip("the calls of Linux", allow_module_level=True)
@@ -494,7 +494,7 @@ def test_a_registration_that_was_interrupted_while_it_waited_is_not_called() -> 
     host, calls = FakeHost(), ReceivedCalls()
     system = system_of(host)
     with subscribed(system, ReceivedCalls()):
-        shared, receiver = system._shared, _IpInterfaceReceiver("unspec", calls)
+        shared, receiver = system._shared, _Receiver("unspec", calls, _interface_keys)
         assert shared is not None
         shared.ask(lambda shared: shared.remove(receiver), new_reading=False).result(LONG)
         shared.ask(lambda shared: shared.add(receiver, True)).result(LONG)
