@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..config.locations import Locations
+from ..config.locations import APPLICATION, Locations
 from ..config.settings import load_settings
 from ..errors import PublisherError
 from ..terminal import echo
@@ -12,7 +12,6 @@ from ..windows_service.advapi32 import SERVICE_RUNNING
 from ..windows_service.calls import load_calls
 from ..windows_service.folders import make_state_folder
 from ..windows_service.installation import (
-    DEFAULT_NAME,
     Program,
     configuration_of,
     log_of,
@@ -89,4 +88,4 @@ def show_service(name: str) -> bool:
 
 
 def _named(name: str) -> str:
-    return "" if name == DEFAULT_NAME else f' --name "{name}"'
+    return "" if name == APPLICATION else f' --name "{name}"'

@@ -17,7 +17,6 @@ from ..service.log_file import log_file_beside
 from .calls import WindowsCalls
 from .folders import weakness_of_state, weaknesses_of_program
 
-DEFAULT_NAME = "interface-publisher"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,79}")
 
 
