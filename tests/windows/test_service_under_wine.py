@@ -13,43 +13,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-import paho.mqtt.client as paho
 import pytest
-from paho.mqtt.enums import CallbackAPIVersion
 
 from tests.fixtures.brokers import Mosquitto
+from tests.windows.messages import LONG, AllMessages, windows_path
 from tests.windows.wine import Wine
-
-LONG = 60.0
-Message = tuple[str, Any, bool]
-
-
-class AllMessages:
-    """Receives each message under `interfaces`, as topic, payload and retain flag."""
-
-    def __init__(self, wine: Wine, port: int) -> None:
-        self.messages: queue.Queue[Message] = queue.Queue()
-        self.client = paho.Client(CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5)
-        self.client.on_message = self._message
-        wine.netns.call(self.client.connect, "127.0.0.1", port)
-        self.client.subscribe("interfaces/#", qos=1)
-        wine.netns.call(self.client.loop_start)
-
-    def _message(self, _client: object, _data: object, message: paho.MQTTMessage) -> None:
-        payload: Any = message.payload.decode()
-        with contextlib.suppress(ValueError):
-            payload = json.loads(payload)
-        self.messages.put((message.topic, payload, message.retain))
-
-    def until(self, wanted: Callable[[str, Any], bool]) -> Any:
-        while True:
-            topic, payload, _ = self.messages.get(timeout=LONG)
-            if wanted(topic, payload):
-                return payload
-
-    def close(self) -> None:
-        self.client.disconnect()
-        self.client.loop_stop()
 
 
 class Hook(BaseHTTPRequestHandler):
@@ -81,7 +49,7 @@ class Publisher:
 
     def __init__(self, wine: Wine, config: Path, *before: list[Any]) -> None:
         self.process = wine.python(
-            "-m", "tests.windows.inside.drive", "run", "--config", _windows(config), stdin=subprocess.PIPE
+            "-m", "tests.windows.inside.drive", "run", "--config", windows_path(config), stdin=subprocess.PIPE
         )
         self.output: list[str] = []
         self._reader = threading.Thread(target=self._read)
@@ -120,24 +88,6 @@ class Publisher:
         return status, "".join(self.output)
 
 
-def _windows(path: Path) -> str:
-    return f"Z:{path}".replace("/", "\\")
-
-
-@pytest.fixture
-def broker(wine: Wine, tmp_path: Path) -> Iterator[Mosquitto]:
-    mosquitto = Mosquitto(tmp_path)
-    wine.netns.call(mosquitto.start)
-    yield mosquitto
-    mosquitto.kill()
-
-
-@pytest.fixture
-def subscriber(wine: Wine, broker: Mosquitto) -> Iterator[AllMessages]:
-    with contextlib.closing(AllMessages(wine, broker.port)) as started:
-        yield started
-
-
 @pytest.fixture
 def hook(wine: Wine) -> Iterator[type[Hook]]:
     handler: Any = type("OwnHook", (Hook,), {"posted": queue.Queue()})
@@ -158,7 +108,7 @@ def config(tmp_path: Path, broker: Mosquitto, hook: Any) -> Path:
         f"""
         node = "pc"
         [journal]
-        path = '{_windows(tmp_path / "journal.sqlite3")}'
+        path = '{windows_path(tmp_path / "journal.sqlite3")}'
         [sinks.home]
         type = "mqtt"
         url = "{broker.url}"
@@ -168,7 +118,7 @@ def config(tmp_path: Path, broker: Mosquitto, hook: Any) -> Path:
         url = "http://127.0.0.1:{hook.port}/"
         [sinks.log]
         type = "file"
-        path = '{_windows(tmp_path / "events.jsonl")}'
+        path = '{windows_path(tmp_path / "events.jsonl")}'
         """
     )
     return path

@@ -18,7 +18,7 @@ import pytest
 
 from tests.fixtures.brokers import Mosquitto
 from tests.fixtures.poll import wait_for
-from tests.windows.test_service_under_wine import AllMessages, _windows
+from tests.windows.messages import AllMessages, windows_path
 from tests.windows.wine import Wine
 
 NAME = "publisher under test"
@@ -90,20 +90,6 @@ def _command_lines() -> Iterator[str]:
             yield path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
 
 
-@pytest.fixture
-def broker(wine: Wine, tmp_path: Path) -> Iterator[Mosquitto]:
-    mosquitto = Mosquitto(tmp_path)
-    wine.netns.call(mosquitto.start)
-    yield mosquitto
-    mosquitto.kill()
-
-
-@pytest.fixture
-def subscriber(wine: Wine, broker: Mosquitto) -> Iterator[AllMessages]:
-    with contextlib.closing(AllMessages(wine, broker.port)) as started:
-        yield started
-
-
 @pytest.fixture(scope="module")
 def driver(wine: Wine) -> Iterator[Driver]:
     with contextlib.closing(Driver(wine)) as driver:
@@ -124,7 +110,7 @@ def service(wine: Wine, driver: Driver, tmp_path: Path, broker: Mosquitto) -> It
         keepalive = 5
         [sinks.log]
         type = "file"
-        path = '{_windows(commands.config.with_name("events.jsonl"))}'
+        path = '{windows_path(commands.config.with_name("events.jsonl"))}'
         """
     )
     hook = wine.root / "python" / "Lib" / "site-packages" / "in_service.pth"
@@ -143,15 +129,15 @@ def _process_of(status: str) -> int:
 @pytest.mark.timeout(300)
 def test_a_service_from_its_installation_to_its_removal(service: Commands, subscriber: AllMessages, wine: Wine) -> None:
     # Wine's files belong to the user that runs it, and that is no administrator.
-    refusal = service("install", "--config", _windows(service.config), status=1)
+    refusal = service("install", "--config", windows_path(service.config), status=1)
     assert "nothing was installed; --force installs nevertheless" in refusal
     assert "who could act as the service" in refusal
     assert "FileNotFoundError" in service.key()
 
-    installed = service("install", "--force", "--config", _windows(service.config))
+    installed = service("install", "--force", "--config", windows_path(service.config))
     assert r"it runs as NT AUTHORITY\LocalService" in installed
     assert "PyHKEY" in service.key()
-    assert "installed already" in service("install", "--force", "--config", _windows(service.config), status=1)
+    assert "installed already" in service("install", "--force", "--config", windows_path(service.config), status=1)
 
     assert service("start").startswith(f"service '{NAME}': running, process ")
     wait_for(lambda: len(service.events) >= 3, what="the snapshot in the file")
@@ -159,9 +145,11 @@ def test_a_service_from_its_installation_to_its_removal(service: Commands, subsc
     assert subscriber.until(lambda topic, _: topic.endswith("/inet/state"))["addresses"][0]["address"] == "192.0.2.10"
     assert "it runs already" in service("start", status=1)
     status = service("status")
-    assert f'"{_windows(service.config)}"' in status, "a path with a space is in quotes"
+    assert f'"{windows_path(service.config)}"' in status, "a path with a space is in quotes"
     assert "pythonw.exe" in status
-    assert f"process {_process_of(status)} since" in service.publisher("status", "--config", _windows(service.config))
+    assert f"process {_process_of(status)} since" in service.publisher(
+        "status", "--config", windows_path(service.config)
+    )
 
     assert "reads its configuration again" in service("reload")
     log = wine.root / "prefix" / STATE / "publisher.log"
@@ -185,20 +173,20 @@ def test_a_service_from_its_installation_to_its_removal(service: Commands, subsc
     assert "FileNotFoundError" in service.key()
     wait_for(lambda: not service.processes(), what="the end of the processes")
     assert "it is not installed" in service("remove", status=1)
-    by_hand = ["service", "process", NAME, _windows(service.config), _windows(service.config.parent)]
+    by_hand = ["service", "process", NAME, windows_path(service.config), windows_path(service.config.parent)]
     assert "it is started by Windows only: publisher service start" in service.publisher(*by_hand, status=1)
 
 
 @pytest.mark.timeout(200)
 def test_a_service_that_cannot_run_says_so_and_logs_the_reason(service: Commands, wine: Wine) -> None:
-    service("install", "--force", "--config", _windows(service.config))
+    service("install", "--force", "--config", windows_path(service.config))
     service.config.write_text("nod = 3")
     output = service("start", status=1)
     log = wine.root / "prefix" / STATE / "publisher.log"
     assert f"ended at once with status 2; its log: {'C:' + chr(92) + 'ProgramData'}" in output
     assert "nod: unknown setting" in log.read_text()
     assert f"service '{NAME}': stopped after a failure (2)" in service("status", status=1)
-    assert "unknown setting" in service("install", "--force", "--config", _windows(service.config), status=2)
+    assert "unknown setting" in service("install", "--force", "--config", windows_path(service.config), status=2)
     service("remove")
 
 
@@ -212,12 +200,12 @@ sys.exit(subprocess.run([own, *{arguments!r}], creationflags=subprocess.DETACHED
 @pytest.mark.timeout(200)
 def test_pythonw_has_no_standard_streams_and_logs_beside_the_journal(driver: Driver, tmp_path: Path) -> None:
     config, seen = tmp_path / "publisher.toml", tmp_path / "streams"
-    config.write_text(f"[journal]\npath = '{_windows(tmp_path / 'journal.sqlite3')}'")
-    run = f"import sys; open(r'{_windows(seen)}', 'w').write(f'{{sys.stdin}} {{sys.stdout}} {{sys.stderr}}')"
-    publisher = ["-m", "publisher", "run", "--config", _windows(config)]
+    config.write_text(f"[journal]\npath = '{windows_path(tmp_path / 'journal.sqlite3')}'")
+    run = f"import sys; open(r'{windows_path(seen)}', 'w').write(f'{{sys.stdin}} {{sys.stdout}} {{sys.stderr}}')"
+    publisher = ["-m", "publisher", "run", "--config", windows_path(config)]
     for arguments, status in (
         (["-c", run], 0),
-        (["-m", "publisher", "check", "--offline", "--config", _windows(config)], 0),
+        (["-m", "publisher", "check", "--offline", "--config", windows_path(config)], 0),
         ([*publisher, "--source", "x11"], 1),
     ):
         assert driver.run(WITHOUT_CONSOLE.format(arguments=arguments)) == (status, "")
