@@ -50,11 +50,6 @@ class Inbox:
         self.stop_by: float | None = None
         """The clock's moment at which deliveries end; `None` until a stop is requested."""
 
-    def wake(self) -> None:
-        """Notes that there is something new in the journal, and wakes the worker."""
-        self.note_news()
-        self.rouse()
-
     def note_news(self) -> None:
         """Notes that there is something new in the journal; `rouse` follows."""
         if not self._news:  # Else the worker has yet to take the note, and looks at the journal after that.

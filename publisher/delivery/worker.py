@@ -90,10 +90,6 @@ class Worker:
         """Begins to deliver, unless the destination ended this very configuration before."""
         self._thread.start()
 
-    def wake(self) -> None:
-        """Wakes this worker alone: the journal has something new."""
-        self.inbox.wake()
-
     def answer(self, request: Request) -> tuple[str, Resend | None]:
         """Returns the answer to a request, for people, and the resend that it leads to. Raises JournalError."""
         if self._status.state == "ended":

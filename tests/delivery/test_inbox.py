@@ -10,6 +10,7 @@ import pytest
 
 from publisher.delivery.inbox import Clock, Inbox
 from publisher.journal.positions import NumberedResend, Resend, ResendDeadLetters, ResendEvents, ResendSnapshot
+from tests.fixtures.waking import wake
 
 
 def left(*resends: Resend) -> list[NumberedResend]:
@@ -48,7 +49,7 @@ def test_a_job_may_be_due_in_a_far_future_also_while_a_descriptor_is_watched(del
     inbox.call(lambda: None, delay)
     near, far = socket.socketpair()
     with near, far:
-        waker = threading.Timer(0.05, inbox.wake)
+        waker = threading.Timer(0.05, wake, (inbox,))
         waker.start()
         assert inbox.wait(None, jobs=True, descriptor=near.fileno()) == "over"
         waker.join()

@@ -10,6 +10,7 @@ import pytest
 from publisher.delivery.inbox import Clock, Inbox
 from publisher.delivery.relay import Relay
 from tests.fixtures.poll import wait_for
+from tests.fixtures.waking import wake
 
 
 class Reader:
@@ -135,7 +136,7 @@ def test_one_that_fails_in_its_wait_wakes_the_next_one() -> None:
     wait_for(lambda: last.waits and failing._waits == "for news", what="the waits")
     newest[0] = 1
     last.inbox.note_news()
-    failing.wake()
+    wake(failing)
     wait_for(lambda: last.seen == 1, what="the event")
     thread.join(10)
     last.stop()

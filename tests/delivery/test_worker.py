@@ -25,6 +25,7 @@ from publisher.sink import Cursor, Ended, Rejected, Retry, Sink, SinkContext, Si
 from publisher.testing import Recorder
 from tests.fixtures.pipeline import Pipeline
 from tests.fixtures.poll import wait_for
+from tests.fixtures.waking import wake
 
 
 @pytest.fixture
@@ -107,10 +108,10 @@ def test_before_anything_is_known_there_is_nothing_to_send(tmp_path: Path, recor
     with closing(pipeline):
         worker = pipeline.deliver(recorder)
         recorder.wait(lambda recorder: recorder.opened)
-        worker.wake()
+        wake(worker)
         wait_for(lambda: worker.status().state == "following")
         pipeline.journal.replace_rows(rows)
-        worker.wake()
+        wake(worker)
         recorder.wait_for_events(3)
         assert kinds(recorder.events) == ["snapshot@0"]
 
@@ -203,7 +204,7 @@ def test_a_burst_trims_nothing_that_a_healthy_sink_has_yet_to_read(tmp_path: Pat
         recorder.wait_for_events(3)
         recorder.hang()
         pipeline.change_at_once(1900)
-        worker.wake()
+        wake(worker)
         pipeline.change(1)
         assert pipeline.journal.events.oldest == 1
         recorder.flow()
@@ -580,7 +581,7 @@ def test_after_a_failure_the_destination_is_asked_where_it_is(pipeline: Pipeline
     recorder.cursor = Cursor(pipeline.journal.epoch, 8)  # the answer to the last batch was lost
     recorder.publish_faults.append(OSError("the connection broke"))
     pipeline.change_at_once(3)
-    pipeline.workers[0].wake()
+    wake(pipeline.workers[0])
     recorder.wait_for_seq(9)
     assert recorder.seqs[-1] == 9
     assert recorder.seqs.count(8) == 0
@@ -773,7 +774,7 @@ def test_a_request_for_all_dead_letters_means_those_that_are_there_then(pipeline
     del attempts[:]
     pipeline.ask(worker, kind="retry")
     pipeline.change_at_once(5)
-    worker.wake()
+    wake(worker)
     take_turns(7)
     wait_for(lambda: len(pipeline.dead_letters()) == 7)
     turns.release(50)
@@ -906,7 +907,7 @@ def test_a_worker_that_ends_by_an_error_of_ours_is_in_trouble(
     worker = pipeline.deliver(recorder)
     recorder.wait_for_events(3)
     monkeypatch.setattr(worker.inbox, "take", lambda: 1 / 0)
-    worker.wake()
+    wake(worker)
     worker.join(30.0)
     assert worker.status().error == "internal error: ZeroDivisionError: division by zero"
     assert worker.status().state == "failed"
@@ -1075,7 +1076,7 @@ def test_dead_letters_that_the_disk_does_not_take_hold_the_sink_up_and_none_is_l
     worker = pipeline.deliver(lambda context: Refusing(SinkOptions(), context))
     wait_for(lambda: worker.status().state == "following")
     pipeline.change_at_once(4)
-    worker.wake()
+    wake(worker)
     wait_for(lambda: pipeline.said("cannot keep a dead letter"))
     assert worker.status().behind == 2, "the events after the second wait for the disk"
 

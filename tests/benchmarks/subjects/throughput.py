@@ -19,6 +19,7 @@ from tests.benchmarks.subscriber import Subscriber
 from tests.benchmarks.workers import started
 from tests.fixtures.brokers import Mosquitto
 from tests.fixtures.poll import wait_for
+from tests.fixtures.waking import wake
 
 INTERFACES = 50
 # As the core's appends are when much happens.
@@ -64,7 +65,7 @@ def through_the_sink(broker: Mosquitto, path: Path, count: int) -> tuple[float, 
         begun = time.perf_counter()
         for at in range(0, count, APPEND):
             journal.append(events[at : at + APPEND])
-            worker.wake()
+            wake(worker)
         wait_for(lambda: worker.status().seq == events[-1].seq, timeout=60, what="all events")
         ended = time.perf_counter()
         worker.stop(10)

@@ -22,6 +22,7 @@ from publisher_webhook.options import WebhookOptions
 from publisher_webhook.sink import WebhookSink
 from tests.benchmarks.figures import Figure, median
 from tests.benchmarks.workers import started
+from tests.fixtures.waking import wake
 
 EVENTS = 2000
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -72,7 +73,7 @@ def publish(path: Path, url: str, *, batch: bool) -> float:
 
 
 def deliver(worker: Worker) -> None:
-    worker.wake()
+    wake(worker)
     wait_until(lambda: worker.status().seq == EVENTS)
 
 

@@ -27,6 +27,7 @@ from publisher_webhook.options import WebhookOptions
 from publisher_webhook.sink import WebhookSink
 from tests.fixtures.pipeline import ask
 from tests.fixtures.poll import wait_for
+from tests.fixtures.waking import wake
 from tests.fixtures.webhook_server import (
     Behaviour,
     Exchange,
@@ -88,8 +89,8 @@ class Host:
         """Appends so many events and wakes the sinks."""
         events = make_events(count, self.journal.seq + 1, epoch=self.journal.epoch)
         self.journal.append(events)
-        self.hook.wake()
-        self.beside.wake()
+        wake(self.hook)
+        wake(self.beside)
         return events
 
     def stop(self, timeout: float = 5.0) -> bool:
