@@ -6,7 +6,7 @@ import os
 import sqlite3
 import stat
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -25,8 +25,11 @@ class Recognised(NamedTuple):
 _MAGIC = b"SQLite format 3\0"
 # https://www.sqlite.org/fileformat.html: the header of the database, of the write-ahead log, and of its frames.
 _HEADER_BYTES = 100
-_LOG_HEADER = struct.Struct(">8xI4x8s8x")
-_FRAME_HEADER = struct.Struct(">I4x8s8x")
+# The last member of both is a checksum; the first of a frame, which is part of it, begins with the number of the page.
+_LOG_HEADER = struct.Struct(">I4xI4x8s8s")
+_FRAME_HEADER = struct.Struct(">8s8s8s")
+_BIG_ENDIAN = 0x377F0683
+_FIRST = (1).to_bytes(4)
 _KINDS: tuple[tuple[Callable[[int], bool], str], ...] = (
     (stat.S_ISDIR, "a directory"),
     (stat.S_ISFIFO, "a pipe"),
@@ -65,7 +68,7 @@ def recognise(path: Path, marked: int | None = None) -> Recognised:
             return Recognised("empty")
         with path.open("rb", buffering=0) as file:
             main = _FirstPage.of(file.read(_HEADER_BYTES))
-        newest = next(iter([*_logged(path)][-1:]), main)
+        newest = _logged(path) or main
     except FileNotFoundError:
         return Recognised("absent")
     except OSError as error:
@@ -108,7 +111,8 @@ def refuse_foreign(path: Path) -> None:
                     return
                 case _:
                     raise
-    if APPLICATION_ID not in (application, *(page.application for page in _logged(path))):
+    logged = _logged(path)
+    if APPLICATION_ID not in (application, logged and logged.application):
         raise not_a_journal(path, "a database of another program" if path.stat().st_size else "an empty file")
 
 
@@ -127,26 +131,50 @@ def refuse_special(path: Path) -> None:
         raise not_a_journal(path, next((name for matches, name in _KINDS if matches(mode)), "no regular file"))
 
 
-def _logged(path: Path) -> Iterator[_FirstPage]:
-    """Returns each header in the write-ahead log, oldest first: the database may not have had any of them yet."""
+def _logged(path: Path) -> _FirstPage | None:
+    """Returns the newest header in the write-ahead log, None when there is none: the database may not have had it yet.
+
+    A kill may leave the header of the last frame without its page, in whose place is one of a log before: its checksum
+    shows that, and SQLite leaves it out, too.
+    """
     try:
         log = path.with_name(f"{path.name}-wal").open("rb", buffering=0)
     except FileNotFoundError:
-        return
+        return None
     with log:
         head = log.read(_LOG_HEADER.size)
         if len(head) < _LOG_HEADER.size:
-            return
-        page_bytes, salts = _LOG_HEADER.unpack(head)
+            return None
+        magic, page_bytes, salts, before = _LOG_HEADER.unpack(head)
         if not 512 <= page_bytes <= 65536:
-            return
-        while len(frame := log.read(_FRAME_HEADER.size + _HEADER_BYTES)) == _FRAME_HEADER.size + _HEADER_BYTES:
-            number, frame_salts = _FRAME_HEADER.unpack_from(frame)
+            return None
+        # The place of each frame with the first page, and the checksum before it.
+        found: list[tuple[int, bytes]] = []
+        while len(frame := log.read(_FRAME_HEADER.size)) == _FRAME_HEADER.size:
+            begin, frame_salts, checksum = _FRAME_HEADER.unpack(frame)
             if frame_salts != salts:  # from before the log was begun anew
-                return
-            if number == 1:
-                yield _FirstPage.of(frame[_FRAME_HEADER.size :])
-            log.seek(page_bytes - _HEADER_BYTES, os.SEEK_CUR)
+                break
+            if begin.startswith(_FIRST):
+                found.append((log.tell() - len(frame), before))
+            before = checksum
+            log.seek(page_bytes, os.SEEK_CUR)
+        for place, before in reversed(found):
+            log.seek(place)
+            frame = log.read(_FRAME_HEADER.size + page_bytes)
+            begin, _, checksum = _FRAME_HEADER.unpack_from(frame)
+            page = frame[_FRAME_HEADER.size :]
+            if len(page) == page_bytes and checksum == _checksum(before, begin + page, magic):
+                return _FirstPage.of(page)
+    return None
+
+
+def _checksum(before: bytes, data: bytes, magic: int) -> bytes:
+    """Returns the checksum of a log after more data (fileformat.html, 4.2); the data has whole pairs of numbers."""
+    first, second = struct.unpack(">2I", before)
+    for one, other in struct.iter_unpack(">2I" if magic == _BIG_ENDIAN else "<2I", data):
+        first = (first + one + second) & 0xFFFF_FFFF
+        second = (second + other + first) & 0xFFFF_FFFF
+    return struct.pack(">2I", first, second)
 
 
 def _bits(one: int, other: int) -> int:

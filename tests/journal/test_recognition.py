@@ -6,6 +6,7 @@ import os
 import socket
 import sqlite3
 import stat
+import struct
 import sys
 from collections.abc import Callable
 from contextlib import closing
@@ -255,5 +256,20 @@ def test_a_killed_journal_is_ours(tmp_path: Path) -> None:
     journal = Journal.open(path, node="nas")
     journal.append(changes(begun(journal), 3))
     crash(journal)
+    with closing(Journal.open(path, node="nas")) as journal:
+        assert (journal.seq, journal.new_epoch_reason) == (3, None)
+
+
+@pytest.mark.parametrize("bytes_", [24, 100, 2000, 24 + 4096], ids=["header", "a little", "half", "all"])
+def test_a_frame_of_the_log_that_a_kill_left_torn_is_not_read(tmp_path: Path, bytes_: int) -> None:
+    """SQLite writes the header of a frame and then its page: a kill between them leaves what was there before."""
+    path, log = tmp_path / "state.db", tmp_path / "state.db-wal"
+    journal = Journal.open(path, node="nas")
+    journal.append(changes(begun(journal), 3))
+    database, whole = path.read_bytes(), log.read_bytes()
+    crash(journal)  # which moves the log into the database, as a kill does not
+    path.write_bytes(database)
+    frame = struct.pack(">II", 1, 0) + whole[16:24] + bytes(8) + b"of another page." * 256
+    log.write_bytes(whole + frame[:bytes_])
     with closing(Journal.open(path, node="nas")) as journal:
         assert (journal.seq, journal.new_epoch_reason) == (3, None)
