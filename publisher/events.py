@@ -9,13 +9,16 @@ from datetime import datetime
 from functools import cached_property
 from typing import Annotated, Any, Generic, Literal, NamedTuple, TypeVar, overload
 
-from pydantic import AfterValidator, AwareDatetime, Field
+from pydantic import AfterValidator, AwareDatetime, Field, GetCoreSchemaHandler, TypeAdapter
+from pydantic_core import CoreSchema, core_schema
 
+from .kinds import Kind
 from .rows import (
     UNKNOWN,
     Address,
     AdminStatus,
     DadState,
+    DefaultRoute,
     Fact,
     Family,
     IfKnown,
@@ -44,18 +47,25 @@ from .rows import (
 __all__ = [
     "SCHEMA_VERSION",
     "UNKNOWN",
+    "Added",
     "Address",
     "AdminStatus",
+    "AnyEvent",
     "Cause",
     "Change",
+    "Changed",
     "DadState",
+    "DefaultRoute",
+    "Deleted",
     "Event",
     "Family",
     "FrozenDict",
+    "InitialNotification",
     "Interface",
     "IpInterface",
     "IpInterfaceRow",
     "Key",
+    "Kind",
     "LinkLocalAddressBehavior",
     "LostEvents",
     "Luid",
@@ -69,8 +79,10 @@ __all__ = [
     "PrefixOrigin",
     "RouterDiscoveryBehavior",
     "Scope",
+    "Settled",
     "Snapshot",
     "SnapshotEvents",
+    "SnapshotStarted",
     "SuffixOrigin",
     "UInt32",
     "UInt64",
@@ -147,11 +159,19 @@ class Snapshot(Fact):
     lost: IfKnown[LostEvents] = None
 
 
-class Event(Fact):
-    """One published fact about one IP interface.
+class Settled(Fact):
+    """The events that one event stands for, with the option `settle`: `count` of them, the first with seq `first`."""
 
-    `row`, `interface` and `addresses` are the state after the event; for `delete_instance`, the last state.
-    A snapshot's position 0 has no luid, family, row or interface: they are null. `id` is the same at every delivery.
+    first: Annotated[int, Field(ge=0)]
+    count: Annotated[int, Field(ge=1)]
+
+
+class Event(Fact):
+    """One published fact about one IP interface; always an `Added`, `Changed`, `Deleted`, ... (`AnyEvent`).
+
+    `row`, `interface`, `addresses` and `default_routes` are the state after the event; for `delete_instance`, the last
+    state. A snapshot's position 0 has no luid, family, row or interface: they are null. `id` is the same at every
+    delivery.
     """
 
     schema_version: Literal[1] = SCHEMA_VERSION
@@ -162,13 +182,16 @@ class Event(Fact):
     time: AwareDatetime
     notification_type: NotificationType
     cause: Cause
+    kinds: tuple[Kind, ...] = Field(default=(), description="What happened; empty in a snapshot")
     luid: Luid | None = Field(description="The interface's LUID; null at position 0 of a snapshot")
     family: Family | None = Field(description="The address family; null at position 0 of a snapshot")
     row: IpInterfaceRow | None = Field(description="The settings of the interface in this family; null at position 0")
     interface: Interface | None = Field(description="The interface itself; null at position 0")
     addresses: tuple[Address, ...] = ()
+    default_routes: tuple[DefaultRoute, ...] = ()
     changed: Annotated[dict[str, Change], Frozen] = Field(default_factory=FrozenDict)
     snapshot: Snapshot | None = Field(default=None, description="Null for an event that belongs to no snapshot")
+    settled: IfKnown[Settled] = Field(default=None, description="Left out of an event that stands for itself")
 
     @cached_property
     def key(self) -> Key | None:
@@ -199,12 +222,90 @@ class Event(Fact):
         row = whole.index(b',"row":')
         return b"{%b}" % whole[row + 1 : whole.index(b',"changed":', row)]
 
-    @classmethod
-    def from_json(cls, data: bytes) -> Event:
+    def text(self) -> str:
+        """Returns one line for people, like "eth0 down, was 1 Gbit/s". Nothing in it is a control character."""
+        from .text import text_of
+
+        return text_of([self])
+
+    @staticmethod
+    def from_json(data: bytes) -> AnyEvent:
         """Returns the event of these bytes, made by `json_bytes`; raises pydantic.ValidationError."""
-        event = cls.model_validate_json(data)
+        event: AnyEvent = _ANY_EVENT.validate_json(data)
         event.__dict__["json_bytes"] = data
         return event
+
+
+class SnapshotStarted(Event):
+    """The beginning of a snapshot, its position 0: it carries no row."""
+
+    notification_type: Literal["initial_notification"] = "initial_notification"
+    luid: None = None
+    family: None = None
+    row: None = None
+    interface: None = None
+    snapshot: Snapshot
+
+
+class _OfInterface(Event):
+    """An event that is about an IP interface: nothing that says which is null."""
+
+    luid: Luid
+    family: Family
+    row: IpInterfaceRow
+    interface: Interface
+
+
+class InitialNotification(_OfInterface):
+    """An IP interface as it is, in a snapshot."""
+
+    notification_type: Literal["initial_notification"] = "initial_notification"
+    snapshot: Snapshot
+
+
+class Added(_OfInterface):
+    """An IP interface that is new."""
+
+    notification_type: Literal["add_instance"] = "add_instance"
+    snapshot: None = None
+
+
+class Changed(_OfInterface):
+    """An IP interface that changed; `changed` has the members."""
+
+    notification_type: Literal["parameter_notification"] = "parameter_notification"
+    snapshot: None = None
+
+
+class Deleted(_OfInterface):
+    """An IP interface that was removed, as it last was."""
+
+    notification_type: Literal["delete_instance"] = "delete_instance"
+    snapshot: None = None
+
+
+AnyEvent = SnapshotStarted | InitialNotification | Added | Changed | Deleted
+"""What every event is: `match` can tell them apart, and needs no check for `None`."""
+
+
+class _EventUnion:
+    """The schema of `AnyEvent`: two of its classes share a notification type, which pydantic's own unions do not do."""
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, _source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
+        initial: list[CoreSchema | tuple[CoreSchema, str]] = [handler(InitialNotification), handler(SnapshotStarted)]
+        return core_schema.tagged_union_schema(
+            {
+                "initial_notification": core_schema.union_schema(initial, mode="left_to_right"),
+                "add_instance": handler(Added),
+                "parameter_notification": handler(Changed),
+                "delete_instance": handler(Deleted),
+            },
+            discriminator="notification_type",
+        )
+
+
+_ANY_EVENT: TypeAdapter[Any] = TypeAdapter(_EventUnion)
 
 
 class Moment(NamedTuple):
@@ -258,20 +359,25 @@ class SnapshotEvents(Sequence[Event], Generic[R]):
 
     def _event(self, position: int) -> Event:
         row = self._decode(self._rows[position - 1]) if position else None
-        return Event(
-            id=f"{self._id}-{position}",
-            node=self._moment.node,
-            epoch=self._moment.epoch,
-            seq=self._moment.seq,
-            time=self._moment.time,
-            notification_type="initial_notification",
-            cause=self._cause,
-            luid=row.luid if row else None,
-            family=row.family if row else None,
-            row=row.row if row else None,
-            interface=row.interface if row else None,
-            addresses=row.addresses if row else (),
-            snapshot=Snapshot(
+        made: dict[str, Any] = {
+            "id": f"{self._id}-{position}",
+            "node": self._moment.node,
+            "epoch": self._moment.epoch,
+            "seq": self._moment.seq,
+            "time": self._moment.time,
+            "cause": self._cause,
+            "snapshot": Snapshot(
                 id=self._id, position=position, count=len(self._rows), lost=None if position else self._lost
             ),
+        }
+        if row is None:
+            return SnapshotStarted(**made)
+        return InitialNotification(
+            **made,
+            luid=row.luid,
+            family=row.family,
+            row=row.row,
+            interface=row.interface,
+            addresses=row.addresses,
+            default_routes=row.default_routes,
         )

@@ -186,6 +186,15 @@ class Interface(Fact):
     media_connect_state: MediaConnectState
     transmit_link_speed: IfKnown[UInt64] = None
     receive_link_speed: IfKnown[UInt64] = None
+    last_link_speed: IfKnown[UInt64] = Field(
+        default=None, description="The transmit link speed in bit/s when it was last connected, kept while it is not"
+    )
+    last_change: IfKnown[AwareDatetime] = Field(
+        default=None, description="RFC 8343: since when the present oper_status holds; left out when it is not known"
+    )
+    carrier_transitions: IfKnown[UInt64] = Field(
+        default=None, description="How often the carrier came or went since the interface exists, as a count"
+    )
     higher: tuple[Luid, ...] = ()
     lower: tuple[Luid, ...] = ()
     link_netnsid: IfKnown[Annotated[int, Field(ge=0)]] = Field(
@@ -213,15 +222,25 @@ class Address(Fact):
     preferred_until: Lifetime = Field(default=UNKNOWN, description="The end of its preferred lifetime; null for ever")
 
 
+class DefaultRoute(Fact):
+    """MIB_IPFORWARD_ROW2 (netioapi.h): a default route through an interface, in the host's main table."""
+
+    next_hop: IfKnown[str] = Field(default=None, description="The gateway's address; left out where there is none")
+    metric: UInt32 = Field(description="The lowest is the best")
+    protocol: IfKnown[str] = Field(default=None, description="What made the route, like dhcp, ra, static or kernel")
+
+
 class IpInterface(Fact):
     """One row of the table: an IP interface as it is, keyed by LUID and family.
 
-    `interface` may be one object for both families. `addresses` are sorted by `(address, prefix_length)` as text.
+    `interface` may be one object for both families. `addresses` are sorted by `(address, prefix_length)` as text,
+    `default_routes` by metric and next hop.
     """
 
     row: IpInterfaceRow
     interface: Interface
     addresses: tuple[Address, ...] = ()
+    default_routes: tuple[DefaultRoute, ...] = ()
 
     @property
     def luid(self) -> str:

@@ -10,7 +10,22 @@ from typing import Any, assert_never
 
 from pydantic import BaseModel
 
-from .events import Address, Cause, Change, Event, IpInterface, Key, Moment, NotificationType, SnapshotEvents
+from .events import (
+    Added,
+    Address,
+    Cause,
+    Change,
+    Changed,
+    Deleted,
+    Event,
+    InitialNotification,
+    IpInterface,
+    Key,
+    Moment,
+    NotificationType,
+    SnapshotEvents,
+)
+from .kinds import kinds_of
 from .sources import Remove, Resync, Update, Upsert
 
 # Systems pick reachable_time at random around the base time every few minutes (RFC 4861, 6.3.2): reported, no change.
@@ -24,7 +39,12 @@ _LIFETIMES = frozenset({"valid_until", "preferred_until"})
 
 
 # The models without the wrapper of their `__init__`, which costs as much as the validation of a change.
-_EVENT: Callable[[dict[str, Any]], Event] = Event.__pydantic_validator__.validate_python
+_EVENTS: Mapping[NotificationType, Callable[[dict[str, Any]], Event]] = {
+    "add_instance": Added.__pydantic_validator__.validate_python,
+    "parameter_notification": Changed.__pydantic_validator__.validate_python,
+    "delete_instance": Deleted.__pydantic_validator__.validate_python,
+    "initial_notification": InitialNotification.__pydantic_validator__.validate_python,
+}
 _CHANGE: Callable[[dict[str, Any]], Change] = Change.__pydantic_validator__.validate_python
 
 
@@ -57,7 +77,7 @@ class Stamp:
 
     def event(
         self,
-        kind: NotificationType,
+        notification_type: NotificationType,
         cause: Cause,
         ip_interface: IpInterface,
         changed: Mapping[str, Change] | None = None,
@@ -71,16 +91,18 @@ class Stamp:
             "epoch": self.epoch,
             "seq": self.seq,
             "time": self.clock(),
-            "notification_type": kind,
+            "notification_type": notification_type,
             "cause": cause,
+            "kinds": kinds_of(notification_type, ip_interface, changed or {}),
             "luid": luid,
             "family": family,
             "row": ip_interface.row,
             "interface": ip_interface.interface,
             "addresses": ip_interface.addresses,
+            "default_routes": ip_interface.default_routes,
             "changed": dict(changed or {}),
         }
-        return _EVENT(values)
+        return _EVENTS[notification_type](values)
 
     def snapshot(self, rows: Sequence[IpInterface], cause: Cause = "notification") -> Sequence[Event]:
         """Returns the rows as `initial_notification` events at the current `seq`, position 0 first."""
