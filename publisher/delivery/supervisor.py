@@ -236,9 +236,9 @@ class Supervisor:
             mask=masking(secrets_in(planned.options)),
             ended=self._ended,
         )
-        worker.start()
-        self._workers[name] = worker
+        self._workers[name] = worker  # before it starts: the status has every sink that delivers
         self._order()
+        worker.start()
 
     def _order(self) -> None:
         self._relay.order([self._workers[name].inbox for name in self._plan if name in self._workers])

@@ -11,6 +11,7 @@ import pytest
 
 from publisher.delivery.plan import planned
 from publisher.delivery.supervisor import Supervisor
+from publisher.delivery.worker import Worker
 from publisher.errors import ConfigurationError, JournalError
 from publisher.journal.positions import ResendSnapshot
 from publisher.sink import SinkOptions
@@ -44,6 +45,23 @@ def test_a_loss_is_marked_for_a_sink_whose_successor_waits(pipeline: Pipeline) -
     assert not supervisor.settled
     assert supervisor.snapshots_after_loss(7) == {"one": ResendSnapshot("overrun", 7)}
     recorder.flow()
+    supervisor.stop(30.0, lambda: None)
+
+
+def test_the_status_has_a_sink_before_it_delivers(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    recorder, seen = Recorder(), list[set[str]]()
+    supervisor = Supervisor(pipeline.journal, pipeline.log, lambda: None)
+    start = Worker.start
+
+    def start_and_deliver(worker: Worker) -> None:
+        start(worker)
+        recorder.wait_for_events(1)
+        seen.append(set(supervisor.status()))
+
+    monkeypatch.setattr(Worker, "start", start_and_deliver)
+    sink = recorder.sink_type()
+    supervisor.change_to(planned({"one": (sink, sink.Options())}), 30.0)
+    assert seen == [{"one"}]
     supervisor.stop(30.0, lambda: None)
 
 

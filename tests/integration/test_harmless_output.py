@@ -21,10 +21,11 @@ from urllib.request import urlopen
 
 import pytest
 
-from tests.fixtures.brokers import Mosquitto, free_port
+from tests.fixtures.brokers import Mosquitto
 from tests.fixtures.command import Publisher
 from tests.fixtures.netns import NetNs
 from tests.fixtures.poll import wait_for
+from tests.fixtures.ports import free_port
 from tests.fixtures.webhook_server import Behaviour, Exchange, raw, receiving
 
 if sys.platform == "win32":

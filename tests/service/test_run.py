@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import json
-import socket
 import subprocess
 import sys
 import urllib.request
@@ -15,6 +14,8 @@ import pytest
 from publisher.service.run import _turns
 from publisher.service.systemd import Notifier
 from tests.fixtures.command import FILE_SINK, Publisher
+from tests.fixtures.poll import wait_for
+from tests.fixtures.ports import free_port
 
 
 def test_run_logs_json_on_standard_error(publisher: Publisher) -> None:
@@ -27,11 +28,17 @@ def test_run_logs_json_on_standard_error(publisher: Publisher) -> None:
 
 def test_metrics_are_served(service: Callable[..., subprocess.Popen[str]]) -> None:
     pytest.importorskip("prometheus_client")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     service(PUBLISHER_METRICS__ADDRESS=f"127.0.0.1:{port}")
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
-        assert 'publisher_sink_state{publisher_sink_state="following",sink="log"}' in answer.read().decode()
+
+    def scraped() -> str:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+            return str(answer.read().decode())
+
+    assert 'publisher_sink_delivered_total{sink="log"}' in scraped()
+    # The line is in the file a moment before its sink is done with it.
+    following = 'publisher_sink_state{publisher_sink_state="following",sink="log"} 1.0'
+    wait_for(lambda: following in scraped(), what=following)
 
 
 def test_an_unexpected_exception_is_logged_with_its_traceback(publisher: Publisher) -> None:

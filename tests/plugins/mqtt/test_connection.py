@@ -21,10 +21,11 @@ from publisher.testing import FakeSinkContext, make_event, make_row
 from publisher_mqtt.client.errors import connect_failure, no_answer
 from publisher_mqtt.options import MqttOptions
 from publisher_mqtt.sink import MqttSink
-from tests.fixtures.brokers import Broker, Mosquitto, free_port, write_passwords
+from tests.fixtures.brokers import Broker, Mosquitto, write_passwords
 from tests.fixtures.mqtt_host import MqttHost, published_states, some_rows
 from tests.fixtures.mqtt_subscriber import Subscriber, retained
 from tests.fixtures.poll import wait_for
+from tests.fixtures.ports import free_port
 
 
 class Authority:
@@ -351,7 +352,7 @@ def test_a_client_certificate(start: Callable[..., Mosquitto], authority: Author
 
 
 def test_renewed_certificates_are_read_at_the_next_connection(start: Callable[..., Mosquitto], tmp_path: Path) -> None:
-    """Another authority signs all three, under the same names, while the broker restarts."""
+    """Another authority signs all three, under the same names, and the broker restarts."""
     directory = tmp_path / "certificates"
     directory.mkdir()
     authority = Authority(directory)
@@ -361,14 +362,37 @@ def test_renewed_certificates_are_read_at_the_next_connection(start: Callable[..
     with MqttHost(tmp_path, f"mqtts://127.0.0.1:{broker.port}", connect_timeout=3, **files) as host:
         host.put(make_row(nl_mtu=1400))
         host.quiet()
-        broker.kill()
+        # While both are connected: neither reads a file that another one does not fit yet.
         renewed = Authority(directory)
         for name in ("127.0.0.1", "nas.lan"):
             renewed.issue(name)
+        broker.kill()
         broker.start()
         host.put(make_row(nl_mtu=1500))
         host.quiet()
         assert not any("ERROR" in line or "certificate" in line for line in host.logged())
+
+
+def test_a_certificate_that_waits_for_its_key_is_a_warning(
+    start: Callable[..., Mosquitto], authority: Authority, tmp_path: Path
+) -> None:
+    """A renewal replaces one file after the other, and an attempt to connect may come in between."""
+    broker = start(listener=(*tls_listener(authority), "require_certificate true", "use_identity_as_username true"))
+    cert_file, key_file = authority.issue("nas.lan")
+    files: dict[str, Any] = {"ca_file": authority.ca_file, "cert_file": cert_file, "key_file": key_file}
+    with MqttHost(tmp_path, f"mqtts://127.0.0.1:{broker.port}", connect_timeout=3, **files) as host:
+        host.put(make_row(nl_mtu=1400))
+        host.quiet()
+        key = key_file.read_bytes()
+        key_file.write_bytes(authority.issue("other.lan")[1].read_bytes())
+        broker.kill()
+        broker.start()
+        text = f"cert_file {cert_file}, key_file {key_file}: no PEM certificate and key"
+        wait_for(lambda: any(text in line for line in host.logged()), what="the warning")
+        key_file.write_bytes(key)
+        host.put(make_row(nl_mtu=1500))
+        host.quiet()
+        assert not any("ERROR" in line for line in host.logged())
 
 
 @pytest.mark.parametrize("secure", [False, True])

@@ -23,8 +23,8 @@ from paho.mqtt import publish, subscribe
 
 from publisher_mqtt.embedded.broker import LOOPBACK, EmbeddedBroker, EmbeddedBrokerError, ask, broker_listening
 from publisher_mqtt.embedded.first_run import prepare
-from tests.fixtures.brokers import free_port
 from tests.fixtures.poll import wait_for
+from tests.fixtures.ports import free_port
 from tests.fixtures.requirements import need, unable
 
 LOG = logging.getLogger("publisher")

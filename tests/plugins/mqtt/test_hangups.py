@@ -13,11 +13,12 @@ import pytest
 
 from publisher.testing import make_row
 from publisher_mqtt.embedded.broker import EmbeddedBroker
-from tests.fixtures.brokers import Broker, Mosquitto, Nats, free_port
+from tests.fixtures.brokers import Broker, Mosquitto, Nats
 from tests.fixtures.mqtt_host import MqttHost, published_states, some_rows
 from tests.fixtures.mqtt_proxy import PUBLISH, SUBSCRIBE, Packet, Proxy
 from tests.fixtures.mqtt_subscriber import Subscriber, retained, states
 from tests.fixtures.poll import wait_for
+from tests.fixtures.ports import free_port
 from tests.fixtures.requirements import unable
 
 if sys.platform == "win32":

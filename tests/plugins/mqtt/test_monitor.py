@@ -26,9 +26,10 @@ from publisher_mqtt.messages import MqttMessage, state_bytes
 from publisher_mqtt.monitor import view as view_module
 from publisher_mqtt.monitor.monitor import watch_broker
 from publisher_mqtt.monitor.view import BrokerView
-from tests.fixtures.brokers import Mosquitto, free_port
+from tests.fixtures.brokers import Mosquitto
 from tests.fixtures.mqtt_host import MqttHost
 from tests.fixtures.poll import wait_for
+from tests.fixtures.ports import free_port
 
 BASE = "interfaces"
 NEWER_EPOCH = "01926f6e8c7e4b40"
