@@ -308,6 +308,11 @@ class _EventUnion:
 _ANY_EVENT: TypeAdapter[Any] = TypeAdapter(_EventUnion)
 
 
+def event_id(epoch: str, seq: int) -> str:
+    """Returns the id of the event with this number in this epoch."""
+    return f"{epoch}-{seq:016d}"
+
+
 class Moment(NamedTuple):
     """The identity and the time of a snapshot; `seq` is that of the newest event that it contains."""
 

@@ -24,6 +24,7 @@ from .events import (
     Moment,
     NotificationType,
     SnapshotEvents,
+    event_id,
 )
 from .kinds import kinds_of
 from .sources import Remove, Resync, Update, Upsert
@@ -86,7 +87,7 @@ class Stamp:
         self.seq += 1
         luid, family = ip_interface.key
         values = {
-            "id": f"{self.epoch}-{self.seq:016d}",
+            "id": event_id(self.epoch, self.seq),
             "node": self.node,
             "epoch": self.epoch,
             "seq": self.seq,

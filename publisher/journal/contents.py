@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ..errors import JournalDamagedError
 from ..events import IpInterface
-from .event_log import decoded_event, decoded_row
+from .event_log import decoded_row, logged_event
 from .file import JournalFile
 from .luids import check_luids, read_luids, write_luids
 from .places import salvage_places
@@ -76,10 +76,9 @@ def _newest(connection: sqlite3.Connection, meta: Meta | None) -> int:
     for order in ("ASC", "DESC"):
         sql = f"SELECT seq, position, data FROM events ORDER BY seq {order} LIMIT 1"
         for seq, position, data in connection.execute(sql):
-            event = decoded_event(data)
-            if meta is None or (event.epoch, event.seq) != (meta.epoch, seq) or not isinstance(position, int):
-                raise JournalDamagedError(f"the journal holds the event {event.id} as number {seq}")
-            newest = seq
+            if meta is None or not isinstance(position, int):
+                raise JournalDamagedError(f"the journal holds the event number {seq} without an epoch or a position")
+            newest = logged_event(meta.epoch, seq, data).seq
     return newest
 
 

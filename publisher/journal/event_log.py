@@ -12,7 +12,7 @@ from itertools import takewhile
 from weakref import WeakValueDictionary
 
 from ..errors import JournalDamagedError
-from ..events import Event, IpInterface
+from ..events import Event, IpInterface, event_id
 from .file import DiskFullError, JournalFile, Write, put_meta
 from .space import DiskSpace
 
@@ -178,13 +178,7 @@ class EventLog:
                 size += length
                 if size >= _READ_BYTES:
                     break
-        return [self._read(seq, data) for seq, data in found]
-
-    def _read(self, seq: int, data: bytes) -> Event:
-        event = decoded_event(data)
-        if (event.epoch, event.seq) != (self.epoch, seq):
-            raise JournalDamagedError(f"the journal holds the event {event.id} as {self.epoch}-{seq:016d}")
-        return event
+        return [logged_event(self.epoch, seq, data) for seq, data in found]
 
     def holds(self, seq: int) -> bool:
         """Returns whether there is an event of this seq, or a later one. Any thread."""
@@ -291,6 +285,14 @@ def decoded_event(data: bytes) -> Event:
         return Event.from_json(data)
     except (TypeError, ValueError) as error:
         raise JournalDamagedError(f"the journal holds an invalid event: {error}") from error
+
+
+def logged_event(epoch: str, seq: int, data: bytes) -> Event:
+    """Returns the event that was written with this number; raises JournalDamagedError, also when it is another."""
+    event = decoded_event(data)
+    if (event.id, event.epoch, event.seq) != (event_id(epoch, seq), epoch, seq):
+        raise JournalDamagedError(f"the journal holds the event {event.id} as {event_id(epoch, seq)}")
+    return event
 
 
 def decoded_row(data: bytes) -> IpInterface:

@@ -113,6 +113,7 @@ def starts(path: Path) -> Outcome:
     return next((outcome for outcome in outcomes if outcome.set_aside), outcomes[0])
 
 
+OTHER_ID = """UPDATE events SET data = replace(data, '{"schema_version":1,"id":"0', '{"schema_version":1,"id":"1')"""
 SETS_ASIDE = [
     "UPDATE meta SET name = 'clear' WHERE name = 'clean'",
     "UPDATE meta SET name = 'root' WHERE name = 'boot'",
@@ -137,6 +138,7 @@ SETS_ASIDE = [
     "UPDATE events SET data = '[' WHERE seq = (SELECT max(seq) FROM events)",
     "UPDATE events SET position = 'here' WHERE seq = (SELECT max(seq) FROM events)",
     "UPDATE events SET seq = 9999 WHERE seq = (SELECT max(seq) FROM events)",
+    f"{OTHER_ID} WHERE seq = (SELECT max(seq) FROM events)",
     "PRAGMA user_version = 0",
     "UPDATE sqlite_sequence SET seq = 9223372036854775807",
     "UPDATE sqlite_sequence SET seq = 1e999",
@@ -166,6 +168,7 @@ GOES_ON = [
     "UPDATE status SET data = 'no JSON'",
     "UPDATE events SET data = '{}' WHERE seq = 20",
     "UPDATE events SET data = 9 WHERE seq = 20",
+    f"{OTHER_ID} WHERE seq = 20",
     "CREATE TABLE notes (text)",
     "UPDATE luids SET luid = 'no LUID'",
     "UPDATE luids SET luid = CAST(x'ff00' AS TEXT)",
