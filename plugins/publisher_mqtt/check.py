@@ -12,9 +12,9 @@ from .payloads import Token
 
 if TYPE_CHECKING:
     from .client.connection import Connection, IncomingMessage
-    from .client.inflight import Refusal
     from .client.login import Login
     from .client.readback import ReadBack
+    from .client.refusals import Refusal
     from .homeassistant.discovery import Discovery
     from .options import MqttOptions
 

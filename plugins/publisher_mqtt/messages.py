@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from publisher import cloudevents
 from publisher.events import Event, Family, Key
 
-from .client.packets import packed_properties
+from .client.properties import packed_properties
 
 if TYPE_CHECKING:
     from .options import MqttOptions

@@ -17,7 +17,8 @@ from .dead_letters import DeadLetter, delete_dead_letters, select_dead_letters
 from .event_log import EventLog, decoded_row, read_rows
 from .file import JournalFile, Synchronous, put_meta
 from .lock import JournalLock, real_path
-from .luids import JournalLuids, select_luids
+from .luid_store import JournalLuids
+from .luids import select_luids
 from .mark import JournalMark, MarkFile, State
 from .places import PlaceRegister
 from .positions import NumberedResend, Resend, ResendSnapshot, insert_resend, resend_to_all

@@ -1,4 +1,4 @@
-"""The LUIDs in the journal: which interface was given which, over restarts. Each row is validated when it is read."""
+"""The table of LUIDs in the journal's file, of any version. Each row is validated when it is read. No state."""
 
 from __future__ import annotations
 
@@ -7,16 +7,13 @@ import re
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field, TypeAdapter, ValidationError
 
 from ..events import luid_parts
 from ..sources.assignments import MOST_NAMED, LuidAssignment
 from ..sources.identity import HARDWARE_KINDS, hardware_id
-
-if TYPE_CHECKING:
-    from .file import JournalFile
 
 _LOG = logging.getLogger("publisher.journal")
 TABLE = """CREATE TABLE luids (
@@ -67,28 +64,6 @@ class ReadLuids(NamedTuple):
     invalid: int
 
 
-class JournalLuids:
-    """A `LuidStore` in the journal. The core's thread."""
-
-    def __init__(self, file: JournalFile) -> None:
-        self._file = file
-
-    def load_luids(self) -> list[LuidAssignment]:
-        """Returns every valid assignment, after removing the oldest beyond the bound. Raises JournalError."""
-        with self._file.writing() as connection:
-            connection.execute(_PRUNE, (MOST_NAMED,))
-            assignments, invalid = read_luids(connection)
-        if invalid:
-            text = "%d rows of the table luids in %s are invalid; those interfaces may get other LUIDs"
-            _LOG.warning(text, invalid, self._file.path)
-        return assignments
-
-    def save_luids(self, assignments: Iterable[LuidAssignment], removed: Iterable[str] = ()) -> None:
-        """Inserts or replaces by LUID and deletes the removed ones, in one transaction. Raises JournalError."""
-        with self._file.writing() as connection:
-            write_luids(connection, assignments, removed)
-
-
 def read_luids(connection: sqlite3.Connection) -> ReadLuids:
     """Returns the valid assignments of a journal's file of any version: for reading, for migrating and for salvage.
 
@@ -109,6 +84,11 @@ def read_luids(connection: sqlite3.Connection) -> ReadLuids:
             else:
                 found.append(LuidAssignment(*valid[:6], shared=bool(valid.shared), seen=valid.seen))
     return ReadLuids(found, invalid)
+
+
+def prune_luids(connection: sqlite3.Connection) -> None:
+    """Deletes the oldest assignments beyond the bound."""
+    connection.execute(_PRUNE, (MOST_NAMED,))
 
 
 def check_luids(connection: sqlite3.Connection) -> None:

@@ -15,8 +15,7 @@ from .later import Later
 
 if TYPE_CHECKING:
     from .connection import Connection
-    from .inflight import Refusal
-    from .refusals import Refusals
+    from .refusals import Refusal, Refusals
 
 # `info` is published again after a quiet second. When the broker still has that very `info` after a reconnect, it has
 # everything that was sent before it.

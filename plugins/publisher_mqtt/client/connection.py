@@ -20,10 +20,11 @@ from paho.mqtt.properties import Properties
 from .acknowledgements import Acknowledgements, nothing
 from .bounded import MOST_BYTES_TAKEN
 from .errors import BrokerError, NoAnswerError, TakenOverError, connect_failure, no_answer, refused
-from .inflight import FIRST_IDENTIFIER, WINDOW, InFlight, Refusal
+from .inflight import FIRST_IDENTIFIER, WINDOW, InFlight
 from .loop import NetworkLoop
 from .packets import packet_bytes, publish_packet
-from .refusals import FAILURE, HUNG_UP, SESSION_TAKEN_OVER, TOO_LARGE, UNSUPPORTED_VERSION, Meaning, reason_for
+from .reason_codes import FAILURE, HUNG_UP, SESSION_TAKEN_OVER, TOO_LARGE, UNSUPPORTED_VERSION, Meaning, reason_for
+from .refusals import Refusal
 from .suspects import Outstanding, Suspects
 from .transport import make_client, set_without_delay, shut_down
 

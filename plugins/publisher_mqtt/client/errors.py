@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from publisher import PublisherError
 
-from .refusals import reason_for
+from .reason_codes import reason_for
 
 if TYPE_CHECKING:
     from ..messages import MqttMessage

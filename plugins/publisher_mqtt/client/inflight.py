@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from .errors import BrokerError
-from .refusals import FAILURE, Meaning, name_of, reason_for
+from .reason_codes import FAILURE, name_of
+from .refusals import Refusal
 
 if TYPE_CHECKING:
     from ..messages import MqttMessage
@@ -24,25 +25,6 @@ FIRST_IDENTIFIER, LAST_IDENTIFIER = 0x8000, 0xFFFF
 _SLOWEST = 1024
 # A broker that sends messages and acknowledges none: what it sends counts as a sign of life for so many times.
 _MOST_SIGNS = 60
-
-
-class Refusal(NamedTuple):
-    """A message that the broker refuses (MQTT 5, 3.4.2.1), or that is not sent since it would."""
-
-    message: MqttMessage
-    tag: Any
-    code: int
-    reason: str
-
-    @property
-    def meaning(self) -> Meaning:
-        """The consequence of the refusal."""
-        return reason_for(self.code).meaning
-
-    @property
-    def text(self) -> str:
-        """The refusal as a line for people."""
-        return f"the broker refuses {self.message.topic}: {self.reason}"
 
 
 class InFlight:

@@ -12,9 +12,8 @@ from .later import Trouble
 
 if TYPE_CHECKING:
     from .connection import Connection
-    from .inflight import Refusal
     from .reconnect import Reconnect
-    from .refusals import Refusals
+    from .refusals import Refusal, Refusals
     from .suspects import Suspects
 
 

@@ -1,92 +1,38 @@
-"""Reason codes, and the messages that a broker refuses: which stop a batch, which are logged and left out."""
+"""The messages that a broker refuses: which stop a batch, which are logged and left out."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Literal, NamedTuple
-
-from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.reasoncodes import ReasonCode
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from publisher import Log, Rejected, Retry
 
+from .reason_codes import HUNG_UP, Meaning, reason_for
+
 if TYPE_CHECKING:
-    from .inflight import Refusal
+    from ..messages import MqttMessage
 
 _MOST_WARNINGS = 100
 _MOST_HUNG_UP = 3
 
-# Reason codes of MQTT 5 (2.4); paho gives the codes of MQTT 3.1.1 as these too.
-# "again": the broker may take the same packet later. "permission": somebody has to change its access control, and
-# nothing is lost until then. "never": the same packet would be refused again.
-Meaning = Literal["again", "permission", "never"]
 
-FAILURE = 0x80
-UNSUPPORTED_VERSION = 0x84
-SESSION_TAKEN_OVER = 0x8E
-TOO_LARGE = 0x95
-# Not on the wire: the broker ended connections over the message, which is logged where that was found (suspects.py).
-HUNG_UP = 0x100
+class Refusal(NamedTuple):
+    """A message that the broker refuses (MQTT 5, 3.4.2.1), or that is not sent since it would."""
 
+    message: MqttMessage
+    tag: Any
+    code: int
+    reason: str
 
-class Reason(NamedTuple):
-    """The meaning of a reason code, and a hint for the person who reads it in a refused connection."""
+    @property
+    def meaning(self) -> Meaning:
+        """The consequence of the refusal."""
+        return reason_for(self.code).meaning
 
-    meaning: Meaning
-    hint: str = ""
-
-
-_REASONS: dict[int, Reason] = {
-    0x80: Reason("again"),
-    0x81: Reason("never", "the broker takes the packet for malformed"),
-    0x82: Reason("never", "the broker takes the packet for a protocol error"),
-    0x83: Reason("again"),
-    UNSUPPORTED_VERSION: Reason("never", 'the broker does not speak this version of MQTT: set protocol = "auto"'),
-    0x85: Reason("never", "the broker does not accept the client id, or a keepalive of {keepalive} s: set client_id"),
-    0x86: Reason("permission", "wrong user name or password"),
-    0x87: Reason("permission", "the broker does not accept this user: wrong user name or password, or no permission"),
-    0x88: Reason("again", "the broker reports that it is unavailable"),
-    0x89: Reason("again", "the broker reports that it is busy"),
-    0x8A: Reason("permission", "the broker has banned this client"),
-    0x8B: Reason("again", "the broker is shutting down"),
-    0x8C: Reason("never", "the broker expects another method of authentication"),
-    0x8D: Reason("again"),
-    SESSION_TAKEN_OVER: Reason("again"),
-    0x8F: Reason("never", "the broker does not accept the topic filter"),
-    0x90: Reason("never", "the broker does not accept the topic of the will, {will}: set another node or base"),
-    0x91: Reason("again"),
-    0x92: Reason("again"),
-    0x93: Reason("again"),
-    0x94: Reason("never"),
-    TOO_LARGE: Reason("never", "the broker does not take a packet of this size"),
-    0x96: Reason("again", "the broker reports too many messages"),
-    0x97: Reason("again", "the broker reports that a quota is exceeded"),
-    0x98: Reason("again", "the broker's administrator ended the connection"),
-    0x99: Reason("never", "the broker does not accept the format of the will"),
-    0x9A: Reason("never", "the broker keeps no retained messages"),
-    0x9B: Reason("never", "the broker has no QoS 1"),
-    0x9C: Reason("again", "the broker asks to use another server"),
-    0x9D: Reason("never", "the broker has moved to another server"),
-    0x9E: Reason("never"),
-    0x9F: Reason("again", "the broker reports too many connections"),
-    0xA0: Reason("again"),
-    0xA1: Reason("never"),
-    0xA2: Reason("never", "the broker does not accept wildcards in a subscription"),
-    HUNG_UP: Reason("never"),
-}
-
-
-def reason_for(code: int) -> Reason:
-    """Returns the meaning of this code; an unknown one may be another later."""
-    return _REASONS.get(code, Reason("again"))
-
-
-def name_of(code: int) -> str:
-    """Returns the name of a reason code of a PUBACK."""
-    try:
-        return ReasonCode(PacketTypes.PUBACK, identifier=code).getName()
-    except KeyError:
-        return f"reason code {code:#04x}"
+    @property
+    def text(self) -> str:
+        """The refusal as a line for people."""
+        return f"the broker refuses {self.message.topic}: {self.reason}"
 
 
 class Refusals:

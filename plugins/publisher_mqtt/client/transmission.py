@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from .errors import BrokerError
-from .inflight import Refusal
-from .refusals import HUNG_UP
+from .reason_codes import HUNG_UP
+from .refusals import Refusal
 
 if TYPE_CHECKING:
     from ..messages import Messages, MqttMessage

@@ -16,7 +16,8 @@ from pydantic import BaseModel, SecretStr, ValidationError
 from publisher.cloudevents import structured_json
 from publisher.events import Event, Key
 from publisher.testing import make_event, make_events, make_row, make_snapshot
-from publisher_mqtt.client.packets import packed_properties, packet_bytes
+from publisher_mqtt.client.packets import packet_bytes
+from publisher_mqtt.client.properties import packed_properties
 from publisher_mqtt.messages import Messages, MqttMessage, Topics, client_id, state_bytes
 from publisher_mqtt.options import MqttOptions, parse_url
 from publisher_mqtt.payloads import (

@@ -27,7 +27,8 @@ from publisher_mqtt.client.connection import Connection
 from publisher_mqtt.client.errors import BrokerError
 from publisher_mqtt.client.inflight import FIRST_IDENTIFIER, LAST_IDENTIFIER, InFlight
 from publisher_mqtt.client.login import Login
-from publisher_mqtt.client.packets import packed_properties, publish_packet
+from publisher_mqtt.client.packets import publish_packet
+from publisher_mqtt.client.properties import packed_properties
 from publisher_mqtt.client.session import Session
 from publisher_mqtt.client.sockets import raw
 from publisher_mqtt.messages import MqttMessage

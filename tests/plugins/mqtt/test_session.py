@@ -12,10 +12,10 @@ from publisher.testing import FakeSinkContext, make_event, make_events, make_row
 from publisher_mqtt.client import dialing, readback
 from publisher_mqtt.client.connection import Connection, IncomingMessage, SubscriptionRefusal
 from publisher_mqtt.client.errors import BrokerError
-from publisher_mqtt.client.inflight import Refusal
 from publisher_mqtt.client.login import Login
 from publisher_mqtt.client.readback import ReadBack
 from publisher_mqtt.client.reconnect import Reconnect
+from publisher_mqtt.client.refusals import Refusal
 from publisher_mqtt.client.session import Session
 from publisher_mqtt.client.suspects import Outstanding
 from publisher_mqtt.messages import Messages, MqttMessage, Topics
