@@ -12,7 +12,7 @@ from typing import Annotated, Any, Generic, Literal, NamedTuple, TypeVar, overlo
 from pydantic import AfterValidator, AwareDatetime, Field, GetCoreSchemaHandler, TypeAdapter
 from pydantic_core import CoreSchema, core_schema
 
-from .kinds import Kind
+from .kinds import KIND_SCHEMA, Kind, kinds_of
 from .rows import (
     UNKNOWN,
     Address,
@@ -182,7 +182,9 @@ class Event(Fact):
     time: AwareDatetime
     notification_type: NotificationType
     cause: Cause
-    kinds: tuple[Kind, ...] = Field(default=(), description="What happened; empty in a snapshot")
+    kinds: tuple[Annotated[Kind, KIND_SCHEMA], ...] = Field(
+        default=(), description="What happened; empty in a snapshot"
+    )
     luid: Luid | None = Field(description="The interface's LUID; null at position 0 of a snapshot")
     family: Family | None = Field(description="The address family; null at position 0 of a snapshot")
     row: IpInterfaceRow | None = Field(description="The settings of the interface in this family; null at position 0")
@@ -230,8 +232,13 @@ class Event(Fact):
 
     @staticmethod
     def from_json(data: bytes) -> AnyEvent:
-        """Returns the event of these bytes, made by `json_bytes`; raises pydantic.ValidationError."""
+        """Returns the event of these bytes, made by `json_bytes`; raises pydantic.ValidationError.
+
+        An event of an older journal, which has no kinds, gets them.
+        """
         event: AnyEvent = _ANY_EVENT.validate_json(data)
+        if not event.kinds:
+            event = event.replaced({"kinds": kinds_of(event.notification_type, event, event.changed)})
         event.__dict__["json_bytes"] = data
         return event
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Literal
 
+from pydantic import WithJsonSchema
+
 if TYPE_CHECKING:
-    from .events import Change, NotificationType
+    from .events import Change, Event, NotificationType
     from .rows import IpInterface
 
 Kind = Literal[
@@ -27,17 +29,38 @@ Kind = Literal[
     "other",
 ]
 
+MEANINGS: Mapping[Kind, str] = {
+    "link_up": "`row.connected` became true; with link_down: the link flapped",
+    "link_down": "`row.connected` became false; with link_up: the link flapped",
+    "speed_increased": "`interface.last_link_speed` is greater than before, also when the link was down in between",
+    "speed_decreased": "`interface.last_link_speed` is less than before, also when the link was down in between",
+    "address_added": "There is an address that was not there; with added: the IP interface came with an address",
+    "address_removed": "An address is not there any more; with removed: the IP interface had an address",
+    "default_route_added": "There is a further default route; with added: the IP interface came with one",
+    "default_route_removed": "There is a default route less; with removed: the IP interface had one",
+    "default_route_changed": "A default route was replaced by another one, or has another metric or protocol",
+    "renamed": "`interface.alias` changed",
+    "mtu_changed": "`row.nl_mtu` or `interface.mtu` changed",
+    "forwarding_changed": "`row.forwarding_enabled` changed",
+    "added": "The IP interface is new",
+    "removed": "The IP interface was removed",
+    "other": "Something else changed; it stands alone",
+}
+"""The meaning of each kind, for the schema."""
+
+KIND_SCHEMA = WithJsonSchema({"oneOf": [{"const": kind, "description": text} for kind, text in MEANINGS.items()]})
+"""Explains each kind in the JSON Schema."""
+
 _BY_MEMBER: Mapping[str, Kind] = {
     "interface.alias": "renamed",
     "interface.mtu": "mtu_changed",
     "row.nl_mtu": "mtu_changed",
     "row.forwarding_enabled": "forwarding_changed",
 }
-_ORDER: tuple[Kind, ...] = Kind.__args__  # type: ignore[attr-defined]  # a Literal's values, which typing does not show
 
 
 def kinds_of(
-    notification_type: NotificationType, ip_interface: IpInterface, changed: Mapping[str, Change]
+    notification_type: NotificationType, ip_interface: IpInterface | Event, changed: Mapping[str, Change]
 ) -> tuple[Kind, ...]:
     """Returns the kinds of an event, in the order of `Kind`: none for a row of a snapshot, else at least one.
 
@@ -51,11 +74,18 @@ def kinds_of(
         case "delete_instance":
             found = {"removed", *_of_lists(ip_interface, "address_removed", "default_route_removed")}
         case _:
-            found = set(_of_changes(changed))
-    return tuple(kind for kind in _ORDER if kind in found) or ("other",)
+            found = _of_changes(changed)
+    return in_order(found)
 
 
-def _of_lists(ip_interface: IpInterface, address: Kind, default_route: Kind) -> Iterator[Kind]:
+def in_order(found: set[Kind]) -> tuple[Kind, ...]:
+    """Returns the kinds in the order of `Kind`; `other` for none, or for several none of which says more."""
+    if len(found) > 1:
+        return tuple(kind for kind in MEANINGS if kind in found and kind != "other")
+    return tuple(found) or ("other",)
+
+
+def _of_lists(ip_interface: IpInterface | Event, address: Kind, default_route: Kind) -> Iterator[Kind]:
     """Yields the kinds of an IP interface that came or went with what it had."""
     if ip_interface.addresses:
         yield address
@@ -63,11 +93,53 @@ def _of_lists(ip_interface: IpInterface, address: Kind, default_route: Kind) -> 
         yield default_route
 
 
-def _of_changes(changed: Mapping[str, Change]) -> Iterator[Kind]:
+def _of_changes(changed: Mapping[str, Change]) -> set[Kind]:
+    found: set[Kind] = set()
     for name, change in changed.items():
         if kind := _BY_MEMBER.get(name):
-            yield kind
-        elif name == "row.connected" and change.before is not None:
-            yield "link_up" if change.after else "link_down"
-        elif name.startswith("addresses.") and None in (change.before, change.after):
-            yield "address_added" if change.before is None else "address_removed"
+            found.add(kind)
+        elif name == "row.connected":
+            found |= _of_link(change.before, change.after)
+        elif name == "interface.last_link_speed":
+            found |= _of_speed(change.before, change.after)
+        elif name.startswith("addresses."):
+            found |= _of_entry(change, "address_added", "address_removed")
+        elif name.startswith("default_routes."):
+            found |= _of_entry(change, "default_route_added", "default_route_removed", "default_route_changed")
+    if flaps(changed):
+        found |= {"link_up", "link_down"}
+    if {"default_route_added", "default_route_removed"} <= found:  # another gateway in place of the one before
+        found = found - {"default_route_added", "default_route_removed"} | {"default_route_changed"}
+    return found
+
+
+def _of_link(before: bool | None, after: bool | None) -> set[Kind]:
+    """Returns nothing when it was not known before, or is not known now."""
+    if None in (before, after):
+        return set()
+    return {"link_up"} if after else {"link_down"}
+
+
+def _of_speed(before: int | None, after: int | None) -> set[Kind]:
+    if before is None or after is None:
+        return set()
+    return {"speed_increased"} if after > before else {"speed_decreased"}
+
+
+def _of_entry(change: Change, added: Kind, removed: Kind, changed: Kind = "other") -> set[Kind]:
+    if change.before is None:
+        return {added}
+    return {removed} if change.after is None else {changed}
+
+
+def flaps(changed: Mapping[str, Change]) -> int:
+    """Returns how often a link flapped while nobody listened: lost its carrier and got it again, or the reverse.
+
+    `interface.carrier_transitions` is in `changed` only for what happened then.
+    """
+    transitions = changed.get("interface.carrier_transitions")
+    if transitions is None or transitions.before is None or transitions.after is None:
+        return 0
+    count: int = transitions.after - transitions.before
+    # One of them is the change itself, where there is one.
+    return max(0, count - 1 if "row.connected" in changed else count + 1) // 2

@@ -8,9 +8,10 @@ it out.
 from __future__ import annotations
 
 import operator
+from collections.abc import Mapping
 from enum import Enum
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple, Self, TypeVar
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, PydanticOmit, core_schema
@@ -97,6 +98,16 @@ class Fact(BaseModel):
     def model_post_init(self, _context: object, /) -> None:
         """Has all instances share one set of names of members: one of its own takes 2 KiB for a row, half of it."""
         object.__setattr__(self, "__pydantic_fields_set__", self.names)
+
+    def replaced(self, members: Mapping[str, Any]) -> Self:
+        """Returns a copy with these members, which are valid; `model_copy` gives each a set of names of its own."""
+        copy = self.__class__.__new__(self.__class__)
+        own = {name: member for name, member in self.__dict__.items() if name in self.names}  # nothing that was cached
+        object.__setattr__(copy, "__dict__", own | dict(members))
+        object.__setattr__(copy, "__pydantic_fields_set__", self.names)
+        object.__setattr__(copy, "__pydantic_extra__", None)
+        object.__setattr__(copy, "__pydantic_private__", None)
+        return copy
 
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections import Counter
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, assert_never
 
 from pydantic import BaseModel
 
+from .carried import Carried
 from .events import (
     Added,
     Address,
     Cause,
     Change,
     Changed,
+    DefaultRoute,
     Deleted,
     Event,
     InitialNotification,
@@ -31,8 +34,14 @@ from .sources import Remove, Resync, Update, Upsert
 
 # Systems pick reachable_time at random around the base time every few minutes (RFC 4861, 6.3.2): reported, no change.
 _UNSTABLE_ROW_MEMBERS = frozenset({"reachable_time"})
-# Another program may have the number given, and a container's start sends enough events: reported, no change.
-_QUIET_INTERFACE_MEMBERS = frozenset({"link_netnsid"})
+# Another program may have the number given, and a container's start sends enough events; and a link that flapped makes
+# events by its state: reported, no change.
+_QUIET_INTERFACE_MEMBERS = frozenset({"link_netnsid", "last_change", "carrier_transitions"})
+# A change that comes with others; by itself it only was not known before.
+_LAST_SPEED = "interface.last_link_speed"
+_TRANSITIONS = "interface.carrier_transitions"
+# The updates of a time in which nobody listened.
+_GAPS = frozenset({"startup", "overrun"})
 # The stack's lists: a bridge of 1,000 links must not carry all of them twice for each link that joins.
 _LISTS = frozenset({"higher", "lower"})
 # These are refreshed all the time; only "for ever" against "for a while" is a change.
@@ -121,6 +130,7 @@ class Table:
         self.stamp = stamp or Stamp()
         self._rows = {row.key: row for row in rows or ()}
         self._known = rows is not None
+        self._carried = Carried(self._rows)
 
     @property
     def rows(self) -> list[IpInterface]:
@@ -146,32 +156,39 @@ class Table:
     def _resync(self, rows: Iterable[IpInterface], cause: Cause) -> list[Event]:
         current = {row.key: row for row in rows}
         if not self._known:
-            self._rows, self._known = current, True
+            self._known = True
+            for row in current.values():
+                self._rows[row.key] = self._carried.onto(row, cause, self.stamp.clock)
             return []
         removed = [event for key in sorted(self._rows.keys() - current) for event in self._remove(key, cause)]
         return removed + [event for key in sorted(current) for event in self._upsert(current[key], cause)]
 
     def _upsert(self, row: IpInterface, cause: Cause) -> list[Event]:
         before = self._rows.get(row.key)
-        self._rows[row.key] = row
+        self._rows[row.key] = row = self._carried.onto(row, cause, self.stamp.clock)
         event = self.stamp.event
         if before is None:
             return [event("add_instance", cause, row)]
         if before.row.interface_index != row.row.interface_index and cause != "startup":
             # Another interface under the same LUID: one went, one came. Over a restart the index means nothing.
             return [event("delete_instance", cause, before), event("add_instance", cause, row)]
-        changed = difference(before, row)
+        changed = difference(before, row, gap=cause in _GAPS)
         return [event("parameter_notification", cause, row, changed)] if changed else []
 
     def _remove(self, key: Key, cause: Cause) -> list[Event]:
         before = self._rows.pop(key, None)
-        return [] if before is None else [self.stamp.event("delete_instance", cause, before)]
+        if before is None:
+            return []
+        self._carried.forget(key.luid)
+        return [self.stamp.event("delete_instance", cause, before)]
 
 
-def difference(before: IpInterface, after: IpInterface) -> dict[str, Change]:
-    """Returns the members that differ: `row.<member>`, `interface.<member>`, `addresses.<address>/<prefix length>`.
+def difference(before: IpInterface, after: IpInterface, *, gap: bool = False) -> dict[str, Change]:
+    """Returns the members that differ: `row.<member>`, `interface.<member>`, `addresses.<address>/<prefix length>`,
+    `default_routes.<next hop, or on-link>`.
 
-    Of the lists `interface.higher` and `interface.lower`, `before` has the LUIDs removed and `after` those added.
+    Of the lists `interface.higher` and `interface.lower`, `before` has the LUIDs removed and `after` those added. With
+    `gap` nobody listened between the two, and transitions of the carrier are a change, too: the link flapped then.
     """
     changed: dict[str, Change] = {}
     if before.row is not after.row:
@@ -180,7 +197,36 @@ def difference(before: IpInterface, after: IpInterface) -> dict[str, Change]:
         changed |= _members("interface", before.interface, after.interface, _QUIET_INTERFACE_MEMBERS)
     if before.addresses != after.addresses:  # cheap where they are the same objects
         changed |= _addresses(before.addresses, after.addresses)
-    return changed
+    if before.default_routes != after.default_routes:
+        changed |= _default_routes(before.default_routes, after.default_routes)
+    if gap and before.row.interface_index == after.row.interface_index:
+        changed |= _transitions(before.interface.carrier_transitions, after.interface.carrier_transitions)
+    return {} if changed.keys() == {_LAST_SPEED} else changed
+
+
+def _transitions(before: int | None, after: int | None) -> dict[str, Change]:
+    """Returns the transitions of the carrier; a count that is lower than before began anew."""
+    if before is None or after is None or after <= before:
+        return {}
+    return {_TRANSITIONS: _change(before, after)}
+
+
+def _default_routes(before: Iterable[DefaultRoute], after: Iterable[DefaultRoute]) -> dict[str, Change]:
+    same = set(before) & set(after)
+    old, new = _by_hop(before, same), _by_hop(after, same)
+    return {f"default_routes.{name}": _change(old.get(name), new.get(name)) for name in sorted(old.keys() | new.keys())}
+
+
+def _by_hop(routes: Iterable[DefaultRoute], leave_out: Container[DefaultRoute]) -> dict[str, DefaultRoute]:
+    """Returns the routes by next hop; the second of one next hop, with another metric, has `#2` behind its name."""
+    named: dict[str, DefaultRoute] = {}
+    counts: Counter[str] = Counter()
+    for route in routes:
+        if route not in leave_out:
+            name = route.next_hop or "on-link"
+            counts[name] += 1
+            named[name if counts[name] == 1 else f"{name}#{counts[name]}"] = route
+    return named
 
 
 def _members(

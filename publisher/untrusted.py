@@ -15,7 +15,7 @@ from typing import Any, NoReturn, TypeVar
 from pydantic import BaseModel, JsonValue, ValidationError
 
 from .errors import PublisherError
-from .terminal.text import printable
+from .printable import printable
 
 M = TypeVar("M", bound=BaseModel)
 

@@ -105,6 +105,7 @@ PUBLIC_FOR_SINKS = {
     "publisher.durations",
     "publisher.events",
     "publisher.terminal",
+    "publisher.text",
     "publisher.untrusted",
 }
 

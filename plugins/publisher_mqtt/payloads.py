@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, RootModel
 
-from publisher.events import Address, Cause, Event, Family, Interface, IpInterfaceRow, Luid
+from publisher.events import Address, Cause, DefaultRoute, Event, Family, Interface, IpInterfaceRow, Luid
 from publisher.terminal import printable
 
 # Another folder makes it, and it is part of the document.
@@ -104,17 +104,23 @@ class State(_Sent):
     row: IpInterfaceRow = Field(description="The members of MIB_IPINTERFACE_ROW")
     interface: Interface = Field(description="The interface itself and its place in the stack")
     addresses: tuple[Address, ...] = Field(description="The unicast addresses of this family")
+    default_routes: tuple[DefaultRoute, ...] = Field(description="The default routes of this family, best first")
 
 
 class ReducedState(State):
     """A state without its largest lists, for a broker that takes no message so large."""
 
     addresses: tuple[Address, ...] = Field(default=(), description="As in a whole state, unless it is left out")
+    default_routes: tuple[DefaultRoute, ...] = Field(default=(), description="As in a whole state, unless left out")
     reduced: tuple[str, ...] = Field(
         min_length=1, description="The members that are left out, like `addresses` or `interface.lower`"
     )
 
-    model_config = ConfigDict(json_schema_extra=lambda schema: schema["required"].remove("addresses"))
+    model_config = ConfigDict(json_schema_extra=lambda schema: _not_required(schema, "addresses", "default_routes"))
+
+
+def _not_required(schema: dict[str, Any], *names: str) -> None:
+    schema["required"] = [name for name in schema["required"] if name not in names]
 
 
 class _Asked(BaseModel):

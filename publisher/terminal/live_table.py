@@ -13,14 +13,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from ..events import Event, Key
-from .text import address_text, columns_of, printable
+from ..printable import printable
+from ..text import FAMILY_NAMES
+from .text import address_text, columns_of
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.live import Live
     from rich.table import Table
 
-FAMILY_NAMES = {"inet": "IPv4", "inet6": "IPv6"}
 T = TypeVar("T")
 # A person cannot read more than ten pictures a second; events that come meanwhile are in the next one.
 _SECONDS_PER_PICTURE = 0.1

@@ -8,7 +8,7 @@ import sys
 from contextlib import nullcontext, suppress
 from typing import TextIO
 
-from .text import printable
+from ..printable import printable
 
 _STD_OUTPUT_HANDLE = -11
 _ENABLE_VIRTUAL_TERMINAL_PROCESSING = 4

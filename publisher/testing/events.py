@@ -10,6 +10,7 @@ from ..events import (
     Address,
     Cause,
     Change,
+    DefaultRoute,
     Event,
     Family,
     Interface,
@@ -34,13 +35,15 @@ def make_row(
     index: int = 2,
     luid: str | None = None,
     addresses: Iterable[str | Address] = (),
+    default_routes: Iterable[str | DefaultRoute] = (),
     interface: Mapping[str, Any] | None = None,
     **members: Any,
 ) -> IpInterface:
     """Returns an IP interface: an Ethernet interface that is up.
 
     `members` replace members of its row, `interface` those of its interface. The LUID is made from `index` unless it is
-    given, so two families of one interface have one LUID. Addresses may be texts like "192.0.2.10/24".
+    given, so two families of one interface have one LUID. Addresses may be texts like "192.0.2.10/24", default routes
+    those of next hops, with metric 100.
 
         make_row("wlan0", "inet6", index=3, nl_mtu=1280, interface={"oper_status": "down"})
     """
@@ -55,10 +58,12 @@ def make_row(
         "media_connect_state": "connected",
     }
     listed = [make_address(entry) if isinstance(entry, str) else entry for entry in addresses]
+    routes = [DefaultRoute(next_hop=route, metric=100) if isinstance(route, str) else route for route in default_routes]
     return IpInterface(
         row=IpInterfaceRow(family=family, interface_luid=luid, interface_index=index, **row),
         interface=Interface(alias=alias, **(about | dict(interface or {}))),
         addresses=tuple(sorted(listed, key=lambda entry: (entry.address, entry.prefix_length))),
+        default_routes=tuple(sorted(routes, key=lambda route: (route.metric, route.next_hop or ""))),
     )
 
 

@@ -253,6 +253,10 @@ def interface_values(
         else "unknown",  # the carrier of a link that is down is not watched
         "transmit_link_speed": speed,
         "receive_link_speed": speed,
+        "last_link_speed": speed,  # while it is known; the table keeps it afterwards
+        "carrier_transitions": None
+        if link.carrier_ups is None or link.carrier_downs is None
+        else link.carrier_ups + link.carrier_downs,
         "higher": higher,
         "lower": lower,
         "link_netnsid": link.lower_namespace

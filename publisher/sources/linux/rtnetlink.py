@@ -115,12 +115,17 @@ class Link(NamedTuple):
         return mine != theirs and any(m is None and t is not None for m, t in zip(mine, theirs, strict=True))
 
     def completed(self, known: Link) -> Link:
-        """Returns this link with the members of the other one that may end, where it has none itself."""
-        return self._filled(known, _ENDING, _SETTINGS)
+        """Returns this link with counts and members that may end of the other one, where it has none itself."""
+        return self._filled(known, _ENDING, _SETTINGS)._counted(known)
 
     def identified(self, read: Link) -> Link:
         """Returns this link with the lasting members of a read, where it has none itself."""
-        return self._filled(read, _LASTING, _ENDING)
+        return self._filled(read, _LASTING, _ENDING)._counted(read)
+
+    def _counted(self, other: Link) -> Link:
+        return (
+            self._filled(other, _COUNTERS, _EVENT) if self.carrier_ups is None or self.carrier_downs is None else self
+        )
 
     def _filled(self, other: Link, begin: int, end: int) -> Link:
         """Returns the link with members of another one where it has none; the same object when nothing changes."""
@@ -131,8 +136,8 @@ class Link(NamedTuple):
         return self if filled == mine else Link._make(self[:begin] + filled + self[end:])
 
 
-_LASTING, _ENDING, _SETTINGS, _UNSTABLE, _COUNTERS = map(
-    Link._fields.index, ("name", "address", "has_inet", "reachable_time6", "carrier_ups")
+_LASTING, _ENDING, _SETTINGS, _UNSTABLE, _COUNTERS, _EVENT = map(
+    Link._fields.index, ("name", "address", "has_inet", "reachable_time6", "carrier_ups", "event")
 )
 
 

@@ -49,12 +49,14 @@ def unpacked(packed: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("alias", ["eth0", NASTY])
 def test_a_state_has_the_same_row_as_its_event(alias: str) -> None:
-    event = make_event(42, row=make_row(alias, addresses=["192.0.2.10/24"]), changed={})
+    row = make_row(alias, addresses=["192.0.2.10/24"], default_routes=["192.0.2.1"])
+    event = make_event(42, row=row, changed={})
     whole = json.loads(event.json_bytes)
 
     state = json.loads(state_bytes(event))
 
-    assert state == {name: whole[name] for name in ("epoch", "seq", "time", "row", "interface", "addresses")}
+    members = ("epoch", "seq", "time", "row", "interface", "addresses", "default_routes")
+    assert state == {name: whole[name] for name in members}
 
 
 def test_a_state_is_cut_from_the_bytes_of_a_journal_too() -> None:
@@ -141,7 +143,7 @@ def test_every_member_of_a_payload_is_described(model: type[BaseModel]) -> None:
 
 
 def test_a_state_is_as_its_model_describes_it() -> None:
-    event = make_event(42, row=make_row(addresses=["192.0.2.10/24"]), changed={})
+    event = make_event(42, row=make_row(addresses=["192.0.2.10/24"], default_routes=["192.0.2.1"]), changed={})
     assert State.model_validate_json(state_bytes(event)).model_dump_json().encode() == state_bytes(event)
 
 

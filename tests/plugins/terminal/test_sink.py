@@ -62,7 +62,7 @@ class TestConformance(SinkConformance):
         assert len(shown) == len(events)
         for event, line in zip(events, shown, strict=True):
             for change in event.changed.values():
-                assert line.endswith(f"{change.before} -> {change.after}") or event.cause != "notification"
+                assert line.endswith(f"{change.after}, was {change.before}") or event.cause != "notification"
 
 
 def test_the_snapshot_is_requested_when_it_opens() -> None:
@@ -76,7 +76,7 @@ def test_into_a_pipe_there_is_no_colour() -> None:
         [sys.executable, "-c", SHOW], cwd=ROOT, input="go\n", capture_output=True, text=True, check=True
     )
     assert re.sub(r"\d\d:\d\d:\d\d", "T", done.stdout) == (
-        "T  testnode has 0 IP interfaces\nT  eth0  inet   nl_mtu 1500 -> 1400\n"
+        "T  testnode has 0 IP interfaces\nT  eth0  IPv4 mtu 1400, was 1500\n"
     )
 
 
@@ -89,7 +89,7 @@ def test_on_a_terminal_there_is_colour() -> None:
         subprocess.run([sys.executable, "-c", SHOW], cwd=ROOT, input=b"go\n", stdout=theirs, check=True)
         os.close(theirs)
         shown = os.read(ours, 10_000).decode()
-    assert "\x1b[33mnl_mtu 1500 -> 1400\x1b[0m" in shown
+    assert "\x1b[33mIPv4 mtu 1400, was 1500\x1b[0m" in shown
 
 
 @pytest.mark.parametrize("kind", KINDS)
