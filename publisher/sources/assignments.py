@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Hashable, Iterable
-from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from ..events import luid_parts
@@ -16,8 +15,7 @@ MOST_HARDWARE = 50_000
 """The most assignments of hardware that is gone."""
 
 
-@dataclass(frozen=True, slots=True)
-class LuidAssignment:
+class LuidAssignment(NamedTuple):
     """A LUID with the identity of the interface that has it.
 
     `first_name` is the name under which it appeared last: udev renames interfaces at each boot. `shared`: another
@@ -42,6 +40,10 @@ class LuidAssignment:
     def by_name(self) -> bool:
         """True when the interface is known by its name."""
         return self.shared or not self.address
+
+
+_SHARED = LuidAssignment._fields.index("shared")
+"""The members before it are those by which an assignment is found."""
 
 
 class Changes(NamedTuple):
@@ -97,7 +99,7 @@ class KnownAssignments:
         if address not in self._shared:
             self._shared.add(address)
             for luid in list(self.addressed(address)):
-                self.put(replace(self._by_luid[luid], shared=True))
+                self.put(self._by_luid[luid]._replace(shared=True))
 
     def get(self, luid: str) -> LuidAssignment | None:
         """Returns the assignment of a LUID."""
@@ -120,7 +122,7 @@ class KnownAssignments:
         """Notes that an interface is gone; the assignments that were seen first are removed when there are too many."""
         self._held.discard(luid)
         self.seen += 1
-        self.put(replace(self._by_luid[luid], seen=self.seen))
+        self.put(self._by_luid[luid]._replace(seen=self.seen))
         for by_name, most in ((True, MOST_NAMED), (False, MOST_HARDWARE)):
             while len(self._gone[by_name]) > most:
                 self.remove(next(iter(self._gone[by_name])))
@@ -132,7 +134,7 @@ class KnownAssignments:
             return
         if before is None:
             self._add(assignment)
-        elif assignment.luid in self._held and _keys(before) == _keys(assignment):
+        elif assignment.luid in self._held and before[:_SHARED] == assignment[:_SHARED]:
             self._by_luid[assignment.luid] = assignment
         else:
             self._take_out(before)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from typing import NamedTuple, Protocol
 
 from ..errors import SourceError
@@ -112,7 +111,7 @@ class LuidAssigner:
         self._count(before, -1)
         self._count(identity, 1)
         self._live[index] = _Holder(luid, identity)
-        self._known.put(replace(assignment, name=identity.name, address=address, port=port))
+        self._known.put(assignment._replace(name=identity.name, address=address, port=port))
         self._share(identity)
         if before.name != identity.name:
             self._retire(identity)
