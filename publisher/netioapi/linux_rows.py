@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from ..errors import InterfaceNotFoundError
 from ..events import Event, IpInterface, NotificationType
-from ..sources.linux.attributes import Buffer, MessageLayout, Wanted
+from ..sources.linux.attributes import MessageLayout, Wanted
 from ..sources.linux.requests import NLM_F_REQUEST, RTM_GETLINK
 from ..sources.linux.rows import text
 from ..sources.linux.rtnetlink import AF_UNSPEC, HEADER, RTM_NEWLINK, Decoder, Link
@@ -67,12 +67,8 @@ class CountersDecoder(Decoder):
     def __init__(self) -> None:
         super().__init__()
         wanted = tuple(Wanted((_IFLA_STATS64,), "Q", 8 * place) for place in _PLACES)
-        layout = MessageLayout(Counters._make, _LINK_HEADER, wanted)
-
-        def counters(data: Buffer, start: int, end: int) -> Any:
-            return layout.decode(data, start, end)
-
-        self._by_type[RTM_NEWLINK] = counters
+        layout: MessageLayout[Any] = MessageLayout(Counters._make, _LINK_HEADER, wanted)
+        self._by_type[RTM_NEWLINK] = layout.decode_run
 
 
 def counters_request(seq: int, index: int) -> bytes:

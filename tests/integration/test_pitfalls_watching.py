@@ -31,8 +31,8 @@ if sys.platform == "linux":
         Decoder,
         Failure,
         Link,
+        Listed,
         Message,
-        Record,
     )
     from publisher.sources.linux.wakeup import Clocks
 else:
@@ -70,7 +70,7 @@ def test_a_change_during_the_start_is_in_the_rows_or_reported(pair: NetNs, monke
     pair.ip("link add gone1 type ifb", "link add gone2 type ifb")
     dump = RequestSocket.dump
 
-    def busy(self: RequestSocket, request: Callable[[int], bytes]) -> list[Record]:
+    def busy(self: RequestSocket, request: Callable[[int], bytes]) -> list[Listed]:
         if request is link_dump:
             pair.ip("link add before type ifb", "link del gone1", "link set v0 mtu 1400")
         if request is address_dump:

@@ -23,6 +23,7 @@ from ...sink import Log
 from .. import Families, Update, Validator
 from ..luids import LuidAssigner
 from .coalesce import classify, index_of, is_part, is_removal, is_state, states_before
+from .garbage import uncollected
 from .link import (
     FAMILIES,
     CachedLink,
@@ -114,6 +115,7 @@ class LinkCache:
         cached = self._links.get(index)
         return None if cached is None else bare_name(cached.link)
 
+    @uncollected()
     def resync(self, dump: Dump, waiting: Sequence[Message]) -> tuple[tuple[IpInterface, ...], list[Message]]:
         """Returns all rows after everything was read, and the messages that are still to be applied, in order.
 

@@ -14,9 +14,9 @@ from .rtnetlink import (
     RTM_NEWNEIGHTBL,
     Decoder,
     Failure,
+    Listed,
     NeighbourParameters,
-    Record,
-    headers,
+    header,
 )
 
 if sys.platform == "linux":
@@ -65,26 +65,29 @@ class DumpSocket(RequestSocket):
             yield part
 
     def _decoded(self, data: bytes, digest: int) -> DumpPart:
-        messages = self._decoder.decode(data)
-        failures = [message.record for message in messages if isinstance(message.record, Failure)]
-        for failure in failures:
-            raise_unless(failure, 0)
-        records = [message.record for message in messages if message.record is not None]
-        interrupted = any(message.flags & NLM_F_DUMP_INTR for message in messages)
-        return DumpPart(data, digest, interrupted, bool(failures), records)
+        records: list[Listed] = []
+        interrupted = last = False
+        for _, flags, _, record in self._decoder.decode(data):
+            interrupted = interrupted or bool(flags & NLM_F_DUMP_INTR)
+            if isinstance(record, Failure):
+                raise_unless(record, 0)
+                last = True
+            elif record is not None:
+                records.append(record)
+        return DumpPart(data, digest, interrupted, last, records)
 
     def _digest(self, data: bytes) -> int:
         """Returns the hash of a part without a neighbour table itself: it comes first, and shows times that go on."""
-        kind, *_, end = next(headers(data, len(data)))
+        kind, *_, end = header(data, 0, len(data))
         if kind == RTM_NEWNEIGHTBL:
             [(*_, record)] = self._decoder.decode(data, end)
             if isinstance(record, NeighbourParameters) and not record.ifindex:
                 return hash(data[end:])
         return hash(data)
 
-    def _dump(self, request: Callable[[int], bytes]) -> tuple[list[Record], bool]:
+    def _dump(self, request: Callable[[int], bytes]) -> tuple[list[Listed], bool]:
         self.known = []
-        dumped: list[Record] = []
+        dumped: list[Listed] = []
         interrupted = False
         for part in self.parts(request, ()):
             records = part.records or []

@@ -33,6 +33,7 @@ class DriverRequests:
         self._settings = array.array("I", bytes(44))  # struct ethtool_cmd
         # The bits of OFFLOAD_FEATURES: the same for all links of a kernel, and read with the first one.
         self._bits: dict[str, int] = {}
+        self._mask = 0
         self._features = array.array("I")  # struct ethtool_gfeatures
         # One object for all links with the same ones: most of a host's.
         self._offloads: dict[int, Offloads] = {}
@@ -57,7 +58,7 @@ class DriverRequests:
         active = 0
         for block, word in enumerate(request[4::4]):  # of each block: available, requested, active, never changed
             active |= word << 32 * block
-        active &= sum(self._bits.values())
+        active &= self._mask
         if active not in self._offloads:
             self._offloads[active] = offloads_of({feature for feature, bit in self._bits.items() if active & bit})
         return self._offloads[active]
@@ -90,6 +91,7 @@ class DriverRequests:
         if not OFFLOAD_FEATURES.issubset(names):
             return False
         self._bits = {feature: 1 << names.index(feature) for feature in OFFLOAD_FEATURES}
+        self._mask = sum(self._bits.values())
         self._features = array.array("I", bytes(4 * (2 + 4 * ((count + 31) // 32))))
         return True
 

@@ -170,7 +170,8 @@ class CachedLink:
         """Builds the rows again and returns the updates of what differs."""
         times, times6 = self.times.get("inet", _UNKNOWN), self.times.get("inet6", _UNKNOWN)
         raw = Raw(self.link, times, times6, path_mtu, self.offloads, self.can_wake, self._has_link_local())
-        made_of = raw, self.luid, self.if_type, self.speed, higher, lower, *map(self._in_order, FAMILIES.values())
+        addresses = {family: self._in_order(family) for family in FAMILIES.values()}
+        made_of = raw, self.luid, self.if_type, self.speed, higher, lower, addresses
         if made_of == self._made_of:
             return []
         values = interface_values(self.link, self.if_type, burned_in(self.link), self.speed, higher, lower)
@@ -178,7 +179,7 @@ class CachedLink:
         rows: dict[Family, IpInterface] = {}
         for family in families:
             if has_row(family, self.link, self._addresses):
-                rows[family] = self._build_row(family, row_values(family, self.luid, raw), interface)
+                rows[family] = self._build_row(family, row_values(family, self.luid, raw), interface, addresses[family])
         before, self.rows, self._made_of = self.rows, rows, made_of
         removed: list[Update] = [Remove(self.luid, family) for family in before if family not in rows]
         return removed + [Upsert(row) for family, row in rows.items() if row is not before.get(family)]
@@ -213,10 +214,12 @@ class CachedLink:
                     after.setdefault(family, {})[key] = address
         self._addresses = after
         # The same objects stay for what is equal.
-        differ = [family for family in before.keys() | after if before.get(family) != after.get(family)]
-        for family in differ:
-            self._sorted.pop(family, None)
-        return bool(differ)
+        if before == after:
+            return False
+        for family in before.keys() | after:
+            if before.get(family) != after.get(family):
+                self._sorted.pop(family, None)
+        return True
 
     def set_times(self, parameters: NeighbourParameters) -> bool:
         """Takes the parameters of a neighbour table; returns whether those differ that do not change by themselves."""
@@ -244,10 +247,11 @@ class CachedLink:
         assert self._interface is not None
         return self._interface
 
-    def _build_row(self, family: Family, values: dict[str, Any], interface: Interface) -> IpInterface:
+    def _build_row(
+        self, family: Family, values: dict[str, Any], interface: Interface, addresses: tuple[Address, ...]
+    ) -> IpInterface:
         before = self.rows.get(family)
         row = before.row if before and _has(before.row, values) else _ROW(values)
-        addresses = self._in_order(family)
         if before and before.row is row and before.interface is interface and before.addresses is addresses:
             return before
         built = _IP_INTERFACE({"row": row, "interface": interface, "addresses": addresses})

@@ -19,7 +19,7 @@ from ...errors import SourceError
 from ...sink import Log
 from .attributes import RtnetlinkError
 from .requests import link_read
-from .rtnetlink import NLM_F_DUMP_INTR, Decoder, Failure, Link, Message, Record
+from .rtnetlink import NLM_F_DUMP_INTR, Decoder, Failure, Link, Listed, Message
 
 assert sys.platform == "linux"
 
@@ -65,7 +65,7 @@ class RequestSocket:
         self._buffer = bytearray(_DATAGRAM)
         self._seq = 0
 
-    def dump(self, request: Callable[[int], bytes]) -> list[Record]:
+    def dump(self, request: Callable[[int], bytes]) -> list[Listed]:
         """Returns every record, as of one moment.
 
         Raises InterruptedDumpError when there is no such moment, RefusedError, SourceError.
@@ -94,9 +94,9 @@ class RequestSocket:
         """Releases the socket."""
         self._socket.close()
 
-    def _dump(self, request: Callable[[int], bytes]) -> tuple[list[Record], bool]:
+    def _dump(self, request: Callable[[int], bytes]) -> tuple[list[Listed], bool]:
         self._send(request)
-        records: list[Record] = []
+        records: list[Listed] = []
         interrupted = False
         while True:
             for _, flags, seq, record in self._receive():

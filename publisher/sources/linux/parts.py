@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from .rows import PathMtuTimes
-from .rtnetlink import AddressMessage, Failure, Link, NeighbourParameters, Record
+from .rtnetlink import AddressMessage, Link, Listed, NeighbourParameters
 
 _INDEX = 0xFFFF_FFFF
 
@@ -46,7 +46,7 @@ class DumpPart(NamedTuple):
     digest: int
     interrupted: bool
     last: bool
-    records: list[Record] | None = None
+    records: list[Listed] | None = None
 
 
 class KnownPart(NamedTuple):
@@ -61,13 +61,9 @@ class KnownPart(NamedTuple):
     inner: bool
 
     @classmethod
-    def of(cls, part: DumpPart, records: Iterable[Record]) -> KnownPart:
+    def of(cls, part: DumpPart, records: Iterable[Listed]) -> KnownPart:
         """Returns a part with these records, to be known again."""
-        entries = dict.fromkeys(
-            entry_of(record.family, record.ifindex)
-            for record in records
-            if not isinstance(record, Failure) and record.ifindex
-        )
+        entries = dict.fromkeys([record.family << 32 | record.ifindex for record in records if record.ifindex])
         indexes = dict.fromkeys(entry & _INDEX for entry in entries)
         return cls(part.digest, array("I", indexes), array("Q", entries), not (part.last or part.interrupted))
 

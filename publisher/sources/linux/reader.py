@@ -9,9 +9,10 @@ from typing import Literal, TypeVar
 from ...errors import SourceError
 from ...sink import Log
 from .attributes import RtnetlinkError
+from .garbage import uncollected
 from .parts import Dump, DumpPart, KnownPart
 from .requests import address_dump, link_dump, neighbours_dump, unfiltered_link_dump
-from .rtnetlink import AddressMessage, Decoder, Link, NeighbourParameters, Record
+from .rtnetlink import AddressMessage, Decoder, Failure, Link, Listed, NeighbourParameters
 
 if sys.platform == "linux":
     from .dumps import DumpSocket
@@ -45,6 +46,7 @@ class LinuxReader:
         self.known: dict[DumpOf, list[KnownPart]] = {}
         """The parts of the last `dump`."""
 
+    @uncollected()
     def dump(self) -> Dump:
         """Reads all links, addresses and neighbour parameters; raises InterruptedDumpError, SourceError."""
         self.known = {}
@@ -79,7 +81,7 @@ class LinuxReader:
         if what not in self._refused:
             yield from self._opened().parts(self._request_of(what), known)
 
-    def decode(self, part: DumpPart) -> list[Record]:
+    def decode(self, part: DumpPart) -> list[Listed]:
         """Returns the records of a part; raises InterruptedDumpError."""
         if part.records is not None:
             return part.records
@@ -87,7 +89,7 @@ class LinuxReader:
             messages = self._decoder.decode(part.data)
         except RtnetlinkError as error:
             raise InterruptedDumpError(f"an answer of the kernel is invalid: {error}") from error
-        return [message.record for message in messages if message.record is not None]
+        return [record for *_, record in messages if record is not None and not isinstance(record, Failure)]
 
     def abandon(self) -> None:
         """Ends a dump that is read in parts; harmless when there is none."""

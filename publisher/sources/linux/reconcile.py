@@ -13,7 +13,7 @@ from itertools import islice
 from typing import Protocol, TypeVar
 
 from .parts import DumpPart, KnownPart, ReadPart, links_of
-from .rtnetlink import AddressMessage, Link, NeighbourParameters, Record
+from .rtnetlink import AddressMessage, Link, Listed, NeighbourParameters
 
 if sys.platform == "linux":
     from .reader import DumpOf, LinuxReader
@@ -126,7 +126,7 @@ class Reconcile:
                 yield ReadPart(times=together)
 
     def _dumped(
-        self, what: DumpOf, changed: Set[int], shown: Callable[[list[Record]], ReadPart]
+        self, what: DumpOf, changed: Set[int], shown: Callable[[list[Listed]], ReadPart]
     ) -> Generator[ReadPart, None, Set[int]]:
         """Yields a dump part by part; returns the entries that it showed."""
         seen: set[int] = set()
@@ -164,12 +164,12 @@ class Reconcile:
             yield ReadPart(addresses={index: by_index[index] for index in indexes})
         return True
 
-    def _read(self, what: DumpOf, changed: Set[int]) -> Iterator[tuple[KnownPart, list[Record]]]:
+    def _read(self, what: DumpOf, changed: Set[int]) -> Iterator[tuple[KnownPart, list[Listed]]]:
         """Yields each part with its records, without them where it is the same as the last time."""
         before, after = self._parts.get(what, []), list[KnownPart]()
         for part in self._reader.parts(what, _digests(before)):
             _, new = _same(before, len(after), part)
-            records: list[Record] = []
+            records: list[Listed] = []
             if new is None or not changed.isdisjoint(new.indexes):
                 records = self._reader.decode(part)
                 new = KnownPart.of(part, records)

@@ -6,12 +6,12 @@ neighbour.h, netconf.h), in the host's byte order.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from functools import partial
 from struct import Struct
 from typing import Any, NamedTuple, TypeVar
 
-from .attributes import Buffer, MessageLayout, RtnetlinkError, Wanted
+from .attributes import Buffer, MessageLayout, RtnetlinkError, Wanted, aligned
 
 NLMSG_NOOP, NLMSG_ERROR, NLMSG_DONE, NLMSG_OVERRUN = 1, 2, 3, 4
 RTM_NEWLINK, RTM_DELLINK = 16, 17
@@ -180,7 +180,8 @@ class Failure(NamedTuple):
     number: int
 
 
-Record = Link | AddressMessage | NeighbourParameters | Netconf | Failure
+Listed = Link | AddressMessage | NeighbourParameters | Netconf
+Record = Listed | Failure
 
 
 class Message(NamedTuple):
@@ -192,6 +193,7 @@ class Message(NamedTuple):
     record: Record | None
 
 
+_NO_RECORD = (None,)
 _BRIDGE = bytes([AF_BRIDGE])
 _AF_SPEC, _LINKINFO = 26, 18
 _CONF4 = (_AF_SPEC, AF_INET, 1)
@@ -257,23 +259,23 @@ class Decoder:
     def __init__(self) -> None:
         whole, of_bridge = (MessageLayout(_maker(Link), _LINK_HEADER, wanted) for wanted in (_LINK, _OF_BRIDGE))
 
-        def link(data: Buffer, start: int, end: int) -> Link:
+        def links(data: Buffer, start: int, end: int, limit: int) -> list[Link]:
             layout = of_bridge if data[start : start + 1] == _BRIDGE else whole
-            return layout.decode(data, start, end)
+            return layout.decode_run(data, start, end, limit)
 
-        address = MessageLayout(_maker(AddressMessage), _ADDRESS_HEADER, _ADDRESS)
-        neighbours = MessageLayout(_maker(NeighbourParameters), _FAMILY_HEADER, _NEIGHBOURS)
-        netconf = MessageLayout(_maker(Netconf), _FAMILY_HEADER, _NETCONF)
-        self._by_type: dict[int, Callable[[Buffer, int, int], Record]] = {
+        addresses = MessageLayout(_maker(AddressMessage), _ADDRESS_HEADER, _ADDRESS).decode_run
+        neighbours = MessageLayout(_maker(NeighbourParameters), _FAMILY_HEADER, _NEIGHBOURS).decode_run
+        netconf = MessageLayout(_maker(Netconf), _FAMILY_HEADER, _NETCONF).decode_run
+        self._by_type: dict[int, Callable[[Buffer, int, int, int], Sequence[Record]]] = {
             NLMSG_ERROR: failure,
             NLMSG_DONE: failure,
-            RTM_NEWLINK: link,
-            RTM_DELLINK: link,
-            RTM_NEWADDR: address.decode,
-            RTM_DELADDR: address.decode,
-            RTM_NEWNEIGHTBL: neighbours.decode,
-            RTM_NEWNETCONF: netconf.decode,
-            RTM_DELNETCONF: netconf.decode,
+            RTM_NEWLINK: links,
+            RTM_DELLINK: links,
+            RTM_NEWADDR: addresses,
+            RTM_DELADDR: addresses,
+            RTM_NEWNEIGHTBL: neighbours,
+            RTM_NEWNETCONF: netconf,
+            RTM_DELNETCONF: netconf,
         }
 
     def decode(self, data: Buffer, length: int | None = None) -> list[Message]:
@@ -281,27 +283,28 @@ class Decoder:
 
         Raises RtnetlinkError.
         """
-        messages = []
-        for kind, flags, seq, start, end in headers(data, len(data) if length is None else length):
+        messages: list[Message] = []
+        start, limit = 0, len(data) if length is None else length
+        while start < limit:
+            kind, flags, seq, body, end = header(data, start, limit)
             decode = self._by_type.get(kind)
-            messages.append(Message(kind, flags, seq, decode(data, start, end) if decode else None))
+            records = decode(data, body, end, limit) if decode else _NO_RECORD
+            messages += [_message((kind, flags, seq, record)) for record in records]
+            start += aligned(end - start) * len(records)
         return messages
 
 
-def headers(data: Buffer, end: int) -> Iterator[tuple[int, int, int, int, int]]:
-    """Yields of each message its type, flags and number, and the begin and the end of its body.
+def header(data: Buffer, start: int, limit: int) -> tuple[int, int, int, int, int]:
+    """Returns type, flags and number of the message at `start`, and the begin and the end of its body.
 
-    Raises RtnetlinkError.
+    Raises RtnetlinkError when it does not end before `limit`.
     """
-    start = 0
-    while start < end:
-        if end - start < HEADER.size:
-            raise RtnetlinkError(f"{end - start} bytes are left, a message's header has {HEADER.size}")
-        size, kind, flags, seq, _ = HEADER.unpack_from(data, start)
-        if size < HEADER.size or size > end - start:
-            raise RtnetlinkError(f"message {kind} of {size} bytes where {end - start} are left")
-        yield kind, flags, seq, start + HEADER.size, start + size
-        start += (size + 3) & ~3
+    if limit - start < HEADER.size:
+        raise RtnetlinkError(f"{limit - start} bytes are left, a message's header has {HEADER.size}")
+    size, kind, flags, seq, _ = HEADER.unpack_from(data, start)
+    if size < HEADER.size or size > limit - start:
+        raise RtnetlinkError(f"message {kind} of {size} bytes where {limit - start} are left")
+    return kind, flags, seq, start + HEADER.size, start + size
 
 
 def _maker(record: type[R]) -> Callable[[Any], R]:
@@ -309,8 +312,11 @@ def _maker(record: type[R]) -> Callable[[Any], R]:
     return partial(tuple.__new__, record)
 
 
-def failure(data: Buffer, start: int, end: int) -> Failure:
+_message = _maker(Message)
+
+
+def failure(data: Buffer, start: int, end: int, _limit: int) -> list[Failure]:
     """Returns the error in the body of an NLMSG_ERROR or NLMSG_DONE."""
     if end - start < _ERROR_NUMBER.size:
-        return Failure(0)  # an NLMSG_DONE may have no number
-    return Failure(-_ERROR_NUMBER.unpack_from(data, start)[0])
+        return [Failure(0)]  # an NLMSG_DONE may have no number
+    return [Failure(-_ERROR_NUMBER.unpack_from(data, start)[0])]

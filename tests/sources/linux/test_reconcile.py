@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from publisher.sources.linux.parts import DumpPart, KnownPart, ReadPart, entry_of
-from publisher.sources.linux.rtnetlink import AF_INET, AF_INET6, Link, NeighbourParameters, Record
+from publisher.sources.linux.rtnetlink import AF_INET, AF_INET6, Link, Listed, NeighbourParameters
 from tests.fixtures.netlink_records import a_link, an_address
 
 if sys.platform == "linux":
@@ -24,12 +24,12 @@ class Reader:
     """A reader of which a test sets the parts of each dump, as lists of records."""
 
     def __init__(self) -> None:
-        self.dumps: dict[str, list[list[Record]]] = {"links": [], "addresses": [], "neighbours": []}
+        self.dumps: dict[str, list[list[Listed]]] = {"links": [], "addresses": [], "neighbours": []}
         self.interrupted: list[bool] = []
         self.decoded: list[str] = []
         self.abandoned = 0
         self.known: dict[str, list[KnownPart]] = {}
-        self._content: dict[bytes, tuple[str, list[Record]]] = {}
+        self._content: dict[bytes, tuple[str, list[Listed]]] = {}
 
     def parts(self, what: str, _known: Container[int]) -> Iterator[DumpPart]:
         interrupted = what == "addresses" and bool(self.interrupted) and self.interrupted.pop(0)
@@ -38,7 +38,7 @@ class Reader:
             self._content[data] = what, records
             yield DumpPart(data, hash(data), interrupted, number == len(self.dumps[what]) - 1)
 
-    def decode(self, part: DumpPart) -> list[Record]:
+    def decode(self, part: DumpPart) -> list[Listed]:
         what, records = self._content[part.data]
         self.decoded.append(what)
         return records

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from publisher.sources.linux.attributes import RtnetlinkError
 from publisher.sources.linux.requests import link_read
 from publisher.sources.linux.rtnetlink import (
+    AF_BRIDGE,
+    NLM_F_DUMP_INTR,
     NLMSG_ERROR,
     RTM_DELLINK,
     RTM_NEWADDR,
@@ -112,6 +114,29 @@ def test_several_messages_in_one_datagram_and_unknown_types() -> None:
     found = Decoder().decode(link() + message(999, b"what?..."))
     types = [(kind, record is None) for kind, _, _, record in found]
     assert types == [(RTM_NEWLINK, False), (999, True)]
+
+
+HEADER = struct.pack("=BxHiII", 0, 1, 3, 0, 0)
+ADDRESS = struct.pack("=BBBBI", 2, 24, 128, 0, 3) + attribute(2, bytes((192, 0, 2, 1)))
+MIXED = (
+    *(link(name, mtu, index) for index, name in enumerate((b"a\0", b"b\0", b"longer\0"), 1) for mtu in (1400, 1500)),
+    link()[:4] + struct.pack("=H", RTM_DELLINK) + link()[6:],
+    link()[:6] + struct.pack("=H", NLM_F_DUMP_INTR) + link()[8:],
+    link()[:16] + bytes([AF_BRIDGE]) + link()[17:],
+    *(message(kind, ADDRESS) for kind in (RTM_NEWADDR, 21, RTM_NEWLINK)),
+    message(RTM_NEWNEIGHTBL, b"\x0a\0\0\0" + attribute(6, attribute(1, struct.pack("=I", 3)))),
+    *(message(RTM_NEWLINK, HEADER + attribute(kind, struct.pack("=I", 5))) for kind in (4, 10)),
+    message(RTM_NEWLINK, HEADER),
+    message(99, b"what"),
+    message(3, bytes(4)),
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.sampled_from(MIXED), max_size=12))
+def test_messages_in_one_datagram_are_decoded_as_each_alone(datagrams: list[bytes]) -> None:
+    alone = [message for data in datagrams for message in Decoder().decode(data)]
+    assert Decoder().decode(b"".join(datagrams)) == alone
 
 
 @pytest.mark.parametrize("cut", [1, 10, 17, 30, 40, 60])
