@@ -33,12 +33,14 @@ from .calls import (
     get_if_stack_table,
     get_if_table2,
     get_inverted_if_stack_table,
+    get_ip_forward_table2,
     get_ip_interface_entry,
     get_ip_interface_table,
     get_unicast_ip_address_entry,
     get_unicast_ip_address_table,
     initialize_ip_interface_entry,
     notify_ip_interface_change,
+    notify_route_change2,
     notify_unicast_ip_address_change,
     set_ip_interface_entry,
 )
@@ -53,7 +55,7 @@ from .conversions import (
     convert_interface_name_to_luid,
 )
 from .registration import NotificationHandle
-from .rows import IfRow, IfStackRow, InvertedIfStackRow, UnicastIpAddressRow
+from .rows import IfRow, IfStackRow, InvertedIfStackRow, IpForwardRow, UnicastIpAddressRow
 
 __all__ = [
     "CancelInsideCallbackError",
@@ -63,6 +65,7 @@ __all__ = [
     "InvalidHandleError",
     "InvalidParameterError",
     "InvertedIfStackRow",
+    "IpForwardRow",
     "NetioError",
     "NotFoundError",
     "NotSupportedError",
@@ -82,12 +85,14 @@ __all__ = [
     "get_if_stack_table",
     "get_if_table2",
     "get_inverted_if_stack_table",
+    "get_ip_forward_table2",
     "get_ip_interface_entry",
     "get_ip_interface_table",
     "get_unicast_ip_address_entry",
     "get_unicast_ip_address_table",
     "initialize_ip_interface_entry",
     "notify_ip_interface_change",
+    "notify_route_change2",
     "notify_unicast_ip_address_change",
     "set_ip_interface_entry",
 ]

@@ -11,12 +11,13 @@ from ..sources import Families
 from .arguments import FamilyNumber, any_family, check_callback, checked_address, known_by, one_family, shown
 from .process import Process
 from .registration import NotificationHandle
-from .rows import IfRow, IfStackRow, InvertedIfStackRow, UnicastIpAddressRow
+from .rows import IfRow, IfStackRow, InvertedIfStackRow, IpForwardRow, UnicastIpAddressRow
 from .system import System, refusal
 
 # Receives the caller's context, the row and the kind of notification; see `notify_ip_interface_change`.
 Callback = Callable[[Any, IpInterfaceRow | None, NotificationType], None]
 AddressCallback = Callable[[Any, UnicastIpAddressRow | None, NotificationType], None]
+RouteCallback = Callable[[Any, IpForwardRow | None, NotificationType], None]
 
 _process = Process()
 
@@ -38,8 +39,8 @@ def notify_ip_interface_change(
     and in the order of the changes; it may block, and may make any call of this module. `row` is `None` exactly for
     `initial_notification`, which confirms the registration and comes once, if asked for, before or after this function
     returns. For the other kinds only `family`, `interface_luid` and `interface_index` of the row are set: call
-    `get_ip_interface_entry` for the rest. A change of addresses alone may not be reported: register with
-    `notify_unicast_ip_address_change` for those.
+    `get_ip_interface_entry` for the rest. A change of addresses or routes alone may not be reported: register with
+    `notify_unicast_ip_address_change` or `notify_route_change2` for those.
 
     Whatever the callback raises goes to `threading.excepthook`, SystemExit as the cause of a RuntimeError, and the next
     change calls back again. Raises InvalidParameterError for a family other than "unspec", "inet" and "inet6" or their
@@ -68,6 +69,25 @@ def notify_unicast_ip_address_change(
     check_callback(callback)
     handle = NotificationHandle(callback, caller_context)
     handle._begin(lambda receive: system().subscribe_addresses(family, receive, bool(initial_notification)))
+    return handle
+
+
+def notify_route_change2(
+    family: Families | FamilyNumber,
+    callback: RouteCallback,
+    caller_context: Any = None,
+    initial_notification: bool = False,
+) -> NotificationHandle:
+    """NotifyRouteChange2, of default routes alone: calls back for each change of one of this family.
+
+    All is as with `notify_ip_interface_change`, and the handle is cancelled in the same way. Of the row only `family`,
+    `destination_prefix`, `next_hop`, `interface_luid` and `interface_index` are set: call `get_ip_forward_table2` for
+    the rest. Changes of other routes are not reported. On Linux these are the default routes of the table `main`.
+    """
+    family = any_family(family)
+    check_callback(callback)
+    handle = NotificationHandle(callback, caller_context)
+    handle._begin(lambda receive: system().subscribe_routes(family, receive, bool(initial_notification)))
     return handle
 
 
@@ -127,6 +147,20 @@ def get_unicast_ip_address_entry(
 def get_unicast_ip_address_table(family: Families | FamilyNumber = "unspec") -> list[UnicastIpAddressRow]:
     """GetUnicastIpAddressTable: returns each unicast address of the family; an empty list when there is none."""
     return system().addresses(any_family(family))
+
+
+def get_ip_forward_table2(family: Families | FamilyNumber = "unspec") -> list[IpForwardRow]:
+    """GetIpForwardTable2, of default routes alone: returns those of the family; an empty list when there is none.
+
+    The routes of each family are sorted by metric, the best first. `metric` is the complete one on both systems, so the
+    metrics of different interfaces can be compared.
+    """
+    return sorted(system().default_routes(any_family(family)), key=_preference)
+
+
+def _preference(row: IpForwardRow) -> tuple[str, bool, int, str, str]:
+    """Returns the key to sort by; a route whose metric is not known is the last one."""
+    return row.family, row.metric is None, row.metric or 0, row.interface_luid, row.next_hop or ""
 
 
 def get_if_entry2(luid: str | None = None, index: int | None = None) -> IfRow:

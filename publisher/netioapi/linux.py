@@ -14,10 +14,20 @@ from ..errors import InterfaceNotFoundError, NotFoundError, NotSupportedError, S
 from ..events import Event, Family, IpInterface, IpInterfaceRow, NotificationType
 from ..sources import Families, SourceContext
 from ..sources.luids import LuidStore, MemoryLuids
-from .linux_rows import address_rows, changed_addresses, found, if_row, only_addresses, stack_of
-from .rows import IfRow, IfStackRow, InvertedIfStackRow, UnicastIpAddressRow
+from .linux_rows import (
+    address_rows,
+    changed_addresses,
+    changed_routes,
+    default_route,
+    found,
+    if_row,
+    of_other_notifications,
+    route_rows,
+    stack_of,
+)
+from .rows import IfRow, IfStackRow, InvertedIfStackRow, IpForwardRow, UnicastIpAddressRow
 from .shared_source import EventReceiver, ForkedSource, SharedSource
-from .system import AddressReceiver, NameKind, Receiver, Unsubscribe, netio_errors, refusal
+from .system import AddressReceiver, NameKind, Receiver, RouteReceiver, Unsubscribe, netio_errors, refusal
 
 if sys.platform == "linux":
     from ..sources.linux.source import LinuxSource
@@ -62,6 +72,10 @@ class LinuxSystem:
         """Calls the receiver for each change of a unicast address from now on; of its row the key is set."""
         return self._subscribe(_Receiver(family, receiver, _address_keys), initial)
 
+    def subscribe_routes(self, family: Families, receiver: RouteReceiver, initial: bool) -> Unsubscribe:
+        """Calls the receiver for each change of a default route from now on; of its row the key is set."""
+        return self._subscribe(_Receiver(family, receiver, _route_keys), initial)
+
     def ip_interface(self, family: Family, luid: str | None, index: int | None) -> IpInterfaceRow:
         """Returns the row; raises InterfaceNotFoundError or NotFoundError."""
         for entry in found(self._rows(), luid, index):
@@ -76,6 +90,10 @@ class LinuxSystem:
     def addresses(self, family: Families) -> list[UnicastIpAddressRow]:
         """Returns the unicast addresses of the family."""
         return [row for entry in self._rows() if family in ("unspec", entry.family) for row in address_rows(entry)]
+
+    def default_routes(self, family: Families) -> list[IpForwardRow]:
+        """Returns the default routes of the family."""
+        return [row for entry in self._rows() if family in ("unspec", entry.family) for row in route_rows(entry)]
 
     def if_row(self, luid: str | None, index: int | None) -> IfRow:
         """Returns the interface with its counters; raises InterfaceNotFoundError."""
@@ -214,7 +232,7 @@ class _Receiver(Generic[Row]):
 
 
 def _interface_keys(event: Event, row: IpInterfaceRow) -> Iterator[tuple[IpInterfaceRow, NotificationType]]:
-    if not only_addresses(event):
+    if not of_other_notifications(event):
         key = IpInterfaceRow(family=row.family, interface_luid=row.interface_luid, interface_index=row.interface_index)
         yield key, event.notification_type
 
@@ -228,6 +246,11 @@ def _address_keys(event: Event, row: IpInterfaceRow) -> Iterator[tuple[UnicastIp
             interface_index=row.interface_index,
         )
         yield key, kind
+
+
+def _route_keys(event: Event, row: IpInterfaceRow) -> Iterator[tuple[IpForwardRow, NotificationType]]:
+    for next_hop, kind in changed_routes(event).items():
+        yield default_route(row, next_hop=next_hop), kind
 
 
 def _check_kind(kind: NameKind) -> None:

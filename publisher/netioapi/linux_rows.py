@@ -10,12 +10,21 @@ from struct import Struct
 from typing import Any, NamedTuple
 
 from ..errors import InterfaceNotFoundError
-from ..events import Event, IpInterface, NotificationType
+from ..events import Event, IpInterface, IpInterfaceRow, NotificationType
 from ..sources.linux.attributes import MessageLayout, Wanted
 from ..sources.linux.requests import NLM_F_REQUEST, RTM_GETLINK
 from ..sources.linux.rows import text
 from ..sources.linux.rtnetlink import AF_UNSPEC, HEADER, RTM_NEWLINK, Decoder, Link
-from .rows import AccessType, IfRow, IfStackRow, MediaType, PhysicalMediumType, UnicastIpAddressRow
+from .rows import (
+    DEFAULT_PREFIXES,
+    AccessType,
+    IfRow,
+    IfStackRow,
+    IpForwardRow,
+    MediaType,
+    PhysicalMediumType,
+    UnicastIpAddressRow,
+)
 from .system import refusal
 
 _NLM_F_ACK = 0x4
@@ -162,9 +171,26 @@ def address_rows(entry: IpInterface) -> Iterator[UnicastIpAddressRow]:
         )
 
 
-def only_addresses(event: Event) -> bool:
-    """Returns True for a change of addresses alone: NotifyIpInterfaceChange does not report it, nor do we."""
-    return bool(event.changed) and all(member.startswith("addresses.") for member in event.changed)
+def route_rows(entry: IpInterface) -> Iterator[IpForwardRow]:
+    """Yields a row for each default route of an IP interface."""
+    for route in entry.default_routes:
+        yield default_route(entry.row, **route.__dict__)
+
+
+def default_route(row: IpInterfaceRow, **members: Any) -> IpForwardRow:
+    """Returns the row of a default route of this IP interface."""
+    return IpForwardRow(
+        family=row.family,
+        destination_prefix=DEFAULT_PREFIXES[row.family],
+        interface_luid=row.interface_luid,
+        interface_index=row.interface_index,
+        **members,
+    )
+
+
+def of_other_notifications(event: Event) -> bool:
+    """Returns True for a change of addresses or routes alone: NotifyIpInterfaceChange does not report it, nor do we."""
+    return bool(event.changed) and all(member.startswith(("addresses.", "default_routes.")) for member in event.changed)
 
 
 def changed_addresses(event: Event) -> dict[str, NotificationType]:
@@ -185,6 +211,25 @@ def changed_addresses(event: Event) -> dict[str, NotificationType]:
     after = {address.address for address in event.addresses}
     unchanged = {address.address for address in event.addresses if _member(address) not in event.changed}
     return {address: _kind(address in before | unchanged, address in after) for address in touched}
+
+
+def changed_routes(event: Event) -> dict[str | None, NotificationType]:
+    """Returns the next hops of the default routes that an event is about, each with the kind of its change.
+
+    Linux may have one next hop with two metrics, which is one route for NotifyRouteChange2.
+    """
+    if event.notification_type in ("add_instance", "delete_instance"):
+        return {route.next_hop: event.notification_type for route in event.default_routes}
+    changes = [change for member, change in event.changed.items() if member.startswith("default_routes.")]
+    old = [change.before for change in changes if change.before is not None]
+    new = [change.after for change in changes if change.after is not None]
+    unchanged = {route.next_hop for route in event.default_routes if route.model_dump(mode="json") not in new}
+    before = {route.get("next_hop") for route in old} | unchanged
+    after = {route.next_hop for route in event.default_routes}
+    return {
+        next_hop: _kind(next_hop in before, next_hop in after)
+        for next_hop in dict.fromkeys(route.get("next_hop") for route in (*old, *new))
+    }
 
 
 def _member(address: Any) -> str:

@@ -1,4 +1,4 @@
-"""The rows that the calls return: MIB_IF_ROW2, MIB_UNICASTIPADDRESS_ROW and the stack's. Frozen models and tuples.
+"""The rows that the calls return: those of interfaces, addresses, routes and the stack. Frozen models and tuples.
 
 Members have the names of the Windows structures in snake case. `None` is a member that is not known here;
 docs/netioapi.md has the origin of each on Linux.
@@ -75,6 +75,9 @@ PhysicalMediumType = Literal[
 AccessType = Literal["loopback", "broadcast", "point_to_point", "point_to_multi_point"]
 DirectionType = Literal["send_receive", "send_only", "receive_only"]
 ConnectionType = Literal["dedicated", "passive", "demand"]
+RouteOrigin = Literal["manual", "well_known", "dhcp", "router_advertisement", "6to4"]
+
+DEFAULT_PREFIXES: dict[Family, str] = {"inet": "0.0.0.0/0", "inet6": "::/0"}
 
 
 class IfRow(Interface):
@@ -161,3 +164,30 @@ class UnicastIpAddressRow(Fact):
     valid_until: Lifetime = UNKNOWN
     preferred_until: Lifetime = UNKNOWN
     creation_time: IfKnown[AwareDatetime] = None
+
+
+class IpForwardRow(Fact):
+    """MIB_IPFORWARD_ROW2: a default route. The key is family, destination prefix, next hop, LUID and index.
+
+    `next_hop`, `metric` and `protocol` are those of `publisher.DefaultRoute`: a next hop that is `None` is on-link, and
+    the metric is the complete one, by which the system chooses (the member `Metric` of Windows is an offset to that of
+    the interface). A lifetime is the moment at which it ends: `None` for ever, `UNKNOWN` where it is not known. The
+    members after `protocol` are known on Windows only.
+    """
+
+    family: Family
+    destination_prefix: str
+    next_hop: IfKnown[str] = None
+    interface_luid: Luid
+    interface_index: UInt32
+    metric: IfKnown[UInt32] = None
+    protocol: IfKnown[str] = None
+    origin: IfKnown[RouteOrigin] = None
+    site_prefix_length: IfKnown[UInt32] = None
+    valid_until: Lifetime = UNKNOWN
+    preferred_until: Lifetime = UNKNOWN
+    loopback: IfKnown[bool] = None
+    autoconfigure_address: IfKnown[bool] = None
+    publish: IfKnown[bool] = None
+    immortal: IfKnown[bool] = None
+    age: IfKnown[UInt32] = None

@@ -10,11 +10,12 @@ from ..errors import NetioError, SourceError, SystemFailureError
 from ..errors import refusal as refused_by_the_system
 from ..events import Family, IpInterfaceRow, NotificationType
 from ..sources import Families
-from .rows import IfRow, IfStackRow, InvertedIfStackRow, UnicastIpAddressRow
+from .rows import IfRow, IfStackRow, InvertedIfStackRow, IpForwardRow, UnicastIpAddressRow
 
 # Receive a notification. Called from any thread, and from several at once: they only queue.
 Receiver = Callable[[IpInterfaceRow | None, NotificationType], None]
 AddressReceiver = Callable[[UnicastIpAddressRow | None, NotificationType], None]
+RouteReceiver = Callable[[IpForwardRow | None, NotificationType], None]
 Unsubscribe = Callable[[], None]
 
 E = TypeVar("E", bound=NetioError)
@@ -38,6 +39,10 @@ class System(Protocol):
         """Calls the receiver for each change of a unicast address from now on; of its row the key is set."""
         ...
 
+    def subscribe_routes(self, family: Families, receiver: RouteReceiver, initial: bool) -> Unsubscribe:
+        """Calls the receiver for each change of a default route from now on; of its row the key is set."""
+        ...
+
     def ip_interface(self, family: Family, luid: str | None, index: int | None) -> IpInterfaceRow:
         """Returns the row; raises InterfaceNotFoundError or NotFoundError."""
         ...
@@ -48,6 +53,10 @@ class System(Protocol):
 
     def addresses(self, family: Families) -> list[UnicastIpAddressRow]:
         """Returns the unicast addresses of the family."""
+        ...
+
+    def default_routes(self, family: Families) -> list[IpForwardRow]:
+        """Returns the default routes of the family, in any order."""
         ...
 
     def if_row(self, luid: str | None, index: int | None) -> IfRow:

@@ -10,17 +10,19 @@ from uuid import UUID
 from ..errors import InterfaceNotFoundError, InvalidParameterError
 from ..events import Family, IpInterfaceRow, NotificationType
 from ..sources import Families
-from ..sources.windows.calls import AddressNotification, Iphlpapi, Notification, load
-from ..sources.windows.iphlpapi import FAMILIES, FAMILY_NAMES, NOTIFICATION_TYPES, Guid
+from ..sources.windows.calls import Iphlpapi, load
+from ..sources.windows.iphlpapi import FAMILIES, FAMILY_NAMES, NOTIFICATION_TYPES
+from ..sources.windows.notifications import AddressNotification, Notification, RouteNotification
 from ..sources.windows.reader import InterfaceReader
 from ..sources.windows.rows import ip_interface_row, luid_text
-from .rows import IfRow, IfStackRow, InvertedIfStackRow, UnicastIpAddressRow
-from .system import AddressReceiver, NameKind, Receiver, Unsubscribe, refusal
-from .windows_rows import address_key, address_row, guid_text, if_row
+from ..sources.windows.structures import Guid
+from .rows import IfRow, IfStackRow, InvertedIfStackRow, IpForwardRow, UnicastIpAddressRow
+from .system import AddressReceiver, NameKind, Receiver, RouteReceiver, Unsubscribe, refusal
+from .windows_rows import address_key, address_row, guid_text, if_row, route_key, route_row
 
 T = TypeVar("T")
 Row = TypeVar("Row")
-Notified = TypeVar("Notified", Notification, AddressNotification)
+Notified = TypeVar("Notified", Notification, AddressNotification, RouteNotification)
 _OF_LUID: dict[NameKind, str] = {"alias": "ConvertInterfaceLuidToAlias", "name": "ConvertInterfaceLuidToNameW"}
 _TO_LUID: dict[NameKind, str] = {"alias": "ConvertInterfaceAliasToLuid", "name": "ConvertInterfaceNameToLuidW"}
 
@@ -41,6 +43,11 @@ class WindowsSystem:
         notified = _receiving(receiver, address_key)
         return self._iphlpapi.notify_unicast_ip_address_change(FAMILIES[family], notified, initial=initial).cancel
 
+    def subscribe_routes(self, family: Families, receiver: RouteReceiver, initial: bool) -> Unsubscribe:
+        """Calls the receiver for each change of a default route from now on; of its row the key is set."""
+        notified = _receiving(receiver, route_key)
+        return self._iphlpapi.notify_route_change2(FAMILIES[family], notified, initial=initial).cancel
+
     def ip_interface(self, family: Family, luid: str | None, index: int | None) -> IpInterfaceRow:
         """Returns the row; raises InterfaceNotFoundError or NotFoundError."""
         return ip_interface_row(self._iphlpapi.ip_interface(FAMILIES[family], int(luid or "0", 16), index or 0))
@@ -55,6 +62,18 @@ class WindowsSystem:
         now = datetime.now(UTC)
         rows = self._iphlpapi.unicast_addresses(FAMILIES[family])
         return [address_row(raw, now) for raw in rows if raw.Address.si_family in FAMILY_NAMES]
+
+    def default_routes(self, family: Families) -> list[IpForwardRow]:
+        """Returns the default routes of the family; without a metric where the interface was removed meanwhile."""
+        now = datetime.now(UTC)
+        rows = self._iphlpapi.default_routes(FAMILIES[family])
+        interfaces = self._iphlpapi.ip_interfaces(FAMILIES[family])
+        metrics = {(raw.Family, raw.InterfaceLuid.Value): raw.Metric for raw in interfaces}
+        return [
+            route_row(raw, metrics.get((number, raw.InterfaceLuid.Value)), now)
+            for raw in rows
+            if (number := raw.DestinationPrefix.Prefix.si_family) in FAMILY_NAMES
+        ]
 
     def if_row(self, luid: str | None, index: int | None) -> IfRow:
         """Returns the interface with its counters; raises InterfaceNotFoundError."""

@@ -7,26 +7,41 @@ from typing import Any, get_args
 from uuid import UUID
 
 from ..events import Interface
-from ..sources.windows.calls import AddressNotification
-from ..sources.windows.iphlpapi import FAMILY_NAMES, Guid, MibIfRow2, MibUnicastIpAddressRow
-from ..sources.windows.rows import address, ip_text, luid_text
+from ..sources.lifetimes import ends_at
+from ..sources.windows.iphlpapi import FAMILY_NAMES
+from ..sources.windows.notifications import AddressNotification, RouteNotification, address_octets
+from ..sources.windows.rows import (
+    LONGEST_PREFIX,
+    address,
+    ip_text,
+    luid_text,
+    next_hop_text,
+    route_metric,
+    route_protocol,
+)
+from ..sources.windows.structures import Guid, MibIfRow2, MibIpForwardRow2, MibUnicastIpAddressRow
 from .rows import (
+    DEFAULT_PREFIXES,
     AccessType,
     ConnectionType,
     DirectionType,
     IfRow,
+    IpForwardRow,
     MediaType,
     PhysicalMediumType,
+    RouteOrigin,
     TunnelType,
     UnicastIpAddressRow,
 )
 
-# The names are in the order of the numbers: NDIS_MEDIUM and NDIS_PHYSICAL_MEDIUM (ntddndis.h), NET_IF_* (ifdef.h).
+# The names are in the order of the numbers: NDIS_MEDIUM and NDIS_PHYSICAL_MEDIUM (ntddndis.h), NET_IF_* (ifdef.h),
+# NL_ROUTE_ORIGIN (nldef.h).
 _MEDIA_TYPES = dict(enumerate(get_args(MediaType)))
 _PHYSICAL_MEDIUM_TYPES = dict(enumerate(get_args(PhysicalMediumType)))
 _ACCESS_TYPES = dict(enumerate(get_args(AccessType), 1))
 _DIRECTION_TYPES = dict(enumerate(get_args(DirectionType)))
 _CONNECTION_TYPES = dict(enumerate(get_args(ConnectionType), 1))
+_ROUTE_ORIGINS = dict(enumerate(get_args(RouteOrigin)))
 _TUNNEL_TYPES = dict(zip((0, 1, 2, 11, 13, 14, 15), get_args(TunnelType), strict=True))
 
 _FLAGS = (
@@ -117,6 +132,42 @@ def address_key(notification: AddressNotification) -> UnicastIpAddressRow:
     return UnicastIpAddressRow(
         family=FAMILY_NAMES[notification.family],
         address=ip_text(notification.family, notification.address),
+        interface_luid=luid_text(notification.luid),
+        interface_index=notification.interface_index,
+    )
+
+
+def route_row(raw: MibIpForwardRow2, interface_metric: int | None, now: datetime) -> IpForwardRow:
+    """Returns the row of a default route; raises pydantic's ValidationError. A number of no name is not known."""
+    number = raw.DestinationPrefix.Prefix.si_family
+    family = FAMILY_NAMES[number]
+    return IpForwardRow(
+        family=family,
+        destination_prefix=DEFAULT_PREFIXES[family],
+        next_hop=next_hop_text(number, address_octets(raw.NextHop, number)),
+        interface_luid=luid_text(raw.InterfaceLuid.Value),
+        interface_index=raw.InterfaceIndex,
+        metric=None if interface_metric is None else route_metric(raw, interface_metric),
+        protocol=route_protocol(raw),
+        origin=_ROUTE_ORIGINS.get(raw.Origin),
+        site_prefix_length=raw.SitePrefixLength if raw.SitePrefixLength <= LONGEST_PREFIX[family] else None,
+        valid_until=ends_at(raw.ValidLifetime, now),
+        preferred_until=ends_at(raw.PreferredLifetime, now),
+        loopback=bool(raw.Loopback),
+        autoconfigure_address=bool(raw.AutoconfigureAddress),
+        publish=bool(raw.Publish),
+        immortal=bool(raw.Immortal),
+        age=raw.Age,
+    )
+
+
+def route_key(notification: RouteNotification) -> IpForwardRow:
+    """Returns the key of the default route that changed."""
+    family = FAMILY_NAMES[notification.family]
+    return IpForwardRow(
+        family=family,
+        destination_prefix=DEFAULT_PREFIXES[family],
+        next_hop=next_hop_text(notification.family, notification.next_hop),
         interface_luid=luid_text(notification.luid),
         interface_index=notification.interface_index,
     )

@@ -25,7 +25,7 @@ from tests.fixtures.poll import wait_for
 
 if sys.platform == "linux":
     from publisher.netioapi.linux import LinuxSystem, _interface_keys, _Receiver
-    from publisher.netioapi.linux_rows import only_addresses, stack_of
+    from publisher.netioapi.linux_rows import of_other_notifications, stack_of
 else:
     pytest.skip("the calls of Linux", allow_module_level=True)
 assert sys.platform == "linux"
@@ -290,14 +290,14 @@ def test_a_change_of_more_than_addresses_is_reported(change: str) -> None:
     before, after, kind = CHANGES[change]
     event = _event(before, after)
     assert event.notification_type == kind
-    assert not only_addresses(event)
+    assert not of_other_notifications(event)
 
 
 def test_a_change_of_addresses_alone_is_not_reported() -> None:
     with_address, both = row(addresses=["192.0.2.1/24"]), row(addresses=["192.0.2.1/24"], nl_mtu=1400)
-    assert only_addresses(_event(row(), with_address))
-    assert only_addresses(_event(with_address, row()))
-    assert not only_addresses(_event(row(), both))
+    assert of_other_notifications(_event(row(), with_address))
+    assert of_other_notifications(_event(with_address, row()))
+    assert not of_other_notifications(_event(row(), both))
 
 
 def test_after_unsubscribing_the_receiver_is_not_called_and_a_running_call_is_over() -> None:

@@ -13,22 +13,9 @@ from publisher.events import IpInterfaceRow, make_luid
 from publisher.netioapi import IfRow, UnicastIpAddressRow
 from publisher.netioapi.windows import WindowsSystem
 from publisher.netioapi.windows_rows import address_key, address_row, if_row
-from publisher.sources.windows.calls import (
-    AddressNotification,
-    Notification,
-    OnNotification,
-    address_changed,
-)
-from publisher.sources.windows.iphlpapi import (
-    AF_INET,
-    AF_INET6,
-    AF_UNSPEC,
-    Guid,
-    MibIfRow2,
-    MibIpInterfaceRow,
-    MibUnicastIpAddressRow,
-    NetLuid,
-)
+from publisher.sources.windows.iphlpapi import AF_INET, AF_INET6, AF_UNSPEC
+from publisher.sources.windows.notifications import AddressNotification, Notification, OnNotification, address_changed
+from publisher.sources.windows.structures import Guid, MibIfRow2, MibIpInterfaceRow, MibUnicastIpAddressRow, NetLuid
 from publisher.testing import make_row
 
 LUID = make_luid(6, 0x8001)

@@ -58,6 +58,7 @@ from publisher.netioapi import (
     InvalidHandleError,
     InvalidParameterError,
     InvertedIfStackRow,
+    IpForwardRow,
     NetioError,
     NotFoundError,
     NotificationHandle,
@@ -77,12 +78,14 @@ from publisher.netioapi import (
     get_if_stack_table,
     get_if_table2,
     get_inverted_if_stack_table,
+    get_ip_forward_table2,
     get_ip_interface_entry,
     get_ip_interface_table,
     get_unicast_ip_address_entry,
     get_unicast_ip_address_table,
     initialize_ip_interface_entry,
     notify_ip_interface_change,
+    notify_route_change2,
     notify_unicast_ip_address_change,
     set_ip_interface_entry,
 )
@@ -325,13 +328,21 @@ def address_changed(context: list[str], row: UnicastIpAddressRow | None, notific
     context.append(notification_type if row is None else row.address)
 
 
+def route_changed(context: list[str], row: IpForwardRow | None, notification_type: NotificationType) -> None:
+    """Is called back for each change of a default route."""
+    context.append(notification_type if row is None else row.next_hop or row.destination_prefix)
+
+
 def register() -> list[str]:
-    """Registers both callbacks and cancels them; returns what they were called with."""
+    """Registers the callbacks and cancels them; returns what they were called with."""
     seen: list[str] = []
     interfaces = notify_ip_interface_change("unspec", interface_changed, seen, initial_notification=True)
     addresses = notify_unicast_ip_address_change(socket.AF_INET6, address_changed, seen)
     assert_type(interfaces, NotificationHandle)
     assert_type(addresses, NotificationHandle)
+    routes = notify_route_change2("inet", route_changed, seen)
+    assert_type(routes, NotificationHandle)
+    cancel_mib_change_notify2(routes)
     cancel_mib_change_notify2(addresses)
     cancel_mib_change_notify2(interfaces)
     return seen
@@ -343,6 +354,12 @@ def read() -> list[str]:
     assert_type(get_if_stack_table(), list[IfStackRow])
     assert_type(get_inverted_if_stack_table(), list[InvertedIfStackRow])
     assert_type(get_unicast_ip_address_table("inet"), list[UnicastIpAddressRow])
+    routes = get_ip_forward_table2()
+    assert_type(routes, list[IpForwardRow])
+    for route in routes:
+        assert_type(route.next_hop, str | None)
+        assert_type(route.metric, int | None)
+        assert_type(route.valid_until, datetime | Unknown | None)
     table = get_if_table2()
     assert_type(table, list[IfRow])
     for row in table:

@@ -11,27 +11,38 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from ...errors import NetioError, NotFoundError, SourceError
 from .iphlpapi import (
-    AF_INET,
     AF_UNSPEC,
     ERROR_NOT_FOUND,
     ERROR_NOT_SUPPORTED,
     ERROR_PROC_NOT_FOUND,
     ERRORS,
+    MIB_IF_ENTRY_NORMAL_WITHOUT_STATISTICS,
+    SIGNATURES,
+)
+from .notifications import (
+    OnAddressNotification,
+    OnNotification,
+    OnRouteNotification,
+    address_changed,
+    ip_interface_changed,
+    route_changed,
+)
+from .structures import (
     HANDLE,
     LONGEST_NAME,
-    MIB_IF_ENTRY_NORMAL_WITHOUT_STATISTICS,
-    NOTIFICATION_TYPES,
-    SIGNATURES,
     WCHAR,
     Guid,
+    IpAddressPrefix,
     MibIfRow2,
     MibIfStackTable,
     MibIfTable2,
     MibInvertedIfStackTable,
+    MibIpForwardRow2,
+    MibIpForwardTable2,
     MibIpInterfaceRow,
     MibIpInterfaceTable,
     MibUnicastIpAddressRow,
@@ -40,31 +51,6 @@ from .iphlpapi import (
 )
 
 Row = TypeVar("Row", bound=ctypes.Structure)
-
-
-class Notification(NamedTuple):
-    """The key of the IP interface that changed, and the kind of change (MIB_NOTIFICATION_TYPE), as numbers."""
-
-    luid: int
-    interface_index: int
-    family: int
-    type: int
-
-
-class AddressNotification(NamedTuple):
-    """The key of the unicast address that changed, its octets, and the kind of change, as numbers."""
-
-    luid: int
-    interface_index: int
-    family: int
-    address: bytes
-    type: int
-
-
-# Receives a notification, or `None` for the initial one. Called in threads of the system, in several at once
-# (docs/windows.md, rule 6), so it only queues.
-OnNotification = Callable[[Notification | None], None]
-OnAddressNotification = Callable[[AddressNotification | None], None]
 
 
 class Iphlpapi:
@@ -123,6 +109,10 @@ class Iphlpapi:
         """GetUnicastIpAddressTable."""
         return self._table("GetUnicastIpAddressTable", MibUnicastIpAddressTable, family)
 
+    def default_routes(self, family: int) -> list[MibIpForwardRow2]:
+        """GetIpForwardTable2: the rows of the default routes. Of the others one octet each is read."""
+        return self._table("GetIpForwardTable2", MibIpForwardTable2, family, only=_default_routes)
+
     def luid_of(self, index: int) -> int:
         """ConvertInterfaceIndexToLuid."""
         luid = NetLuid()
@@ -174,14 +164,27 @@ class Iphlpapi:
         callback = _callback(MibUnicastIpAddressRow, partial(address_changed, on_notification))
         return Registration(self, "NotifyUnicastIpAddressChange", callback, family, initial)
 
+    def notify_route_change2(
+        self, family: int, on_notification: OnRouteNotification, *, initial: bool = False
+    ) -> Registration:
+        """NotifyRouteChange2, until the registration is cancelled; of default routes, and the kind is the route's."""
+        callback = _callback(MibIpForwardRow2, partial(route_changed, on_notification))
+        return Registration(self, "NotifyRouteChange2", callback, family, initial)
+
     def call(self, name: str, *arguments: Any) -> None:
         """Calls the function of that name; raises NetioError by its error code, or when this Windows lacks it."""
         if name not in self._functions:
             raise NetioError(f"{name}: the iphlpapi.dll of this Windows has no such function", ERROR_PROC_NOT_FOUND)
         self._functions[name](*arguments)
 
-    def _table(self, name: str, table_type: type[ctypes.Structure], *family: int) -> list[Any]:
-        """Returns copies of the rows of a table, and frees it, also after an error.
+    def _table(
+        self,
+        name: str,
+        table_type: type[ctypes.Structure],
+        *family: int,
+        only: Callable[[Any], Iterable[Any]] = iter,
+    ) -> list[Any]:
+        """Returns copies of the rows of a table, or of those that `only` picks, and frees it, also after an error.
 
         A table of which nothing was found is empty, and so is that of a family whose transport is not installed.
         """
@@ -195,7 +198,7 @@ class Iphlpapi:
                 return []
             raise
         try:
-            return _copies(_rows(pointer.contents))
+            return _copies(only(_rows(pointer.contents)))
         finally:
             self.call("FreeMibTable", pointer)
 
@@ -269,27 +272,13 @@ def _copies(rows: Iterable[Row]) -> list[Row]:
     return [type(row).from_buffer_copy(row) for row in rows]
 
 
-def ip_interface_changed(on_notification: OnNotification, _context: int | None, row: Any, type_number: int) -> None:
-    """Passes on what NotifyIpInterfaceChange calls back with.
-
-    Only the key of the row is set, and the row is the system's, so the key is copied here (docs/windows.md, rules 3-5).
-    """
-    if NOTIFICATION_TYPES.get(type_number) == "initial_notification":
-        on_notification(None)
-    elif row:
-        key = row.contents
-        on_notification(Notification(key.InterfaceLuid.Value, key.InterfaceIndex, key.Family, type_number))
-
-
-def address_changed(on_notification: OnAddressNotification, _context: int | None, row: Any, type_number: int) -> None:
-    """Passes on what NotifyUnicastIpAddressChange calls back with: the key of the address, copied as above."""
-    if NOTIFICATION_TYPES.get(type_number) == "initial_notification":
-        on_notification(None)
-    elif row:
-        key = row.contents
-        family = key.Address.si_family
-        octets = bytes(key.Address.Ipv4.sin_addr if family == AF_INET else key.Address.Ipv6.sin6_addr)
-        on_notification(AddressNotification(key.InterfaceLuid.Value, key.InterfaceIndex, family, octets, type_number))
+def _default_routes(rows: Any) -> Iterator[Any]:
+    """Yields the rows with a prefix length of 0; making a Python object of each row of a full table takes seconds."""
+    row = MibIpForwardRow2
+    octets = (ctypes.c_uint8 * ctypes.sizeof(rows)).from_address(ctypes.addressof(rows))
+    first = row.DestinationPrefix.offset + IpAddressPrefix.PrefixLength.offset
+    lengths = memoryview(octets)[first :: ctypes.sizeof(row)].tobytes()
+    return (rows[place] for place, length in enumerate(lengths) if not length)
 
 
 def _callback(row_type: type[ctypes.Structure], called: Callable[[int | None, Any, int], None]) -> Any:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import threading
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 from ...events import Cause, Key
-from .calls import AddressNotification, Notification
 from .iphlpapi import FAMILY_NAMES, NOTIFICATION_TYPES
+from .notifications import AddressNotification, Notification, RouteNotification
 from .rows import luid_text
 
-Registered = Literal["NotifyIpInterfaceChange", "NotifyUnicastIpAddressChange"]
+Registered = Literal["NotifyIpInterfaceChange", "NotifyUnicastIpAddressChange", "NotifyRouteChange2"]
 
 
 class Taken(NamedTuple):
@@ -33,7 +33,7 @@ class Pending:
         self._condition = threading.Condition()
         self._changes: set[tuple[Key, str]] = set()
         self._causes: list[Cause] = []
-        self._unconfirmed: list[Registered] = ["NotifyIpInterfaceChange", "NotifyUnicastIpAddressChange"]
+        self._unconfirmed: list[Registered] = list(get_args(Registered))
         self._woken = False
         self._closed = False
 
@@ -57,12 +57,19 @@ class Pending:
         else:
             self._add(notification, "address")
 
+    def add_route(self, notification: RouteNotification | None) -> None:
+        """Adds what NotifyRouteChange2 reports: the kind of change is the route's, not the interface's."""
+        if notification is None:
+            self._confirm("NotifyRouteChange2")
+        else:
+            self._add(notification, "route")
+
     def _confirm(self, registered: Registered) -> None:
         with self._condition:
             if registered in self._unconfirmed:
                 self._unconfirmed.remove(registered)
 
-    def _add(self, notification: Notification | AddressNotification, kind: str) -> None:
+    def _add(self, notification: Notification | AddressNotification | RouteNotification, kind: str) -> None:
         if not notification.luid:
             # Without a LUID the interface cannot be read: GetIpInterfaceEntry would refuse the key each time.
             self.resync("reconcile")

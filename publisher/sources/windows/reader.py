@@ -1,4 +1,4 @@
-"""Reads IP interfaces with their interface, addresses and stack, over `calls.py` and `rows.py`."""
+"""Reads IP interfaces with their interface, addresses, default routes and stack, over `calls.py` and `rows.py`."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from functools import cache, cached_property, partial
 from typing import NamedTuple
 
 from ...errors import InterfaceNotFoundError, NetioError, NotFoundError
-from ...events import Address, Family, Interface, IpInterface, Key
+from ...events import Address, DefaultRoute, Family, Interface, IpInterface, Key
 from .. import Validator
 from .calls import Iphlpapi
-from .iphlpapi import ERROR_PROC_NOT_FOUND, FAMILIES, FILTER_INTERFACE, MibIfRow2, MibIpInterfaceRow
-from .rows import address, interface, ip_interface_row, luid_text
+from .iphlpapi import ERROR_PROC_NOT_FOUND, FAMILIES, FILTER_INTERFACE
+from .rows import address, default_route, interface, ip_interface_row, luid_text
+from .structures import MibIfRow2, MibIpForwardRow2, MibIpInterfaceRow
 
 
 class Absent(NamedTuple):
@@ -136,9 +137,10 @@ class WindowsReader:
         if isinstance(described, Undescribed):
             return described
         addresses = self._addresses.get(key, ())
-        if row is None or described is None or addresses is None:
+        routes = self._routes_of(key, raw.Metric)
+        if row is None or described is None or addresses is None or routes is None:
             return self._last.get(key)
-        return IpInterface(row=row, interface=described, addresses=addresses)
+        return IpInterface(row=row, interface=described, addresses=addresses, default_routes=routes)
 
     def _read_interface(self, luid: int) -> Interface | Undescribed | None:
         try:
@@ -158,6 +160,25 @@ class WindowsReader:
                     key = Key(luid_text(raw.InterfaceLuid.Value), family)
                     found.setdefault(key, []).append(self._validator.build(partial(address, raw, now), raw))
         return {key: _sorted(entries) for key, entries in found.items()}
+
+    def _routes_of(self, key: Key, interface_metric: int) -> tuple[DefaultRoute, ...] | None:
+        """Returns the default routes of an IP interface, best first; None where our models refuse one of them."""
+        found = self._default_routes.get(key, ())
+        routes = [self._validator.build(partial(default_route, raw, interface_metric), raw) for raw in found]
+        valid = [route for route in routes if route is not None]
+        if len(valid) < len(routes):
+            return None
+        return tuple(sorted(valid, key=lambda route: (route.metric, route.next_hop or "")))
+
+    @cached_property
+    def _default_routes(self) -> dict[Key, list[MibIpForwardRow2]]:
+        """The default routes of each IP interface."""
+        found: dict[Key, list[MibIpForwardRow2]] = {}
+        for family in self._families:
+            for raw in self._iphlpapi.default_routes(FAMILIES[family]):
+                if raw.DestinationPrefix.Prefix.si_family == FAMILIES[family]:
+                    found.setdefault(Key(luid_text(raw.InterfaceLuid.Value), family), []).append(raw)
+        return found
 
 
 def _sorted(entries: Sequence[Address | None]) -> tuple[Address, ...] | None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from ipaddress import IPv4Address, IPv6Address
 
-from ...events import Address, Family, Interface, IpInterfaceRow, Offload, Scope
+from ...events import Address, DefaultRoute, Family, Interface, IpInterfaceRow, Offload, Scope
 from ..lifetimes import ends_at
 from .iphlpapi import (
     ADMIN_STATUSES,
@@ -18,16 +18,17 @@ from .iphlpapi import (
     MEDIA_CONNECT_STATES,
     OPER_STATUSES,
     PREFIX_ORIGINS,
+    PROTOCOLS_OF_ORIGINS,
+    ROUTE_PROTOCOLS,
     ROUTER_DISCOVERY_BEHAVIORS,
     SUFFIX_ORIGINS,
-    MibIfRow2,
-    MibIpInterfaceRow,
-    MibUnicastIpAddressRow,
-    OffloadRod,
 )
+from .notifications import address_octets
+from .structures import MibIfRow2, MibIpForwardRow2, MibIpInterfaceRow, MibUnicastIpAddressRow, OffloadRod
 
-_LONGEST_PREFIX: dict[Family, int] = {"inet": 32, "inet6": 128}
+LONGEST_PREFIX: dict[Family, int] = {"inet": 32, "inet6": 128}
 _NO_SPEED = 0xFFFF_FFFF_FFFF_FFFF
+_LARGEST_METRIC = _NO_METRIC = 0xFFFF_FFFF
 
 
 def luid_text(value: int) -> str:
@@ -65,7 +66,7 @@ def ip_interface_row(raw: MibIpInterfaceRow) -> IpInterfaceRow:
         link_local_address_behavior=LINK_LOCAL_ADDRESS_BEHAVIORS.get(raw.LinkLocalAddressBehavior),
         link_local_address_timeout=raw.LinkLocalAddressTimeout,
         zone_indices=tuple(raw.ZoneIndices),
-        site_prefix_length=raw.SitePrefixLength if raw.SitePrefixLength <= _LONGEST_PREFIX.get(family, 0) else None,
+        site_prefix_length=raw.SitePrefixLength if raw.SitePrefixLength <= LONGEST_PREFIX.get(family, 0) else None,
         metric=raw.Metric,
         nl_mtu=raw.NlMtu,
         connected=bool(raw.Connected),
@@ -146,14 +147,46 @@ def address(raw: MibUnicastIpAddressRow, now: datetime) -> Address:
 
 
 def _ip(raw: MibUnicastIpAddressRow) -> IPv4Address | IPv6Address:
-    if raw.Address.si_family == AF_INET:
-        return IPv4Address(bytes(raw.Address.Ipv4.sin_addr))
-    return IPv6Address(bytes(raw.Address.Ipv6.sin6_addr))
+    family = raw.Address.si_family
+    return _ip_of(family, address_octets(raw.Address, family))
+
+
+def _ip_of(family: int, octets: bytes) -> IPv4Address | IPv6Address:
+    return IPv4Address(octets) if family == AF_INET else IPv6Address(octets)
 
 
 def ip_text(family: int, octets: bytes) -> str:
     """Returns the text of an address, as in `Address.address`."""
-    return str(IPv4Address(octets) if family == AF_INET else IPv6Address(octets))
+    return str(_ip_of(family, octets))
+
+
+def next_hop_text(family: int, octets: bytes) -> str | None:
+    """Returns the text of a next hop, as in `DefaultRoute.next_hop`: None for an unspecified one, which is on-link."""
+    return ip_text(family, octets) if any(octets) else None
+
+
+def default_route(raw: MibIpForwardRow2, interface_metric: int) -> DefaultRoute:
+    """Returns the default route; `interface_metric` is that of its interface in its family."""
+    family = raw.DestinationPrefix.Prefix.si_family
+    return DefaultRoute(
+        next_hop=next_hop_text(family, address_octets(raw.NextHop, family)),
+        metric=route_metric(raw, interface_metric),
+        protocol=route_protocol(raw),
+    )
+
+
+def route_metric(raw: MibIpForwardRow2, interface_metric: int) -> int:
+    """Returns the metric by which Windows chooses a route: the route's own is an offset to the interface's.
+
+    An offset of -1 is documented as "not used" (ns-netioapi-mib_ipforward_row2).
+    """
+    offset = 0 if raw.Metric == _NO_METRIC else raw.Metric
+    return min(interface_metric + offset, _LARGEST_METRIC)
+
+
+def route_protocol(raw: MibIpForwardRow2) -> str | None:
+    """Returns the word for what made the route; None where it is not specified."""
+    return PROTOCOLS_OF_ORIGINS.get(raw.Origin) or ROUTE_PROTOCOLS.get(raw.Protocol)
 
 
 def _scope(ip: IPv4Address | IPv6Address) -> Scope:

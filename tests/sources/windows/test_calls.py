@@ -22,18 +22,20 @@ from publisher.errors import (
     NetioError,
     NotFoundError,
 )
-from publisher.sources.windows.calls import (
+from publisher.sources.windows import calls as windows_calls
+from publisher.sources.windows.calls import Iphlpapi, Registration
+from publisher.sources.windows.iphlpapi import AF_INET, AF_INET6, AF_UNSPEC
+from publisher.sources.windows.notifications import (
     AddressNotification,
-    Iphlpapi,
     Notification,
-    Registration,
+    RouteNotification,
     address_changed,
     ip_interface_changed,
+    route_changed,
 )
-from publisher.sources.windows.iphlpapi import (
-    AF_INET,
-    AF_INET6,
-    AF_UNSPEC,
+from publisher.sources.windows.structures import (
+    MibIpForwardRow2,
+    MibIpForwardTable2,
     MibIpInterfaceRow,
     MibIpInterfaceTable,
     MibUnicastIpAddressRow,
@@ -142,6 +144,7 @@ def _returning(code: int) -> Callable[..., int]:
 TABLES: dict[str, Callable[[Iphlpapi, int], list[Any]]] = {
     "GetIpInterfaceTable": lambda calls, family: calls.ip_interfaces(family),
     "GetUnicastIpAddressTable": lambda calls, family: calls.unicast_addresses(family),
+    "GetIpForwardTable2": lambda calls, family: calls.default_routes(family),
     "GetIfTable2": lambda calls, _: calls.if_table(),
     "GetIfStackTable": lambda calls, _: calls.if_stack(),
     "GetInvertedIfStackTable": lambda calls, _: calls.inverted_if_stack(),
@@ -157,7 +160,7 @@ def test_a_table_of_which_nothing_was_found_is_empty(function: str) -> None:
 @pytest.mark.parametrize("function", TABLES)
 def test_a_table_of_one_family_is_empty_where_that_is_not_installed(function: str, family: int) -> None:
     calls = answering(**{function: 50})
-    if function in {"GetIpInterfaceTable", "GetUnicastIpAddressTable"} and family != AF_UNSPEC:
+    if function in {"GetIpInterfaceTable", "GetUnicastIpAddressTable", "GetIpForwardTable2"} and family != AF_UNSPEC:
         assert TABLES[function](calls, family) == []
     else:
         with pytest.raises(NetioError, match=function):
@@ -197,6 +200,53 @@ def test_rows_are_copied_before_their_table_is_freed() -> None:
     assert row.NlMtu == 1400
 
 
+class FullTable:
+    """A library with a routing table of so many rows, of which those at `places` are default routes."""
+
+    def __init__(self, size: int, places: list[int]) -> None:
+        rows = MibIpForwardRow2 * size
+        start = MibIpForwardTable2.Table.offset
+        self.memory = ctypes.create_string_buffer(start + ctypes.sizeof(rows))
+        ctypes.c_uint32.from_buffer(self.memory).value = size
+        self.rows = rows.from_buffer(self.memory, start)
+        for place, row in enumerate(self.rows):
+            row.InterfaceIndex = place
+            row.DestinationPrefix.PrefixLength = 0 if place in places else 1 + place % 32
+        self.freed = 0
+        functions: Any = SimpleNamespace(
+            GetIpForwardTable2=lambda *arguments: self.give(*arguments), FreeMibTable=lambda table: self.free(table)
+        )
+        self.calls = Iphlpapi(functions)
+
+    def give(self, _family: int, into: Any) -> int:
+        into._obj.contents = MibIpForwardTable2.from_buffer(self.memory)
+        return 0
+
+    def free(self, _table: object) -> None:
+        self.freed += 1
+        ctypes.memset(self.memory, 0xCC, len(self.memory))
+
+
+@pytest.mark.parametrize(("size", "places"), [(1, [0]), (1, []), (3, [0, 2]), (3, [1]), (100_000, [0, 777, 99_999])])
+def test_of_a_routing_table_the_default_routes_are_copied_alone(
+    size: int, places: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full table has a million rows; making an object of each takes seconds, and each change of any row reads it."""
+    table = FullTable(size, places)
+    made: list[Any] = []
+    copies = windows_calls._copies
+    monkeypatch.setattr(windows_calls, "_copies", lambda rows: copies(_noted(rows, made)))
+    found = table.calls.default_routes(AF_INET)
+    assert [row.InterfaceIndex for row in found] == places
+    assert (len(made), table.freed) == (len(places), 1)
+
+
+def _noted(rows: Any, made: list[Any]) -> Any:
+    for row in rows:
+        made.append(row)
+        yield row
+
+
 # Callbacks
 
 IP_INTERFACE = MibIpInterfaceRow(Family=AF_INET6, InterfaceLuid=NetLuid(6 << 48), InterfaceIndex=7)
@@ -206,6 +256,14 @@ ADDRESS.Address.Ipv6.sin6_addr[:] = bytes(range(16))
 ADDRESS_4 = MibUnicastIpAddressRow(InterfaceLuid=NetLuid(6 << 48), InterfaceIndex=7)
 ADDRESS_4.Address.si_family = AF_INET
 ADDRESS_4.Address.Ipv4.sin_addr[:] = bytes([192, 0, 2, 1])
+ROUTE = MibIpForwardRow2(InterfaceLuid=NetLuid(6 << 48), InterfaceIndex=7)
+ROUTE.DestinationPrefix.Prefix.si_family = AF_INET6
+ROUTE.NextHop.Ipv6.sin6_addr[:] = bytes(range(16))
+ROUTE_4 = MibIpForwardRow2(InterfaceLuid=NetLuid(6 << 48), InterfaceIndex=7)
+ROUTE_4.DestinationPrefix.Prefix.si_family = AF_INET
+ROUTE_4.NextHop.Ipv4.sin_addr[:] = bytes([192, 0, 2, 1])
+OTHER_ROUTE = MibIpForwardRow2.from_buffer_copy(ROUTE)
+OTHER_ROUTE.DestinationPrefix.PrefixLength = 1
 NOTHING = "nothing"
 
 
@@ -220,6 +278,11 @@ NOTHING = "nothing"
         (ip_interface_changed, None, UNKNOWN, NOTHING),
         (address_changed, ADDRESS, ADDED, AddressNotification(6 << 48, 7, AF_INET6, bytes(range(16)), ADDED)),
         (address_changed, ADDRESS_4, CHANGED, AddressNotification(6 << 48, 7, AF_INET, b"\xc0\0\2\1", CHANGED)),
+        (route_changed, ROUTE, ADDED, RouteNotification(6 << 48, 7, AF_INET6, bytes(range(16)), ADDED)),
+        (route_changed, ROUTE_4, CHANGED, RouteNotification(6 << 48, 7, AF_INET, b"\xc0\0\2\1", CHANGED)),
+        (route_changed, OTHER_ROUTE, CHANGED, NOTHING),
+        (route_changed, None, INITIAL, None),
+        (route_changed, None, CHANGED, NOTHING),
         (address_changed, None, INITIAL, None),
         (address_changed, None, CHANGED, NOTHING),
     ],

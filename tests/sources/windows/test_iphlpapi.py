@@ -10,26 +10,29 @@ from typing import Any, get_args
 import pytest
 
 from publisher import events
-from publisher.sources.windows import iphlpapi
+from publisher.sources.windows import iphlpapi, structures
 
 ABI: dict[str, Any] = json.loads(Path(__file__).with_name("abi_x64.json").read_text())
 
 STRUCTURES: dict[str, type[ctypes.Structure] | type[ctypes.Union]] = {
-    "MIB_IPINTERFACE_ROW": iphlpapi.MibIpInterfaceRow,
-    "MIB_IPINTERFACE_TABLE": iphlpapi.MibIpInterfaceTable,
-    "NET_LUID": iphlpapi.NetLuid,
-    "MIB_IF_ROW2": iphlpapi.MibIfRow2,
-    "MIB_IF_TABLE2": iphlpapi.MibIfTable2,
-    "MIB_IFSTACK_ROW": iphlpapi.MibIfStackRow,
-    "MIB_IFSTACK_TABLE": iphlpapi.MibIfStackTable,
-    "MIB_INVERTEDIFSTACK_ROW": iphlpapi.MibInvertedIfStackRow,
-    "MIB_INVERTEDIFSTACK_TABLE": iphlpapi.MibInvertedIfStackTable,
-    "MIB_UNICASTIPADDRESS_ROW": iphlpapi.MibUnicastIpAddressRow,
-    "MIB_UNICASTIPADDRESS_TABLE": iphlpapi.MibUnicastIpAddressTable,
-    "SOCKADDR_INET": iphlpapi.SockaddrInet,
-    "SCOPE_ID": iphlpapi.ScopeId,
-    "GUID": iphlpapi.Guid,
-    "NL_INTERFACE_OFFLOAD_ROD": iphlpapi.OffloadRod,
+    "MIB_IPINTERFACE_ROW": structures.MibIpInterfaceRow,
+    "MIB_IPINTERFACE_TABLE": structures.MibIpInterfaceTable,
+    "NET_LUID": structures.NetLuid,
+    "MIB_IF_ROW2": structures.MibIfRow2,
+    "MIB_IF_TABLE2": structures.MibIfTable2,
+    "MIB_IFSTACK_ROW": structures.MibIfStackRow,
+    "MIB_IFSTACK_TABLE": structures.MibIfStackTable,
+    "MIB_INVERTEDIFSTACK_ROW": structures.MibInvertedIfStackRow,
+    "MIB_INVERTEDIFSTACK_TABLE": structures.MibInvertedIfStackTable,
+    "MIB_UNICASTIPADDRESS_ROW": structures.MibUnicastIpAddressRow,
+    "MIB_UNICASTIPADDRESS_TABLE": structures.MibUnicastIpAddressTable,
+    "IP_ADDRESS_PREFIX": structures.IpAddressPrefix,
+    "MIB_IPFORWARD_ROW2": structures.MibIpForwardRow2,
+    "MIB_IPFORWARD_TABLE2": structures.MibIpForwardTable2,
+    "SOCKADDR_INET": structures.SockaddrInet,
+    "SCOPE_ID": structures.ScopeId,
+    "GUID": structures.Guid,
+    "NL_INTERFACE_OFFLOAD_ROD": structures.OffloadRod,
 }
 # NET_LUID's second view of the same 64 bits: `luid_parts` returns it.
 LEFT_OUT = {"NET_LUID": {"Info"}}
@@ -79,7 +82,7 @@ def test_no_member_is_declared_that_the_abi_lacks() -> None:
 
 def test_the_offload_bits_are_where_the_compiler_puts_them() -> None:
     for member, place in ABI["bits"]["NL_INTERFACE_OFFLOAD_ROD"].items():
-        raw = iphlpapi.OffloadRod()
+        raw = structures.OffloadRod()
         setattr(raw, member, 1)
         assert bytes(raw) == bytes([1 << place["bit"]]), member
 
@@ -103,10 +106,39 @@ def test_a_number_has_the_name_of_the_headers(enumeration: str) -> None:
     assert set(names.values()) == set(get_args(published))
 
 
+# The words of ip-route(8) that differ from the names of Windows.
+WORDS = {
+    "LOCAL": "kernel",
+    "ICMP": "redirect",
+    "IS_IS": "isis",
+    "ES_IS": "esis",
+    "NT_AUTOSTATIC": "static",
+    "NT_STATIC": "static",
+    "NT_STATIC_NON_DOD": "static",
+}
+
+
+def test_a_routes_protocol_has_a_word_unless_it_is_not_specified() -> None:
+    numbers = {
+        name.removeprefix("MIB_IPPROTO_"): number
+        for name, number in ABI["enums"]["NL_ROUTE_PROTOCOL"]["values"].items()
+    }
+    assert iphlpapi.ROUTE_PROTOCOLS.items() >= {
+        (number, WORDS.get(name, name.lower())) for name, number in numbers.items() if name != "OTHER"
+    }
+    assert numbers["OTHER"] not in iphlpapi.ROUTE_PROTOCOLS
+
+
+def test_three_origins_of_a_route_name_what_made_it() -> None:
+    numbers = ABI["enums"]["NL_ROUTE_ORIGIN"]["values"]
+    words = {"NlroDHCP": "dhcp", "NlroRouterAdvertisement": "ra", "Nlro6to4": "6to4"}
+    assert {numbers[name]: word for name, word in words.items()} == iphlpapi.PROTOCOLS_OF_ORIGINS
+
+
 @pytest.mark.parametrize("member", ["RouterDiscoveryBehavior", "LinkLocalAddressBehavior"])
 def test_an_enumeration_is_signed(member: str) -> None:
     """-1 is "unchanged" in them; unsigned, it would be a huge number."""
-    row = iphlpapi.MibIpInterfaceRow()
+    row = structures.MibIpInterfaceRow()
     setattr(row, member, 0xFFFF_FFFF)
     assert getattr(row, member) == -1
 

@@ -16,12 +16,13 @@ from uuid import UUID
 
 import pytest
 
-from publisher.events import Address, Interface, IpInterfaceRow
-from publisher.netioapi import IfRow, UnicastIpAddressRow
-from publisher.netioapi.windows_rows import address_row, if_row
+from publisher.events import Address, DefaultRoute, Interface, IpInterfaceRow
+from publisher.netioapi import IfRow, IpForwardRow, UnicastIpAddressRow
+from publisher.netioapi.windows_rows import address_row, if_row, route_row
 from publisher.sources.lifetimes import ends_at
-from publisher.sources.windows.iphlpapi import AF_INET6, MibIfRow2, MibIpInterfaceRow, MibUnicastIpAddressRow
-from publisher.sources.windows.rows import address, interface, ip_interface_row
+from publisher.sources.windows.iphlpapi import AF_INET6
+from publisher.sources.windows.rows import address, default_route, interface, ip_interface_row
+from publisher.sources.windows.structures import MibIfRow2, MibIpForwardRow2, MibIpInterfaceRow, MibUnicastIpAddressRow
 from tests.sources.windows.test_rows import name_in_snake_case
 
 STRUCTURES: dict[str, Any] = json.loads(Path(__file__).with_name("abi_x64.json").read_text())["structs"]
@@ -235,6 +236,43 @@ def a_called_address(attempt: int) -> tuple[Published, Published]:
     return address_row(raw, NOW).model_dump(), expected | plain(filled, ["InterfaceIndex"])
 
 
+ROUTE_FLAGS = ["Loopback", "AutoconfigureAddress", "Publish", "Immortal"]
+WORDS = [(13, 0, "ospf"), (3, 2, "dhcp"), (10006, 1, "static"), (4, 3, "ra"), (2, 4, "6to4")]
+ORIGINS = {0: "manual", 1: "well_known", 2: "dhcp", 3: "router_advertisement", 4: "6to4"}
+
+
+def a_route(attempt: int) -> tuple[Filled, Published]:
+    filled = Filled("MIB_IPFORWARD_ROW2", attempt)
+    ip = IPv6Address(0x20010DB8 << 96 | attempt + 1)
+    # Its prefix and all that follows the family are not read.
+    filled.put_bytes("DestinationPrefix", AF_INET6.to_bytes(2, "little"))
+    filled.put_bytes("NextHop", AF_INET6.to_bytes(2, "little") + bytes(6) + ip.packed)
+    protocol, origin, word = WORDS[attempt]
+    filled.put("Protocol", protocol)
+    filled.put("Origin", origin)
+    return filled, {"next_hop": str(ip), "metric": filled.numbers["Metric"] + 25, "protocol": word}
+
+
+def a_published_route(attempt: int) -> tuple[Published, Published]:
+    filled, expected = a_route(attempt)
+    return default_route(MibIpForwardRow2.from_buffer_copy(filled.bytes), 25).model_dump(), expected
+
+
+def a_called_route(attempt: int) -> tuple[Published, Published]:
+    filled, expected = a_route(attempt)
+    filled.put("SitePrefixLength", 60 + attempt)
+    expected |= filled.flags(ROUTE_FLAGS, attempt) | plain(filled, ["InterfaceIndex", "SitePrefixLength", "Age"])
+    expected |= {
+        "family": "inet6",
+        "destination_prefix": "::/0",
+        "interface_luid": f"{filled.numbers['InterfaceLuid']:016x}",
+        "origin": ORIGINS[filled.numbers["Origin"]],
+        "valid_until": ends_at(filled.numbers["ValidLifetime"], NOW),
+        "preferred_until": ends_at(filled.numbers["PreferredLifetime"], NOW),
+    }
+    return route_row(MibIpForwardRow2.from_buffer_copy(filled.bytes), 25, NOW).model_dump(), expected
+
+
 # What these structures do not have: made of other calls, of the address itself, or known on Linux only.
 OF_OTHERS = {
     IpInterfaceRow: set[str](),
@@ -242,6 +280,8 @@ OF_OTHERS = {
     Address: {"scope"},
     IfRow: set(),
     UnicastIpAddressRow: set(),
+    DefaultRoute: set(),
+    IpForwardRow: set(),
 }
 
 
@@ -254,6 +294,8 @@ OF_OTHERS = {
         (Address, an_address),
         (IfRow, a_called_interface),
         (UnicastIpAddressRow, a_called_address),
+        (DefaultRoute, a_published_route),
+        (IpForwardRow, a_called_route),
     ],
 )
 def test_each_member_is_published_by_its_name_whatever_the_others_are(

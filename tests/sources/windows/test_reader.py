@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from publisher.errors import InterfaceNotFoundError, NetioError
-from publisher.sources.windows.iphlpapi import FILTER_INTERFACE, MibIfRow2, NetLuid
+from publisher.sources.windows.iphlpapi import FILTER_INTERFACE
 from publisher.sources.windows.reader import InterfaceReader
+from publisher.sources.windows.structures import MibIfRow2, NetLuid
 
 FIRST_LUID = 6 << 48
 

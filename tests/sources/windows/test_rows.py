@@ -11,16 +11,16 @@ from typing import Any
 import pytest
 
 from publisher.events import Offload, make_luid
-from publisher.sources.windows.iphlpapi import (
-    AF_INET,
-    AF_INET6,
+from publisher.sources.windows.iphlpapi import AF_INET, AF_INET6
+from publisher.sources.windows.rows import address, default_route, interface, ip_interface_row
+from publisher.sources.windows.structures import (
     MibIfRow2,
+    MibIpForwardRow2,
     MibIpInterfaceRow,
     MibUnicastIpAddressRow,
     NetLuid,
     OffloadRod,
 )
-from publisher.sources.windows.rows import address, interface, ip_interface_row
 
 NOW = datetime(2026, 11, 22, 20, 4, 12, tzinfo=UTC)
 
@@ -161,7 +161,85 @@ def test_a_number_without_a_name_is_never_published_as_something_good() -> None:
     assert (state.oper_status, state.admin_status, state.media_connect_state) == ("unknown", "down", "unknown")
 
 
+def a_route(next_hop: str = "192.0.2.1", **members: Any) -> MibIpForwardRow2:
+    ip = ip_address(next_hop)
+    row = MibIpForwardRow2(InterfaceLuid=NetLuid(int(LUID, 16)), InterfaceIndex=7, Metric=256)
+    row.DestinationPrefix.Prefix.si_family = row.NextHop.si_family = AF_INET if ip.version == 4 else AF_INET6
+    part = row.NextHop.Ipv4.sin_addr if ip.version == 4 else row.NextHop.Ipv6.sin6_addr
+    ctypes.memmove(part, ip.packed, len(ip.packed))
+    for name, value in members.items():
+        setattr(row, name, value)
+    return row
+
+
+ROUTE_MEMBERS: dict[str, tuple[Any, dict[str, Any]]] = {
+    "NextHop": (bytes([AF_INET, 0, 0, 0, 192, 0, 2, 99]), {"next_hop": "192.0.2.99"}),
+    "Metric": (5, {"metric": 30}),
+    "Protocol": (13, {"protocol": "ospf"}),
+    "Origin": (3, {"protocol": "ra"}),
+}
+# One octet further: the family is in the first one.
+OTHER_DESTINATION = bytes([AF_INET, 0, 0, 0x4D])
+
+
+@pytest.mark.parametrize("member", [name for name, *_ in MibIpForwardRow2._fields_])
+def test_a_member_of_a_route_is_published_under_its_own_name_or_not_at_all(member: str) -> None:
+    before = a_route(Protocol=1)
+    no_value = OTHER_DESTINATION if member == "DestinationPrefix" else b"\x4d"
+    value, published = ROUTE_MEMBERS.get(member, (no_value, {}))
+    assert changed(default_route(before, 25), default_route(filled(before, member, value), 25)) == published
+
+
 # Members with a rule of their own
+
+
+@pytest.mark.parametrize("next_hop", ["192.0.2.1", "2001:db8::1", "fe80::1"])
+def test_a_next_hop_is_an_address_of_its_family(next_hop: str) -> None:
+    assert default_route(a_route(next_hop), 25).next_hop == next_hop
+
+
+@pytest.mark.parametrize("unspecified", ["0.0.0.0", "::"])
+def test_an_unspecified_next_hop_is_on_link(unspecified: str) -> None:
+    assert default_route(a_route(unspecified), 25).next_hop is None
+
+
+@pytest.mark.parametrize(
+    ("offset", "interface_metric", "metric"),
+    [
+        (0, 25, 25),
+        (256, 25, 281),
+        (256, 0, 256),
+        (0xFFFF_FFFF, 25, 25),
+        (0xFFFF_FFFE, 25, 0xFFFF_FFFF),
+    ],
+)
+def test_the_metric_is_that_of_the_interface_and_the_routes_offset(
+    offset: int, interface_metric: int, metric: int
+) -> None:
+    """An offset of -1 is not used; the sum never overflows, which would make the worst route the best."""
+    assert default_route(a_route(Metric=offset), interface_metric).metric == metric
+
+
+@pytest.mark.parametrize(
+    ("protocol", "origin", "word"),
+    [
+        (3, 0, "netmgmt"),
+        (3, 1, "netmgmt"),
+        (3, 2, "dhcp"),
+        (3, 3, "ra"),
+        (4, 3, "ra"),
+        (1, 4, "6to4"),
+        (10006, 0, "static"),
+        (2, 1, "kernel"),
+        (14, 0, "bgp"),
+        (1, 0, None),
+        (99, 0, None),
+        (-1, -1, None),
+        (0, 99, None),
+    ],
+)
+def test_what_made_a_route_is_its_origin_or_else_its_protocol(protocol: int, origin: int, word: str | None) -> None:
+    assert default_route(a_route(Protocol=protocol, Origin=origin), 25).protocol == word
 
 
 def test_the_key_is_family_luid_and_index() -> None:

@@ -12,9 +12,10 @@ import pytest
 from publisher.errors import InterfaceNotFoundError, NetioError
 from publisher.sources import Remove, Resync, Upsert
 from publisher.sources.windows import source as windows_source
-from publisher.sources.windows.calls import Notification
-from publisher.sources.windows.iphlpapi import AF_INET, MibIfRow2, MibIpInterfaceRow
+from publisher.sources.windows.iphlpapi import AF_INET
+from publisher.sources.windows.notifications import Notification
 from publisher.sources.windows.pending import Pending, Taken
+from publisher.sources.windows.structures import MibIfRow2, MibIpInterfaceRow
 from tests.fixtures.logs import CapturedLog
 from tests.sources.windows.test_source import LUID, NUMBER, OneLibrary, first, followed
 

@@ -92,7 +92,9 @@ def test_a_structure_is_declared_as_microsoft_declares_it(name: str) -> None:
     assert [member for member, *_ in declared._fields_ if member in bit_fields] == bit_fields
 
 
-@pytest.mark.parametrize("name", ["MIB_IPINTERFACE_ROW", "MIB_IF_ROW2", "MIB_UNICASTIPADDRESS_ROW"])
+@pytest.mark.parametrize(
+    "name", ["MIB_IPINTERFACE_ROW", "MIB_IF_ROW2", "MIB_UNICASTIPADDRESS_ROW", "MIB_IPFORWARD_ROW2"]
+)
 def test_a_row_has_each_member_in_the_order_of_the_metadata(name: str) -> None:
     assert [member for member, *_ in STRUCTURES[name]._fields_] == [member for member, _ in METADATA[name]["members"]]
 
@@ -117,6 +119,14 @@ def test_a_function_has_microsofts_arguments(name: str) -> None:
         layout(kind)[0] for kind in declared["arguments"]
     ]
     assert signature.fails == (declared["returns"] == "WIN32_ERROR")
+
+
+def test_each_protocol_of_a_route_that_microsoft_names_has_a_word() -> None:
+    numbers = {
+        number for name, number in METADATA["NL_ROUTE_PROTOCOL"]["values"].items() if name != "MIB_IPPROTO_OTHER"
+    }
+    not_specified = METADATA["NL_ROUTE_PROTOCOL"]["values"]["MIB_IPPROTO_OTHER"]
+    assert set(iphlpapi.ROUTE_PROTOCOLS) == numbers - {not_specified}
 
 
 def test_the_flags_of_an_interface_are_the_bits_in_this_order() -> None:

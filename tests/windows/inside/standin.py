@@ -7,12 +7,13 @@ import gc
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from ipaddress import ip_interface
+from ipaddress import ip_address, ip_interface
 from typing import Any
 
 from publisher.events import make_luid
 from publisher.sources.windows.calls import Registration
-from publisher.sources.windows.iphlpapi import FAMILIES, MibIfRow2, MibIpInterfaceRow, MibUnicastIpAddressRow
+from publisher.sources.windows.iphlpapi import FAMILIES
+from publisher.sources.windows.structures import MibIfRow2, MibIpForwardRow2, MibIpInterfaceRow, MibUnicastIpAddressRow
 
 CHANGED, ADDED, DELETED, INITIAL = 0, 1, 2, 3
 
@@ -140,6 +141,30 @@ class StandIn:
     def clear_addresses(self, alias: str) -> None:
         self.library.standin_clear_addresses(self._luid(alias))
 
+    def set_route(self, alias: str, next_hop: str, *, report: bool = False, kind: int = ADDED, **members: Any) -> None:
+        """Adds a default route, or changes the one with this next hop; "0.0.0.0" and "::" are on-link."""
+        hop = ip_address(next_hop)
+        row = self._new(MibIpForwardRow2)
+        row.InterfaceLuid.Value, row.InterfaceIndex = self._luid(alias), self.indexes[alias]
+        family = FAMILIES["inet" if hop.version == 4 else "inet6"]
+        row.DestinationPrefix.Prefix.si_family = row.NextHop.si_family = family
+        part = row.NextHop.Ipv4.sin_addr if hop.version == 4 else row.NextHop.Ipv6.sin6_addr
+        ctypes.memmove(part, hop.packed, len(hop.packed))
+        row.ValidLifetime = row.PreferredLifetime = 0xFFFF_FFFF
+        row.SitePrefixLength, row.Protocol, row.Immortal = 255, 3, 1
+        for name, value in members.items():
+            setattr(row, name, value)
+        self.library.standin_set_route(ctypes.byref(row))
+        if report:
+            self.report_route(alias, next_hop, kind)
+
+    def clear_routes(self, alias: str, family: str) -> None:
+        self.library.standin_clear_routes(self._luid(alias), FAMILIES[family])
+
+    def fill_routes(self, count: int) -> None:
+        """Puts so many other routes into the table, before and after the default routes."""
+        self.library.standin_fill_routes(count)
+
     def stack(self, higher: str, lower: str) -> None:
         self.library.standin_add_stack(self.indexes[higher], self.indexes[lower])
 
@@ -156,6 +181,13 @@ class StandIn:
         family = FAMILIES["inet" if known.version == 4 else "inet6"]
         octets = known.ip.packed
         self.library.standin_notify_address(self._luid(alias), self.indexes[alias], family, kind, octets)
+
+    def report_route(self, alias: str, next_hop: str, kind: int = CHANGED, *, prefix_length: int = 0) -> None:
+        hop = ip_address(next_hop)
+        family = FAMILIES["inet" if hop.version == 4 else "inet6"]
+        self.library.standin_notify_route(
+            self._luid(alias), self.indexes[alias], family, kind, hop.packed, prefix_length
+        )
 
     def initial(self, mode: int) -> None:
         """Sets when the initial call comes: 0 in the caller's thread, 1 in another, before the handle, 2 later."""
@@ -208,11 +240,20 @@ def prepared() -> Iterator[StandIn]:
 
 _ARGUMENTS: dict[str, list[Any]] = {
     "standin_clear_addresses": [ctypes.c_uint64],
+    "standin_clear_routes": [ctypes.c_uint64, ctypes.c_uint32],
     "standin_hide": [ctypes.c_uint64, ctypes.c_uint32, ctypes.c_int32],
     "standin_read_as": [ctypes.c_uint64, ctypes.c_uint32, ctypes.c_uint32],
     "standin_remove_interface": [ctypes.c_uint64],
     "standin_remove_ip": [ctypes.c_uint64, ctypes.c_uint32],
     "standin_notify": [ctypes.c_uint64, ctypes.c_uint32, ctypes.c_uint32, ctypes.c_int32],
     "standin_notify_address": [ctypes.c_uint64, ctypes.c_uint32, ctypes.c_uint32, ctypes.c_int32, ctypes.c_char_p],
+    "standin_notify_route": [
+        ctypes.c_uint64,
+        ctypes.c_uint32,
+        ctypes.c_uint32,
+        ctypes.c_int32,
+        ctypes.c_char_p,
+        ctypes.c_uint8,
+    ],
     "standin_notify_twice": [ctypes.c_uint64, ctypes.c_uint32, ctypes.c_uint32, ctypes.c_int32, ctypes.c_int32],
 }

@@ -10,7 +10,7 @@ import sys
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
-from ipaddress import ip_interface
+from ipaddress import ip_address, ip_interface
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +25,9 @@ from publisher.errors import (
     NotSupportedError,
 )
 from publisher.sources.windows import calls as windows_calls
-from publisher.sources.windows.calls import AddressNotification, Iphlpapi, Notification, load
+from publisher.sources.windows.calls import Iphlpapi, load
 from publisher.sources.windows.iphlpapi import AF_INET, AF_INET6, AF_UNSPEC
+from publisher.sources.windows.notifications import AddressNotification, Notification, RouteNotification
 from publisher.sources.windows.rows import address, luid_text
 from tests.windows.inside.standin import ADDED, StandIn, cancel_forgotten, library
 
@@ -70,8 +71,10 @@ CALLS: dict[str, Callable[[Iphlpapi], Any]] = {
     "GetIfStackTable": lambda calls: calls.if_stack(),
     "GetInvertedIfStackTable": lambda calls: calls.inverted_if_stack(),
     "GetUnicastIpAddressTable": lambda calls: calls.unicast_addresses(AF_UNSPEC),
+    "GetIpForwardTable2": lambda calls: calls.default_routes(AF_UNSPEC),
     "NotifyIpInterfaceChange": lambda calls: calls.notify_ip_interface_change(AF_UNSPEC, Notifications()),
     "NotifyUnicastIpAddressChange": lambda calls: calls.notify_unicast_ip_address_change(AF_UNSPEC, Notifications()),
+    "NotifyRouteChange2": lambda calls: calls.notify_route_change2(AF_UNSPEC, Notifications()),
 }
 # Absent in the family, as with 1168: its transport is not installed.
 NOT_IN_THE_FAMILY = ("GetIpInterfaceEntry", 50)
@@ -98,7 +101,9 @@ def test_a_family_that_is_not_installed_has_empty_tables(standin: StandIn, famil
     standin.add("eth0")
     standin.fail("GetIpInterfaceTable", 50)
     standin.fail("GetUnicastIpAddressTable", 50)
-    assert (load().ip_interfaces(family), load().unicast_addresses(family)) == ([], [])
+    standin.fail("GetIpForwardTable2", 50)
+    calls = load()
+    assert [*calls.ip_interfaces(family), *calls.unicast_addresses(family), *calls.default_routes(family)] == []
 
 
 @pytest.mark.parametrize("family", [1, 3, 22, 24, 0xFFFF])
@@ -285,9 +290,27 @@ def test_tables_are_read_whole_and_freed(standin: StandIn, count: int) -> None:
     assert (standin.counters.tables, standin.counters.bad_frees) == (0, 0)
 
 
+@pytest.mark.parametrize("others", [0, 1, 100_000])
+def test_the_default_routes_are_found_in_a_table_of_any_size(standin: StandIn, others: int) -> None:
+    """The table ends at an unreadable page: reading further, or a row that was not copied, would crash."""
+    standin.add("eth0")
+    calls = load()
+    standin.fill_routes(others)
+    assert calls.default_routes(AF_INET) == []
+    for next_hop in ("192.0.2.1", "2001:db8::1", "0.0.0.0"):
+        standin.set_route("eth0", next_hop)
+    assert len(calls.default_routes(AF_UNSPEC)) == 3
+    four, on_link = calls.default_routes(AF_INET)
+    assert (bytes(four.NextHop.Ipv4.sin_addr), four.DestinationPrefix.PrefixLength) == (b"\xc0\0\2\1", 0)
+    assert bytes(on_link.NextHop.Ipv4.sin_addr) == bytes(4)
+    assert (luid_text(four.InterfaceLuid.Value), four.InterfaceIndex) == (standin.luid("eth0"), standin.index("eth0"))
+    assert (standin.counters.tables, standin.counters.bad_frees) == (0, 0)
+
+
 def test_an_empty_table_is_no_error(standin: StandIn) -> None:
     assert load().ip_interfaces(AF_UNSPEC) == []
     assert load().unicast_addresses(AF_UNSPEC) == []
+    assert load().default_routes(AF_UNSPEC) == []
     assert load().if_table() == []
     assert standin.counters.tables == 0
 
@@ -335,4 +358,26 @@ def test_addresses_are_reported_with_their_interface(standin: StandIn, address: 
     assert received.next() == AddressNotification(luid, index, number, ip_interface(address).packed, ADDED)
     registration.cancel()
     other.cancel()
+    assert other_received.all.empty()
+
+
+@pytest.mark.parametrize(
+    ("next_hop", "number"),
+    [("192.0.2.1", AF_INET), ("0.0.0.0", AF_INET), ("fe80::1", AF_INET6), ("::", AF_INET6)],
+)
+def test_default_routes_are_reported_with_their_interface_and_others_are_not(
+    standin: StandIn, next_hop: str, number: int
+) -> None:
+    standin.add("eth0")
+    received, other_received = Notifications(), Notifications()
+    registration = load().notify_route_change2(AF_UNSPEC, received, initial=True)
+    other = load().notify_unicast_ip_address_change(AF_UNSPEC, other_received)
+    assert received.next() is None
+    standin.report_route("eth0", next_hop, ADDED, prefix_length=1)
+    standin.set_route("eth0", next_hop, report=True)
+    luid, index = int(standin.luid("eth0"), 16), standin.index("eth0")
+    assert received.next() == RouteNotification(luid, index, number, ip_address(next_hop).packed, ADDED)
+    registration.cancel()
+    other.cancel()
+    assert received.all.empty()
     assert other_received.all.empty()

@@ -56,6 +56,11 @@ CASES = [
     Case("GetUnicastIpAddressTable", 8, TROUBLE, TROUBLE),
     Case("GetUnicastIpAddressTable", 87, TROUBLE, TROUBLE),
     Case("GetUnicastIpAddressTable", 2, TROUBLE, TROUBLE),
+    Case("GetIpForwardTable2", 1168, ALL, ALL),
+    Case("GetIpForwardTable2", 50, ALL, ALL, "inet6"),
+    Case("GetIpForwardTable2", 8, TROUBLE, TROUBLE),
+    Case("GetIpForwardTable2", 87, TROUBLE, TROUBLE),
+    Case("GetIpForwardTable2", 2, TROUBLE, TROUBLE),
     Case("GetIfStackTable", 1168, ALL, ALL),
     Case("GetIfStackTable", 8, TROUBLE, TROUBLE),
     Case("GetIfStackTable", 87, TROUBLE, TROUBLE),
@@ -63,7 +68,7 @@ CASES = [
     Case("GetIfStackTable", 50, TROUBLE, TROUBLE),
     *(
         Case(function, code, TROUBLE, NOT_CALLED)
-        for function in ("NotifyIpInterfaceChange", "NotifyUnicastIpAddressChange")
+        for function in ("NotifyIpInterfaceChange", "NotifyUnicastIpAddressChange", "NotifyRouteChange2")
         for code in (6, 8, 87, 5)
     ),
 ]
@@ -79,6 +84,8 @@ def host(standin: StandIn) -> StandIn:
     standin.stack("eth1", "eth0")
     standin.add_address("eth0", "192.0.2.1/24")
     standin.add_address("eth0", "2001:db8::1/64")
+    standin.set_route("eth0", "192.0.2.254")
+    standin.set_route("eth0", "fe80::1")
     return standin
 
 

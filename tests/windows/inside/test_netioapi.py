@@ -10,6 +10,7 @@ from uuid import UUID
 import pytest
 
 from publisher.errors import InterfaceNotFoundError, NetioError, NotFoundError
+from publisher.events import UNKNOWN
 from publisher.netioapi import (
     UnicastIpAddressRow,
     cancel_mib_change_notify2,
@@ -25,6 +26,7 @@ from publisher.netioapi import (
     get_if_stack_table,
     get_if_table2,
     get_inverted_if_stack_table,
+    get_ip_forward_table2,
     get_ip_interface_entry,
     get_ip_interface_table,
     get_unicast_ip_address_entry,
@@ -115,14 +117,15 @@ def test_tables_without_anything_are_empty(standin: StandIn) -> None:
     for function in ("GetIfStackTable", "GetInvertedIfStackTable", "GetIpInterfaceTable", "GetUnicastIpAddressTable"):
         standin.fail(function, 1168)
     assert [*get_if_stack_table(), *get_inverted_if_stack_table()] == []
-    assert [*get_ip_interface_table(), *get_unicast_ip_address_table()] == []
+    assert [*get_ip_interface_table(), *get_unicast_ip_address_table(), *get_ip_forward_table2()] == []
 
 
 def test_a_family_that_is_not_installed_has_nothing(standin: StandIn) -> None:
     standin.add("eth0", ["inet"])
-    for function in ("GetIpInterfaceEntry", "GetIpInterfaceTable", "GetUnicastIpAddressTable"):
+    for function in ("GetIpInterfaceEntry", "GetIpInterfaceTable", "GetUnicastIpAddressTable", "GetIpForwardTable2"):
         standin.fail(function, 50, times=-1, family="inet6")
     assert (get_ip_interface_table("inet6"), get_unicast_ip_address_table("inet6")) == ([], [])
+    assert get_ip_forward_table2("inet6") == []
     with pytest.raises(NotFoundError):
         get_ip_interface_entry("inet6", standin.luid("eth0"))
     assert len(get_ip_interface_table("inet")) == 1
@@ -139,6 +142,41 @@ def test_addresses_are_listed_and_found(standin: StandIn) -> None:
     assert (row.family, row.prefix_length, row.dad_state) == ("inet6", 64, "preferred")
     assert row.creation_time is not None
     assert str(row.creation_time.date()) == "2026-11-25"
+
+
+def test_default_routes_are_listed_best_first_with_the_complete_metric(standin: StandIn) -> None:
+    standin.add("eth0", Metric=25)
+    standin.add("wlan0", Metric=50)
+    standin.fill_routes(1000)
+    standin.set_route("wlan0", "198.51.100.1", Origin=2)
+    standin.set_route("eth0", "192.0.2.1", Metric=256, Protocol=10006, Age=7, Publish=1, Loopback=1)
+    standin.set_route("eth0", "::", ValidLifetime=600, Immortal=0, Origin=3, SitePrefixLength=64)
+    best, other, six = get_ip_forward_table2()
+    assert [(row.next_hop, row.metric, row.protocol) for row in (best, other, six)] == [
+        ("198.51.100.1", 50, "dhcp"),
+        ("192.0.2.1", 281, "static"),
+        (None, 25, "ra"),
+    ]
+    assert [row.destination_prefix for row in (best, other, six)] == ["0.0.0.0/0", "0.0.0.0/0", "::/0"]
+    assert (other.interface_luid, other.interface_index) == (standin.luid("eth0"), standin.index("eth0"))
+    assert (other.age, other.publish, other.loopback, other.immortal) == (7, True, True, True)
+    assert (other.valid_until, other.site_prefix_length, other.origin) == (None, None, "manual")
+    assert (six.immortal, six.site_prefix_length, six.origin) == (False, 64, "router_advertisement")
+    assert six.valid_until not in (None, UNKNOWN)
+    assert get_ip_forward_table2("inet") == [best, other]
+    assert get_ip_forward_table2(23)[0].next_hop is None
+
+
+def test_a_route_whose_interface_is_removed_has_no_metric_and_is_the_last_one(standin: StandIn) -> None:
+    standin.add("eth0", ["inet"], Metric=25)
+    standin.add("wlan0", ["inet"])
+    for alias in ("wlan0", "eth0"):
+        standin.set_route(alias, "192.0.2.1")
+    standin.remove("wlan0")
+    assert [(row.interface_luid, row.metric) for row in get_ip_forward_table2("inet")] == [
+        (standin.luid("eth0"), 25),
+        (standin.luid("wlan0"), None),
+    ]
 
 
 def test_a_changed_address_is_reported_by_its_key(standin: StandIn) -> None:

@@ -16,7 +16,7 @@ from publisher.netioapi import cancel_mib_change_notify2, notify_ip_interface_ch
 from publisher.sources import Families, Remove, Resync, SourceContext, Update, Upsert
 from publisher.sources.luids import MemoryLuids
 from publisher.sources.windows import source as windows_source
-from publisher.sources.windows.iphlpapi import DAD_STATES, FILTER_INTERFACE, OPER_STATUSES
+from publisher.sources.windows.iphlpapi import DAD_STATES, FILTER_INTERFACE, OPER_STATUSES, ROUTE_PROTOCOLS
 from publisher.sources.windows.source import WindowsSource
 from publisher.table import Table
 from tests.fixtures.logs import CapturedLog
@@ -130,8 +130,8 @@ def test_a_registration_without_its_confirmation_is_logged_and_counted(
         follower.resync("startup")
         standin.change("eth0", "inet", NlMtu=1400, report=True)
         follower.until(Upsert, standin.luid("eth0"), "inet")
-        assert follower.source.unconfirmed == 2
-        assert [record.levelname for record in follower.log.records] == ["WARNING", "WARNING"]
+        assert follower.source.unconfirmed == 3
+        assert [record.levelname for record in follower.log.records] == ["WARNING"] * 3
 
 
 @pytest.mark.parametrize(("families", "seen"), [("inet", {"inet"}), ("inet6", {"inet6"})])
@@ -242,6 +242,49 @@ def test_a_change_of_addresses_is_read(standin: StandIn) -> None:
         assert follower.until(Upsert, standin.luid("eth0"), "inet").row.addresses == ()
 
 
+def test_a_change_of_default_routes_is_read(standin: StandIn) -> None:
+    standin.add("eth0", Metric=25)
+    with following() as follower:
+        follower.resync("startup")
+        standin.set_route("eth0", "192.0.2.1", Metric=5, report=True)
+        [route] = follower.until(Upsert, standin.luid("eth0"), "inet").row.default_routes
+        assert (route.next_hop, route.metric, route.protocol) == ("192.0.2.1", 30, "netmgmt")
+        standin.set_route("eth0", "0.0.0.0", report=True, Origin=2)
+        best, other = follower.until(Upsert, standin.luid("eth0"), "inet").row.default_routes
+        assert (best.next_hop, best.metric, best.protocol, other) == (None, 25, "dhcp", route)
+        standin.clear_routes("eth0", "inet")
+        standin.report_route("eth0", "192.0.2.1", DELETED)
+        assert follower.until(Upsert, standin.luid("eth0"), "inet").row.default_routes == ()
+    standin.set_route("eth0", "fe80::1")
+    with following() as follower:
+        routes = {row.family: [route.next_hop for route in row.default_routes] for row in follower.resync("startup")}
+        assert routes == {"inet": [], "inet6": ["fe80::1"]}
+
+
+def test_a_change_of_another_route_is_not_read(standin: StandIn) -> None:
+    standin.add("eth0", ["inet"])
+    with following() as follower:
+        follower.resync("startup")
+        reads = standin.counters.reads
+        for _ in range(100):
+            standin.report_route("eth0", "192.0.2.1", prefix_length=24)
+        standin.report("eth0", "inet")
+        follower.until(Upsert, standin.luid("eth0"), "inet")
+        # The one of the last report, in both families.
+        assert standin.counters.reads - reads == 2
+
+
+def test_default_routes_that_were_removed_without_a_report_are_seen_with_the_next_change(standin: StandIn) -> None:
+    standin.add("eth0", ["inet"])
+    standin.set_route("eth0", "192.0.2.1")
+    with following() as follower:
+        [row] = follower.resync("startup")
+        assert [route.next_hop for route in row.default_routes] == ["192.0.2.1"]
+        standin.clear_routes("eth0", "inet")
+        standin.change("eth0", "inet", Connected=0, report=True)
+        assert follower.until(Upsert, standin.luid("eth0"), "inet").row.default_routes == ()
+
+
 def test_after_two_notifications_at_once_the_rows_are_right(standin: StandIn) -> None:
     standin.add("eth0", ["inet"])
     with following() as follower:
@@ -322,15 +365,21 @@ def break_address(standin: StandIn) -> None:
     standin.add_address("eth0", "192.0.2.99/24", DadState=UNKNOWN)
 
 
+def break_route(standin: StandIn) -> None:
+    standin.set_route("eth0", "192.0.2.99", Protocol=UNKNOWN)
+
+
 @pytest.fixture
 def _names_that_no_model_knows(monkeypatch: pytest.MonkeyPatch) -> None:
     """A mistake in our tables of names: a number of Windows has a name that the models refuse."""
     monkeypatch.setitem(OPER_STATUSES, UNKNOWN, "sideways")
     monkeypatch.setitem(DAD_STATES, UNKNOWN, "sideways")
+    no_text: Any = 7
+    monkeypatch.setitem(ROUTE_PROTOCOLS, UNKNOWN, no_text)
 
 
 @pytest.mark.usefixtures("_names_that_no_model_knows")
-@pytest.mark.parametrize("break_record", [break_row, break_interface, break_address])
+@pytest.mark.parametrize("break_record", [break_row, break_interface, break_address, break_route])
 def test_a_record_that_our_models_refuse_is_logged_and_counted_and_the_source_goes_on(
     standin: StandIn, break_record: Callable[[StandIn], None]
 ) -> None:
@@ -354,7 +403,7 @@ def test_a_record_that_our_models_refuse_is_logged_and_counted_and_the_source_go
 
 
 @pytest.mark.usefixtures("_names_that_no_model_knows")
-@pytest.mark.parametrize("break_record", [break_row, break_interface, break_address])
+@pytest.mark.parametrize("break_record", [break_row, break_interface, break_address, break_route])
 def test_a_source_begins_though_our_models_refuse_a_record(
     standin: StandIn, break_record: Callable[[StandIn], None]
 ) -> None:
@@ -375,7 +424,8 @@ def test_a_reconcile_comes_by_itself(standin: StandIn) -> None:
 
 
 @pytest.mark.parametrize(
-    "function", ["GetIpInterfaceEntry", "GetIfEntry2Ex", "GetUnicastIpAddressTable", "GetIfStackTable"]
+    "function",
+    ["GetIpInterfaceEntry", "GetIfEntry2Ex", "GetUnicastIpAddressTable", "GetIpForwardTable2", "GetIfStackTable"],
 )
 @pytest.mark.parametrize("code", [5, 8])
 def test_after_a_failed_reading_everything_is_read(standin: StandIn, function: str, code: int) -> None:
@@ -408,7 +458,7 @@ def test_a_failure_that_lasts_causes_few_readings(standin: StandIn) -> None:
 
 def test_a_missing_transport_has_no_rows(standin: StandIn) -> None:
     standin.add("eth0", ["inet"])
-    for function in ("GetIpInterfaceTable", "GetUnicastIpAddressTable"):
+    for function in ("GetIpInterfaceTable", "GetUnicastIpAddressTable", "GetIpForwardTable2"):
         standin.fail(function, 50, times=-1, family="inet6")
     with following() as follower:
         assert [(row.interface.alias, row.family) for row in follower.resync("startup")] == [("eth0", "inet")]
@@ -420,7 +470,7 @@ def test_no_interface_at_all_is_an_empty_table(standin: StandIn) -> None:
         assert follower.resync("startup") == ()
 
 
-@pytest.mark.parametrize("call", [1, 2])
+@pytest.mark.parametrize("call", [1, 2, 3])
 def test_a_cancel_that_windows_refuses_at_the_end_is_logged(standin: StandIn, call: int) -> None:
     with following() as follower:
         follower.resync("startup")
@@ -430,7 +480,15 @@ def test_a_cancel_that_windows_refuses_at_the_end_is_logged(standin: StandIn, ca
 
 
 @pytest.mark.parametrize(
-    "function", ["NotifyIpInterfaceChange", "NotifyUnicastIpAddressChange", "GetIpInterfaceTable", "GetIfEntry2Ex"]
+    "function",
+    [
+        "NotifyIpInterfaceChange",
+        "NotifyUnicastIpAddressChange",
+        "NotifyRouteChange2",
+        "GetIpInterfaceTable",
+        "GetIfEntry2Ex",
+        "GetIpForwardTable2",
+    ],
 )
 def test_a_source_that_cannot_begin_names_what_failed(standin: StandIn, function: str) -> None:
     standin.add("eth0")
@@ -441,10 +499,10 @@ def test_a_source_that_cannot_begin_names_what_failed(standin: StandIn, function
     assert standin.counters.registrations == 0
 
 
-def test_closing_cancels_both_registrations(standin: StandIn) -> None:
+def test_closing_cancels_each_registration(standin: StandIn) -> None:
     with following() as follower:
         follower.resync("startup")
-        assert standin.counters.registrations == 2
+        assert standin.counters.registrations == 3
     assert standin.counters.registrations == 0
 
 

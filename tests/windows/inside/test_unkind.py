@@ -13,15 +13,22 @@ import pytest
 
 from publisher.netioapi import (
     InvalidHandleError,
+    NotificationHandle,
     cancel_mib_change_notify2,
     get_if_table2,
     get_ip_interface_table,
     notify_ip_interface_change,
+    notify_route_change2,
     notify_unicast_ip_address_change,
 )
 from tests.windows.inside.standin import StandIn
 
 LONG = 20.0
+REGISTER: list[Callable[..., NotificationHandle]] = [
+    notify_ip_interface_change,
+    notify_unicast_ip_address_change,
+    notify_route_change2,
+]
 
 
 @pytest.mark.timeout(150)
@@ -30,8 +37,7 @@ def test_many_registrations_leave_nothing(standin: StandIn, count: Callable[[int
     before = threading.active_count()
     confirmed = threading.Semaphore(0)
     for number in range(count(5_000)):
-        register = notify_unicast_ip_address_change if number % 2 else notify_ip_interface_change
-        handle = register("unspec", lambda *_: confirmed.release(), None, True)
+        handle = REGISTER[number % 3]("unspec", lambda *_: confirmed.release(), None, True)
         assert confirmed.acquire(timeout=LONG)
         cancel_mib_change_notify2(handle)
     left = standin.counters
@@ -150,7 +156,8 @@ entered = threading.Semaphore(0)
 {ENDS[way]}
 notify_ip_interface_change("unspec", callback, None, True)
 notify_unicast_ip_address_change("unspec", callback, None, True)
-assert all(entered.acquire(timeout=20) for _ in range(2))
+notify_route_change2("unspec", callback, None, True)
+assert all(entered.acquire(timeout=20) for _ in range(3))
 if {way == "storm"}:
     threading.Thread(target=lambda: [standin.report_twice("eth0", "inet") for _ in range(100_000)], daemon=True).start()
 {end}

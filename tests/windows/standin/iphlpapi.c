@@ -24,17 +24,23 @@
 
 typedef void (WINAPI *ip_callback)(void *context, MIB_IPINTERFACE_ROW *row, MIB_NOTIFICATION_TYPE type);
 typedef void (WINAPI *address_callback)(void *context, MIB_UNICASTIPADDRESS_ROW *row, MIB_NOTIFICATION_TYPE type);
+typedef void (WINAPI *route_callback)(void *context, MIB_IPFORWARD_ROW2 *row, MIB_NOTIFICATION_TYPE type);
+
+enum subject { IP_INTERFACES, ADDRESSES, ROUTES };
 
 struct ip_interface { MIB_IPINTERFACE_ROW row; BOOL there; LONG hidden_reads; ULONG read_as; };
+struct route { MIB_IPFORWARD_ROW2 row; BOOL there; };
 struct registration {
-    BOOL used, cancelled, for_addresses;
+    BOOL used, cancelled;
+    enum subject subject;
     ADDRESS_FAMILY family;
     void *callback, *context;
     ULONG_PTR handle;
     LONG running;
     HANDLE initial;
 };
-struct key { ULONG64 luid; ULONG index; ULONG family; unsigned char address[16]; };
+/* `address` is the address, or the next hop of a route, of which `prefix_length` is the destination's. */
+struct key { ULONG64 luid; ULONG index; ULONG family; unsigned char address[16]; UINT8 prefix_length; };
 struct fault { char function[48]; LONG family; ULONG code; LONG times; };
 struct region { char *base, *start; SIZE_T whole; };
 struct counters {
@@ -49,7 +55,8 @@ static struct ip_interface ips[MOST];
 static MIB_IF_ROW2 interfaces[MOST];
 static MIB_UNICASTIPADDRESS_ROW addresses[MOST];
 static MIB_IFSTACK_ROW stack[MOST];
-static ULONG n_ips, n_interfaces, n_addresses, n_stack;
+static struct route routes[MOST];
+static ULONG n_ips, n_interfaces, n_addresses, n_stack, n_routes, n_other_routes;
 static struct registration registrations[MOST];
 static struct fault faults[16];
 static struct region tables[MOST], quarantine[QUARANTINE];
@@ -206,7 +213,7 @@ void WINAPI standin_reset(void)
         counters.registrations += registrations[i].used;
         counters.tables += tables[i].base != NULL;
     }
-    n_ips = n_interfaces = n_addresses = n_stack = 0;
+    n_ips = n_interfaces = n_addresses = n_stack = n_routes = n_other_routes = 0;
     initial_mode = 0;
     ResetEvent(initial_gate);
     leave();
@@ -304,6 +311,33 @@ void WINAPI standin_clear_addresses(ULONG64 luid)
             i++;
     leave();
 }
+
+/* Sets the route of this destination, interface and next hop. */
+void WINAPI standin_set_route(const MIB_IPFORWARD_ROW2 *row)
+{
+    enter();
+    ULONG i = 0;
+    while (i < n_routes
+           && (routes[i].row.InterfaceLuid.Value != row->InterfaceLuid.Value
+               || memcmp(&routes[i].row.DestinationPrefix, &row->DestinationPrefix, sizeof row->DestinationPrefix)
+               || memcmp(&routes[i].row.NextHop, &row->NextHop, sizeof row->NextHop)))
+        i++;
+    n_routes += i == n_routes;
+    routes[i].row = *row, routes[i].there = TRUE;
+    leave();
+}
+
+void WINAPI standin_clear_routes(ULONG64 luid, ULONG family)
+{
+    enter();
+    for (ULONG i = 0; i < n_routes; i++)
+        if (routes[i].row.InterfaceLuid.Value == luid && routes[i].row.DestinationPrefix.Prefix.si_family == family)
+            routes[i].there = FALSE;
+    leave();
+}
+
+/* Puts so many routes that are no default routes into the table, half of them in front of the others. */
+void WINAPI standin_fill_routes(ULONG count) { enter(); n_other_routes = count; leave(); }
 
 void WINAPI standin_add_stack(ULONG higher, ULONG lower)
 {
@@ -459,6 +493,43 @@ ULONG WINAPI s_GetUnicastIpAddressTable(ADDRESS_FAMILY family, MIB_UNICASTIPADDR
     return code;
 }
 
+static ULONG default_family(const struct route *route) { return route->there ? route->row.DestinationPrefix.Prefix.si_family : 0; }
+
+static void other_route(MIB_IPFORWARD_ROW2 *row, ULONG number, ULONG family)
+{
+    memset(row, 0, sizeof *row);
+    row->InterfaceLuid.Value = 6ull << 48 | 1;
+    row->DestinationPrefix.Prefix.si_family = row->NextHop.si_family = (ADDRESS_FAMILY)(family ? family : AF_INET);
+    memcpy(&row->DestinationPrefix.Prefix.Ipv4.sin_addr, &number, sizeof number);
+    row->DestinationPrefix.PrefixLength = (UINT8)(1 + number % 32);
+}
+
+ULONG WINAPI s_GetIpForwardTable2(ADDRESS_FAMILY family, MIB_IPFORWARD_TABLE2 **table)
+{
+    ULONG code = fault("GetIpForwardTable2", family), count, at = 0;
+    *table = NULL;
+    if (!code && !known_family(family, TRUE))
+        code = ERROR_INVALID_PARAMETER;
+    enter();
+    count = n_other_routes;
+    for (ULONG i = 0; i < n_routes; i++)
+        count += default_family(&routes[i]) && (!family || default_family(&routes[i]) == family);
+    if (!code && !count)
+        code = ERROR_NOT_FOUND;
+    if (!code) {
+        *table = new_table(count, offsetof(MIB_IPFORWARD_TABLE2, Table), sizeof(MIB_IPFORWARD_ROW2));
+        while (at < n_other_routes / 2)
+            other_route(&(*table)->Table[at], at, family), at++;
+        for (ULONG i = 0; i < n_routes; i++)
+            if (default_family(&routes[i]) && (!family || default_family(&routes[i]) == family))
+                (*table)->Table[at++] = routes[i].row;
+        while (at < count)
+            other_route(&(*table)->Table[at], at, family), at++;
+    }
+    leave();
+    return code;
+}
+
 /* Conversions: each fails with 87 for a value that no interface has, as the documentation has it for most of them. */
 
 static ULONG luid_to(const char *function, const ULONG64 *luid, MIB_IF_ROW2 *into)
@@ -579,7 +650,21 @@ static void call_back(struct registration *r, const struct key *key, MIB_NOTIFIC
 {
     char *page = key ? row_page() : NULL;
     TlsSetValue(inside, r);
-    if (r->for_addresses) {
+    if (r->subject == ROUTES) {
+        MIB_IPFORWARD_ROW2 *row = (void *)page;
+        if (row) {
+            memset(&row->DestinationPrefix.Prefix, 0, sizeof row->DestinationPrefix.Prefix);
+            memset(&row->NextHop, 0, sizeof row->NextHop);
+            row->InterfaceLuid.Value = key->luid, row->InterfaceIndex = key->index;
+            row->DestinationPrefix.Prefix.si_family = row->NextHop.si_family = (ADDRESS_FAMILY)key->family;
+            row->DestinationPrefix.PrefixLength = key->prefix_length;
+            if (key->family == AF_INET)
+                memcpy(&row->NextHop.Ipv4.sin_addr, key->address, 4);
+            else
+                memcpy(&row->NextHop.Ipv6.sin6_addr, key->address, 16);
+        }
+        ((route_callback)r->callback)(r->context, row, type);
+    } else if (r->subject == ADDRESSES) {
         MIB_UNICASTIPADDRESS_ROW *row = (void *)page;
         if (row) {
             row->Address.si_family = (ADDRESS_FAMILY)key->family, row->InterfaceLuid.Value = key->luid, row->InterfaceIndex = key->index;
@@ -601,10 +686,10 @@ static void call_back(struct registration *r, const struct key *key, MIB_NOTIFIC
 }
 
 /* Returns TRUE if this registration is to be called; then it counts as running from here to end(). */
-static BOOL begin(struct registration *r, ULONG family, BOOL for_addresses)
+static BOOL begin(struct registration *r, ULONG family, enum subject subject)
 {
     enter();
-    BOOL wanted = r->used && !r->cancelled && r->for_addresses == for_addresses && (!r->family || r->family == family);
+    BOOL wanted = r->used && !r->cancelled && r->subject == subject && (!r->family || r->family == family);
     if (wanted) {
         r->running++;
         if (++counters.running > counters.most_running)
@@ -623,11 +708,11 @@ static void end(struct registration *r)
     leave();
 }
 
-static void deliver(const struct key *key, MIB_NOTIFICATION_TYPE type, BOOL for_addresses)
+static void deliver(const struct key *key, MIB_NOTIFICATION_TYPE type, enum subject subject)
 {
     for (int i = 0; i < MOST; i++) {
         struct registration *r = &registrations[i];
-        if (begin(r, key->family, for_addresses)) {
+        if (begin(r, key->family, subject)) {
             call_back(r, key, type);
             end(r);
         }
@@ -639,14 +724,14 @@ static DWORD WINAPI initial_thread(void *argument)
     struct registration *r = argument;
     if (initial_mode == 2)
         WaitForSingleObject(initial_gate, INFINITE);
-    if (begin(r, r->family, r->for_addresses)) {
+    if (begin(r, r->family, r->subject)) {
         call_back(r, NULL, MibInitialNotification);
         end(r);
     }
     return 0;
 }
 
-static ULONG enlist(const char *function, ADDRESS_FAMILY family, void *callback, void *context, BOOL for_addresses, BOOLEAN initial, HANDLE *handle)
+static ULONG enlist(const char *function, ADDRESS_FAMILY family, void *callback, void *context, enum subject subject, BOOLEAN initial, HANDLE *handle)
 {
     ULONG code = fault(function, family);
     struct registration *r = NULL;
@@ -665,7 +750,7 @@ static ULONG enlist(const char *function, ADDRESS_FAMILY family, void *callback,
         return ERROR_NOT_ENOUGH_MEMORY;
     }
     memset(r, 0, sizeof *r);
-    r->family = family, r->callback = callback, r->context = context, r->for_addresses = for_addresses;
+    r->family = family, r->callback = callback, r->context = context, r->subject = subject;
     r->handle = next_handle += 16;
     r->used = TRUE;
     counters.registrations++;
@@ -684,12 +769,17 @@ static ULONG enlist(const char *function, ADDRESS_FAMILY family, void *callback,
 
 ULONG WINAPI s_NotifyIpInterfaceChange(ADDRESS_FAMILY family, void *callback, void *context, BOOLEAN initial, HANDLE *handle)
 {
-    return enlist("NotifyIpInterfaceChange", family, callback, context, FALSE, initial, handle);
+    return enlist("NotifyIpInterfaceChange", family, callback, context, IP_INTERFACES, initial, handle);
 }
 
 ULONG WINAPI s_NotifyUnicastIpAddressChange(ADDRESS_FAMILY family, void *callback, void *context, BOOLEAN initial, HANDLE *handle)
 {
-    return enlist("NotifyUnicastIpAddressChange", family, callback, context, TRUE, initial, handle);
+    return enlist("NotifyUnicastIpAddressChange", family, callback, context, ADDRESSES, initial, handle);
+}
+
+ULONG WINAPI s_NotifyRouteChange2(ADDRESS_FAMILY family, void *callback, void *context, BOOLEAN initial, HANDLE *handle)
+{
+    return enlist("NotifyRouteChange2", family, callback, context, ROUTES, initial, handle);
 }
 
 ULONG WINAPI s_CancelMibChangeNotify2(HANDLE handle)
@@ -732,14 +822,14 @@ ULONG WINAPI s_CancelMibChangeNotify2(HANDLE handle)
 
 /* Control ------------------------------------------------------------------------------------------------------------ */
 
-struct errand { struct key key; MIB_NOTIFICATION_TYPE type; BOOL for_addresses; HANDLE start; };
+struct errand { struct key key; MIB_NOTIFICATION_TYPE type; enum subject subject; HANDLE start; };
 
 static DWORD WINAPI run_errand(void *argument)
 {
     struct errand *errand = argument;
     if (errand->start)
         WaitForSingleObject(errand->start, INFINITE);
-    deliver(&errand->key, errand->type, errand->for_addresses);
+    deliver(&errand->key, errand->type, errand->subject);
     return 0;
 }
 
@@ -753,14 +843,22 @@ static void run_in_a_thread(struct errand *errand)
 /* Reports a change in a thread of the system; returns when every callback has returned. */
 void WINAPI standin_notify(ULONG64 luid, ULONG index, ULONG family, int type)
 {
-    struct errand errand = {{luid, index, family, {0}}, (MIB_NOTIFICATION_TYPE)type, FALSE, NULL};
+    struct errand errand = {{luid, index, family, {0}, 0}, (MIB_NOTIFICATION_TYPE)type, IP_INTERFACES, NULL};
     run_in_a_thread(&errand);
 }
 
 /* The same of an address; `octets` are 4 or 16. */
 void WINAPI standin_notify_address(ULONG64 luid, ULONG index, ULONG family, int type, const void *octets)
 {
-    struct errand errand = {{luid, index, family, {0}}, (MIB_NOTIFICATION_TYPE)type, TRUE, NULL};
+    struct errand errand = {{luid, index, family, {0}, 0}, (MIB_NOTIFICATION_TYPE)type, ADDRESSES, NULL};
+    memcpy(errand.key.address, octets, family == AF_INET ? 4 : 16);
+    run_in_a_thread(&errand);
+}
+
+/* The same of a route; `octets` are those of its next hop. */
+void WINAPI standin_notify_route(ULONG64 luid, ULONG index, ULONG family, int type, const void *octets, UINT8 prefix_length)
+{
+    struct errand errand = {{luid, index, family, {0}, prefix_length}, (MIB_NOTIFICATION_TYPE)type, ROUTES, NULL};
     memcpy(errand.key.address, octets, family == AF_INET ? 4 : 16);
     run_in_a_thread(&errand);
 }
@@ -770,8 +868,8 @@ void WINAPI standin_notify_twice(ULONG64 luid, ULONG index, ULONG family, int fi
 {
     HANDLE start = CreateEventW(NULL, TRUE, FALSE, NULL), threads[2];
     struct errand errands[2] = {
-        {{luid, index, family, {0}}, (MIB_NOTIFICATION_TYPE)first, FALSE, start},
-        {{luid, index, family, {0}}, (MIB_NOTIFICATION_TYPE)second, FALSE, start},
+        {{luid, index, family, {0}, 0}, (MIB_NOTIFICATION_TYPE)first, IP_INTERFACES, start},
+        {{luid, index, family, {0}, 0}, (MIB_NOTIFICATION_TYPE)second, IP_INTERFACES, start},
     };
     for (int i = 0; i < 2; i++)
         threads[i] = CreateThread(NULL, 0, run_errand, &errands[i], 0, NULL);
@@ -785,6 +883,24 @@ void WINAPI standin_notify_twice(ULONG64 luid, ULONG index, ULONG family, int fi
 struct storm { ULONG changes, seed; };
 
 static ULONG next_random(ULONG *state) { return *state = *state * 1664525u + 1013904223u, *state >> 8; }
+
+/* Changes one default route: another metric, removed, or added again; then reports it. */
+static void storm_route(ULONG *state)
+{
+    MIB_NOTIFICATION_TYPE type = MibParameterNotification;
+    ULONG draw = next_random(state) % 100;
+    enter();
+    struct route *route = &routes[next_random(state) % n_routes];
+    if (!route->there)
+        route->there = TRUE, type = MibAddInstance;
+    else if (draw < 20)
+        route->there = FALSE, type = MibDeleteInstance;
+    route->row.Metric = next_random(state) % 500;
+    struct key key = {route->row.InterfaceLuid.Value, route->row.InterfaceIndex, AF_INET, {0}, 0};
+    memcpy(key.address, &route->row.NextHop.Ipv4.sin_addr, 4);
+    leave();
+    deliver(&key, type, ROUTES);
+}
 
 /* Changes one row: another MTU, removed, or added again with another index; then reports it. */
 static void storm_change(ULONG *state)
@@ -801,18 +917,21 @@ static void storm_change(ULONG *state)
         ip->there = FALSE, type = MibDeleteInstance;
     else
         ip->row.NlMtu = 1280 + next_random(state) % 8000;
-    struct key key = {ip->row.InterfaceLuid.Value, ip->row.InterfaceIndex, ip->row.Family, {0}};
+    struct key key = {ip->row.InterfaceLuid.Value, ip->row.InterfaceIndex, ip->row.Family, {0}, 0};
     leave();
     if (draw % 10 == 0)
         Sleep(0);
-    deliver(&key, type, FALSE);
+    deliver(&key, type, IP_INTERFACES);
 }
 
 static DWORD WINAPI run_storm(void *argument)
 {
     struct storm *storm = argument;
     for (ULONG i = 0; i < storm->changes; i++)
-        storm_change(&storm->seed);
+        if (n_routes && next_random(&storm->seed) % 4 == 0)
+            storm_route(&storm->seed);
+        else
+            storm_change(&storm->seed);
     return 0;
 }
 
