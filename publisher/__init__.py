@@ -9,6 +9,7 @@ from .async_sink import AsyncSink
 from .delivery.backoff import Backoff
 from .errors import ConfigurationError, PublisherError
 from .events import Address, Change, Event, Interface, IpInterface, IpInterfaceRow, Snapshot
+from .filters import EventFilter
 from .lock import FileLock, InUseError
 from .plugins import DefaultSinks, ForgetRequest, WatchRequest, hookimpl
 from .sink import Cursor, Ended, Log, Rejected, Retry, Sink, SinkContext, SinkOptions
@@ -30,6 +31,7 @@ __all__ = [
     "DefaultSinks",
     "Ended",
     "Event",
+    "EventFilter",
     "FileLock",
     "ForgetRequest",
     "InUseError",

@@ -5,12 +5,15 @@ from __future__ import annotations
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, MutableMapping, Sequence
-from typing import Any, ClassVar, NamedTuple, Protocol, TypeAlias
+from datetime import timedelta
+from typing import Annotated, Any, ClassVar, NamedTuple, Protocol, TypeAlias
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from .durations import Duration
 from .errors import PublisherError
 from .events import Event
+from .filters import EventFilter
 
 Log: TypeAlias = logging.Logger | logging.LoggerAdapter[Any]
 """A logger of the standard library: `log.warning("no answer from %s", host)`."""
@@ -28,10 +31,40 @@ class SinkLog(logging.LoggerAdapter[Log]):
         return f"{self._prefix}{msg}", {**kwargs, "extra": self.extra}
 
 
+_SHORTEST_SETTLE, _LONGEST_SETTLE = timedelta(milliseconds=10), timedelta(minutes=10)
+
+
+def _is_moderate(settle: timedelta) -> timedelta:
+    if not _SHORTEST_SETTLE <= settle <= _LONGEST_SETTLE:
+        raise ValueError('must be from "10ms" to "10m"; leave it out to have each change at once')
+    return settle
+
+
 class SinkOptions(BaseModel):
-    """A sink's options in the configuration file. An unknown option is an error, which names it."""
+    """A sink's options in the configuration file. An unknown option is an error, which names it.
+
+    A subclass adds its own. `only`, `settle` and `snapshot` are every sink's: the worker follows them, and the sink
+    sees the result alone. A subclass that has an option of such a name raises TypeError.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    only: EventFilter = Field(default=EventFilter(), description="The interfaces and events that the sink gets")
+    settle: Annotated[Duration, AfterValidator(_is_moderate)] | None = Field(
+        default=None, description="Changes of one row within this time become one event"
+    )
+    snapshot: bool = Field(default=True, description="False: the sink gets changes alone, never the rows")
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **_: object) -> None:
+        for name, field in SinkOptions.model_fields.items():
+            if cls.model_fields[name].annotation != field.annotation:
+                raise TypeError(f"{cls.__qualname__}.{name}: every sink has this option; give yours another name")
+
+    @property
+    def skips(self) -> bool:
+        """True if the sink does not get each event, so that a hole in `seq` is no loss."""
+        return self.settle is not None or self.only.chooses_rows or self.only.chooses_events
 
     @property
     def destination(self) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
-from fnmatch import fnmatchcase
 from itertools import chain
 from typing import NamedTuple
 
@@ -13,6 +12,7 @@ from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
 from .events import Event, IpInterface
+from .filters import passes
 from .sources import Families, Remove, Resync, Source, SourceContext, Update, Upsert, open_source
 from .sources.luids import LuidStore, MemoryLuids
 from .table import Table
@@ -20,16 +20,14 @@ from .table import Table
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class InterfaceFilter:
-    """The filter of interfaces: shell patterns for the alias; `exclude` wins, an empty `include` is all."""
+    """The filter of interfaces: shell patterns for the alias, or LUIDs; `exclude` wins, an empty `include` is all."""
 
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
 
     def keeps(self, row: IpInterface) -> bool:
         """Returns whether the interface passes."""
-        alias = row.interface.alias
-        wanted = not self.include or any(fnmatchcase(alias, pattern) for pattern in self.include)
-        return wanted and not any(fnmatchcase(alias, pattern) for pattern in self.exclude)
+        return passes(row.interface.alias, row.luid, self.include, self.exclude)
 
     def apply(self, update: Update) -> Update:
         """Returns the update for the interfaces that pass: one that is renamed and no longer passes is removed."""

@@ -28,8 +28,13 @@ def read_environment(model: type[BaseModel], environment: Mapping[str, str], sin
         if name.lower().startswith(_PREFIX) and (keys := _keys(model, name)):
             if keys[0] == "sinks":
                 keys[1] = known.get(keys[1], keys[1])
-            _put(given, keys, _listed(value) if keys[0] == "filter" else _decoded(value), name)
+            _put(given, keys, _listed(value) if _is_list(keys) else _decoded(value), name)
     return given
+
+
+def _is_list(keys: list[str]) -> bool:
+    """Returns whether a setting is a list: those of `filter`, and of the filter `only` of a sink."""
+    return keys[0] == "filter" or (keys[0] == "sinks" and keys[2:3] == ["only"] and len(keys) == 4)
 
 
 def _keys(model: type[BaseModel], name: str) -> list[str]:

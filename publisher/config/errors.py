@@ -77,8 +77,11 @@ def line_of(text: str, location: Iterable[str | int]) -> int | None:
             path = table = _parts(header[1])
         elif key := _KEY.match(line):
             path = (*table, *_parts(key[1]))
-        if depth < len(path) and path == wanted[: len(path)]:
-            found, depth = number, len(path)
+        shared = min(len(path), len(wanted))
+        if (
+            depth < shared and path[:shared] == wanted[:shared]
+        ):  # the setting, or the table that it is in, or a key in it
+            found, depth = number, shared
     return found
 
 
@@ -160,6 +163,7 @@ def _dotted(parts: Iterable[str | int]) -> str:
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts).lstrip(".")
 
 
+_QUOTED = re.compile(r"'([^']*)'")
 _EXPECTED = {
     "int": "an integer",
     "float": "a number",
@@ -186,10 +190,14 @@ def _expectation(detail: Any, model: type[BaseModel], location: tuple[str | int,
             return "missing"
         case "string_pattern_mismatch" if detail["loc"][-1] == "[key]":
             return "invalid sink name: use letters, digits, _ and -, at most 64"
+        case "literal_error":
+            return message.replace("Input should", "should", 1) + nearest(
+                str(detail["input"]), _QUOTED.findall(message)
+            )
         case "byte_size" | "byte_size_unit":
             return 'should be a size, like 10485760 or "10 MiB"'
         case "time_delta_parsing" | "time_delta_type":
-            return 'should be a length of time, like "12h" or "7d"'
+            return 'should be a length of time, like "5s", "12h" or "7d"'
         case "value_error":
             return message.removeprefix("Value error, ")
     expected, _, check = kind.rpartition("_")

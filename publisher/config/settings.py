@@ -214,10 +214,29 @@ def sink_options(settings: Settings, plugins: Plugins) -> dict[str, tuple[type[S
             wrong += problems(error, sink_class.Options, settings.origin, ("sinks", name), Settings.model_fields)
         except PluginError as error:
             wrong.append(f"{where}: {error}")
+    wrong += _stale(settings, checked)
     wrong += _shared(settings, checked)
     if wrong:
         raise ConfigurationError("\n".join(wrong))
     return checked
+
+
+def _stale(settings: Settings, sinks: Mapping[str, tuple[type[Sink], SinkOptions]]) -> Iterator[str]:
+    """Yields a line for each option by which what a sink keeps for later readers would not be kept up to date."""
+    for name, (sink, options) in sinks.items():
+        if sink.retains is Sink.retains:
+            continue
+        unfit = {
+            ("only", "kinds"): options.only.kinds,
+            ("only", "causes"): options.only.causes,
+            ("snapshot",): not options.snapshot,
+        }
+        for key in (key for key, is_given in unfit.items() if is_given):
+            where = settings.origin.of(("sinks", name, *key))
+            yield (
+                f"{where}: sink {name!r}: {'.'.join(key)}: this sink keeps each row's state at its destination, which "
+                "would then be out of date: leave it out, and choose rows by only.interfaces and only.families"
+            )
 
 
 def _shared(settings: Settings, sinks: Mapping[str, tuple[type[Sink], SinkOptions]]) -> Iterator[str]:

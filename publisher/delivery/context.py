@@ -43,7 +43,7 @@ class WorkerContext:
         self._inbox.call(job, delay)
 
     def snapshot(self) -> Sequence[Event]:
-        return self._journal.snapshot()
+        return self._subscription.snapshot()
 
     def events_since(self, epoch: str, seq: int) -> list[Event] | None:
         return self._subscription.events_since(epoch, seq)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from heapq import heapify, heappop, heappush
 from itertools import count
 from typing import Literal
@@ -22,6 +23,10 @@ class Clock:
     def monotonic(self) -> float:
         """Returns the seconds since some moment."""
         return time.monotonic()
+
+    def utc(self) -> datetime:
+        """Returns the time of the host, in UTC."""
+        return datetime.now(UTC)
 
     def wait(self, condition: threading.Condition, seconds: float | None) -> None:
         """Waits on a condition that is held, until it is notified or the seconds are over."""

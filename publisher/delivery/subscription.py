@@ -11,9 +11,15 @@ from ..journal.journal import Journal
 from ..journal.positions import NumberedResend, Position, ResendEvents, ResendSnapshot, SnapshotDue, Tail
 from ..journal.sink_journal import SinkJournal
 from ..sink import Cursor, Log, Sink
+from .inbox import Clock
+from .selection import Selection, UnsentEvents, seen_by
 
 # The answer of `events_since` is held in memory as a whole; a sink that missed more gets the snapshot.
 _ANSWER = 4096
+# Where a filter lets little pass, so many events are read at a time, and so many times before the worker looks around.
+_READ_AT_ONCE, _READS = 256, 16
+# While something settles, the journal is read on so often: it may have to delete what was not read.
+_MOST_PAUSE = 1.0
 
 
 @dataclass(frozen=True)
@@ -41,13 +47,30 @@ class Subscription:
     The order is: the events up to a snapshot's `seq`, the snapshot, the events after it. So a row of a snapshot never
     comes after a newer event of that row, and a snapshot that is requested makes no event go missing. A sink that has
     no position in the journal, or lost it, begins with the snapshot.
+
+    With a `selection` that is not the whole, events are read ahead of those that are sent: the position passes what the
+    sink does not get, and stays before what settles. So after a crash what settled is read again; nothing is lost.
     """
 
-    def __init__(self, journal: Journal, part: SinkJournal, log: Log) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        part: SinkJournal,
+        log: Log,
+        selection: Selection = Selection(),  # noqa: B008 - it is frozen
+        clock: Clock | None = None,
+    ) -> None:
         self._journal = journal
         self._events = journal.events
         self._part = part
         self._log = log
+        self._selection = selection
+        self._unsent = None if selection.is_whole else UnsentEvents(selection, clock or Clock())
+        self._has: int | None = None
+        """The last event at the destination, when it is not the one of the position."""
+        self._reads_on = False
+        if selection.settle is not None:
+            part.patience_seconds += selection.settle.total_seconds()
         self._state: State = SnapshotDue("notification", 0, None)
         self._newest_resend = 0
         # Replays of events that nothing was sent for yet: done with the first event, since after a kill before that
@@ -61,26 +84,59 @@ class Subscription:
         """
         position, resends = self._part.place()
         self._replays = []
-        if own is not None:
-            self._state = replace(position, confirmed=own) if position else Tail(own)
+        if position is None:
+            self._move(Tail(own) if own else SnapshotDue("notification", 0, None))
         else:
-            self._state = position or SnapshotDue("notification", 0, None)
+            self._begin_at(position, own)
         for resend in resends:
             self._take(resend)
         self._note_reading()
 
+    def _begin_at(self, position: Position, own: Cursor | None) -> None:
+        """Goes on from the position, which has the snapshot due when the sink is to know other rows than before."""
+        has = position.has
+        if own is not None and not self._stands(position, own):
+            position, has = replace(position, confirmed=own), None
+        if self._selection.snapshot and position.rows != self._selection.rows:
+            self._log.info("gets the snapshot: its filter chooses other rows than before")
+            cause, lost = ("notification", None) if isinstance(position, Tail) else (position.cause, position.lost)
+            position = SnapshotDue(cause, position.confirmed.seq if position.confirmed else 0, position.confirmed, lost)
+        self._move(replace(position, has=None, rows=""), has)
+
+    def _stands(self, position: Position, own: Cursor) -> bool:
+        """Returns whether the position holds, given what the destination reports as its last event.
+
+        What settled is in the order of `seq`, but stands for events before that, of which others may be missing: then
+        the position counts, which is before all of them.
+        """
+        if position.confirmed is None or own.epoch != position.confirmed.epoch:
+            return False
+        has = position.confirmed.seq if position.has is None else position.has
+        return own.seq == has or (own.seq > has and self._selection.settle is not None)
+
+    def _move(self, state: State, has: int | None = None) -> None:
+        """Goes on from another event than the one after the last; `has` is the last one at the destination."""
+        self._state, self._has = state, has
+        if self._unsent is not None:
+            self._unsent.go_to(state.confirmed.seq if state.confirmed else 0)
+
     def go_to(self, own: Cursor | None) -> None:
         """Goes on after the event that the destination itself reports, after a failure; `None` changes nothing."""
         state = self._state
-        if own is None or own == state.confirmed:
+        confirmed = state.confirmed
+        if own is None or (
+            confirmed and own == confirmed._replace(seq=confirmed.seq if self._has is None else self._has)
+        ):
             return
         if isinstance(state, Sending) and not state.tail_first:
             # Its rows are being sent, and the destination may count them or not; only a step back is sure.
             if state.confirmed is None or own.epoch != state.confirmed.epoch or own.seq >= state.confirmed.seq:
                 return
-            self._state = SnapshotDue(state.cause, state.snapshot.seq, own, state.lost)
+            self._move(SnapshotDue(state.cause, state.snapshot.seq, own, state.lost))
+        elif confirmed and own.epoch == confirmed.epoch and self._unsent and self._unsent.sent_up_to(own.seq):
+            self._note_sent(confirmed.epoch, own.seq)
         else:
-            self._state = replace(state, confirmed=own)
+            self._move(replace(state, confirmed=own))
         self._report(())
 
     def resend(self, numbered: NumberedResend) -> None:
@@ -97,10 +153,11 @@ class Subscription:
                 self._state = SnapshotDue(marked, after, self._state.confirmed, self._first_lost())
                 self._report((number,) if number else ())
             case ResendEvents(since):
-                before, self._state = self._state, self._back_to(since)
-                if self._state is before:
+                state = self._back_to(since)
+                if state is self._state:
                     self._part.settle(number)
                 else:
+                    self._move(state)
                     self._replays.append(number)
                     self._note_reading()
             case _:
@@ -126,25 +183,54 @@ class Subscription:
         state = self._state
         return not self._events.known or (isinstance(state, Tail) and state.confirmed.seq >= self._events.seq)
 
-    def next_batch(self, most: int = Sink.batch_size) -> list[Event]:
+    @property
+    def pause(self) -> float | None:
+        """The seconds until there may be a batch after one that was empty; `None` until the journal has news."""
+        if self._unsent is None or self._reads_on:
+            return 0.0 if self._reads_on else None
+        pause = self._unsent.pause
+        return None if pause is None else min(pause, _MOST_PAUSE)
+
+    def next_batch(self, most: int = Sink.batch_size, *, at_once: bool = False) -> list[Event]:
         """Returns at most so many events, all of a snapshot or none of it; none when there are none.
 
-        Raises JournalError.
+        `at_once` is for the end: nothing more has the time to settle. Raises JournalError.
         """
         if not self._events.known:
             return []
         self._begin_anew_if_lost()
         match self._state:
-            case SnapshotDue(cause, after, confirmed, lost) if confirmed is None or confirmed.seq >= after:
-                self._state = Sending(self._journal.snapshot(cause, lost), cause, 0, confirmed, lost)
+            case SnapshotDue(_, after, confirmed) as due if confirmed is None or confirmed.seq >= after:
+                self._begin_snapshot(due)
                 self._report_progress()
-                return self.next_batch(most)
+                return self.next_batch(most, at_once=at_once)
             case Sending(snapshot, _, sent, confirmed) as sending:
                 if confirmed is None or not sending.tail_first:
                     return snapshot[sent : sent + most]
-                return self._tail(confirmed.seq, min(most, snapshot.seq - confirmed.seq))
-            case Tail(confirmed) | SnapshotDue(confirmed=confirmed):
-                return self._tail(confirmed.seq, most) if confirmed else []
+                return self._tail(confirmed.seq, min(most, snapshot.seq - confirmed.seq), snapshot.seq)
+            case SnapshotDue(_, after, confirmed):
+                return self._tail(confirmed.seq, most, after) if confirmed else []
+            case Tail(confirmed):
+                return self._tail(confirmed.seq, most, at_once=at_once)
+
+    def _begin_snapshot(self, due: SnapshotDue) -> None:
+        """Begins to send what is due: for a sink that takes no snapshot, the mark of a loss, if there was one."""
+        cause, confirmed, lost = due.cause, due.confirmed, due.lost
+        if self._selection.snapshot:
+            self._state = Sending(self.snapshot(cause, lost), cause, 0, confirmed, lost)
+            return
+        place = confirmed or Cursor(self._journal.epoch, self._events.seq)
+        if cause == "overrun":
+            self._state = Sending(self._journal.mark_of_loss(place.seq, lost), cause, 0, place, lost)
+        elif confirmed is None:
+            self._move(Tail(place))
+        else:
+            self._state = Tail(place)
+
+    def snapshot(self, cause: Cause = "notification", lost: int | None = None) -> SnapshotEvents[bytes]:
+        """Returns the snapshot of the rows that pass the sink's filter, as they are now."""
+        only = self._selection.only
+        return self._journal.snapshot(cause, lost, only.keeps if only.chooses_rows else None)
 
     def advance(self, sent: Sequence[Event]) -> None:
         """Moves past the first events of the last batch: they are safe at the destination."""
@@ -152,15 +238,24 @@ class Subscription:
             return
         last, state = sent[-1], self._state
         if last.snapshot is None:
-            confirmed = Cursor(last.epoch, last.seq)
-            self._state = Tail(confirmed) if isinstance(state, Tail) else replace(state, confirmed=confirmed)
+            if self._unsent is not None:
+                self._unsent.sent(len(sent))
+            self._note_sent(last.epoch, last.seq)
         elif isinstance(state, Sending):
             safe = state.sent + len(sent)
             if safe < len(state.snapshot):
                 self._state = replace(state, sent=safe)
                 return
-            self._state = Tail(Cursor(self._journal.epoch, state.snapshot.seq))
+            self._move(Tail(Cursor(self._journal.epoch, state.snapshot.seq)))
         self._report_progress()
+
+    def _note_sent(self, epoch: str, seq: int) -> None:
+        """Moves to where everything is at the destination, whose last event is this one."""
+        if self._unsent is not None:
+            self._has = seq
+            seq = self._unsent.passed
+        state, confirmed = self._state, Cursor(epoch, seq)
+        self._state = Tail(confirmed) if isinstance(state, Tail) else replace(state, confirmed=confirmed)
 
     def events_since(self, epoch: str, seq: int) -> list[Event] | None:
         """Returns the events after this one; `None` when they are no longer all kept, or too many or too large."""
@@ -170,7 +265,7 @@ class Subscription:
         events = self._events.read(seq, _ANSWER)
         if events and (events[0].seq != seq + 1 or events[-1].seq < newest):
             return None
-        return events
+        return events if self._unsent is None else seen_by(self._selection, events)
 
     def _outstanding(self) -> Cause | None:
         """Returns the cause of the snapshot that the sink has yet to get, or to get to the end of."""
@@ -190,7 +285,8 @@ class Subscription:
         state = self._state
         if state.confirmed is None or (isinstance(state, Sending) and not state.tail_first):
             return
-        if reason := self._lost(state.confirmed):
+        read = state.confirmed if self._unsent is None else state.confirmed._replace(seq=self._unsent.read)
+        if reason := self._lost(read):
             self._log.warning("lost its position in the journal and gets the snapshot: %s", reason)
             self._begin_anew(state.confirmed)
 
@@ -201,7 +297,12 @@ class Subscription:
             cause = "overrun"
             if confirmed.seq < self._events.seq:
                 lost = confirmed.seq + 1 if lost is None else min(lost, confirmed.seq + 1)
-        self._state = SnapshotDue(cause, 0, None, lost)
+        self._move(SnapshotDue(cause, 0, None if self._selection.snapshot else self._rest(confirmed), lost))
+
+    def _rest(self, confirmed: Cursor) -> Cursor:
+        """Returns the place from which a sink that takes no snapshot goes on, when it cannot from this one."""
+        is_trimmed = confirmed.epoch != self._journal.epoch or confirmed.seq + 1 < self._events.oldest
+        return Cursor(self._journal.epoch, self._events.oldest - 1 if is_trimmed else self._events.seq)
 
     def _first_lost(self) -> int | None:
         """Returns the first event that the snapshot makes up for, of the one that is due or being sent."""
@@ -217,8 +318,51 @@ class Subscription:
             return f"its last event is {cursor.seq}, the newest here is {self._events.seq}"
         return None
 
-    def _tail(self, after: int, limit: int) -> list[Event]:
-        """Returns the events after this one; when they cannot be had, the beginning of the snapshot."""
+    def _tail(self, after: int, limit: int, goal: int | None = None, *, at_once: bool = False) -> list[Event]:
+        """Returns the events after this one; when they cannot be had, the beginning of the snapshot.
+
+        `goal` is the event before the snapshot that is due: whatever settles is sent before that.
+        """
+        if self._unsent is None:
+            events = self._read(after, limit)
+            return self.next_batch(limit) if events is None else events
+        batch = self._chosen(self._unsent, limit, goal, at_once=at_once)
+        is_there = goal is not None and self._state.confirmed is not None and self._state.confirmed.seq >= goal
+        return self.next_batch(limit) if batch is None or (not batch and is_there) else batch
+
+    def _chosen(self, unsent: UnsentEvents, limit: int, goal: int | None, *, at_once: bool) -> list[Event] | None:
+        """Returns the events that the sink gets next, as far as they have settled; `None` when events were lost.
+
+        It reads on until there are some, a bounded number of times.
+        """
+        self._reads_on = False
+        for _ in range(_READS):
+            if batch := unsent.batch(limit):
+                return batch
+            count = _READ_AT_ONCE if goal is None else min(_READ_AT_ONCE, goal - unsent.read)
+            events = self._read(unsent.read, count) if count > 0 else []
+            if events is None:
+                return None
+            if not events:
+                batch = unsent.batch(limit, caught_up=True, all_of_them=at_once or goal is not None)
+                break
+            unsent.take(events)
+        else:
+            self._reads_on = True
+        self._pass_over(unsent)
+        return batch
+
+    def _pass_over(self, unsent: UnsentEvents) -> None:
+        """Moves the position past what the sink does not get."""
+        state = self._state
+        if state.confirmed is not None and unsent.passed > state.confirmed.seq:
+            if self._has is None:
+                self._has = state.confirmed.seq
+            self._state = replace(state, confirmed=state.confirmed._replace(seq=unsent.passed))
+            self._report_progress()
+
+    def _read(self, after: int, limit: int) -> list[Event] | None:
+        """Returns the events after this one; `None` when they cannot be had, and the sink begins anew."""
         try:
             events = self._events.read(after, limit)
         except JournalDamagedError as error:
@@ -227,15 +371,19 @@ class Subscription:
             # They may have been deleted between the look at the oldest and the reading.
             if not events or events[0].seq == after + 1:
                 return events
-        self._begin_anew(Cursor(self._journal.epoch, after))
-        return self.next_batch(limit)
+        self._begin_anew(self._state.confirmed or Cursor(self._journal.epoch, after))
+        return None
 
     def _report_progress(self) -> None:
         done, self._replays = self._replays, []
         self._report(done)
 
     def _report(self, done: Sequence[int]) -> None:
-        self._part.report(_durable(self._state), done)
+        position, rows = _durable(self._state), self._selection.rows
+        has = None if position.confirmed is None or self._has == position.confirmed.seq else self._has
+        if has is not None or rows:
+            position = replace(position, has=has, rows=rows)
+        self._part.report(position, done)
         self._note_reading()
 
     def _note_reading(self) -> None:

@@ -23,6 +23,7 @@ from .left_places import LeftPlaces
 from .plan import PlannedSink
 from .relay import Relay
 from .retained import Retained
+from .selection import Selection
 from .status import SinkStatus
 from .worker import Worker
 
@@ -232,6 +233,7 @@ class Supervisor:
             fingerprint=planned.fingerprint,
             journal=self._journal,
             log=SinkLog(self._log, name),
+            selection=Selection.of(planned.options),
             backoff=Backoff(most=planned.sink.max_pause),
             mask=masking(secrets_in(planned.options)),
             ended=self._ended,

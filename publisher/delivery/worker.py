@@ -20,6 +20,7 @@ from .dead_letters import Redelivery
 from .inbox import Clock, Inbox
 from .jobs import Jobs
 from .progress import Progress
+from .selection import Selection
 from .status import SinkStatus
 from .subscription import Subscription
 from .watched import WatchedDescriptor
@@ -52,6 +53,7 @@ class Worker:
         fingerprint: str,
         journal: Journal,
         log: Log,
+        selection: Selection = Selection(),  # noqa: B008 - it is frozen
         backoff: Backoff | None = None,
         clock: Clock | None = None,
         mask: Callable[[str], str] = str,
@@ -71,7 +73,8 @@ class Worker:
         self._clock = clock or Clock()
         self._ended = ended
         self._part = journal.sink(name, destination)
-        self._subscription = Subscription(journal, self._part, log)
+        self._takes_snapshots = selection.snapshot
+        self._subscription = Subscription(journal, self._part, log, selection, self._clock)
         self._redelivery = Redelivery(self._part, log, mask)
         self.inbox = Inbox(self._clock)
         """The crossing from other threads; the supervisor wakes it in turn with those of the others."""
@@ -95,6 +98,11 @@ class Worker:
         if self._status.state == "ended":
             return f"sink {self.name!r} ended: {self._status.error}; it starts again when its options change", None
         if request.kind == "replay":
+            if request.since is None and not self._takes_snapshots:
+                return (
+                    f"{self.name}: takes no snapshot (snapshot = false): name the event to begin after, with --since",
+                    None,
+                )
             if request.since is None:
                 again = ResendSnapshot("notification", self._journal.seq)
                 return f"{self.name}: the snapshot is being sent again", again
@@ -268,7 +276,7 @@ class Worker:
         try:
             if self._redelivery.send_next(lambda events: self._publish(sink, events)):
                 self._status.dead_letters -= 1
-            batch = self._subscription.next_batch(_batch_size(sink))
+            batch = self._subscription.next_batch(_batch_size(sink), at_once=self.inbox.stop_by is not None)
         except ANYTHING as error:
             return self._progress.failed("cannot read the journal", error)
         if batch:
@@ -278,7 +286,7 @@ class Worker:
             if pause or self._is_ended or not self._subscription.done:
                 return pause
         self._status.state = "following"
-        return 0.0 if self._redelivery else None
+        return 0.0 if self._redelivery else self._subscription.pause
 
     def _locate(self, sink: Sink) -> None:
         """Goes on where the destination says that it is: after a failure it may have lost events, or have more."""

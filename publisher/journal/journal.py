@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import MappingProxyType
@@ -167,12 +167,27 @@ class Journal:
         with self._file.hurried(), self._pending.taken() as writes:
             self.events.append((), (*writes, lambda connection: put_meta(connection, clean="0")))
 
-    def snapshot(self, cause: Cause = "notification", lost: int | None = None) -> SnapshotEvents[bytes]:
+    def snapshot(
+        self,
+        cause: Cause = "notification",
+        lost: int | None = None,
+        only: Callable[[IpInterface], bool] | None = None,
+    ) -> SnapshotEvents[bytes]:
         """Returns the rows as `initial_notification` events, position 0 first, as of the newest event.
 
-        `lost` is the first event that it makes up for, up to its own `seq`; position 0 says so.
+        `lost` is the first event that it makes up for, up to its own `seq`; position 0 says so. Rows for which `only`
+        returns False are left out.
         """
         seq, rows = self.events.rows()
+        if only is not None:
+            return self._snapshot(seq, cause, [row for row in rows if only(decoded_row(row))], lost)
+        return self._snapshot(seq, cause, rows, lost)
+
+    def mark_of_loss(self, seq: int, lost: int | None) -> SnapshotEvents[bytes]:
+        """Returns a snapshot of no rows as of this event, for a sink that takes none: its position 0 says of a loss."""
+        return self._snapshot(seq, "overrun", [], lost)
+
+    def _snapshot(self, seq: int, cause: Cause, rows: list[bytes], lost: int | None) -> SnapshotEvents[bytes]:
         gap = None if lost is None else LostEvents(first=lost, last=max(lost, seq))
         return SnapshotEvents(Moment(self.node, self.epoch, seq, now()), cause, rows, decoded_row, gap)
 

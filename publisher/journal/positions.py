@@ -18,17 +18,24 @@ Seq = Annotated[int, Field(ge=0)]
 
 @dataclass(frozen=True)
 class Tail:
-    """The sink confirmed every event up to this one; those after it come next."""
+    """The sink confirmed every event up to this one; those after it come next.
+
+    `has` is the last event at the destination, when that is another: later ones did not pass the sink's filter, or
+    earlier ones wait to settle. `rows` is the selection of rows that the sink knows, empty for all.
+    """
 
     confirmed: Cursor
     state: Literal["tail"] = "tail"
+    has: Seq | None = None
+    rows: str = ""
 
 
 @dataclass(frozen=True)
 class SnapshotDue:
     """The snapshot is due: after the event `after`, or at once when the sink confirmed nothing yet.
 
-    `lost` is the first of the events that it makes up for, if there are such: they are no longer kept.
+    `lost` is the first of the events that it makes up for, if there are such: they are no longer kept. `has` and `rows`
+    are those of `Tail`.
     """
 
     cause: Cause
@@ -36,6 +43,8 @@ class SnapshotDue:
     confirmed: Cursor | None
     lost: Seq | None = None
     state: Literal["snapshot_due"] = "snapshot_due"
+    has: Seq | None = None
+    rows: str = ""
 
 
 Position = Tail | SnapshotDue
@@ -77,7 +86,7 @@ RESENDS: TypeAdapter[Resend] = TypeAdapter(Annotated[Resend, Field(discriminator
 
 def position_json(position: Position) -> bytes:
     """Returns a position as JSON. A tail's, which each delivery makes, is put together here: pydantic takes 10 µs."""
-    if isinstance(position, Tail):
+    if isinstance(position, Tail) and position.has is None and not position.rows:
         epoch, seq = position.confirmed
         return b'{"confirmed":[%b,%d],"state":"tail"}' % (json.dumps(epoch).encode(), seq)
     return POSITIONS.dump_json(position)

@@ -24,7 +24,6 @@ _INVALID = "the journal holds an invalid %s of sink %r, so the sink gets the sna
 # Dead letters wait in memory for the next transaction, which a full disk puts off: no more than these for a sink.
 _MOST_WAITING = 256
 _MOST_WAITING_BYTES = 4 << 20
-# A sink that has read nothing for so long has had its chance: the journal no longer waits for it.
 _PATIENCE_SECONDS = 60.0
 
 # An update in place, as of a row of the table `rows`.
@@ -112,6 +111,8 @@ class SinkJournal:
         self.destination = destination
         self.reading: int | None = None
         """The last event that the sink read, as long as it is healthy: events after it are kept. The core reads it."""
+        self.patience_seconds = _PATIENCE_SECONDS
+        """A sink that has read nothing for so long has had its chance: the journal no longer waits for it."""
         self._file = file
         self._pending = pending
         self._seen: tuple[int | None, float] = (None, 0.0)
@@ -195,7 +196,7 @@ class SinkJournal:
             return newest
         if self._seen[0] != reading:
             self._seen = (reading, now)
-        return reading if now - self._seen[1] < _PATIENCE_SECONDS else newest
+        return reading if now - self._seen[1] < self.patience_seconds else newest
 
     def _settled(self, numbers: Iterable[int]) -> dict[Hashable, Write]:
         return {("resend", number): partial(_delete_resend, number=number) for number in numbers}

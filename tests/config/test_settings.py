@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -423,7 +424,7 @@ def test_whatever_an_options_validator_raises_is_a_mistake_of_that_sink(load: Lo
     [
         ("max_size = 'big'", 'max_size: should be a size, like 10485760 or "10 MiB"'),
         ("max_size = '10 apples'", 'max_size: should be a size, like 10485760 or "10 MiB"'),
-        ("max_age = 'soon'", 'max_age: should be a length of time, like "12h" or "7d"'),
+        ("max_age = 'soon'", 'max_age: should be a length of time, like "5s", "12h" or "7d"'),
     ],
 )
 def test_sizes_and_times_are_explained_by_example(load: Load, tmp_path: Path, option: str, expected: str) -> None:
@@ -431,3 +432,78 @@ def test_sizes_and_times_are_explained_by_example(load: Load, tmp_path: Path, op
     with pytest.raises(ConfigurationError) as error:
         sink_options(settings, load_plugins())
     assert str(error.value) == f"{tmp_path / 'publisher.toml'}:4: sink 'log': {expected}"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("only = 'wan*'", "only: should be a table"),
+        ("only.interfaces = 'wan*'", "only.interfaces: should be an array, not a string"),
+        ("only = { interface = ['wan*'] }", "only.interface: unknown setting; did you mean 'interfaces'?"),
+        ("only = { interfaces = [] }", "only.interfaces: must not be an empty list"),
+        ("only.families = []", "only.families: must not be an empty list"),
+        ("only.kinds = []", "only.kinds: must not be an empty list"),
+        ("only.interfaces = ['']", "only.interfaces[0]: String should have at least 1 character"),
+        ("only.families = ['ipv4']", "only.families[0]: should be 'inet' or 'inet6'"),
+        ("only = { kinds = ['link_up', 'link_donw'] }", "only.kinds[1]: should be 'link_up', "),
+        ("only.kinds = ['link_donw']", "; did you mean 'link_down'?"),
+        ("only.causes = ['startp']", "; did you mean 'startup'?"),
+        ("only.exclude = ['*']", "only: nothing passes: exclude takes out all interfaces"),
+        ("only = { interfaces = ['a*'], exclude = ['a*'] }", "only: nothing passes: exclude takes out all that"),
+        ("settle = '0s'", 'settle: must be from "10ms" to "10m"'),
+        ("settle = 0", 'settle: must be from "10ms" to "10m"'),
+        ("settle = -1", 'settle: must be from "10ms" to "10m"'),
+        ("settle = '1h'", 'settle: must be from "10ms" to "10m"'),
+        ("settle = 'soon'", 'settle: should be a length of time, like "5s"'),
+        ("settle = inf", "settle: "),
+        ("settle = nan", "settle: "),
+        ("settle = true", "settle: "),
+        ("snapshot = 'perhaps'", "snapshot: should be true or false"),
+    ],
+)
+def test_a_mistake_in_an_option_of_every_sink_names_line_key_and_expectation(
+    load: Load, tmp_path: Path, text: str, expected: str
+) -> None:
+    with pytest.raises(ConfigurationError) as error:
+        checked(load, f"[sinks.a]\ntype = 'file'\n{text}")
+    [line] = str(error.value).splitlines()
+    assert line.startswith(f"{tmp_path / 'publisher.toml'}:3: sink 'a': ")
+    assert expected in line
+
+
+def test_each_sink_takes_a_filter_a_time_to_settle_and_no_snapshot(load: Load) -> None:
+    text = """[sinks.a]
+type = "file"
+only = { interfaces = ["wan*"], exclude = [], families = ["inet"], kinds = ["link_down"], causes = [] }
+settle = "500ms"
+snapshot = false
+"""
+    options = checked(load, text, PUBLISHER_SINKS__A__ONLY__EXCLUDE="wan7, wan8", PUBLISHER_SINKS__A__SETTLE="2s")["a"]
+    assert options.only.exclude == ("wan7", "wan8")
+    assert (options.settle, options.snapshot, options.skips) == (timedelta(seconds=2), False, True)
+    plain = checked(load, "[sinks.a]\ntype = 'file'")["a"]
+    assert (plain.settle, plain.snapshot, plain.skips) == (None, True, False)
+    assert plain.model_validate_json(options.model_dump_json()) == options, "as the journal keeps a place's options"
+
+
+class Board(RecordingSink):
+    def retains(self) -> tuple[str, ...]:
+        return ("board",)
+
+
+@pytest.mark.parametrize("option", ["only.kinds = ['link_up']", "only.causes = ['startup']", "snapshot = false"])
+def test_what_is_kept_for_later_readers_needs_every_event_about_its_rows(
+    load: Load, tmp_path: Path, option: str
+) -> None:
+    settings = load(f"[sinks.a]\ntype = 'board'\nonly.interfaces = ['wan*']\nsettle = '2s'\n{option}")
+    with pytest.raises(ConfigurationError) as error:
+        sink_options(settings, Plugins(sinks={"board": Board}))
+    key = option.partition(" ")[0]
+    assert str(error.value).startswith(f"{tmp_path / 'publisher.toml'}:5: sink 'a': {key}: this sink keeps each row's")
+
+
+def test_a_plugin_cannot_have_an_option_of_its_own_by_a_name_that_every_sink_has() -> None:
+    with pytest.raises(TypeError, match="snapshot: every sink has this option"):
+
+        class Own(SinkOptions):
+            snapshot: str = "x"  # type: ignore[assignment]  # what mypy refuses, too

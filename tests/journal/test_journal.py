@@ -400,10 +400,12 @@ def test_a_report_that_the_disk_did_not_take_is_written_later_unless_there_is_a_
 @pytest.mark.parametrize("epoch", ["01926f6e8c7e4b3f", 'a "quoted" one', "back\\slash", "Straße", ""])
 @pytest.mark.parametrize("seq", [0, 1 << 62])
 def test_the_json_of_a_position_is_read_as_that_position(epoch: str, seq: int) -> None:
-    for position in (Tail(Cursor(epoch, seq)), SnapshotDue("overrun", seq, Cursor(epoch, seq), 1)):
+    cursor = Cursor(epoch, seq)
+    others = (Tail(cursor, has=seq), Tail(cursor, rows="none"), SnapshotDue("overrun", seq, cursor, 1))
+    for position in (Tail(cursor), *others):
         data = position_json(position)
         assert POSITIONS.validate_json(data) == position
-        assert json.loads(data) == json.loads(POSITIONS.dump_json(position))
+        assert {"has": None, "rows": ""} | json.loads(data) == json.loads(POSITIONS.dump_json(position))
 
 
 def test_an_abandoned_worker_moves_no_position(journal: Journal) -> None:

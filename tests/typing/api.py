@@ -10,7 +10,7 @@ import asyncio
 import socket
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, Literal, assert_type
@@ -24,6 +24,7 @@ from publisher import (
     DefaultSinks,
     Ended,
     Event,
+    EventFilter,
     FileLock,
     ForgetRequest,
     Interface,
@@ -195,6 +196,14 @@ class SlowSink(AsyncSink):
     async def look(self) -> str:
         """Returns a line."""
         return "works"
+
+
+def wants(options: SinkOptions) -> str:
+    """Returns the options that every sink has, in words."""
+    assert_type(options.only, EventFilter)
+    assert_type(options.settle, timedelta | None)
+    assert_type(options.snapshot, bool)
+    return "some" if assert_type(options.skips, bool) else "all"
 
 
 @hookimpl
