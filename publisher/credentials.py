@@ -31,19 +31,34 @@ def read_secret(path: Path, option: str) -> str:
     `option` is the option that names the file, like "password_file". Raises ConfigurationError, which names both, when
     the file cannot be read, is not UTF-8, or begins with an empty line.
     """
+    line = _read(path, option).partition("\n")[0].rstrip("\r")
+    if not line:
+        raise ConfigurationError(f"{option} {path}: the first line is empty; write the secret there")
+    return line
+
+
+def read_secrets(path: Path, option: str) -> list[str]:
+    """Returns the lines of a file, without blank ones and those that begin with #.
+
+    Raises ConfigurationError, as `read_secret`, also when there is no such line.
+    """
+    lines = [line.strip() for line in _read(path, option).splitlines()]
+    secrets = [line for line in lines if line and not line.startswith("#")]
+    if not secrets:
+        raise ConfigurationError(f"{option} {path}: it has no line; write the secrets there, one a line")
+    return secrets
+
+
+def _read(path: Path, option: str) -> str:
     try:
         with path.open("rb") as file:
-            text = file.read(_LONGEST_FILE).decode("utf-8-sig")  # editors on Windows begin files with a mark
+            return file.read(_LONGEST_FILE).decode("utf-8-sig")  # editors on Windows begin files with a mark
     except UnicodeDecodeError:
         raise ConfigurationError(f"{option} {path}: it is not UTF-8; save it as UTF-8 text") from None
     except OSError as error:
         remedy = _REMEDIES.get(error.errno or 0)
         reason = f"{error.strerror or error}" + (f"; {remedy}" if remedy else "")
         raise ConfigurationError(f"{option} {path}: cannot be read: {reason}") from None
-    line = text.partition("\n")[0].rstrip("\r")
-    if not line:
-        raise ConfigurationError(f"{option} {path}: the first line is empty; write the secret there")
-    return line
 
 
 def tls_context(

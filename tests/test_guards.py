@@ -23,15 +23,27 @@ import publisher.terminal
 import publisher.testing
 import publisher_file
 import publisher_mqtt
+import publisher_notify
 import publisher_terminal
 import publisher_webhook
 from publisher.plugins import PublisherHooks
 from tests.fixtures.requirements import need
 
 ROOT = Path(__file__).parent.parent
-PACKAGES = [publisher, publisher_file, publisher_mqtt, publisher_terminal, publisher_webhook]
+PACKAGES = [publisher, publisher_file, publisher_mqtt, publisher_notify, publisher_terminal, publisher_webhook]
 # Imported only where they are used, so that a start is quick.
-HEAVY = ["iotcore", "paho", "prometheus_client", "pyroute2", "pytest", "rich", "typer", "urllib3"]
+HEAVY = [
+    "apprise",
+    "iotcore",
+    "paho",
+    "prometheus_client",
+    "pyroute2",
+    "pytest",
+    "requests",
+    "rich",
+    "typer",
+    "urllib3",
+]
 
 
 def modules() -> list[str]:
@@ -243,7 +255,7 @@ def test_finding_plugins_imports_no_network_library() -> None:
     heavy = sorted(set(HEAVY) - {"typer", "rich"})
     run(
         "import sys; from publisher.plugins import load_plugins; plugins = load_plugins();"
-        "assert {'file', 'mqtt', 'terminal', 'webhook'} <= plugins.sinks.keys(), plugins;"
+        "assert {'file', 'mqtt', 'notify', 'terminal', 'webhook'} <= plugins.sinks.keys(), plugins;"
         f"assert not (found := set({heavy}) & set(sys.modules)), found"
     )
 
