@@ -10,12 +10,26 @@ from uuid import UUID
 import pytest
 
 from publisher.events import IpInterfaceRow, make_luid
-from publisher.netioapi import IfRow, UnicastIpAddressRow
+from publisher.netioapi import IfRow, IpForwardRow, UnicastIpAddressRow
 from publisher.netioapi.windows import WindowsSystem
-from publisher.netioapi.windows_rows import address_key, address_row, if_row
+from publisher.netioapi.windows_rows import address_key, address_row, if_row, route_row
 from publisher.sources.windows.iphlpapi import AF_INET, AF_INET6, AF_UNSPEC
-from publisher.sources.windows.notifications import AddressNotification, Notification, OnNotification, address_changed
-from publisher.sources.windows.structures import Guid, MibIfRow2, MibIpInterfaceRow, MibUnicastIpAddressRow, NetLuid
+from publisher.sources.windows.notifications import (
+    AddressNotification,
+    Notification,
+    OnNotification,
+    OnRouteNotification,
+    RouteNotification,
+    address_changed,
+)
+from publisher.sources.windows.structures import (
+    Guid,
+    MibIfRow2,
+    MibIpForwardRow2,
+    MibIpInterfaceRow,
+    MibUnicastIpAddressRow,
+    NetLuid,
+)
 from publisher.testing import make_row
 
 LUID = make_luid(6, 0x8001)
@@ -30,10 +44,17 @@ class OneLibrary:
         self.registered: list[tuple[int, bool]] = []
         self.cancelled = 0
         self.on_notification: OnNotification | None = None
+        self.on_route: OnRouteNotification | None = None
+        self.routes: list[MibIpForwardRow2] = []
 
     def notify_ip_interface_change(self, family: int, on_notification: OnNotification, *, initial: bool) -> OneLibrary:
         self.registered.append((family, initial))
         self.on_notification = on_notification
+        return self
+
+    def notify_route_change2(self, family: int, on_notification: OnRouteNotification, *, initial: bool) -> OneLibrary:
+        self.registered.append((family, initial))
+        self.on_route = on_notification
         return self
 
     def cancel(self) -> None:
@@ -41,6 +62,9 @@ class OneLibrary:
 
     def ip_interfaces(self, _family: int) -> list[MibIpInterfaceRow]:
         return self.rows
+
+    def default_routes(self, _family: int) -> list[MibIpForwardRow2]:
+        return self.routes
 
 
 def key(family: Any) -> IpInterfaceRow:
@@ -72,10 +96,11 @@ def test_a_notification_of_no_name_is_left_out(notification: Notification | None
 @pytest.mark.parametrize("initial", [True, False])
 def test_a_registration_has_the_systems_number_of_the_family(family: Any, number: int, initial: bool) -> None:
     library: Any = OneLibrary()
-    unsubscribe = WindowsSystem(library).subscribe(family, lambda *_: None, initial)
-    assert library.registered == [(number, initial)]
-    unsubscribe()
-    assert library.cancelled == 1
+    system = WindowsSystem(library)
+    for subscribe in (system.subscribe, system.subscribe_routes):
+        subscribe(family, lambda *_: None, initial)()
+    assert library.registered == [(number, initial)] * 2
+    assert library.cancelled == 2
 
 
 def test_rows_of_a_family_without_a_name_are_left_out() -> None:
@@ -200,3 +225,86 @@ def test_of_a_reported_address_the_key_is_copied() -> None:
     assert address_key(received[0]) == UnicastIpAddressRow(
         family="inet6", address="1:203:405:607:809:a0b:c0d:e0f", interface_luid=LUID, interface_index=7
     )
+
+
+# Default routes
+
+
+def raw_route(family: int = AF_INET, luid: int = NUMBER, **members: Any) -> MibIpForwardRow2:
+    raw = MibIpForwardRow2(InterfaceLuid=NetLuid(luid), InterfaceIndex=7, **members)
+    raw.DestinationPrefix.Prefix.si_family = family
+    raw.NextHop.Ipv4.sin_addr[:] = bytes([192, 0, 2, 1])
+    return raw
+
+
+def test_routes_have_the_metric_of_their_interface_in_their_family() -> None:
+    library: Any = OneLibrary()
+    library.rows = [
+        MibIpInterfaceRow(Family=family, InterfaceLuid=NetLuid(NUMBER), Metric=metric)
+        for family, metric in ((AF_INET, 25), (AF_INET6, 50))
+    ]
+    library.routes = [raw_route(family, luid, Metric=5) for family in (AF_INET, AF_INET6, 99) for luid in (NUMBER, 1)]
+    rows = WindowsSystem(library).default_routes("unspec")
+    assert [(row.family, row.destination_prefix, row.interface_luid, row.metric) for row in rows] == [
+        ("inet", "0.0.0.0/0", LUID, 30),
+        ("inet", "0.0.0.0/0", "0000000000000001", None),
+        ("inet6", "::/0", LUID, 55),
+        ("inet6", "::/0", "0000000000000001", None),
+    ]
+
+
+def route_of(family: Any, destination_prefix: str, next_hop: str | None) -> IpForwardRow:
+    return IpForwardRow(
+        family=family,
+        destination_prefix=destination_prefix,
+        next_hop=next_hop,
+        interface_luid=LUID,
+        interface_index=7,
+    )
+
+
+@pytest.mark.parametrize(
+    ("notification", "received"),
+    [
+        (None, [(None, "initial_notification")]),
+        (
+            RouteNotification(NUMBER, 7, AF_INET, bytes([192, 0, 2, 1]), 1),
+            [(route_of("inet", "0.0.0.0/0", "192.0.2.1"), "add_instance")],
+        ),
+        (
+            RouteNotification(NUMBER, 7, AF_INET6, bytes(16), 2),
+            [(route_of("inet6", "::/0", None), "delete_instance")],
+        ),
+        (RouteNotification(NUMBER, 7, 99, bytes(16), 0), []),
+        (RouteNotification(NUMBER, 7, AF_INET, bytes(4), 4), []),
+    ],
+)
+def test_a_notification_of_a_route_is_passed_on_by_its_key(
+    notification: RouteNotification | None, received: list[Any]
+) -> None:
+    library: Any = OneLibrary()
+    passed_on: list[Any] = []
+    WindowsSystem(library).subscribe_routes("unspec", lambda *call: passed_on.append(call), False)
+    library.on_route(notification)
+    assert passed_on == received
+
+
+def test_the_flags_and_lifetimes_of_a_route_come_out_under_their_names() -> None:
+    now = datetime(2026, 11, 25, tzinfo=UTC)
+    unset = route_row(raw_route(SitePrefixLength=255, ValidLifetime=0xFFFF_FFFF, Origin=99), 0, now)
+    assert (unset.site_prefix_length, unset.valid_until, unset.origin) == (None, None, None)
+    assert (unset.loopback, unset.autoconfigure_address, unset.publish, unset.immortal) == (False,) * 4
+    for name in ("loopback", "autoconfigure_address", "publish", "immortal"):
+        row = route_row(raw_route(**{CAMEL_OF_ROUTES[name]: 1}), 0, now)
+        assert [flag for flag in CAMEL_OF_ROUTES if getattr(row, flag) is True] == [name]
+    ends = route_row(raw_route(ValidLifetime=60, PreferredLifetime=30, SitePrefixLength=32), 0, now)
+    assert (ends.valid_until, ends.preferred_until) == (now + timedelta(seconds=60), now + timedelta(seconds=30))
+    assert ends.site_prefix_length == 32
+
+
+CAMEL_OF_ROUTES = {
+    "loopback": "Loopback",
+    "autoconfigure_address": "AutoconfigureAddress",
+    "publish": "Publish",
+    "immortal": "Immortal",
+}
