@@ -103,6 +103,8 @@ class Messages:
     def __init__(self, options: MqttOptions, topics: Topics, node: str) -> None:
         self.topics = topics
         self._node = node
+        self.skips = options.skips
+        """True if the sink does not get each event."""
         self._format = options.format
         self._expiry = options.message_expiry
         # With "auto" they are made too: a message of MQTT 3.1.1 is sent without them.

@@ -54,6 +54,9 @@ class Info(_Sent):
     families: tuple[Family, ...] = Field(description="The address families that are published")
     rows: Count = Field(description="The number of retained states: a subscriber that has as many is in sync")
     missing: Count = Field(description="The number of rows without a state, since the broker takes no message so large")
+    skips: bool = Field(
+        description="True with the options `only` or `settle`: then a hole in the `seq` of events is no loss"
+    )
     resynced: Resynced | None = Field(description="The last whole snapshot; null before the first")
     host: str = Field(description="The host's own name, which may differ from the node's")
     home_assistant: str | None = Field(

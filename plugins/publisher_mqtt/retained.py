@@ -69,6 +69,7 @@ class RetainedState:
             families=("inet", "inet6"),
             rows=len(self._keys),
             missing=len(self._too_large),
+            skips=self._messages.skips,
             resynced=self.resynced,
             host=socket.gethostname(),
             home_assistant=self.devices.discovery.place if self.devices is not None else None,

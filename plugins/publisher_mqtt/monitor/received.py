@@ -38,6 +38,7 @@ class NodeProgress(BaseModel):
 
     epoch: Epoch
     seq: Count
+    skips: bool = False
 
 
 class AnswerPart(BaseModel):

@@ -52,6 +52,8 @@ class _Node:
         self.epoch = ""
         self.seq = 0
         self.missing = 0
+        self.skips = False
+        """Whether a hole in `seq` is no loss: its sink has a filter, or its events settle."""
         self.gap: Gap | None = None
         self.next_gap: int | None = None
         self.answer: tuple[str, set[Key]] = ("events", set())
@@ -115,9 +117,11 @@ class BrokerView:
         node, _, rest = topic.partition("/")
         if rest == "status":
             yield from self._status(node, payload == b"online")
-        elif rest == "info" and not retained:
+        elif rest == "info":
             place = parse_model(payload, NodeProgress, max_bytes=_MOST_BYTES)
-            yield from self._reached(node, place.epoch, place.seq)
+            self._node(node).skips = place.skips
+            if not retained:
+                yield from self._reached(node, place.epoch, place.seq)
         elif rest == f"replay/{self._client}":
             yield from self._answer(node, parse_model(payload, AnswerPart, max_bytes=_MOST_BYTES))
 
@@ -170,7 +174,7 @@ class BrokerView:
         about.older = 0
         missing = seq - about.seq - itself_came
         since, about.seq = about.seq, max(seq, about.seq)
-        if missing > 0:
+        if missing > 0 and not about.skips:
             missing = min(missing, _MOST_COUNTED)
             self.missed += missing
             about.missing += missing

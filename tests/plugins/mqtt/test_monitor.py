@@ -170,6 +170,15 @@ def test_a_gap_at_the_end_is_seen_by_the_info() -> None:
     assert requests == []
 
 
+@pytest.mark.parametrize("retain", [True, False])
+def test_a_hole_is_no_gap_where_the_sink_skips_events(retain: bool) -> None:
+    about = view()
+    info = json.dumps({"epoch": make_event(1).epoch, "seq": 1, "skips": True}).encode()
+    messages = [received("testnode/info", info, retain=retain), event_of(make_event(1)), event_of(make_event(9))]
+    lines, requests = tell(about, messages)
+    assert (len(lines), requests, about.missed) == (2, [], 0)
+
+
 def test_repeats_other_nodes_and_new_epochs_are_no_gaps() -> None:
     events = [
         make_event(5),
