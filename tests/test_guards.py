@@ -21,6 +21,7 @@ import publisher
 import publisher.netioapi
 import publisher.terminal
 import publisher.testing
+import publisher_command
 import publisher_file
 import publisher_mqtt
 import publisher_notify
@@ -30,7 +31,15 @@ from publisher.plugins import PublisherHooks
 from tests.fixtures.requirements import need
 
 ROOT = Path(__file__).parent.parent
-PACKAGES = [publisher, publisher_file, publisher_mqtt, publisher_notify, publisher_terminal, publisher_webhook]
+PACKAGES = [
+    publisher,
+    publisher_command,
+    publisher_file,
+    publisher_mqtt,
+    publisher_notify,
+    publisher_terminal,
+    publisher_webhook,
+]
 # Imported only where they are used, so that a start is quick.
 HEAVY = [
     "apprise",
@@ -255,7 +264,7 @@ def test_finding_plugins_imports_no_network_library() -> None:
     heavy = sorted(set(HEAVY) - {"typer", "rich"})
     run(
         "import sys; from publisher.plugins import load_plugins; plugins = load_plugins();"
-        "assert {'file', 'mqtt', 'notify', 'terminal', 'webhook'} <= plugins.sinks.keys(), plugins;"
+        "assert {'command', 'file', 'mqtt', 'notify', 'terminal', 'webhook'} <= plugins.sinks.keys(), plugins;"
         f"assert not (found := set({heavy}) & set(sys.modules)), found"
     )
 

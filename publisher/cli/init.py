@@ -52,6 +52,10 @@ type = "terminal"
 # url = "https://example.net/hook"
 # format = "binary"  # for Express, n8n and Node-RED, which read application/json only
 
+# [sinks.script]
+# type = "command"
+# command = ["/usr/local/bin/interface-changed"]  # the event is on standard input, and its parts are in variables
+
 # The service of systemd may write files below /var/log/interface-publisher only.
 # [sinks.log]
 # type = "file"

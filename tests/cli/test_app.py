@@ -129,7 +129,7 @@ def uncommented(line: str) -> str:
 
 def test_plugins_lists_what_is_built_in(publisher: Publisher) -> None:
     lines = publisher("plugins").stdout.splitlines()
-    assert {"sink    file", "sink    mqtt", "sink    terminal", "sink    webhook"} <= {
+    assert {"sink    command", "sink    file", "sink    mqtt", "sink    terminal", "sink    webhook"} <= {
         line[:16].rstrip() for line in lines
     }
     assert all("interface-publisher 0.1.0" in line for line in lines)
@@ -150,7 +150,7 @@ def test_the_configurations_schema_has_every_sinks_options(publisher: Publisher)
         sink["properties"]["type"]["const"]: sink
         for sink in schema["properties"]["sinks"]["additionalProperties"]["anyOf"]
     }
-    assert {"file", "mqtt", "notify", "terminal", "webhook"} <= set(sinks)
+    assert {"command", "file", "mqtt", "notify", "terminal", "webhook"} <= set(sinks)
     assert sinks["file"]["required"] == ["type", "path"]
     assert_references_resolve(schema)
 
