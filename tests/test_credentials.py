@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import trustme
 
-from publisher.credentials import SecretMask, read_secret, skip_verification, tls_context
+from publisher.credentials import SecretMask, read_secret, read_secrets, skip_verification, tls_context
 from publisher.errors import ConfigurationError
 from publisher.testing import FakeSinkContext
 
@@ -53,6 +53,14 @@ class TestReadSecret:
             read_secret(path, "password_file")
         assert str(error.value).startswith(f"password_file {path}: {expected}")
         assert "s3cret" not in str(error.value)
+
+    def test_several_are_the_lines_that_are_no_comments(self, tmp_path: Path) -> None:
+        path = tmp_path / "urls"
+        path.write_bytes(b"\xef\xbb\xbf# phones\r\nntfys://one#a\r\n\r\n  ntfys://two  \n")
+        assert read_secrets(path, "urls_file") == ["ntfys://one#a", "ntfys://two"]
+        path.write_bytes(b"# none\n \n")
+        with pytest.raises(ConfigurationError, match=r"urls_file .*urls: it has no line; write the secrets there"):
+            read_secrets(path, "urls_file")
 
     def test_a_directory_is_no_secret(self, tmp_path: Path) -> None:
         with pytest.raises(ConfigurationError, match="cannot be read: "):

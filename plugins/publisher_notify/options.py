@@ -61,8 +61,8 @@ class NotifyOptions(SinkOptions):
     )
     retry_refusals: Annotated[Duration, Field(ge=timedelta(0), le=timedelta(days=30))] = Field(
         default=timedelta(hours=1),
-        description="how long a message is tried again that a service refuses (an answer with a status 4xx) before it "
-        'becomes a dead letter, like "15m" or "1h"; a service that cannot be reached is tried without an end',
+        description="how long a message is tried again that a service refuses (it answers with a status 3xx or 4xx) "
+        'before it becomes a dead letter, like "15m" or "1h"; a service that cannot be reached is tried without an end',
     )
     connect_timeout: Seconds = Field(default=5.0, description="seconds to connect, unless a URL has its own cto=")
     timeout: Seconds = Field(default=15.0, description="seconds without an answer, unless a URL has its own rto=")
@@ -77,11 +77,11 @@ class NotifyOptions(SinkOptions):
         require_apprise()
         if bool(self.urls) == (self.urls_file is not None):
             raise ValueError('expected urls, like ["ntfys://ntfy.example/topic"], or urls_file, and not both')
-        self.services(self.urls)
+        self.services(self.urls, "urls")
         return self
 
-    def services(self, urls: tuple[SecretStr, ...]) -> tuple[AppriseService, ...]:
-        """Returns the services of these URLs; raises ValueError for the first one that Apprise cannot use."""
-        names = (f"urls[{number}]" for number in range(len(urls)))
+    def services(self, urls: tuple[SecretStr, ...], option: str) -> tuple[AppriseService, ...]:
+        """Returns the services of an option's URLs; raises ValueError for the first one that Apprise cannot use."""
+        names = (f"{option}[{number}]" for number in range(len(urls)))
         named = zip(names, (url.get_secret_value() for url in urls), strict=True)
         return load_services(named, connect_timeout=self.connect_timeout, timeout=self.timeout)

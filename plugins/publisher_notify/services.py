@@ -22,8 +22,7 @@ _LONGEST_REASON = 500
 _SHORTEST_SECRET = 6
 # The status of an answer, as Apprise's services word it: "Failed to send ntfy notification: Forbidden, error=403."
 # 408, 425 and 429 ask to try again, as they do for a webhook. ntfy's own codes begin with the status: 42901.
-_REFUSED = re.compile(r"error=4(?!08|25|29)\d\d")
-
+_REFUSED = re.compile(r"error=(?:3|4(?!08|25|29))\d\d")
 
 Severity: TypeAlias = Literal["info", "success", "warning"]
 
@@ -56,14 +55,11 @@ class AppriseService:
         """Sends a message as plain text, in this thread; raises NotTaken, without the URL's secrets."""
         from apprise import Apprise
 
-        apprise = Apprise([self._plugin], asset=self._plugin.asset)
         with _collector().collecting() as reasons:
+            apprise = Apprise([self._plugin], asset=self._plugin.asset)
             try:
-                taken = bool(
-                    apprise.notify(
-                        body=message.text, title=message.title, notify_type=message.severity, body_format="text"
-                    )
-                )
+                text, title, severity = message.text, message.title, message.severity
+                taken = bool(apprise.notify(body=text, title=title, notify_type=severity, body_format="text"))
             except Exception as error:  # noqa: BLE001 - 170 services of as many authors: whatever they raise is a reason
                 taken = False
                 reasons.append(f"{type(error).__name__}: {error}")
@@ -98,8 +94,9 @@ def _loaded(name: str, url: str, connect_timeout: float, timeout: float) -> Appr
         raise ValueError(f"{name}: expected a URL with a scheme, like ntfys://ntfy.example/topic")
     reason = ""
     with _collector().collecting():
+        asset = _asset()
         try:
-            plugin = Apprise.instantiate(url, asset=_asset(), suppress_exceptions=False)
+            plugin = Apprise.instantiate(url, asset=asset, suppress_exceptions=False)
         except Exception as error:  # noqa: BLE001 - as above; most raise TypeError
             plugin, reason = None, _mask_of(url, shows_host=False)(str(error))
     if plugin is not None and len(plugin) == 0:
@@ -165,7 +162,7 @@ def _mask_of(url: str, *, shows_host: bool) -> Callable[[str], str]:
     rest = url.partition("://")[2]
     place = re.split(r"[/?#]", rest, maxsplit=1)[0].rpartition("@")[2]
     host = re.sub(r":\d+$", "", place)
-    parts = {rest, *re.split(r"[/?&@#\s]+", rest), *re.split(r"[/?&=@:#,;\s]+", rest)}
+    parts = {*re.split(r"[/?&@#\s]+", rest), *re.split(r"[/?&=@:#,;\s]+", rest)}
     parts |= {form for part in parts for form in (unquote(part), quote(unquote(part), safe=""))}
     if shows_host and re.search(r"[.:]|^localhost$", host):
         parts -= {host, place, quote(place, safe="")}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from pydantic import SecretStr
 
@@ -92,18 +91,19 @@ class NotifySink(Sink):
         """Returns the services' names; nothing is sent. Raises ConfigurationError."""
         self._load()
         names = ", ".join(recipient.service.name for recipient in self._recipients)
-        return f"{names}: Apprise can use this; no message was sent, so that they take one is not checked"
+        return f"{names}: usable by Apprise; a check sends nothing, so it is not known if they take messages"
 
     def _load(self) -> None:
         """Reads the URLs, those of a file again each time: a new one counts without a restart."""
-        urls = self.options.urls
-        if self.options.urls_file is not None:
-            urls = tuple(map(SecretStr, read_secrets(self.options.urls_file, "urls_file")))
+        file, urls, option = self.options.urls_file, self.options.urls, "urls"
+        if file is not None:
+            option = "urls_file"
+            urls = tuple(map(SecretStr, read_secrets(file, option)))
         if urls != self._urls:
             try:
-                services = self.options.services(urls)
+                services = self.options.services(urls, option)
             except ValueError as error:
-                raise ConfigurationError(f"{_where(self.options.urls_file)}{error}") from None
+                raise ConfigurationError(f"{error} ({file})") from None
             self._recipients, self._urls = list(map(Recipient, services)), urls
 
     def _deliver(self, change: Sequence[Event], failures: dict[Recipient, NotTaken]) -> None:
@@ -130,7 +130,3 @@ class NotifySink(Sink):
         if all(each.refusing_since is not None and each.refusing_since <= limit for each in failures):
             raise Rejected(reason, index=index)
         raise Retry(reason, index=index)
-
-
-def _where(file: Path | None) -> str:
-    return "" if file is None else f"urls_file {file}: "

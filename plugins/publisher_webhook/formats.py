@@ -1,11 +1,11 @@
-"""Bodies and headers of requests: CloudEvents structured, binary or in batches, and the event's plain JSON."""
+"""Bodies and headers of requests: CloudEvents structured, binary or in batches, the event's plain JSON, and text."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from publisher import Event
 from publisher.cloudevents import (
@@ -15,7 +15,10 @@ from publisher.cloudevents import (
     http_headers,
     structured_json,
 )
+from publisher.text import text_of
 
+Format: TypeAlias = Literal["structured", "binary", "plain", "text"]
+TEXT_CONTENT_TYPE = "text/plain; charset=utf-8"
 BATCH_EVENTS = 100
 BATCH_BYTES = 256 * 1024
 
@@ -44,21 +47,28 @@ def plain(event: Event) -> Payload:
     return Payload(event.id, {"Content-Type": DATA_CONTENT_TYPE}, event.json_bytes)
 
 
+def text(events: Sequence[Event]) -> Payload:
+    """Returns a line of text for the events of one change, as ntfy and others of its kind take it."""
+    return Payload(_batch_id(events), {"Content-Type": TEXT_CONTENT_TYPE}, text_of(events).encode())
+
+
 def batch(events: Sequence[Event]) -> Payload:
     """Returns `application/cloudevents-batch+json`: an array of structured events."""
     body = b"[" + b",".join(map(structured_json, events)) + b"]"
     return Payload(_batch_id(events), {"Content-Type": BATCH_CONTENT_TYPE}, body)
 
 
-FORMATS: dict[Literal["structured", "binary", "plain"], Callable[[Event], Payload]] = {
+FORMATS: Mapping[Format, Callable[[Event], Payload]] = {
     "structured": structured,
     "binary": binary,
     "plain": plain,
 }
 
 
-def content_type(form: Literal["structured", "binary", "plain"], *, batch: bool) -> str:
+def content_type(form: Format, *, batch: bool) -> str:
     """Returns the type of the bodies, for people: it decides which receivers read them by themselves."""
+    if form == "text":
+        return TEXT_CONTENT_TYPE
     if form != "structured":
         return DATA_CONTENT_TYPE
     kind = BATCH_CONTENT_TYPE if batch else STRUCTURED_CONTENT_TYPE

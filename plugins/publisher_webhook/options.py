@@ -6,7 +6,7 @@ import hashlib
 import re
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 from urllib.parse import SplitResult, urlsplit
 
 from pydantic import ConfigDict, Field, SecretStr, field_validator, model_validator
@@ -15,6 +15,7 @@ from publisher import SinkOptions
 from publisher.durations import Duration
 
 from .addresses import is_address, is_private
+from .formats import Format
 from .signature import parse_secret
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2
@@ -30,11 +31,12 @@ class WebhookOptions(SinkOptions):
 
     # Many receivers (Slack, Home Assistant) have their secret in the path: it is in no repr and in no log line.
     url: str = Field(repr=False, description="the receiver; http or https")
-    format: Literal["structured", "binary", "plain"] = Field(
+    format: Format = Field(
         default="structured",
         description="structured: a CloudEvent as JSON, of the type application/cloudevents+json; binary: the event's "
-        "own JSON, with the CloudEvent's attributes in headers; plain: the event's own JSON. Express, n8n and Node-RED "
-        "read only application/json by themselves: binary and plain",
+        "own JSON, with the CloudEvent's attributes in headers; plain: the event's own JSON; text: a line for people, "
+        "one for both families of a change, for ntfy and the like. Express, n8n and Node-RED read only "
+        "application/json by themselves: binary and plain",
     )
     batch: bool = Field(default=False, description="send up to 100 events in one request, as a CloudEvents JSON batch")
     secret: SecretStr | None = Field(default=None, description="signs requests; whsec_ and base64 of 24 to 64 bytes")

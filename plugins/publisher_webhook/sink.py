@@ -9,16 +9,20 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from publisher import Ended, Event, Rejected, Retry, Sink, SinkContext
+from publisher.text import joined
 
 from .authentication import Authentication, load_authentication
 from .cuts import Cuts
-from .formats import BATCH_EVENTS, FORMATS, Payload, batch, content_type
+from .formats import BATCH_EVENTS, FORMATS, Payload, batch, content_type, text
 from .options import WebhookOptions
 from .outcome import NotAnswered, RefusalPeriod, Response, judge
 from .signature import sign
 
 if TYPE_CHECKING:
     from .http import Poster
+
+# Both families of a change are one line, so they are to come in one batch, of which a crash repeats the whole.
+_TEXT_EVENTS = 8
 
 
 class WebhookSink(Sink):
@@ -42,6 +46,8 @@ class WebhookSink(Sink):
         self._prepare()
         if self.options.batch:
             self.batch_size = BATCH_EVENTS
+        elif self.options.format == "text":
+            self.batch_size = _TEXT_EVENTS
 
     def publish(self, events: Sequence[Event]) -> None:
         """Posts the events, one request after the other; a request takes at most `timeout` seconds.
@@ -49,11 +55,21 @@ class WebhookSink(Sink):
         The files with secrets are read again each time, so a new secret counts without a restart.
         """
         self._authentication = load_authentication(self.options)
-        if not self.options.batch:
+        if self.options.batch:
+            self._post_batches(events)
+        elif self.options.format == "text":
+            self._post_texts(events)
+        else:
             as_payload = FORMATS[self.options.format]
             for index, event in enumerate(events):
                 self._post(as_payload(event), index)
-            return
+
+    def _post_texts(self, events: Sequence[Event]) -> None:
+        places = {event.id: index for index, event in enumerate(events)}
+        for change in joined(events):
+            self._post(text(change), places[change[0].id])
+
+    def _post_batches(self, events: Sequence[Event]) -> None:
         index = 0
         while index < len(events):
             part = self._cuts.next(events[index:])

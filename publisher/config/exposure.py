@@ -34,11 +34,22 @@ def exposed_secret(settings: Settings, plan: Mapping[str, tuple[type[Sink], Sink
 
 def _secret_keys(table: Mapping[str, Any], options: SinkOptions) -> Iterator[str]:
     for key, value in table.items():
-        marked = isinstance(getattr(options, key, None), (SecretStr, SecretBytes))
+        marked = _is_marked(getattr(options, key, None))
         named = is_secret_name(key) and any(secrets_in(value, named=True))
         url = split_url(value) if isinstance(value, str) else None
         if marked or named or (url is not None and url.password):
             yield key
+
+
+def _is_marked(value: object) -> bool:
+    """Returns whether an option's author marked it as a secret, or what is in it."""
+    match value:
+        case Mapping():
+            return any(map(_is_marked, value.values()))
+        case list() | tuple() | set() | frozenset():
+            return any(map(_is_marked, value))
+        case _:
+            return isinstance(value, (SecretStr, SecretBytes))
 
 
 def _everybody_may_read(path: Path) -> bool:

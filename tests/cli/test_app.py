@@ -232,6 +232,8 @@ SECRET = '[sinks.hook]\ntype = "webhook"\nurl = "http://127.0.0.1:1/"\n'
     [
         (f'{SECRET}secret = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="', "secret"),
         ('[sinks.home]\ntype = "mqtt"\nurl = "mqtt://me@127.0.0.1:1"\npassword = "hunter2"', "password"),
+        (f'{SECRET}headers = {{ X-Access = "hunter2" }}', "headers"),
+        ('[sinks.phone]\ntype = "notify"\nurls = ["ntfy://hunter2"]', "urls"),
         (f'{SECRET}secret_file = "s"', None),
         (SECRET.replace('1/"', '1/some/ordinary/path"'), None),
     ],

@@ -18,7 +18,7 @@ from standardwebhooks import Webhook
 
 from publisher.errors import ConfigurationError
 from publisher.sink import Ended, Rejected, Retry
-from publisher.testing import FakeSinkContext, make_events
+from publisher.testing import FakeSinkContext, make_event, make_events, make_row
 from publisher_webhook.connection import PrivateConnection
 from publisher_webhook.formats import structured
 from publisher_webhook.http import LONGEST_RESPONSE
@@ -112,6 +112,32 @@ def test_binary_and_plain_are_sent_as_configured(receiver: Receiver) -> None:
     assert binary.headers["ce-id"] == EVENTS[0].id
     assert binary.body == plain.body == EVENTS[0].json_bytes
     assert not [name for name in plain.headers if name.startswith("ce-")]
+
+
+def test_text_is_one_line_for_people(receiver: Receiver) -> None:
+    hostile = make_event(9, "add_instance", make_row("x\r\n\x1b[2J{node} Ж"))
+    with opened(receiver, format="text") as sink:
+        assert sink.batch_size > 1, "both families of a change come together"
+        sink.publish([EVENTS[0], hostile])
+    for event, request in zip([EVENTS[0], hostile], receiver.requests, strict=True):
+        assert request.body.decode() == event.text()
+        assert request.body.decode().isprintable()
+        assert request.headers["content-type"] == "text/plain; charset=utf-8"
+
+
+def test_text_is_signed_as_the_others_are(receiver: Receiver, secret_file: Path) -> None:
+    with opened(receiver, format="text", secret_file=secret_file) as sink:
+        sink.publish(EVENTS[:1])
+    [request] = receiver.requests
+    assert request.headers["webhook-id"] == EVENTS[0].id
+    Webhook(SECRET).verify(request.body, request.headers, json_parse=False)  # raises
+
+
+def test_the_lines_before_the_index_are_safe(receiver: Receiver) -> None:
+    receiver.script += [ok, answer(503)]
+    with opened(receiver, format="text") as sink, pytest.raises(Retry) as caught:
+        sink.publish(EVENTS)
+    assert caught.value.index == 1
 
 
 def test_requests_are_signed_with_both_secrets(receiver: Receiver, secret_file: Path) -> None:
