@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import re
 from collections.abc import Collection, Iterable
 from fnmatch import fnmatchcase
@@ -36,6 +37,8 @@ def _not_empty(values: tuple[T, ...]) -> tuple[T, ...]:
 
 
 Pattern = Annotated[str, Field(min_length=1)]
+# A list that was left out is not dumped: what is dumped is valid again.
+IfGiven = Annotated[tuple[T, ...], Field(exclude_if=operator.not_)]
 NotEmpty = AfterValidator(_not_empty)
 
 
@@ -48,12 +51,12 @@ class EventFilter(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    interfaces: Annotated[tuple[Pattern, ...], NotEmpty] = Field(
+    interfaces: Annotated[IfGiven[Pattern], NotEmpty] = Field(
         default=(), description="Patterns for the alias, as a shell has them, or LUIDs"
     )
     exclude: tuple[Pattern, ...] = Field(default=(), description="Patterns that win over interfaces")
-    families: Annotated[tuple[Family, ...], NotEmpty] = Field(default=(), description="inet, inet6")
-    kinds: Annotated[tuple[Kind, ...], NotEmpty] = Field(default=(), description="Events of at least one of these")
+    families: Annotated[IfGiven[Family], NotEmpty] = Field(default=(), description="inet, inet6")
+    kinds: Annotated[IfGiven[Kind], NotEmpty] = Field(default=(), description="Events of at least one of these")
     causes: tuple[Cause, ...] = Field(default=(), description="Events with one of these causes")
 
     @model_validator(mode="after")

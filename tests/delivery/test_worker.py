@@ -1124,8 +1124,9 @@ def test_a_restart_with_a_hundred_thousand_waiting_events(tmp_path: Path) -> Non
 
 def fill(path: Path, first: bytes, count: int) -> None:
     """Write copies of the first event behind it, each with a seq of its own: quicker than making them."""
-    head, tail = first.split(b'"seq":1,')
-    rows = ((seq, seq * len(first), b'%s"seq":%d,%s' % (head, seq, tail)) for seq in range(2, count + 1))
+    head, middle, tail = first.replace(b"-0000000000000001", b"-#").replace(b'"seq":1,', b'"seq":#,').split(b"#")
+    copies = ((seq, b"%s%016d%s%d%s" % (head, seq, middle, seq, tail)) for seq in range(2, count + 1))
+    rows = ((seq, seq * len(first), data) for seq, data in copies)
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.executemany("INSERT INTO events (seq, position, data) VALUES (?, ?, ?)", rows)
 
