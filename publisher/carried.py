@@ -16,6 +16,7 @@ _DOWN = frozenset({"down", "not_present", "lower_layer_down"})
 class _Completed(NamedTuple):
     """An interface as the source reported it, and with the members that it did not report."""
 
+    index: int
     reported: Interface
     completed: Interface
 
@@ -34,7 +35,7 @@ class Carried:
     def onto(self, row: IpInterface, cause: Cause, clock: Callable[[], datetime]) -> IpInterface:
         """Returns the row with what is carried from the rows before, of which it is not yet one."""
         last = self._last.get(row.luid)
-        if last is None or (last.reported is not row.interface and last.reported != row.interface):
+        if last is None or not _shows(last, row):
             last = self._complete(row, cause, clock)
         return row if last.completed is row.interface else row.replaced({"interface": last.completed})
 
@@ -50,7 +51,7 @@ class Carried:
             members["last_link_speed"] = speed
         if after.last_change is None and (moment := _last_change(before, row, cause, clock)):
             members["last_change"] = moment
-        completed = _Completed(after, after.replaced(members) if members else after)
+        completed = _Completed(row.row.interface_index, after, after.replaced(members) if members else after)
         self._last[row.luid] = completed
         return completed
 
@@ -61,6 +62,12 @@ class Carried:
             if before and (_is_the_same(before, row) or cause == "startup"):
                 return before
         return None
+
+
+def _shows(last: _Completed, row: IpInterface) -> bool:
+    """Returns whether the row has the interface as it was reported last, mostly by the same object."""
+    same = last.reported is row.interface or last.reported == row.interface
+    return same and last.index == row.row.interface_index
 
 
 def _is_the_same(before: IpInterface, after: IpInterface) -> bool:

@@ -79,15 +79,15 @@ def _is_same_change(first: Event, second: Event) -> bool:
     return isinstance(first, Added | Deleted)
 
 
-def change_text(events: Sequence[Event]) -> ChangeText:
-    """Returns the line for the events of one change in parts."""
+def change_text(events: Sequence[Event], *, families: bool = True) -> ChangeText:
+    """Returns the line for the events of one change in parts; without `families` where they are shown beside it."""
     first = events[0]
     remark = ", ".join(_remarks(events))
     if first.interface is None:
         count = first.snapshot.count if first.snapshot else 0
         return ChangeText(printable(first.node), f"has {count} IP interface{'' if count == 1 else 's'}", remark)
     separator = "; " if isinstance(first, Changed) else ", "
-    return ChangeText(printable(first.interface.alias), printable(separator.join(_facts(events))), remark)
+    return ChangeText(printable(first.interface.alias), printable(separator.join(_facts(events, families))), remark)
 
 
 def _remarks(events: Sequence[Event]) -> Iterator[str]:
@@ -98,16 +98,19 @@ def _remarks(events: Sequence[Event]) -> Iterator[str]:
         yield CAUSES[events[0].cause]
 
 
-def _facts(events: Sequence[Event]) -> Iterator[str]:
+def _facts(events: Sequence[Event], families: bool) -> Iterator[str]:
     """Yields the facts of the first event, then what the second one adds; of one family, with its name."""
     facts = [list(_facts_of(event)) for event in events]
     shared = set.intersection(*map(set, facts)) if len(facts) > 1 else set()
     for place, event in enumerate(events):
         for fact in facts[place]:
-            if fact in shared and place:
-                continue
-            named = fact.of_family and fact not in shared and event.family
-            yield f"{FAMILY_NAMES[event.family]} {fact.text}" if named and event.family else fact.text
+            if fact in shared:
+                if place == 0:
+                    yield fact.text
+            elif fact.of_family and families and event.family:
+                yield f"{FAMILY_NAMES[event.family]} {fact.text}"
+            else:
+                yield fact.text
 
 
 def _facts_of(event: Event) -> Iterator[_Phrase]:

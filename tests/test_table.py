@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from typing import Any
 from unittest.mock import Mock
 
 import pytest
@@ -10,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import publisher.table
-from publisher.events import Cause, Change, Event, IpInterfaceRow, Key
+from publisher.events import Cause, Change, DefaultRoute, Event, IpInterface, IpInterfaceRow, Key
 from publisher.sources import Remove, Resync, Update, Upsert
-from publisher.table import Table, new_epoch
-from tests.fixtures.rows import ETH0, ETH1, address, kinds, row, table
+from publisher.table import Stamp, Table, new_epoch
+from tests.fixtures.rows import ETH0, ETH1, MOMENT, address, kinds, row, table
 
 
 def test_a_lost_carrier_is_one_parameter_notification() -> None:
@@ -123,6 +124,185 @@ def test_an_event_survives_its_json() -> None:
 def test_epochs_are_different_and_sort_by_age() -> None:
     assert len({new_epoch() for _ in range(50)}) > 1
     assert len(new_epoch()) == 16
+
+
+ROUTE = DefaultRoute(next_hop="192.0.2.1", metric=100, protocol="dhcp")
+
+
+def with_routes(*routes: DefaultRoute) -> IpInterface:
+    return row().model_copy(update={"default_routes": routes})
+
+
+def test_default_routes_are_named_by_their_next_hop() -> None:
+    known = table(with_routes(ROUTE))
+    [event] = known.apply(Upsert(with_routes(ROUTE.model_copy(update={"metric": 7}), DefaultRoute(metric=9))))
+    assert event.changed == {
+        "default_routes.192.0.2.1": Change(
+            before={"next_hop": "192.0.2.1", "metric": 100, "protocol": "dhcp"},
+            after={"next_hop": "192.0.2.1", "metric": 7, "protocol": "dhcp"},
+        ),
+        "default_routes.on-link": Change(before=None, after={"metric": 9}),
+    }
+    assert [entry.metric for entry in event.default_routes] == [7, 9]
+
+
+def test_two_default_routes_of_one_next_hop_are_two_entries() -> None:
+    slow, slower = (ROUTE.model_copy(update={"metric": metric}) for metric in (200, 300))
+    known = table(with_routes(ROUTE))
+    [event] = known.apply(Upsert(with_routes(ROUTE, slow, slower)))
+    assert [(name, change.after["metric"]) for name, change in event.changed.items()] == [
+        ("default_routes.192.0.2.1", 200),
+        ("default_routes.192.0.2.1#2", 300),
+    ]
+    [event] = known.apply(Upsert(with_routes(slow)))
+    assert [change.after for change in event.changed.values()] == [None, None]
+    assert known.apply(Upsert(with_routes(slow, slow))) == []
+
+
+def test_only_default_routes_that_differ_are_looked_at() -> None:
+    many = tuple(ROUTE.model_copy(update={"metric": metric}) for metric in range(1, 5001))
+    known = table(with_routes(*many))
+    [event] = known.apply(Upsert(with_routes(*many[1:])))
+    assert len(event.changed) == 1
+
+
+class Clock:
+    """The time, which a test moves on."""
+
+    def __init__(self) -> None:
+        self.now = MOMENT
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def tick(self) -> datetime:
+        self.now += timedelta(seconds=1)
+        return self.now
+
+
+def clocked(*rows: IpInterface) -> tuple[Table, Clock]:
+    clock = Clock()
+    return Table(rows, Stamp("node", "0123456789abcdef", clock=clock)), clock
+
+
+FAST = {"transmit_link_speed": 10**9, "receive_link_speed": 10**9}
+DOWN = {"oper_status": "down", "media_connect_state": "disconnected", "connected": False}
+SLOW = {"transmit_link_speed": 10**8, "receive_link_speed": 10**8}
+
+
+def test_the_last_link_speed_is_kept_while_the_link_is_down_and_shows_that_it_came_back_slower() -> None:
+    known = table()
+    steps = [{"connected": True, **FAST}, DOWN, {"connected": True, **SLOW}, DOWN, {"connected": True, **SLOW}]
+    events = [event for members in steps for event in known.apply(Upsert(row(**members)))]
+    assert [event.interface and event.interface.last_link_speed for event in events] == [
+        10**9,
+        10**9,
+        10**8,
+        10**8,
+        10**8,
+    ]
+    assert [event.kinds for event in events] == [
+        ("added",),
+        ("link_down",),
+        ("link_up", "speed_decreased"),
+        ("link_down",),
+        ("link_up",),
+    ]
+    assert [event.text() for event in events[1:3]] == ["eth0 down, was 1 Gbit/s", "eth0 up, 100 Mbit/s, was 1 Gbit/s"]
+
+
+def test_a_speed_that_a_driver_reports_without_a_link_is_not_the_last_one() -> None:
+    [event] = table().apply(Upsert(row(**DOWN, **FAST)))
+    assert event.interface
+    assert event.interface.last_link_speed is None
+
+
+def test_the_last_change_is_the_moment_at_which_the_state_began() -> None:
+    known, clock = clocked()
+
+    def since(update: Update) -> list[datetime | None]:
+        known.apply(update)
+        return [entry.interface.last_change for entry in known.rows]
+
+    began = clock.now
+    assert since(Upsert(row())) == [began]
+    clock.tick()
+    assert since(Upsert(row(nl_mtu=1400))) == [began]
+    assert since(Upsert(row(family="inet6"))) == [began, began], "the family is new, the interface is not"
+    down = clock.tick()
+    assert since(Upsert(row(**DOWN))) == [down, began]
+    clock.tick()
+    assert since(Upsert(row(family="inet6", **DOWN))) == [down, down]
+    assert since(Resync((row(**DOWN), row(family="inet6", **DOWN)), "overrun")) == [down, down]
+    assert since(Upsert(row(**DOWN, interface_index=9))) == [clock.now, down], "another interface, in this state anew"
+    assert since(Resync((row(),), "startup")) == [None], "it changed while nobody listened"
+
+
+def test_both_families_have_one_interface_and_that_of_the_source_when_nothing_is_carried() -> None:
+    known, _ = clocked()
+    known.apply(Upsert(row(**FAST)))
+    reported = row(**DOWN)
+    known.apply(Upsert(reported))
+    known.apply(Upsert(row(family="inet6").model_copy(update={"interface": reported.interface})))
+    first, second = known.rows
+    assert first.interface is second.interface is not reported.interface
+    baseline = Table(None)
+    baseline.apply(Resync((reported,), "startup"))
+    assert baseline.rows[0] is reported
+
+
+def test_an_interface_that_was_removed_leaves_nothing() -> None:
+    known, clock = clocked()
+    known.apply(Upsert(row(**FAST)))
+    known.apply(Upsert(row(family="inet6", **FAST)))
+    known.apply(Remove(ETH0, "inet"))
+    assert known._carried._last.keys() == {ETH0}
+    known.apply(Remove(ETH0, "inet6"))
+    assert not known._carried._last
+    again = clock.tick()
+    [event] = known.apply(Upsert(row(**DOWN)))
+    assert event.interface
+    assert (event.interface.last_change, event.interface.last_link_speed) == (again, None)
+
+
+@pytest.mark.parametrize("cause", ["startup", "overrun"])
+def test_flaps_while_nobody_listened_are_an_event(cause: Cause) -> None:
+    known = table(row(carrier_transitions=3), row(family="inet6", carrier_transitions=3))
+    events = known.apply(Resync((row(carrier_transitions=17), row(family="inet6", carrier_transitions=17)), cause))
+    assert [event.changed for event in events] == [{"interface.carrier_transitions": Change(before=3, after=17)}] * 2
+    assert [event.kinds for event in events] == [("link_up", "link_down")] * 2
+    assert events[0].text().startswith("eth0 flapped 7 times (")
+    assert known.apply(Resync(tuple(known.rows), cause)) == []
+
+
+@pytest.mark.parametrize("cause", ["notification", "reconcile"])
+def test_transitions_while_somebody_listens_are_no_event(cause: Cause) -> None:
+    known = table(row(carrier_transitions=3))
+    assert known.apply(Upsert(row(carrier_transitions=5), cause)) == []
+    [event] = known.apply(Upsert(row(carrier_transitions=6, connected=False), cause))
+    assert set(event.changed) == {"row.connected"}
+    assert event.interface
+    assert event.interface.carrier_transitions == 6
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ({"carrier_transitions": 20}, {"carrier_transitions": 2}),
+        ({}, {"carrier_transitions": 2}),
+        ({"carrier_transitions": 2}, {}),
+        ({"carrier_transitions": 2}, {"carrier_transitions": 20, "interface_index": 9}),
+    ],
+    ids=["the host was started anew", "it was not known", "it is not known", "another interface"],
+)
+def test_a_new_count_is_no_flap(before: dict[str, Any], after: dict[str, Any]) -> None:
+    events = table(row(**before)).apply(Resync((row(**after),), "startup"))
+    assert "interface.carrier_transitions" not in {name for event in events for name in event.changed}
+    assert not [event for event in events if event.kinds != ("other",)]
+
+
+def test_a_speed_that_was_not_known_before_is_no_event_by_itself() -> None:
+    assert table(row(**FAST)).apply(Resync((row(**FAST, last_link_speed=10**9),), "startup")) == []
 
 
 ROWS = st.builds(

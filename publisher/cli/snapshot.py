@@ -7,6 +7,7 @@ from ..errors import SourceError
 from ..events import Family, IpInterface
 from ..sources import Resync
 from ..terminal import columns_of, echo_json
+from ..text import hop_text
 from .host import opened_source
 from .tables import print_table
 
@@ -17,7 +18,7 @@ def show_snapshot(settings: Settings, family: Family | None, *, as_json: bool) -
     if as_json:
         echo_json([as_state(row) for row in rows])
     else:
-        print_table(_COLUMNS, map(_cells, rows), right={1, 6, 7}, wrapped={8})
+        print_table(_COLUMNS, map(_cells, rows), right={1, 6, 7}, wrapped={8, 9})
 
 
 def read_rows(settings: Settings, family: Family | None) -> list[IpInterface]:
@@ -36,7 +37,10 @@ def as_state(row: IpInterface) -> dict[str, object]:
     return {"luid": row.luid, "family": row.family, **row.model_dump(mode="json")}
 
 
-_COLUMNS = ("Interface", "Index", "LUID", "Family", "State", "Connected", "MTU", "Metric", "Addresses")
+_COLUMNS = (
+    *("Interface", "Index", "LUID", "Family", "State", "Connected", "MTU", "Metric"),
+    *("Addresses", "Default route"),
+)
 
 
 def _cells(row: IpInterface) -> tuple[str, ...]:
@@ -49,4 +53,5 @@ def _cells(row: IpInterface) -> tuple[str, ...]:
         row.family,
         *(text or "-" for text in known),
         ", ".join(texts.addresses),
+        ", ".join(hop_text(route.next_hop) for route in row.default_routes) or "-",
     )

@@ -26,6 +26,8 @@ Content = TypeVar("Content")
 
 _SECOND = 1_000_000_000
 _SUFFIXES = ("", "-wal", "-shm")
+# The members of an interface that a boot begins anew: what they were before is compared with nothing.
+_OF_A_BOOT = {"carrier_transitions": None, "last_change": None}
 # Raised for content of the wrong kind, where it is read at opening.
 _INVALID = (ArithmeticError, LookupError, TypeError, ValueError)
 
@@ -172,7 +174,10 @@ def begin(file: JournalFile, node: str, left: Claim, set_aside: Path | None) -> 
             resend_to_all(connection, ResendSnapshot("notification", contents.seq))
         connection.execute("DELETE FROM status")  # of a publisher that was killed
         put_meta(connection, epoch=epoch, node=node, boot=boot_id(), clean="0")
-    return Begun(node, epoch, reason, set_aside, contents.rows)
+    rows = contents.rows
+    if meta is None or meta.boot != boot_id():
+        rows = [row.replaced({"interface": row.interface.replaced(_OF_A_BOOT)}) for row in rows]
+    return Begun(node, epoch, reason, set_aside, rows)
 
 
 def _new_epoch_reason(path: Path, contents: JournalContents, left: Claim, set_aside: Path | None) -> str | None:

@@ -119,6 +119,12 @@ class Journal:
         self.events.replace_rows(rows)
         self._first_rows = None
 
+    def put_rows(self, rows: Sequence[IpInterface]) -> None:
+        """Writes rows that changed without an event, if there are any. The core's thread."""
+        if rows:
+            self.events.put_rows(rows)
+            self._first_rows = None
+
     def rename(self, node: str, sinks: Iterable[str]) -> None:
         """Gives this host another name, which it has in the snapshots from now on. The core's thread.
 

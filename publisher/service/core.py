@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from operator import attrgetter
 
 from ..delivery.supervisor import Supervisor
 from ..errors import JournalDamagedError, JournalError
+from ..events import Interface
 from ..journal.journal import Journal
 from ..sink import Log
 from ..sources import Source, Update
@@ -15,6 +17,9 @@ from ..watcher import InterfaceFilter, step
 
 # How often a journal that takes nothing is tried again.
 _TRY_SECONDS = 1.0
+
+
+_SILENT = attrgetter("carrier_transitions", "last_change", "last_link_speed")
 
 
 class Core:
@@ -43,12 +48,18 @@ class Core:
     def begin(self, updates: Sequence[Update]) -> None:
         """Applies the source's first list: the baseline of a new epoch, else the changes since the last run.
 
-        Raises JournalError.
+        Members of interfaces that make no event are written, too: the next start counts the transitions of the carrier
+        from them. Raises JournalError.
         """
+        before = {row.key: row.interface for row in self._table.rows}
         events, _ = step(updates[:1], self._table, self.interfaces)
         if not self._journal.known:
             self._journal.replace_rows(self._table.rows)
         self._journal.append(events)
+        told = {event.key for event in events}
+        self._journal.put_rows(
+            [row for row in self._table.rows if row.key not in told and _differ(before.get(row.key), row.interface)]
+        )
         self.apply(updates[1:])
 
     def apply(self, updates: Sequence[Update]) -> None:
@@ -112,3 +123,7 @@ class Core:
     def _table_of_journal(self) -> Table:
         journal = self._journal
         return Table(journal.rows(), Stamp(journal.node, journal.epoch, journal.seq))
+
+
+def _differ(before: Interface | None, after: Interface) -> bool:
+    return before is not None and _SILENT(before) != _SILENT(after)

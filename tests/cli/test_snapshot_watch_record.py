@@ -31,8 +31,10 @@ def test_snapshot_as_a_table(publisher: Publisher) -> None:
         "MTU",
         "Metric",
         "Addresses",
+        "Default",
+        "route",
     ]
-    assert first.split() == ["eth0", "2", ETH0.luid, "inet", "up", "yes", "1500", "100", "192.0.2.10/24"]
+    assert first.split() == ["eth0", "2", ETH0.luid, "inet", "up", "yes", "1500", "100", "192.0.2.10/24", "-"]
     assert second.startswith("a\\x1b[2Jb ")
     assert not publisher.journal.exists()
 
@@ -41,7 +43,7 @@ def test_snapshot_as_json(publisher: Publisher) -> None:
     publisher.configure('filter.exclude = ["wlan*"]')
     rows = json.loads(publisher("snapshot", "--json").stdout)
     assert [(row["luid"], row["family"]) for row in rows] == [ETH0.key, ETH0_6.key]
-    assert list(rows[0]) == ["luid", "family", "row", "interface", "addresses"]
+    assert list(rows[0]) == ["luid", "family", "row", "interface", "addresses", "default_routes"]
     for row, expected in zip(rows, (ETH0, ETH0_6), strict=True):
         assert IpInterface.model_validate_json(json.dumps({key: row[key] for key in list(row)[2:]})) == expected
     [only] = json.loads(publisher("snapshot", "--json", "--family", "inet6").stdout)
@@ -110,5 +112,5 @@ def test_watch_shows_the_snapshot_then_changes(publisher: Publisher) -> None:
     heading, *lines = publisher("watch").stdout.splitlines()
     assert heading.endswith("  nas has 2 IP interfaces")
     assert len(lines) == 3
-    assert lines[2].endswith("deleted")
+    assert lines[2].endswith("IPv6 removed")
     assert "inet6" not in publisher("watch", "--family", "inet").stdout

@@ -19,6 +19,7 @@ from publisher.events import Event
 from tests.fixtures.brokers import Mosquitto
 from tests.fixtures.linux_source import summary
 from tests.fixtures.netns import NetNs
+from tests.fixtures.poll import wait_for
 from tests.fixtures.program import COMMAND, Program, Told, assert_true, both
 from tests.fixtures.requirements import need, unable
 
@@ -59,6 +60,36 @@ def test_what_changed_while_it_was_down_is_told_at_start(netns: NetNs, tmp_path:
         ]
     )
     assert_true(program)
+
+
+def test_a_link_that_flapped_while_it_was_killed_says_so_in_its_first_event(netns: NetNs, tmp_path: Path) -> None:
+    netns.veth()
+    program = Program(netns, tmp_path / "it")
+    wait_for(lambda: is_up(netns, "v0"))
+    with program.running(kill=True):
+        pass
+    before = len(program.events)
+    for _ in range(7):
+        netns.ip("link set v1 down", "link set v1 up")
+    wait_for(lambda: is_up(netns, "v0"))
+
+    def told() -> list[Event]:
+        return [event for event in program.events[before:] if event.interface and event.interface.alias == "v0"]
+
+    with program.running():
+        program.wait(lambda: len(told()) == 2, "the flaps of v0")
+    assert [(event.family, event.cause, event.kinds) for event in told()] == [
+        (family, "startup", ("link_up", "link_down")) for family in ("inet", "inet6")
+    ]
+    for event in told():
+        change = event.changed["interface.carrier_transitions"]
+        assert change.after - change.before == 14
+        assert event.text() == "v0 flapped 7 times (while publisher was away)"
+
+
+def is_up(netns: NetNs, name: str) -> bool:
+    [link] = json.loads(netns.run(f"ip -j link show {name}"))
+    return bool(link["operstate"] == "UP")
 
 
 def in_order(summaries: Iterable[Told]) -> list[Told]:

@@ -37,7 +37,7 @@ def test_run_shows_snapshot_and_changes_in_the_terminal(publisher: Publisher) ->
         assert process.stdout.readline().endswith("1 IP interface\n")
         assert "192.0.2.10/24" in process.stdout.readline()
         source.write(recording[2])
-        assert process.stdout.readline().endswith("nl_mtu 1500 -> 1400\n")
+        assert process.stdout.readline().endswith("mtu 1400, was 1500\n")
     assert process.wait(30) == 0
     assert {path.name for path in publisher.folder.iterdir()} == {
         "publisher.toml", "updates.jsonl", "journal.sqlite3", "journal.sqlite3.lock", "journal.sqlite3.mark",

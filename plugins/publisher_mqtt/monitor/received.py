@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
-from publisher.events import Family, Key, Luid
+from publisher.events import Event, Family, Key, Luid
 from publisher.terminal import ShownState
+from publisher.text import ChangeText, change_text
 from publisher.untrusted import UntrustedError
 
 from ..payloads import Count, Epoch
@@ -57,9 +59,19 @@ class AnswerPart(BaseModel):
 
 def event_of(value: JsonValue) -> EventState:
     """Returns the event; of a CloudEvent, its `data`. Raises ValidationError."""
-    if isinstance(value, dict) and "specversion" in value:
-        value = value.get("data")
-    return EventState.model_validate(value)
+    return EventState.model_validate(_data_of(value))
+
+
+def words_of(value: JsonValue) -> ChangeText | None:
+    """Returns the event in words; None when it is not one of this version."""
+    try:
+        return change_text([Event.from_json(json.dumps(_data_of(value)).encode())], families=False)
+    except ValidationError:
+        return None
+
+
+def _data_of(value: JsonValue) -> JsonValue:
+    return value.get("data") if isinstance(value, dict) and "specversion" in value else value
 
 
 def check_time(state: ShownState) -> None:

@@ -14,14 +14,14 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pydantic import ValidationError
+from pydantic import JsonValue, ValidationError
 
 from publisher.events import Key
 from publisher.terminal import FAMILY_NAMES, LiveTable, ShownState, clock
 from publisher.untrusted import UntrustedError, parse_json, parse_model
 
 from ..messages import MqttMessage
-from .received import AnswerPart, EventState, NodeProgress, check_time, event_of
+from .received import AnswerPart, EventState, NodeProgress, check_time, event_of, words_of
 
 if TYPE_CHECKING:
     from ..client.connection import IncomingMessage
@@ -112,7 +112,7 @@ class BrokerView:
             if match["kind"] == "state":
                 yield from self._state(node, key, payload, retained)
             else:
-                yield from self._event(node, event_of(parse_json(payload, max_bytes=_MOST_BYTES)))
+                yield from self._event(node, parse_json(payload, max_bytes=_MOST_BYTES))
             return
         node, _, rest = topic.partition("/")
         if rest == "status":
@@ -153,9 +153,11 @@ class BrokerView:
             raise UntrustedError("too many rows")
         self.table.put(node, key, state)
 
-    def _event(self, node: str, event: EventState) -> Iterator[str | MqttMessage]:
+    def _event(self, node: str, value: JsonValue) -> Iterator[str | MqttMessage]:
+        event = event_of(value)
         check_time(event)
-        yield _line(node, event.key, event, _what(event))
+        words = words_of(value)
+        yield _line(node, event.key, event, words.facts if words else _what(event))
         self._node(node).since_asked += 1
         yield from self._reached(node, event.epoch, event.seq, itself_came=True)
 
@@ -246,6 +248,7 @@ def _line(node: str, key: Key, state: ShownState, what: str) -> str:
 
 
 def _what(event: EventState) -> str:
+    """Returns the changes of an event of a newer version, whatever its members are."""
     plain = {"add_instance": "added", "delete_instance": "deleted"}.get(event.notification_type)
     changes = (
         f"{name} {_short(change, 'before')} -> {_short(change, 'after')}" for name, change in event.changed.items()

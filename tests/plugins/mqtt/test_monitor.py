@@ -102,8 +102,8 @@ def test_states_are_the_rows() -> None:
 def test_events_are_lines_that_say_what_changed() -> None:
     lines, requests = tell(view(), [event_of(make_event(1)), event_of(make_event(2, "delete_instance", make_row()))])
     assert [line.split("  ", 1)[1] for line in lines] == [
-        "testnode  eth0  IPv4  row.nl_mtu 1500 -> 1400",
-        "testnode  eth0  IPv4  deleted",
+        "testnode  eth0  IPv4  mtu 1400, was 1500",
+        "testnode  eth0  IPv4  removed",
     ]
     assert requests == []
 
@@ -223,7 +223,10 @@ def test_members_of_a_newer_version_are_left_alone() -> None:
 
 
 def test_events_in_cloudevents_are_read_too() -> None:
-    wrapped = {"specversion": "1.0", "data": json.loads(make_event(3).json_bytes)}
+    wrapped: dict[str, Any] = {"specversion": "1.0", "data": json.loads(make_event(3).json_bytes)}
+    lines, _ = tell(view(), [received("testnode/0006008000000000/inet/event", json.dumps(wrapped).encode())])
+    assert "mtu 1400, was 1500" in lines[0]
+    wrapped["data"]["weather"] = "fine"  # a newer version's
     lines, _ = tell(view(), [received("testnode/0006008000000000/inet/event", json.dumps(wrapped).encode())])
     assert "row.nl_mtu 1500 -> 1400" in lines[0]
 
@@ -351,7 +354,7 @@ def test_a_pipe_gets_lines_and_a_gap_is_healed_over_a_real_broker(broker: Mosqui
     with Watch(broker.url, tmp_path / "lines") as watch:
         watch.wait_for("is there  up  192.0.2.10/24")
         node.send_event(node.events[1])
-        watch.wait_for("row.nl_mtu")
+        watch.wait_for("mtu 1")
         node.send_event(node.events[5])
         watch.wait_for("testnode: 3 events missed after 2")
         watch.wait_for("caught up by the events that were missed")
