@@ -39,10 +39,7 @@ def look(publisher: Publisher) -> dict[str, object]:
     """Runs the commands that only look, and checks the folder, which is the home, too."""
     before = tree(publisher.folder)
     for command in LOOKING:
-        done = subprocess.run(
-            publisher.command(tuple(command.split())), cwd=publisher.folder, env=publisher.environment,
-            capture_output=True, text=True, timeout=60, check=False,
-        )  # fmt: skip
+        done = publisher.run(tuple(command.split()), publisher.environment)
         assert done.returncode in (0, 1), done.stderr
         assert tree(publisher.folder) == before, command
     return before

@@ -7,7 +7,6 @@ import os
 import re
 import sqlite3
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from functools import partial
@@ -31,10 +30,7 @@ HOOK = '[sinks.hook]\ntype = "webhook"\nurl = "http://127.0.0.1:1/"'
 
 
 def status_of(publisher: Publisher) -> dict[str, Any]:
-    done = subprocess.run(
-        [sys.executable, "-m", "publisher", "status", "--json"],
-        cwd=publisher.folder, env=publisher.environment, capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
+    done = publisher.run(("status", "--json"), publisher.environment)
     return dict(json.loads(done.stdout)) if done.stdout else {"sinks": {}}
 
 
@@ -42,8 +38,14 @@ def sink_state(publisher: Publisher, name: str) -> str:
     return str(status_of(publisher)["sinks"].get(name, {}).get("state", "unknown"))
 
 
+def delivered(publisher: Publisher, name: str) -> int:
+    return int(status_of(publisher)["sinks"].get(name, {}).get("delivered", 0))
+
+
 def test_a_service_that_is_well_is_status_0(publisher: Publisher, service: Service) -> None:
     process = service()
+    # The sink follows before its first batch, too.
+    wait_for(lambda: delivered(publisher, "log") == 3, what="the status")
     wait_for(lambda: sink_state(publisher, "log") == "following", what="the status")
     first, second, heading, row = publisher("status").stdout.splitlines()
     assert re.fullmatch(rf"publisher 0\.1\.0 on \S+: process {process.pid} since .*, 0 events", first)

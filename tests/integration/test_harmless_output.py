@@ -209,10 +209,8 @@ def test_the_service_and_what_tells_about_it(inside_netns: NetNs, evil: Publishe
 
 
 def _status_with_errors(evil: Publisher) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "publisher", "status"], cwd=evil.folder, env=evil.environment, capture_output=True
-    )
-    text = done.stdout.decode() + done.stderr.decode()
+    done = evil.run(("status",), evil.environment)
+    text = done.stdout + done.stderr
     return text if text.count("PWN") >= 3 else ""
 
 

@@ -894,11 +894,14 @@ def test_sinks_read_and_report_beside_the_writer(path: Path, synchronous: Litera
         table = begun(journal)
         parts = [journal.sink(f"sink{number}", "") for number in range(4)]
         failures: list[BaseException] = []
+        appended = threading.Condition()
 
         def follow(part: SinkJournal) -> None:
             try:
                 seen = 0
                 while seen < 60:
+                    with appended:
+                        appended.wait_for(lambda: journal.seq > seen, 20)  # noqa: B023  # called at once
                     for event in journal.events.read(seen, 7):
                         assert event.seq == seen + 1
                         seen = event.seq
@@ -911,6 +914,8 @@ def test_sinks_read_and_report_beside_the_writer(path: Path, synchronous: Litera
             thread.start()
         for event in changes(table, 60):
             journal.append([event])
+            with appended:
+                appended.notify_all()
         for thread in threads:
             thread.join()
         journal.commit()

@@ -175,10 +175,7 @@ def test_with_standard_error_there_is_no_log_file(publisher: Publisher) -> None:
 
 def status_of(publisher: Publisher) -> str:
     """Returns the output of `publisher status`, empty until it has one."""
-    command = publisher.command(("status",))
-    return subprocess.run(
-        command, cwd=publisher.folder, env=publisher.environment, capture_output=True, text=True, check=False
-    ).stdout
+    return publisher.run(("status",), publisher.environment).stdout
 
 
 def test_the_status_names_the_log_file(publisher: Publisher) -> None:
