@@ -64,13 +64,18 @@ def latencies(directory: Path, *, troubled: bool) -> list[float]:
 
 
 def test_bad_company_costs_a_sink_nothing(tmp_path: Path) -> None:
-    alone: list[float] = []
-    beside: list[float] = []
+    alone: list[list[float]] = []
+    beside: list[list[float]] = []
     for number in range(ROUNDS):
         directory = tmp_path / str(number)
         directory.mkdir()
-        alone += latencies(directory, troubled=False)
-        beside += latencies(directory, troubled=True)
-    # The sinks share nothing but the processor; the bounds are wide enough for a busy machine.
-    assert statistics.median(beside) < 3 * statistics.median(alone) + 0.001
-    assert statistics.quantiles(beside, n=20)[-1] < 5 * statistics.quantiles(alone, n=20)[-1] + 0.005
+        alone.append(latencies(directory, troubled=False))
+        beside.append(latencies(directory, troubled=True))
+    # Of the best round of each: a sink that holds others up does it in all rounds, and a busy machine in some.
+    assert best(beside, 10) < 3 * best(alone, 10) + 0.001
+    assert best(beside, 19) < 5 * best(alone, 19) + 0.005
+
+
+def best(rounds: list[list[float]], part: int) -> float:
+    """Returns the smallest of the rounds' quantiles, of twenty parts: 10 for the median."""
+    return min(statistics.quantiles(seconds, n=20)[part - 1] for seconds in rounds)

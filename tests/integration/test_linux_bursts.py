@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import itertools
-import logging
 import sys
-from contextlib import closing
 
 import pytest
 
 from publisher.events import Event
-from publisher.sources import SourceContext
 from tests.faults import changing
-from tests.fixtures.linux_source import Following, steps_back
+from tests.fixtures.linux_source import Following, notifications_that_fit, steps_back
 from tests.fixtures.netns import NetNs
 
 assert sys.platform == "linux"
@@ -30,15 +27,6 @@ def links(netns: NetNs) -> NetNs:
     """A namespace with links named b0, b1, ... of the lowest mtu."""
     netns.ip(*(line for n in range(LINKS) for line in (f"link add b{n} type ifb", f"link set b{n} mtu 1290")))
     return netns
-
-
-def notifications_that_fit() -> int:
-    """Returns the number of notifications that the receive buffer holds, which is smaller for an ordinary user."""
-    netlink = pytest.importorskip("publisher.sources.linux.netlink", reason="rtnetlink exists on Linux only")
-    rtnetlink = pytest.importorskip("publisher.sources.linux.rtnetlink")
-    log = logging.getLogger("publisher")
-    with closing(netlink.NotificationSocket(rtnetlink.Decoder(), SourceContext.receive_buffer, log)) as socket:
-        return int(socket.receive_buffer // netlink.SMALLEST_DATAGRAM)
 
 
 def test_a_burst_of_rising_mtus_never_steps_back(links: NetNs) -> None:

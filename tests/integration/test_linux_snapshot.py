@@ -20,6 +20,7 @@ from tests.fixtures.netns import NetNs
 from tests.fixtures.poll import wait_for
 from tests.fixtures.random_links import make_random_links
 
+FOR_EVER = 0xFFFF_FFFF
 IANA_TYPE = {"bridge": 209, "vlan": 135, "vxlan": 131}  # by kind; the other virtual ones are 53
 
 
@@ -113,8 +114,20 @@ def test_no_member_contradicts_the_addresses_or_ip(netns: NetNs, seed: int) -> N
 
 def read_beside_ip(netns: NetNs) -> tuple[Sequence[IpInterface], dict[str, dict[str, Any]]] | None:
     """Returns the rows and what `ip` shows, None when that changed meanwhile: detection of duplicates takes a while."""
-    before, rows, after = netns.run("ip -j -d addr"), netns.call(read_rows), netns.run("ip -j -d addr")
-    return (rows, {link["ifname"]: link for link in json.loads(after)}) if before == after else None
+    before, rows, after = links_shown(netns), netns.call(read_rows), links_shown(netns)
+    return (rows, after) if before == after else None
+
+
+def links_shown(netns: NetNs) -> dict[str, dict[str, Any]]:
+    """Returns what `ip` shows of each link, without its clocks: a bridge's timers, the seconds that an address has."""
+    found = {link["ifname"]: link for link in json.loads(netns.run("ip -j -d addr"))}
+    for link in found.values():
+        for details in ("info_data", "info_slave_data"):
+            link.get("linkinfo", {}).pop(details, None)
+        for address in link["addr_info"]:
+            for lifetime in ("valid_life_time", "preferred_life_time"):
+                address[lifetime] = FOR_EVER if address[lifetime] == FOR_EVER else 0
+    return found
 
 
 def has_settings(netns: NetNs, ip: str, name: str) -> bool:
@@ -251,15 +264,14 @@ def mtu_expires(netns: NetNs, ip: str) -> int | None:
 def as_shown(entry: dict[str, Any]) -> dict[str, Any]:
     """Returns an address as `ip` shows it."""
     scope = {"host": "interface"}.get(entry["scope"], entry["scope"])
-    for_ever = 0xFFFF_FFFF
     state = "deprecated" if entry.get("deprecated") else "tentative" if entry.get("tentative") else "preferred"
     return {
         "address": entry["local"],
         "prefix_length": entry["prefixlen"],
         "scope": scope,
         "dad_state": state,
-        "for_ever": entry["valid_life_time"] == for_ever,
-        "preferred_for_ever": entry["preferred_life_time"] == for_ever,
+        "for_ever": entry["valid_life_time"] == FOR_EVER,
+        "preferred_for_ever": entry["preferred_life_time"] == FOR_EVER,
     }
 
 

@@ -111,7 +111,7 @@ def test_a_full_disk_is_reported_survived_and_healed_by_a_marked_resync(
         changes.make(2000)
         program.wait(lambda: metrics(netns)["publisher_trouble"] == 1, "the trouble in the metrics")
         program.wait(lambda: metrics(netns)["publisher_dropped_total"] > 0, "the count of lost updates")
-        assert "the journal takes nothing" in program.log()
+        program.wait(lambda: "the journal takes nothing" in program.log(), "the trouble in the log")
         (program.data / "filler").unlink()
         changes.make(10)
         program.wait(lambda: metrics(netns)["publisher_trouble"] == 0, "the end of the trouble")

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from publisher.config.settings import Settings
+from publisher.journal.requests import JournalClient, Request
 from publisher.service.service import Service
 from publisher.sink import Rejected, Retry
 from publisher.testing import ScriptedSource
@@ -143,11 +144,13 @@ def test_a_place_that_another_sink_names_is_not_left(house: House, board: Board)
 
 def test_a_destination_that_is_away_is_emptied_once_it_is_back(house: House, board: Board) -> None:
     filled(house, board, settings(house, home={}))
-    board.faults += [Retry("the broker is away", after=0), OSError("no route")]
+    board.faults += [Retry("the broker is away", after=600), OSError("no route")]
     with running(house, settings(house)) as service:
         wait_for(lambda: any("away" in str(place["error"]) for place in service.status().get("left", ())))
         [_, place] = service.status()["left"]
         assert (place["sink"], place["place"], place["next_attempt"] > 0) == ("home", ROWS, True)
+        with closing(JournalClient.open(house.path)) as client:
+            client.post(Request(kind="forget", sink="home"))  # tries again at once
         wait_for(lambda: not recorded(house))
         assert board.places == set()
 

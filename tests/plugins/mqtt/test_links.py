@@ -47,10 +47,10 @@ def test_a_link_that_breaks_before_a_batch_is_over_gets_on(broker: Mosquitto, tm
 
 def test_a_slow_link_is_waited_for_while_it_gets_on(broker: Mosquitto, tmp_path: Path) -> None:
     """One state alone takes longer than the time limit for an answer."""
-    large = make_row("large", index=50, addresses=[f"10.9.{number}.1/24" for number in range(60)])
+    large = make_row("large", index=50, addresses=[f"10.9.{number}.1/24" for number in range(240)])
     with (
-        Proxy(broker.port, rate=10_000) as proxy,
-        MqttHost(tmp_path, proxy.url, protocol="5", timeout=0.5) as host,
+        Proxy(broker.port, rate=20_000) as proxy,
+        MqttHost(tmp_path, proxy.url, protocol="5", timeout=1.5) as host,
     ):
         host.put(large, *some_rows(3))
         host.quiet(60)

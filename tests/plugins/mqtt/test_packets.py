@@ -336,12 +336,12 @@ def test_own_states_that_come_back_show_that_the_link_works() -> None:
         packet, _ = read_packet(client.recv)
         for _ in range(10):
             client.sendall(state)
-            time.sleep(0.15)  # as above
+            time.sleep(0.3)  # as above
         client.sendall(b"\x40\x02" + identifier_of(packet).to_bytes(2))
         read_packet(client.recv)
 
     with scripted_broker(script) as port:
-        connection = opened(port, timeout=0.5, drops=lambda topic: topic == b"a/state")
+        connection = opened(port, timeout=2.0, drops=lambda topic: topic == b"a/state")
         connection.put(MqttMessage("a/state", b"x", retain=True))
         assert connection.flush() == []
         connection.close()
