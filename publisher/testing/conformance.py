@@ -16,7 +16,7 @@ HOSTILE_ALIAS = "a+b/#\u0000\u001b[2J\n\"\\'<&>{{x}} Ж 🖧"
 
 
 class SinkConformance(SinkUnderTest):
-    """Runs a sink through snapshot, tail, failure, retry, repeat, check, close and a slow destination.
+    """Runs a sink through snapshot, tail, filter, settle, failure, retry, repeat, check, close and a slow destination.
 
     Inherit it in a test module, under a name that begins with Test, and name your sink and its destination:
 
@@ -82,6 +82,19 @@ class SinkConformance(SinkUnderTest):
             ]
             sink.publish(events)
             self.assert_events(events)
+
+    def test_what_a_filter_lets_through_arrives_though_seq_has_holes(self) -> None:
+        self._arrives_selected(settle=False)
+
+    def test_events_that_stand_for_several_arrive(self) -> None:
+        self._arrives_selected(settle=True)
+
+    def test_the_options_that_every_sink_has_are_taken(self) -> None:
+        every = {"only": {"interfaces": ["eth*"], "families": ["inet"]}, "settle": "2s", "snapshot": True}
+        options = self.sink.Options.model_validate(self.options() | every)
+        require(options.skips, "skips is True for a sink with only and settle: leave that property alone")
+        destination = self._options().destination
+        require(options.destination == destination, "only and settle make no other destination of it")
 
     def test_publish_returns_only_when_the_events_are_there(self) -> None:
         with self._opened() as sink:

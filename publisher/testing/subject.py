@@ -12,6 +12,7 @@ from ..sink import Sink, SinkOptions
 from .attempts import require
 from .context import FakeSinkContext
 from .events import make_snapshot
+from .selected import selected_events
 from .timed import TimedSink
 
 
@@ -109,6 +110,15 @@ class SinkUnderTest:
             yield sink
         finally:
             sink.close()
+
+    def _arrives_selected(self, *, settle: bool) -> None:
+        """Fails unless a sink takes what the options `only` and `settle` leave of some changes."""
+        snapshot, tail = selected_events(settle=settle)
+        with self._opened() as sink:
+            sink.publish(snapshot)
+            self.assert_snapshot(snapshot)
+            sink.publish(tail)
+            self.assert_events(tail)
 
     def _assert_each_arrived(self, events: Sequence[Event]) -> None:
         """Fails unless each event is there, and for the first time in this order; repeats are allowed."""
