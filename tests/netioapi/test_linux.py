@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 import pytest
 
 from publisher.errors import InterfaceNotFoundError, NetioError, NotFoundError, SourceError
-from publisher.events import Cause, Family, IpInterface, make_luid
-from publisher.netioapi.rows import IfStackRow
+from publisher.events import Cause, DefaultRoute, Family, IpInterface, make_luid
+from publisher.netioapi.rows import IfStackRow, IpForwardRow
 from publisher.sources import Families, Remove, Resync, Update, Upsert
 from publisher.sources.luids import LuidStore
 from publisher.table import Table
@@ -293,11 +293,51 @@ def test_a_change_of_more_than_addresses_is_reported(change: str) -> None:
     assert not of_other_notifications(event)
 
 
-def test_a_change_of_addresses_alone_is_not_reported() -> None:
-    with_address, both = row(addresses=["192.0.2.1/24"]), row(addresses=["192.0.2.1/24"], nl_mtu=1400)
-    assert of_other_notifications(_event(row(), with_address))
-    assert of_other_notifications(_event(with_address, row()))
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"addresses": ["192.0.2.1/24"]},
+        {"default_routes": ["192.0.2.1"]},
+        {"addresses": ["192.0.2.1/24"], "default_routes": ["192.0.2.1"]},
+    ],
+)
+def test_a_change_of_addresses_or_routes_alone_is_not_reported(members: Any) -> None:
+    with_them, both = row(**members), row(**members, nl_mtu=1400)
+    assert of_other_notifications(_event(row(), with_them))
+    assert of_other_notifications(_event(with_them, row()))
     assert not of_other_notifications(_event(row(), both))
+
+
+OTHER = DefaultRoute(next_hop="192.0.2.1", metric=100, protocol="dhcp")
+ON_LINK = DefaultRoute(next_hop=None, metric=100, protocol="static")
+
+
+def test_a_registration_for_routes_is_called_for_its_family_with_the_key() -> None:
+    host, receiver = FakeHost(row(), row(family="inet6")), ReceivedCalls()
+    system = system_of(host)
+    unsubscribe = system.subscribe_routes("inet6", receiver, True)
+    host.rows = [row(default_routes=[OTHER]), row(family="inet6", default_routes=["fe80::1"])]
+    assert len(system.default_routes("unspec")) == 2
+    unsubscribe()
+    assert receiver.all == [(None, None, "initial_notification"), (FIRST, "inet6", "add_instance")]
+
+
+@pytest.mark.parametrize(
+    ("family", "hops"), [("unspec", ["192.0.2.1", None]), ("inet", ["192.0.2.1"]), ("inet6", [None])]
+)
+def test_routes_are_those_of_the_family(family: Families, hops: list[str | None]) -> None:
+    system = system_of(FakeHost(row(default_routes=[OTHER]), row(family="inet6", default_routes=[ON_LINK])))
+    rows = system.default_routes(family)
+    assert [entry.next_hop for entry in rows] == hops
+    assert rows[0] == IpForwardRow(
+        family="inet6" if family == "inet6" else "inet",
+        destination_prefix="::/0" if family == "inet6" else "0.0.0.0/0",
+        next_hop=hops[0],
+        interface_luid=FIRST,
+        interface_index=7,
+        metric=100,
+        protocol="static" if family == "inet6" else "dhcp",
+    )
 
 
 def test_after_unsubscribing_the_receiver_is_not_called_and_a_running_call_is_over() -> None:
