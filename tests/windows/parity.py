@@ -40,16 +40,19 @@ SPEEDS = ("interface.receive_link_speed", "interface.transmit_link_speed")
 CONNECTED = "row.connected"
 ADDRESS = "addresses.192.0.2.10/24"
 
-UP = Difference(
-    linux=[*changed(ADMIN, MEDIA, OPER, *SPEEDS), *changed(OPER, CONNECTED)],
-    windows=changed(ADMIN, MEDIA, OPER, CONNECTED),
-    reason="Linux reports the administrative state and the carrier one after the other; Windows reports no state, so "
-    "what is read afterwards is one event",
-)
+
+def up(*members: str) -> Difference:
+    return Difference(
+        linux=[*changed(ADMIN, MEDIA, OPER, *SPEEDS, *members), *changed(OPER, CONNECTED)],
+        windows=changed(ADMIN, MEDIA, OPER, CONNECTED, *members),
+        reason="Linux reports the administrative state and the carrier one after the other; Windows reports no state, "
+        "so what is read afterwards is one event",
+    )
+
 
 LIFE: dict[str, list[Told] | Difference] = {
     "add": whole("add_instance"),
-    "up": UP,
+    "up": up("interface.last_link_speed"),
     "rename": Difference(
         linux=changed("interface.alias"),
         windows=changed("interface.alias", cause="reconcile"),
@@ -63,7 +66,7 @@ LIFE: dict[str, list[Told] | Difference] = {
         windows=changed(ADMIN, MEDIA, OPER, CONNECTED),
         reason="Linux knows no speed of a link that is down; Windows keeps the last one",
     ),
-    "up again": UP,
+    "up again": up(),
     "metric": Difference(
         linux=[],
         windows=changed("row.metric"),
