@@ -9,7 +9,7 @@ from typing import NamedTuple
 from ..delivery.selection import Selection, seen_by
 from ..events import Event
 from ..filters import EventFilter
-from ..sources import Remove, Upsert
+from ..sources import Remove, Update, Upsert
 from ..table import Table
 from .events import make_row, make_snapshot, make_stamp
 
@@ -26,7 +26,7 @@ def selected_events(*, settle: bool = False) -> SelectedEvents:
     selection = Selection(EventFilter(interfaces=("eth*",)), timedelta(seconds=60) if settle else None)
     rows = [make_row("eth0"), make_row("eth1", index=3), make_row("lan0", index=4)]
     table = Table(rows, make_stamp())
-    updates = [
+    updates: list[Update] = [
         Upsert(make_row("lan0", index=4, nl_mtu=1400)),
         Upsert(make_row("eth0", connected=False)),
         Upsert(make_row("eth0", connected=True)),
