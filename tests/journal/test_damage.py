@@ -26,7 +26,7 @@ from publisher.sources.assignments import LuidAssignment
 from tests.fixtures.journal import ETH0, begun, changes, crash
 
 # A longer campaign: 20,000 flips, say.
-FLIPS = int(os.environ.get("PUBLISHER_TEST_FLIPS", "70"))
+FLIPS = int(os.environ.get("PUBLISHER_TEST_FLIPS", "40"))
 
 
 def beside(path: Path, suffix: str) -> Path:

@@ -15,7 +15,7 @@ from publisher.errors import ConfigurationError, PublisherError
 from publisher.testing import FakeSinkContext, make_row
 from publisher_mqtt.options import MqttOptions
 from publisher_mqtt.sink import MqttSink
-from tests.fixtures.brokers import Broker, Mosquitto, Nats, RabbitMq, write_passwords
+from tests.fixtures.brokers import Mosquitto, write_passwords
 from tests.fixtures.mqtt_host import MqttHost, published_states
 from tests.fixtures.mqtt_proxy import CONNECT, Packet, Proxy
 from tests.fixtures.poll import wait_for
@@ -35,17 +35,6 @@ def check(**options: object) -> str:
 def is_version_5(packet: Packet) -> bool:
     """Returns whether this is a CONNECT of MQTT 5 (3.1.2.2)."""
     return packet.kind == CONNECT and packet.body[:7] == b"\x00\x04MQTT\x05"
-
-
-@pytest.mark.parametrize(("kind", "version"), [(Mosquitto, "5"), (Nats, "3.1.1"), (RabbitMq, "3.1.1")])
-def test_the_version_that_the_broker_speaks_is_found(kind: type[Broker], version: str, tmp_path: Path) -> None:
-    with kind(tmp_path) as broker, MqttHost(tmp_path, broker, protocol="auto") as host:
-        host.put(make_row())
-        host.quiet()
-        connected = [line for line in host.logged() if "connected to" in line]
-        assert connected == [f"INFO connected to the MQTT broker 127.0.0.1:{broker.port} (MQTT {version})"]
-        assert not any("wrong port" in line for line in host.logged())
-        assert f"(MQTT {version})" in check(url=broker.url, home_assistant=False)
 
 
 def test_a_broker_that_closes_at_mqtt_5_is_asked_for_3_1_1_and_not_again(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from publisher.events import Key
 from publisher.journal.positions import ResendSnapshot
 from publisher.sources import Resync
 from publisher.testing import FakeSinkContext, make_row
+from publisher_mqtt.options import MqttOptions
 from publisher_mqtt.sink import MqttSink
 from tests.faults import changing
 from tests.fixtures.brokers import Broker, Mosquitto, Nats, RabbitMq
@@ -72,6 +73,18 @@ def test_states_are_retained_and_events_are_not(any_broker: Broker, host: MqttHo
     state = json.loads(last(any_broker, f"{root(host)}/{row.luid}/inet/state"))
     assert (state["seq"], state["row"]["nl_mtu"], state["interface"]["alias"]) == (2, 1400, "a/+/#😀")
     assert last(any_broker, f"{root(host)}/{row.luid}/inet/event") is None
+
+
+def test_the_newest_version_that_the_broker_speaks_is_found(any_broker: Broker, tmp_path: Path) -> None:
+    version = "3.1.1" if "MQTT 5" in any_broker.lacks else "5"
+    with MqttHost(tmp_path, any_broker, node="versionnode", protocol="auto") as host:
+        host.put(make_row())
+        host.quiet()
+        connected = [line for line in host.logged() if "connected to" in line]
+        assert connected == [f"INFO connected to the MQTT broker 127.0.0.1:{any_broker.port} (MQTT {version})"]
+        assert not any("wrong port" in line for line in host.logged())
+        options = MqttOptions(url=any_broker.url, home_assistant=False)
+        assert f"(MQTT {version})" in MqttSink(options, FakeSinkContext(node="versionnode")).check()
 
 
 def test_a_deleted_interface_leaves_its_device_alone(any_broker: Broker, host: MqttHost) -> None:
