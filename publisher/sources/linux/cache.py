@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterable, KeysView, Mapping, Sequence, Set
 from datetime import UTC, datetime
 from functools import partial
+from types import MappingProxyType
 
 from ...errors import PublisherError
 from ...events import Family, IpInterface
@@ -34,6 +35,7 @@ from .link import (
     unreported_losses,
 )
 from .parts import Dump, ReadPart, entry_of
+from .routes import DefaultRoutes, Routes
 from .rows import PathMtuTimes, Times, bare_name, may_have_speed, text
 from .rtnetlink import (
     AF_INET6,
@@ -49,7 +51,7 @@ from .stack import LinkStack, named_by
 
 # A row with that many addresses and links in its stack is long. The pause between two reports, in seconds an entry.
 _MANY, _PAUSE = 100, 20e-6
-_FAMILIES: dict[Families, tuple[Family, ...]] = {"unspec": ("inet", "inet6"), "inet": ("inet",), "inet6": ("inet6",)}
+FAMILIES_OF: dict[Families, tuple[Family, ...]] = {"unspec": ("inet", "inet6"), "inet": ("inet",), "inet6": ("inet6",)}
 
 
 class LinkCache:
@@ -68,11 +70,13 @@ class LinkCache:
         """When `apply` reports what it put off since its row is long and was reported just before."""
         self.incomplete: set[int] = set()
         """The links of which a message carried a part; `complete` takes what was read of them."""
+        self.routes = DefaultRoutes()
+        """The default routes as last taken."""
         self._clock = clock
         self._log = log
         self._luids = luids
         self._details = details
-        self._families = _FAMILIES[families]
+        self._families = FAMILIES_OF[families]
         self.path_mtu = PathMtuTimes()
         self._links: dict[int, CachedLink] = {}
         self._stack = LinkStack()
@@ -134,6 +138,7 @@ class LinkCache:
             self._links[index].set_luid(luid)
         left = self._take_addresses(dump.addresses, waiting, links.keys() - removed)
         self._take_neighbours(dump.neighbours)
+        self.routes.take_all(dump.routes)
         for index, cached in self._links.items():
             self._read_speed(cached)
             if index in known:  # those of a new link were read with its kind
@@ -148,11 +153,17 @@ class LinkCache:
         self._save()
         return tuple(row for cached in self._links.values() for row in cached.rows.values()), left
 
-    def apply(self, messages: Sequence[Message], reads: Mapping[int, Link | None] | None) -> list[Update]:
+    def apply(
+        self,
+        messages: Sequence[Message],
+        reads: Mapping[int, Link | None] | None,
+        routes: Routes = MappingProxyType({}),
+    ) -> list[Update]:
         """Returns the updates that these messages lead to, in order.
 
-        `reads` are the touched links, read after the last message was received. With None more messages wait, and
-        changes of addresses, of the stack and of the families' settings are put off, so that many are one update.
+        `reads` are the touched links, and `routes` the default routes of families that were due, read after the last
+        message was received. With None more messages wait, and changes of addresses, of the stack and of the families'
+        settings are put off, so that many are one update.
         """
         updates: list[Update] = []
         classified = classify(messages)
@@ -165,6 +176,8 @@ class LinkCache:
                     updates += self._drop(index)
                 case Link() if is_state(kind, record):
                     newest = reads is not None and classified.newest.get(index) == position
+                    if newest:
+                        self.routes.take(index, routes)
                     updates += self._receive(record, reads.get(index) if reads is not None and newest else None)
                     if record.event == IFLA_EVENT_FEATURES:
                         self._other_offloads.add(index)
@@ -175,6 +188,7 @@ class LinkCache:
                 case AddressMessage():
                     self._take_address(kind, record)
         if reads is not None:
+            self._changed |= self.routes.take_all(routes)
             updates += self._settle(reads)
         self._save()
         return updates
@@ -347,6 +361,7 @@ class LinkCache:
         if cached is None:
             return []
         self._luids.release(index)
+        self.routes.drop(index)
         self._changed.discard(index)
         self.incomplete.discard(index)
         self._restacked |= self._stack.adjacent(index)
@@ -407,7 +422,7 @@ class LinkCache:
         """Returns the updates of what differs from what was reported of this link."""
         index = cached.link.ifindex
         higher, lower = self._luids_of(self._stack.higher(index)), self._luids_of(self._stack.lower(index))
-        build = partial(cached.build, self._families, self.path_mtu, higher, lower)
+        build = partial(cached.build, self._families, self.path_mtu, higher, lower, self.routes.of(index))
         updates = self.validator.build(build, cached.link) or []
         if updates:
             cached.reported_at = self._clock()

@@ -16,11 +16,12 @@ from itertools import islice
 from ...events import Cause
 from .. import Resync, SourceContext, Update
 from ..luids import LuidAssigner
-from .cache import LinkCache
+from .cache import FAMILIES_OF, LinkCache
 from .coalesce import classify, hold_back, index_of, touched
 from .rtnetlink import RTM_DELNETCONF, RTM_NEWNETCONF, Decoder, Link, Message, Netconf, Record
 
 if sys.platform == "linux":
+    from .default_routes import DueReads, ReadRoutes
     from .netlink import MOST_DATAGRAMS, SMALLEST_DATAGRAM, InterruptedDumpError, NotificationSocket, RefusedError
     from .reader import LinuxReader
     from .reconcile import NOTHING, Reconcile
@@ -60,7 +61,7 @@ class Follower:
         self._suspend = SuspendDetector(clocks)
         self._counts = counts
         decoder = Decoder()
-        self._reader = LinuxReader(decoder, context.log)
+        self._reader = LinuxReader(decoder, context.log, FAMILIES_OF[context.families])
         luids = LuidAssigner(context.luids)
         self._cache = LinkCache(context.log, luids, self._reader.details, context.families, clocks.running)
         # Opened before anything is read: every later change is received.
@@ -86,6 +87,7 @@ class Follower:
         self._causes: list[Cause] = []
         self._due = 0.0
         self._reconcile = Reconcile(self._reader, self._cache)
+        self._routes = DueReads(self._reader.default_routes, self._reader.families, context.log, clocks.running)
 
     def start(self) -> list[Update]:
         """Returns the first list; raises SourceError."""
@@ -128,7 +130,7 @@ class Follower:
             or self._touched
             or self._cache.incomplete
             or self._reconcile.goes_on
-            or self._now() >= min(self._due, self._cache.put_off_until)
+            or self._now() >= min(self._due, self._cache.put_off_until, self._routes.due_at)
         )
 
     def _may_go_in_parts(self) -> bool:
@@ -161,6 +163,7 @@ class Follower:
             self._watches.keep_only(self._cache.names())
         if self._reader.details.path_mtu_times() != self._cache.path_mtu:
             self._request("reconcile")
+        self._routes.mark(self._reader.families, "reconcile")
 
     def close(self) -> None:
         """Releases the sockets."""
@@ -172,7 +175,9 @@ class Follower:
     def _wait(self, until: float) -> set[int]:
         """Returns the descriptors that are ready."""
         # After a loss all rows come with the resync.
-        put_off_until = self._cache.put_off_until if self._lost_since is None else math.inf
+        put_off_until = math.inf
+        if self._lost_since is None:
+            put_off_until = min(self._cache.put_off_until, self._routes.due_at)
         at_once = self._more_wait() or self._touched or (self._reconcile.goes_on and self._may_go_in_parts())
         pause = 0.0 if at_once else min(self._due, until, put_off_until) - self._now()
         timeout = None if pause == math.inf else max(0.0, pause)
@@ -192,11 +197,26 @@ class Follower:
         self._reconcile.reported |= modified
         self._touched |= dict.fromkeys(modified | touched(messages, self._cache.link))
         reads = self._read_touched(messages) if self._may_read() else None
-        updates = self._cache.apply(messages, reads)
+        self._routes.mark(self._cache.routes.changed_by(messages), "notification")
+        routes, cause = self._read_routes() if reads is not None else ReadRoutes({}, "notification")
+        updates = self._cache.apply(messages, reads, routes)
+        if cause == "reconcile" and not messages:
+            updates = [update._replace(cause=cause) for update in updates]
         self._watch(messages, reads or ())
         if self._cache.incomplete and reads is not None:
             updates += self._complete()
         return updates
+
+    def _read_routes(self) -> ReadRoutes:
+        """Returns the default routes that were due; those of a link that a waiting message reports stay as known."""
+        read = self._routes.next()
+        if read.routes:
+            fresh = self._receive()
+            self._queue(fresh)
+            if reported := {index_of(message.record) for message in fresh} - {0}:
+                self._routes.mark(read.routes.keys(), read.cause)
+                return read._replace(routes=self._cache.routes.kept(read.routes, reported))
+        return read
 
     def _complete(self) -> list[Update]:
         """Reads whole the links of which a message carried a part, and takes what no waiting message reports."""
@@ -343,6 +363,8 @@ class Follower:
         self._reconcile.forget()
         dump = self._reader.dump()
         self._reconcile.dumped()
+        self._routes.forget()
+        self._routes.mark(set(self._reader.families) - dump.routes.keys(), "reconcile")
         self._lost_since = None
         self._due = self._now() + self._context.reconcile_seconds
         causes, self._causes = self._causes or ["reconcile"], []

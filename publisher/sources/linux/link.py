@@ -9,12 +9,13 @@ from functools import partial
 from operator import itemgetter
 from typing import Any, Protocol
 
-from ...events import Address, Family, Interface, IpInterface, IpInterfaceRow
+from ...events import Address, DefaultRoute, Family, Interface, IpInterface, IpInterfaceRow
 from .. import Remove, Update, Upsert, Validator
 from ..identity import Identity
 from .addresses import address_values, own_address
 from .identity import burned_in, identity_of
 from .iftype import interface_type
+from .routes import NO_ROUTES, LinkRoutes
 from .rows import (
     Offloads,
     PathMtuTimes,
@@ -165,13 +166,18 @@ class CachedLink:
         return removed
 
     def build(
-        self, families: Iterable[Family], path_mtu: PathMtuTimes, higher: tuple[str, ...], lower: tuple[str, ...]
+        self,
+        families: Iterable[Family],
+        path_mtu: PathMtuTimes,
+        higher: tuple[str, ...],
+        lower: tuple[str, ...],
+        routes: LinkRoutes = NO_ROUTES,
     ) -> list[Update]:
         """Builds the rows again and returns the updates of what differs."""
         times, times6 = self.times.get("inet", _UNKNOWN), self.times.get("inet6", _UNKNOWN)
         raw = Raw(self.link, times, times6, path_mtu, self.offloads, self.can_wake, self._has_link_local())
         addresses = {family: self._in_order(family) for family in FAMILIES.values()}
-        made_of = raw, self.luid, self.if_type, self.speed, higher, lower, addresses
+        made_of = raw, self.luid, self.if_type, self.speed, higher, lower, addresses, routes
         if made_of == self._made_of:
             return []
         values = interface_values(self.link, self.if_type, burned_in(self.link), self.speed, higher, lower)
@@ -179,7 +185,8 @@ class CachedLink:
         rows: dict[Family, IpInterface] = {}
         for family in families:
             if has_row(family, self.link, self._addresses):
-                rows[family] = self._build_row(family, row_values(family, self.luid, raw), interface, addresses[family])
+                values = row_values(family, self.luid, raw)
+                rows[family] = self._build_row(family, values, interface, addresses[family], routes.of(family))
         before, self.rows, self._made_of = self.rows, rows, made_of
         removed: list[Update] = [Remove(self.luid, family) for family in before if family not in rows]
         return removed + [Upsert(row) for family, row in rows.items() if row is not before.get(family)]
@@ -248,13 +255,19 @@ class CachedLink:
         return self._interface
 
     def _build_row(
-        self, family: Family, values: dict[str, Any], interface: Interface, addresses: tuple[Address, ...]
+        self,
+        family: Family,
+        values: dict[str, Any],
+        interface: Interface,
+        addresses: tuple[Address, ...],
+        routes: tuple[DefaultRoute, ...],
     ) -> IpInterface:
         before = self.rows.get(family)
         row = before.row if before and _has(before.row, values) else _ROW(values)
-        if before and before.row is row and before.interface is interface and before.addresses is addresses:
+        same = before and before.row is row and before.interface is interface and before.addresses is addresses
+        if before and same and before.default_routes == routes:
             return before
-        built = _IP_INTERFACE({"row": row, "interface": interface, "addresses": addresses})
+        built = _IP_INTERFACE({"row": row, "interface": interface, "addresses": addresses, "default_routes": routes})
         # Validation copies the tuple; kept, it is the same object next time.
         self._sorted[family] = built.addresses
         return built

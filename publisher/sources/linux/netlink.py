@@ -20,11 +20,24 @@ from ...sink import Log
 from .attributes import RtnetlinkError
 from .requests import link_read
 from .rtnetlink import NLM_F_DUMP_INTR, Decoder, Failure, Link, Listed, Message
+from .socket_filter import SO_ATTACH_FILTER, FilterArgument
 
 assert sys.platform == "linux"
 
 # Forwarding and the settings of router advertisements have groups of their own (docs/linux.md).
-GROUPS = {1: "LINK", 5: "IPV4_IFADDR", 9: "IPV6_IFADDR", 12: "IPV6_IFINFO", 24: "IPV4_NETCONF", 25: "IPV6_NETCONF"}
+GROUPS = {
+    1: "LINK",
+    5: "IPV4_IFADDR",
+    7: "IPV4_ROUTE",
+    9: "IPV6_IFADDR",
+    11: "IPV6_ROUTE",
+    12: "IPV6_IFINFO",
+    24: "IPV4_NETCONF",
+    25: "IPV6_NETCONF",
+}
+_ROUTE_GROUPS = {7, 11}
+# A kernel before 5.3 has neither nexthop objects nor this group.
+_NEXTHOP_GROUP = 32
 MOST_DATAGRAMS = 1000
 """The bound of one `receive`, so that events are published while a flood goes on."""
 SMALLEST_DATAGRAM = 2304
@@ -157,7 +170,10 @@ class NotificationSocket:
         self._socket = _open_socket()
         self._buffer = bytearray(_DATAGRAM)
         self.receive_buffer = _set_receive_buffer(self._socket, receive_buffer)
-        refused = [name for group, name in GROUPS.items() if not _join(self._socket, group)]
+        # Messages about all routes would fill the receive buffer of a router: without the filter none are received.
+        groups = GROUPS if _attach_route_filter(self._socket) else GROUPS.keys() - _ROUTE_GROUPS
+        refused = [name for group, name in GROUPS.items() if group not in groups or not _join(self._socket, group)]
+        _join(self._socket, _NEXTHOP_GROUP)
         if refused:
             text = "the kernel reports no changes of the groups %s; they are found when everything is read again"
             log.warning(text, ", ".join(refused))
@@ -218,6 +234,15 @@ def _open_socket() -> socket.socket:
 def _join(opened: socket.socket, group: int) -> bool:
     try:
         opened.setsockopt(_SOL_NETLINK, _ADD_MEMBERSHIP, group)
+    except OSError:
+        return False
+    return True
+
+
+def _attach_route_filter(opened: socket.socket) -> bool:
+    argument = FilterArgument()
+    try:
+        opened.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, argument.bytes)
     except OSError:
         return False
     return True

@@ -5,8 +5,10 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import NamedTuple
 
+from .routes import Routes
 from .rows import PathMtuTimes
 from .rtnetlink import AddressMessage, Link, Listed, NeighbourParameters
 
@@ -14,12 +16,16 @@ _INDEX = 0xFFFF_FFFF
 
 
 class Dump(NamedTuple):
-    """Everything that was read at one moment; `neighbours` is None where the kernel does not list them."""
+    """Everything that was read at one moment; `neighbours` is None where the kernel does not list them.
+
+    `routes` has the families of which the default routes could be read.
+    """
 
     links: list[Link]
     addresses: list[AddressMessage]
     neighbours: list[NeighbourParameters] | None
     path_mtu: PathMtuTimes
+    routes: Routes = MappingProxyType({})
 
 
 @dataclass

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Container, Iterable, Iterator
+import time
+from collections.abc import Callable, Collection, Container, Iterable, Iterator
+from contextlib import closing, suppress
 from typing import Literal, TypeVar
 
 from ...errors import SourceError
+from ...events import Family
 from ...sink import Log
 from .attributes import RtnetlinkError
 from .garbage import uncollected
 from .parts import Dump, DumpPart, KnownPart
 from .requests import address_dump, link_dump, neighbours_dump, unfiltered_link_dump
+from .routes import FamilyRoutes, RouteDecoder
 from .rtnetlink import AddressMessage, Decoder, Failure, Link, Listed, NeighbourParameters
 
 if sys.platform == "linux":
+    from .default_routes import SlicedRead, read_default_routes
     from .dumps import DumpSocket
     from .netlink import InterruptedDumpError, RefusedError, RequestSocket
     from .sysctl import SystemDetails
@@ -23,7 +28,10 @@ assert sys.platform == "linux"
 
 T = TypeVar("T")
 DumpOf = Literal["links", "addresses", "neighbours"]
-_SINGLE, _FILTERED = "single links", "filtered links"
+_SINGLE, _FILTERED, _ROUTES = "single links", "filtered links", "default routes"
+_LOOPBACK = 1  # in each network namespace (LOOPBACK_IFINDEX)
+# A table of routes that is not read by then is read in slices, after everything else.
+_ROUTES_SECONDS = 2.0
 _NAMES = {"neighbours": "the parameters of neighbours"}
 
 
@@ -34,7 +42,9 @@ class LinuxReader:
     again: its members are not known then.
     """
 
-    def __init__(self, decoder: Decoder, log: Log) -> None:
+    def __init__(self, decoder: Decoder, log: Log, families: Collection[Family] = ("inet", "inet6")) -> None:
+        self.families = families
+        self._route_decoder = RouteDecoder()
         self.details = SystemDetails()
         self._log = log
         self._decoder = decoder
@@ -59,7 +69,7 @@ class LinuxReader:
         except SourceError:
             self.abandon()
             raise
-        return Dump(links, addresses or [], neighbours, self.details.path_mtu_times())
+        return Dump(links, addresses or [], neighbours, self.details.path_mtu_times(), self._all_default_routes())
 
     def links(self, indexes: Iterable[int]) -> dict[int, Link | None]:
         """Returns these links as they are now, None for a removed one; raises InterruptedDumpError, SourceError."""
@@ -71,6 +81,39 @@ class LinuxReader:
                 self._refuse(_SINGLE, error)
         by_index = {link.ifindex: link for link in self._links(self._requests)} if wanted else {}
         return {index: by_index.get(index) for index in wanted}
+
+    def default_routes(self, family: Family) -> SlicedRead:
+        """Yields None after each slice of a read, and then the default routes; nothing when the kernel refuses.
+
+        Closing the iterator ends the read. Raises InterruptedDumpError, SourceError.
+        """
+        if _ROUTES in self._refused:
+            return
+        # The kernel reports a link, an address or a route before it removes routes. It answers about a link when it has
+        # done so: both are under one lock, RTNL, and a list of routes needs none (since 6.9).
+        if _SINGLE not in self._refused:
+            self.links([_LOOPBACK])
+        try:
+            yield from read_default_routes(self._route_decoder, family)
+        except RefusedError as error:
+            if _ROUTES in self._answered:
+                raise InterruptedDumpError(str(error)) from error
+            self._refuse(_ROUTES, error)
+        else:
+            self._answered.add(_ROUTES)
+
+    def _all_default_routes(self) -> dict[Family, FamilyRoutes]:
+        """Returns the default routes, without a family of which they cannot be read now."""
+        found: dict[Family, FamilyRoutes] = {}
+        until = time.monotonic() + _ROUTES_SECONDS
+        for family in self.families:
+            with closing(self.default_routes(family)) as slices, suppress(InterruptedDumpError):
+                for listed in slices:
+                    if listed is not None:
+                        found[family] = listed
+                    elif time.monotonic() >= until:
+                        break
+        return found
 
     def parts(self, what: DumpOf, known: Container[int]) -> Iterator[DumpPart]:
         """Yields the parts of a dump, none when it is refused; other reads may be made between two parts.

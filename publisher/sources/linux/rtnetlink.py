@@ -6,7 +6,7 @@ neighbour.h, netconf.h), in the host's byte order.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from struct import Struct
 from typing import Any, NamedTuple, TypeVar
@@ -16,8 +16,10 @@ from .attributes import Buffer, MessageLayout, RtnetlinkError, Wanted, aligned
 NLMSG_NOOP, NLMSG_ERROR, NLMSG_DONE, NLMSG_OVERRUN = 1, 2, 3, 4
 RTM_NEWLINK, RTM_DELLINK = 16, 17
 RTM_NEWADDR, RTM_DELADDR = 20, 21
+RTM_NEWROUTE, RTM_DELROUTE = 24, 25
 RTM_NEWNEIGHTBL = 64
 RTM_NEWNETCONF, RTM_DELNETCONF = 80, 81
+RTM_NEWNEXTHOP, RTM_DELNEXTHOP = 104, 105
 
 NLM_F_DUMP_INTR = 0x10
 IFLA_EVENT_FEATURES = 2
@@ -174,6 +176,20 @@ class Netconf(NamedTuple):
     ifindex: int | None
 
 
+class RouteChange(NamedTuple):
+    """RTM_NEWROUTE and RTM_DELROUTE: default routes of this family changed; of AF_UNSPEC: a nexthop object did.
+
+    The message does not show all that changed (docs/linux.md, "Default routes"): the routes are read.
+    """
+
+    family: int
+
+    @property
+    def ifindex(self) -> None:
+        """Of no one link."""
+        return None
+
+
 class Failure(NamedTuple):
     """NLMSG_ERROR and NLMSG_DONE: the number of the error, 0 for none."""
 
@@ -181,7 +197,7 @@ class Failure(NamedTuple):
 
 
 Listed = Link | AddressMessage | NeighbourParameters | Netconf
-Record = Listed | Failure
+Record = Listed | RouteChange | Failure
 
 
 class Message(NamedTuple):
@@ -257,15 +273,15 @@ class Decoder:
     """Decodes datagrams. One thread at a time. Keeps layouts, so the first message of a kind costs more."""
 
     def __init__(self) -> None:
-        whole, of_bridge = (MessageLayout(_maker(Link), _LINK_HEADER, wanted) for wanted in (_LINK, _OF_BRIDGE))
+        whole, of_bridge = (MessageLayout(maker(Link), _LINK_HEADER, wanted) for wanted in (_LINK, _OF_BRIDGE))
 
         def links(data: Buffer, start: int, end: int, limit: int) -> list[Link]:
             layout = of_bridge if data[start : start + 1] == _BRIDGE else whole
             return layout.decode_run(data, start, end, limit)
 
-        addresses = MessageLayout(_maker(AddressMessage), _ADDRESS_HEADER, _ADDRESS).decode_run
-        neighbours = MessageLayout(_maker(NeighbourParameters), _FAMILY_HEADER, _NEIGHBOURS).decode_run
-        netconf = MessageLayout(_maker(Netconf), _FAMILY_HEADER, _NETCONF).decode_run
+        addresses = MessageLayout(maker(AddressMessage), _ADDRESS_HEADER, _ADDRESS).decode_run
+        neighbours = MessageLayout(maker(NeighbourParameters), _FAMILY_HEADER, _NEIGHBOURS).decode_run
+        netconf = MessageLayout(maker(Netconf), _FAMILY_HEADER, _NETCONF).decode_run
         self._by_type: dict[int, Callable[[Buffer, int, int, int], Sequence[Record]]] = {
             NLMSG_ERROR: failure,
             NLMSG_DONE: failure,
@@ -276,6 +292,10 @@ class Decoder:
             RTM_NEWNEIGHTBL: neighbours,
             RTM_NEWNETCONF: netconf,
             RTM_DELNETCONF: netconf,
+            RTM_NEWROUTE: _route_change,
+            RTM_DELROUTE: _route_change,
+            RTM_NEWNEXTHOP: _nexthop_change,
+            RTM_DELNEXTHOP: _nexthop_change,
         }
 
     def decode(self, data: Buffer, length: int | None = None) -> list[Message]:
@@ -307,12 +327,31 @@ def header(data: Buffer, start: int, limit: int) -> tuple[int, int, int, int, in
     return kind, flags, seq, start + HEADER.size, start + size
 
 
-def _maker(record: type[R]) -> Callable[[Any], R]:
+def headers(data: Buffer, limit: int) -> Iterator[tuple[int, int, int, int, int]]:
+    """Yields the header of each message; raises RtnetlinkError."""
+    start = 0
+    while start < limit:
+        found = header(data, start, limit)
+        yield found
+        start = aligned(found[4])
+
+
+def _route_change(data: Buffer, start: int, end: int, _limit: int) -> list[RouteChange]:
+    if start == end:
+        raise RtnetlinkError("a message about a route is empty")
+    return [RouteChange(data[start])]
+
+
+def _nexthop_change(_data: Buffer, _start: int, _end: int, _limit: int) -> list[RouteChange]:
+    return [RouteChange(AF_UNSPEC)]
+
+
+def maker(record: type[R]) -> Callable[[Any], R]:
     """Returns the `_make` of a NamedTuple, without its check of the length, which is a third of the cost."""
     return partial(tuple.__new__, record)
 
 
-_message = _maker(Message)
+_message = maker(Message)
 
 
 def failure(data: Buffer, start: int, end: int, _limit: int) -> list[Failure]:

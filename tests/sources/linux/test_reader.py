@@ -10,6 +10,7 @@ import socket
 import struct
 import subprocess
 import sys
+from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,10 @@ from unittest.mock import Mock
 import pytest
 
 from publisher.errors import SourceError
+from publisher.events import IpInterface
+from publisher.sources import Upsert
 from publisher.sources.linux.attributes import RtnetlinkError
-from publisher.sources.linux.requests import NLM_F_DUMP, RTM_GETADDR, RTM_GETLINK, RTM_GETNEIGHTBL
+from publisher.sources.linux.requests import NLM_F_DUMP, RTM_GETADDR, RTM_GETLINK, RTM_GETNEIGHTBL, RTM_GETROUTE
 from publisher.sources.linux.rtnetlink import RTM_NEWLINK, Decoder, Link, Message
 from tests.fixtures.linux_source import Following
 from tests.fixtures.logs import CapturedLog
@@ -56,7 +59,7 @@ class RefusingSocket:
         return getattr(self._socket, name)
 
     def setsockopt(self, level: int, option: int, value: Any) -> None:
-        if level == 270 and option in self.options:
+        if option in self.options and level in (270, socket.SOL_SOCKET):
             raise OSError(errno.ENOPROTOOPT, os.strerror(errno.ENOPROTOOPT))
         self._socket.setsockopt(level, option, value)
 
@@ -114,6 +117,10 @@ def host(netns: NetNs) -> NetNs:
     return netns
 
 
+def next_hops(rows: Iterable[IpInterface]) -> list[str | None]:
+    return [route.next_hop for row in rows for route in row.default_routes]
+
+
 def aliases(following: Following) -> set[tuple[str, str]]:
     return {(row.interface.alias, row.family) for row in following.table.rows}
 
@@ -142,6 +149,33 @@ def test_without_addresses_the_rows_are_there(
     lines = [record.getMessage() for record in caplog.records if "not known here" in record.getMessage()]
     assert len(lines) == 2
     assert lines[0].startswith("addresses are not known here: Operation not supported")
+
+
+@pytest.mark.parametrize("number", [errno.EOPNOTSUPP, errno.EINVAL, errno.EPERM])
+def test_without_routes_the_rows_are_there_and_it_is_logged_once(
+    host: NetNs, refusing: Refusing, caplog: pytest.LogCaptureFixture, number: int
+) -> None:
+    refusing.requests({(RTM_GETROUTE, DUMP): number})
+    with Following(host) as following:
+        host.ip("route add 0.0.0.0/0 via 192.0.2.2", "link set v0 down")
+        following.settled()
+        assert {row.default_routes for row in following.table.rows} == {()}
+    lines = [record.getMessage() for record in caplog.records if "not known here" in record.getMessage()]
+    assert len(lines) == 1
+    assert lines[0].startswith("default routes are not known here: ")
+
+
+@pytest.mark.parametrize("option", [1, 12, 26], ids=["no groups", "no strict checks", "no filter"])
+def test_without_what_older_kernels_lack_default_routes_are_read(host: NetNs, refusing: Refusing, option: int) -> None:
+    refusing.options(option)
+    host.ip("route add 0.0.0.0/0 via 192.0.2.2 table 100", "route add 0.0.0.0/0 via 192.0.2.3")
+    with Following(host, reconcile_seconds=0.2) as following:
+        assert next_hops(following.table.rows) == ["192.0.2.3"]
+        host.ip("route replace 0.0.0.0/0 via 192.0.2.4")
+        update = following.update()
+        assert isinstance(update, Upsert)
+        assert next_hops([update.row]) == ["192.0.2.4"]
+        assert update.cause == ("notification" if option == 12 else "reconcile")
 
 
 def test_a_kernel_that_reads_no_single_link_is_read_whole(host: NetNs, refusing: Refusing) -> None:

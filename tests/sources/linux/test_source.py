@@ -10,10 +10,12 @@ from typing import Any
 
 import pytest
 
+from publisher.events import DefaultRoute, Family
 from publisher.sources import Remove, Resync, SourceContext, Update, Upsert
 from publisher.sources.linux.parts import Dump, ReadPart
+from publisher.sources.linux.routes import FamilyRoutes
 from publisher.sources.linux.rows import PathMtuTimes
-from publisher.sources.linux.rtnetlink import Link, Message
+from publisher.sources.linux.rtnetlink import RTM_DELROUTE, RTM_NEWROUTE, Link, Message, RouteChange
 from publisher.sources.luids import MemoryLuids
 from tests.fixtures.logs import CapturedLog
 from tests.fixtures.netlink_records import a_link, del_address, del_link, new_address, new_link
@@ -40,6 +42,8 @@ class Kernel:
         self.tick = 0.001
         self.links = {2: a_link()}
         self.path_mtu = PathMtuTimes()
+        self.routes: dict[Family, FamilyRoutes] = {"inet": FamilyRoutes({}, False), "inet6": FamilyRoutes({}, False)}
+        self.route_reads: list[Family] = []
         self.received: list[Received] = []
         self.reads: list[int] = []
         self.dumps: list[float] = []
@@ -59,12 +63,16 @@ class Kernel:
     def dump(self, _: object) -> Dump:
         self.dumps.append(self.now)
         self.during_dump()
-        return Dump(list(self.links.values()), [], [], self.path_mtu)
+        return Dump(list(self.links.values()), [], [], self.path_mtu, dict(self.routes))
 
     def read(self, _: object, indexes: Iterable[int]) -> dict[int, Link | None]:
         wanted = list(indexes)
         self.reads += wanted
         return {index: self.links.get(index) for index in wanted}
+
+    def read_routes(self, _: object, family: Family) -> Iterator[FamilyRoutes | None]:
+        self.route_reads.append(family)
+        yield self.routes[family]
 
     def parts(self, _: object, changed: Set[int]) -> Iterator[ReadPart]:
         self.passes.append((self.now, set(changed)))
@@ -92,6 +100,7 @@ def kernel(monkeypatch: pytest.MonkeyPatch) -> Iterator[Kernel]:
     monkeypatch.setattr(Reconcile, "_all", lambda reconcile, changed: kernel.parts(reconcile, changed))
     monkeypatch.setattr(SystemDetails, "path_mtu_times", lambda _: kernel.path_mtu)
     monkeypatch.setattr(LinuxReader, "links", lambda reader, indexes: kernel.read(reader, indexes))
+    monkeypatch.setattr(LinuxReader, "default_routes", lambda reader, family: kernel.read_routes(reader, family))
     yield kernel
     os.close(reader)
     os.close(writer)
@@ -508,3 +517,67 @@ def test_a_reconcile_that_waits_for_a_read_of_everything_does_not_spin(
     assert until_resync(updates)[0] == ["reconcile"]
     source.close()
     assert timeouts.count(0) <= 3
+
+
+# Default routes
+
+
+def through(*links: int) -> FamilyRoutes:
+    return FamilyRoutes(dict.fromkeys(links, (DefaultRoute(next_hop="192.0.2.1", metric=0, protocol=None),)), False)
+
+
+def routes_of(updates: Sequence[Update]) -> list[tuple[int | None, int]]:
+    """The mtu and the number of default routes of each upserted IPv4 row."""
+    return [
+        (update.row.interface.mtu, len(update.row.default_routes))
+        for update in updates
+        if isinstance(update, Upsert) and update.row.family == "inet"
+    ]
+
+
+def test_a_link_takes_its_default_routes_along_in_one_update(kernel: Kernel) -> None:
+    kernel.routes["inet"] = through(2)
+    _, updates = started(kernel)
+    kernel.routes["inet"] = through()
+    kernel.report(new_link(mtu=1400), more=True)
+    kernel.report(new_link(mtu=1300))
+    found = [routes_of(next(updates)) for _ in range(2)]
+    assert found == [[(1400, 1)], [(1300, 0)]]
+    assert kernel.route_reads == ["inet"]
+
+
+def test_a_link_without_default_routes_costs_no_read_of_them(kernel: Kernel) -> None:
+    _, updates = started(kernel)
+    kernel.report(new_link(mtu=1400), new_address("192.0.2.9"), del_address("192.0.2.9"))
+    next(updates)
+    assert kernel.route_reads == []
+
+
+def test_routes_are_read_when_nothing_more_waits_and_once_for_many_messages(kernel: Kernel) -> None:
+    _, updates = started(kernel)
+    kernel.routes["inet"] = through(2)
+    change = Message(RTM_NEWROUTE, 0, 0, RouteChange(2))
+    kernel.report(change, change, more=True)
+    kernel.report(change)
+    assert [routes_of(next(updates)) for _ in range(2)] == [[], [(1500, 1)]]
+    assert kernel.route_reads == ["inet"]
+
+
+def test_routes_of_a_link_that_a_waiting_message_reports_come_with_its_state(kernel: Kernel) -> None:
+    kernel.routes["inet"] = through(2)
+    _, updates = started(kernel)
+    kernel.routes["inet"] = through()
+    kernel.report(Message(RTM_DELROUTE, 0, 0, RouteChange(2)))
+    kernel.report(new_link(mtu=1400))  # received after the read
+    assert [routes_of(next(updates)) for _ in range(2)] == [[], [(1400, 0)]]
+    assert kernel.route_reads == ["inet", "inet"]
+
+
+def test_a_reconcile_reads_default_routes_and_says_so(kernel: Kernel) -> None:
+    _, updates = started(kernel)
+    kernel.routes["inet"] = through(2)
+    kernel.now += 60
+    found = [update for _ in range(6) for update in next(updates)]
+    assert routes_of(found) == [(1500, 1)]
+    assert {update.cause for update in found} == {"reconcile"}
+    assert kernel.dumps == []
