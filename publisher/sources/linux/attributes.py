@@ -168,6 +168,16 @@ class _LayoutBuilder:
         return _Layout(compiled.unpack_from, run, headers, values, headers(compiled.unpack_from(data, start)))
 
 
+def attributes(data: Buffer, start: int, end: int) -> Iterator[tuple[int, bytes]]:
+    """Yields type and value of each attribute in `data[start:end]`; raises RtnetlinkError."""
+    while end - start >= _ATTRIBUTE.size:
+        length, kind = _ATTRIBUTE.unpack_from(data, start)
+        if length < _ATTRIBUTE.size or start + length > end:
+            raise RtnetlinkError(f"attribute {kind & _TYPE_MASK} of {length} bytes where {end - start} are left")
+        yield kind & _TYPE_MASK, bytes(data[start + _ATTRIBUTE.size : start + length])
+        start += aligned(length)
+
+
 def aligned(size: int) -> int:
     """Returns the size of a message or an attribute with what fills it up to the next one (NLMSG_ALIGN)."""
     return (size + 3) & ~3

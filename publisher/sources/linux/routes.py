@@ -6,13 +6,12 @@ A route is listed as long as `ip route show default` lists it (docs/linux.md, "D
 from __future__ import annotations
 
 import socket
-import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from struct import Struct
 from typing import NamedTuple
 
 from ...events import DefaultRoute, Family
-from .attributes import Buffer, MessageLayout, RtnetlinkError, Wanted
+from .attributes import Buffer, MessageLayout, RtnetlinkError, Wanted, aligned, attributes
 from .rtnetlink import (
     AF_INET,
     AF_INET6,
@@ -63,22 +62,19 @@ _PROTOCOLS = {
 _ROUTE_HEADER = Struct("=BBBBBBBBI")
 # Offsets in struct rtmsg.
 _PREFIX_LENGTH, _TABLE = 1, 4
-_HOP_HEADER = Struct("=HBBi")
+_HOP_HEADER = Struct("=H2xi")
+_RTA_GATEWAY, _RTA_VIA = 5, 18
 _NEXTHOP_HEADER = Struct("=B7x")
 _GROUP_ENTRY = Struct("=I4x")
 
 _ROUTE = (
     Wanted((1,), "s"),  # RTA_DST
     Wanted((4,), "I"),  # RTA_OIF
-    Wanted((5,), "s"),  # RTA_GATEWAY
-    Wanted((18,), "s"),  # RTA_VIA
+    Wanted((_RTA_GATEWAY,), "s"),
+    Wanted((_RTA_VIA,), "s"),
     Wanted((6,), "I"),  # RTA_PRIORITY
     Wanted((9,), "s"),  # RTA_MULTIPATH
     Wanted((30,), "I"),  # RTA_NH_ID
-)
-_HOP = (
-    Wanted((5,), "s"),  # RTA_GATEWAY
-    Wanted((18,), "s"),  # RTA_VIA
 )
 _NEXTHOP = (
     Wanted((5,), "I"),  # NHA_OIF
@@ -139,17 +135,6 @@ class Route(NamedTuple):
     nexthop: int | None
 
 
-class Hop(NamedTuple):
-    """A hop of a route of several; `length` is that of its bytes."""
-
-    length: int
-    flags: int
-    weight: int
-    ifindex: int
-    gateway: bytes | None
-    via: bytes | None
-
-
 class Nexthop(NamedTuple):
     """A nexthop object (RTM_NEWNEXTHOP, `ip nexthop`), or a group of them."""
 
@@ -179,7 +164,6 @@ class RouteDecoder:
 
     def __init__(self) -> None:
         self._route = MessageLayout(maker(Route), _ROUTE_HEADER, _ROUTE)
-        self._hop = MessageLayout(maker(Hop), _HOP_HEADER, _HOP)
         self._nexthop = MessageLayout(maker(Nexthop), _NEXTHOP_HEADER, _NEXTHOP)
 
     def part(self, data: Buffer, length: int, seq: int, family: int) -> RoutePart:
@@ -211,11 +195,11 @@ class RouteDecoder:
         return RoutePart(routes, is_beyond=False, error=None)
 
     def route(self, data: Buffer, start: int, end: int) -> Route:
-        """Returns the route in a message's body; raises RtnetlinkError."""
+        """Returns the route in the body of a message; raises RtnetlinkError."""
         return self._route.decode(data, start, end)
 
     def nexthop(self, data: Buffer, start: int, end: int) -> Nexthop:
-        """Returns the nexthop object in a message's body; raises RtnetlinkError."""
+        """Returns the nexthop object in the body of a message; raises RtnetlinkError."""
         return self._nexthop.decode(data, start, end)
 
     def listed(self, routes: Collection[Route], nexthops: Mapping[int, Nexthop]) -> FamilyRoutes:
@@ -236,8 +220,7 @@ class RouteDecoder:
     def _hops(self, route: Route, nexthops: Mapping[int, Nexthop]) -> Iterator[tuple[int, str | None]]:
         """Yields each link of a route with the address of the next hop."""
         if route.hops is not None:
-            for hop in self._several(route.hops):
-                yield hop.ifindex, _address(hop.gateway, hop.via)
+            yield from _several(route.hops)
         elif route.ifindex:
             yield route.ifindex, _address(route.gateway, route.via)
         elif named := nexthops.get(route.nexthop or 0):
@@ -245,14 +228,19 @@ class RouteDecoder:
                 if nexthop.ifindex:
                     yield nexthop.ifindex, _address(nexthop.gateway, None)
 
-    def _several(self, data: bytes) -> Iterator[Hop]:
-        start = 0
-        while start < len(data):
-            length = int.from_bytes(data[start : start + 2], sys.byteorder)
-            if length < _HOP_HEADER.size or length > len(data) - start:
-                raise RtnetlinkError(f"a hop of {length} bytes where {len(data) - start} are left")
-            yield self._hop.decode(data, start, start + length)
-            start += (length + 3) & ~3
+
+def _several(data: bytes) -> Iterator[tuple[int, str | None]]:
+    """Yields link and next hop of each hop in RTA_MULTIPATH (struct rtnexthop)."""
+    start = 0
+    while start < len(data):
+        if len(data) - start < _HOP_HEADER.size:
+            raise RtnetlinkError(f"{len(data) - start} bytes are left, a hop has {_HOP_HEADER.size}")
+        length, index = _HOP_HEADER.unpack_from(data, start)
+        if length < _HOP_HEADER.size or length > len(data) - start:
+            raise RtnetlinkError(f"a hop of {length} bytes where {len(data) - start} are left")
+        found = dict(attributes(data, start + _HOP_HEADER.size, start + length))
+        yield index, _address(found.get(_RTA_GATEWAY), found.get(_RTA_VIA))
+        start += aligned(length)
 
 
 def unresolved(routes: Iterable[Route]) -> set[int]:

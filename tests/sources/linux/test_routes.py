@@ -120,6 +120,12 @@ def listed(
     }
 
 
+def in_message(body: bytes) -> tuple[bytes, int, int]:
+    """Returns a message with this body, and its begin and end."""
+    data = message(RTM_NEWROUTE, body)
+    return data, 16, len(data)
+
+
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
@@ -177,7 +183,7 @@ def test_the_protocol_is_a_word_or_a_number(number: int, name: str | None) -> No
 
 def test_a_number_of_a_nexthop_object_is_looked_up_and_so_are_the_members_of_a_group() -> None:
     decoder = RouteDecoder()
-    one, group = (decoder.nexthop(data, 0, len(data)) for data in map(bytes.fromhex, (OBJECT, GROUP)))
+    one, group = (decoder.nexthop(*in_message(bytes.fromhex(body))) for body in (OBJECT, GROUP))
     assert group.members == [41, 42]
     nexthops = {41: one, 43: group, 42: one._replace(ifindex=2, gateway=None)}
     assert listed(INET6, BODIES6["number"], BODIES6["group"], nexthops=nexthops) == {
@@ -220,13 +226,13 @@ def test_hostile_bytes_are_an_error_of_ours(body: bytes, family: int) -> None:
     data = message(RTM_NEWROUTE, bytes([family, 0, 0, 0, 254, 3, 0, 1, 0, 0, 0, 0]) + body)
     with suppress(RtnetlinkError):
         decoder.listed(decoder.part(data, len(data), 7, family).routes, {1: Nexthop(0, 3, body, body)})
-        decoder.nexthop(body, 0, len(body))
+        decoder.nexthop(*in_message(body))
 
 
 @given(st.binary(max_size=60))
 def test_hostile_hops_are_an_error_of_ours(hops: bytes) -> None:
     decoder = RouteDecoder()
-    route = decoder.route(bytes.fromhex(BODIES["link"]), 0, len(BODIES["link"]) // 2)._replace(hops=hops)
+    route = decoder.route(*in_message(bytes.fromhex(BODIES["link"])))._replace(hops=hops)
     with suppress(RtnetlinkError):
         decoder.listed([route], {})
 
