@@ -16,7 +16,7 @@ import pytest
 from pydantic import ConfigDict
 
 import publisher.testing
-from publisher.errors import PluginError
+from publisher.errors import PublisherError
 from publisher.events import Event
 from publisher.lock import InUseError
 from publisher.sink import Cursor, Ended, Rejected, Retry, Sink, SinkOptions
@@ -336,6 +336,31 @@ class DropsDeletes(ListSink):
         super().publish([event for event in events if event.notification_type != "delete_instance"])
 
 
+class TakesHolesForLosses(ListSink):
+    seq = 0
+
+    def publish(self, events: Sequence[Event]) -> None:
+        for event in events:
+            if event.snapshot is None and event.seq != self.seq + 1:
+                raise Retry("an event is missing")
+            self.seq = event.seq
+        super().publish(events)
+
+
+class DropsWhatSettled(ListSink):
+    def publish(self, events: Sequence[Event]) -> None:
+        super().publish([event for event in events if event.settled is None])
+
+
+class MovesWithItsFilter(ListSink):
+    class Options(SinkOptions):
+        number: int
+
+        @property
+        def destination(self) -> str:
+            return f"{self.only}"
+
+
 class TripsOverNames(ListSink):
     def publish(self, events: Sequence[Event]) -> None:
         for event in events:
@@ -492,6 +517,9 @@ class WritesWithoutReader(ListSink):
         (RefusesRepeats, "test_a_repeat_is_taken", "already there"),
         (SkipsEmptySnapshots, "test_a_snapshot_of_nothing_arrives", "the last events there are"),
         (DropsDeletes, "test_every_kind_of_event_arrives", "the last events there are"),
+        (TakesHolesForLosses, "test_what_a_filter_lets_through_arrives_though_seq_has_holes", "an event is missing"),
+        (DropsWhatSettled, "test_events_that_stand_for_several_arrive", "the last events there are"),
+        (MovesWithItsFilter, "test_the_options_that_every_sink_has_are_taken", "no other destination"),
         (TripsOverNames, "test_any_alias_is_only_data", "a slash"),
         (LeavesAThread, "test_close_releases_everything", "left behind"),
         (NeedsOpen, "test_close_without_open_is_harmless", "connection"),
@@ -535,7 +563,7 @@ class WritesWithoutReader(ListSink):
     ],
 )
 def test_a_sink_that_breaks_a_promise_is_reported(sink: type[ListSink], test: str, complaint: str) -> None:
-    with pytest.raises((AssertionError, ValueError, AttributeError, StopIteration, PluginError)) as failure:
+    with pytest.raises((AssertionError, ValueError, AttributeError, StopIteration, PublisherError)) as failure:
         getattr(conformance(sink), test)()
     assert complaint in str(failure.value)
 
