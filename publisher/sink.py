@@ -161,13 +161,16 @@ class SinkContext(Protocol):
         ...
 
     def snapshot(self) -> Sequence[Event]:
-        """Returns the snapshot of the journal's rows as they are now, position 0 first. Only on the sink's thread."""
+        """Returns the snapshot of the journal's rows as they are now, position 0 first: of those that pass `only`.
+
+        Only on the sink's thread.
+        """
         ...
 
     def events_since(self, epoch: str, seq: int) -> list[Event] | None:
         """Returns the events after this one, oldest first; `None` when the journal no longer has all of them.
 
-        Only on the sink's thread.
+        They are chosen and settled as those that the sink gets, so `seq` may have holes (`SinkOptions.skips`). Only on the sink's thread.
         """
         ...
 
