@@ -16,7 +16,7 @@ from pydantic import BaseModel
 
 from publisher.events import Event, Interface, IpInterfaceRow
 from publisher.terminal import printable
-from publisher.text import text_of
+from publisher.text import speed_text, text_of
 
 # An interface's name and an address list may be of any length, and a service takes a few thousand characters.
 LONGEST_MESSAGE = 10_000
@@ -119,7 +119,8 @@ def _value(name: str, events: Sequence[Event], members: Sequence[dict[str, Any]]
     found = (_found(name, each) for each in members)
     # Lists are put together: the addresses of both families are one list.
     entries = [entry for value in found for entry in (value or [None] if isinstance(value, list) else [value])]
-    texts = list(dict.fromkeys(map(_shown, entries)))
+    shown = _shown_speed if "link_speed" in name else _shown
+    texts = list(dict.fromkeys(map(shown, entries)))
     known = [text for text in texts if text not in (NOT_KNOWN, _NONE)] or texts[:1]
     more = [f"and {len(known) - _MOST_ENTRIES} more"] if len(known) > _MOST_ENTRIES else []
     return ", ".join(known[:_MOST_ENTRIES] + more)
@@ -138,6 +139,10 @@ def _found(name: str, members: dict[str, Any]) -> Any:
     for part in name.split("."):
         value = value.get(part, _MISSING) if isinstance(value, dict) else _MISSING
     return value
+
+
+def _shown_speed(value: Any) -> str:
+    return speed_text(value) if isinstance(value, int) else _shown(value)
 
 
 def _shown(value: Any) -> str:

@@ -6,7 +6,7 @@ import hashlib
 import re
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import SplitResult, urlsplit
 
 from pydantic import ConfigDict, Field, SecretStr, field_validator, model_validator
@@ -74,6 +74,14 @@ class WebhookOptions(SinkOptions):
         """Scheme, host and port: the part of the URL that may be shown."""
         parts = urlsplit(self.url)
         return f"{parts.scheme}://{parts.netloc}"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _leave_snapshots_out(cls, given: Any) -> Any:
+        """Makes `snapshot = false` the default of lines for people: a phone is not to get every interface at start."""
+        if isinstance(given, dict) and given.get("format") == "text":
+            return {"snapshot": False} | given
+        return given
 
     @field_validator("url")
     @classmethod

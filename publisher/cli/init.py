@@ -56,6 +56,11 @@ type = "terminal"
 # type = "command"
 # command = ["/usr/local/bin/interface-changed"]  # the event is on standard input, and its parts are in variables
 
+# [sinks.phone]  # pip install 'interface-publisher[notify]'; the URLs are those of Apprise
+# type = "notify"
+# urls = ["ntfys://ntfy.example/my-alerts"]
+# only = { kinds = ["link_down", "speed_decreased"] }
+
 # The service of systemd may write files below /var/log/interface-publisher only.
 # [sinks.log]
 # type = "file"

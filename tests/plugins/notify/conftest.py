@@ -6,9 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.fixtures.webhook_server import Receiver, answer, receiving
-
-taken = answer(200, b"{}", content_type="application/json")
+from tests.fixtures.phone import taken
+from tests.fixtures.webhook_server import Receiver, receiving
 
 
 @pytest.fixture

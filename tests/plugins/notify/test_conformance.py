@@ -11,8 +11,8 @@ import pytest
 
 from publisher.testing import SinkConformance
 from publisher_notify.sink import NotifySink
+from tests.fixtures.phone import taken
 from tests.fixtures.webhook_server import Exchange, Receiver
-from tests.plugins.notify.conftest import taken
 
 
 class TestNotify(SinkConformance):

@@ -15,8 +15,8 @@ from publisher.events import Change, Event
 from publisher.testing import FakeSinkContext, make_event, make_events, make_row
 from publisher_notify.options import NotifyOptions
 from publisher_notify.sink import NotifySink
+from tests.fixtures.phone import taken
 from tests.fixtures.webhook_server import Behaviour, Receiver, answer, receiving
-from tests.plugins.notify.conftest import taken
 
 
 def url(receiver: Receiver, path: str = "hook") -> str:

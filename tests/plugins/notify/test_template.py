@@ -11,9 +11,15 @@ from publisher.testing import HOSTILE_ALIAS, make_event, make_row, make_snapshot
 from publisher_notify.template import LONGEST_MESSAGE, Template, known_names
 
 ROW = make_row(
-    "eth0", addresses=["192.0.2.10/24", "192.0.2.11/24"], interface={"oper_status": "down", "description": None}
+    "eth0",
+    addresses=["192.0.2.10/24", "192.0.2.11/24"],
+    interface={"oper_status": "down", "transmit_link_speed": 100_000_000},
 ).model_copy(update={"default_routes": (DefaultRoute(next_hop="192.0.2.1", metric=100), DefaultRoute(metric=200))})
-EVENT = make_event(7, row=ROW, changed={"interface.oper_status": Change(before="up", after="down")})
+CHANGED = {
+    "interface.oper_status": Change(before="up", after="down"),
+    "interface.transmit_link_speed": Change(before=1_000_000_000, after=100_000_000),
+}
+EVENT = make_event(7, row=ROW, changed=CHANGED)
 SIX = make_event(8, row=make_row("eth0", "inet6", nl_mtu=1280, addresses=["fe80::1/64"]), changed=dict(EVENT.changed))
 
 
@@ -30,6 +36,8 @@ SIX = make_event(8, row=make_row("eth0", "inet6", nl_mtu=1280, addresses=["fe80:
         ("{seq} {id} {family} {cause} {notification_type}", f"7 {EVENT.id} inet notification parameter_notification"),
         ("{time}", "2026-11-22T20:04:19.123456Z"),
         ("{interface.higher}", "none"),
+        ("{interface.transmit_link_speed} {interface.receive_link_speed}", "100 Mbit/s ?"),
+        ("{changed.interface.transmit_link_speed.before}", "1 Gbit/s"),
         ("{interface.description}", "?"),
         ("{changed.row.nl_mtu.before}", "?"),
         ("{settled.count} {snapshot.position}", "? ?"),

@@ -101,6 +101,12 @@ def test_options_that_do_not_go_together_are_refused(options: dict[str, Any], ex
     assert SECRET not in str(caught.value)
 
 
+def test_lines_for_people_leave_snapshots_out_unless_they_are_asked_for() -> None:
+    assert configured().snapshot is True
+    assert configured(format="text").snapshot is False
+    assert configured(format="text", snapshot=True).snapshot is True
+
+
 def test_the_destination_differs_between_urls_and_shows_no_path() -> None:
     one = WebhookOptions(url="https://example.net/services/T0P53CR3T")
     other = WebhookOptions(url="https://example.net/services/0TH3R")

@@ -1,0 +1,116 @@
+"""The recipes of docs/recipes.md for this sink: as printed, in a real publisher, with a real server as ntfy."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from publisher.events import Family, IpInterface
+from publisher.testing import make_row
+from tests.fixtures.netns import NetNs
+from tests.fixtures.phone import publishing, resync, taken, upserts
+from tests.fixtures.webhook_server import Receiver, receiving
+
+RECIPES = Path(__file__).parents[3] / "docs/recipes.md"
+GIGABIT = 1_000_000_000
+
+
+def printed(title: str) -> str:
+    """Returns the block of configuration below this heading."""
+    [block] = re.findall(rf"^## {title}$.*?^```toml\n(.*?)^```$", RECIPES.read_text(), re.DOTALL | re.MULTILINE)
+    return str(block)
+
+
+def ethernet(*, speed: int | None, alias: str = "eth0", index: int = 2) -> list[IpInterface]:
+    """Returns both rows of an interface that is connected at this speed, or not connected."""
+    interface = {
+        "oper_status": "up" if speed else "down",
+        "media_connect_state": "connected" if speed else "disconnected",
+        "transmit_link_speed": speed,
+        "receive_link_speed": speed,
+    }
+    families: tuple[Family, ...] = ("inet", "inet6")
+    return [make_row(alias, family, index=index, interface=interface, connected=bool(speed)) for family in families]
+
+
+def test_a_slower_link(tmp_path: Path) -> None:
+    """A veth has no speeds: a recording has what Linux reports while a link is negotiated anew."""
+    fast, none, slow = (ethernet(speed=speed) for speed in (GIGABIT, None, 100_000_000))
+    lines = [resync(*fast), *upserts(0.5, none), *upserts(1.0, slow), *upserts(1.5, none), *upserts(2.0, fast)]
+    with receiving(always=taken) as receiver:
+        recipe = printed("Tell my phone when the NAS links at 100 Mbit/s")
+        lines += upserts(2.5, none) + upserts(3.0, slow)
+        with publishing(tmp_path, recipe, receiver, None, *lines) as phone:
+            phone.wait(2)
+        assert phone.messages == [("nas: slow link", "eth0 links at 100 Mbit/s: look at the cable")] * 2
+        assert {request.headers["x-priority"] for request in receiver.requests} == {"high"}
+
+
+def test_a_vpn_that_is_gone(netns: NetNs, tmp_path: Path) -> None:
+    netns.ip("link set lo up", "address add 10.9.0.2/32 dev lo")
+    netns.veth("wg0", "far")
+    recipe = printed("Tell my phone when the VPN is gone")
+    receiver = netns.in_thread(lambda: Receiver(always=taken))
+    try:
+        with publishing(tmp_path, recipe, receiver, netns) as phone:
+            netns.ip("link delete wg0")
+            [(title, text)] = phone.wait(1)
+        assert title == "nas: VPN"
+        assert text.startswith("wg0 ")
+        assert "removed" in text
+        assert len(phone.messages) == 1
+    finally:
+        receiver.close()
+
+
+def test_a_fail_over(tmp_path: Path) -> None:
+    def uplinks(first: Sequence[str], second: Sequence[str]) -> list[IpInterface]:
+        return [
+            make_row("eth0", index=2, default_routes=first, addresses=["192.0.2.10/24"]),
+            make_row("wwan0", index=3, default_routes=second, addresses=["198.51.100.7/24"]),
+        ]
+
+    lines = [
+        resync(*uplinks(["192.0.2.1"], [])),
+        *upserts(0.5, uplinks([], [])[:1]),
+        *upserts(1.0, uplinks([], ["198.51.100.1"])[1:]),
+    ]
+    with receiving(always=taken) as receiver:
+        recipe = printed("Tell my phone when the uplink changes")
+        with publishing(tmp_path, recipe, receiver, None, *lines) as phone:
+            phone.wait(2)
+    assert phone.messages == [
+        ("nas: uplink", "eth0 lost default route via 192.0.2.1. Default routes of eth0: none"),
+        ("nas: uplink", "wwan0 new default route via 198.51.100.1. Default routes of wwan0: 198.51.100.1"),
+    ]
+
+
+def test_a_storm_of_flaps(netns: NetNs, tmp_path: Path) -> None:
+    netns.ip("link set lo up")
+    netns.veth("v0", "v1")
+    recipe = printed("One message for a storm of flaps")
+    receiver = netns.in_thread(lambda: Receiver(always=taken))
+    try:
+        with publishing(tmp_path, recipe, receiver, netns) as phone:
+            netns.ip(*["link set v1 down", "link set v1 up"] * 50, "link set v1 down")
+            phone.wait(2)
+        texts = dict(text.split(" ", 1) for _, text in phone.messages)
+        assert set(texts) == {"v0", "v1"}
+        assert len(phone.messages) <= 4, "one for each end of the cable, or two where the burst took longer than settle"
+        assert re.search(r"down.*\(\d+ changes\)", texts["v0"])
+    finally:
+        receiver.close()
+
+
+@pytest.mark.parametrize("title", re.findall(r"^## (.+)$", RECIPES.read_text(), re.MULTILINE))
+def test_each_recipe_is_a_configuration(title: str, tmp_path: Path) -> None:
+    file = tmp_path / "publisher.toml"
+    file.write_text(printed(title))
+    command = [sys.executable, "-m", "publisher", "check", "--offline", "--config", str(file)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
