@@ -7,10 +7,16 @@ import sys
 from collections.abc import Callable, Iterable
 from contextlib import closing
 
+import pytest
+
+from publisher.events import Event
 from publisher.sources import Update, Upsert
 from tests.fixtures.linux_source import Following
 from tests.fixtures.netns import NetNs
 from tests.fixtures.random_routes import LINKS, Listed, Monitor, RandomChanges, make_links, published, shown
+
+if sys.platform == "linux":
+    from publisher.sources.linux.reader import LinuxReader
 
 assert sys.platform == "linux"
 
@@ -44,6 +50,106 @@ def test_the_published_routes_are_those_of_ip_route(
     # `ip monitor route` beside it goes on believing in routes that the kernel has removed.
     assert silent > count(100)
     record_property("removals that `ip monitor route` missed", silent)
+
+
+@pytest.fixture
+def host(netns: NetNs) -> NetNs:
+    """A namespace with a link that carries a default route of each family, and another link."""
+    make_links(netns)
+    netns.ip("route add 0.0.0.0/0 via 10.0.0.9 dev e0 proto dhcp", "route add ::/0 via fd00:0::9 dev e0 proto ra")
+    return netns
+
+
+def changes_of_routes(events: Iterable[Event]) -> list[tuple[str, str | None, set[str]]]:
+    """Returns alias, family and changed members of the events that are about default routes."""
+    return [
+        (event.interface.alias, event.family, set(event.changed))
+        for event in events
+        if event.interface and any(name.startswith("default_routes.") for name in event.changed)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ("link set e0 down", {"inet": "link_down", "inet6": "link_down"}),
+        ("link del e0", {"inet": "removed", "inet6": "removed"}),
+        ("addr del 10.0.0.1/24 dev e0", {"inet": "address_removed"}),
+        ("route del 0.0.0.0/0", {"inet": "default_route_removed"}),
+        ("route del ::/0", {"inet6": "default_route_removed"}),
+    ],
+)
+def test_what_takes_a_default_route_away_is_one_event(host: NetNs, change: str, expected: dict[str, str]) -> None:
+    with Following(host) as following:
+        host.ip(change)
+        events = [event for event in following.settled() if "default_route_removed" in event.kinds]
+    assert len(events) == len(expected)
+    assert {event.family for event in events if expected[event.family or ""] in event.kinds} == expected.keys()
+    assert {event.cause for event in events} == {"notification"}
+    assert all(event.notification_type == "delete_instance" or not event.default_routes for event in events)
+
+
+def test_a_replaced_route_is_an_event_of_the_link_that_had_it_and_of_the_one_that_has_it(host: NetNs) -> None:
+    with Following(host) as following:
+        host.ip("route replace 0.0.0.0/0 via 10.0.1.9 dev e1 proto dhcp")
+        events = following.settled()
+    assert sorted(changes_of_routes(events)) == [
+        ("e0", "inet", {"default_routes.10.0.0.9"}),
+        ("e1", "inet", {"default_routes.10.0.1.9"}),
+    ]
+
+
+def test_an_address_of_another_link_takes_the_routes_along_that_send_with_it(host: NetNs) -> None:
+    host.ip("route add 0.0.0.0/0 via 10.0.1.9 dev e1 src 192.0.2.1 metric 7")
+    with Following(host) as following:
+        host.ip("addr del 192.0.2.1/32 dev lo")
+        assert changes_of_routes(following.settled()) == [("e1", "inet", {"default_routes.10.0.1.9"})]
+
+
+def test_a_nexthop_object_takes_its_routes_along(host: NetNs) -> None:
+    host.sysctl("net/ipv4/nexthop_compat_mode", 0)
+    host.ip("nexthop add id 7 via 10.0.1.9 dev e1", "route add 0.0.0.0/0 nhid 7 metric 7")
+    with Following(host) as following:
+        assert Listed("e1", "inet", "10.0.1.9", 7) in published(following.table.rows)
+        host.ip("nexthop replace id 7 via 10.0.2.9 dev e2")
+        assert len(changes_of_routes(following.settled())) == 2
+        assert Listed("e2", "inet", "10.0.2.9", 7) in published(following.table.rows)
+        host.ip("nexthop del id 7")
+        assert len(changes_of_routes(following.settled())) == 1
+        assert published(following.table.rows) == shown(host)
+
+
+def test_a_lost_carrier_changes_no_route(host: NetNs) -> None:
+    with Following(host) as following:
+        before = published(following.table.rows)
+        host.ip("link set pe0 down")
+        events = following.settled()
+        assert any("link_down" in event.kinds for event in events)
+        assert changes_of_routes(events) == []
+        assert before == published(following.table.rows) == shown(host)
+
+
+def test_a_flap_within_one_drain_ends_with_the_routes_that_are_there(host: NetNs) -> None:
+    with Following(host) as following:
+        with following.paused():
+            host.ip("link set e0 down", "link set e0 up", "route add 0.0.0.0/0 via 10.0.0.8 dev e0")
+        following.settled()
+        assert published(following.table.rows) == shown(host) == {Listed("e0", "inet", "10.0.0.8", 0)}
+
+
+def test_other_routes_make_no_update_and_no_read(host: NetNs, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun: list[object] = []
+    read = LinuxReader.default_routes
+    monkeypatch.setattr(
+        LinuxReader, "default_routes", lambda reader, family: begun.append(family) or read(reader, family)
+    )
+    with Following(host, reconcile_seconds=3600) as following:
+        del begun[:]
+        host.ip(*(f"route add 172.16.{number % 250}.{number // 250}/32 via 10.0.0.9" for number in range(2000)))
+        host.ip("link set e1 mtu 1400")
+        events = following.until(lambda event: "mtu_changed" in event.kinds)
+    assert {event.interface.alias for event in events if event.interface} == {"e1"}
+    assert begun == []
 
 
 def take_until(following: Following, mark: str) -> None:

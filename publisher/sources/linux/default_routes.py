@@ -215,7 +215,7 @@ class DueReads:
 
     @property
     def due_at(self) -> float:
-        """When `next` has something to do."""
+        """The moment at which `next` has something to do."""
         if self._going:
             return -math.inf
         return min((self._not_before[family] for family in self._marked), default=math.inf)
