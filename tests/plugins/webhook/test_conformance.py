@@ -51,5 +51,15 @@ class TestWebhookInBatches(TestWebhook):
         return super().options() | {"batch": True}
 
 
+class TestWebhookAsText(TestWebhook):
+    """A line has no id: that of the signature is the event's."""
+
+    def options(self) -> dict[str, Any]:
+        return super().options() | {"format": "text", "snapshot": True}
+
+    def received(self) -> Sequence[str]:
+        return [request.headers["webhook-id"] for request in self.receiver.requests if request.method == "POST"]
+
+
 def _events(body: Any) -> list[Any]:
     return body if isinstance(body, list) else [body]

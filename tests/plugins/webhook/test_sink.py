@@ -125,6 +125,15 @@ def test_text_is_one_line_for_people(receiver: Receiver) -> None:
         assert request.headers["content-type"] == "text/plain; charset=utf-8"
 
 
+def test_both_families_of_a_change_are_one_line(receiver: Receiver) -> None:
+    both = [make_event(seq, "delete_instance", make_row("eth0", family)) for seq, family in ((1, "inet"), (2, "inet6"))]
+    with opened(receiver, format="text") as sink:
+        sink.publish([*both, make_event(3, "add_instance", make_row("eth1", index=9))])
+    first, second = (request.body.decode() for request in receiver.requests)
+    assert first == "eth0 removed"
+    assert second.startswith("eth1 ")
+
+
 def test_text_is_signed_as_the_others_are(receiver: Receiver, secret_file: Path) -> None:
     with opened(receiver, format="text", secret_file=secret_file) as sink:
         sink.publish(EVENTS[:1])
