@@ -96,6 +96,8 @@ def _judged(path: Path, main: _FirstPage, newest: _FirstPage, marked: int | None
 def refuse_foreign(path: Path) -> None:
     """Raises JournalError unless the path names a journal. The file may be open in this process."""
     refuse_special(path)
+    # Before the database: a checkpoint moves it from here to there.
+    logged = _logged(path)
     # As SQLite sees the file without its log, locks and index: nothing is made, and nothing of another's is released.
     uri = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
     with closing(sqlite3.connect(uri, uri=True)) as connection:
@@ -111,7 +113,6 @@ def refuse_foreign(path: Path) -> None:
                     return
                 case _:
                     raise
-    logged = _logged(path)
     if APPLICATION_ID not in (application, logged and logged.application):
         raise not_a_journal(path, "a database of another program" if path.stat().st_size else "an empty file")
 
@@ -161,9 +162,11 @@ def _logged(path: Path) -> _FirstPage | None:
         for place, before in reversed(found):
             log.seek(place)
             frame = log.read(_FRAME_HEADER.size + page_bytes)
+            if len(frame) < _FRAME_HEADER.size + page_bytes:  # torn, or a checkpoint has emptied the log meanwhile
+                continue
             begin, _, checksum = _FRAME_HEADER.unpack_from(frame)
             page = frame[_FRAME_HEADER.size :]
-            if len(page) == page_bytes and checksum == _checksum(before, begin + page, magic):
+            if checksum == _checksum(before, begin + page, magic):
                 return _FirstPage.of(page)
     return None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import socket
 import sqlite3
@@ -11,12 +12,14 @@ import sys
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from publisher.errors import JournalError
 from publisher.journal.journal import Journal
 from publisher.journal.migrations import APPLICATION_ID, VERSION
+from publisher.journal.recognition import refuse_foreign
 from publisher.journal.requests import JournalClient
 from tests.fixtures.journal import begun, changes, crash
 from tests.fixtures.permissions import readable
@@ -273,3 +276,29 @@ def test_a_frame_of_the_log_that_a_kill_left_torn_is_not_read(tmp_path: Path, by
     log.write_bytes(whole + frame[:bytes_])
     with closing(Journal.open(path, node="nas")) as journal:
         assert (journal.seq, journal.new_epoch_reason) == (3, None)
+
+
+def test_a_log_that_a_checkpoint_empties_meanwhile_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, log = tmp_path / "state.db", tmp_path / "state.db-wal"
+    journal = Journal.open(path, node="nas")
+    journal.append(changes(begun(journal), 3))
+    whole = log.read_bytes()
+    crash(journal)
+    checkpointed = path.read_bytes()
+    path.write_bytes(checkpointed[:68] + bytes(4) + checkpointed[72:])  # the application id is in the log alone
+    log.write_bytes(whole)
+
+    class Emptied(io.FileIO):
+        def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+            if whence == os.SEEK_SET:
+                path.write_bytes(checkpointed)
+                os.truncate(log, 0)
+            return super().seek(offset, whence)
+
+    def opening(file: Path, *how: Any, **options: Any) -> Any:
+        return Emptied(file) if file == log else opened(file, *how, **options)
+
+    opened = Path.open
+    monkeypatch.setattr(Path, "open", opening)
+    refuse_foreign(path)
+    assert not log.stat().st_size
