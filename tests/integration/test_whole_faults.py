@@ -56,8 +56,8 @@ def test_kills_under_a_stream_of_changes_lose_nothing(
             both.submit(kill_again_and_again, program, random.Random(number), kills // 2)
             for number, program in enumerate(programs)
         ]
-        for kills in killed:
-            kills.result()
+        for each in killed:
+            each.result()
     for program in programs:
         with program.running():
             program.mark(1500)
