@@ -9,13 +9,14 @@ from contextlib import closing
 
 import pytest
 
-from publisher.events import Event
+from publisher.events import Event, Family
 from publisher.sources import Update, Upsert
 from tests.fixtures.linux_source import Following
 from tests.fixtures.netns import NetNs
 from tests.fixtures.random_routes import LINKS, Listed, Monitor, RandomChanges, make_links, published, shown
 
 if sys.platform == "linux":
+    from publisher.sources.linux.default_routes import SlicedRead
     from publisher.sources.linux.reader import LinuxReader
 
 assert sys.platform == "linux"
@@ -138,11 +139,14 @@ def test_a_flap_within_one_drain_ends_with_the_routes_that_are_there(host: NetNs
 
 
 def test_other_routes_make_no_update_and_no_read(host: NetNs, monkeypatch: pytest.MonkeyPatch) -> None:
-    begun: list[object] = []
+    begun: list[Family] = []
     read = LinuxReader.default_routes
-    monkeypatch.setattr(
-        LinuxReader, "default_routes", lambda reader, family: begun.append(family) or read(reader, family)
-    )
+
+    def noted(reader: LinuxReader, family: Family) -> SlicedRead:
+        begun.append(family)
+        return read(reader, family)
+
+    monkeypatch.setattr(LinuxReader, "default_routes", noted)
     with Following(host, reconcile_seconds=3600) as following:
         del begun[:]
         host.ip(*(f"route add 172.16.{number % 250}.{number // 250}/32 via 10.0.0.9" for number in range(2000)))

@@ -83,7 +83,7 @@ def test_the_newest_version_that_the_broker_speaks_is_found(any_broker: Broker, 
         connected = [line for line in host.logged() if "connected to" in line]
         assert connected == [f"INFO connected to the MQTT broker 127.0.0.1:{any_broker.port} (MQTT {version})"]
         assert not any("wrong port" in line for line in host.logged())
-        options = MqttOptions(url=any_broker.url, home_assistant=False)
+        options = MqttOptions.model_validate({"url": any_broker.url, "home_assistant": False})
         assert f"(MQTT {version})" in MqttSink(options, FakeSinkContext(node="versionnode")).check()
 
 

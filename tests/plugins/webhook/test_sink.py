@@ -126,7 +126,8 @@ def test_text_is_one_line_for_people(receiver: Receiver) -> None:
 
 
 def test_both_families_of_a_change_are_one_line(receiver: Receiver) -> None:
-    both = [make_event(seq, "delete_instance", make_row("eth0", family)) for seq, family in ((1, "inet"), (2, "inet6"))]
+    rows = make_row("eth0", "inet"), make_row("eth0", "inet6")
+    both = [make_event(seq, "delete_instance", row) for seq, row in enumerate(rows, 1)]
     with opened(receiver, format="text") as sink:
         sink.publish([*both, make_event(3, "add_instance", make_row("eth1", index=9))])
     first, second = (request.body.decode() for request in receiver.requests)
