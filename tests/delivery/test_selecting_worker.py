@@ -125,6 +125,7 @@ def test_a_sink_whose_filter_nothing_passes_is_not_behind(pipeline: Pipeline, re
 
 def test_a_replay_of_the_snapshot_is_refused_where_none_is_taken(pipeline: Pipeline, recorder: Recorder) -> None:
     worker = pipeline.deliver(recorder, selection=Selection(snapshot=False))
+    wait_for(lambda: worker.status().seq == 0)
     assert pipeline.ask(worker, kind="replay").endswith("name the event to begin after, with --since")
     pipeline.change(2)
     recorder.wait_for_seq(2)

@@ -248,10 +248,23 @@ def test_a_file_that_has_a_part_of_what_settled_gets_the_rest_with_all_that_it_s
     reader = settling(pipeline)
     reader.clock.seconds = 2.0
     assert reader.took(1) == ["3"]
+    with pipeline.journal._pending.taken():
+        pass  # and never written, as by a kill
     pipeline.restart()
     again = Reader(pipeline, Selection(settle=SETTLE), own=3)
     again.clock.seconds = 2.0
     assert [(event.seq, event.settled and event.settled.count) for event in again.take()] == [(3, None), (4, 3)]
+
+
+def test_what_is_read_already_is_not_lost_when_the_journal_deletes_it(pipeline: Pipeline) -> None:
+    reader = settling(pipeline)
+    for _ in range(6):
+        pipeline.change_at_once(60)
+        assert reader.took() == []
+    assert pipeline.journal.events.oldest > 4
+    assert reader.subscription.seq == 0
+    reader.clock.seconds = 2.0
+    assert [(event.seq, event.settled and event.settled.count) for event in reader.take()] == [(3, None), (364, 363)]
 
 
 def test_a_stop_delivers_what_settles_at_once(pipeline: Pipeline) -> None:
