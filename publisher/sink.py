@@ -170,7 +170,8 @@ class SinkContext(Protocol):
     def events_since(self, epoch: str, seq: int) -> list[Event] | None:
         """Returns the events after this one, oldest first; `None` when the journal no longer has all of them.
 
-        They are chosen and settled as those that the sink gets, so `seq` may have holes (`SinkOptions.skips`). Only on the sink's thread.
+        They are chosen and settled as those that the sink gets, so `seq` may have holes (`SinkOptions.skips`). Only on
+        the sink's thread.
         """
         ...
 

@@ -379,10 +379,10 @@ class Subscription:
         self._report(done)
 
     def _report(self, done: Sequence[int]) -> None:
-        position, rows = _durable(self._state), self._selection.rows
-        has = None if position.confirmed is None or self._has == position.confirmed.seq else self._has
-        if has is not None or rows:
-            position = replace(position, has=has, rows=rows)
+        position = _durable(self._state)
+        if self._unsent is not None or not self._selection.snapshot:
+            has = None if position.confirmed is None or self._has == position.confirmed.seq else self._has
+            position = replace(position, has=has, rows=self._selection.rows)
         self._part.report(position, done)
         self._note_reading()
 
