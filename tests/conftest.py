@@ -36,6 +36,7 @@ LONGEST = (
     "plugins/mqtt/test_dialing.py",
     "plugins/mqtt/test_end_to_end.py",
     "plugins/mqtt/test_forgetting.py",
+    "plugins/command/test_killed.py",
     "delivery/test_worker.py",
     "journal/test_damage.py",
     "hostile/test_hostile.py",

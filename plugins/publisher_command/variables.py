@@ -49,10 +49,20 @@ def variables(event: Event) -> dict[str, str]:
     return {name: value.replace("\0", "") for name, value in (own | of_dispatchers).items()}
 
 
+def _addresses(event: Event) -> tuple[Address, ...]:
+    """Returns the addresses after the event, the first hundred: none when the interface was removed."""
+    return () if event.notification_type == "delete_instance" else event.addresses[:MOST_ADDRESSES]
+
+
+def _gateways(event: Event) -> list[str]:
+    routes = () if event.notification_type == "delete_instance" else event.default_routes
+    return [route.next_hop for route in routes if route.next_hop]
+
+
 def _networkd_dispatcher(event: Event) -> dict[str, str]:
     assert event.interface is not None
     state = transition(event).after
-    addresses = [address.address for address in event.addresses[:MOST_ADDRESSES]]
+    addresses = [address.address for address in _addresses(event)]
     listed = " ".join(address for address in addresses if not address.startswith(("127.", "fe80:")))
     about: dict[str, Any] = {
         "Type": _TYPES.get(event.interface.type or 0, ""),
@@ -60,7 +70,7 @@ def _networkd_dispatcher(event: Event) -> dict[str, str]:
         "AdministrativeState": "",
         "State": state,
         "Address": addresses,
-        "Gateway": [route.next_hop for route in event.default_routes if route.next_hop],
+        "Gateway": _gateways(event),
     }
     return {
         "IFACE": event.interface.alias,
@@ -82,11 +92,10 @@ def _networkmanager(event: Event) -> Iterator[tuple[str, str]]:
     if action := networkmanager_action(event):
         yield "NM_DISPATCHER_ACTION", action
     prefix, nowhere = ("IP4", "0.0.0.0") if event.family == "inet" else ("IP6", "::")
-    gateway = next((route.next_hop for route in event.default_routes if route.next_hop), nowhere)
-    listed = event.addresses[:MOST_ADDRESSES]
-    yield f"{prefix}_NUM_ADDRESSES", str(len(listed))
+    gateway = next(iter(_gateways(event)), nowhere)
+    yield f"{prefix}_NUM_ADDRESSES", str(len(_addresses(event)))
     yield f"{prefix}_GATEWAY", gateway
-    for number, address in enumerate(listed):
+    for number, address in enumerate(_addresses(event)):
         yield f"{prefix}_ADDRESS_{number}", f"{_with_prefix(address)} {gateway}"
 
 

@@ -20,6 +20,7 @@ from tests.benchmarks.plots import svg
 
 SUBJECTS = (
     "latency", "throughput", "stream", "growth", "reading", "process", "neighbours", "fleet", "journal", "webhook",
+    "command",
 )  # fmt: skip
 RESULTS = Path(__file__).with_name("RESULTS.md")
 PLOT = RESULTS.with_name("growth.svg")

@@ -17,6 +17,7 @@ if sys.platform != "linux":
     pytest.skip("the benchmarks measure rtnetlink", allow_module_level=True)
 
 from tests.benchmarks.subjects import (
+    command,
     fleet,
     growth,
     journal,
@@ -43,6 +44,7 @@ SHORT: dict[str, Callable[[], Iterable[Result]]] = {
     "neighbours": partial(neighbours.measure, rounds=1, changes=50, sinks=5),
     "journal": partial(journal.measure, rounds=1),
     "webhook": partial(webhook.measure, rounds=1),
+    "command": partial(command.measure, rounds=1, changes=20),
     "fleet": partial(fleet.measure, nodes=20),
 }
 

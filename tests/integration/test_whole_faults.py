@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import random
-import signal
 import sys
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -14,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults import changing, kill_at_random, small_disk
+from tests.faults import changing, small_disk
 from tests.fixtures.linux_source import summary
 from tests.fixtures.netns import NetNs
 from tests.fixtures.program import COMMAND, Changes, Program, assert_as_ip_says, assert_true, both, journal_events
@@ -30,17 +29,6 @@ def changes(netns: NetNs) -> Iterator[Changes]:
         yield changes
 
 
-def kill_again_and_again(program: Program, chance: random.Random, times: int) -> None:
-    """Kills it after 1 to 60 new events, and each fifth time at a moment that may be before the first."""
-    for number in range(times):
-        wanted = len(program.events) + chance.randint(1, 60)
-        process = program.start()
-        if number % 5:
-            program.wait(lambda wanted=wanted: len(program.events) >= wanted, "new events")
-        kill_at_random(process, chance, within=0.06 if number % 5 else 0.6)
-        assert process.wait(30) == -signal.SIGKILL, program.log()[-3000:]
-
-
 @pytest.mark.timeout(1500)  # with --many 204 starts, each of which a busy machine can make ten times as long
 def test_kills_under_a_stream_of_changes_lose_nothing(
     netns: NetNs, changes: Changes, tmp_path: Path, count: Callable[[int], int]
@@ -53,11 +41,11 @@ def test_kills_under_a_stream_of_changes_lose_nothing(
             program.mark(1400)
     with changing(partial(changes.make, 1), pause=0.003), ThreadPoolExecutor() as both:
         killed = [
-            both.submit(kill_again_and_again, program, random.Random(number), kills // 2)
+            both.submit(program.kill_again_and_again, random.Random(number), kills // 2)
             for number, program in enumerate(programs)
         ]
-        for each in killed:
-            each.result()
+        for finished in killed:
+            finished.result()
     for program in programs:
         with program.running():
             program.mark(1500)

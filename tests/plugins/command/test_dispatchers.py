@@ -147,6 +147,14 @@ def test_the_variables_of_an_ipv4_event() -> None:
     }  # fmt: skip
 
 
+def test_an_interface_that_was_removed_has_no_addresses() -> None:
+    after = UP4.model_copy(update={"default_routes": (DefaultRoute(next_hop="192.0.2.254", metric=100),)})
+    found = variables(event_of(after, None))
+    assert (found["STATE"], found["ADDR"], found["IP_ADDRS"]) == ("missing", "", "")
+    assert (found["IP4_NUM_ADDRESSES"], found["IP4_GATEWAY"]) == ("0", "0.0.0.0")
+    assert "IP4_ADDRESS_0" not in found
+
+
 def test_the_variables_of_an_ipv6_event() -> None:
     found = variables(event_of(row("inet6"), row("inet6", LINK_LOCAL, GLOBAL)))
     assert (found["IP6_ADDRS"], found["IP6_NUM_ADDRESSES"], found["IP6_GATEWAY"]) == ("2001:db8::1", "2", "::")

@@ -14,10 +14,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
-from publisher import Rejected, Retry
+from publisher import ConfigurationError, Rejected, Retry
 from publisher.testing import HOSTILE_ALIAS, FakeSinkContext, make_address, make_event, make_events, make_row
 from publisher_command import posix
+from publisher_command.sink import CommandSink
 from tests.fixtures.poll import wait_for
 from tests.plugins.command.conftest import Scripts, messages, opened
 
@@ -224,6 +226,39 @@ def test_a_directory_that_is_missing_loses_nothing(scripts: Scripts) -> None:
             sink.check()
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"command": []},
+        {"command": "reboot"},
+        {"command": [""]},
+        {"command": ["a\0b"]},
+        {"command": ["x"], "style": "cron"},
+        {"command": ["x"], "timeout": "0s"},
+        {"command": ["x"], "timeout": "2d"},
+        {"command": ["x"], "umask": "999"},
+        {"command": ["x"], "user": ""},
+        {"command": ["x"], "environment": {"a b": "1"}},
+        {"command": ["x"], "environment": {"A": "\0"}},
+        {"command": ["x"], "shell": True},
+    ],
+    ids=str,
+)
+def test_a_mistake_in_the_options_is_an_error(options: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        CommandSink.Options.model_validate(options)
+
+
+def test_another_user_needs_root(scripts: Scripts, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 12345)
+    sink = CommandSink(CommandSink.Options(command=(scripts.write(""),), user="root"), FakeSinkContext())
+    with pytest.raises(ConfigurationError, match="user 'root': only root runs programs as another user"):
+        sink.check()
+    sink = CommandSink(CommandSink.Options(command=("x",), user="no-such-user"), FakeSinkContext())
+    with pytest.raises(ConfigurationError, match="user 'no-such-user': there is no such user"):
+        sink.open()
+
+
 class TestTime:
     def test_a_program_that_hangs_is_ended_with_all_that_it_started(self, scripts: Scripts) -> None:
         text = 'echo "hangs" >&2; sleep 1000 & echo $! >> "$OUT"; echo $$ >> "$OUT"; wait'
@@ -290,7 +325,8 @@ def test_a_run_that_is_not_done_when_the_interpreter_ends_is_ended(scripts: Scri
         sink = CommandSink(CommandSink.Options(command=({script!r},)), FakeSinkContext())
         sink.open()
         threading.Thread(target=sink.publish, args=([make_event()],), daemon=True).start()
-        while not pathlib.Path({str(scripts.folder / "out")!r}).exists(): time.sleep(0.01)
+        out = pathlib.Path({str(scripts.folder / "out")!r})
+        while not (out.exists() and out.stat().st_size): time.sleep(0.01)
     """
     subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=True, timeout=60)
     assert not is_running(int(scripts.out[0]))
