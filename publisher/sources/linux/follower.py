@@ -18,6 +18,7 @@ from .. import Resync, SourceContext, Update
 from ..luids import LuidAssigner
 from .cache import FAMILIES_OF, LinkCache
 from .coalesce import classify, hold_back, index_of, touched
+from .routes import losing
 from .rtnetlink import RTM_DELNETCONF, RTM_NEWNETCONF, Decoder, Link, Message, Netconf, Record
 
 if sys.platform == "linux":
@@ -208,12 +209,12 @@ class Follower:
         return updates
 
     def _read_routes(self) -> ReadRoutes:
-        """Returns the default routes that were due; those of a link that a waiting message reports stay as known."""
+        """Returns the default routes that were due; those of a link come with the waiting message that takes them."""
         read = self._routes.next()
         if read.routes:
             fresh = self._receive()
             self._queue(fresh)
-            if reported := {index_of(message.record) for message in fresh} - {0}:
+            if reported := losing(fresh):
                 self._routes.mark(read.routes.keys(), read.cause)
                 return read._replace(routes=self._cache.routes.kept(read.routes, reported))
         return read

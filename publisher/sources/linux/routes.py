@@ -8,7 +8,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from struct import Struct
-from typing import NamedTuple
+from typing import NamedTuple, TypeGuard
 
 from ...events import DefaultRoute, Family
 from .attributes import Buffer, MessageLayout, RtnetlinkError, Wanted, aligned, attributes
@@ -23,6 +23,7 @@ from .rtnetlink import (
     AddressMessage,
     Link,
     Message,
+    Record,
     RouteChange,
     failure,
     headers,
@@ -319,9 +320,19 @@ class DefaultRoutes:
                     families |= self._naming if number == AF_UNSPEC else _of_number(number)
                 case Link(ifindex=index):
                     families.update(family for family, known in self._known.items() if index in known)
-                case AddressMessage(family=number) if kind == RTM_DELADDR and number == AF_INET and self._known["inet"]:
+                case AddressMessage() if self._known["inet"] and _may_take_along(record, kind):
                     families.add("inet")
         return families
+
+
+def losing(messages: Iterable[Message]) -> set[int]:
+    """Returns the links that may lose default routes with what these messages report."""
+    return {record.ifindex for kind, _, _, record in messages if record and _may_take_along(record, kind)}
+
+
+def _may_take_along(record: Record, kind: int) -> TypeGuard[Link | AddressMessage]:
+    is_address = kind == RTM_DELADDR and isinstance(record, AddressMessage) and record.family == AF_INET
+    return is_address or isinstance(record, Link)
 
 
 def _of_number(number: int) -> set[Family]:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from typing import Any
 
 import pytest
 
 from publisher.events import Family
-from publisher.sources.linux.routes import FamilyRoutes, RouteDecoder
+from publisher.sources.linux.routes import FamilyRoutes, RouteDecoder, RoutePart
 from publisher.sources.linux.rtnetlink import RTM_NEWROUTE, Decoder, RouteChange
 from tests.fixtures.logs import CapturedLog
 from tests.fixtures.netns import NetNs
@@ -129,6 +129,30 @@ def test_the_kernel_delivers_messages_about_default_routes_alone(router: NetNs) 
         messages = socket.receive().messages
     assert [message.record for message in messages] == [RouteChange(2), RouteChange(10), RouteChange(0)]
     assert messages[0].type == RTM_NEWROUTE
+
+
+def test_a_link_is_asked_for_before_routes_are_listed(netns: NetNs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel has removed the routes of which a message came when it answers about a link: both need its lock."""
+    asked: list[object] = []
+    links = LinuxReader.links
+
+    def noted_links(reader: LinuxReader, indexes: Iterable[int]) -> Any:
+        asked.append(indexes)
+        return links(reader, indexes)
+
+    def noted_parts(_: RouteSocket, family: int) -> Iterator[RoutePart]:
+        asked.append(family)
+        return iter(())
+
+    monkeypatch.setattr(LinuxReader, "links", noted_links)
+    monkeypatch.setattr(RouteSocket, "parts", noted_parts)
+
+    def read_whole() -> list[object]:
+        with closing(LinuxReader(Decoder(), CapturedLog())) as reader:
+            return list(reader.default_routes("inet"))
+
+    assert netns.call(read_whole) == [NOTHING]
+    assert asked == [[1], 2]
 
 
 # When the reads are made
