@@ -51,6 +51,8 @@ _VARIABLES = frozenset(
     ("APPDATA", "HOME", "LD_LIBRARY_PATH", "PATH", "PYTHONHOME", "PYTHONPATH", "PYTHONUSERBASE", "SYSTEMROOT", "TMPDIR")
 )
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0
+# It takes 0.3 s of processor time; a first run at the boot of a small machine has little of that.
+_START_SECONDS = 45.0
 
 
 def rumqttd_config(**ports: int) -> str:
@@ -86,7 +88,7 @@ class EmbeddedBroker:
         """The process id of the broker, while there is one."""
         return self._process.pid if self._process else None
 
-    def start(self, timeout: float = 15.0) -> None:
+    def start(self, timeout: float = _START_SECONDS) -> None:
         """Starts the broker and returns when both listeners answer; raises EmbeddedBrokerError."""
         if importlib.util.find_spec("iotcore") is None:
             raise EmbeddedBrokerError("there is no embedded broker for this system: iotcore has no wheel for it")
@@ -144,7 +146,7 @@ class EmbeddedBroker:
                     return
                 try:
                     self._end_process(1.0)
-                    self._start_process(15.0)
+                    self._start_process(_START_SECONDS)
                     break
                 except EmbeddedBrokerError as error:
                     if self._closing.is_set():

@@ -211,6 +211,7 @@ def test_a_first_run_starts_a_broker_and_its_line_works(broker: EmbeddedBroker) 
     need("mosquitto_sub", package="mosquitto-clients")
     port = free_port()
     with contextlib.closing(prepare(LOG, port=port)) as first:
+        assert first.sinks, first.lines
         assert first.sinks["mqtt"] == {
             "type": "mqtt",
             "url": f"mqtt://127.0.0.1:{port}",
