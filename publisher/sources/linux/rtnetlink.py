@@ -196,8 +196,8 @@ class Failure(NamedTuple):
     number: int
 
 
-Listed = Link | AddressMessage | NeighbourParameters | Netconf
-Record = Listed | RouteChange | Failure
+Listed = Link | AddressMessage | NeighbourParameters | Netconf | RouteChange
+Record = Listed | Failure
 
 
 class Message(NamedTuple):
