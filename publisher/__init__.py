@@ -8,7 +8,22 @@ import logging
 from .async_sink import AsyncSink
 from .delivery.backoff import Backoff
 from .errors import ConfigurationError, PublisherError
-from .events import Address, Change, Event, Interface, IpInterface, IpInterfaceRow, Snapshot
+from .events import (
+    Added,
+    Address,
+    AnyEvent,
+    Change,
+    Changed,
+    DefaultRoute,
+    Deleted,
+    Event,
+    InitialNotification,
+    Interface,
+    IpInterface,
+    IpInterfaceRow,
+    Snapshot,
+    SnapshotStarted,
+)
 from .filters import EventFilter
 from .lock import FileLock, InUseError
 from .plugins import DefaultSinks, ForgetRequest, WatchRequest, hookimpl
@@ -22,19 +37,25 @@ __version__ = "0.1.0"
 logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 __all__ = [
+    "Added",
     "Address",
+    "AnyEvent",
     "AsyncSink",
     "Backoff",
     "Change",
+    "Changed",
     "ConfigurationError",
     "Cursor",
+    "DefaultRoute",
     "DefaultSinks",
+    "Deleted",
     "Ended",
     "Event",
     "EventFilter",
     "FileLock",
     "ForgetRequest",
     "InUseError",
+    "InitialNotification",
     "Interface",
     "InterfaceFilter",
     "IpInterface",
@@ -49,6 +70,7 @@ __all__ = [
     "SinkContext",
     "SinkOptions",
     "Snapshot",
+    "SnapshotStarted",
     "Source",
     "SourceContext",
     "Update",

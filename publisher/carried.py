@@ -16,7 +16,7 @@ _DOWN = frozenset({"down", "not_present", "lower_layer_down"})
 class _Completed(NamedTuple):
     """An interface as the source reported it, and with the members that it did not report."""
 
-    index: int
+    interface_index: int
     reported: Interface
     completed: Interface
 
@@ -57,17 +57,16 @@ class Carried:
 
     def _before(self, row: IpInterface, cause: Cause) -> IpInterface | None:
         """Returns the interface as it was, by either family: a family may be new, and the interface is not."""
-        for family in (row.family, *_FAMILIES):
-            before = self._rows.get(Key(row.luid, family))
-            if before and (_is_the_same(before, row) or cause == "startup"):
-                return before
-        return None
+        before = self._rows.get(row.key)
+        if before is None:
+            before = self._rows.get(Key(row.luid, "inet" if row.family == "inet6" else "inet6"))
+        return before if before and (_is_the_same(before, row) or cause == "startup") else None
 
 
 def _shows(last: _Completed, row: IpInterface) -> bool:
     """Returns whether the row has the interface as it was reported last, mostly by the same object."""
-    same = last.reported is row.interface or last.reported == row.interface
-    return same and last.index == row.row.interface_index
+    same = last.reported is row.interface or last.reported.__dict__ == row.interface.__dict__
+    return same and last.interface_index == row.row.interface_index
 
 
 def _is_the_same(before: IpInterface, after: IpInterface) -> bool:

@@ -9,7 +9,7 @@ from datetime import datetime
 from functools import cached_property
 from typing import Annotated, Any, Generic, Literal, NamedTuple, TypeVar, overload
 
-from pydantic import AfterValidator, AwareDatetime, Field, GetCoreSchemaHandler, TypeAdapter
+from pydantic import AfterValidator, AwareDatetime, ConfigDict, Field, GetCoreSchemaHandler, TypeAdapter
 from pydantic_core import CoreSchema, core_schema
 
 from .kinds import KIND_SCHEMA, Kind, kinds_of
@@ -142,8 +142,8 @@ class Change(Fact):
 class LostEvents(Fact):
     """The events that a sink did not get, and that a snapshot makes up for: `first` to `last`, both included."""
 
-    first: Annotated[int, Field(ge=0)]
-    last: Annotated[int, Field(ge=0)]
+    first: Annotated[int, Field(ge=0)] = Field(description="The seq of the first event")
+    last: Annotated[int, Field(ge=0)] = Field(description="The seq of the last event")
 
 
 class Snapshot(Fact):
@@ -153,17 +153,17 @@ class Snapshot(Fact):
     numbered.
     """
 
-    id: str
-    position: Annotated[int, Field(ge=0)]
-    count: Annotated[int, Field(ge=0)]
-    lost: IfKnown[LostEvents] = None
+    id: str = Field(description="The snapshot's own identity")
+    position: Annotated[int, Field(ge=0)] = Field(description="The place in the snapshot, from 0")
+    count: Annotated[int, Field(ge=0)] = Field(description="The number of rows")
+    lost: IfKnown[LostEvents] = Field(default=None, description="The events that this snapshot makes up for")
 
 
 class Settled(Fact):
     """The events that one event stands for, with the option `settle`: `count` of them, the first with seq `first`."""
 
-    first: Annotated[int, Field(ge=0)]
-    count: Annotated[int, Field(ge=1)]
+    first: Annotated[int, Field(ge=0)] = Field(description="The seq of the first event")
+    count: Annotated[int, Field(ge=1)] = Field(description="The number of events")
 
 
 class Event(Fact):
@@ -174,14 +174,25 @@ class Event(Fact):
     delivery.
     """
 
-    schema_version: Literal[1] = SCHEMA_VERSION
-    id: str
-    node: str
-    epoch: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
-    seq: Annotated[int, Field(ge=0)]
-    time: AwareDatetime
-    notification_type: NotificationType
-    cause: Cause
+    # Never made itself: its validator would take 4 ms of each start.
+    model_config = ConfigDict(defer_build=True)
+
+    schema_version: Literal[1] = Field(default=SCHEMA_VERSION, description="The version of this schema")
+    id: str = Field(description="Unique, and the same at every delivery")
+    node: str = Field(description="The host's name")
+    epoch: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")] = Field(
+        description="The journal's identity; epochs sort by age"
+    )
+    seq: Annotated[int, Field(ge=0)] = Field(
+        description="The number of the event in its epoch, without a hole; of a snapshot, that of its newest event"
+    )
+    time: AwareDatetime = Field(description="The time of the event, RFC 3339")
+    notification_type: NotificationType = Field(
+        description="What the event is: a change, a new row, a removed row, or a row of a snapshot"
+    )
+    cause: Cause = Field(
+        description="The reason: the system's notification, a start, lost messages, or a reconcile of silent settings"
+    )
     kinds: tuple[Annotated[Kind, KIND_SCHEMA], ...] = Field(
         default=(), description="What happened; empty in a snapshot"
     )
@@ -189,9 +200,16 @@ class Event(Fact):
     family: Family | None = Field(description="The address family; null at position 0 of a snapshot")
     row: IpInterfaceRow | None = Field(description="The settings of the interface in this family; null at position 0")
     interface: Interface | None = Field(description="The interface itself; null at position 0")
-    addresses: tuple[Address, ...] = ()
-    default_routes: tuple[DefaultRoute, ...] = ()
-    changed: Annotated[dict[str, Change], Frozen] = Field(default_factory=FrozenDict)
+    addresses: tuple[Address, ...] = Field(
+        default=(), description="The unicast addresses of this family, sorted as text"
+    )
+    default_routes: tuple[DefaultRoute, ...] = Field(
+        default=(), description="The default routes of this family through the interface, best first"
+    )
+    changed: Annotated[dict[str, Change], Frozen] = Field(
+        default_factory=FrozenDict,
+        description="Each member that differs; of a list, what was removed and what was added",
+    )
     snapshot: Snapshot | None = Field(default=None, description="Null for an event that belongs to no snapshot")
     settled: IfKnown[Settled] = Field(default=None, description="Left out of an event that stands for itself")
 
@@ -243,7 +261,7 @@ class Event(Fact):
         return event
 
 
-class SnapshotStarted(Event):
+class SnapshotStarted(Event, defer_build=False):
     """The beginning of a snapshot, its position 0: it carries no row."""
 
     notification_type: Literal["initial_notification"] = "initial_notification"
@@ -263,28 +281,28 @@ class _OfInterface(Event):
     interface: Interface
 
 
-class InitialNotification(_OfInterface):
+class InitialNotification(_OfInterface, defer_build=False):
     """An IP interface as it is, in a snapshot."""
 
     notification_type: Literal["initial_notification"] = "initial_notification"
     snapshot: Snapshot
 
 
-class Added(_OfInterface):
+class Added(_OfInterface, defer_build=False):
     """An IP interface that is new."""
 
     notification_type: Literal["add_instance"] = "add_instance"
     snapshot: None = None
 
 
-class Changed(_OfInterface):
+class Changed(_OfInterface, defer_build=False):
     """An IP interface that changed; `changed` has the members."""
 
     notification_type: Literal["parameter_notification"] = "parameter_notification"
     snapshot: None = None
 
 
-class Deleted(_OfInterface):
+class Deleted(_OfInterface, defer_build=False):
     """An IP interface that was removed, as it last was."""
 
     notification_type: Literal["delete_instance"] = "delete_instance"
@@ -312,7 +330,7 @@ class _EventUnion:
         )
 
 
-_ANY_EVENT: TypeAdapter[Any] = TypeAdapter(_EventUnion)
+_ANY_EVENT: TypeAdapter[Any] = TypeAdapter(_EventUnion, config=ConfigDict(defer_build=True))
 
 
 def event_id(epoch: str, seq: int) -> str:
@@ -329,7 +347,7 @@ class Moment(NamedTuple):
     time: datetime
 
 
-class SnapshotEvents(Sequence[Event], Generic[R]):
+class SnapshotEvents(Sequence[AnyEvent], Generic[R]):
     """The rows as `initial_notification` events, position 0 first; the same position gives the same event each time.
 
     They are made on demand: with 4,000 interfaces the events of one snapshot would take 50 MB, and every sink has its
@@ -360,16 +378,16 @@ class SnapshotEvents(Sequence[Event], Generic[R]):
         return len(self._rows) + 1
 
     @overload
-    def __getitem__(self, index: int) -> Event: ...
+    def __getitem__(self, index: int) -> AnyEvent: ...
 
     @overload
-    def __getitem__(self, index: slice) -> list[Event]: ...
+    def __getitem__(self, index: slice) -> list[AnyEvent]: ...
 
-    def __getitem__(self, index: int | slice) -> Event | list[Event]:
+    def __getitem__(self, index: int | slice) -> AnyEvent | list[AnyEvent]:
         positions = range(len(self))[index]
         return self._event(positions) if isinstance(positions, int) else [self._event(place) for place in positions]
 
-    def _event(self, position: int) -> Event:
+    def _event(self, position: int) -> SnapshotStarted | InitialNotification:
         row = self._decode(self._rows[position - 1]) if position else None
         made: dict[str, Any] = {
             "id": f"{self._id}-{position}",

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import WithJsonSchema
 
@@ -51,12 +51,9 @@ MEANINGS: Mapping[Kind, str] = {
 KIND_SCHEMA = WithJsonSchema({"oneOf": [{"const": kind, "description": text} for kind, text in MEANINGS.items()]})
 """Explains each kind in the JSON Schema."""
 
-_BY_MEMBER: Mapping[str, Kind] = {
-    "interface.alias": "renamed",
-    "interface.mtu": "mtu_changed",
-    "row.nl_mtu": "mtu_changed",
-    "row.forwarding_enabled": "forwarding_changed",
-}
+_TRANSITIONS = "interface.carrier_transitions"
+# The members of these that have a kind are in a table.
+_OTHERS = ("row.", "interface.")
 
 
 def kinds_of(
@@ -96,40 +93,53 @@ def _of_lists(ip_interface: IpInterface | Event, address: Kind, default_route: K
 def _of_changes(changed: Mapping[str, Change]) -> set[Kind]:
     found: set[Kind] = set()
     for name, change in changed.items():
-        if kind := _BY_MEMBER.get(name):
+        of_member = _OF_MEMBERS.get(name)
+        if of_member is None and not name.startswith(_OTHERS):
+            of_member = _OF_LISTS.get(name.partition(".")[0])
+        if of_member and (kind := of_member(change.before, change.after)):
             found.add(kind)
-        elif name == "row.connected":
-            found |= _of_link(change.before, change.after)
-        elif name == "interface.last_link_speed":
-            found |= _of_speed(change.before, change.after)
-        elif name.startswith("addresses."):
-            found |= _of_entry(change, "address_added", "address_removed")
-        elif name.startswith("default_routes."):
-            found |= _of_entry(change, "default_route_added", "default_route_removed", "default_route_changed")
-    if flaps(changed):
+    if _TRANSITIONS in changed and flaps(changed):
         found |= {"link_up", "link_down"}
-    if {"default_route_added", "default_route_removed"} <= found:  # another gateway in place of the one before
+    if (
+        "default_route_added" in found and "default_route_removed" in found
+    ):  # another gateway in place of the one before
         found = found - {"default_route_added", "default_route_removed"} | {"default_route_changed"}
     return found
 
 
-def _of_link(before: bool | None, after: bool | None) -> set[Kind]:
+def _of_link(before: bool | None, after: bool | None) -> Kind | None:
     """Returns nothing when it was not known before, or is not known now."""
-    if None in (before, after):
-        return set()
-    return {"link_up"} if after else {"link_down"}
+    return None if before is None or after is None else "link_up" if after else "link_down"
 
 
-def _of_speed(before: int | None, after: int | None) -> set[Kind]:
+def _of_speed(before: int | None, after: int | None) -> Kind | None:
     if before is None or after is None:
-        return set()
-    return {"speed_increased"} if after > before else {"speed_decreased"}
+        return None
+    return "speed_increased" if after > before else "speed_decreased"
 
 
-def _of_entry(change: Change, added: Kind, removed: Kind, changed: Kind = "other") -> set[Kind]:
-    if change.before is None:
-        return {added}
-    return {removed} if change.after is None else {changed}
+def _of_address(before: object, after: object) -> Kind | None:
+    return "address_added" if before is None else "address_removed" if after is None else None
+
+
+def _of_default_route(before: object, after: object) -> Kind:
+    if before is None:
+        return "default_route_added"
+    return "default_route_removed" if after is None else "default_route_changed"
+
+
+_OF_MEMBERS: Mapping[str, Callable[[Any, Any], Kind | None]] = {
+    "row.connected": _of_link,
+    "interface.last_link_speed": _of_speed,
+    "interface.alias": lambda _before, _after: "renamed",
+    "interface.mtu": lambda _before, _after: "mtu_changed",
+    "row.nl_mtu": lambda _before, _after: "mtu_changed",
+    "row.forwarding_enabled": lambda _before, _after: "forwarding_changed",
+}
+_OF_LISTS: Mapping[str, Callable[[Any, Any], Kind | None]] = {
+    "addresses": _of_address,
+    "default_routes": _of_default_route,
+}
 
 
 def flaps(changed: Mapping[str, Change]) -> int:
@@ -137,7 +147,7 @@ def flaps(changed: Mapping[str, Change]) -> int:
 
     `interface.carrier_transitions` is in `changed` only for what happened then.
     """
-    transitions = changed.get("interface.carrier_transitions")
+    transitions = changed.get(_TRANSITIONS)
     if transitions is None or transitions.before is None or transitions.after is None:
         return 0
     count: int = transitions.after - transitions.before

@@ -81,6 +81,9 @@ def luid_parts(luid: str) -> LuidParts:
     return LuidParts(value >> 48, value >> 24 & 0xFF_FFFF)
 
 
+_new, _set = object.__new__, object.__setattr__
+
+
 class Fact(BaseModel):
     """A frozen, strict model that takes no unknown member. Every member is in the JSON but one that is not known."""
 
@@ -90,10 +93,14 @@ class Fact(BaseModel):
 
     names: ClassVar[set[str]]
     """The names of all members."""
+    derived: ClassVar[tuple[str, ...]]
+    """The names of what is made of the members once, and kept."""
 
     @classmethod
     def __pydantic_init_subclass__(cls, **_: object) -> None:
         cls.names = set(cls.model_fields)
+        own = tuple(name for name, member in vars(cls).items() if isinstance(member, cached_property))
+        cls.derived = getattr(super(cls, cls), "derived", ()) + own
 
     def model_post_init(self, _context: object, /) -> None:
         """Has all instances share one set of names of members: one of its own takes 2 KiB for a row, half of it."""
@@ -101,12 +108,14 @@ class Fact(BaseModel):
 
     def replaced(self, members: Mapping[str, Any]) -> Self:
         """Returns a copy with these members, which are valid; `model_copy` gives each a set of names of its own."""
-        copy = self.__class__.__new__(self.__class__)
-        own = {name: member for name, member in self.__dict__.items() if name in self.names}  # nothing that was cached
-        object.__setattr__(copy, "__dict__", own | dict(members))
-        object.__setattr__(copy, "__pydantic_fields_set__", self.names)
-        object.__setattr__(copy, "__pydantic_extra__", None)
-        object.__setattr__(copy, "__pydantic_private__", None)
+        copy = _new(self.__class__)
+        values = {**self.__dict__, **members}
+        for name in self.derived:
+            values.pop(name, None)
+        _set(copy, "__dict__", values)
+        _set(copy, "__pydantic_fields_set__", self.names)
+        _set(copy, "__pydantic_extra__", None)
+        _set(copy, "__pydantic_private__", None)
         return copy
 
     @classmethod
@@ -132,71 +141,134 @@ def _leave_out(schema: JsonSchemaValue, names: set[str]) -> None:
 class Offload(Fact):
     """NL_INTERFACE_OFFLOAD_ROD (nldef.h): what the network adapter does for the protocols."""
 
-    nl_checksum_supported: IfKnown[bool] = None
-    nl_options_supported: IfKnown[bool] = None
-    tl_datagram_checksum_supported: IfKnown[bool] = None
-    tl_stream_checksum_supported: IfKnown[bool] = None
-    tl_stream_options_supported: IfKnown[bool] = None
-    fast_path_compatible: IfKnown[bool] = None
-    tl_large_send_offload_supported: IfKnown[bool] = None
-    tl_giant_send_offload_supported: IfKnown[bool] = None
+    nl_checksum_supported: IfKnown[bool] = Field(
+        default=None, description="The adapter computes the checksum of the network layer"
+    )
+    nl_options_supported: IfKnown[bool] = Field(
+        default=None, description="It does so for packets with options of the network layer, too"
+    )
+    tl_datagram_checksum_supported: IfKnown[bool] = Field(
+        default=None, description="The adapter computes the checksum of UDP"
+    )
+    tl_stream_checksum_supported: IfKnown[bool] = Field(
+        default=None, description="The adapter computes the checksum of TCP"
+    )
+    tl_stream_options_supported: IfKnown[bool] = Field(
+        default=None, description="It does so for segments with options of TCP, too"
+    )
+    fast_path_compatible: IfKnown[bool] = Field(
+        default=None, description="The adapter is compatible with the fast path"
+    )
+    tl_large_send_offload_supported: IfKnown[bool] = Field(
+        default=None, description="The adapter cuts large sends of TCP into segments"
+    )
+    tl_giant_send_offload_supported: IfKnown[bool] = Field(
+        default=None, description="The adapter cuts sends of TCP of more than 64 KiB into segments"
+    )
 
 
 class IpInterfaceRow(Fact):
     """MIB_IPINTERFACE_ROW (netioapi.h): the settings of one interface in one address family. Times in milliseconds."""
 
-    family: Family
-    interface_luid: Luid
-    interface_index: UInt32
-    max_reassembly_size: IfKnown[UInt32] = None
-    interface_identifier: IfKnown[str] = None
-    min_router_advertisement_interval: IfKnown[UInt32] = None
-    max_router_advertisement_interval: IfKnown[UInt32] = None
-    advertising_enabled: IfKnown[bool] = None
-    forwarding_enabled: IfKnown[bool] = None
-    weak_host_send: IfKnown[bool] = None
-    weak_host_receive: IfKnown[bool] = None
-    use_automatic_metric: IfKnown[bool] = None
-    use_neighbor_unreachability_detection: IfKnown[bool] = None
-    managed_address_configuration_supported: IfKnown[bool] = None
-    other_stateful_configuration_supported: IfKnown[bool] = None
-    advertise_default_route: IfKnown[bool] = None
-    router_discovery_behavior: IfKnown[RouterDiscoveryBehavior] = None
-    dad_transmits: IfKnown[UInt32] = None
-    base_reachable_time: IfKnown[UInt32] = None
-    retransmit_time: IfKnown[UInt32] = None
-    path_mtu_discovery_timeout: IfKnown[UInt32] = None
-    link_local_address_behavior: IfKnown[LinkLocalAddressBehavior] = None
-    link_local_address_timeout: IfKnown[UInt32] = None
-    zone_indices: IfKnown[Annotated[tuple[UInt32, ...], Field(min_length=16, max_length=16)]] = None
-    site_prefix_length: IfKnown[UInt32] = None
-    metric: IfKnown[UInt32] = None
-    nl_mtu: IfKnown[UInt32] = None
-    connected: IfKnown[bool] = None
-    supports_wake_up_patterns: IfKnown[bool] = None
-    supports_neighbor_discovery: IfKnown[bool] = None
-    supports_router_discovery: IfKnown[bool] = None
-    reachable_time: IfKnown[UInt32] = None
-    transmit_offload: IfKnown[Offload] = None
-    receive_offload: IfKnown[Offload] = None
-    disable_default_routes: IfKnown[bool] = None
+    family: Family = Field(description="The address family")
+    interface_luid: Luid = Field(description="The interface's LUID")
+    interface_index: UInt32 = Field(description="The interface's index, which another interface may have later")
+    max_reassembly_size: IfKnown[UInt32] = Field(
+        default=None, description="The largest packet that is reassembled, in bytes"
+    )
+    interface_identifier: IfKnown[str] = Field(default=None, description="The interface identifier of IPv6 addresses")
+    min_router_advertisement_interval: IfKnown[UInt32] = Field(
+        default=None, description="The shortest time between two router advertisements that are sent, in ms"
+    )
+    max_router_advertisement_interval: IfKnown[UInt32] = Field(
+        default=None, description="The longest time between two router advertisements that are sent, in ms"
+    )
+    advertising_enabled: IfKnown[bool] = Field(default=None, description="Router advertisements are sent")
+    forwarding_enabled: IfKnown[bool] = Field(default=None, description="Packets that come in here are forwarded")
+    weak_host_send: IfKnown[bool] = Field(
+        default=None, description="Packets may be sent from addresses of other interfaces"
+    )
+    weak_host_receive: IfKnown[bool] = Field(
+        default=None, description="Packets to addresses of other interfaces are received"
+    )
+    use_automatic_metric: IfKnown[bool] = Field(default=None, description="The system chooses the metric")
+    use_neighbor_unreachability_detection: IfKnown[bool] = Field(
+        default=None, description="Neighbors are watched for being reachable"
+    )
+    managed_address_configuration_supported: IfKnown[bool] = Field(
+        default=None, description="Router advertisements tell hosts to get addresses by DHCPv6"
+    )
+    other_stateful_configuration_supported: IfKnown[bool] = Field(
+        default=None, description="Router advertisements tell hosts to get other settings by DHCPv6"
+    )
+    advertise_default_route: IfKnown[bool] = Field(default=None, description="A default route is advertised")
+    router_discovery_behavior: IfKnown[RouterDiscoveryBehavior] = Field(
+        default=None, description="Routers are discovered, or are not, or DHCP decides"
+    )
+    dad_transmits: IfKnown[UInt32] = Field(
+        default=None, description="The number of messages that detect a duplicate address; 0 for no detection"
+    )
+    base_reachable_time: IfKnown[UInt32] = Field(
+        default=None, description="The base for the random reachable time, in ms"
+    )
+    retransmit_time: IfKnown[UInt32] = Field(
+        default=None, description="The time between two neighbor solicitations, in ms"
+    )
+    path_mtu_discovery_timeout: IfKnown[UInt32] = Field(
+        default=None, description="The time for which a learned path MTU is kept, in ms"
+    )
+    link_local_address_behavior: IfKnown[LinkLocalAddressBehavior] = Field(
+        default=None, description="The interface has a link-local address always, never, or when it gets no other"
+    )
+    link_local_address_timeout: IfKnown[UInt32] = Field(
+        default=None, description="The time to wait for another address before a link-local one, in ms"
+    )
+    zone_indices: IfKnown[Annotated[tuple[UInt32, ...], Field(min_length=16, max_length=16)]] = Field(
+        default=None, description="The zone of each of the 16 scope levels"
+    )
+    site_prefix_length: IfKnown[UInt32] = Field(default=None, description="The length of the site prefix, in bits")
+    metric: IfKnown[UInt32] = Field(
+        default=None, description="The interface's part of the metric of a route; the lowest is the best"
+    )
+    nl_mtu: IfKnown[UInt32] = Field(default=None, description="The largest packet of this family, in bytes")
+    connected: IfKnown[bool] = Field(default=None, description="Packets can be sent and received: the link is up")
+    supports_wake_up_patterns: IfKnown[bool] = Field(default=None, description="Packets can wake the host up")
+    supports_neighbor_discovery: IfKnown[bool] = Field(default=None, description="Addresses of neighbors are resolved")
+    supports_router_discovery: IfKnown[bool] = Field(default=None, description="Routers can be solicited")
+    reachable_time: IfKnown[UInt32] = Field(
+        default=None,
+        description="The time for which a neighbor counts as reachable, in ms; random, and no change by itself",
+    )
+    transmit_offload: IfKnown[Offload] = Field(
+        default=None, description="The work on packets to send that the adapter does"
+    )
+    receive_offload: IfKnown[Offload] = Field(
+        default=None, description="The work on received packets that the adapter does"
+    )
+    disable_default_routes: IfKnown[bool] = Field(
+        default=None, description="Default routes of router advertisements are not taken"
+    )
 
 
 class Interface(Fact):
     """MIB_IF_ROW2 (netioapi.h): the interface itself, and its place in the stack. Link speeds in bit/s."""
 
-    alias: str
-    description: IfKnown[str] = None
-    type: UInt32
-    kind: IfKnown[str] = None
-    physical_address: IfKnown[PhysicalAddress] = None
-    permanent_physical_address: IfKnown[PhysicalAddress] = None
-    mtu: IfKnown[UInt32] = None
-    admin_status: AdminStatus
-    oper_status: OperStatus
-    media_connect_state: MediaConnectState
-    transmit_link_speed: IfKnown[UInt64] = None
-    receive_link_speed: IfKnown[UInt64] = None
+    alias: str = Field(description="The interface's name, as people give it")
+    description: IfKnown[str] = Field(default=None, description="A description, as the driver or a person gives it")
+    type: UInt32 = Field(description="The IANA interface type: 6 Ethernet, 24 loopback, 71 Wi-Fi, ...")
+    kind: IfKnown[str] = Field(
+        default=None, description="Linux: the kind of a virtual interface, like bridge, vlan or wireguard"
+    )
+    physical_address: IfKnown[PhysicalAddress] = Field(default=None, description="The hardware address in use")
+    permanent_physical_address: IfKnown[PhysicalAddress] = Field(
+        default=None, description="The hardware address that is burned in"
+    )
+    mtu: IfKnown[UInt32] = Field(default=None, description="The largest packet, in bytes")
+    admin_status: AdminStatus = Field(description="The state that was asked for")
+    oper_status: OperStatus = Field(description="The state that it is in (RFC 2863)")
+    media_connect_state: MediaConnectState = Field(description="The cable is connected, or the radio associated")
+    transmit_link_speed: IfKnown[UInt64] = Field(default=None, description="The speed for sending, in bit/s")
+    receive_link_speed: IfKnown[UInt64] = Field(default=None, description="The speed for receiving, in bit/s")
     last_link_speed: IfKnown[UInt64] = Field(
         default=None, description="The transmit link speed in bit/s when it was last connected, kept while it is not"
     )
@@ -206,8 +278,10 @@ class Interface(Fact):
     carrier_transitions: IfKnown[UInt64] = Field(
         default=None, description="How often the carrier came or went since the interface exists, as a count"
     )
-    higher: tuple[Luid, ...] = ()
-    lower: tuple[Luid, ...] = ()
+    higher: tuple[Luid, ...] = Field(
+        default=(), description="The interfaces that are stacked on this one, like a bridge"
+    )
+    lower: tuple[Luid, ...] = Field(default=(), description="The interfaces that this one is stacked on")
     link_netnsid: IfKnown[Annotated[int, Field(ge=0)]] = Field(
         default=None,
         description="Linux: the network namespace of the other end or of the link below, as a number; left out in this "
@@ -221,14 +295,16 @@ class Address(Fact):
     A lifetime that is not known is `UNKNOWN`, and left out of the JSON; null is for ever there, too.
     """
 
-    address: str
-    prefix_length: Annotated[int, Field(ge=0, le=128)]
-    scope: Scope
-    scope_id: IfKnown[UInt32] = None
-    prefix_origin: PrefixOrigin = "other"
-    suffix_origin: SuffixOrigin = "other"
-    dad_state: DadState
-    skip_as_source: IfKnown[bool] = None
+    address: str = Field(description="The address as text")
+    prefix_length: Annotated[int, Field(ge=0, le=128)] = Field(description="The length of the on-link prefix, in bits")
+    scope: Scope = Field(description="The part of the network in which it is unique")
+    scope_id: IfKnown[UInt32] = Field(
+        default=None, description="The zone of the scope, mostly the index of the interface"
+    )
+    prefix_origin: PrefixOrigin = Field(default="other", description="Where the prefix comes from")
+    suffix_origin: SuffixOrigin = Field(default="other", description="Where the rest of the address comes from")
+    dad_state: DadState = Field(description="The state of duplicate address detection; preferred is the usual one")
+    skip_as_source: IfKnown[bool] = Field(default=None, description="It is not chosen as the source of packets")
     valid_until: Lifetime = Field(default=UNKNOWN, description="The end of its valid lifetime; null for ever")
     preferred_until: Lifetime = Field(default=UNKNOWN, description="The end of its preferred lifetime; null for ever")
 

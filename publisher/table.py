@@ -15,12 +15,12 @@ from .carried import Carried
 from .events import (
     Added,
     Address,
+    AnyEvent,
     Cause,
     Change,
     Changed,
     DefaultRoute,
     Deleted,
-    Event,
     InitialNotification,
     IpInterface,
     Key,
@@ -49,7 +49,7 @@ _LIFETIMES = frozenset({"valid_until", "preferred_until"})
 
 
 # The models without the wrapper of their `__init__`, which costs as much as the validation of a change.
-_EVENTS: Mapping[NotificationType, Callable[[dict[str, Any]], Event]] = {
+_EVENTS: Mapping[NotificationType, Callable[[dict[str, Any]], AnyEvent]] = {
     "add_instance": Added.__pydantic_validator__.validate_python,
     "parameter_notification": Changed.__pydantic_validator__.validate_python,
     "delete_instance": Deleted.__pydantic_validator__.validate_python,
@@ -91,7 +91,7 @@ class Stamp:
         cause: Cause,
         ip_interface: IpInterface,
         changed: Mapping[str, Change] | None = None,
-    ) -> Event:
+    ) -> AnyEvent:
         """Returns the next event."""
         self.seq += 1
         luid, family = ip_interface.key
@@ -114,7 +114,7 @@ class Stamp:
         }
         return _EVENTS[notification_type](values)
 
-    def snapshot(self, rows: Sequence[IpInterface], cause: Cause = "notification") -> Sequence[Event]:
+    def snapshot(self, rows: Sequence[IpInterface], cause: Cause = "notification") -> Sequence[AnyEvent]:
         """Returns the rows as `initial_notification` events at the current `seq`, position 0 first."""
         moment = Moment(self.node, self.epoch, self.seq, self.clock())
         return SnapshotEvents(moment, cause, rows, lambda row: row)
@@ -137,11 +137,11 @@ class Table:
         """The rows, sorted by LUID and family."""
         return [self._rows[key] for key in sorted(self._rows)]
 
-    def snapshot(self, cause: Cause = "notification") -> Sequence[Event]:
+    def snapshot(self, cause: Cause = "notification") -> Sequence[AnyEvent]:
         """Returns the rows as a snapshot."""
         return self.stamp.snapshot(self.rows, cause)
 
-    def apply(self, update: Update) -> list[Event]:
+    def apply(self, update: Update) -> list[AnyEvent]:
         """Brings an update into the table; returns the events that it makes, in order."""
         match update:
             case Upsert(row, cause):
@@ -153,7 +153,7 @@ class Table:
             case _:
                 assert_never(update)
 
-    def _resync(self, rows: Iterable[IpInterface], cause: Cause) -> list[Event]:
+    def _resync(self, rows: Iterable[IpInterface], cause: Cause) -> list[AnyEvent]:
         current = {row.key: row for row in rows}
         if not self._known:
             self._known = True
@@ -163,7 +163,7 @@ class Table:
         removed = [event for key in sorted(self._rows.keys() - current) for event in self._remove(key, cause)]
         return removed + [event for key in sorted(current) for event in self._upsert(current[key], cause)]
 
-    def _upsert(self, row: IpInterface, cause: Cause) -> list[Event]:
+    def _upsert(self, row: IpInterface, cause: Cause) -> list[AnyEvent]:
         before = self._rows.get(row.key)
         self._rows[row.key] = row = self._carried.onto(row, cause, self.stamp.clock)
         event = self.stamp.event
@@ -175,7 +175,7 @@ class Table:
         changed = difference(before, row, gap=cause in _GAPS)
         return [event("parameter_notification", cause, row, changed)] if changed else []
 
-    def _remove(self, key: Key, cause: Cause) -> list[Event]:
+    def _remove(self, key: Key, cause: Cause) -> list[AnyEvent]:
         before = self._rows.pop(key, None)
         if before is None:
             return []
@@ -201,7 +201,7 @@ def difference(before: IpInterface, after: IpInterface, *, gap: bool = False) ->
         changed |= _default_routes(before.default_routes, after.default_routes)
     if gap and before.row.interface_index == after.row.interface_index:
         changed |= _transitions(before.interface.carrier_transitions, after.interface.carrier_transitions)
-    return {} if changed.keys() == {_LAST_SPEED} else changed
+    return {} if len(changed) == 1 and _LAST_SPEED in changed else changed
 
 
 def _transitions(before: int | None, after: int | None) -> dict[str, Change]:

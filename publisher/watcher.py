@@ -11,7 +11,7 @@ from typing import NamedTuple
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
-from .events import Event, IpInterface
+from .events import AnyEvent, IpInterface
 from .filters import passes
 from .sources import Families, Remove, Resync, Source, SourceContext, Update, Upsert, open_source
 from .sources.luids import LuidStore, MemoryLuids
@@ -47,13 +47,13 @@ class Step(NamedTuple):
     unknown which changes were lost.
     """
 
-    events: list[Event]
+    events: list[AnyEvent]
     overrun: bool = False
 
 
 def step(updates: Iterable[Update], table: Table, interfaces: InterfaceFilter) -> Step:
     """Applies a list of updates to the table, for the interfaces that the filter keeps."""
-    events: list[Event] = []
+    events: list[AnyEvent] = []
     overrun = False
     for update in updates:
         events += table.apply(interfaces.apply(update))
@@ -61,7 +61,7 @@ def step(updates: Iterable[Update], table: Table, interfaces: InterfaceFilter) -
     return Step(events, overrun)
 
 
-def batches(source: Source, table: Table, interfaces: InterfaceFilter) -> Iterator[Sequence[Event]]:
+def batches(source: Source, table: Table, interfaces: InterfaceFilter) -> Iterator[Sequence[AnyEvent]]:
     """Yields the snapshot, then the events of each list of updates, and after an overrun the snapshot again.
 
     Blocks while nothing happens; ends with the source, which stays open. Raises SourceError.
@@ -86,7 +86,7 @@ def watch(
     interfaces: InterfaceFilter = InterfaceFilter(),  # noqa: B008 - it is frozen
     source: Source | None = None,
     luids: LuidStore | None = None,
-) -> Iterator[Event]:
+) -> Iterator[AnyEvent]:
     """Yields every IP interface as a snapshot, then every change; blocks while nothing happens.
 
     `source` is the one of this operating system unless given, and is closed with the iterator. `luids` keeps the LUIDs

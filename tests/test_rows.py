@@ -103,6 +103,11 @@ def test_no_member_that_may_be_missing_may_be_null(model: Any) -> None:
         assert (name in schema["required"]) == required, name
 
 
+def test_every_member_of_an_event_is_described() -> None:
+    for model in (SCHEMA, *SCHEMA["$defs"].values()):
+        assert not [name for name, member in model.get("properties", {}).items() if not member.get("description")]
+
+
 def test_what_was_written_with_nulls_can_be_read() -> None:
     """As the first code of this version wrote it."""
     event = make_event(1, row=make_row(addresses=["192.0.2.10/24"]), changed={})

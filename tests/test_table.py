@@ -185,14 +185,20 @@ def clocked(*rows: IpInterface) -> tuple[Table, Clock]:
     return Table(rows, Stamp("node", "0123456789abcdef", clock=clock)), clock
 
 
-FAST = {"transmit_link_speed": 10**9, "receive_link_speed": 10**9}
-DOWN = {"oper_status": "down", "media_connect_state": "disconnected", "connected": False}
-SLOW = {"transmit_link_speed": 10**8, "receive_link_speed": 10**8}
+FAST: dict[str, Any] = {"transmit_link_speed": 10**9, "receive_link_speed": 10**9}
+DOWN: dict[str, Any] = {"oper_status": "down", "media_connect_state": "disconnected", "connected": False}
+SLOW: dict[str, Any] = {"transmit_link_speed": 10**8, "receive_link_speed": 10**8}
 
 
 def test_the_last_link_speed_is_kept_while_the_link_is_down_and_shows_that_it_came_back_slower() -> None:
     known = table()
-    steps = [{"connected": True, **FAST}, DOWN, {"connected": True, **SLOW}, DOWN, {"connected": True, **SLOW}]
+    steps: list[dict[str, Any]] = [
+        {"connected": True, **FAST},
+        DOWN,
+        {"connected": True, **SLOW},
+        DOWN,
+        {"connected": True, **SLOW},
+    ]
     events = [event for members in steps for event in known.apply(Upsert(row(**members)))]
     assert [event.interface and event.interface.last_link_speed for event in events] == [
         10**9,

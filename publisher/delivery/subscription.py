@@ -206,7 +206,7 @@ class Subscription:
                 return self.next_batch(most, at_once=at_once)
             case Sending(snapshot, _, sent, confirmed) as sending:
                 if confirmed is None or not sending.tail_first:
-                    return snapshot[sent : sent + most]
+                    return [*snapshot[sent : sent + most]]
                 return self._tail(confirmed.seq, min(most, snapshot.seq - confirmed.seq), snapshot.seq)
             case SnapshotDue(_, after, confirmed):
                 return self._tail(confirmed.seq, most, after) if confirmed else []

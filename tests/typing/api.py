@@ -13,20 +13,26 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import Any, Literal, assert_type
+from typing import Any, Literal, assert_never, assert_type
 
 from publisher import (
+    Added,
     Address,
+    AnyEvent,
     AsyncSink,
     Change,
+    Changed,
     ConfigurationError,
     Cursor,
+    DefaultRoute,
     DefaultSinks,
+    Deleted,
     Ended,
     Event,
     EventFilter,
     FileLock,
     ForgetRequest,
+    InitialNotification,
     Interface,
     InterfaceFilter,
     InUseError,
@@ -42,6 +48,7 @@ from publisher import (
     SinkContext,
     SinkOptions,
     Snapshot,
+    SnapshotStarted,
     Source,
     SourceContext,
     Update,
@@ -50,7 +57,7 @@ from publisher import (
     hookimpl,
     watch,
 )
-from publisher.events import UNKNOWN, Cause, Family, Key, NotificationType, Unknown, make_luid
+from publisher.events import UNKNOWN, Cause, Family, Key, Kind, NotificationType, Settled, Unknown, make_luid
 from publisher.netioapi import (
     CancelInsideCallbackError,
     IfRow,
@@ -90,6 +97,7 @@ from publisher.netioapi import (
     notify_unicast_ip_address_change,
     set_ip_interface_entry,
 )
+from publisher.text import joined, text_of
 
 
 # The author of a sink.
@@ -294,15 +302,42 @@ def follow(source: Source | None = None, most: int = 10) -> list[str]:
     """Returns one line for each of the first events; with `source` None, of this host's interfaces."""
     lines: list[str] = []
     events = watch("inet", interfaces=InterfaceFilter(exclude=("lo",)), source=source)
-    assert_type(events, Iterator[Event])
+    assert_type(events, Iterator[AnyEvent])
     try:
         for event in events:
-            lines.append(describe(event))
+            lines.append(explain(event))
             if len(lines) == most:
                 break
     except PublisherError as error:
         lines.append(f"no more: {error}")
     return lines
+
+
+def explain(event: AnyEvent) -> str:
+    """Returns the event as a line; no case needs a look at `None`, and none is missing."""
+    match event:
+        case SnapshotStarted(snapshot=snapshot):
+            assert_type(snapshot, Snapshot)
+            return "snapshot"
+        case InitialNotification(interface=interface, snapshot=snapshot):
+            assert_type(snapshot, Snapshot)
+            return f"{event.notification_type} {interface.alias}"
+        case (
+            Added(interface=interface, default_routes=default_routes)
+            | Deleted(interface=interface, default_routes=default_routes)
+        ):
+            assert_type(default_routes, tuple[DefaultRoute, ...])
+            return f"{event.notification_type} {interface.alias}"
+        case Changed(luid=luid, family=family, row=row, interface=interface, changed=changed):
+            assert_type(luid, str)
+            assert_type(family, Family)
+            assert_type(row, IpInterfaceRow)
+            assert_type(interface.last_change, datetime | None)
+            assert_type(interface.last_link_speed, int | None)
+            assert_type(interface.carrier_transitions, int | None)
+            return " ".join((event.notification_type, interface.alias, *sorted(changed)))
+        case _:
+            assert_never(event)
 
 
 def describe(event: Event) -> str:
@@ -313,7 +348,13 @@ def describe(event: Event) -> str:
     assert_type(event.addresses, tuple[Address, ...])
     assert_type(event.changed, dict[str, Change])
     assert_type(event.snapshot, Snapshot | None)
+    assert_type(event.kinds, tuple[Kind, ...])
+    assert_type(event.text(), str)
+    assert_type(event.settled, Settled | None)
     assert_type(event.json_bytes, bytes)
+    assert_type(Event.from_json(event.json_bytes), AnyEvent)
+    assert_type(joined([event]), list[list[Event]])
+    assert_type(text_of([event]), str)
     assert_type(event.ip_interface_json, bytes)
     for address in event.addresses:
         assert_type(address.valid_until, datetime | Unknown | None)

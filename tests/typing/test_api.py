@@ -95,7 +95,7 @@ def test_a_program_ends_when_the_source_fails() -> None:
 
 def test_the_example_imports_public_modules_only() -> None:
     modules = set(re.findall(r"^from (publisher[\w.]*) import", EXAMPLE, re.MULTILINE))
-    assert modules == {"publisher", "publisher.events", "publisher.netioapi"}
+    assert modules == {"publisher", "publisher.events", "publisher.netioapi", "publisher.text"}
 
 
 def test_the_example_uses_every_public_name() -> None:

@@ -54,7 +54,7 @@ def _events(stamp: Stamp, number: int) -> list[Event]:
     table = Table([], stamp)
     table.apply(Resync((make_row(addresses=["192.0.2.10/24"]),), "startup"))
     stamp.seq -= 1
-    events = [
+    events: list[Event] = [
         event
         for metric in range(number)
         for event in table.apply(Upsert(make_row(metric=metric + 1000, addresses=["192.0.2.10/24"])))

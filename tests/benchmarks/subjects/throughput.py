@@ -49,7 +49,9 @@ def some_events(epoch: str, count: int) -> list[Event]:
     stamp = make_stamp()
     stamp.epoch = epoch
     rows = [make_row(f"eth{n}", index=n + 2, addresses=["192.0.2.1/24"]) for n in range(INTERFACES)]
-    events = [stamp.event("parameter_notification", "notification", rows[n % INTERFACES]) for n in range(count)]
+    events: list[Event] = [
+        stamp.event("parameter_notification", "notification", rows[n % INTERFACES]) for n in range(count)
+    ]
     assert all(event.json_bytes for event in events)
     return events
 
