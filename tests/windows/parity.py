@@ -39,6 +39,7 @@ ADMIN, MEDIA, OPER = "interface.admin_status", "interface.media_connect_state", 
 SPEEDS = ("interface.receive_link_speed", "interface.transmit_link_speed")
 CONNECTED = "row.connected"
 ADDRESS = "addresses.192.0.2.10/24"
+ROUTE, OTHER_ROUTE, ON_LINK = (f"default_routes.{hop}" for hop in ("192.0.2.1", "192.0.2.254", "on-link"))
 
 
 def up(*members: str) -> Difference:
@@ -60,6 +61,13 @@ LIFE: dict[str, list[Told] | Difference] = {
     ),
     "mtu": changed("interface.mtu", "row.nl_mtu"),
     "address added": changed(ADDRESS, families=["inet"]),
+    "default route added": changed(ROUTE, families=["inet"]),
+    "its protocol changed": changed(ROUTE, families=["inet"]),
+    "another gateway": changed(ROUTE, OTHER_ROUTE, families=["inet"]),
+    "an on-link route besides": changed(ON_LINK, families=["inet"]),
+    "another route": [],
+    "default route removed": changed(OTHER_ROUTE, families=["inet"]),
+    "on-link route removed": changed(ON_LINK, families=["inet"]),
     "address removed": changed(ADDRESS, families=["inet"]),
     "down": Difference(
         linux=changed(ADMIN, MEDIA, OPER, *SPEEDS, CONNECTED),
@@ -83,7 +91,7 @@ def expected(system: str) -> dict[str, list[Told]]:
     return {step: getattr(told, system) if isinstance(told, Difference) else told for step, told in LIFE.items()}
 
 
-def in_short(events: Iterable[Any], luid: str) -> list[Told]:
+def in_short(events: Iterable[Any], luid: str | None) -> list[Told]:
     """Returns the events of this LUID."""
     return [
         Told(event.notification_type, event.family, frozenset(event.changed), event.cause)

@@ -18,7 +18,10 @@ import pytest
 from tests.windows.prepare import CHECKOUT
 from tests.windows.wine import Wine
 
-SUITES = [*sorted((CHECKOUT / "tests/windows/inside").glob("test_*.py")), CHECKOUT / "tests/netioapi/test_calls.py"]
+SUITES = [
+    *sorted((CHECKOUT / "tests/windows/inside").glob("test_*.py")),
+    *(CHECKOUT / "tests/netioapi" / f"{name}.py" for name in ("test_calls", "test_routes")),
+]
 SECONDS = 400
 
 

@@ -9,7 +9,7 @@ from publisher.sources.luids import MemoryLuids
 from publisher.sources.windows.source import WindowsSource
 from publisher.table import Table
 from tests.fixtures.logs import CapturedLog
-from tests.windows.inside.standin import DELETED, StandIn
+from tests.windows.inside.standin import ADDED, CHANGED, DELETED, StandIn
 from tests.windows.parity import LIFE, expected, in_short
 
 FAMILIES = ("inet", "inet6")
@@ -29,6 +29,13 @@ class Card:
             "rename": self.rename,
             "mtu": self.change_mtu,
             "address added": lambda: self.standin.add_address("net7", "192.0.2.10/24", report=True),
+            "default route added": lambda: self.set_route("192.0.2.1", ADDED, Protocol=10006),
+            "its protocol changed": lambda: self.set_route("192.0.2.1", CHANGED, Protocol=19),
+            "another gateway": self.change_gateway,
+            "an on-link route besides": lambda: self.set_route("0.0.0.0", ADDED),
+            "another route": lambda: self.standin.report_route("net7", "192.0.2.1", ADDED, prefix_length=24),
+            "default route removed": self.remove_default_route,
+            "on-link route removed": self.remove_on_link_route,
             "address removed": self.remove_address,
             "down": lambda: self.switch(up=False),
             "up again": lambda: self.switch(up=True),
@@ -58,6 +65,24 @@ class Card:
     def change_mtu(self) -> None:
         self.standin.change_interface("net7", Mtu=1400)
         self.set("inet", "inet6", NlMtu=1400)
+
+    def set_route(self, next_hop: str, kind: int, **members: int) -> None:
+        self.standin.set_route("net7", next_hop, report=True, kind=kind, Metric=100, **members)
+
+    def change_gateway(self) -> None:
+        self.standin.clear_routes("net7", "inet")
+        self.standin.set_route("net7", "192.0.2.254", Metric=100, Protocol=19)
+        self.standin.report_route("net7", "192.0.2.1", DELETED)
+        self.standin.report_route("net7", "192.0.2.254", ADDED)
+
+    def remove_default_route(self) -> None:
+        self.standin.clear_routes("net7", "inet")
+        self.standin.set_route("net7", "0.0.0.0", Metric=100)
+        self.standin.report_route("net7", "192.0.2.254", DELETED)
+
+    def remove_on_link_route(self) -> None:
+        self.standin.clear_routes("net7", "inet")
+        self.standin.report_route("net7", "0.0.0.0", DELETED)
 
     def remove_address(self) -> None:
         self.standin.clear_addresses("net7")
