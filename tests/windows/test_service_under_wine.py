@@ -158,18 +158,24 @@ def test_snapshot_events_and_will(wine: Wine, config: Path, subscriber: AllMessa
         assert event["changed"] == {"row.nl_mtu": {"before": 1500, "after": 1400}}
         _until_posted(hook, lambda posted: posted["id"] == event["id"])
 
+        publisher.do("set_route", "Ethernet 2", "192.0.2.1", {"Metric": 5, "report": True})
+        event = subscriber.until(_of("parameter_notification"))
+        assert event["kinds"] == ["default_route_added"]
+        assert event["default_routes"] == [{"next_hop": "192.0.2.1", "metric": 30, "protocol": "netmgmt"}]
+
         publisher.do("add", "Wi-Fi", ["inet"], {"report": True})
         assert subscriber.until(_of("add_instance"))["interface"]["alias"] == "Wi-Fi"
         publisher.do("remove", "Wi-Fi", {"report": True})
         assert subscriber.until(_of("delete_instance"))["interface"]["alias"] == "Wi-Fi"
     subscriber.until(lambda topic, payload: topic == "interfaces/pc/status" and payload == "offline")
 
-    # Killed, and the mtu is another at the next start: the journal shows the change.
+    # Killed, and at the next start the mtu is another and the route is gone: the journal shows the changes.
     with contextlib.closing(
         Publisher(wine, config, ETHERNET, ["change", "Ethernet 2", "inet", {"NlMtu": 1300}])
     ) as again:
         event = subscriber.until(_of("parameter_notification", "startup"))
         assert event["changed"]["row.nl_mtu"] == {"before": 1400, "after": 1300}
+        assert event["changed"]["default_routes.192.0.2.1"]["after"] is None
         _until_posted(hook, lambda posted: posted["id"] == event["id"])
         status, output = again.interrupt()
     assert status == 0, output
