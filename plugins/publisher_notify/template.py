@@ -75,8 +75,9 @@ def _check_name(name: str) -> None:
 
 def _nearest(name: str) -> str:
     known = sorted(known_names(), key=lambda entry: (entry.count("."), entry))
-    near = [entry for entry in known if name and entry.endswith(f".{name}")]
-    near = near or difflib.get_close_matches(name, known, n=1)
+    by_end = {entry.rpartition(".")[2]: entry for entry in reversed(known)}
+    near = [by_end[name]] if name in by_end else difflib.get_close_matches(name, known, n=1)
+    near = near or [by_end[end] for end in difflib.get_close_matches(name, by_end, n=1)]
     if near:
         return f"; did you mean {{{near[0]}}}?"
     return "; names are like {text}, {node}, {interface.alias} or {changed.interface.oper_status.before}"

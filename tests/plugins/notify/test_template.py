@@ -78,6 +78,8 @@ def test_position_0_of_a_snapshot_has_no_interface() -> None:
     ("text", "expected"),
     [
         ("{nod}", "unknown name {nod}; did you mean {node}?"),
+        ("{alais}", "unknown name {alais}; did you mean {interface.alias}?"),
+        ("{oper_status}", "did you mean {interface.oper_status}?"),
         ("{alias}", "unknown name {alias}; did you mean {interface.alias}?"),
         ("{interface.alais}", "did you mean {interface.alias}?"),
         ("{Node}", "did you mean {node}?"),

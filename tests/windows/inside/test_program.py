@@ -16,6 +16,7 @@ import pytest
 import publisher
 import publisher_file
 import publisher_mqtt
+import publisher_notify
 import publisher_terminal
 import publisher_webhook
 from publisher.cli.app import main
@@ -42,7 +43,7 @@ def _modules(package: ModuleType) -> list[str]:
 
 @pytest.mark.parametrize(
     "package",
-    [publisher, publisher_file, publisher_mqtt, publisher_terminal, publisher_webhook],
+    [publisher, publisher_file, publisher_mqtt, publisher_notify, publisher_terminal, publisher_webhook],
     ids=lambda p: p.__name__,
 )
 def test_every_module_imports(package: ModuleType) -> None:
