@@ -15,6 +15,7 @@ ADAPTER = TypeAdapter[timedelta](Duration)
 @pytest.mark.parametrize(
     ("text", "duration"),
     [
+        ("500ms", timedelta(milliseconds=500)),
         ("30s", timedelta(seconds=30)),
         ("15m", timedelta(minutes=15)),
         (" 12 h ", timedelta(hours=12)),
@@ -28,7 +29,9 @@ def test_a_number_with_its_unit_is_a_duration(text: object, duration: timedelta)
     assert ADAPTER.validate_python(text) == duration
 
 
-@pytest.mark.parametrize("text", ["", "h", "5 apples", "-5m", "1.5h", "\u0663h", "9" * 30 + "w", "9" * 9 + "w", None])
+@pytest.mark.parametrize(
+    "text", ["", "h", "5 apples", "-5m", "1.5h", "\u0663h", "9" * 30 + "w", "9" * 9 + "w", None, True]
+)
 def test_anything_else_is_refused(text: object) -> None:
     with pytest.raises(ValidationError):
         ADAPTER.validate_python(text)

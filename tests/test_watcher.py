@@ -46,6 +46,8 @@ def named(alias: str, luid: str = ETH0, **members: Any) -> IpInterface:
         (("eth*",), (), ["eth0"]),
         (("eth*", "lo"), ("lo",), ["eth0"]),
         (("ETH0",), (), []),
+        ((named("eth0").luid.upper(),), (), ["lo", "eth0", "veth1"]),  # all have this LUID
+        ((), (named("eth0").luid,), []),
     ],
 )
 def test_patterns_decide_and_exclude_wins(include: tuple[str, ...], exclude: tuple[str, ...], kept: list[str]) -> None:

@@ -38,7 +38,8 @@ TEMPLATE = """\
 # Serves metrics for Prometheus at this address; needs the extra "metrics".
 # address = "127.0.0.1:9464"
 
-# One table for each destination, under a name of your choice. `publisher plugins` lists the types.
+# One table for each destination, under a name of your choice. `publisher plugins` lists the types. Each may have
+# only = { interfaces = ["wan*"], families = ["inet"] }, settle = "5s" and snapshot = false (docs/filters.md).
 [sinks.terminal]
 type = "terminal"
 
