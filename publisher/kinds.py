@@ -76,9 +76,9 @@ def kinds_of(
 
 
 def in_order(found: set[Kind]) -> tuple[Kind, ...]:
-    """Returns the kinds in the order of `Kind`; `other` for none, or for several none of which says more."""
+    """Returns the kinds in the order of `Kind`; `other` for none."""
     if len(found) > 1:
-        return tuple(kind for kind in MEANINGS if kind in found and kind != "other")
+        return tuple(kind for kind in MEANINGS if kind in found)
     return tuple(found) or ("other",)
 
 
@@ -150,6 +150,5 @@ def flaps(changed: Mapping[str, Change]) -> int:
     transitions = changed.get(_TRANSITIONS)
     if transitions is None or transitions.before is None or transitions.after is None:
         return 0
-    count: int = transitions.after - transitions.before
-    # One of them is the change itself, where there is one.
-    return max(0, count - 1 if "row.connected" in changed else count + 1) // 2
+    # With a change of the link, one of them is the change itself.
+    return max(0, transitions.after - transitions.before) // 2

@@ -154,7 +154,8 @@ def _link(event: Changed, rest: dict[str, Change]) -> Iterator[_Phrase]:
             yield _Phrase(f"up, {speed_text(now)}{_was_speed(event)}" if now else "up")
         else:
             yield _Phrase(f"down, was {speed_text(last)}" if last else "down")
-    _leave_out(rest, "interface.carrier_transitions")
+    if connected or {"link_up", "link_down"} <= set(event.kinds):
+        _leave_out(rest, "interface.carrier_transitions")
     if {"link_up", "link_down"} <= set(event.kinds):
         times = flaps(event.changed)
         yield _Phrase({0: "flapped", 1: "flapped once"}.get(times, f"flapped {times} times"))

@@ -31,6 +31,7 @@ CHANGES: list[tuple[dict[str, tuple[Any, Any]], list[str]]] = [
     ({"row.connected": (False, True), "interface.last_link_speed": (10**9, 10**8)}, ["link_up", "speed_decreased"]),
     ({"interface.carrier_transitions": (3, 17)}, ["link_up", "link_down"]),
     ({"interface.carrier_transitions": (3, 4), "row.connected": (True, False)}, ["link_down"]),
+    ({"interface.carrier_transitions": (3, 4)}, ["other"]),
     ({"interface.carrier_transitions": (3, 6), "row.connected": (True, False)}, ["link_up", "link_down"]),
     ({"addresses.192.0.2.10/24": (None, HOST)}, ["address_added"]),
     ({"addresses.192.0.2.10/24": (HOST, None)}, ["address_removed"]),

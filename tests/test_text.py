@@ -47,6 +47,7 @@ TEXTS: list[tuple[IpInterface, Members, str]] = [
         "eth0 100 Mbit/s, was 1 Gbit/s",
     ),
     (UP, {"interface.carrier_transitions": (3, 5)}, "eth0 flapped once"),
+    (UP, {"interface.carrier_transitions": (3, 4)}, "eth0 carrier_transitions 4, was 3"),
     (UP, {"interface.carrier_transitions": (3, 17)}, "eth0 flapped 7 times"),
     (
         DOWN,
