@@ -151,4 +151,5 @@ def flaps(changed: Mapping[str, Change]) -> int:
     if transitions is None or transitions.before is None or transitions.after is None:
         return 0
     # With a change of the link, one of them is the change itself.
-    return max(0, transitions.after - transitions.before) // 2
+    count: int = transitions.after - transitions.before
+    return max(0, count) // 2

@@ -194,3 +194,36 @@ def test_damage_ends_the_core_so_that_the_next_start_sets_the_file_aside(bench: 
 def test_updates_that_change_nothing_make_no_event(bench: Bench, updates: list[Update]) -> None:
     bench.core.apply(updates)
     assert bench.journal.seq == 0
+
+
+def started(path: Path, transitions: int | None) -> list[tuple[int, int]]:
+    """Starts and ends a core over the journal; returns the transitions of the carrier that its events report."""
+    row = make_row("eth0", interface={"carrier_transitions": transitions})
+    with closing(Journal.open(path, node="testnode")) as journal:
+        before = journal.seq
+        core = Core(
+            journal,
+            ScriptedSource(),
+            Supervisor(journal, CapturedLog(), lambda: None),
+            InterfaceFilter(),
+            CapturedLog(),
+        )
+        core.begin([Resync((row,), "startup")])
+        rows = journal.rows()
+        assert rows
+        assert rows[0].interface.carrier_transitions == transitions, "the next start compares with it"
+        changes = [event.changed["interface.carrier_transitions"] for event in journal.events.read(before, 100)]
+        return [(change.before, change.after) for change in changes]
+
+
+def test_transitions_of_the_carrier_are_counted_from_start_to_start(tmp_path: Path) -> None:
+    path = tmp_path / "journal.sqlite3"
+    told = [started(path, transitions) for transitions in (None, 3, 3, 17, 17)]
+    assert told == [[], [], [], [(3, 17)], []]
+
+
+def test_a_boot_begins_the_count_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "journal.sqlite3"
+    assert [started(path, transitions) for transitions in (2, 2)] == [[], []]
+    monkeypatch.setattr("publisher.journal.beginning.boot_id", lambda: "another boot")
+    assert [started(path, transitions) for transitions in (6, 6, 8)] == [[], [], [(6, 8)]]
