@@ -25,7 +25,7 @@ _BATCH = 10
 
 
 def test_the_published_routes_are_those_of_ip_route(
-    netns: NetNs, count: Callable[[int], int], record_property: Callable[[str, object], None]
+    netns: NetNs, count: Callable[[int], int], record_testsuite_property: Callable[[str, object], None]
 ) -> None:
     make_links(netns)
     netns.ip("link add mark type ifb", "link set mark up")
@@ -50,7 +50,7 @@ def test_the_published_routes_are_those_of_ip_route(
     assert len({(entry.link, entry.family) for entry in found}) == 2 * len(LINKS)
     # `ip monitor route` beside it goes on believing in routes that the kernel has removed.
     assert silent > count(100)
-    record_property("removals that `ip monitor route` missed", silent)
+    record_testsuite_property("removals that `ip monitor route` missed", silent)
 
 
 @pytest.fixture
