@@ -20,7 +20,7 @@ from typing import IO
 from .invocation import Ending, Invocation
 from .output import OutputStream, ProgramOutput
 
-assert sys.platform != "win32"
+assert sys.platform == "linux"
 
 _CHUNK = 1 << 16
 # After SIGTERM, and then after SIGKILL: a process in an uninterruptible wait obeys neither.

@@ -218,6 +218,14 @@ def test_a_program_that_cannot_run_loses_nothing(
                 sink.check()
 
 
+def test_the_events_before_a_program_went_are_done(scripts: Scripts) -> None:
+    with opened(scripts.write('echo "$EVENT_SEQ" >> "$OUT"; [ "$EVENT_SEQ" = 1 ] || rm "$0"')) as sink:
+        with pytest.raises(Retry) as raised:
+            sink.publish(make_events(5))
+        assert raised.value.index == 2
+    assert scripts.out == ["1", "2"]
+
+
 def test_a_directory_that_is_missing_loses_nothing(scripts: Scripts) -> None:
     with opened(scripts.write("exit 0"), directory=str(scripts.folder / "none")) as sink:
         with pytest.raises(Retry, match=r"cannot run .*/none: No such file"):

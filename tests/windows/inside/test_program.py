@@ -14,6 +14,7 @@ from types import ModuleType
 import pytest
 
 import publisher
+import publisher_command
 import publisher_file
 import publisher_mqtt
 import publisher_notify
@@ -43,7 +44,15 @@ def _modules(package: ModuleType) -> list[str]:
 
 @pytest.mark.parametrize(
     "package",
-    [publisher, publisher_file, publisher_mqtt, publisher_notify, publisher_terminal, publisher_webhook],
+    [
+        publisher,
+        publisher_command,
+        publisher_file,
+        publisher_mqtt,
+        publisher_notify,
+        publisher_terminal,
+        publisher_webhook,
+    ],
     ids=lambda p: p.__name__,
 )
 def test_every_module_imports(package: ModuleType) -> None:
