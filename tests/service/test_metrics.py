@@ -14,6 +14,7 @@ import pytest
 from publisher.delivery.status import SinkStatus
 from publisher.errors import PublisherError
 from publisher.service.metrics import serve_metrics
+from tests.fixtures.ports import free_port
 
 pytest.importorskip("prometheus_client")
 
@@ -68,10 +69,10 @@ def test_an_address_in_use_is_an_error() -> None:
 
 
 def test_the_port_is_free_again_at_the_end() -> None:
-    with serve_metrics("127.0.0.1:0", lambda: STATUS) as port:
-        pass
-    with serve_metrics(f"127.0.0.1:{port}", lambda: STATUS) as again:
-        assert again == port
+    port = free_port()
+    for _ in range(2):
+        with serve_metrics(f"127.0.0.1:{port}", lambda: STATUS) as served:
+            assert served == port
 
 
 def test_without_prometheus_client_it_says_what_to_install() -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
-import socket
 import threading
 from typing import Any
 
 import pytest
 
 from publisher_notify.services import AppriseService, NotifyMessage, NotTaken, _mask_of, load_services
+from tests.fixtures.ports import free_port
 from tests.fixtures.webhook_server import Behaviour, Receiver, answer, hang, receiving, take_and_reset
 
 HELLO = NotifyMessage("nas", "eth0 down", "warning")
@@ -86,8 +86,7 @@ def test_a_failure_has_its_reason_and_no_secret(behaviour: Behaviour, refused: b
 
 
 def test_a_port_where_nobody_listens_is_named() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
+    port = free_port()
     with pytest.raises(NotTaken, match=rf"127.0.0.1.*{port}.*Connection refused") as caught:
         service(f"json://127.0.0.1:{port}/hunter22hunter22").send(HELLO)
     assert not caught.value.refused
