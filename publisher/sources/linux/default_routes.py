@@ -130,7 +130,7 @@ def read_default_routes(
         for part in requests.parts(ROUTE_FAMILIES[family]):
             count += 1
             routes += part.routes
-            if clock() >= until:
+            if count > _AT_ONCE and clock() >= until:
                 yield None
                 until = clock() + _SLICE
         if family == "inet6" and count > _AT_ONCE and not any(not route.source_length for route in routes):

@@ -73,6 +73,15 @@ def test_many_ipv6_routes_are_read_in_slices(router: NetNs) -> None:
     assert next_hops(listed) == ["fd00::1"]
 
 
+def test_a_short_list_is_one_slice_however_slow_the_host_is(netns: NetNs) -> None:
+    netns.veth()
+    netns.ip("addr add 10.0.0.2/24 dev v0", "route add 0.0.0.0/0 via 10.0.0.1", "route add ::/0 dev v0")
+    ticks = iter(range(1_000_000))
+    for family in ("inet", "inet6"):
+        [listed] = netns.call(read, family, lambda: next(ticks))
+        assert len(next_hops(listed)) == 1
+
+
 def test_a_namespace_without_any_route_has_no_table_and_no_default_route(netns: NetNs) -> None:
     assert [netns.call(read, family) for family in ("inet", "inet6")] == [[NOTHING], [NOTHING]]
 
