@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from ..errors import JournalDamagedError
 from ..events import Cause, Event, SnapshotEvents
 from ..journal.journal import Journal
-from ..journal.positions import NumberedResend, Position, ResendEvents, ResendSnapshot, SnapshotDue, Tail
+from ..journal.positions import NumberedResend, ResendEvents, ResendSnapshot, SnapshotDue, Tail
 from ..journal.sink_journal import SinkJournal
 from ..sink import Cursor, Log, Sink
 from .inbox import Clock
+from .place import Sending, State, begun_at, durable
 from .selection import Selection, UnsentEvents, seen_by
 
 # The answer of `events_since` is held in memory as a whole; a sink that missed more gets the snapshot.
@@ -20,25 +21,6 @@ _ANSWER = 4096
 _READ_AT_ONCE, _READS = 256, 16
 # While something settles, the journal is read on so often: it may have to delete what was not read.
 _MOST_PAUSE = 1.0
-
-
-@dataclass(frozen=True)
-class Sending:
-    """The snapshot is being sent: the tail up to its `seq`, then its events, of which `sent` are safe."""
-
-    snapshot: SnapshotEvents[bytes]
-    cause: Cause
-    sent: int
-    confirmed: Cursor | None
-    lost: int | None = None
-
-    @property
-    def tail_first(self) -> bool:
-        """True while the sink has yet to get events that the snapshot contains."""
-        return self.confirmed is not None and self.confirmed.seq < self.snapshot.seq
-
-
-State = Tail | SnapshotDue | Sending
 
 
 class Subscription:
@@ -87,32 +69,13 @@ class Subscription:
         if position is None:
             self._move(Tail(own) if own else SnapshotDue("notification", 0, None))
         else:
-            self._begin_at(position, own)
+            begun = begun_at(position, own, self._selection)
+            if begun.has_other_rows:
+                self._log.info("gets the snapshot: its filter chooses other rows than before")
+            self._move(begun.state, begun.has)
         for resend in resends:
             self._take(resend)
         self._note_reading()
-
-    def _begin_at(self, position: Position, own: Cursor | None) -> None:
-        """Goes on from the position, which has the snapshot due when the sink is to know other rows than before."""
-        has = position.has
-        if own is not None and not self._stands(position, own):
-            position, has = replace(position, confirmed=own), None
-        if self._selection.snapshot and position.rows != self._selection.rows:
-            self._log.info("gets the snapshot: its filter chooses other rows than before")
-            cause, lost = ("notification", None) if isinstance(position, Tail) else (position.cause, position.lost)
-            position = SnapshotDue(cause, position.confirmed.seq if position.confirmed else 0, position.confirmed, lost)
-        self._move(replace(position, has=None, rows=""), has)
-
-    def _stands(self, position: Position, own: Cursor) -> bool:
-        """Returns whether the position holds, given what the destination reports as its last event.
-
-        What settled is in the order of `seq`, but stands for events before that, of which others may be missing: then
-        the position counts, which is before all of them.
-        """
-        if position.confirmed is None or own.epoch != position.confirmed.epoch:
-            return False
-        has = position.confirmed.seq if position.has is None else position.has
-        return own.seq == has or (own.seq > has and self._selection.settle is not None)
 
     def _move(self, state: State, has: int | None = None) -> None:
         """Goes on from another event than the one after the last; `has` is the last one at the destination."""
@@ -207,9 +170,10 @@ class Subscription:
             case Sending(snapshot, _, sent, confirmed) as sending:
                 if confirmed is None or not sending.tail_first:
                     return [*snapshot[sent : sent + most]]
-                return self._tail(confirmed.seq, min(most, snapshot.seq - confirmed.seq), snapshot.seq)
+                most = min(most, snapshot.seq - confirmed.seq)
+                return self._tail(confirmed.seq, most, snapshot.seq, at_once=at_once)
             case SnapshotDue(_, after, confirmed):
-                return self._tail(confirmed.seq, most, after) if confirmed else []
+                return self._tail(confirmed.seq, most, after, at_once=at_once) if confirmed else []
             case Tail(confirmed):
                 return self._tail(confirmed.seq, most, at_once=at_once)
 
@@ -325,10 +289,10 @@ class Subscription:
         """
         if self._unsent is None:
             events = self._read(after, limit)
-            return self.next_batch(limit) if events is None else events
+            return self.next_batch(limit, at_once=at_once) if events is None else events
         batch = self._chosen(self._unsent, limit, goal, at_once=at_once)
         is_there = goal is not None and self._state.confirmed is not None and self._state.confirmed.seq >= goal
-        return self.next_batch(limit) if batch is None or (not batch and is_there) else batch
+        return self.next_batch(limit, at_once=at_once) if batch is None or (not batch and is_there) else batch
 
     def _chosen(self, unsent: UnsentEvents, limit: int, goal: int | None, *, at_once: bool) -> list[Event] | None:
         """Returns the events that the sink gets next, as far as they have settled; `None` when events were lost.
@@ -379,7 +343,7 @@ class Subscription:
         self._report(done)
 
     def _report(self, done: Sequence[int]) -> None:
-        position = _durable(self._state)
+        position = durable(self._state)
         if self._unsent is not None or not self._selection.snapshot:
             has = None if position.confirmed is None or self._has == position.confirmed.seq else self._has
             position = replace(position, has=has, rows=self._selection.rows)
@@ -393,10 +357,3 @@ class Subscription:
                 self._part.reading = snapshot.seq
             case state:
                 self._part.reading = state.confirmed and state.confirmed.seq
-
-
-def _durable(state: State) -> Position:
-    """Returns the position to go on from after a restart: a snapshot that was not sent whole is due again."""
-    if isinstance(state, Sending):
-        return SnapshotDue(state.cause, state.snapshot.seq, state.confirmed, state.lost)
-    return state

@@ -61,8 +61,8 @@ class Worker:
     ) -> None:
         """`make_sink` makes a new sink for each attempt to open; `fingerprint` distinguishes its configurations.
 
-        `mask` takes the sink's secrets out of texts that are shown or kept. `ended` is called on the sink's thread when
-        that comes to its end.
+        `selection` is the part of the journal that the sink gets. `mask` takes the sink's secrets out of texts that are
+        shown or kept. `ended` is called on the sink's thread when that comes to its end.
         """
         self.name = name
         self.fingerprint = fingerprint
