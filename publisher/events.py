@@ -9,9 +9,10 @@ from datetime import datetime
 from functools import cached_property
 from typing import Annotated, Any, Generic, Literal, NamedTuple, TypeVar, overload
 
-from pydantic import AfterValidator, AwareDatetime, ConfigDict, Field, GetCoreSchemaHandler, TypeAdapter
+from pydantic import AwareDatetime, ConfigDict, Field, GetCoreSchemaHandler, TypeAdapter
 from pydantic_core import CoreSchema, core_schema
 
+from .changes import Change, Frozen, FrozenDict, NotificationType
 from .kinds import KIND_SCHEMA, Kind, kinds_of
 from .rows import (
     UNKNOWN,
@@ -94,10 +95,7 @@ __all__ = [
 SCHEMA_VERSION: Literal[1] = 1
 
 R = TypeVar("R")
-K = TypeVar("K")
-V = TypeVar("V")
 
-NotificationType = Literal["parameter_notification", "add_instance", "delete_instance", "initial_notification"]
 Cause = Literal["notification", "startup", "overrun", "reconcile"]
 
 
@@ -110,33 +108,6 @@ def _harmless(data: bytes) -> bytes:
     if data.isascii() and b"\x7f" not in data:  # nearly always, in a tenth of a microsecond
         return data
     return _CONTROLS.sub(lambda found: b"\\u%04x" % ord(found[0].decode()), data)
-
-
-class FrozenDict(dict[K, V]):
-    """A dictionary that cannot be changed: all sinks of a process share one event."""
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return FrozenDict, (dict(self),)
-
-    def _refuse(self, *_: object, **__: object) -> Any:
-        raise TypeError("an event cannot be changed: make a copy, dict(event.changed)")
-
-    __setitem__ = __delitem__ = __ior__ = _refuse
-    clear = pop = popitem = setdefault = update = _refuse
-
-
-def _frozen(value: Any) -> Any:
-    return FrozenDict(value) if isinstance(value, dict) else value
-
-
-Frozen = AfterValidator(_frozen)
-
-
-class Change(Fact):
-    """A member's value before and after, as JSON values; null where it was not known, or where there was none."""
-
-    before: Annotated[Any, Frozen] = Field(description="Null: not known, or not there")
-    after: Annotated[Any, Frozen] = Field(description="Null: not known any more, or not there any more")
 
 
 class LostEvents(Fact):

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Literal, Protocol
 
 from pydantic import WithJsonSchema
 
-if TYPE_CHECKING:
-    from .events import Change, Event, NotificationType
-    from .rows import IpInterface
+from .changes import Change, NotificationType
 
 Kind = Literal[
     "link_up",
@@ -56,8 +54,18 @@ _TRANSITIONS = "interface.carrier_transitions"
 _OTHERS = ("row.", "interface.")
 
 
+class HasEntries(Protocol):
+    """An IP interface, or an event about one."""
+
+    @property
+    def addresses(self) -> Sequence[object]: ...
+
+    @property
+    def default_routes(self) -> Sequence[object]: ...
+
+
 def kinds_of(
-    notification_type: NotificationType, ip_interface: IpInterface | Event, changed: Mapping[str, Change]
+    notification_type: NotificationType, ip_interface: HasEntries, changed: Mapping[str, Change]
 ) -> tuple[Kind, ...]:
     """Returns the kinds of an event, in the order of `Kind`: none for a row of a snapshot, else at least one.
 
@@ -82,7 +90,7 @@ def in_order(found: set[Kind]) -> tuple[Kind, ...]:
     return tuple(found) or ("other",)
 
 
-def _of_lists(ip_interface: IpInterface | Event, address: Kind, default_route: Kind) -> Iterator[Kind]:
+def _of_lists(ip_interface: HasEntries, address: Kind, default_route: Kind) -> Iterator[Kind]:
     """Yields the kinds of an IP interface that came or went with what it had."""
     if ip_interface.addresses:
         yield address
