@@ -38,10 +38,13 @@ TEMPLATE = """\
 # Serves metrics for Prometheus at this address; needs the extra "metrics".
 # address = "127.0.0.1:9464"
 
-# One table for each destination, under a name of your choice. `publisher plugins` lists the types. Each may have
-# only = { interfaces = ["wan*"], families = ["inet"] }, settle = "5s" and snapshot = false (docs/filters.md).
+# One table for each destination, under a name of your choice. `publisher plugins` lists the types.
 [sinks.terminal]
 type = "terminal"
+# Each sink may have these three (docs/filters.md).
+# only = { interfaces = ["wan*"], families = ["inet"] }
+# settle = "5s"
+# snapshot = false
 
 # [sinks.home]
 # type = "mqtt"

@@ -14,6 +14,8 @@ from .inbox import Clock
 
 # JSON of the newest event of each fold, in all: beyond that the oldest settle early, however long their time is.
 _MOST_BYTES = 4 << 20
+# Both families of one change go out together: a fold ends early by up to this part of the time, beside an older one.
+_TOGETHER = 20
 # Of these, `before` has what was removed and `after` what was added (publisher.table).
 _LISTS = frozenset({"interface.higher", "interface.lower"})
 
@@ -93,9 +95,9 @@ def _joined_lists(first: Change, then: Change) -> Change:
 class Settling:
     """The folds that have not ended, oldest first. One thread.
 
-    A fold ends after the time `settle` of its first event, never later, and takes along what would be overtaken: every
-    fold that began before its newest event, and so on. So `seq` never goes back, and once the folds that were taken are
-    delivered, everything up to their newest event is.
+    A fold ends after the time `settle` of its first event, never later, and takes along those that began with it, and
+    what would be overtaken: every fold that began before its newest event, and so on. So `seq` never goes back, and
+    once the folds that were taken are delivered, everything up to their newest event is.
     """
 
     def __init__(self, settle: timedelta, clock: Clock) -> None:
@@ -160,10 +162,10 @@ class Settling:
         return caught_up and fold.due <= self._clock.monotonic()
 
     def _overlapping(self) -> list[Fold]:
-        """Takes out the oldest fold, and those that began before its newest event, and so on."""
+        """Takes out the oldest fold, those that began with it, and those that these would overtake."""
         taken: list[Fold] = []
-        reach = self._folds[0].seq
-        while self._folds and self._folds[0].first <= reach:
+        reach, until = self._folds[0].seq, self._folds[0].until + self._settle / _TOGETHER
+        while self._folds and (self._folds[0].first <= reach or self._folds[0].until <= until):
             fold = self._folds.popleft()
             reach = max(reach, fold.seq)
             self._bytes -= len(fold.last.json_bytes)

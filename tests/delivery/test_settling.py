@@ -56,6 +56,15 @@ def link(up: bool, index: int = 2, cause: Cause = "notification") -> Upsert:
     return Upsert(row(f"eth{index}", index, connected=up, interface=state), cause)
 
 
+def test_both_families_of_a_change_settle_together() -> None:
+    both = [make_row("eth2", family, index=2, nl_mtu=1500) for family in ("inet", "inet6")]
+    house = House(*both)
+    for moment, row in zip((0.0, 0.001), both, strict=True):
+        house.at(moment, Upsert(row.replaced({"row": row.row.replaced({"nl_mtu": 1400})})))
+    assert [event.family for event in house.at(2.0)] == ["inet", "inet6"]
+    assert house.at(5.0) == []
+
+
 def short(events: list[Event]) -> list[tuple[int, int, int]]:
     """Of each event its seq, the first one that it stands for, and their number."""
     return [

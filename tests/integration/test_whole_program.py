@@ -63,7 +63,9 @@ def test_what_changed_while_it_was_down_is_told_at_start(netns: NetNs, tmp_path:
 
 
 def test_a_link_that_flapped_while_it_was_killed_says_so_in_its_first_event(netns: NetNs, tmp_path: Path) -> None:
-    netns.veth()
+    netns.veth(up=False)
+    netns.sysctl("net/ipv6/conf/v0/addr_gen_mode", 1)  # no link-local address, whose duplicate detection is a change
+    netns.ip("link set v0 up", "link set v1 up")
     program = Program(netns, tmp_path / "it")
     wait_for(lambda: is_up(netns, "v0"))
     with program.running(kill=True):

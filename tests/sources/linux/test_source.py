@@ -156,7 +156,7 @@ def test_a_link_that_is_reported_as_it_is_known_is_not_read(kernel: Kernel) -> N
     kernel.report(new_link(), new_link(carrier_downs=7, reachable_time6=25_000))
     assert next(updates) == []
     assert kernel.reads == []
-    kernel.report(new_link(dad_transmits=9))
+    kernel.report(new_link(carrier_downs=7, dad_transmits=9))
     next(updates)
     assert kernel.reads == [2]
     kernel.report(del_link(), new_link())
