@@ -149,6 +149,14 @@ def test_a_flap_within_one_drain_ends_with_the_routes_that_are_there(host: NetNs
         assert published(following.table.rows) == shown(host) == {Listed("e0", "inet", "10.0.0.8", 0)}
 
 
+def test_a_message_that_shows_a_link_as_it_is_known_hides_no_change_of_its_routes(host: NetNs) -> None:
+    with Following(host, reconcile_seconds=3600) as following:
+        with following.paused():
+            host.ip("route del 0.0.0.0/0", "link set e0 txqueuelen 500", "link set e3 alias done")
+        take_until(following, "done")
+        assert published(following.table.rows) == shown(host)
+
+
 def test_other_routes_make_no_update_and_no_read(host: NetNs, monkeypatch: pytest.MonkeyPatch) -> None:
     begun: list[Family] = []
     read = LinuxReader.default_routes

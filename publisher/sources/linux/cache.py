@@ -176,8 +176,9 @@ class LinkCache:
                     updates += self._drop(index)
                 case Link() if is_state(kind, record):
                     newest = reads is not None and classified.newest.get(index) == position
-                    if newest:
-                        self.routes.take(index, routes)
+                    if newest and self.routes.take(index, routes):
+                        # A message that shows the link as it is known, or a part of it, has no row built.
+                        self._changed.add(index)
                     updates += self._receive(record, reads.get(index) if reads is not None and newest else None)
                     if record.event == IFLA_EVENT_FEATURES:
                         self._other_offloads.add(index)
