@@ -221,6 +221,7 @@ class LinkCache:
         self.read_times(shown.times - reported)
         for index in shown.speeds:
             self._compare(index, reported, self._read_speed)
+        self._changed |= self.routes.take_all(shown.routes)
         updates += self._settle({})
         self._changed |= put_off[0]
         self.put_off_until = min(self.put_off_until, put_off[1])

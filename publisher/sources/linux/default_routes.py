@@ -40,7 +40,8 @@ assert sys.platform == "linux"
 T = TypeVar("T")
 # The kernel fills one datagram ahead, as large as this: of IPv4 routes the first one shows the default routes.
 _BUFFER = 8192
-# The time for which routes are received before messages are again: that for 4,000 routes of IPv6.
+# The CPU time for which routes are received before messages are again: that for 4,000 routes of IPv6. No list is long
+# because the kernel's lock or a processor was waited for.
 _SLICE = 0.004
 # IPv6 routes in so many datagrams are listed at one moment: the second one ends the list.
 _AT_ONCE = 2
@@ -117,7 +118,7 @@ class RouteSocket(RequestSocket):
 
 
 def read_default_routes(
-    decoder: RouteDecoder, family: Family, clock: Callable[[], float] = time.monotonic
+    decoder: RouteDecoder, family: Family, cpu: Callable[[], float] = time.thread_time
 ) -> SlicedRead:
     """Yields None after each slice of a read, and then the default routes.
 
@@ -125,14 +126,14 @@ def read_default_routes(
     """
     with closing(_opened(decoder)) as requests:
         routes: list[Route] = []
-        until = clock() + _SLICE
+        until = cpu() + _SLICE
         count = 0
         for part in requests.parts(ROUTE_FAMILIES[family]):
             count += 1
             routes += part.routes
-            if count > _AT_ONCE and clock() >= until:
+            if count > _AT_ONCE and cpu() >= until:
                 yield None
-                until = clock() + _SLICE
+                until = cpu() + _SLICE
         if family == "inet6" and count > _AT_ONCE and not any(not route.source_length for route in routes):
             _raise_if_left_out(requests)
         yield decoder.listed(routes, requests.nexthops(unresolved(routes)))
@@ -157,10 +158,10 @@ def _opened(decoder: RouteDecoder) -> RouteSocket:
 
 
 class ReadRoutes(NamedTuple):
-    """The default routes of the families that were read, and the reason."""
+    """The default routes of families that messages made due, and of those that a reconcile had read."""
 
-    routes: Routes
-    cause: Cause
+    reported: Routes
+    found: Routes
 
 
 class _Going:
@@ -172,13 +173,13 @@ class _Going:
         self.is_long = False
         self._slices = slices
 
-    def next(self, clock: Callable[[], float]) -> FamilyRoutes | None:
+    def next(self, cpu: Callable[[], float]) -> FamilyRoutes | None:
         """Reads a slice; raises StopIteration when the kernel refuses, InterruptedDumpError, SourceError."""
-        begun = clock()
+        begun = cpu()
         try:
             listed = next(self._slices)
         finally:
-            self.took += clock() - begun
+            self.took += cpu() - begun
         self.is_long = self.is_long or listed is None
         return listed
 
@@ -191,12 +192,18 @@ class DueReads:
     """The reads of default routes that are due. One thread at a time."""
 
     def __init__(
-        self, read: Callable[[Family], SlicedRead], families: Collection[Family], log: Log, clock: Callable[[], float]
+        self,
+        read: Callable[[Family], SlicedRead],
+        families: Collection[Family],
+        log: Log,
+        clock: Callable[[], float],
+        cpu: Callable[[], float] = time.thread_time,
     ) -> None:
         self._read = read
         self._families = families
         self._log = log
         self._clock = clock
+        self._cpu = cpu
         self._marked: dict[Family, Cause] = {}
         self._going: dict[Family, _Going] = {}
         # When the next read may begin, and when the next one for a reconcile.
@@ -210,6 +217,8 @@ class DueReads:
                 continue
             if cause != "reconcile":
                 self._marked[family] = cause
+                if family in self._going:  # it may show what is reported
+                    self._going[family].cause = cause
             elif self._clock() >= self._rested_at[family]:
                 self._marked.setdefault(family, cause)
 
@@ -222,15 +231,14 @@ class DueReads:
 
     def next(self) -> ReadRoutes:
         """Reads what is due, at most a slice of each family; returns the families that were read to their end."""
-        routes: dict[Family, FamilyRoutes] = {}
-        causes: set[Cause] = set()
+        reported: dict[Family, FamilyRoutes] = {}
+        found: dict[Family, FamilyRoutes] = {}
         for family in self._families:
             if going := self._begun(family):
                 listed = self._go_on(family, going)
                 if listed is not None:
-                    routes[family] = listed
-                    causes.add(going.cause)
-        return ReadRoutes(routes, "reconcile" if causes == {"reconcile"} else "notification")
+                    (found if going.cause == "reconcile" else reported)[family] = listed
+        return ReadRoutes(reported, found)
 
     def _begun(self, family: Family) -> _Going | None:
         if family not in self._going and family in self._marked and self._clock() >= self._not_before[family]:
@@ -239,7 +247,7 @@ class DueReads:
 
     def _go_on(self, family: Family, going: _Going) -> FamilyRoutes | None:
         try:
-            listed = going.next(self._clock)
+            listed = going.next(self._cpu)
         except StopIteration:
             del self._going[family]
             return None

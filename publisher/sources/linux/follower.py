@@ -18,6 +18,7 @@ from .. import Resync, SourceContext, Update
 from ..luids import LuidAssigner
 from .cache import FAMILIES_OF, LinkCache
 from .coalesce import classify, hold_back, index_of, touched
+from .parts import ReadPart
 from .routes import losing
 from .rtnetlink import RTM_DELNETCONF, RTM_NEWNETCONF, Decoder, Link, Message, Netconf, Record
 
@@ -199,10 +200,10 @@ class Follower:
         self._touched |= dict.fromkeys(modified | touched(messages, self._cache.link))
         reads = self._read_touched(messages) if self._may_read() else None
         self._routes.mark(self._cache.routes.changed_by(messages), "notification")
-        routes, cause = self._read_routes() if reads is not None else ReadRoutes({}, "notification")
-        updates = self._cache.apply(messages, reads, routes)
-        if cause == "reconcile" and not messages:
-            updates = [update._replace(cause=cause) for update in updates]
+        routes = self._read_routes() if reads is not None else ReadRoutes({}, {})
+        updates = self._cache.apply(messages, reads, routes.reported)
+        if routes.found:
+            updates += self._cache.compare(ReadPart(routes=routes.found), set())
         self._watch(messages, reads or ())
         if self._cache.incomplete and reads is not None:
             updates += self._complete()
@@ -211,13 +212,19 @@ class Follower:
     def _read_routes(self) -> ReadRoutes:
         """Returns the default routes that were due; those of a link come with the waiting message that takes them."""
         read = self._routes.next()
-        if read.routes:
-            fresh = self._receive()
-            self._queue(fresh)
-            if reported := losing(fresh):
-                self._routes.mark(read.routes.keys(), read.cause)
-                return read._replace(routes=self._cache.routes.kept(read.routes, reported))
-        return read
+        families = read.reported.keys() | read.found.keys()
+        if not families:
+            return read
+        fresh = self._receive()
+        self._queue(fresh)
+        if reported := losing(fresh):
+            self._routes.mark(families, "notification")
+        listed = self._cache.routes.kept({**read.reported, **read.found}, reported)
+        # These messages may report what a reconcile seems to have found.
+        silent = read.found.keys() - self._cache.routes.changed_by(fresh)
+        return ReadRoutes(
+            {family: listed[family] for family in families - silent}, {family: listed[family] for family in silent}
+        )
 
     def _complete(self) -> list[Update]:
         """Reads whole the links of which a message carried a part, and takes what no waiting message reports."""

@@ -30,7 +30,10 @@ class Dump(NamedTuple):
 
 @dataclass
 class ReadPart:
-    """The content of one part of a reconcile; `times` and `speeds` are links of which these are to be read."""
+    """The content of one part of a reconcile; `times` and `speeds` are links of which these are to be read.
+
+    `routes` are those of the families that were read.
+    """
 
     links: list[Link] = field(default_factory=list)
     removed: set[int] = field(default_factory=set)
@@ -38,6 +41,7 @@ class ReadPart:
     neighbours: list[NeighbourParameters] = field(default_factory=list)
     times: set[int] = field(default_factory=set)
     speeds: set[int] = field(default_factory=set)
+    routes: Routes = field(default_factory=dict)
 
     def indexes(self) -> set[int]:
         """Returns the links that the part is about."""

@@ -32,6 +32,7 @@ _SINGLE, _FILTERED, _ROUTES = "single links", "filtered links", "default routes"
 _LOOPBACK = 1  # in each network namespace (LOOPBACK_IFINDEX)
 # A table of routes that is not read by then is read in slices, after everything else.
 _ROUTES_SECONDS = 2.0
+_ROUTES_ATTEMPTS = 3
 _NAMES = {"neighbours": "the parameters of neighbours"}
 
 
@@ -106,7 +107,10 @@ class LinuxReader:
         """Returns the default routes, without a family of which they cannot be read now."""
         found: dict[Family, FamilyRoutes] = {}
         until = time.monotonic() + _ROUTES_SECONDS
-        for family in self.families:
+        # Routes that are left out at the start would be taken for removed ones.
+        for family in (*self.families,) * _ROUTES_ATTEMPTS:
+            if family in found:
+                continue
             with closing(self.default_routes(family)) as slices, suppress(InterruptedDumpError):
                 for listed in slices:
                     if listed is not None:

@@ -19,6 +19,7 @@ from .rtnetlink import (
     NLMSG_DONE,
     NLMSG_ERROR,
     RTM_DELADDR,
+    RTM_NEWLINK,
     RTM_NEWROUTE,
     AddressMessage,
     Link,
@@ -34,6 +35,9 @@ RT_TABLE_MAIN = 254
 ROUTE_FAMILIES: dict[Family, int] = {"inet": AF_INET, "inet6": AF_INET6}
 _RTN_UNICAST = 1
 _RTM_F_CLONED = 0x200
+_IFF_UP = 0x1
+# With a smaller mtu a link has no such family (IPV4_MIN_MTU, IPV6_MIN_MTU of the kernel).
+_LEAST_MTU: dict[Family, int] = {"inet": 68, "inet6": 1280}
 # RTPROT_* of include/uapi/linux/rtnetlink.h by iproute2's names; another one is its number, as `ip route` shows it.
 _PROTOCOLS = {
     1: "redirect",
@@ -319,14 +323,20 @@ class DefaultRoutes:
                 case RouteChange(family=number):
                     families |= self._naming if number == AF_UNSPEC else _of_number(number)
                 case Link(ifindex=index):
-                    families.update(family for family, known in self._known.items() if index in known)
+                    carried = {family for family, known in self._known.items() if index in known}
+                    families |= {family for family in carried if self._may_end(family, kind, record)}
                 case AddressMessage() if self._known["inet"] and _may_take_along(record, kind):
                     families.add("inet")
         return families
 
+    def _may_end(self, family: Family, kind: int, link: Link) -> bool:
+        """Returns whether the kernel may have removed the default routes through a link that a message shows so."""
+        is_up = kind == RTM_NEWLINK and link.flags & _IFF_UP and (link.mtu is None or link.mtu >= _LEAST_MTU[family])
+        return not is_up or link.family == AF_INET6 or family in self._naming
+
 
 def losing(messages: Iterable[Message]) -> set[int]:
-    """Returns the links that may lose default routes with what these messages report."""
+    """Returns the links of which a route that was read may belong to a later state than is known."""
     return {record.ifindex for kind, _, _, record in messages if record and _may_take_along(record, kind)}
 
 

@@ -205,31 +205,48 @@ def kernel(clock: Clock) -> Kernel:
 
 @pytest.fixture
 def reads(kernel: Kernel, clock: Clock) -> DueReads:
-    return DueReads(kernel.read, ("inet", "inet6"), CapturedLog(), clock)  # type: ignore[arg-type]  # an iterator does
+    return DueReads(kernel.read, ("inet", "inet6"), CapturedLog(), clock, clock)  # type: ignore[arg-type]  # an iterator does
 
 
 def test_nothing_is_read_before_it_is_marked(reads: DueReads, kernel: Kernel) -> None:
     assert reads.due_at == float("inf")
-    assert reads.next() == ({}, "notification")
+    assert reads.next() == ({}, {})
     reads.mark({"inet6"}, "notification")
     assert reads.due_at == float("-inf")
-    assert reads.next() == ({"inet6": NOTHING}, "notification")
+    assert reads.next() == ({"inet6": NOTHING}, {})
     assert (kernel.begun, reads.due_at) == (["inet6"], float("inf"))
 
 
 def test_a_family_that_is_not_wanted_is_not_read(kernel: Kernel, clock: Clock) -> None:
-    reads = DueReads(kernel.read, ("inet",), CapturedLog(), clock)  # type: ignore[arg-type]  # an iterator does
+    reads = DueReads(kernel.read, ("inet",), CapturedLog(), clock, clock)  # type: ignore[arg-type]  # an iterator does
     reads.mark({"inet", "inet6"}, "notification")
-    assert reads.next().routes.keys() == {"inet"}
+    assert reads.next().reported.keys() == {"inet"}
 
 
 def test_the_cause_is_reconcile_only_where_nothing_else_marked_it(reads: DueReads) -> None:
     reads.mark({"inet", "inet6"}, "reconcile")
-    assert reads.next().cause == "reconcile"
-    reads.mark({"inet"}, "reconcile")
+    assert reads.next() == ({}, {"inet": NOTHING, "inet6": NOTHING})
+    reads.mark({"inet", "inet6"}, "reconcile")
     reads.mark({"inet"}, "notification")
     reads.mark({"inet"}, "reconcile")
-    assert reads.next().cause == "notification"
+    assert reads.next() == ({"inet": NOTHING}, {"inet6": NOTHING})
+
+
+def test_what_is_reported_while_a_reconcile_reads_is_not_found_by_it(reads: DueReads, kernel: Kernel) -> None:
+    kernel.slices = [None, NOTHING]
+    reads.mark({"inet6"}, "reconcile")
+    assert reads.next() == ({}, {})
+    reads.mark({"inet6"}, "notification")
+    assert reads.next() == ({"inet6": NOTHING}, {})
+
+
+def test_a_read_that_waited_long_postpones_no_other(kernel: Kernel, clock: Clock) -> None:
+    """For the kernel's lock or a processor: the pause bounds the time of a processor that reads take."""
+    reads = DueReads(kernel.read, ("inet6",), CapturedLog(), clock, lambda: 0.0)  # type: ignore[arg-type]  # as above
+    kernel.slices = [None, NOTHING]
+    for _ in range(3):
+        reads.mark({"inet6"}, "notification")
+        assert [reads.next().reported, reads.next().reported] == [{}, {"inet6": NOTHING}]
 
 
 def test_a_long_read_goes_on_slice_by_slice_and_what_is_marked_meanwhile_is_read_again_later(
@@ -237,16 +254,16 @@ def test_a_long_read_goes_on_slice_by_slice_and_what_is_marked_meanwhile_is_read
 ) -> None:
     kernel.slices = [None, None, NOTHING]
     reads.mark({"inet6"}, "notification")
-    assert reads.next().routes == {}
+    assert reads.next() == ({}, {})
     reads.mark({"inet6"}, "notification")
-    assert reads.next().routes == {}
-    assert reads.next().routes == {"inet6": NOTHING}
+    assert reads.next() == ({}, {})
+    assert reads.next().reported == {"inet6": NOTHING}
     assert kernel.begun == ["inet6"]
     assert reads.due_at == clock.now + 30, "a long read takes a tenth of the time at most"
-    assert reads.next().routes == {}
+    assert reads.next() == ({}, {})
     clock.now += 30
     kernel.slices = [NOTHING]
-    assert reads.next().routes == {"inet6": NOTHING}
+    assert reads.next().reported == {"inet6": NOTHING}
     assert kernel.begun == ["inet6", "inet6"]
 
 
@@ -266,17 +283,17 @@ def test_a_reconcile_reads_long_lists_seldom(reads: DueReads, kernel: Kernel, cl
 def test_an_error_of_the_moment_is_tried_again(reads: DueReads, kernel: Kernel, clock: Clock) -> None:
     kernel.slices = [InterruptedDumpError("not now")]
     reads.mark({"inet"}, "reconcile")
-    assert reads.next().routes == {}
+    assert reads.next() == ({}, {})
     assert reads.due_at == clock.now + 10, "it took a second"
     clock.now += 10
     kernel.slices = [NOTHING]
-    assert reads.next() == ({"inet": NOTHING}, "reconcile")
+    assert reads.next() == ({}, {"inet": NOTHING})
 
 
 def test_a_refused_read_is_over(reads: DueReads, kernel: Kernel) -> None:
     kernel.slices = []
     reads.mark({"inet"}, "notification")
-    assert reads.next().routes == {}
+    assert reads.next() == ({}, {})
     assert reads.due_at == float("inf")
 
 
@@ -286,7 +303,7 @@ def test_a_read_of_everything_ends_those_that_go_on(reads: DueReads, kernel: Ker
     reads.next()
     reads.forget()
     assert reads.due_at == float("inf")
-    assert reads.next().routes == {}
+    assert reads.next() == ({}, {})
 
 
 def test_a_list_that_takes_too_long_is_left_out_of_a_read_of_everything(
@@ -300,3 +317,24 @@ def test_a_list_that_takes_too_long_is_left_out_of_a_read_of_everything(
             return set(reader.dump().routes)
 
     assert "inet6" not in router.call(dumped)
+
+
+def test_a_list_that_is_interrupted_is_made_again_in_a_read_of_everything(
+    router: NetNs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the start a route that is left out would be an event: that it was removed."""
+    interrupted: set[Family] = set()
+
+    def read_once_more(decoder: RouteDecoder, family: Family) -> Iterator[FamilyRoutes | None]:
+        if family not in interrupted:
+            interrupted.add(family)
+            raise InterruptedDumpError("not now")
+        yield from read_default_routes(decoder, family)
+
+    monkeypatch.setattr("publisher.sources.linux.reader.read_default_routes", read_once_more)
+
+    def dumped() -> set[Family]:
+        with closing(LinuxReader(Decoder(), CapturedLog())) as reader:
+            return set(reader.dump().routes)
+
+    assert router.call(dumped) == interrupted == {"inet", "inet6"}

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from publisher.events import DefaultRoute
+from publisher.events import DefaultRoute, Family
 from publisher.sources.linux.attributes import RtnetlinkError
 from publisher.sources.linux.requests import route_dump
 from publisher.sources.linux.routes import (
@@ -26,6 +26,7 @@ from publisher.sources.linux.rtnetlink import (
     RTM_NEWNEXTHOP,
     RTM_NEWROUTE,
     Decoder,
+    Message,
     RouteChange,
 )
 from publisher.sources.linux.socket_filter import PROGRAM
@@ -287,13 +288,33 @@ def test_a_nexthop_object_makes_those_families_due_that_name_one() -> None:
 
 def test_a_link_makes_due_what_goes_through_it_and_an_address_of_ipv4_all_of_ipv4() -> None:
     known = DefaultRoutes()
-    messages = [[new_link(2)], [del_link(2)], [new_link(3)], [del_address("10.0.0.1", 3)], [del_address("fd00::1", 2)]]
+    down = new_link(2, flags=0)
+    messages = [[down], [del_link(2)], [new_link(3)], [del_address("10.0.0.1", 3)], [del_address("fd00::1", 2)]]
     assert [known.changed_by(each) for each in messages] == [set()] * 5
     known.take_all(a_read(2))
     assert [known.changed_by(each) for each in messages] == [{"inet"}, {"inet"}, set(), {"inet"}, set()]
     assert known.changed_by([new_address("10.0.0.1", 2)]) == set()
     known.drop(2)
     assert [known.changed_by(each) for each in messages] == [set()] * 5
+
+
+@pytest.mark.parametrize(
+    ("link", "expected"),
+    [
+        (new_link(2, mtu=1280), set()),
+        (new_link(2, mtu=None), set()),
+        (new_link(2, mtu=1279), {"inet6"}),
+        (new_link(2, mtu=67), {"inet", "inet6"}),
+        (new_link(2, flags=0x1000), {"inet", "inet6"}),
+        (new_link(2, family=INET6), {"inet", "inet6"}),
+    ],
+)
+def test_a_link_that_is_up_with_an_mtu_for_the_family_has_taken_no_routes(link: Message, expected: set[Family]) -> None:
+    known = DefaultRoutes()
+    known.take_all({**a_read(2), "inet6": a_read(2)["inet"]})
+    assert known.changed_by([link]) == expected
+    known.take_all({**a_read(2, naming=True), "inet6": a_read(2)["inet"]})
+    assert known.changed_by([link]) == expected | {"inet"}, "a lost carrier takes routes that name a nexthop object"
 
 
 def test_a_read_changes_the_links_that_have_or_had_other_routes() -> None:

@@ -540,7 +540,7 @@ def test_a_link_takes_its_default_routes_along_in_one_update(kernel: Kernel) -> 
     _, updates = started(kernel)
     kernel.routes["inet"] = through()
     kernel.report(new_link(mtu=1400), more=True)
-    kernel.report(new_link(mtu=1300))
+    kernel.report(new_link(mtu=1300, flags=0))
     found = [routes_of(next(updates)) for _ in range(2)]
     assert found == [[(1400, 1)], [(1300, 0)]]
     assert kernel.route_reads == ["inet"]
@@ -571,6 +571,36 @@ def test_routes_of_a_link_that_a_waiting_message_reports_come_with_its_state(ker
     kernel.report(new_link(mtu=1400))  # received after the read
     assert [routes_of(next(updates)) for _ in range(2)] == [[], [(1400, 0)]]
     assert kernel.route_reads == ["inet", "inet"]
+
+
+def test_a_reconcile_finds_no_route_of_which_a_message_waits(kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> None:
+    def read_routes(_: object, family: Family) -> Iterator[FamilyRoutes | None]:
+        kernel.report(Message(RTM_NEWROUTE, 0, 0, RouteChange(2)))
+        yield kernel.routes[family]
+
+    _, updates = started(kernel)
+    kernel.routes["inet"] = through(2)
+    monkeypatch.setattr(kernel, "read_routes", read_routes)
+    kernel.now += 60
+    found = [update for _ in range(6) for update in next(updates)]
+    assert routes_of(found) == [(1500, 1)]
+    assert {update.cause for update in found} == {"notification"}
+
+
+def test_a_reconcile_finds_routes_alone_while_messages_report_other_changes(kernel: Kernel) -> None:
+    _, updates = started(kernel)
+    kernel.routes["inet"] = through(2)
+    kernel.now += 60
+    while not kernel.passes or kernel.in_pass:
+        assert list(next(updates)) == []
+    kernel.links[3] = a_link(3, "eth1")
+    kernel.report(new_link(3, "eth1"))
+    found = [update for _ in range(3) for update in next(updates)]
+    assert [(update.row.interface.alias, update.cause) for update in found if isinstance(update, Upsert)] == [
+        ("eth1", "notification"),
+        ("eth1", "notification"),
+        ("eth0", "reconcile"),
+    ]
 
 
 def test_a_reconcile_reads_default_routes_and_says_so(kernel: Kernel) -> None:
