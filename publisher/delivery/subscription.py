@@ -54,6 +54,8 @@ class Subscription:
         if selection.settle is not None:
             part.patience_seconds += selection.settle.total_seconds()
         self._state: State = SnapshotDue("notification", 0, None)
+        self._began_after = journal.seq
+        """The event before those of a sink that takes no snapshot, and has no position yet."""
         self._newest_resend = 0
         # Replays of events that nothing was sent for yet: done with the first event, since after a kill before that
         # the destination's own report of its last event would hide the way back.
@@ -67,7 +69,8 @@ class Subscription:
         position, resends = self._part.place()
         self._replays = []
         if position is None:
-            self._move(Tail(own) if own else SnapshotDue("notification", 0, None))
+            first = None if self._selection.snapshot else Cursor(self._journal.epoch, self._began_after)
+            self._move(Tail(own) if own else SnapshotDue("notification", 0, first))
         else:
             begun = begun_at(position, own, self._selection)
             if begun.has_other_rows:
@@ -215,9 +218,9 @@ class Subscription:
 
     def _note_sent(self, epoch: str, seq: int) -> None:
         """Moves to where everything is at the destination, whose last event is this one."""
+        self._has = None
         if self._unsent is not None:
-            self._has = seq
-            seq = self._unsent.passed
+            self._has, seq = seq, self._unsent.passed
         state, confirmed = self._state, Cursor(epoch, seq)
         self._state = Tail(confirmed) if isinstance(state, Tail) else replace(state, confirmed=confirmed)
 

@@ -23,6 +23,7 @@ from tests.fixtures.pipeline import Pipeline
 
 ONE = EventFilter(interfaces=("eth1",))
 SETTLE = timedelta(seconds=2)
+NO_SNAPSHOT = Selection(snapshot=False)
 
 
 class Reader:
@@ -166,6 +167,20 @@ def test_other_rows_than_before_are_a_snapshot_and_other_kinds_are_none(pipeline
     assert whole.position == Tail(Cursor(pipeline.journal.epoch, 3))
 
 
+def test_a_destination_that_lost_what_came_after_the_filter_was_taken_away_gets_it_again(pipeline: Pipeline) -> None:
+    kinds = Selection(EventFilter(kinds=("mtu_changed",)))
+    reader = Reader(pipeline, kinds)
+    reader.take()
+    change(pipeline, 3)
+    assert reader.took() == []
+    reader.journal.commit()
+    whole = Reader(pipeline, Selection(), own=0)
+    change(pipeline, 2)
+    assert whole.took() == ["4", "5"]
+    whole.subscription.go_to(Cursor(pipeline.journal.epoch, 0))
+    assert whole.took() == ["1", "2", "3", "4", "5"]
+
+
 def test_a_snapshot_that_is_due_for_other_rows_survives_a_crash(pipeline: Pipeline) -> None:
     Reader(pipeline, Selection()).take()
     pipeline.journal.commit()
@@ -290,7 +305,7 @@ def test_events_that_settle_long_are_kept_as_long(pipeline: Pipeline) -> None:
 
 
 def without_snapshots(pipeline: Pipeline, own: int | None = None, epoch: str = "") -> Reader:
-    return Reader(pipeline, Selection(snapshot=False), own, epoch)
+    return Reader(pipeline, NO_SNAPSHOT, own, epoch)
 
 
 def test_a_sink_that_takes_no_snapshot_begins_with_the_next_event(pipeline: Pipeline) -> None:
@@ -303,6 +318,13 @@ def test_a_sink_that_takes_no_snapshot_begins_with_the_next_event(pipeline: Pipe
     assert reader.took() == []
     assert reader.position == Tail(Cursor(pipeline.journal.epoch, 5), rows="none")
     assert Reader(pipeline, Selection()).took() == ["5+0", "5+1", "5+2"], "it never had the rows"
+
+
+def test_a_sink_that_takes_no_snapshot_gets_what_happened_while_it_could_not_be_opened(pipeline: Pipeline) -> None:
+    subscription = Subscription(pipeline.journal, pipeline.journal.sink("sink", "there"), pipeline.log, NO_SNAPSHOT)
+    change(pipeline, 2)
+    subscription.begin(None)
+    assert [short(event) for event in subscription.next_batch()] == ["1", "2"]
 
 
 def test_the_mark_of_a_loss_is_the_beginning_of_a_snapshot_without_rows(pipeline: Pipeline) -> None:
