@@ -84,10 +84,18 @@ def change_text(events: Sequence[Event], *, families: bool = True) -> ChangeText
     first = events[0]
     remark = ", ".join(_remarks(events))
     if first.interface is None:
-        count = first.snapshot.count if first.snapshot else 0
-        return ChangeText(printable(first.node), f"has {count} IP interface{'' if count == 1 else 's'}", remark)
+        return ChangeText(printable(first.node), _heading(first), remark)
     separator = "; " if isinstance(first, Changed) else ", "
     return ChangeText(printable(first.interface.alias), printable(separator.join(_facts(events, families))), remark)
+
+
+def _heading(event: Event) -> str:
+    """Returns the text of a snapshot's beginning; without rows it marks a loss, for a sink that takes no snapshot."""
+    place = event.snapshot
+    count = place.count if place else 0
+    if count == 0 and event.cause == "overrun":
+        return f"lost events {place.lost.first} to {place.lost.last}" if place and place.lost else "lost changes"
+    return f"has {count} IP interface{'' if count == 1 else 's'}"
 
 
 def _remarks(events: Sequence[Event]) -> Iterator[str]:

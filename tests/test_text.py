@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from publisher import Address, Change, Event, IpInterface
-from publisher.events import Settled
+from publisher.events import LostEvents, Moment, Settled, SnapshotEvents
 from publisher.testing import HOSTILE_ALIAS, make_address, make_event, make_row, make_snapshot
 from publisher.text import joined, speed_text, text_of
 
@@ -120,6 +121,14 @@ def test_an_interface_in_words() -> None:
     heading, listed = make_snapshot([row], cause="overrun")
     assert heading.text() == "testnode has 1 IP interface (after messages were lost)"
     assert listed.text() == f"eth0 {whole}"
+
+
+@pytest.mark.parametrize(
+    ("lost", "text"), [(LostEvents(first=12, last=40), "lost events 12 to 40"), (None, "lost changes")]
+)
+def test_the_mark_of_a_loss_does_not_say_that_there_are_no_interfaces(lost: LostEvents | None, text: str) -> None:
+    [mark] = SnapshotEvents(Moment("nas", "0" * 16, 40, datetime.now(UTC)), "overrun", (), lambda row: row, lost)
+    assert mark.text() == f"nas {text} (after messages were lost)"
 
 
 def families(changed: Members, changed6: Members, **more: Any) -> list[Event]:
