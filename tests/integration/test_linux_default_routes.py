@@ -157,6 +157,18 @@ def test_a_message_that_shows_a_link_as_it_is_known_hides_no_change_of_its_route
         assert published(following.table.rows) == shown(host)
 
 
+def test_without_the_filter_changes_are_found_by_the_reconcile(
+    host: NetNs, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    # Sandboxes refuse it, and there is none here.
+    monkeypatch.setattr("publisher.sources.linux.netlink._attach_route_filter", lambda _: False)
+    with Following(host, reconcile_seconds=0.2) as following:
+        host.ip("route replace 0.0.0.0/0 via 10.0.0.8 dev e0")
+        events = following.until(lambda event: "default_routes.10.0.0.8" in event.changed)
+    assert events[-1].cause == "reconcile"
+    assert "reports no changes of the groups IPV4_ROUTE, IPV6_ROUTE" in caplog.text
+
+
 def test_other_routes_make_no_update_and_no_read(host: NetNs, monkeypatch: pytest.MonkeyPatch) -> None:
     begun: list[Family] = []
     read = LinuxReader.default_routes

@@ -206,6 +206,8 @@ class DueReads:
         self._cpu = cpu
         self._marked: dict[Family, Cause] = {}
         self._going: dict[Family, _Going] = {}
+        # The families of which the last read failed, which is logged once.
+        self._failing: set[Family] = set()
         # When the next read may begin, and when the next one for a reconcile.
         self._not_before = dict.fromkeys(families, -math.inf)
         self._rested_at = dict.fromkeys(families, -math.inf)
@@ -252,13 +254,16 @@ class DueReads:
             del self._going[family]
             return None
         except InterruptedDumpError as error:
-            self._log.warning("cannot read the default routes now: %s; trying again in %.0f s", error, _RETRY)
+            log = self._log.debug if family in self._failing else self._log.warning
+            log("cannot read the default routes now: %s; trying again every %.0f s", error, _RETRY)
+            self._failing.add(family)
             del self._going[family]
             self._marked.setdefault(family, going.cause)
             self._not_before[family] = self._clock() + max(_RETRY, going.took * _PAUSE)
             return None
         if listed is not None:
             del self._going[family]
+            self._failing.discard(family)
             if going.is_long:
                 self._not_before[family] = self._clock() + going.took * _PAUSE
                 self._rested_at[family] = self._clock() + going.took * _LONG_PAUSE

@@ -218,17 +218,21 @@ def _open_socket() -> socket.socket:
     try:
         opened = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE)
     except OSError as error:
-        raise SourceError(f"an rtnetlink socket cannot be opened: {error.strerror}. {_SANDBOX}") from error
+        raise SourceError(f"an rtnetlink socket cannot be opened: {_reason(error)}") from error
     try:
         opened.bind((0, 0))
     except OSError as error:
         opened.close()
         # Android 11 and newer: SELinux denies it to apps, and so to Termux.
-        raise SourceError(f"an rtnetlink socket cannot be bound: {error.strerror}. {_SANDBOX}") from error
+        raise SourceError(f"an rtnetlink socket cannot be bound: {_reason(error)}") from error
     # Since Linux 4.20, and not in gVisor. A kernel without it checks requests less strictly: no difference to ours.
     with suppress(OSError):
         opened.setsockopt(_SOL_NETLINK, _GET_STRICT_CHK, 1)
     return opened
+
+
+def _reason(error: OSError) -> str:
+    return f"{error.strerror}. {_SANDBOX}" if error.errno in _REFUSALS else f"{error.strerror}"
 
 
 def _join(opened: socket.socket, group: int) -> bool:

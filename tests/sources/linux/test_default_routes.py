@@ -290,6 +290,18 @@ def test_an_error_of_the_moment_is_tried_again(reads: DueReads, kernel: Kernel, 
     assert reads.next() == ({}, {"inet": NOTHING})
 
 
+def test_errors_one_after_another_are_logged_once(kernel: Kernel, clock: Clock) -> None:
+    log = CapturedLog()
+    reads = DueReads(kernel.read, ("inet",), log, clock, clock)  # type: ignore[arg-type]  # an iterator does
+    for slices in ([InterruptedDumpError("not now")],) * 3 + ([NOTHING], [InterruptedDumpError("again")]):
+        kernel.slices = list(slices)
+        reads.mark({"inet"}, "notification")
+        clock.now += 100
+        reads.next()
+    levels = [record.levelname for record in log.records]
+    assert levels == ["WARNING", "DEBUG", "DEBUG", "WARNING"]
+
+
 def test_a_refused_read_is_over(reads: DueReads, kernel: Kernel) -> None:
     kernel.slices = []
     reads.mark({"inet"}, "notification")

@@ -324,6 +324,12 @@ def test_a_refused_system_call_is_one_line(inject: str, said: str, tmp_path: Pat
     assert "run publisher outside of it" in line
 
 
+def test_a_lack_of_descriptors_is_no_sandbox(tmp_path: Path) -> None:
+    done = under_strace("socket:error=EMFILE", tmp_path)
+    [line] = done.stderr.strip().splitlines()
+    assert line.endswith("an rtnetlink socket cannot be opened: Too many open files")
+
+
 @pytest.mark.parametrize("inject", ["setsockopt:error=ENOPROTOOPT", "inotify_init1:error=EMFILE", "ioctl:error=EPERM"])
 def test_a_refused_system_call_that_is_not_needed_costs_nothing(inject: str, tmp_path: Path) -> None:
     done = under_strace(inject, tmp_path)
