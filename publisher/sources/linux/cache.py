@@ -35,7 +35,7 @@ from .link import (
     unreported_losses,
 )
 from .parts import Dump, ReadPart, entry_of
-from .routes import DefaultRoutes, Routes
+from .routes import DefaultRoutes, Routes, losing
 from .rows import PathMtuTimes, Times, bare_name, may_have_speed, text
 from .rtnetlink import (
     AF_INET6,
@@ -138,7 +138,7 @@ class LinkCache:
             self._links[index].set_luid(luid)
         left = self._take_addresses(dump.addresses, waiting, links.keys() - removed)
         self._take_neighbours(dump.neighbours)
-        self.routes.take_all(dump.routes)
+        self.routes.take_all(self.routes.kept(dump.routes, losing(left) & known.keys()))
         for index, cached in self._links.items():
             self._read_speed(cached)
             if index in known:  # those of a new link were read with its kind

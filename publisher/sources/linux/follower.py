@@ -378,6 +378,8 @@ class Follower:
         causes, self._causes = self._causes or ["reconcile"], []
         # The dump may show what these report; the cache needs all of them.
         self._receive_all()
+        if losing(self._waiting):
+            self._routes.mark(dump.routes.keys(), "notification")
         rows, waiting = self._cache.resync(dump, list(self._waiting))
         self._waiting = deque(waiting)
         self._touched.clear()

@@ -573,6 +573,33 @@ def test_routes_of_a_link_that_a_waiting_message_reports_come_with_its_state(ker
     assert kernel.route_reads == ["inet", "inet"]
 
 
+def test_a_link_that_went_down_while_everything_was_read_takes_its_routes_along_in_one_update(kernel: Kernel) -> None:
+    kernel.routes["inet"] = through(2)
+    source, updates = started(kernel)
+    kernel.routes["inet"] = through()
+    kernel.during_dump = lambda: kernel.report(new_link(flags=0))
+    source.resync()
+    read: list[Update] = []
+    while not causes(read):
+        read = list(next(updates))
+    kernel.during_dump = lambda: None
+    [resync] = [update for update in read if isinstance(update, Resync)]
+    assert [len(row.default_routes) for row in resync.rows if row.family == "inet"] == [1]
+    [later] = [update for update in next(updates) if isinstance(update, Upsert) and update.row.family == "inet"]
+    assert (later.row.interface.admin_status, later.row.default_routes) == ("down", ())
+
+
+def test_an_address_that_is_removed_after_everything_was_read_has_the_routes_read_again(kernel: Kernel) -> None:
+    kernel.routes["inet"] = through(2)
+    source, updates = started(kernel)
+    kernel.during_dump = lambda: kernel.report(del_address("192.0.2.1"))
+    source.resync()
+    while not causes(next(updates)):
+        pass
+    kernel.routes["inet"] = through()
+    assert routes_of(next(updates)) == [(1500, 0)]
+
+
 def test_a_reconcile_finds_no_route_of_which_a_message_waits(kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> None:
     def read_routes(_: object, family: Family) -> Iterator[FamilyRoutes | None]:
         kernel.report(Message(RTM_NEWROUTE, 0, 0, RouteChange(2)))
