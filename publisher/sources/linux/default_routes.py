@@ -30,7 +30,7 @@ from .routes import (
     Routes,
     unresolved,
 )
-from .rtnetlink import NLMSG_ERROR, RTM_NEWNEXTHOP, RTM_NEWROUTE, Decoder, Failure, headers
+from .rtnetlink import NLMSG_ERROR, RTM_NEWNEXTHOP, RTM_NEWROUTE, Failure, headers
 
 if sys.platform == "linux":
     from .netlink import InterruptedDumpError, RequestSocket, raise_unless
@@ -59,7 +59,7 @@ class RouteSocket(RequestSocket):
     """Sends requests for routes. One thread at a time. To be closed after a dump, which may be received in part."""
 
     def __init__(self, routes: RouteDecoder) -> None:
-        super().__init__(Decoder())
+        super().__init__(routes)  # one of its own for each read would be a third of the cost
         self._routes = routes
         self._buffer = bytearray(_BUFFER)
 

@@ -22,6 +22,7 @@ from .rtnetlink import (
     RTM_NEWLINK,
     RTM_NEWROUTE,
     AddressMessage,
+    Decoder,
     Link,
     Message,
     Record,
@@ -164,10 +165,11 @@ class RoutePart(NamedTuple):
     error: int | None
 
 
-class RouteDecoder:
-    """Decodes routes and nexthop objects. One thread at a time."""
+class RouteDecoder(Decoder):
+    """Decodes routes and nexthop objects, too. One thread at a time."""
 
     def __init__(self) -> None:
+        super().__init__()
         self._route = MessageLayout(maker(Route), _ROUTE_HEADER, _ROUTE)
         self._nexthop = MessageLayout(maker(Nexthop), _NEXTHOP_HEADER, _NEXTHOP)
 
