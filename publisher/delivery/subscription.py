@@ -61,6 +61,15 @@ class Subscription:
         # the destination's own report of its last event would hide the way back.
         self._replays: list[int] = []
 
+    def enter(self) -> None:
+        """Notes where a sink begins that takes no snapshot, before it is opened: no kill takes an event from it then.
+
+        Raises JournalError.
+        """
+        if not self._selection.snapshot and self._part.place()[0] is None:
+            self._move(Tail(Cursor(self._journal.epoch, self._began_after)))
+            self._report(())
+
     def begin(self, own: Cursor | None) -> None:
         """Starts after the event that the destination itself reports, else at the position; raises JournalError.
 

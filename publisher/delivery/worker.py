@@ -242,6 +242,7 @@ class Worker:
         attempt.ended = self._part.ended(self.fingerprint)
         if attempt.ended is not None:
             return
+        self._subscription.enter()
         with self._activity.within("__init__"):
             attempt.sink = self._make_sink(self._context)
         with self._activity.within("open"):

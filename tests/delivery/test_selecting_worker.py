@@ -134,6 +134,21 @@ def test_a_replay_of_the_snapshot_is_refused_where_none_is_taken(pipeline: Pipel
     recorder.wait(lambda recorder: recorder.seqs == [1, 2, 2])
 
 
+def test_a_sink_that_takes_no_snapshot_misses_nothing_while_it_cannot_be_opened(
+    pipeline: Pipeline, recorder: Recorder
+) -> None:
+    """Nor when the publisher is started again meanwhile."""
+    selection = Selection(snapshot=False)
+    recorder.open_faults.append(OSError("down"))
+    worker = pipeline.deliver(recorder, selection=selection, clock=Clock())
+    wait_for(lambda: worker.status().state == "retrying")
+    pipeline.change(2)
+    pipeline.restart()
+    pipeline.deliver(recorder, selection=selection)
+    recorder.wait_for_seq(2)
+    assert recorder.seqs == [1, 2]
+
+
 def test_the_context_of_a_sink_sees_what_the_sink_gets(pipeline: Pipeline, recorder: Recorder) -> None:
     pipeline.deliver(recorder, selection=Selection(EventFilter(interfaces=("eth1",))))
     recorder.wait_for_events(2)
