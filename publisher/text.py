@@ -154,9 +154,9 @@ def _state(event: Added | InitialNotification) -> Iterator[_Phrase]:
 
 
 def _link(event: Changed, rest: dict[str, Change]) -> Iterator[_Phrase]:
-    connected = rest.pop("row.connected", None)
-    if connected is not None:
-        _leave_out(rest, *_STATES, *_SPEEDS)
+    connected = rest.get("row.connected")
+    if connected is not None and connected.after is not None:
+        _leave_out(rest, "row.connected", *_STATES, *_SPEEDS)
         now, last = event.interface.transmit_link_speed, event.interface.last_link_speed
         if connected.after:
             yield _Phrase(f"up, {speed_text(now)}{_was_speed(event)}" if now else "up")

@@ -40,6 +40,7 @@ UP_CHANGES = {
 TEXTS: list[tuple[IpInterface, Members, str]] = [
     (DOWN, DOWN_CHANGES, "eth0 down, was 1 Gbit/s"),
     (make_row(connected=False), {"row.connected": (True, False)}, "eth0 down"),
+    (make_row(connected=None), {"row.connected": (True, None)}, "eth0 IPv4 connected unknown, was on"),
     (UP, UP_CHANGES, "eth0 up, 100 Mbit/s, was 1 Gbit/s"),
     (UP, {"row.connected": (False, True), "interface.transmit_link_speed": (None, 10**8)}, "eth0 up, 100 Mbit/s"),
     (
