@@ -175,7 +175,7 @@ def begin(file: JournalFile, node: str, left: Claim, set_aside: Path | None) -> 
         connection.execute("DELETE FROM status")  # of a publisher that was killed
         put_meta(connection, epoch=epoch, node=node, boot=boot_id(), clean="0")
     rows = contents.rows
-    if meta is None or meta.boot != boot_id():
+    if meta is None or not meta.boot or meta.boot != boot_id():
         rows = [row.replaced({"interface": row.interface.replaced(_OF_A_BOOT)}) for row in rows]
     return Begun(node, epoch, reason, set_aside, rows)
 

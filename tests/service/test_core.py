@@ -227,3 +227,10 @@ def test_a_boot_begins_the_count_anew(tmp_path: Path, monkeypatch: pytest.Monkey
     assert [started(path, transitions) for transitions in (2, 2)] == [[], []]
     monkeypatch.setattr("publisher.journal.beginning.boot_id", lambda: "another boot")
     assert [started(path, transitions) for transitions in (6, 6, 8)] == [[], [], [(6, 8)]]
+
+
+def test_a_system_that_does_not_tell_its_boot_compares_no_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("publisher.journal.beginning.boot_id", lambda: "")
+    assert [started(tmp_path / "journal.sqlite3", transitions) for transitions in (2, 6)] == [[], []]
