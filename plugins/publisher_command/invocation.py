@@ -21,6 +21,8 @@ _REMEDIES = {
     errno.ENOTDIR: "one of its directories is a file: correct the path",
     errno.EACCES: "make it executable (chmod +x) and its directories accessible for the user that runs it",
     errno.EISDIR: "it is a directory: name a program in it",
+    errno.E2BIG: "shorten its arguments and environment, or let it read a file",
+    errno.ECHILD: "its exit status was lost: something else in this process waits for every child, or SIGCHLD is ignored",
     errno.ENOEXEC: "begin a script with a line like #!/bin/sh",
 }
 
@@ -68,7 +70,10 @@ def find_program(command: str, path: str) -> str:
     """
     separators = tuple(filter(None, (os.sep, os.altsep)))
     is_path = any(separator in command for separator in separators)
-    wanted = str(Path(command).expanduser().absolute()) if is_path else command
+    try:
+        wanted = str(Path(command).expanduser().absolute()) if is_path else command
+    except RuntimeError:  # of expanduser
+        raise CommandError(f"cannot run {command}: no home is known for {Path(command).parts[0]}; {_NOT_HERE}") from None
     if found := shutil.which(wanted, path=path):
         return found
     raise CommandError(explain(_reason(Path(wanted)) if is_path else errno.ENOENT, wanted))

@@ -28,11 +28,12 @@ class ProgramOutput:
 
     def show(self, line: bytes) -> None:
         """Logs a line as text that no terminal obeys, and of a long one its beginning."""
-        if not line or not self._lines_left:
+        if not self._lines_left:
             return
-        self._lines_left -= 1
+        self._lines_left -= 1  # for an empty line, too: of a hundred megabytes of them only the size is looked at
         self._is_cut = self._is_cut or len(line) > LONGEST_LINE
-        self._log.info("%s", printable(_decoded(line[:LONGEST_LINE]), keep="\t"))
+        if line:
+            self._log.info("%s", printable(_decoded(line[:LONGEST_LINE]), keep="\t"))
 
     def close(self) -> None:
         """Logs what is left of both streams, and the size of an output that was not logged whole."""

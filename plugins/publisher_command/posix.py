@@ -50,7 +50,7 @@ def run(invocation: Invocation, output: ProgramOutput) -> Ending:
                 pipes.follow(GRACE_SECONDS)
             pipes.read_the_rest()
             # Until here it was not waited for, so that its number could not become another process group's.
-            return Ending(process.wait() if pipes.has_ended() else -signal.SIGKILL, timed_out)
+            return Ending(_status(process) if pipes.has_ended() else -signal.SIGKILL, timed_out)
     except BaseException:
         _end_now(process)
         raise
@@ -120,7 +120,7 @@ class _Pipes:
         """Returns whether the program has ended. It keeps its number: it is not waited for."""
         try:
             return os.waitid(os.P_PID, self._pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
-        except ChildProcessError:  # `_end_now` waited for it
+        except ChildProcessError:  # `_end_now` waited for it, or another part of this process
             return True
 
     def read_the_rest(self) -> None:
@@ -171,6 +171,13 @@ def _pidfd(pid: int) -> IO[bytes] | None:
         return os.fdopen(os.pidfd_open(pid), "rb", buffering=0)
     except (OSError, AttributeError):  # an old kernel, a sandbox; another system
         return None
+
+
+def _status(process: subprocess.Popen[bytes]) -> int:
+    """Returns the exit status; raises ChildProcessError when another one took it, for which Popen would return 0."""
+    if process.returncode is None:
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+    return process.wait()
 
 
 def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:

@@ -49,6 +49,8 @@ class Signals:
             self._take(signal.SIGBREAK, self._stopped)
         else:
             self._take(signal.SIGHUP, self._hung_up)
+            # A parent that ignores it takes from us, and from what we start, the exit status of every child.
+            self._before[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         self._thread.start()
         return self
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import threading
 
@@ -37,3 +38,13 @@ def test_a_stop_waits_for_no_reload_that_has_not_begun() -> None:
         go_on.set()
         assert stopped.wait(10)
     assert calls == ["reload", "stop"]
+
+
+def test_children_have_an_exit_status_also_below_a_parent_that_ignores_them() -> None:
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        with Signals(lambda: None, lambda: None):
+            assert subprocess.call([sys.executable, "-c", "raise SystemExit(3)"]) == 3
+        assert signal.getsignal(signal.SIGCHLD) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGCHLD, before)

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from publisher import ConfigurationError, Rejected, Retry
+from publisher import ConfigurationError, PublisherError, Rejected, Retry
 from publisher.testing import HOSTILE_ALIAS, FakeSinkContext, make_address, make_event, make_events, make_row
 from publisher_command import posix
 from publisher_command.sink import CommandSink
@@ -147,6 +147,15 @@ def test_100_mb_of_output_are_read_and_100_lines_of_it_logged(scripts: Scripts) 
     assert len(raised.value.reason) < 5000
 
 
+def test_of_many_empty_lines_the_size_is_looked_at(scripts: Scripts) -> None:
+    context = FakeSinkContext()
+    with opened(scripts.write("yes '' | head -c 100000000"), context=context) as sink:
+        before = time.thread_time()
+        sink.publish([make_event()])
+        assert time.thread_time() - before < 5  # of 100,000,000 lines it is half a minute
+    assert messages(context) == ["the output has 100000000 bytes; the rest of it is not logged"]
+
+
 def test_of_a_long_line_the_beginning_is_logged(scripts: Scripts) -> None:
     context = FakeSinkContext()
     with opened(scripts.write("head -c 5000 /dev/zero | tr '\\0' x; echo; echo y"), context=context) as sink:
@@ -224,6 +233,23 @@ def test_the_events_before_a_program_went_are_done(scripts: Scripts) -> None:
             sink.publish(make_events(5))
         assert raised.value.index == 2
     assert scripts.out == ["1", "2"]
+
+
+def test_a_home_that_is_not_known_is_an_error_with_its_name() -> None:
+    with opened("~no-such-user/bin/program") as sink:
+        with pytest.raises(Retry, match="cannot run ~no-such-user/bin/program: no home is known for ~no-such-user"):
+            sink.publish([make_event()])
+        with pytest.raises(PublisherError, match="no home is known for ~no-such-user"):
+            sink.check()
+
+
+def test_a_status_that_another_one_took_is_no_success(scripts: Scripts) -> None:
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        with opened(scripts.write("exit 1")) as sink, pytest.raises(Retry, match="its exit status was lost"):
+            sink.publish([make_event()])
+    finally:
+        signal.signal(signal.SIGCHLD, before)
 
 
 def test_a_directory_that_is_missing_loses_nothing(scripts: Scripts) -> None:
