@@ -5,10 +5,9 @@ from __future__ import annotations
 import difflib
 import logging
 import re
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import cache
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 from urllib.parse import quote, unquote
 
@@ -55,7 +54,7 @@ class AppriseService:
         """Sends a message as plain text, in this thread; raises NotTaken, without the URL's secrets."""
         from apprise import Apprise
 
-        with _collector().collecting() as reasons:
+        with _collecting() as reasons:
             apprise = Apprise([self._plugin], asset=self._plugin.asset)
             try:
                 text, title, severity = message.text, message.title, message.severity
@@ -93,10 +92,9 @@ def _loaded(name: str, url: str, connect_timeout: float, timeout: float) -> Appr
     if not separator or not url.isprintable():
         raise ValueError(f"{name}: expected a URL with a scheme, like ntfys://ntfy.example/topic")
     reason = ""
-    with _collector().collecting():
-        asset = _asset()
+    with _collecting():
         try:
-            plugin = Apprise.instantiate(url, asset=asset, suppress_exceptions=False)
+            plugin = Apprise.instantiate(url, asset=_asset(), suppress_exceptions=False)
         except Exception as error:  # noqa: BLE001 - as above; most raise TypeError
             plugin, reason = None, _mask_of(url, shows_host=False)(str(error))
     if plugin is not None and len(plugin) == 0:
@@ -110,7 +108,7 @@ def _loaded(name: str, url: str, connect_timeout: float, timeout: float) -> Appr
     if not _has(url, "overflow"):
         # Apprise's own default sends what the service refuses.
         plugin.overflow_mode = OverflowMode.TRUNCATE
-    plugin.logger = _collector().logger
+    plugin.logger = _logger()
     return AppriseService(name, plugin, _mask_of(url, shows_host="host" in plugin.template_tokens))
 
 
@@ -135,7 +133,6 @@ def _packages(requirements: Mapping[str, Any]) -> str:
     return f": {packages if isinstance(packages, str) else ', '.join(packages)}" if packages else ""
 
 
-@cache
 def _asset() -> AppriseAsset:
     """Returns the settings of all services: no threads, and a redirect, which drops the message, is a failure."""
     from apprise import AppriseAsset
@@ -178,41 +175,37 @@ def _mask_of(url: str, *, shows_host: bool) -> Callable[[str], str]:
     return lambda text: pattern.sub("***", text)
 
 
-class _Collector(logging.Filter):
-    """Takes what Apprise logs in a thread that collects it, so that it does not reach the program's log.
+# Of the thread that collects, and None elsewhere: Apprise has one logger for all.
+_reasons: ContextVar[list[str] | None] = ContextVar("reasons", default=None)
+
+
+def _taken(record: logging.LogRecord) -> bool:
+    """Takes what Apprise logs in a thread that collects it; returns whether the record goes on to the program's log.
 
     Only warnings are kept, and the texts of exceptions, which Apprise logs as debug output.
     """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._collected = threading.local()
-        # Made directly, not by getLogger: it has Apprise's debug output, and no program's log has that for it.
-        self.logger = logging.Logger("apprise", logging.DEBUG)
-        self.logger.addFilter(self)
-
-    @contextmanager
-    def collecting(self) -> Iterator[list[str]]:
-        """Yields the list of what Apprise logs in this thread until the block ends."""
-        texts: list[str] = []
-        self._collected.texts = texts
-        try:
-            yield texts
-        finally:
-            self._collected.texts = None
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Returns whether the record goes on to the program's log: only outside of such a block."""
-        texts: list[str] | None = getattr(self._collected, "texts", None)
-        if texts is None:
-            return True
-        if record.levelno >= logging.WARNING or "Exception:" in str(record.msg):
-            texts.append(record.getMessage())
-        return False
+    texts = _reasons.get()
+    if texts is None:
+        return True
+    if record.levelno >= logging.WARNING or "Exception:" in str(record.msg):
+        texts.append(record.getMessage())
+    return False
 
 
-@cache
-def _collector() -> _Collector:
-    collector = _Collector()
-    logging.getLogger("apprise").addFilter(collector)
-    return collector
+@contextmanager
+def _collecting() -> Iterator[list[str]]:
+    """Yields the list of what Apprise logs in this thread until the block ends."""
+    logging.getLogger("apprise").addFilter(_taken)  # it is there once, however often it is added, and stays
+    texts: list[str] = []
+    before = _reasons.set(texts)
+    try:
+        yield texts
+    finally:
+        _reasons.reset(before)
+
+
+def _logger() -> logging.Logger:
+    """Returns a logger with Apprise's debug output, which has the texts of exceptions; no program's log has that."""
+    logger = logging.Logger("apprise", logging.DEBUG)
+    logger.addFilter(_taken)
+    return logger

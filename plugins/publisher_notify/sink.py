@@ -9,7 +9,7 @@ from pydantic import SecretStr
 
 from publisher import ConfigurationError, Event, Rejected, Retry, Sink, SinkContext
 from publisher.credentials import read_secrets
-from publisher.text import joined
+from publisher.text import joined, text_of
 
 from .options import NotifyOptions
 from .services import AppriseService, NotifyMessage, NotTaken, Severity
@@ -121,7 +121,9 @@ class NotifySink(Sink):
     def _message(self, change: Sequence[Event]) -> NotifyMessage:
         kinds = {kind for event in change for kind in event.kinds}
         severity: Severity = "warning" if kinds & _BAD else "success" if kinds & _GOOD else "info"
-        return NotifyMessage(self._title.render(change)[:250], self._text.render(change), severity)
+        # The beginning of a snapshot, and a mark of loss, are about no interface: in a text, each name would be "?".
+        text = text_of(change) if change[0].is_marker else self._text.render(change)
+        return NotifyMessage(self._title.render(change)[:250], text, severity)
 
     def _fail(self, index: int, failures: Mapping[Recipient, NotTaken]) -> None:
         """Raises Rejected when each of these has refused for too long, else Retry."""

@@ -12,7 +12,7 @@ import pytest
 
 from publisher import ConfigurationError, Rejected, Retry
 from publisher.events import Change, Event
-from publisher.testing import FakeSinkContext, make_event, make_events, make_row
+from publisher.testing import FakeSinkContext, make_event, make_events, make_row, make_snapshot
 from publisher_notify.options import NotifyOptions
 from publisher_notify.sink import NotifySink
 from tests.fixtures.phone import taken
@@ -52,6 +52,12 @@ def down(family: str, seq: int) -> Event:
         "interface.oper_status": Change(before="up", after="down"),
     }
     return make_event(seq, row=row, changed=changed)
+
+
+def test_a_mark_of_loss_is_no_text_of_unknown_members(receiver: Receiver) -> None:
+    with opened(url(receiver), text="{interface.alias} links at {interface.transmit_link_speed}") as sink:
+        sink.publish(make_snapshot([], cause="overrun"))
+    assert messages(receiver) == ["testnode lost changes (after messages were lost)"]
 
 
 def test_title_and_text_are_templates(receiver: Receiver) -> None:
