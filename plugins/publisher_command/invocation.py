@@ -22,7 +22,7 @@ _REMEDIES = {
     errno.EACCES: "make it executable (chmod +x) and its directories accessible for the user that runs it",
     errno.EISDIR: "it is a directory: name a program in it",
     errno.E2BIG: "shorten its arguments and environment, or let it read a file",
-    errno.ECHILD: "its exit status was lost: something else in this process waits for every child, or SIGCHLD is ignored",
+    errno.ECHILD: "its exit status was lost: something else here waits for every child, or ignores SIGCHLD",
     errno.ENOEXEC: "begin a script with a line like #!/bin/sh",
 }
 
@@ -73,7 +73,7 @@ def find_program(command: str, path: str) -> str:
     try:
         wanted = str(Path(command).expanduser().absolute()) if is_path else command
     except RuntimeError:  # of expanduser
-        raise CommandError(f"cannot run {command}: no home is known for {Path(command).parts[0]}; {_NOT_HERE}") from None
+        raise CommandError(f"cannot run {command}: no home is known for {Path(command).parts[0]}; name it") from None
     if found := shutil.which(wanted, path=path):
         return found
     raise CommandError(explain(_reason(Path(wanted)) if is_path else errno.ENOENT, wanted))

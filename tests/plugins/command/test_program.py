@@ -117,7 +117,8 @@ class Recipe:
         self._folder = folder
         self.table, script = printed(document, heading)
         path = script.splitlines()[1].removeprefix("# ")
-        self._write(folder / path.lstrip("/"), script)
+        self._script = folder / path.lstrip("/")
+        self._write(self._script, script)
         for top in ("/etc/", "/usr/local/"):
             self.table = self.table.replace(top, f"{folder}{top}")
         self._netns = netns
@@ -127,6 +128,11 @@ class Recipe:
         out = self._folder / f"{program}.out"
         self._write(self._folder / "bin" / program, f"#!/bin/sh\nexec >> {out}\n{text}\n")
         return out
+
+    def leave_what_is_no_script(self) -> None:
+        """Puts a file that may not be run and a folder before the script, as packages and editors do."""
+        (self._script.parent / "0.bak").write_text("no program")
+        (self._script.parent / "1.d").mkdir()
 
     def program(self) -> Program:
         """Returns the publisher, with this sink."""
@@ -159,6 +165,7 @@ def test_a_script_of_a_dispatcher_runs_by_the_recipe(
     netns: NetNs, tmp_path: Path, dispatcher: str, expected: list[str]
 ) -> None:
     recipe = Recipe(netns, tmp_path, "docs/command.md", f"From {dispatcher}")
+    recipe.leave_what_is_no_script()
     logged = recipe.stand_in("logger", 'echo "$@"')
     name = "eth0" if dispatcher == "ifplugd" else "wan0"
     netns.ip(f"link add {name} type veth peer name far", "link add mark type ifb")
@@ -183,8 +190,12 @@ def test_a_dynamic_dns_name_follows_the_prefix(netns: NetNs, tmp_path: Path) -> 
             wait_for(lambda: len(server.requests) >= 2, what="the first name")
             netns.ip("addr add 2001:db8:2::7/64 dev wan0 nodad", "addr del 2001:db8:1::7/64 dev wan0")
             wait_for(lambda: len(server.requests) >= 3, what="the second name")
+            # That nobody else has it is known when the change has settled long ago.
+            netns.sysctl("net/ipv6/conf/wan0/dad_transmits", 4)
+            netns.ip("addr add 2001:db8:3::7/64 dev wan0", "addr del 2001:db8:2::7/64 dev wan0")
+            wait_for(lambda: b"db8%3A3" in server.requests[-1].body, what="the third name")
     told = [parse_qs(request.body.decode()) for request in server.requests]
-    assert [(form["name"], form["address"]) for form in told] == [
+    assert [(form["name"], form["address"]) for form in told[:3]] == [
         (["nas.example.net"], [address]) for address in ("2001:db8:1::7", "2001:db8:1::7", "2001:db8:2::7")
     ]
 
