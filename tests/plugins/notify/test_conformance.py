@@ -23,11 +23,11 @@ class TestNotify(SinkConformance):
         self.receiver = receiver
 
     def options(self) -> dict[str, Any]:
-        return {"urls": [f"json://127.0.0.1:{self.receiver.port}/hook"], "text": "{id}"}
+        return {"urls": [f"json://127.0.0.1:{self.receiver.port}/hook"], "title": "{id}"}
 
     def received(self) -> Sequence[str]:
-        messages = [json.loads(request.body)["message"] for request in self.receiver.requests]
-        return [event_id for message in messages for event_id in message.split(", ")]
+        titles = [json.loads(request.body)["title"] for request in self.receiver.requests]
+        return [event_id for title in titles for event_id in title.split(", ")]
 
     @contextmanager
     def broken(self) -> Iterator[None]:
@@ -51,13 +51,13 @@ class TestNotifyTwoServices(TestNotify):
 
     def options(self) -> dict[str, Any]:
         url = f"json://127.0.0.1:{self.receiver.port}"
-        return {"urls": [f"{url}/first", f"{url}/second"], "text": "{id}"}
+        return {"urls": [f"{url}/first", f"{url}/second"], "title": "{id}"}
 
     def received(self) -> Sequence[str]:
         requests = self.receiver.requests
         received = [
-            [json.loads(request.body)["message"] for request in requests if request.target == target]
+            [json.loads(request.body)["title"] for request in requests if request.target == target]
             for target in ("/first", "/second")
         ]
         assert received[0] == received[1]
-        return [event_id for message in received[0] for event_id in message.split(", ")]
+        return [event_id for title in received[0] for event_id in title.split(", ")]
