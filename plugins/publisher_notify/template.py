@@ -87,7 +87,7 @@ def _nearest(name: str) -> str:
 def known_names() -> frozenset[str]:
     """Returns every name that a template may have: `text`, the event's members, and of changes before and after."""
     changed = (f"changed.{prefix}.{name}" for prefix, model in _CHANGING.items() for name in _plain_members(model))
-    members = (name for name in _leaves(Event) if name != "changed")
+    members = (name for name in _leaves(Event) if not name.startswith("changed"))
     return frozenset({"text", *members, *(f"{name}.{side}" for name in changed for side in ("before", "after"))})
 
 

@@ -83,6 +83,7 @@ def test_position_0_of_a_snapshot_has_no_interface() -> None:
         ("{alias}", "unknown name {alias}; did you mean {interface.alias}?"),
         ("{interface.alais}", "did you mean {interface.alias}?"),
         ("{Node}", "did you mean {node}?"),
+        ("{changed.after}", "unknown name {changed.after}"),
         ("{ node }", "did you mean {node}?"),
         ("{interface}", "unknown name {interface}"),
         ("{changed}", "unknown name {changed}"),
