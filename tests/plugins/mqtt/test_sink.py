@@ -378,8 +378,10 @@ def test_two_publishers_with_one_client_id_are_logged_and_make_no_storm(broker: 
                 what="a line that says so",
             )
             wait_for(lambda: one.is_quiet() or other.is_quiet(), what="one of them publishes")
+            # The one that lost tries again after pauses of up to a minute.
             wait_for(
                 lambda: any("another publisher has" in line for line in one.logged() + other.logged()),
+                timeout=180,
                 what="the reason",
             )
             before = broker.connections()
