@@ -15,6 +15,9 @@ _GOOD_SECONDS = 30.0
 _SUSPICIOUS_COUNT = 5
 # The search for the message that ends connections: two for each, and not without end.
 _HURRY_SECONDS, _MOST_HURRIED = 60.0, 12
+# Two clients of one id that both come back at once end each other's connection before either sees its rival, and take
+# the messages on their way for the reason: on a busy host they gave up all subscriptions. So they come back apart.
+_LONGEST_HURRY = 0.3
 _CONFLICT_FORGOTTEN_SECONDS = 900.0
 _CONFLICT = Backoff(5.0, 300.0, lambda: random.uniform(0.5, 1.0))
 
@@ -76,7 +79,8 @@ class Reconnect:
         if not explained:
             self._short_ones += 1
         if not (taken_over or self._has_rival):
-            return self._wait(0.0) if at_once and self._hurries() else self._wait_more()
+            at_once = at_once and self._hurries()
+            return self._wait(random.uniform(0.0, _LONGEST_HURRY)) if at_once else self._wait_more()
         self._conflicts += 1
         return self._wait(_CONFLICT.delay(self._conflicts))
 
