@@ -9,10 +9,10 @@ from publisher import Log
 
 from .errors import BrokerError, TakenOverError
 from .later import Trouble
+from .reconnect import HURRY_SECONDS_APART, Reconnect
 
 if TYPE_CHECKING:
     from .connection import Connection
-    from .reconnect import Reconnect
     from .refusals import Refusal, Refusals
     from .suspects import Suspects
 
@@ -63,7 +63,7 @@ class Losses:
         delay = self._reconnect.lost(
             taken_over=taken_over,
             explained=over_answer or bool(outstanding) or is_refused,
-            at_once=over_answer or is_suspected,
+            hurry=0.0 if over_answer else HURRY_SECONDS_APART if is_suspected else None,
         )
         self._tell_of_rival(connection.client_id, delay)
         return delay

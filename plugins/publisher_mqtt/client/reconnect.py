@@ -17,7 +17,7 @@ _SUSPICIOUS_COUNT = 5
 _HURRY_SECONDS, _MOST_HURRIED = 60.0, 12
 # Two clients of one id that both come back at once end each other's connection before either sees its rival, and take
 # the messages on their way for the reason: on a busy host they gave up all subscriptions. So they come back apart.
-_LONGEST_HURRY = 0.3
+HURRY_SECONDS_APART = 0.3
 _CONFLICT_FORGOTTEN_SECONDS = 900.0
 _CONFLICT = Backoff(5.0, 300.0, lambda: random.uniform(0.5, 1.0))
 
@@ -65,10 +65,11 @@ class Reconnect:
         self._short_ones = 0
         return self._wait_more()
 
-    def lost(self, *, taken_over: bool, explained: bool = False, at_once: bool = False) -> float:
+    def lost(self, *, taken_over: bool, explained: bool = False, hurry: float | None = None) -> float:
         """Notes that the connection ended; returns the seconds until the next attempt.
 
-        `explained`: a message of ours is the reason, or may be; `at_once`: the next attempt shows more about it.
+        `explained`: a message of ours is the reason, or may be; `hurry`: the next attempt shows more about it, and is
+        made within so many seconds.
         """
         lasted = 0.0 if self._connected_at is None else self._clock() - self._connected_at
         self._connected_at = None
@@ -79,8 +80,8 @@ class Reconnect:
         if not explained:
             self._short_ones += 1
         if not (taken_over or self._has_rival):
-            at_once = at_once and self._hurries()
-            return self._wait(random.uniform(0.0, _LONGEST_HURRY)) if at_once else self._wait_more()
+            hurries = hurry is not None and self._hurries()
+            return self._wait(random.uniform(0.0, hurry or 0.0)) if hurries else self._wait_more()
         self._conflicts += 1
         return self._wait(_CONFLICT.delay(self._conflicts))
 
