@@ -17,7 +17,7 @@ from ...errors import SourceError
 
 Buffer = bytes | bytearray | memoryview
 
-_ATTRIBUTE = Struct("=HH")
+ATTRIBUTE = Struct("=HH")
 _NETLINK_HEADER = Struct("=IHHI4x")  # struct nlmsghdr: length, type, flags and sequence number
 _FIELDS, _COMMON = 4, 5  # the fields of that header, and those up to the family
 _TYPE_MASK = 0x3FFF  # NLA_F_NESTED and NLA_F_NET_BYTEORDER are the two high bits
@@ -113,7 +113,7 @@ class MessageLayout(Generic[R]):
         builder = _LayoutBuilder(self._header)
         found: dict[Wanted, int] = {}
         for path, at, stop in self._attributes(data, start + _NETLINK_HEADER.size + self._size, end, ()):
-            builder.add_header(at - _ATTRIBUTE.size - start)
+            builder.add_header(at - ATTRIBUTE.size - start)
             for want in self._by_path.get(path, ()):
                 if not want.format:
                     found[want] = _PRESENT
@@ -127,14 +127,14 @@ class MessageLayout(Generic[R]):
         self, data: Buffer, start: int, end: int, parent: tuple[int, ...]
     ) -> Iterator[tuple[tuple[int, ...], int, int]]:
         """Yields path, begin and end of the value of each attribute, those inside of a wanted nest after the nest."""
-        while end - start >= _ATTRIBUTE.size:
-            length, kind = _ATTRIBUTE.unpack_from(data, start)
-            if length < _ATTRIBUTE.size or start + length > end:
+        while end - start >= ATTRIBUTE.size:
+            length, kind = ATTRIBUTE.unpack_from(data, start)
+            if length < ATTRIBUTE.size or start + length > end:
                 raise RtnetlinkError(f"attribute {kind & _TYPE_MASK} of {length} bytes where {end - start} are left")
             path = (*parent, kind & _TYPE_MASK)
-            yield path, start + _ATTRIBUTE.size, start + length
+            yield path, start + ATTRIBUTE.size, start + length
             if path in self._nests:
-                yield from self._attributes(data, start + _ATTRIBUTE.size, start + length, path)
+                yield from self._attributes(data, start + ATTRIBUTE.size, start + length, path)
             start += aligned(length)
 
 
@@ -170,11 +170,11 @@ class _LayoutBuilder:
 
 def attributes(data: Buffer, start: int, end: int) -> Iterator[tuple[int, bytes]]:
     """Yields type and value of each attribute in `data[start:end]`; raises RtnetlinkError."""
-    while end - start >= _ATTRIBUTE.size:
-        length, kind = _ATTRIBUTE.unpack_from(data, start)
-        if length < _ATTRIBUTE.size or start + length > end:
+    while end - start >= ATTRIBUTE.size:
+        length, kind = ATTRIBUTE.unpack_from(data, start)
+        if length < ATTRIBUTE.size or start + length > end:
             raise RtnetlinkError(f"attribute {kind & _TYPE_MASK} of {length} bytes where {end - start} are left")
-        yield kind & _TYPE_MASK, bytes(data[start + _ATTRIBUTE.size : start + length])
+        yield kind & _TYPE_MASK, bytes(data[start + ATTRIBUTE.size : start + length])
         start += aligned(length)
 
 

@@ -25,8 +25,8 @@ from .. import Families, Update, Validator
 from ..luids import LuidAssigner
 from .coalesce import classify, index_of, is_part, is_removal, is_state, states_before
 from .garbage import uncollected
+from .known_routes import DefaultRoutes, losing
 from .link import (
-    FAMILIES,
     CachedLink,
     LinkDetails,
     identifying,
@@ -35,10 +35,11 @@ from .link import (
     unreported_losses,
 )
 from .parts import Dump, ReadPart, entry_of
-from .routes import DefaultRoutes, Routes, losing
+from .routes import Routes
 from .rows import PathMtuTimes, Times, bare_name, may_have_speed, text
 from .rtnetlink import (
     AF_INET6,
+    FAMILIES,
     IFLA_EVENT_FEATURES,
     RTM_DELADDR,
     RTM_NEWLINK,

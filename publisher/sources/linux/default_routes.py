@@ -20,7 +20,6 @@ from ...sink import Log
 from .attributes import RtnetlinkError
 from .requests import nexthop_read, route_dump, route_lookup6
 from .routes import (
-    ROUTE_FAMILIES,
     RT_TABLE_MAIN,
     FamilyRoutes,
     Nexthop,
@@ -30,14 +29,15 @@ from .routes import (
     Routes,
     unresolved,
 )
-from .rtnetlink import NLMSG_ERROR, RTM_NEWNEXTHOP, RTM_NEWROUTE, Failure, headers
+from .rtnetlink import FAMILIES, NLMSG_ERROR, RTM_NEWNEXTHOP, RTM_NEWROUTE, Failure, headers
 
 if sys.platform == "linux":
-    from .netlink import InterruptedDumpError, RequestSocket, raise_unless
+    from .netlink import InterruptedDumpError, RequestSocket, invalid_answer, raise_unless
 
 assert sys.platform == "linux"
 
 T = TypeVar("T")
+_NUMBERS = {family: number for number, family in FAMILIES.items()}
 # The kernel fills one datagram ahead, as large as this: of IPv4 routes the first one shows the default routes.
 _BUFFER = 8192
 # The CPU time for which routes are received before messages are again: that for 4,000 routes of IPv6. No list is long
@@ -74,7 +74,7 @@ class RouteSocket(RequestSocket):
             try:
                 part = self._routes.part(self._buffer, length, self._seq, family)
             except RtnetlinkError as error:
-                raise InterruptedDumpError(f"an answer of the kernel is invalid: {error}") from error
+                raise invalid_answer(error) from error
             if part.error is not None:
                 raise_unless(Failure(part.error), 0, errno.ENOENT)  # there is no such table before its first route
             yield part
@@ -108,7 +108,7 @@ class RouteSocket(RequestSocket):
                     if seq == self._seq and answer in (kind, NLMSG_ERROR):
                         return decode(self._buffer, start, end) if answer == kind else None
             except RtnetlinkError as error:
-                raise InterruptedDumpError(f"an answer of the kernel is invalid: {error}") from error
+                raise invalid_answer(error) from error
 
     def _receive_whole(self) -> int:
         length = self._receive_datagram()
@@ -128,7 +128,7 @@ def read_default_routes(
         routes: list[Route] = []
         until = cpu() + _SLICE
         count = 0
-        for part in requests.parts(ROUTE_FAMILIES[family]):
+        for part in requests.parts(_NUMBERS[family]):
             count += 1
             routes += part.routes
             if count > _AT_ONCE and cpu() >= until:

@@ -20,7 +20,7 @@ from .rtnetlink import (
 )
 
 if sys.platform == "linux":
-    from .netlink import AT_ONCE, InterruptedDumpError, RefusedError, RequestSocket, raise_unless
+    from .netlink import AT_ONCE, RefusedError, RequestSocket, invalid_answer, raise_unless
 
 assert sys.platform == "linux"
 
@@ -60,7 +60,7 @@ class DumpSocket(RequestSocket):
                     else self._decoded(data, digest)
                 )
             except RtnetlinkError as error:
-                raise InterruptedDumpError(f"an answer of the kernel is invalid: {error}") from error
+                raise invalid_answer(error) from error
             last = part.last
             yield part
 

@@ -18,8 +18,8 @@ from .. import Resync, SourceContext, Update
 from ..luids import LuidAssigner
 from .cache import FAMILIES_OF, LinkCache
 from .coalesce import classify, hold_back, index_of, touched
+from .known_routes import losing
 from .parts import ReadPart
-from .routes import losing
 from .rtnetlink import RTM_DELNETCONF, RTM_NEWNETCONF, Decoder, Link, Message, Netconf, Record
 
 if sys.platform == "linux":

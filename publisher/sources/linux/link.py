@@ -15,7 +15,7 @@ from ..identity import Identity
 from .addresses import address_values, own_address
 from .identity import burned_in, identity_of
 from .iftype import interface_type
-from .routes import NO_ROUTES, LinkRoutes
+from .known_routes import NO_ROUTES, LinkRoutes
 from .rows import (
     Offloads,
     PathMtuTimes,
@@ -28,9 +28,8 @@ from .rows import (
     may_have_speed,
     row_values,
 )
-from .rtnetlink import AF_INET, AF_INET6, AddressMessage, Link, NeighbourParameters
+from .rtnetlink import AF_INET, AF_INET6, FAMILIES, AddressMessage, Link, NeighbourParameters
 
-FAMILIES: dict[int, Family] = {AF_INET: "inet", AF_INET6: "inet6"}
 _UNKNOWN = Times()
 _RESOLVING = {
     (True, True): (AF_INET, AF_INET6),

@@ -62,6 +62,11 @@ class InterruptedDumpError(SourceError):
     """The kernel could not list everything at one moment; it can be asked again."""
 
 
+def invalid_answer(error: RtnetlinkError) -> InterruptedDumpError:
+    """Returns the error for an answer that cannot be decoded: the kernel is asked again."""
+    return InterruptedDumpError(f"an answer of the kernel is invalid: {error}")
+
+
 class RefusedError(SourceError):
     """The kernel, or a sandbox, does not answer this request at all."""
 
@@ -136,7 +141,7 @@ class RequestSocket:
         try:
             return self._decoder.decode(self._buffer, length)
         except RtnetlinkError as error:
-            raise InterruptedDumpError(f"an answer of the kernel is invalid: {error}") from error
+            raise invalid_answer(error) from error
 
     def _receive_datagram(self) -> int:
         """Receives the next datagram of the kernel into the buffer; returns its length."""

@@ -21,7 +21,7 @@ from .rtnetlink import AddressMessage, Decoder, Failure, Link, Listed, Neighbour
 if sys.platform == "linux":
     from .default_routes import SlicedRead, read_default_routes
     from .dumps import DumpSocket
-    from .netlink import InterruptedDumpError, RefusedError, RequestSocket
+    from .netlink import InterruptedDumpError, RefusedError, RequestSocket, invalid_answer
     from .sysctl import SystemDetails
 
 assert sys.platform == "linux"
@@ -135,7 +135,7 @@ class LinuxReader:
         try:
             messages = self._decoder.decode(part.data)
         except RtnetlinkError as error:
-            raise InterruptedDumpError(f"an answer of the kernel is invalid: {error}") from error
+            raise invalid_answer(error) from error
         return [record for *_, record in messages if record is not None and not isinstance(record, Failure)]
 
     def abandon(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from struct import Struct
 
+from .attributes import ATTRIBUTE
 from .rtnetlink import AF_INET6, AF_UNSPEC, HEADER, NLMSG_NOOP
 
 RTM_GETLINK, RTM_GETADDR, RTM_GETROUTE, RTM_GETNEIGHTBL, RTM_GETNEXTHOP = 18, 22, 26, 66, 106
@@ -12,8 +13,8 @@ NLM_F_REQUEST, NLM_F_ACK, NLM_F_DUMP = 0x1, 0x4, 0x300
 _LINK_REQUEST = Struct("=BxHiII")
 _SKIP_STATISTICS = Struct("=HHI").pack(8, 29, 8)  # IFLA_EXT_MASK: RTEXT_FILTER_SKIP_STATS
 _ADDRESS_HEADER, _FAMILY_HEADER = 8, 4  # the sizes of struct ifaddrmsg, and of struct ndtmsg
-_ROUTE_HEADER = Struct("=BBBBBBBBI")
-_ATTRIBUTE, _NUMBER = Struct("=HH"), Struct("=HHI")
+ROUTE_HEADER = Struct("=BBBBBBBBI")
+_NUMBER = Struct("=HHI")
 _NEXTHOP_HEADER = 8  # the size of struct nhmsg
 _RTA_DST, _RTA_TABLE, _NHA_ID, _RTM_F_FIB_MATCH = 1, 15, 1, 0x2000
 
@@ -50,13 +51,13 @@ def neighbours_dump(seq: int) -> bytes:
 
 def route_dump(seq: int, family: int, table: int) -> bytes:
     """Returns a request for every route of a table; kernels before 4.20 answer with those of all tables."""
-    body = _ROUTE_HEADER.pack(family, 0, 0, 0, table, 0, 0, 0, 0) + _NUMBER.pack(_NUMBER.size, _RTA_TABLE, table)
+    body = ROUTE_HEADER.pack(family, 0, 0, 0, table, 0, 0, 0, 0) + _NUMBER.pack(_NUMBER.size, _RTA_TABLE, table)
     return _request(RTM_GETROUTE, NLM_F_DUMP, seq, body)
 
 
 def route_lookup6(seq: int, address: bytes) -> bytes:
     """Returns a request for the IPv6 route, as it is in its table, by which a packet to this address is sent."""
-    body = _ROUTE_HEADER.pack(AF_INET6, 128, 0, 0, 0, 0, 0, 0, _RTM_F_FIB_MATCH) + _ATTRIBUTE.pack(20, _RTA_DST)
+    body = ROUTE_HEADER.pack(AF_INET6, 128, 0, 0, 0, 0, 0, 0, _RTM_F_FIB_MATCH) + ATTRIBUTE.pack(20, _RTA_DST)
     return _request(RTM_GETROUTE, 0, seq, body + address)
 
 

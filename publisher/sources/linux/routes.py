@@ -8,37 +8,25 @@ from __future__ import annotations
 import socket
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from struct import Struct
-from typing import NamedTuple, TypeGuard
+from typing import NamedTuple
 
 from ...events import DefaultRoute, Family
 from .attributes import Buffer, MessageLayout, RtnetlinkError, Wanted, aligned, attributes
+from .requests import ROUTE_HEADER
 from .rtnetlink import (
-    AF_INET,
     AF_INET6,
-    AF_UNSPEC,
     NLMSG_DONE,
     NLMSG_ERROR,
-    RTM_DELADDR,
-    RTM_NEWLINK,
     RTM_NEWROUTE,
-    AddressMessage,
     Decoder,
-    Link,
-    Message,
-    Record,
-    RouteChange,
     failure,
     headers,
     maker,
 )
 
 RT_TABLE_MAIN = 254
-ROUTE_FAMILIES: dict[Family, int] = {"inet": AF_INET, "inet6": AF_INET6}
 _RTN_UNICAST = 1
 _RTM_F_CLONED = 0x200
-_IFF_UP = 0x1
-# With a smaller mtu a link has no such family (IPV4_MIN_MTU, IPV6_MIN_MTU of the kernel).
-_LEAST_MTU: dict[Family, int] = {"inet": 68, "inet6": 1280}
 # RTPROT_* of include/uapi/linux/rtnetlink.h by iproute2's names; another one is its number, as `ip route` shows it.
 _PROTOCOLS = {
     1: "redirect",
@@ -65,7 +53,6 @@ _PROTOCOLS = {
     192: "eigrp",
 }
 
-_ROUTE_HEADER = Struct("=BBBBBBBBI")
 # Offsets in struct rtmsg.
 _PREFIX_LENGTH, _TABLE = 1, 4
 _HOP_HEADER = Struct("=H2xi")
@@ -104,20 +91,6 @@ class FamilyRoutes(NamedTuple):
 
 Routes = Mapping[Family, FamilyRoutes]
 """The default routes of the families that were read."""
-
-
-class LinkRoutes(NamedTuple):
-    """The default routes of a link, best first."""
-
-    inet: tuple[DefaultRoute, ...] = ()
-    inet6: tuple[DefaultRoute, ...] = ()
-
-    def of(self, family: Family) -> tuple[DefaultRoute, ...]:
-        """Returns those of one family."""
-        return self.inet if family == "inet" else self.inet6
-
-
-NO_ROUTES = LinkRoutes()
 
 
 class Route(NamedTuple):
@@ -170,7 +143,7 @@ class RouteDecoder(Decoder):
 
     def __init__(self) -> None:
         super().__init__()
-        self._route = MessageLayout(maker(Route), _ROUTE_HEADER, _ROUTE)
+        self._route = MessageLayout(maker(Route), ROUTE_HEADER, _ROUTE)
         self._nexthop = MessageLayout(maker(Nexthop), _NEXTHOP_HEADER, _NEXTHOP)
 
     def part(self, data: Buffer, length: int, seq: int, family: int) -> RoutePart:
@@ -184,10 +157,10 @@ class RouteDecoder(Decoder):
             if number != seq:
                 continue
             if kind in (NLMSG_DONE, NLMSG_ERROR):
-                return RoutePart(routes, is_beyond=False, error=failure(data, start, end, end)[0].number)
+                return RoutePart(routes, is_beyond=False, error=failure(data, start, end).number)
             if kind != RTM_NEWROUTE:
                 continue
-            if end - start < _ROUTE_HEADER.size:
+            if end - start < ROUTE_HEADER.size:
                 raise RtnetlinkError(f"a route of {end - start} bytes ends within its header")
             is_other = data[start] != family or data[start + _TABLE] != RT_TABLE_MAIN
             if is_other or (family == AF_INET6 and data[start + _PREFIX_LENGTH]):
@@ -268,84 +241,3 @@ def _address(gateway: bytes | None, via: bytes | None) -> str | None:
     packed = gateway or (via or b"")[2:]
     family = _BY_LENGTH.get(len(packed))
     return socket.inet_ntop(family, packed) if family else None
-
-
-class DefaultRoutes:
-    """The default routes of links, as last read."""
-
-    def __init__(self) -> None:
-        self._known: dict[Family, dict[int, tuple[DefaultRoute, ...]]] = {family: {} for family in ROUTE_FAMILIES}
-        # The families of which some route names a nexthop object.
-        self._naming: set[Family] = set()
-
-    def of(self, index: int) -> LinkRoutes:
-        """Returns those of a link."""
-        return LinkRoutes(*(known.get(index, ()) for known in self._known.values()))
-
-    def take(self, index: int, read: Routes) -> bool:
-        """Takes those of a link out of a read; returns whether they differ."""
-        before = self.of(index)
-        for family, listed in read.items():
-            routes, known = listed.by_link.get(index, ()), self._known[family]
-            if not routes:
-                known.pop(index, None)
-            elif routes != known.get(index):
-                known[index] = routes
-        return before != self.of(index)
-
-    def take_all(self, read: Routes) -> set[int]:
-        """Takes those of all links; returns the links of which they differ."""
-        for family, listed in read.items():
-            (self._naming.add if listed.names_objects else self._naming.discard)(family)
-        indexes = {index for family, listed in read.items() for index in (*listed.by_link, *self._known[family])}
-        return {index for index in indexes if self.take(index, read)}
-
-    def kept(self, read: Routes, indexes: Collection[int]) -> Routes:
-        """Returns a read with these links as they are known."""
-        return {
-            family: listed._replace(
-                by_link={**listed.by_link, **{index: self.of(index).of(family) for index in indexes}}
-            )
-            for family, listed in read.items()
-        }
-
-    def drop(self, index: int) -> None:
-        """Forgets those of a removed link."""
-        for known in self._known.values():
-            known.pop(index, None)
-
-    def changed_by(self, messages: Iterable[Message]) -> set[Family]:
-        """Returns the families of which default routes may be others after these messages.
-
-        One that is added is reported. Those that a link or an IPv4 address takes with it are not (docs/linux.md).
-        """
-        families: set[Family] = set()
-        for kind, _, _, record in messages:
-            match record:
-                case RouteChange(family=number):
-                    families |= self._naming if number == AF_UNSPEC else _of_number(number)
-                case Link(ifindex=index):
-                    carried = {family for family, known in self._known.items() if index in known}
-                    families |= {family for family in carried if self._may_end(family, kind, record)}
-                case AddressMessage() if self._known["inet"] and _may_take_along(record, kind):
-                    families.add("inet")
-        return families
-
-    def _may_end(self, family: Family, kind: int, link: Link) -> bool:
-        """Returns whether the kernel may have removed the default routes through a link that a message shows so."""
-        is_up = kind == RTM_NEWLINK and link.flags & _IFF_UP and (link.mtu is None or link.mtu >= _LEAST_MTU[family])
-        return not is_up or link.family == AF_INET6 or family in self._naming
-
-
-def losing(messages: Iterable[Message]) -> set[int]:
-    """Returns the links of which a route that was read may belong to a later state than is known."""
-    return {record.ifindex for kind, _, _, record in messages if record and _may_take_along(record, kind)}
-
-
-def _may_take_along(record: Record, kind: int) -> TypeGuard[Link | AddressMessage]:
-    is_address = kind == RTM_DELADDR and isinstance(record, AddressMessage) and record.family == AF_INET
-    return is_address or isinstance(record, Link)
-
-
-def _of_number(number: int) -> set[Family]:
-    return {family for family, known in ROUTE_FAMILIES.items() if known == number}

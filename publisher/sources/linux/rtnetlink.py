@@ -6,11 +6,12 @@ neighbour.h, netconf.h), in the host's byte order.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from struct import Struct
 from typing import Any, NamedTuple, TypeVar
 
+from ...events import Family
 from .attributes import Buffer, MessageLayout, RtnetlinkError, Wanted, aligned
 
 NLMSG_NOOP, NLMSG_ERROR, NLMSG_DONE, NLMSG_OVERRUN = 1, 2, 3, 4
@@ -24,6 +25,7 @@ RTM_NEWNEXTHOP, RTM_DELNEXTHOP = 104, 105
 NLM_F_DUMP_INTR = 0x10
 IFLA_EVENT_FEATURES = 2
 AF_UNSPEC, AF_INET, AF_BRIDGE, AF_INET6 = 0, 2, 7, 10
+FAMILIES: Mapping[int, Family] = {AF_INET: "inet", AF_INET6: "inet6"}
 
 # The indexes of settings: the constants of include/uapi/linux/ip.h and ipv6.h minus one.
 _FORWARDING, _MTU6, _ACCEPT_RA, _DAD_TRANSMITS, _ACCEPT_RA_DEFRTR, _DISABLE_IPV6, _ADDR_GEN_MODE = (
@@ -283,8 +285,8 @@ class Decoder:
         neighbours = MessageLayout(maker(NeighbourParameters), _FAMILY_HEADER, _NEIGHBOURS).decode_run
         netconf = MessageLayout(maker(Netconf), _FAMILY_HEADER, _NETCONF).decode_run
         self._by_type: dict[int, Callable[[Buffer, int, int, int], Sequence[Record]]] = {
-            NLMSG_ERROR: failure,
-            NLMSG_DONE: failure,
+            NLMSG_ERROR: _one(failure),
+            NLMSG_DONE: _one(failure),
             RTM_NEWLINK: links,
             RTM_DELLINK: links,
             RTM_NEWADDR: addresses,
@@ -292,10 +294,10 @@ class Decoder:
             RTM_NEWNEIGHTBL: neighbours,
             RTM_NEWNETCONF: netconf,
             RTM_DELNETCONF: netconf,
-            RTM_NEWROUTE: _route_change,
-            RTM_DELROUTE: _route_change,
-            RTM_NEWNEXTHOP: _nexthop_change,
-            RTM_DELNEXTHOP: _nexthop_change,
+            RTM_NEWROUTE: _one(_route_change),
+            RTM_DELROUTE: _one(_route_change),
+            RTM_NEWNEXTHOP: _one(_nexthop_change),
+            RTM_DELNEXTHOP: _one(_nexthop_change),
         }
 
     def decode(self, data: Buffer, length: int | None = None) -> list[Message]:
@@ -336,14 +338,19 @@ def headers(data: Buffer, limit: int) -> Iterator[tuple[int, int, int, int, int]
         start = aligned(found[4])
 
 
-def _route_change(data: Buffer, start: int, end: int, _limit: int) -> list[RouteChange]:
+def _one(decode: Callable[[Buffer, int, int], Record]) -> Callable[[Buffer, int, int, int], list[Record]]:
+    """Returns the decoder of a message that is decoded by itself, without those of its kind behind it."""
+    return lambda data, start, end, _limit: [decode(data, start, end)]
+
+
+def _route_change(data: Buffer, start: int, end: int) -> RouteChange:
     if start == end:
         raise RtnetlinkError("a message about a route is empty")
-    return [RouteChange(data[start])]
+    return RouteChange(data[start])
 
 
-def _nexthop_change(_data: Buffer, _start: int, _end: int, _limit: int) -> list[RouteChange]:
-    return [RouteChange(AF_UNSPEC)]
+def _nexthop_change(_data: Buffer, _start: int, _end: int) -> RouteChange:
+    return RouteChange(AF_UNSPEC)
 
 
 def maker(record: type[R]) -> Callable[[Any], R]:
@@ -354,8 +361,8 @@ def maker(record: type[R]) -> Callable[[Any], R]:
 _message = maker(Message)
 
 
-def failure(data: Buffer, start: int, end: int, _limit: int) -> list[Failure]:
+def failure(data: Buffer, start: int, end: int) -> Failure:
     """Returns the error in the body of an NLMSG_ERROR or NLMSG_DONE."""
     if end - start < _ERROR_NUMBER.size:
-        return [Failure(0)]  # an NLMSG_DONE may have no number
-    return [Failure(-_ERROR_NUMBER.unpack_from(data, start)[0])]
+        return Failure(0)  # an NLMSG_DONE may have no number
+    return Failure(-_ERROR_NUMBER.unpack_from(data, start)[0])
