@@ -14,9 +14,9 @@ import subprocess
 import sys
 import threading
 import weakref
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Iterator
+from functools import partial
+from typing import Any, Protocol
 
 import pytest
 
@@ -41,8 +41,9 @@ from publisher.netioapi import (
     notify_ip_interface_change,
 )
 from tests.faults import changing
+from tests.fixtures.callbacks import LONG, Call, registration
+from tests.fixtures.callbacks import Calls as CallsWith
 
-LONG = 20.0
 pytestmark = pytest.mark.usefixtures("world")
 
 
@@ -123,49 +124,18 @@ else:
         return LinuxWorld(inside_netns)
 
 
-class Call(NamedTuple):
-    context: Any
-    row: IpInterfaceRow | None
-    type: NotificationType
+class Calls(CallsWith[IpInterfaceRow]):
+    """A callback of IP interfaces."""
 
-
-class Calls:
-    """A callback that keeps its arguments."""
-
-    def __init__(self) -> None:
-        self.all: queue.Queue[Call] = queue.Queue()
-
-    def __call__(self, context: Any, row: IpInterfaceRow | None, notification_type: NotificationType) -> None:
-        self.all.put(Call(context, row, notification_type))
-
-    def next(self) -> Call:
-        return self.all.get(timeout=LONG)
-
-    def until(self, wanted: Callable[[Call], bool]) -> Call:
-        while not wanted(call := self.next()):
-            pass
-        return call
-
-    def next_of(self, luid: str, family: Family, kind: NotificationType) -> Call:
+    def next_of(self, luid: str, family: Family, kind: NotificationType) -> Call[IpInterfaceRow]:
         return self.until(lambda call: _is(call, luid, family, kind))
 
 
-def _is(call: Call, luid: str, family: Family, kind: NotificationType) -> bool:
+def _is(call: Call[IpInterfaceRow], luid: str, family: Family, kind: NotificationType) -> bool:
     return call.row is not None and (call.row.interface_luid, call.row.family, call.type) == (luid, family, kind)
 
 
-@contextmanager
-def registered(
-    callback: Callable[[Any, IpInterfaceRow | None, NotificationType], None],
-    family: Any = "unspec",
-    context: Any = None,
-    initial: bool = False,
-) -> Iterator[NotificationHandle]:
-    handle = notify_ip_interface_change(family, callback, context, initial)
-    try:
-        yield handle
-    finally:
-        cancel_mib_change_notify2(handle)
+registered = partial(registration, notify_ip_interface_change)
 
 
 def luid_of(alias: str) -> str:

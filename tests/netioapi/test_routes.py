@@ -10,9 +10,9 @@ import queue
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Iterator
+from functools import partial
+from typing import Any, Protocol
 
 import pytest
 
@@ -31,8 +31,9 @@ from publisher.netioapi import (
     notify_route_change2,
     notify_unicast_ip_address_change,
 )
+from tests.fixtures.callbacks import LONG, Call, registration
+from tests.fixtures.callbacks import Calls as CallsWith
 
-LONG = 20.0
 pytestmark = pytest.mark.usefixtures("world")
 FIRST, SECOND, SIXTH = "192.0.2.1", "192.0.2.254", "2001:db8::1"
 ON_LINK: dict[Family, str] = {"inet": "0.0.0.0", "inet6": "::"}
@@ -125,23 +126,8 @@ else:
         return LinuxWorld(netns_with_eth7)
 
 
-class Call(NamedTuple):
-    context: Any
-    row: IpForwardRow | None
-    type: NotificationType
-
-
-class Calls:
-    """A callback that keeps its arguments."""
-
-    def __init__(self) -> None:
-        self.all: queue.Queue[Call] = queue.Queue()
-
-    def __call__(self, context: Any, row: IpForwardRow | None, notification_type: NotificationType) -> None:
-        self.all.put(Call(context, row, notification_type))
-
-    def next(self) -> Call:
-        return self.all.get(timeout=LONG)
+class Calls(CallsWith[IpForwardRow]):
+    """A callback of routes."""
 
     def next_hop(self) -> tuple[str | None, NotificationType]:
         """Returns the next hop and the kind of the next call."""
@@ -150,19 +136,7 @@ class Calls:
         return call.row.next_hop, call.type
 
 
-@contextmanager
-def registered(
-    callback: Callable[..., None],
-    family: Any = "unspec",
-    context: Any = None,
-    initial: bool = False,
-    notify: Callable[..., NotificationHandle] = notify_route_change2,
-) -> Iterator[NotificationHandle]:
-    handle = notify(family, callback, context, initial)
-    try:
-        yield handle
-    finally:
-        cancel_mib_change_notify2(handle)
+registered = partial(registration, notify_route_change2)
 
 
 def key(alias: str, family: Family, next_hop: str | None) -> IpForwardRow:
@@ -278,8 +252,8 @@ def test_a_registration_is_called_for_its_family_alone(world: World) -> None:
 def test_a_change_of_routes_is_no_change_of_interfaces_or_addresses(world: World) -> None:
     interfaces, addresses, routes = Calls(), Calls(), Calls()
     with (
-        registered(interfaces, "inet", notify=notify_ip_interface_change),
-        registered(addresses, "inet", notify=notify_unicast_ip_address_change),
+        registration(notify_ip_interface_change, interfaces, "inet"),
+        registration(notify_unicast_ip_address_change, addresses, "inet"),
         registered(routes, "inet"),
     ):
         world.set_route("eth7", FIRST)
