@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from contextlib import closing
 from datetime import timedelta
-from pathlib import Path
-
-import pytest
 
 from publisher.delivery.inbox import Clock
 from publisher.delivery.selection import Selection
@@ -47,18 +42,6 @@ class SteppingClock(Clock):
         with self._waiting:
             self.moment += seconds
             self._waiting.notify_all()
-
-
-@pytest.fixture
-def recorder() -> Recorder:
-    return Recorder()
-
-
-@pytest.fixture
-def pipeline(tmp_path: Path, recorder: Recorder) -> Iterator[Pipeline]:
-    with closing(Pipeline(tmp_path / "journal.db")) as pipeline:
-        yield pipeline
-        recorder.flow()
 
 
 def tail(recorder: Recorder) -> list[tuple[int, Settled | None]]:

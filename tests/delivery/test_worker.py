@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from asyncio import CancelledError
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import closing
 from functools import partial
@@ -26,18 +26,6 @@ from publisher.testing import Recorder
 from tests.fixtures.pipeline import Pipeline
 from tests.fixtures.poll import wait_for
 from tests.fixtures.waking import wake
-
-
-@pytest.fixture
-def recorder() -> Recorder:
-    return Recorder()
-
-
-@pytest.fixture
-def pipeline(tmp_path: Path, recorder: Recorder) -> Iterator[Pipeline]:
-    with closing(Pipeline(tmp_path / "journal.db")) as pipeline:
-        yield pipeline
-        recorder.flow()
 
 
 def kinds(events: Sequence[Event]) -> list[str | int]:
