@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
-import pytest
-
-from publisher.testing import SinkConformance
 from publisher_notify.sink import NotifySink
+from tests.fixtures.http_conformance import HttpConformance
 from tests.fixtures.phone import taken
-from tests.fixtures.webhook_server import Exchange, Receiver
 
 
-class TestNotify(SinkConformance):
+class TestNotify(HttpConformance):
     sink = NotifySink
-
-    @pytest.fixture(autouse=True)
-    def destination(self, receiver: Receiver) -> None:
-        self.receiver = receiver
+    answer = staticmethod(taken)
 
     def options(self) -> dict[str, Any]:
         return {"urls": [f"json://127.0.0.1:{self.receiver.port}/hook"], "title": "{id}"}
@@ -28,22 +21,6 @@ class TestNotify(SinkConformance):
     def received(self) -> Sequence[str]:
         titles = [json.loads(request.body)["title"] for request in self.receiver.requests]
         return [event_id for title in titles for event_id in title.split(", ")]
-
-    @contextmanager
-    def broken(self) -> Iterator[None]:
-        self.receiver.close()
-        yield
-        self.receiver.listen()
-
-    @contextmanager
-    def slow(self) -> Iterator[None]:
-        def take_time(exchange: Exchange) -> None:
-            exchange.server.closing.wait(0.02)
-            taken(exchange)
-
-        self.receiver.always = take_time
-        yield
-        self.receiver.always = taken
 
 
 class TestNotifyTwoServices(TestNotify):
