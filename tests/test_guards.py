@@ -21,25 +21,11 @@ import publisher
 import publisher.netioapi
 import publisher.terminal
 import publisher.testing
-import publisher_command
-import publisher_file
-import publisher_mqtt
-import publisher_notify
-import publisher_terminal
-import publisher_webhook
 from publisher.plugins import PublisherHooks
+from tests.fixtures.packages import PACKAGES
 from tests.fixtures.requirements import need
 
 ROOT = Path(__file__).parent.parent
-PACKAGES = [
-    publisher,
-    publisher_command,
-    publisher_file,
-    publisher_mqtt,
-    publisher_notify,
-    publisher_terminal,
-    publisher_webhook,
-]
 # Imported only where they are used, so that a start is quick.
 HEAVY = [
     "apprise",

@@ -13,15 +13,9 @@ from types import ModuleType
 
 import pytest
 
-import publisher
-import publisher_command
-import publisher_file
-import publisher_mqtt
-import publisher_notify
-import publisher_terminal
-import publisher_webhook
 from publisher.cli.app import main
 from publisher.config.locations import Locations
+from tests.fixtures.packages import PACKAGES
 from tests.windows.inside.standin import StandIn
 
 # `open_source` and `netioapi` import modules with this line on Linux only, and those that import them.
@@ -44,15 +38,7 @@ def _modules(package: ModuleType) -> list[str]:
 
 @pytest.mark.parametrize(
     "package",
-    [
-        publisher,
-        publisher_command,
-        publisher_file,
-        publisher_mqtt,
-        publisher_notify,
-        publisher_terminal,
-        publisher_webhook,
-    ],
+    PACKAGES,
     ids=lambda p: p.__name__,
 )
 def test_every_module_imports(package: ModuleType) -> None:
