@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import contextlib
-import random
 import sys
 import urllib.request
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
 import pytest
 
-from tests.faults import changing, small_disk
+from tests.faults import small_disk
 from tests.fixtures.linux_source import summary
 from tests.fixtures.netns import NetNs
-from tests.fixtures.program import COMMAND, Changes, Program, assert_as_ip_says, assert_true, both, journal_events
+from tests.fixtures.program import (
+    COMMAND,
+    Changes,
+    Program,
+    assert_as_ip_says,
+    assert_true,
+    both,
+    journal_events,
+    kill_under_changes,
+)
 
 if sys.platform == "win32":
     pytest.skip("Windows has neither network namespaces nor SIGKILL", allow_module_level=True)
@@ -34,18 +41,8 @@ def test_kills_under_a_stream_of_changes_lose_nothing(
     netns: NetNs, changes: Changes, tmp_path: Path, count: Callable[[int], int]
 ) -> None:
     kills = count(200)
-    # Two publishers at once, since most of the time goes into their starts.
     programs = [Program(netns, tmp_path / str(number)) for number in range(2)]
-    for program in programs:
-        with program.running():
-            program.mark(1400)
-    with changing(partial(changes.make, 1), pause=0.003), ThreadPoolExecutor() as both:
-        killed = [
-            both.submit(program.kill_again_and_again, random.Random(number), kills // 2)
-            for number, program in enumerate(programs)
-        ]
-        for finished in killed:
-            finished.result()
+    kill_under_changes(programs, partial(changes.make, 1), 0.003, kills // 2)
     for program in programs:
         with program.running():
             program.mark(1500)

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import random
 import sys
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
 import pytest
 
-from tests.faults import changing
 from tests.fixtures.netns import NetNs
-from tests.fixtures.program import Changes, Program, journal_events
+from tests.fixtures.program import Changes, Program, journal_events, kill_under_changes
 
 if sys.platform == "win32":
     pytest.skip("Windows has neither network namespaces nor SIGKILL", allow_module_level=True)
@@ -37,18 +34,8 @@ def changes(netns: NetNs) -> Iterator[Changes]:
 
 @pytest.mark.timeout(1800)  # 202 starts with --many
 def test_a_kill_skips_no_event(netns: NetNs, changes: Changes, tmp_path: Path, count: Callable[[int], int]) -> None:
-    # Two publishers at once, since most of the time goes into their starts.
     programs = [Program(netns, folder, SINK.format(folder=folder)) for folder in (tmp_path / "0", tmp_path / "1")]
-    for program in programs:
-        with program.running():
-            program.mark(1400)
-    with changing(partial(changes.make, 1), pause=0.01), ThreadPoolExecutor() as both:
-        killed = [
-            both.submit(program.kill_again_and_again, random.Random(number), count(100))
-            for number, program in enumerate(programs)
-        ]
-        for kills in killed:
-            kills.result()
+    kill_under_changes(programs, partial(changes.make, 1), 0.01, count(100))
     for program in programs:
         with program.running():
             program.mark(1500)
