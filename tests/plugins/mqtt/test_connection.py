@@ -351,6 +351,18 @@ def test_a_client_certificate(start: Callable[..., Mosquitto], authority: Author
         check(**options, cert_file=cert_file, key_file=stranger[1])
 
 
+@contextlib.contextmanager
+def with_certificate(
+    broker: Mosquitto, authority: Authority, cert_file: Path, key_file: Path, folder: Path
+) -> Iterator[MqttHost]:
+    """Yields a host that logged in by its certificate, and has published everything."""
+    files: dict[str, Any] = {"ca_file": authority.ca_file, "cert_file": cert_file, "key_file": key_file}
+    with MqttHost(folder, f"mqtts://127.0.0.1:{broker.port}", connect_timeout=3, **files) as host:
+        host.put(make_row(nl_mtu=1400))
+        host.quiet()
+        yield host
+
+
 def test_renewed_certificates_are_read_at_the_next_connection(start: Callable[..., Mosquitto], tmp_path: Path) -> None:
     """Another authority signs all three, under the same names, and the broker restarts."""
     directory = tmp_path / "certificates"
@@ -358,10 +370,7 @@ def test_renewed_certificates_are_read_at_the_next_connection(start: Callable[..
     authority = Authority(directory)
     broker = start(listener=(*tls_listener(authority), "require_certificate true", "use_identity_as_username true"))
     cert_file, key_file = authority.issue("nas.lan")
-    files: dict[str, Any] = {"ca_file": authority.ca_file, "cert_file": cert_file, "key_file": key_file}
-    with MqttHost(tmp_path, f"mqtts://127.0.0.1:{broker.port}", connect_timeout=3, **files) as host:
-        host.put(make_row(nl_mtu=1400))
-        host.quiet()
+    with with_certificate(broker, authority, cert_file, key_file, tmp_path) as host:
         # While both are connected: neither reads a file that another one does not fit yet.
         renewed = Authority(directory)
         for name in ("127.0.0.1", "nas.lan"):
@@ -379,10 +388,7 @@ def test_a_certificate_that_waits_for_its_key_is_a_warning(
     """A renewal replaces one file after the other, and an attempt to connect may come in between."""
     broker = start(listener=(*tls_listener(authority), "require_certificate true", "use_identity_as_username true"))
     cert_file, key_file = authority.issue("nas.lan")
-    files: dict[str, Any] = {"ca_file": authority.ca_file, "cert_file": cert_file, "key_file": key_file}
-    with MqttHost(tmp_path, f"mqtts://127.0.0.1:{broker.port}", connect_timeout=3, **files) as host:
-        host.put(make_row(nl_mtu=1400))
-        host.quiet()
+    with with_certificate(broker, authority, cert_file, key_file, tmp_path) as host:
         key = key_file.read_bytes()
         key_file.write_bytes(authority.issue("other.lan")[1].read_bytes())
         broker.kill()
