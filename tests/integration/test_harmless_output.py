@@ -127,15 +127,22 @@ def run_for(publisher: Publisher, *arguments: str, until: str = "", **environmen
         process = subprocess.Popen(
             [sys.executable, "-m", "publisher", *arguments],
             cwd=publisher.folder,
-            env=publisher.environment | environment,
+            env=publisher.environment | environment | {"PYTHONFAULTHANDLER": "1"},
             stdout=stdout,
             stderr=stderr,
         )
         try:
             wait_for(lambda: until.encode() in out.read_bytes() + err.read_bytes(), what=f"{until!r} of {arguments}")
-        finally:
             process.send_signal(signal.SIGINT)
-            process.wait(30)
+            try:
+                process.wait(30)
+            except subprocess.TimeoutExpired:
+                process.send_signal(signal.SIGABRT)  # PYTHONFAULTHANDLER: shows where each thread is
+                process.wait(30)
+                raise AssertionError(f"{arguments} goes on after SIGINT: {err.read_bytes().decode()}") from None
+        finally:
+            process.kill()
+            process.wait()
     return out.read_bytes(), err.read_bytes()
 
 
