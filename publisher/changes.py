@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, Field
 
-from .rows import Fact
+from .facts import Fact
 
 K = TypeVar("K")
 V = TypeVar("V")

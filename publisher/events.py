@@ -13,16 +13,14 @@ from pydantic import AwareDatetime, ConfigDict, Field, GetCoreSchemaHandler, Typ
 from pydantic_core import CoreSchema, core_schema
 
 from .changes import Change, Frozen, FrozenDict, NotificationType
+from .facts import UNKNOWN, Fact, IfKnown, Unknown
 from .kinds import KIND_SCHEMA, Kind, kinds_of
 from .rows import (
-    UNKNOWN,
     Address,
     AdminStatus,
     DadState,
     DefaultRoute,
-    Fact,
     Family,
-    IfKnown,
     Interface,
     IpInterface,
     IpInterfaceRow,
@@ -40,7 +38,6 @@ from .rows import (
     SuffixOrigin,
     UInt32,
     UInt64,
-    Unknown,
     luid_parts,
     make_luid,
 )

@@ -10,12 +10,10 @@ from typing import Literal, NamedTuple
 
 from pydantic import AwareDatetime, Field
 
+from ..facts import UNKNOWN, Fact, IfKnown
 from ..rows import (
-    UNKNOWN,
     DadState,
-    Fact,
     Family,
-    IfKnown,
     Interface,
     Lifetime,
     Luid,
