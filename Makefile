@@ -79,7 +79,7 @@ soak: .venv/test.stamp ## publish 5,000 events in a second for ten minutes: noth
 lock: .venv/test.stamp ## pin the newest versions of the dependencies
 	$(PIP) install uv
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
-		--upgrade --group build --extra metrics --extra notify pyproject.toml --output-file requirements.lock
+		--upgrade --group build --extra metrics --extra notify --extra web pyproject.toml --output-file requirements.lock
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 		--upgrade --group build --group test --constraints requirements.lock pyproject.toml --output-file tests/requirements.lock
 
