@@ -25,6 +25,7 @@ from .events import (
     SnapshotStarted,
 )
 from .filters import EventFilter
+from .history import Flap, HistoryPage, HistoryQuery
 from .lock import FileLock, InUseError
 from .plugins import DefaultSinks, ForgetRequest, WatchRequest, hookimpl
 from .sink import Cursor, Ended, Log, Rejected, Retry, Sink, SinkContext, SinkOptions
@@ -53,7 +54,10 @@ __all__ = [
     "Event",
     "EventFilter",
     "FileLock",
+    "Flap",
     "ForgetRequest",
+    "HistoryPage",
+    "HistoryQuery",
     "InUseError",
     "InitialNotification",
     "Interface",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, MutableMapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Annotated, Any, ClassVar, NamedTuple, Protocol, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -14,6 +14,7 @@ from .durations import Duration
 from .errors import PublisherError
 from .events import Event
 from .filters import EventFilter
+from .history import Flap, HistoryPage, HistoryQuery
 
 Log: TypeAlias = logging.Logger | logging.LoggerAdapter[Any]
 """A logger of the standard library: `log.warning("no answer from %s", host)`."""
@@ -179,6 +180,29 @@ class SinkContext(Protocol):
         """Returns the LUID of each interface that the journal knows, also of those that were removed.
 
         A sink that cannot list what its destination keeps empties these in `forget`. Only on the sink's thread.
+        """
+        ...
+
+    def history(self, query: HistoryQuery) -> HistoryPage:
+        """Returns the newest events that the journal has of those that the question asks for, newest first.
+
+        They are those that pass `only`, and none is settled: each as it happened. Any thread may call it: the journal
+        is read over a connection of its own, in a time that its size bounds (docs/history.md). Raises PublisherError.
+        """
+        ...
+
+    def flaps(self, since: datetime) -> dict[str, tuple[Flap, ...]]:
+        """Returns how often links went down since a moment, by LUID and oldest first, as `history` finds it.
+
+        Each loss of a link counts once for both families, and each one that happened while the publisher was away, as
+        far as the system counted it. Any thread may call it. Raises PublisherError.
+        """
+        ...
+
+    def status(self) -> dict[str, Any]:
+        """Returns the state of the service and of each sink: the JSON of `publisher status --json`.
+
+        Any thread may call it, and nothing is read from the disk.
         """
         ...
 

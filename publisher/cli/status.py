@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from pydantic import ValidationError
 
@@ -14,7 +13,7 @@ from ..config.settings import Settings
 from ..errors import JournalError
 from ..journal.requests import JournalClient
 from ..service.logs import Secrets
-from ..service.status import ServiceReport, SinkReport
+from ..service.status import ServiceReport, SinkReport, status_json
 from ..terminal import echo, echo_json, printable
 from .journal import find_journal, hidden_journals, opened_journal, tell_hidden
 from .tables import print_table
@@ -29,7 +28,7 @@ def show_status(settings: Settings, *, as_json: bool, clock: Callable[[], float]
     """
     path, report = _read(settings)
     if as_json:
-        echo_json(_as_json(path, report))
+        echo_json(status_json(path, report))
     elif report is None:
         hidden = hidden_journals(settings)
         looked = " or ".join(str(path) for path in settings.journals if path not in hidden)
@@ -66,11 +65,6 @@ def read_report(journal: JournalClient) -> ServiceReport | None:
         [first, *_] = error.errors(include_url=False, include_input=False)
         where = ".".join(map(str, first["loc"])) or "status"
         raise journal.not_understood(printable(f"{where}: {first['msg']}")) from None
-
-
-def _as_json(path: Path, report: ServiceReport | None) -> dict[str, Any]:
-    found = {"running": report is not None, "journal": str(path), "healthy": bool(report and not report.in_trouble)}
-    return found | (report.model_dump(mode="json") if report else {})
 
 
 _COLUMNS = ("Sink", "State", "Behind", "Dead letters", "Next attempt", "Last error")

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any
 
 from ..events import Event
+from ..history import Flap, HistoryPage, HistoryQuery
 from ..journal.journal import Journal
 from ..journal.positions import NumberedResend, ResendSnapshot
 from ..sink import Log
 from .inbox import Clock, Inbox
 from .subscription import Subscription
+
+Report = Callable[[], dict[str, Any]]
 
 # A sink that asks for a snapshot in each batch of one would get nothing else, and without a pause.
 _SNAPSHOTS, _WITHIN_SECONDS = 3, 3.0
@@ -20,14 +25,24 @@ class WorkerContext:
     """A SinkContext over a worker's parts; that protocol has the promises of each method."""
 
     def __init__(
-        self, name: str, journal: Journal, subscription: Subscription, inbox: Inbox, log: Log, clock: Clock
+        self,
+        name: str,
+        journal: Journal,
+        subscription: Subscription,
+        inbox: Inbox,
+        log: Log,
+        clock: Clock,
+        report: Report = dict,
     ) -> None:
+        """`report` returns the state of the service, for `status`."""
         self.name = name
         self.node = journal.node
         self.epoch = journal.epoch
         self.log = log
         self._journal, self._subscription, self._inbox = journal, subscription, inbox
         self._clock = clock
+        self._history = subscription.history()
+        self._report = report
         self._asked: deque[float] = deque(maxlen=_SNAPSHOTS)
 
     def request_snapshot(self) -> None:
@@ -50,6 +65,15 @@ class WorkerContext:
 
     def luids(self) -> frozenset[str]:
         return self._journal.known_luids()
+
+    def history(self, query: HistoryQuery) -> HistoryPage:
+        return self._history.page(query)
+
+    def flaps(self, since: datetime) -> dict[str, tuple[Flap, ...]]:
+        return self._history.flaps(since)
+
+    def status(self) -> dict[str, Any]:
+        return self._report()
 
 
 class IdleContext:
@@ -89,3 +113,15 @@ class IdleContext:
     def luids(self) -> frozenset[str]:
         """Returns the LUIDs that the journal knows, if there is one."""
         return self._luids()
+
+    def history(self, query: HistoryQuery) -> HistoryPage:  # noqa: ARG002  # the contract of SinkContext
+        """Returns no events."""
+        return HistoryPage((), more=False)
+
+    def flaps(self, since: datetime) -> dict[str, tuple[Flap, ...]]:  # noqa: ARG002  # the contract of SinkContext
+        """Returns no flaps."""
+        return {}
+
+    def status(self) -> dict[str, Any]:
+        """Returns the state of no service."""
+        return {"running": False, "healthy": False}

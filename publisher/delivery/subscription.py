@@ -7,10 +7,12 @@ from dataclasses import replace
 
 from ..errors import JournalDamagedError
 from ..events import Cause, Event, SnapshotEvents
+from ..journal.history import JournalHistory
 from ..journal.journal import Journal
 from ..journal.positions import NumberedResend, ResendEvents, ResendSnapshot, SnapshotDue, Tail
 from ..journal.sink_journal import SinkJournal
 from ..sink import Cursor, Log, Sink
+from .filtering import seen_through
 from .inbox import Clock
 from .place import Sending, State, begun_at, durable
 from .selection import Selection, UnsentEvents, seen_by
@@ -242,6 +244,18 @@ class Subscription:
         if events and (events[0].seq != seq + 1 or events[-1].seq < newest):
             return None
         return events if self._unsent is None else seen_by(self._selection, events)
+
+    def history(self) -> JournalHistory:
+        """Returns the history of the events that pass the sink's filter. Any thread."""
+        only = self._selection.only
+        if not only.chooses_rows and not only.chooses_events:
+            return self._journal.history()
+
+        def seen(event: Event) -> Event | None:
+            found = seen_through(only, event)
+            return found if found is not None and only.takes(found) else None
+
+        return self._journal.history(seen)
 
     def _outstanding(self) -> Cause | None:
         """Returns the cause of the snapshot that the sink has yet to get, or to get to the end of."""

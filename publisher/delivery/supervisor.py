@@ -18,6 +18,7 @@ from ..journal.requests import InvalidRequest, Request
 from ..secret_options import masking, secrets_in
 from ..sink import Log, Sink, SinkContext, SinkLog
 from .backoff import Backoff
+from .context import Report
 from .leaver import Leaver, LeftPlace
 from .left_places import LeftPlaces
 from .plan import PlannedSink
@@ -57,12 +58,18 @@ class Supervisor:
     """
 
     def __init__(
-        self, journal: Journal, log: Log, ended: Callable[[], object], types: Mapping[str, type[Sink]] | None = None
+        self,
+        journal: Journal,
+        log: Log,
+        ended: Callable[[], object],
+        types: Mapping[str, type[Sink]] | None = None,
+        report: Report = dict,
     ) -> None:
-        """`types` are the sinks that plugins offer, to empty what was left where."""
+        """`types` are the sinks that plugins offer, to empty what was left where; `report` is for the sinks' status."""
         self._journal = journal
         self._log = log
         self._ended = ended
+        self._report = report
         self._plan: Mapping[str, PlannedSink] = {}
         self._workers: dict[str, Worker] = {}
         self._retiring: list[_Retiring] = []
@@ -237,6 +244,7 @@ class Supervisor:
             backoff=Backoff(most=planned.sink.max_pause),
             mask=masking(secrets_in(planned.options)),
             ended=self._ended,
+            report=self._report,
         )
         self._workers[name] = worker  # before it starts: the status has every sink that delivers
         self._order()

@@ -15,7 +15,7 @@ from ..sink import Log, Sink, SinkContext
 from .activity import Activity
 from .backoff import Backoff
 from .calls import ANYTHING, Failed, Finished, Outcome, Refused, cursor_of, outcome_of, published, returns_nothing
-from .context import WorkerContext
+from .context import Report, WorkerContext
 from .dead_letters import Redelivery
 from .inbox import Clock, Inbox
 from .jobs import Jobs
@@ -58,11 +58,13 @@ class Worker:
         clock: Clock | None = None,
         mask: Callable[[str], str] = str,
         ended: Callable[[], object] = lambda: None,
+        report: Report = dict,
     ) -> None:
         """`make_sink` makes a new sink for each attempt to open; `fingerprint` distinguishes its configurations.
 
         `selection` is the part of the journal that the sink gets. `mask` takes the sink's secrets out of texts that are
-        shown or kept. `ended` is called on the sink's thread when that comes to its end.
+        shown or kept. `ended` is called on the sink's thread when that comes to its end. `report` returns the state of
+        the service, on any thread.
         """
         self.name = name
         self.fingerprint = fingerprint
@@ -78,7 +80,7 @@ class Worker:
         self._redelivery = Redelivery(self._part, log, mask)
         self.inbox = Inbox(self._clock)
         """The crossing from other threads; the supervisor wakes it in turn with those of the others."""
-        self._context = WorkerContext(name, journal, self._subscription, self.inbox, log, self._clock)
+        self._context = WorkerContext(name, journal, self._subscription, self.inbox, log, self._clock, report)
         self._progress = Progress(
             self._part, self._subscription, fingerprint, log, mask, backoff or Backoff(), self._clock.monotonic
         )

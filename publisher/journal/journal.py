@@ -16,6 +16,7 @@ from .beginning import Begun, begin, boot_word, claim, new_file, open_file
 from .dead_letters import DeadLetter, delete_dead_letters, select_dead_letters
 from .event_log import EventLog, decoded_row, read_rows
 from .file import JournalFile, Synchronous, put_meta
+from .history import JournalHistory, Seen
 from .lock import JournalLock, real_path
 from .luid_store import JournalLuids
 from .luids import select_luids
@@ -201,6 +202,10 @@ class Journal:
         """Returns the LUIDs of the rows, and of every interface that had one assigned."""
         with self._file.reading() as connection:
             return select_luids(connection)
+
+    def history(self, seen: Seen | None = None) -> JournalHistory:
+        """Returns the history of the events, as a sink sees them: of those for which `seen` returns one. Any thread."""
+        return JournalHistory(self._file.reading_apart, seen)
 
     def sink(self, name: str, destination: str) -> SinkJournal:
         """Returns the part of one worker, after what an earlier one reported was written. The core's thread."""

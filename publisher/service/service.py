@@ -57,7 +57,7 @@ class _Reload(NamedTuple):
 class Service:
     """Publishes the changes of this host's IP interfaces until it is stopped.
 
-    `run` blocks. `stop` and `reload` may be called from any thread, `status` too.
+    `run` blocks. `stop` and `reload` may be called from any thread, `status` and `report` too.
     """
 
     def __init__(
@@ -160,6 +160,12 @@ class Service:
             }
         return status
 
+    def report(self) -> dict[str, Any]:
+        """Returns its state as the JSON of `publisher status --json`."""
+        from .status import ServiceReport, status_json  # its models are made at import, and few services need them
+
+        return status_json(self.settings.journal.path, ServiceReport.model_validate(self.status()))
+
     def _open(self, closers: ExitStack) -> _Parts:
         """Opens the journal, then the source; what is opened is closed in the opposite order."""
         options = self.settings.journal
@@ -183,7 +189,7 @@ class Service:
             idle_seconds=_TICK_SECONDS,
         )
         source = closers.enter_context(closing(open_source(self.settings.source_name, context, self._sources)))
-        supervisor = Supervisor(journal, self._log, partial(self._look_again, source), self._sinks)
+        supervisor = Supervisor(journal, self._log, partial(self._look_again, source), self._sinks, self.report)
         core = Core(journal, source, supervisor, self.settings.filter, self._log)
         return _Parts(journal, source, core, supervisor)
 

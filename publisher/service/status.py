@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -83,3 +84,9 @@ class ServiceReport(_Report):
             return f"{count}: {well} deliver{'s' if well == 1 else ''}; {'; '.join(troubled)}"
         busy = any(sink.behind or sink.state != "following" for sink in self.sinks.values())
         return f"{count}, {'delivering' if busy else 'all delivered'}"
+
+
+def status_json(journal: Path, report: ServiceReport | None) -> dict[str, Any]:
+    """Returns the JSON of `publisher status --json`, of the service that holds this journal; `None` when none does."""
+    found = {"running": report is not None, "journal": str(journal), "healthy": bool(report and not report.in_trouble)}
+    return found | (report.model_dump(mode="json") if report else {})

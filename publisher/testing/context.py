@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any
 
 from ..events import Event
+from ..history import Flap, HistoryPage, HistoryQuery, flaps_of, page_of
 from ..sink import Log
 from .events import EPOCH, make_snapshot
 
@@ -15,7 +18,8 @@ class FakeSinkContext:
 
     - `snapshots_requested` counts the calls of `request_snapshot`;
     - `jobs` holds the arguments of `call`, as (delay, job); `run_jobs` runs them;
-    - `journal` holds the events that `events_since` returns; `rows_now` the snapshot, when the test sets it;
+    - `journal` holds the events that `events_since`, `history` and `flaps` return; `rows_now` the snapshot, when the
+      test sets it; `status_now` the answer of `status`;
     - `logged` holds the log records, oldest first: `[record.getMessage() for record in context.logged]`.
     """
 
@@ -25,6 +29,7 @@ class FakeSinkContext:
         self.epoch = epoch
         self.journal: list[Event] = []
         self.rows_now: Sequence[Event] | None = None
+        self.status_now: dict[str, Any] = {"running": True, "journal": "journal.sqlite3", "healthy": True, "sinks": {}}
         self.snapshots_requested = 0
         self.jobs: list[tuple[float, Callable[[], object]]] = []
         self.logged: list[logging.LogRecord] = []
@@ -61,6 +66,18 @@ class FakeSinkContext:
         """Returns the LUIDs of the snapshot and of the events in `journal`."""
         events = [*self.snapshot(), *self.journal]
         return frozenset(event.luid for event in events if event.luid is not None)
+
+    def history(self, query: HistoryQuery) -> HistoryPage:
+        """Returns the events of `journal` that the question asks for, newest first."""
+        return page_of(self.journal, query)
+
+    def flaps(self, since: datetime) -> dict[str, tuple[Flap, ...]]:
+        """Returns how often the links of the events in `journal` went down."""
+        return flaps_of(self.journal, since)
+
+    def status(self) -> dict[str, Any]:
+        """Returns `status_now`."""
+        return self.status_now
 
 
 class _Records(logging.Handler):

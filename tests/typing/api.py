@@ -10,7 +10,7 @@ import asyncio
 import socket
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, Literal, assert_never, assert_type
@@ -31,7 +31,10 @@ from publisher import (
     Event,
     EventFilter,
     FileLock,
+    Flap,
     ForgetRequest,
+    HistoryPage,
+    HistoryQuery,
     InitialNotification,
     Interface,
     InterfaceFilter,
@@ -176,6 +179,20 @@ class NotebookSink(Sink):
         if missed is None:
             self.context.request_snapshot()
         assert_type(self.context.luids(), frozenset[str])
+        self.write_history(datetime.now(UTC) - timedelta(hours=1))
+
+    def write_history(self, since: datetime) -> None:
+        """Writes what happened; any thread may call it."""
+        page = self.context.history(HistoryQuery(since=since, kinds=("link_down",), limit=10))
+        assert_type(page, HistoryPage)
+        assert_type(page.more, bool)
+        for event in page.events:
+            assert_type(event, Event)
+            self.write(describe(event))
+        flaps = self.context.flaps(since)
+        assert_type(flaps, dict[str, tuple[Flap, ...]])
+        assert_type([(flap.time, flap.count) for found in flaps.values() for flap in found], list[tuple[datetime, int]])
+        assert_type(self.context.status(), dict[str, Any])
 
     def write(self, line: str) -> None:
         """Appends one line."""
