@@ -250,7 +250,7 @@ def test_finding_plugins_imports_no_network_library() -> None:
     heavy = sorted(set(HEAVY) - {"typer", "rich"})
     run(
         "import sys; from publisher.plugins import load_plugins; plugins = load_plugins();"
-        "assert {'command', 'file', 'mqtt', 'notify', 'terminal', 'webhook'} <= plugins.sinks.keys(), plugins;"
+        "assert {'command', 'file', 'mqtt', 'notify', 'terminal', 'web', 'webhook'} <= plugins.sinks.keys(), plugins;"
         f"assert not (found := set({heavy}) & set(sys.modules)), found"
     )
 

@@ -1,1 +1,22 @@
 """Web: a page of the interfaces, their history, and events as Server-Sent Events."""
+
+from __future__ import annotations
+
+from publisher import DefaultSinks, Log, Sink, hookimpl
+
+
+@hookimpl
+def publisher_sinks() -> dict[str, type[Sink]]:
+    """Returns the `web` sink."""
+    # Imported here: a configuration without a page does not pay for it.
+    from .sink import WebSink
+
+    return {"web": WebSink}
+
+
+@hookimpl
+def publisher_default_sinks(log: Log) -> DefaultSinks:
+    """Returns a page on loopback, on a free port where the usual one is taken."""
+    from .first_run import prepare
+
+    return prepare(log)

@@ -150,7 +150,7 @@ def test_the_configurations_schema_has_every_sinks_options(publisher: Publisher)
         sink["properties"]["type"]["const"]: sink
         for sink in schema["properties"]["sinks"]["additionalProperties"]["anyOf"]
     }
-    assert {"command", "file", "mqtt", "notify", "terminal", "webhook"} <= set(sinks)
+    assert {"command", "file", "mqtt", "notify", "terminal", "web", "webhook"} <= set(sinks)
     assert sinks["file"]["required"] == ["type", "path"]
     assert_references_resolve(schema)
 

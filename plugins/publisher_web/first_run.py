@@ -1,0 +1,33 @@
+"""The page of `publisher run` without a configuration: on loopback."""
+
+from __future__ import annotations
+
+import socket
+from contextlib import closing
+
+from publisher import DefaultSinks, Log
+
+from .addresses import ListenAddress, can_listen
+from .options import DEFAULT_ADDRESS
+from .sink import has_web
+
+_MISSING = "No page in this run: starlette and uvicorn are missing: pip install 'interface-publisher[web]'"
+
+
+def prepare(log: Log, address: str = DEFAULT_ADDRESS) -> DefaultSinks:
+    """Returns a page on this address, on a free port where that is taken; without the extra a line says what to do."""
+    if not has_web():
+        log.warning("%s", _MISSING)
+        return DefaultSinks({}, (_MISSING,))
+    wanted = ListenAddress.of(address)
+    if not can_listen(wanted):
+        wanted = wanted._replace(port=_free_port(wanted.host))
+    return DefaultSinks(
+        {"web": {"type": "web", "address": wanted.text}}, (f"Open the page:  {wanted.url(secure=False)}",)
+    )
+
+
+def _free_port(host: str) -> int:
+    with closing(socket.create_server((host, 0))) as found:
+        port: int = found.getsockname()[1]
+        return port

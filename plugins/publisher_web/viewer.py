@@ -1,0 +1,105 @@
+"""One viewer of `/events`: what it missed or the snapshot, then the changes."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from .messages import HEARTBEAT, RETRY, LastSeen, SseMessages, joined_pieces, node_message
+from .shown import ShownInterfaces
+
+_HEARTBEAT_SECONDS = 15.0
+
+
+class PageViewer:
+    """The state of one viewer, and the messages that it is sent. The server's loop.
+
+    A viewer that stops reading holds up only itself: it waits in `pieces`, whatever is dropped meanwhile from the
+    stream or from `reading` it no longer gets, and it begins again with the snapshot.
+    """
+
+    def __init__(self, shown: ShownInterfaces, last_seen: LastSeen | None, *, with_text: bool) -> None:
+        self.seq: int | None = None
+        """It has, or is being sent, everything up to this message; `None` when it needs the snapshot."""
+        self.reading: SseMessages | None = None
+        """The copy that it is being sent; the stream takes it away when there are too many."""
+        self._waits_after: int | None = None
+        """The newest message when it asked for the snapshot."""
+        self._shown = shown
+        self._stream = shown.stream
+        self._last_seen = last_seen
+        self._with_text = with_text
+        self._round = self._stream.round
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """Yields what is sent, for ever."""
+        yield RETRY
+        if self._last_seen is not None:
+            await self._resume(self._last_seen)
+            async for piece in self._copy(self._last_seen.seq):
+                yield piece
+            if not self._needs_snapshot:
+                yield self._nodes(in_sync=True)
+        while True:
+            if self._needs_snapshot:
+                async for piece in self._snapshot():
+                    yield piece
+                continue
+            assert self.seq is not None, "else it needs the snapshot"
+            if found := self._stream.next_piece(self.seq, with_text=self._with_text):
+                self.seq, piece = found
+                yield piece
+            elif not await self._stream.news(_HEARTBEAT_SECONDS):
+                yield HEARTBEAT
+
+    @property
+    def needs_after(self) -> int:
+        """The last message that it has, or that the snapshot has that it waits for."""
+        seq = self._waits_after if self.seq is None else self.seq
+        return self._stream.seq if seq is None else seq
+
+    @property
+    def _needs_snapshot(self) -> bool:
+        return self.seq is None or self._round != self._stream.round or not self._stream.reaches(self.seq)
+
+    async def _resume(self, last_seen: LastSeen) -> None:
+        """Goes on after the last message that it has, if everything since then is there."""
+        if last_seen.epoch != self._shown.epoch:
+            return
+        if self._stream.covers(last_seen.seq):
+            self.seq = last_seen.seq
+            return
+        self._waits_after = self._stream.seq
+        missed = await self._shown.missed(last_seen.seq)
+        if missed is not None:
+            self._take(missed)
+
+    async def _snapshot(self) -> AsyncIterator[bytes]:
+        self.seq, self._waits_after = None, self._stream.seq
+        yield self._nodes(in_sync=False)
+        snapshot = await self._shown.snapshot()
+        self._round = self._stream.round
+        self._take(snapshot)
+        async for piece in self._copy():
+            yield piece
+        if not self._needs_snapshot:
+            yield self._nodes(in_sync=self._shown.knows_rows(snapshot))
+
+    def _take(self, copy: SseMessages) -> None:
+        self.seq, self.reading = copy.seq, copy
+        self._stream.lend(copy)
+
+    async def _copy(self, after: int = -1) -> AsyncIterator[bytes]:
+        """Yields the messages of a copy after this one; ends when the copy was taken away, or is outdated."""
+        copy = self.reading
+        if copy is None:
+            return
+        wanted = (message.encoded(with_text=self._with_text) for message in copy.messages if message.seq > after)
+        for piece in joined_pieces(wanted):
+            yield piece
+            if self.reading is not copy or self._round != self._stream.round:
+                self.seq = self.reading = None
+                return
+        self.reading = None
+
+    def _nodes(self, *, in_sync: bool) -> bytes:
+        return b"".join(node_message(node) for node in self._shown.nodes(self.seq or 0, in_sync=in_sync))
