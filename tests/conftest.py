@@ -16,7 +16,7 @@ import pytest
 from tests.fixtures.netns import NetNs, become_capable
 from tests.fixtures.requirements import need, unable
 
-pytest_plugins = ["tests.fixtures.command"]
+pytest_plugins = ["tests.fixtures.command", "tests.fixtures.browser"]
 
 TESTS = Path(__file__).parent
 # The files that take longest are begun first (`make test` has five processes, each of which takes the next file): the

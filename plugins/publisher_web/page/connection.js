@@ -1,0 +1,176 @@
+// The connection to the server: the rows once, then the event stream from there on.
+//
+// The stream is read by fetch and not by EventSource: its comments show that the connection lives, which EventSource
+// keeps to itself, and an answer that refuses says why. Whoever returns sends the id of the last message that it has
+// handled, and gets exactly what it missed, or the snapshot.
+
+// The server sends at least a comment every 15 s.
+const SILENCE = 40_000;
+const PAUSES = [300, 700, 1500, 3000, 5000, 10_000];
+// A restart of the publisher takes a few seconds, and is no reason to speak of offline.
+const PATIENCE = 10_000;
+
+export class Connection {
+  state = "connecting";
+  since = 0;
+  reason = "";
+  nextTry = 0;
+  /** Milliseconds by which the server's clock is ahead. */
+  ahead = 0;
+  #handlers;
+  #last = "";
+  #loaded = false;
+  #attempt = 0;
+  #heard = 0;
+  #abort = new AbortController();
+  #wake = () => {};
+
+  /** `handlers`: rows(answer), event(event), node(node) and changed(), of which the last one is called for states. */
+  constructor(handlers) {
+    this.#handlers = handlers;
+    setInterval(() => this.#watch(), 1000);
+    addEventListener("online", () => this.retry());
+    addEventListener("offline", () => this.#watch());
+    document.addEventListener("visibilitychange", () => document.hidden || this.#watch());
+  }
+
+  /** Connects, and connects again, for as long as the page is open. */
+  async run() {
+    for (;;) {
+      try {
+        await this.#connect();
+      } catch (error) {
+        this.reason = error.message;
+        if (error instanceof Refusal) this.#enter("refused");
+      }
+      if (this.state === "live") this.#enter("reconnecting");
+      await this.#pause();
+    }
+  }
+
+  /** Ends the pause before the next attempt. */
+  retry() {
+    this.#attempt = 0;
+    this.#wake();
+  }
+
+  /** Asks for rows again, for what is not in the stream. */
+  async rows() {
+    return (await this.get("api/rows")).json();
+  }
+
+  /** Returns the answer to a request; raises an error that says what was wrong. */
+  async get(path, options = {}) {
+    let response;
+    try {
+      response = await fetch(path, { cache: "no-store", credentials: "same-origin", ...options });
+    } catch (error) {
+      throw error.name === "AbortError" ? new Error("the connection was silent") : new Error("no answer");
+    }
+    if (response.status === 401 || response.status === 403) {
+      throw new Refusal("it wants a token: open its address once more with ?token=… behind it");
+    }
+    if (!response.ok) throw new Error(`the answer was HTTP ${response.status}`);
+    return response;
+  }
+
+  async #connect() {
+    if (!this.#loaded) await this.#load();
+    this.#abort = new AbortController();
+    this.#heard = Date.now();
+    const headers = this.#last ? { "Last-Event-ID": this.#last } : {};
+    const response = await this.get("events?text=1", { headers, signal: this.#abort.signal });
+    this.#enter("live");
+    this.#attempt = 0;
+    for await (const message of messages(response.body, () => { this.#heard = Date.now(); })) this.#take(message);
+    throw new Error("the server closed the connection");
+  }
+
+  async #load() {
+    const response = await this.get("api/rows");
+    const told = Date.parse(response.headers.get("date"));
+    const answer = await response.json();
+    // The header has whole seconds.
+    this.ahead = Math.abs(told - Date.now()) > 2000 ? told - Date.now() : 0;
+    this.#last = answer.cursor ?? cursorOf(answer);
+    this.#loaded = true;
+    this.#handlers.rows(answer);
+  }
+
+  #take({ id, event, data }) {
+    try {
+      if (event === "node") this.#handlers.node(JSON.parse(data));
+      else this.#handlers.event(JSON.parse(data));
+    } catch (error) {
+      // What cannot be understood is not skipped: all rows are read again.
+      this.#loaded = false;
+      throw new Error(`a message was not understood (${error.message})`);
+    }
+    if (id) this.#last = id;
+  }
+
+  #enter(state) {
+    if (this.state === state) return;
+    this.state = state;
+    this.since = state === "live" ? Date.now() : this.#heard || Date.now();
+    this.#handlers.changed();
+  }
+
+  /** Notices a connection that is silent, a network that went, and an outage that lasts. */
+  #watch() {
+    if (this.state === "live" && Date.now() - this.#heard > SILENCE) this.#abort.abort();
+    const since = this.since || performance.timeOrigin;
+    const long = !navigator.onLine || Date.now() - since > PATIENCE;
+    if (long && (this.state === "reconnecting" || this.state === "connecting")) this.#enter("offline");
+    if (this.state !== "live") this.#handlers.changed();
+  }
+
+  async #pause() {
+    const pause = PAUSES[Math.min(this.#attempt++, PAUSES.length - 1)] * (0.75 + Math.random() / 2);
+    this.nextTry = Date.now() + pause;
+    await new Promise((resolve) => {
+      this.#wake = resolve;
+      setTimeout(resolve, pause);
+    });
+  }
+}
+
+/** An answer that asks for a token. */
+export class Refusal extends Error {}
+
+/** Returns the id from which the stream goes on: of one node, that of its newest event. */
+function cursorOf({ nodes, fleet }) {
+  const [{ epoch, seq } = {}] = nodes;
+  return fleet || nodes.length !== 1 || !epoch ? "" : `${epoch}-${String(seq).padStart(16, "0")}`;
+}
+
+/** Yields the messages of a stream of Server-Sent Events; calls `heard` for each piece, comments too. */
+async function* messages(body, heard) {
+  const reader = body.pipeThrough(new TextDecoderStream()).getReader();
+  let rest = "";
+  let message = { id: "", event: "", data: [] };
+  for (;;) {
+    const { value, done } = await reader.read();
+    if (done) return;
+    heard();
+    const lines = (rest + value).split("\n");
+    rest = lines.pop();
+    for (const line of lines) {
+      const [field, text] = fieldOf(line);
+      if (field === "data") message.data.push(text);
+      else if (field === "id" || field === "event") message[field] = text;
+      else if (field === "" && text === "" && message.data.length) {
+        yield { ...message, data: message.data.join("\n") };
+        message = { id: "", event: "", data: [] };
+      }
+    }
+  }
+}
+
+/** Returns the name and the value of a line of the stream; both are empty for the end of a message. */
+function fieldOf(line) {
+  const whole = line.endsWith("\r") ? line.slice(0, -1) : line;
+  const colon = whole.indexOf(":");
+  if (colon < 0) return [whole, ""];
+  return [whole.slice(0, colon), whole.slice(whole[colon + 1] === " " ? colon + 2 : colon + 1)];
+}

@@ -1,0 +1,206 @@
+// The page: connects the model, the table, the history, the stream and the connection.
+
+import { Connection } from "./connection.js";
+import { byId, make, setText } from "./dom.js";
+import { History } from "./history.js";
+import { Model } from "./model.js";
+import { Sinks } from "./sinks.js";
+import { Announcer, Stream } from "./stream.js";
+import { Table } from "./table.js";
+import { dateText, printable, spanText } from "./text.js";
+
+const model = new Model();
+const narrow = matchMedia("(max-width: 68.75rem)");
+const announcer = new Announcer();
+let drawing = false;
+let rowsAreNew = false;
+let unseen = 0;
+
+const connection = new Connection({ rows: takeRows, event: takeEvent, node: takeNode, changed: showConnection });
+const now = () => Date.now() + connection.ahead;
+const get = (path) => connection.get(path);
+const table = new Table(model, now, openHistory);
+const stream = new Stream(model, now);
+const sinks = new Sinks(model, now);
+const history = new History(model, now, get, (entry) => {
+  table.select("");
+  table.focus(entry?.key);
+});
+
+function takeRows(answer) {
+  model.load(answer);
+  rowsAreNew = true;
+  if (model.fleet && !document.body.classList.contains("fleet")) table.sortBy("node");
+  document.body.classList.toggle("fleet", model.fleet);
+  setText(byId("version"), model.version ? `publisher ${printable(model.version)}` : "");
+  schedule();
+  fillStream();
+  readStatus();
+}
+
+function takeEvent(event) {
+  const { news, removed } = model.apply(event);
+  if (event.snapshot?.position === 0 && !rowsAreNew) {
+    stream.remark(event.node, `${event.text ?? event.node}: all rows were sent again`);
+    readFlaps();
+  }
+  for (const entry of removed) stream.remark(entry.node, `${entry.name} removed, found by the snapshot`);
+  if (news) {
+    stream.add(event);
+    history.add(event);
+    announcer.say(event);
+    if (document.body.dataset.view !== "events") unseen += 1;
+  }
+  schedule();
+}
+
+function takeNode(node) {
+  model.putNode(node);
+  if (model.fleet) sinks.show({});
+  schedule();
+}
+
+/** Draws what changed, once for all events that came before the next picture. */
+function schedule() {
+  if (drawing) return;
+  drawing = true;
+  requestAnimationFrame(() => {
+    drawing = false;
+    const changed = model.takeChanged();
+    table.update(changed, { all: rowsAreNew, flash: !rowsAreNew });
+    if (changed.size) writeTypes();
+    rowsAreNew = false;
+    stream.draw();
+    if (history.isOpen && changed.has(history.entry.key)) history.update();
+    setText(byId("unseen"), narrow.matches && unseen ? String(Math.min(unseen, 999)) : "");
+    showTitle();
+  });
+}
+
+async function fillStream() {
+  const [{ node, seq } = {}] = model.fleet ? [] : model.nodes.values();
+  if (node === undefined) return;
+  const query = new URLSearchParams({ node, before: seq + 1, limit: 40 });
+  try {
+    stream.fill((await (await get(`api/history?${query}`)).json()).events);
+  } catch (error) {
+    stream.remark(node, `What was before is not known: ${error.message}`);
+    schedule();
+  }
+}
+
+async function readFlaps() {
+  try {
+    model.setFlaps((await connection.rows()).flaps);
+    schedule();
+  } catch (error) {
+    stream.remark("", `The flaps may be wrong, they were not read again: ${error.message}`);
+  }
+}
+
+async function readStatus() {
+  if (document.hidden || connection.state === "offline") return;
+  try {
+    sinks.show(await (await get("api/status")).json());
+  } catch (error) {
+    sinks.fail(error);
+  }
+}
+
+const WORDS = { live: "Live", connecting: "Connecting …", reconnecting: "Reconnecting", offline: "Offline", refused: "Refused" };
+
+function showConnection() {
+  const { state, since, reason, nextTry } = connection;
+  const shown = byId("connection");
+  if (shown.dataset.state !== state) byId("connection-text").ariaLive = "polite";
+  shown.dataset.state = state;
+  document.body.classList.toggle("stale", state !== "live" && since > 0);
+  const stale = since ? ` since ${dateText(since, Date.now())}: what you see is from then` : ": nothing is loaded yet";
+  const why = state === "offline" || state === "refused" ? ` (${reason || "no network"})` : "";
+  setText(byId("connection-text"), state === "live" || state === "connecting" ? WORDS[state] : WORDS[state] + why + stale);
+  const wait = Math.max(0, nextTry - Date.now());
+  byId("retry").hidden = state !== "offline" && state !== "refused";
+  byId("retry").title = wait ? `next try in ${spanText(wait / 1000)}` : "";
+  showTitle();
+}
+
+function showTitle() {
+  const [{ node } = {}] = model.nodes.values();
+  const name = model.fleet ? `Interfaces of ${model.nodes.size} nodes` : node === undefined ? "Interfaces" : `Interfaces of ${printable(node)}`;
+  setText(byId("title"), name);
+  const down = [...model.entries.values()].filter((entry) => entry.state.group === "down" && !entry.isOfContainers).length;
+  const title = connection.state === "live" ? (down ? `${down} down · ${name}` : name) : `(${connection.state}) ${name}`;
+  if (document.title !== title) document.title = title;
+}
+
+function openHistory(entry) {
+  if (!entry) return;
+  table.select(entry.key);
+  history.open(entry, { asDialog: narrow.matches });
+}
+
+/** Offers the types of interfaces that there are. */
+function writeTypes() {
+  const select = byId("type");
+  const types = [...new Set([...model.entries.values()].map((entry) => entry.type))].sort();
+  if (types.join("\n") === [...select.options].slice(1).map((option) => option.value).join("\n")) return;
+  const chosen = select.value;
+  select.replaceChildren(make("option", { value: "" }, "All types"), ...types.map((type) => make("option", { value: type }, type)));
+  select.value = types.includes(chosen) ? chosen : "";
+  if (select.value !== chosen) filter();
+}
+
+function filter() {
+  table.filter = {
+    words: byId("search").value.toLowerCase().split(/\s+/).filter(Boolean),
+    state: document.querySelector("input[name=state]:checked").value,
+    type: byId("type").value,
+  };
+  table.arrange();
+}
+
+function toggleContainers() {
+  table.unfolded = !table.unfolded;
+  table.arrange();
+}
+
+function show(view) {
+  document.body.dataset.view = view;
+  for (const button of document.querySelectorAll("nav button")) button.ariaPressed = String(button.dataset.view === view);
+  if (view === "events") unseen = 0;
+  schedule();
+}
+
+const KEYS = {
+  "/": () => { show("interfaces"); byId("search").select(); byId("search").focus(); },
+  c: toggleContainers,
+  p: () => stream.pause(),
+};
+
+function press(event) {
+  if (event.altKey || event.ctrlKey || event.metaKey) return;
+  const writing = event.target.matches("input[type=search], select");
+  if (event.key === "Escape") {
+    if (event.target === byId("search") && byId("search").value) byId("search").value = "";
+    else if (history.isOpen) history.close();
+    else if (writing) table.focus();
+    filter();
+  } else if (event.key === "ArrowDown" && event.target === byId("search")) table.focus();
+  else if (!writing && !document.querySelector(":modal") && KEYS[event.key]) KEYS[event.key]();
+  else return;
+  event.preventDefault();
+}
+
+byId("search").addEventListener("input", filter);
+byId("type").addEventListener("change", filter);
+byId("sort").addEventListener("change", () => table.sortBy(byId("sort").value));
+byId("containers").addEventListener("click", toggleContainers);
+byId("retry").addEventListener("click", () => connection.retry());
+document.querySelector("fieldset.segments").addEventListener("change", filter);
+document.querySelector("nav").addEventListener("click", (event) => event.target.closest("button") && show(event.target.closest("button").dataset.view));
+document.addEventListener("keydown", press);
+document.addEventListener("visibilitychange", readStatus);
+setInterval(readStatus, 5000);
+setInterval(() => { table.tick(); if (history.isOpen) history.update(); }, 5000);
+document.documentElement.classList.add("ready");
+connection.run();
