@@ -52,7 +52,10 @@ class Info(_Sent):
     seq: Count = Field(description="The newest event that the states contain")
     os: str = Field(description="The operating system: linux or windows")
     families: tuple[Family, ...] = Field(description="The address families that are published")
-    rows: Count = Field(description="The number of retained states: a subscriber that has as many is in sync")
+    rows: Count = Field(
+        description="The number of retained states; new ones are counted before they are there, emptied ones until "
+        "they are empty. A subscriber that has as many, while the status is online, is in sync"
+    )
     missing: Count = Field(description="The number of rows without a state, since the broker takes no message so large")
     skips: bool = Field(
         description="True with the options `only` or `settle`: then a hole in the `seq` of events is no loss"

@@ -40,6 +40,9 @@ class RetainedState:
     Of each row a batch publishes the newest state first, then every event in order. So a subscriber that has the
     retained states receives every event after them, and drops those that a state's `seq` contains. A state never goes
     back: events up to the newest one that the states contain are published without a state.
+
+    The broker never has more states than its `info` counts in `rows`: `info` is published before a state that is new
+    there, and after those that are emptied. So whoever subscribes meanwhile is not in sync too early.
     """
 
     def __init__(self, messages: Messages, devices: Devices | None, context: SinkContext) -> None:
@@ -50,6 +53,7 @@ class RetainedState:
         self.newest: Cursor | None = None
         self.resynced: Resynced | None = None
         self._keys: set[Key] = set()
+        self._counted = 0
         self._too_large: set[Key] = set()
         self._snapshot_id: str | None = None
         self._snapshot_keys: set[Key] = set()
@@ -57,8 +61,9 @@ class RetainedState:
         self._takes_devices = False
         self._given_up: Devices | None = None
 
-    def info(self) -> bytes:
-        """Returns the payload of `info`."""
+    def info(self, rows: int | None = None) -> bytes:
+        """Returns the payload of `info`, to be sent next; `rows` is the count when it is not that of now."""
+        self._counted = len(self._keys) if rows is None else rows
         return Info(
             version=publisher.__version__,
             node=self._context.node,
@@ -67,7 +72,7 @@ class RetainedState:
             seq=self.newest.seq if self.newest else 0,
             os=platform.system().lower(),
             families=("inet", "inet6"),
-            rows=len(self._keys),
+            rows=self._counted,
             missing=len(self._too_large),
             skips=self._messages.skips,
             resynced=self.resynced,
@@ -92,6 +97,7 @@ class RetainedState:
         was believed before is kept too. Raises BrokerError.
         """
         contents = self.finder.read(readback, info)
+        self._counted = 0
         self._keys = contents.keys if contents.complete else contents.keys | self._keys
         if self.devices is not None:
             self._kept = contents.kept
@@ -123,6 +129,11 @@ class RetainedState:
             return False
         self._given_up, self.devices = self.devices, None
         return True
+
+    def resume_discovery(self) -> None:
+        """Announces devices again when that was given up: the broker is another one."""
+        self.devices, self._given_up = self.devices or self._given_up, None
+        self._takes_devices = False
 
     def leaves_out(self, message: MqttMessage) -> bool:
         """Returns whether this message was planned before discovery was given up."""
@@ -161,6 +172,7 @@ class RetainedState:
 
     def _tail(self, run: list[tuple[int, Event]]) -> Iterator[Planned]:
         news = {event.key: (index, event) for index, event in run if self._is_news(event)}
+        yield from self._count(added={key for key, (_, event) in news.items() if key and not _is_removal(event)})
         if self.devices is not None:
             # Before the states: a device that is removed must not receive an empty state.
             yield from self._planned(self.devices.apply([event for _, event in news.values()]))
@@ -170,6 +182,8 @@ class RetainedState:
         for index, event in run:
             yield Planned(self._messages.event(event), index)
         self._advance(run[-1][1])
+        if len(self._keys) != self._counted:
+            yield self._info()
 
     def _not_read_back(self, run: list[tuple[int, Event]], news: Iterable[Key | None]) -> Iterator[Planned]:
         """Yields empty states for what was deleted before the last snapshot: the read-back may have missed them."""
@@ -203,8 +217,10 @@ class RetainedState:
     def _snapshot_row(self, index: int, event: Event) -> Iterator[Planned]:
         if self.devices is not None:
             self.devices.remember(event)
-        if event.key is not None:
+        if event.key is not None and event.snapshot is not None:
             self._snapshot_keys.add(event.key)
+            # Those that follow may all be new, too; `info` is published again after the last.
+            yield from self._count({event.key}, more=event.snapshot.count - event.snapshot.position)
         yield Planned(self._state(event), index, event)
 
     def _end(self, event: Event, count: int) -> Iterator[Planned]:
@@ -238,12 +254,22 @@ class RetainedState:
         keys = self._messages.topics.keys_of(luids).difference(besides)
         yield from (Planned(self._messages.no_state(key), None) for key in sorted(keys))
 
+    def _count(self, added: set[Key], more: int = 0) -> Iterator[Planned]:
+        """Yields `info` when it counts fewer states than there are with these, and perhaps `more`."""
+        # One that was too large before is likely to be so again, and then it is not there.
+        rows = len(self._keys | (added - self._too_large))
+        if rows > max(self._counted, len(self._keys)):
+            yield self._info(rows + more)
+
+    def _info(self, rows: int | None = None) -> Planned:
+        return Planned(self._messages.info(self.info(rows)), None)
+
     def _mark(self, event: Event) -> None:
         self.resynced = Resynced(seq=event.seq, cause=event.cause, time=event.time.isoformat())
 
     def _state(self, event: Event) -> MqttMessage:
         if event.key is not None:
-            (self._keys.discard if event.notification_type == "delete_instance" else self._keys.add)(event.key)
+            (self._keys.discard if _is_removal(event) else self._keys.add)(event.key)
             self._too_large.discard(event.key)
         return self._messages.state(event)
 
@@ -256,3 +282,7 @@ class RetainedState:
     def _advance(self, event: Event) -> None:
         if self._is_news(event):
             self.newest = Cursor(event.epoch, event.seq)
+
+
+def _is_removal(event: Event) -> bool:
+    return event.notification_type == "delete_instance"

@@ -65,6 +65,10 @@ class Announcement:
         """True when the broker acknowledged an `info` of ours."""
         return self._mark is not None
 
+    def forget(self) -> None:
+        """Forgets what the broker has: the connection is to another one."""
+        self._mark, self._is_online = None, False
+
     def outdated(self) -> None:
         """Notes that something else is published."""
         if self.is_settled:
@@ -102,16 +106,19 @@ class Announcement:
         connection = self._ready()
         if connection is None:
             return
-        before = [] if self._is_online else [self._messages.status(ONLINE)]
+        after = [] if self._is_online else [self._messages.status(ONLINE)]
         try:
-            self._put_info(connection, *before)
+            self._put_info(connection, *after)
         except BrokerError as error:
             self._failed(error)
 
-    def _put_info(self, connection: Connection, *before: MqttMessage) -> None:
-        """Publishes `info` after these messages; when the broker took it, it marks how far the broker is."""
+    def _put_info(self, connection: Connection, *after: MqttMessage) -> None:
+        """Publishes `info`, then these messages; when the broker took it, it marks how far the broker is.
+
+        The status comes last: while it is online, `info` counts the states that are there.
+        """
         info = self._retained.info()
-        refused = self._put(connection, *before, self._messages.info(info))
+        refused = self._put(connection, self._messages.info(info), *after)
         topics = {one.message.topic for one in refused}
         self._mark = None if self._messages.topics.info in topics else Mark(info, newest=True)
         self._is_online = self._messages.topics.status not in topics

@@ -64,7 +64,7 @@ def test_three_hundred_large_devices_that_somebody_planted_are_not_held(broker: 
     before, _ = tracemalloc.get_traced_memory()
     with MqttHost(tmp_path, broker, timeout=60) as host:
         host.put(ETH0)
-        wait_for(lambda: retained(broker, "interfaces/testnode/info"), what="info")
+        wait_for(lambda: retained(broker, "interfaces/testnode/status"), what="the status")
         host.quiet()
     _, peak = tracemalloc.get_traced_memory()
     assert peak - before < 16 * MIB

@@ -159,7 +159,7 @@ def test_500_pairs_made_and_deleted_leave_no_topic(house: PublisherAndBroker) ->
         house.subscribed("interfaces/#", "homeassistant/#") as subscriber,
     ):
         kept = Kept(subscriber.messages)
-        kept.wait_for("info", 1)
+        kept.wait_for("status", 1)
         before = house.retained()
         make_pairs(house.netns, 500)
         there = kernel_rows(house.netns)
@@ -176,7 +176,7 @@ def test_1000_container_interfaces_are_states_and_no_entities(house: PublisherAn
     house.netns.veth("eth0", "eth1")
     make_pairs(house.netns, 500)
     with house.publishing(), house.subscribed("interfaces/#") as subscriber:
-        Kept(subscriber.messages).wait_for("info", 1)
+        Kept(subscriber.messages).wait_for("status", 1)
         retained = Kept(house.retained())
     assert retained.rows == kernel_rows(house.netns)
     assert len({state["interface"]["alias"] for state in retained.states}) == 1003
@@ -187,7 +187,7 @@ def test_the_topics_in_discovery_payloads_are_published(house: PublisherAndBroke
     house.netns.veth("eth0", "veth0")
     house.netns.ip("addr add 192.0.2.10/24 dev eth0")
     with house.publishing(), house.subscribed("interfaces/#") as subscriber:
-        Kept(subscriber.messages).wait_for("info", 1)
+        Kept(subscriber.messages).wait_for("status", 1)
         retained = house.retained()
     configs = Kept(retained).configs
     parts = [part for config in configs for part in config["components"].values()]
@@ -264,7 +264,7 @@ def test_what_went_or_was_renamed_while_it_was_away_leaves_no_state_and_a_device
     house.netns.veth("eth0", "eth1")
     house.netns.veth("eth2", "eth3")
     with house.publishing(), house.subscribed("interfaces/#") as subscriber:
-        Kept(subscriber.messages).wait_for("info", 1)
+        Kept(subscriber.messages).wait_for("status", 1)
         assert Kept(house.retained()).devices == {"nas lo", "nas eth0", "nas eth1", "nas eth2", "nas eth3"}
     house.netns.ip("link del eth0", "link set eth2 down", "link set eth2 name uplink", "link set uplink up")
     gone = {"nas eth0", "nas eth1", "nas eth2"}

@@ -54,11 +54,18 @@ class Found(ReadBack):
 
 
 def sent(board: RetainedState, *events: Event) -> list[tuple[str, int | None]]:
-    """Returns the planned messages: the end of each topic with the `seq` in its payload."""
+    """Returns the planned messages but `info`: the end of each topic with the `seq` in its payload."""
+    return [one for one in planned(board, *events) if one[0] != "info"]
+
+
+def planned(board: RetainedState, *events: Event) -> list[tuple[str, int | None]]:
+    """Returns the planned messages: the end of each topic with the `seq` in its payload, of `info` the rows."""
     return [
         (
             message.topic.removeprefix("interfaces/testnode/").removeprefix("homeassistant/device/publisher_testnode/"),
-            json.loads(message.payload).get("seq") if message.payload else None,
+            json.loads(message.payload).get("rows" if message.topic == TOPICS.info else "seq")
+            if message.payload
+            else None,
         )
         for message, *_ in board.plan(events)
     ]
@@ -122,6 +129,39 @@ def test_a_broker_without_retained_messages_for_wildcards_is_known() -> None:
     assert board().read_back(Found(), None).has_wildcards
 
 
+def test_info_counts_new_states_before_they_are_there_and_emptied_ones_after() -> None:
+    one, v6 = board(), make_row("eth0", "inet6")
+    assert planned(one, *make_snapshot([ETH0, v6], seq=3))[:2] == [("info", 2), (path(ETH0, "state"), 3)]
+    assert "info" not in dict(planned(one, make_event(4, row=ETH0)))
+    added = planned(one, make_event(5, "add_instance", ETH1), make_event(6, "delete_instance", v6))
+    assert added == [
+        ("info", 3),
+        (path(ETH1, "state"), 5),
+        (path(v6, "state"), None),
+        (path(ETH1, "event"), 5),
+        (path(v6, "event"), 6),
+        ("info", 2),
+    ]
+
+
+def test_info_counts_no_state_that_was_too_large_again_until_it_is_there() -> None:
+    one = board()
+    planned(one, *make_snapshot([ETH0], seq=3))
+    one.info()
+    one.emptied(ETH0.key)
+    one.info()
+    assert [topic for topic, _ in planned(one, make_event(4, row=ETH0))][-1] == "info"
+    one.emptied(ETH0.key)
+    assert next(message.topic for message, *_ in one.plan([make_event(5, row=ETH0)])) != TOPICS.info
+
+
+def test_after_another_broker_is_found_the_first_state_is_counted_anew() -> None:
+    one = board()
+    planned(one, *make_snapshot([ETH0, ETH1], seq=3))
+    one.read_back(Found(), None)
+    assert planned(one, *make_snapshot([ETH0, ETH1], seq=3))[0] == ("info", 2)
+
+
 def test_a_snapshot_in_parts_is_cleared_after_the_last() -> None:
     one = board()
     one.read_back(Found(TOPICS.state(ETH1.key)), None)
@@ -163,15 +203,15 @@ def test_a_container_is_removed_before_its_state_and_as_a_whole() -> None:
     one = board(devices=True, include=["*"], keep_days=0)
     v6 = make_row("eth0", "inet6")
     sent(one, *make_snapshot([ETH0, v6]))
-    planned = sent(one, make_event(1, "delete_instance", ETH0), make_event(2, "delete_instance", v6))
-    assert planned[:3] == [(f"{ETH0.luid}/config", None), (path(ETH0, "state"), None), (path(v6, "state"), None)]
+    messages = sent(one, make_event(1, "delete_instance", ETH0), make_event(2, "delete_instance", v6))
+    assert messages[:3] == [(f"{ETH0.luid}/config", None), (path(ETH0, "state"), None), (path(v6, "state"), None)]
 
 
 def test_the_device_of_a_removed_interface_stays_while_its_states_go() -> None:
     one = board(devices=True)
     sent(one, *make_snapshot([ETH0, ETH1]))
-    planned = sent(one, make_event(1, "delete_instance", ETH0))
-    assert planned[:2] == [("kept", None), (path(ETH0, "state"), None)]
+    messages = sent(one, make_event(1, "delete_instance", ETH0))
+    assert messages[:2] == [("kept", None), (path(ETH0, "state"), None)]
     back = sent(one, make_event(2, "add_instance", ETH0))
     assert [topic for topic, _ in back] == ["kept", path(ETH0, "state"), path(ETH0, "event")]
 
@@ -180,26 +220,26 @@ def test_devices_that_another_life_announced_are_kept_too() -> None:
     before, one = board(devices=True), board(devices=True)
     config = retained_by(before, *make_snapshot([ETH0, ETH1]))
     one.read_back(Found(payloads=config), None)
-    planned = sent(one, *make_snapshot([ETH0]))
-    assert ("kept", None) in planned
-    assert (path(ETH1, "state"), None) in planned
-    assert "config" not in " ".join(topic for topic, _ in planned)
+    messages = sent(one, *make_snapshot([ETH0]))
+    assert ("kept", None) in messages
+    assert (path(ETH1, "state"), None) in messages
+    assert "config" not in " ".join(topic for topic, _ in messages)
 
 
 def test_devices_that_were_not_read_back_for_sure_are_announced_or_removed_again() -> None:
     one = board(devices=True)
     sent(one, *make_snapshot([ETH0, ETH1]))
     one.read_back(Found(complete=False), None)
-    planned = sent(one, *make_snapshot([ETH0], seq=1))
-    assert (path(ETH1, "state"), None) in planned
-    assert (f"{ETH1.luid}/config", None) in planned
-    assert f"{ETH0.luid}/config" in [topic for topic, _ in planned]
+    messages = sent(one, *make_snapshot([ETH0], seq=1))
+    assert (path(ETH1, "state"), None) in messages
+    assert (f"{ETH1.luid}/config", None) in messages
+    assert f"{ETH0.luid}/config" in [topic for topic, _ in messages]
 
 
 def test_containers_are_no_devices_and_cost_no_memory() -> None:
     one = board(devices=True)
-    planned = sent(one, *make_snapshot([make_row("veth12ab", index=9)]))
-    assert [topic for topic, _ in planned] == ["0006008009000000/inet/state"]
+    messages = sent(one, *make_snapshot([make_row("veth12ab", index=9)]))
+    assert [topic for topic, _ in messages] == ["0006008009000000/inet/state"]
     assert one.devices is not None
     assert not one.devices._rows
 

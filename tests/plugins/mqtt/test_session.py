@@ -35,6 +35,7 @@ class ScriptedConnection(Connection):
     made: ClassVar[list[ScriptedConnection]] = []
     returns_fence = True
     protocol = "5"
+    server = OPTIONS.server
     client_id = "id"
     keepalive = 30
 
@@ -107,7 +108,7 @@ class Fixture:
         self.retained = RetainedState(messages, None, self.context)
         reconnect = Reconnect(Backoff(0.0, 0.0))
         self.session = Session(
-            OPTIONS, self.context, messages, self.retained, reconnect, lambda: LOGIN, list, lambda _: None
+            OPTIONS, self.context, messages, self.retained, reconnect, lambda _: LOGIN, list, lambda _: None
         )
         self.session.open()
 
@@ -129,7 +130,7 @@ def one(monkeypatch: pytest.MonkeyPatch) -> Fixture:
     monkeypatch.setattr(ScriptedConnection, "made", [])
     fixture = Fixture()
     fixture.publish(*make_snapshot([ETH0]))
-    assert fixture.connection.sent[-2:] == ["status", "info"]
+    assert fixture.connection.sent[-2:] == ["info", "status"]
     fixture.connection.sent.clear()
     return fixture
 
