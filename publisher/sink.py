@@ -6,7 +6,7 @@ import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, MutableMapping, Sequence
 from datetime import datetime, timedelta
-from typing import Annotated, Any, ClassVar, NamedTuple, Protocol, TypeAlias
+from typing import Annotated, Any, ClassVar, NamedTuple, Protocol, Self, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -74,6 +74,14 @@ class SinkOptions(BaseModel):
         When it differs from that of the last run, the sink is a new subscriber and receives the snapshot.
         """
         return ""
+
+    @property
+    def by_destination(self) -> tuple[Self, ...]:
+        """Returns the options for each destination alone, of a sink that has several and uses one at a time.
+
+        What it retains is recorded, and emptied, for each of them by itself.
+        """
+        return (self,)
 
     @property
     def exclusive(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from .client.errors import BrokerError
@@ -23,6 +24,22 @@ _LEAST_STATE_BYTES = 1500
 _LARGE_MESSAGES = {"a device of Home Assistant": 5_000, "a state with 50 addresses": 12_000}
 
 
+def check_brokers(logins: Sequence[tuple[MqttOptions, Login]], topics: Topics, discovery: Discovery) -> str:
+    """Tries each broker; returns a line of what works on each, raises BrokerError with it when one does not work."""
+    lines, failed = [], False
+    for options, login in logins:
+        try:
+            lines.append(check_broker(options, login, topics, discovery))
+        except BrokerError as error:
+            if len(logins) == 1:
+                raise
+            failed = True
+            lines.append(str(error))
+    if failed:
+        raise BrokerError("; ".join(lines))
+    return "; ".join(lines)
+
+
 def check_broker(options: MqttOptions, login: Login, topics: Topics, discovery: Discovery) -> str:
     """Publishes a message and receives it; returns a line of what works, raises BrokerError with a line."""
     from .client.dialing import Dialer
@@ -37,7 +54,7 @@ def check_broker(options: MqttOptions, login: Login, topics: Topics, discovery: 
     reading: list[ReadBack] = []
     # The will is the one of the sink in all but its topic, which no subscriber takes for the node's state.
     will = MqttMessage(topics.check, Token(token="0" * 16).json_bytes, retain=False)
-    probe = Dialer(options, lambda: login).dial(will=will, on_message=received)
+    probe = Dialer(options, lambda _: login).dial(will=will, on_message=received)
     try:
         _send_and_receive(probe, topics, token, returned, options.timeout)
         reading.append(ReadBack(probe, topics.check))

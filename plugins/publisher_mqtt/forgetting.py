@@ -72,7 +72,7 @@ class Forgetting:
             any(take(message) for take in takers)
 
         try:
-            connection = Dialer(self._options, lambda: self._login).dial(on_message=received)
+            connection = Dialer(self._options, lambda _: self._login).dial(on_message=received)
             try:
                 readback = ReadBack(connection, self._topics.fence)
                 takers.insert(0, readback.take)

@@ -96,7 +96,14 @@ class MqttOptions(SinkOptions):
     model_config = ConfigDict(hide_input_in_errors=True)
 
     type: Literal["mqtt"] = "mqtt"
-    url: str = Field(description="mqtt://, mqtts://, ws:// or wss://, with user name, host, port; never a password")
+    url: str | None = Field(
+        default=None, description="mqtt://, mqtts://, ws:// or wss://, with user name, host, port; never a password"
+    )
+    urls: tuple[str, ...] = Field(
+        default=(),
+        max_length=10,
+        description="In place of url: several, tried in this order at each connection; the first that accepts is used",
+    )
     username: str | None = None
     password: SecretStr | None = Field(
         default=None, description="Meant for the environment; in a file use password_file"
@@ -129,9 +136,18 @@ class MqttOptions(SinkOptions):
 
     @field_validator("url")
     @classmethod
-    def _is_mqtt(cls, url: str) -> str:
-        parse_url(url)
+    def _is_mqtt(cls, url: str | None) -> str | None:
+        if url is not None:
+            parse_url(url)
         return url
+
+    @field_validator("urls")
+    @classmethod
+    def _are_mqtt(cls, urls: tuple[str, ...]) -> tuple[str, ...]:
+        places = [parse_url(url).place for url in urls]
+        if twice := sorted({place for place in places if places.count(place) > 1}):
+            raise ValueError(f"expected each broker once: {', '.join(twice)}")
+        return urls
 
     @field_validator("replay_topics")
     @classmethod
@@ -149,13 +165,16 @@ class MqttOptions(SinkOptions):
 
     @model_validator(mode="after")
     def _fit_together(self) -> Self:
+        if bool(self.urls) == (self.url is not None):
+            raise ValueError("expected url, or urls for several brokers" + (", not both" if self.urls else ""))
         if self.password is not None and self.password_file is not None:
             raise ValueError("expected password or password_file, not both")
         if self.key_file is not None and self.cert_file is None:
             raise ValueError("expected cert_file beside key_file")
-        if self.username is not None and self.server.username is not None:
+        servers = [one.server for one in self.by_destination]
+        if self.username is not None and any(server.username is not None for server in servers):
             raise ValueError("expected the user name in url or as username, not both")
-        if not self.server.tls and (self.ca_file or self.cert_file or self.insecure):
+        if not any(server.tls for server in servers) and (self.ca_file or self.cert_file or self.insecure):
             raise ValueError("expected a URL with mqtts:// or wss:// beside ca_file, cert_file and insecure")
         if self.protocol == "3.1.1" and (self.format == "cloudevents_binary" or self.message_expiry is not None):
             raise ValueError('expected protocol = "5" with cloudevents_binary and message_expiry')
@@ -170,9 +189,14 @@ class MqttOptions(SinkOptions):
         return ("5",) if needs_five else ("5", "3.1.1")
 
     @property
+    def by_destination(self) -> tuple[Self, ...]:
+        """The options of each broker, in the order in which they are tried: with one `url`, and no `urls`."""
+        return tuple(self.model_copy(update={"url": url, "urls": ()}) for url in self.urls) or (self,)
+
+    @property
     def server(self) -> Server:
-        """The parts of the URL."""
-        return parse_url(self.url)
+        """The parts of the URL, of several of the first one."""
+        return parse_url(self.url or self.urls[0])
 
     @property
     def user(self) -> str | None:
@@ -181,6 +205,6 @@ class MqttOptions(SinkOptions):
 
     @property
     def destination(self) -> str:
-        """The broker and the base, without the user."""
+        """The broker and the base, without the user; of several brokers the first: the others stand in for it."""
         server = self.server
         return f"mqtt://{server.name}/{self.base}"

@@ -175,7 +175,9 @@ def events_for(
     if since is not None and not _is_far(since, newest, options.max_events):
         events = context.events_since(since.epoch, since.seq)
         if events is not None:
-            upto = events[-1].seq if events else since.seq
+            # With a filter the newest of them may be older than a snapshot that was published.
+            published = newest.seq if newest is not None and newest.epoch == since.epoch else 0
+            upto = max(events[-1].seq if events else since.seq, published)
             wanted = [event for event in events if request.wants(event)]
             return ReplayedEvents("events", False, since.epoch, upto, wanted)
     rows = context.snapshot()

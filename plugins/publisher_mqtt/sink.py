@@ -72,7 +72,8 @@ class MqttSink(Sink):
 
         They are read again for each connection: passwords and certificates are renewed.
         """
-        self._login(self.context.log)
+        for one in self.options.by_destination:
+            self._login(one, log=self.context.log)
         self.session.open()
         if self._retained.devices is not None:
             self.context.call(self._look_at_the_day, _HOUR)
@@ -108,30 +109,38 @@ class MqttSink(Sink):
 
     def check(self) -> str:
         """Tries everything that the sink needs of the broker, without disturbing a sink that runs."""
-        from .check import check_broker
+        from .check import check_brokers
 
         # With another client id, so that the broker does not end the connection of a publisher that runs.
-        login = self._login(self.context.log, f"{self.context.name}/check")
-        return check_broker(self.options, login, self._messages.topics, self._discovery)
+        logins = [
+            (one, self._login(one, f"{self.context.name}/check", self.context.log))
+            for one in self.options.by_destination
+        ]
+        return check_brokers(logins, self._messages.topics, self._discovery)
 
     def retains(self) -> tuple[str, ...]:
-        """Returns the places of the states and, with discovery, of the devices."""
-        states = place_of_states(self.options, self.context.node)
-        return (states, place_of_devices(self.options, self._discovery)) if self._announces else (states,)
+        """Returns the places of the states and, with discovery, of the devices, on each broker."""
+        return tuple(place for one in self.options.by_destination for place in self._places(one))
+
+    def _places(self, options: MqttOptions) -> tuple[str, ...]:
+        states = place_of_states(options, self.context.node)
+        return (states, place_of_devices(options, self._discovery)) if self._announces else (states,)
 
     def forget(self, places: Sequence[str]) -> None:
         """Empties the node's retained topics, if no publisher uses them; raises Retry or Rejected."""
-        login = self._login()._replace(client_id=forgetting_id())
-        Forgetting(self.options, self.context, self._messages, self._discovery, login).empty(
-            states=place_of_states(self.options, self.context.node) in places,
-            devices=place_of_devices(self.options, self._discovery) in places,
-        )
+        for one in self.options.by_destination:
+            states = place_of_states(one, self.context.node) in places
+            devices = place_of_devices(one, self._discovery) in places
+            if states or devices:
+                login = self._login(one)._replace(client_id=forgetting_id())
+                forgetting = Forgetting(one, self.context, self._messages, self._discovery, login)
+                forgetting.empty(states=states, devices=devices)
 
     def close(self) -> None:
         """Publishes that the node is offline, and disconnects."""
         self.session.close()
 
-    def _login(self, log: Log | None = None, name: str = "") -> Login:
+    def _login(self, options: MqttOptions, name: str = "", log: Log | None = None) -> Login:
         from .client.login import read_login
 
         # With the journal's epoch: a second host with this node and sink name is not to end our connection, so that
@@ -139,7 +148,7 @@ class MqttSink(Sink):
         sink = f"{self.context.epoch}/{name or self.context.name}"
         derived = client_id(self.context.node, sink, self.options.base)
         given = self.options.client_id and self.options.client_id + ("-check" if name else "")
-        return read_login(self.options, given or derived, log)
+        return read_login(options, given or derived, log)
 
     def _subscriptions(self) -> list[str]:
         requests = [self._messages.topics.request] if self.options.replay.enabled else []

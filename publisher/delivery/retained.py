@@ -38,9 +38,11 @@ def _places_of(
     name: str, kind: str, sink: type[Sink], options: SinkOptions, node: str, log: Log
 ) -> tuple[RetainedPlace, ...] | None:
     try:
-        places = _checked(sink(options, IdleContext(name, node, log)).retains())
-        kept = without_secrets(options)
-        return tuple(RetainedPlace(type=kind, place=place, sink=name, node=node, options=kept) for place in places)
+        return tuple(
+            RetainedPlace(type=kind, place=place, sink=name, node=node, options=without_secrets(one))
+            for one in options.by_destination
+            for place in _checked(sink(one, IdleContext(name, node, log)).retains())
+        )
     except BaseException as error:
         text = "sink %r: its places cannot be named, so nothing that a sink of its type left is emptied: %s"
         log.warning(text, name, type(error).__name__, exc_info=error)
@@ -68,7 +70,7 @@ def sink_to_empty(place: RetainedPlace, types: Mapping[str, type[Sink]], plan: S
     sink = types.get(place.type)
     if sink is None:
         raise PluginError(f"no plugin offers a sink of type {place.type!r} any more: install it, or drop this place")
-    configured = [options for other, options in plan.values() if other is sink]
+    configured = [one for other, options in plan.values() if other is sink for one in options.by_destination]
     return sink(options_to_empty(place, sink, configured), context)
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import Any, Literal, assert_never, assert_type
+from typing import Any, Literal, Self, assert_never, assert_type
 
 from publisher import (
     Added,
@@ -120,6 +120,10 @@ class NotebookSink(Sink):
         @property
         def exclusive(self) -> str:
             return f"notebook {self.path.resolve()}"
+
+        @property
+        def by_destination(self) -> tuple[Self, ...]:
+            return (self,)
 
     options: Options
     batch_size = 16

@@ -87,6 +87,7 @@ class Connection:
     ) -> None:
         self._options = options
         self.protocol = protocol
+        self.server = options.server
         self.client_id = login.client_id
         self._will = will
         self._on_message = on_message

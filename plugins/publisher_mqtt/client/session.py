@@ -49,11 +49,10 @@ class Session:
         messages: Messages,
         retained: RetainedState,
         reconnect: Reconnect,
-        read_login: Callable[[], Login],
+        read_login: Callable[[MqttOptions], Login],
         subscriptions: Callable[[], Sequence[str]],
         on_message: Callable[[IncomingMessage], None],
     ) -> None:
-        self._server = options.server.name
         self._context = context
         self._messages = messages
         self._retained = retained
@@ -194,7 +193,7 @@ class Session:
     def _connect(self) -> None:
         """Leaves the session ready when the broker lost nothing, else restoring; raises BrokerError or Retry."""
         if (wait := self._losses.remaining) > 0:
-            raise Retry(self._reason or f"waiting to connect to {self._server}", after=wait)
+            raise Retry(self._reason or f"waiting to connect to {self._dialer.names}", after=wait)
         self._ownership.begin()
         self._readback = None
         connection = self._dialer.dial(
@@ -204,12 +203,17 @@ class Session:
             suspects=self._suspects,
             drops=self._messages.topics.is_state,
         )
+        if self._dialer.has_moved:
+            self._move()
         self._losses.connected()
         self._heartbeat.begin(connection)
         self._postponed.clear()
         self._readback = readback = ReadBack(connection, self._messages.topics.fence)
         self._state = Claiming(connection, readback)
-        self._context.log.info("connected to the MQTT broker %s (MQTT %s)", self._server, connection.protocol)
+        self._context.log.info("connected to the MQTT broker %s (MQTT %s)", connection.server.name, connection.protocol)
+        if self._dialer.passed_over:
+            reasons = "; ".join(map(str, self._dialer.passed_over))
+            self._context.log.warning("%s stands in for a broker before it: %s", connection.server.name, reasons)
         self._subscriptions.make(connection)
         info = self._claim(connection, readback)
         self._state = Restoring(connection, readback)
@@ -220,6 +224,12 @@ class Session:
             self._state = Ready(connection, readback)
         else:
             self._late.read(readback, info)
+
+    def _move(self) -> None:
+        """Forgets what is known of the broker before this one: what it has, refused and was given up for it."""
+        self._suspects.forget()
+        self._announcement.forget()
+        self._retained.resume_discovery()
 
     def _claim(self, connection: Connection, readback: ReadBack) -> bytes | None:
         """Returns the retained `info`; raises OtherPublisher when somebody else publishes as this node."""

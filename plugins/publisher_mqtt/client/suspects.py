@@ -73,6 +73,13 @@ class Suspects:
         self._largest = 0
         self._alone: MqttMessage | str | None = None
 
+    def forget(self) -> None:
+        """Forgets everything: the next connection is to another broker."""
+        self._times_alone.clear()
+        self._given_up.clear()
+        self._most_bytes = self._alone = None
+        self._largest = 0
+
     def __bool__(self) -> bool:
         """True while messages are sent alone."""
         return bool(self._times_alone)
