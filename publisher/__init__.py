@@ -1,11 +1,20 @@
 """Publishes every change of every IP interface.
 
-`watch()` follows the interfaces in a Python program; the rest is for authors of sinks and sources.
+`watch()` follows the interfaces of this host in a Python program, `subscribe()` those that are published at a URL; the
+rest is for authors of sinks and sources.
 """
 
 import logging
 
 from .async_sink import AsyncSink
+from .client import (
+    AsyncSubscription,
+    NodeStatus,
+    SubscribeRequest,
+    Subscription,
+    asubscribe,
+    subscribe,
+)
 from .delivery.backoff import Backoff
 from .errors import ConfigurationError, PublisherError
 from .events import (
@@ -27,7 +36,7 @@ from .events import (
 from .filters import EventFilter
 from .history import Flap, HistoryPage, HistoryQuery
 from .lock import FileLock, InUseError
-from .plugins import DefaultSinks, ForgetRequest, WatchRequest, hookimpl
+from .plugins import DefaultSinks, ForgetRequest, hookimpl
 from .sink import Cursor, Ended, Log, Rejected, Retry, Sink, SinkContext, SinkOptions
 from .sources import Remove, Resync, Source, SourceContext, Update, Upsert
 from .watcher import InterfaceFilter, watch
@@ -42,6 +51,7 @@ __all__ = [
     "Address",
     "AnyEvent",
     "AsyncSink",
+    "AsyncSubscription",
     "Backoff",
     "Change",
     "Changed",
@@ -65,6 +75,7 @@ __all__ = [
     "IpInterface",
     "IpInterfaceRow",
     "Log",
+    "NodeStatus",
     "PublisherError",
     "Rejected",
     "Remove",
@@ -77,10 +88,13 @@ __all__ = [
     "SnapshotStarted",
     "Source",
     "SourceContext",
+    "SubscribeRequest",
+    "Subscription",
     "Update",
     "Upsert",
-    "WatchRequest",
     "__version__",
+    "asubscribe",
     "hookimpl",
+    "subscribe",
     "watch",
 ]

@@ -228,6 +228,15 @@ class Event(Fact):
         event.__dict__["json_bytes"] = data
         return event
 
+    @staticmethod
+    def from_newer_json(data: bytes) -> AnyEvent:
+        """Returns the event of these bytes without the members that only a newer version knows, at any depth.
+
+        Raises pydantic.ValidationError for values that this version does not know. `json_bytes` is made anew.
+        """
+        event: AnyEvent = _ANY_EVENT.validate_json(data, extra="ignore")
+        return event
+
 
 class SnapshotStarted(Event, defer_build=False):
     """The beginning of a snapshot, its position 0: it carries no row."""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from publisher import ConfigurationError, WatchRequest
+from publisher import ConfigurationError, SubscribeRequest
 from publisher.plugins import Plugins, SinkTypes, load_plugins
 from publisher.testing import FakeSinkContext
 
@@ -104,13 +104,13 @@ BROKEN = {
         "@hookimpl\n    def publisher_sources(): return {'mine': 'x'}",
         "source 'mine' cannot be called",
     ),
-    "viewer-is-no-function": (
-        "@hookimpl\n    def publisher_viewers(): return {'amqp': 'x'}",
-        "viewer 'amqp' cannot be called: offer a function that takes a WatchRequest",
+    "client-is-no-function": (
+        "@hookimpl\n    def publisher_clients(): return {'amqp': 'x'}",
+        "client 'amqp' cannot be called: offer a function that takes a SubscribeRequest",
     ),
     "takes-a-builtin-scheme": (
-        "@hookimpl\n    def publisher_viewers(): return {'mqtts': print}",
-        "a viewer named 'mqtts', which interface-publisher offers already",
+        "@hookimpl\n    def publisher_clients(): return {'mqtts': print}",
+        "a client named 'mqtts', which interface-publisher offers already",
     ),
     "schema-is-no-function": (
         "@hookimpl\n    def publisher_schemas(): return {'openapi': {}}",
@@ -390,38 +390,38 @@ def test_the_message_for_a_missing_sink_lists_the_others(install: Install) -> No
     assert "plugin 'a-broken' of a-broken is left out: importing 'a_broken' failed" in message
 
 
-VIEWS_AND_SCHEMAS = """
-    from publisher import WatchRequest, hookimpl
+CLIENTS_AND_SCHEMAS = """
+    from publisher import hookimpl
 
     seen = []
 
-    def watch(request):
-        '''Show a queue.'''
+    def follow(request):
+        '''Follow a queue.'''
         seen.append(request)
 
     @hookimpl
-    def publisher_viewers(): return {"amqp": watch}
+    def publisher_clients(): return {"amqp": follow}
 
     @hookimpl
     def publisher_schemas(): return {"openapi": lambda: {"openapi": "3.1.0"}}
 """
 
 
-def test_a_plugin_may_offer_viewers_and_schemas(install: Install) -> None:
-    install("a-view", VIEWS_AND_SCHEMAS)
+def test_a_plugin_may_offer_clients_and_schemas(install: Install) -> None:
+    install("a-view", CLIENTS_AND_SCHEMAS)
     plugins = load_plugins()
     assert plugins.failures == []
-    plugins.viewer("AMQP://host")(WatchRequest("AMQP://host"))
-    assert sys.modules["a_view"].seen == [WatchRequest("AMQP://host")]
+    plugins.client("AMQP://host")(SubscribeRequest("AMQP://host"))
+    assert sys.modules["a_view"].seen == [SubscribeRequest("AMQP://host")]
     assert plugins.schema("openapi")() == {"openapi": "3.1.0"}
     offers = {(offer.kind, offer.name): offer.summary for offer in plugins.offers if offer.distribution == "a-view"}
-    assert offers == {("viewer", "amqp"): "Show a queue.", ("schema", "openapi"): ""}
+    assert offers == {("client", "amqp"): "Follow a queue.", ("schema", "openapi"): ""}
 
 
 @pytest.mark.parametrize("url", ["amqp://host", "mqtt", "host:1883", ""])
 def test_a_url_that_no_plugin_can_watch_is_an_error_that_lists_the_schemes(url: str) -> None:
     with pytest.raises(ConfigurationError) as failure:
-        load_plugins().viewer(url)
+        load_plugins().client(url)
     assert f"no plugin can watch {url!r}; there are: mqtt://, mqtts://, ws://, wss://" in str(failure.value)
 
 

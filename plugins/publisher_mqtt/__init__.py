@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from publisher import DefaultSinks, ForgetRequest, Log, Sink, SinkContext, WatchRequest, hookimpl
+from publisher import DefaultSinks, ForgetRequest, Log, Sink, SinkContext, SubscribeRequest, hookimpl
 
 from .sink import MqttSink
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from publisher.client import Transport, TransportFactory
 
 
 @hookimpl
@@ -27,9 +29,9 @@ def publisher_default_sinks(log: Log) -> DefaultSinks:
 
 
 @hookimpl
-def publisher_viewers() -> dict[str, Callable[[WatchRequest], None]]:
-    """Returns the viewer of every node on a broker, for each scheme of a broker's URL."""
-    return dict.fromkeys(("mqtt", "mqtts", "ws", "wss"), _watch)
+def publisher_clients() -> dict[str, TransportFactory]:
+    """Returns the maker of transports to a broker, for each scheme of a broker's URL."""
+    return dict.fromkeys(("mqtt", "mqtts", "ws", "wss"), _transport)
 
 
 @hookimpl
@@ -44,11 +46,11 @@ def publisher_schemas() -> dict[str, Callable[[], dict[str, Any]]]:
     return {"asyncapi": _asyncapi}
 
 
-def _watch(request: WatchRequest) -> None:
-    """Shows every node on an MQTT broker."""
-    from .monitor.monitor import watch_broker
+def _transport(request: SubscribeRequest) -> Transport:
+    """Follows every node on an MQTT broker."""
+    from .subscriber.transport import MqttTransport
 
-    watch_broker(request)
+    return MqttTransport(request)
 
 
 def _forgetter(request: ForgetRequest, context: SinkContext) -> Sink:

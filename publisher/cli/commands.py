@@ -106,11 +106,11 @@ def watch(
 
     Shows this host, or every node on a broker: as a table on a terminal, as lines elsewhere. Ctrl+C ends it.
     """
-    from .. import WatchRequest
+    from .. import SubscribeRequest
     from .watch import watch_host, watch_url
 
     if url is not None:
-        watch_url(WatchRequest(url, base, password_file, ca_file))
+        watch_url(SubscribeRequest(url, base=base, password_file=password_file, ca_file=ca_file))
     else:
         watch_host(_settings(config, source), family, lines=lines)
 

@@ -6,11 +6,13 @@ import sys
 from collections.abc import Iterable
 from itertools import chain
 
+from ..client import NodeStatus, SubscribeRequest, subscribe
 from ..config.settings import Settings
-from ..events import Event, Family
-from ..plugins import WatchRequest, load_plugins
+from ..events import AnyEvent, Event, Family
+from ..printable import printable
 from ..table import Stamp, Table
 from ..terminal.lines import Lines
+from ..terminal.live_table import LiveTable, clock, on_screen
 from ..terminal.screen import shows_colours, write
 from ..watcher import batches
 from .host import opened_source, until_interrupted
@@ -44,7 +46,35 @@ def _of_family(events: Iterable[Event], family: Family | None) -> list[Event]:
     return [event for event in events if event.family is None or family in (None, event.family)]
 
 
-def watch_url(request: WatchRequest) -> None:
+def watch_url(request: SubscribeRequest) -> None:
     """Shows what is published at this URL until Ctrl+C; raises PublisherError."""
-    with until_interrupted():
-        load_plugins().viewer(request.url)(request)
+    from rich.console import Console
+
+    with (
+        until_interrupted(),
+        subscribe(
+            request.url, base=request.base, password_file=request.password_file, ca_file=request.ca_file
+        ) as subscription,
+    ):
+        console = Console()
+        if not console.is_terminal:
+            while not subscription.closed:
+                write(sys.stdout, "".join(f"{_line(entry)}\n" for entry in subscription.read(1.0)))
+            return
+        table = LiveTable()
+        with on_screen(console) as screen:
+            while not subscription.closed:
+                for entry in subscription.read(1.0):
+                    if isinstance(entry, NodeStatus):
+                        table.set_online(entry.node, entry.online)
+                    else:
+                        table.apply(entry)
+                table.note = f"{request.url} · {len(subscription.nodes)} nodes · {len(table)} IP interfaces"
+                screen.show(table)
+
+
+def _line(entry: AnyEvent | NodeStatus) -> str:
+    if isinstance(entry, NodeStatus):
+        sync = "in sync" if entry.in_sync else "not in sync"
+        return printable(f"{entry.node}: {'online' if entry.online else 'offline'}, {sync}")
+    return f"{clock(entry.time)}  {printable(entry.node)}  {entry.text()}"

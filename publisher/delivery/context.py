@@ -13,7 +13,7 @@ from ..journal.journal import Journal
 from ..journal.positions import NumberedResend, ResendSnapshot
 from ..sink import Log
 from .inbox import Clock, Inbox
-from .subscription import Subscription
+from .subscription import SinkSubscription
 
 Report = Callable[[], dict[str, Any]]
 
@@ -28,7 +28,7 @@ class WorkerContext:
         self,
         name: str,
         journal: Journal,
-        subscription: Subscription,
+        subscription: SinkSubscription,
         inbox: Inbox,
         log: Log,
         clock: Clock,

@@ -13,7 +13,7 @@ from ..sink import Log
 from .backoff import Backoff, pause
 from .calls import Failed, Finished, Outcome, Refused
 from .status import SinkStatus
-from .subscription import Subscription
+from .subscription import SinkSubscription
 from .trouble import Troubles
 
 
@@ -23,7 +23,7 @@ class Progress:
     def __init__(
         self,
         part: SinkJournal,
-        subscription: Subscription,
+        subscription: SinkSubscription,
         fingerprint: str,
         log: Log,
         mask: Callable[[str], str],

@@ -25,7 +25,7 @@ _READ_AT_ONCE, _READS = 256, 16
 _MOST_PAUSE = 1.0
 
 
-class Subscription:
+class SinkSubscription:
     """One sink's way through the journal. The sink's thread; `seq`, `behind` and `done` may be read by any.
 
     The order is: the events up to a snapshot's `seq`, the snapshot, the events after it. So a row of a snapshot never

@@ -22,7 +22,7 @@ from .jobs import Jobs
 from .progress import Progress
 from .selection import Selection
 from .status import SinkStatus
-from .subscription import Subscription
+from .subscription import SinkSubscription
 from .watched import WatchedDescriptor
 
 # Of the time there is for stopping, this part is for what waits; the rest is for the last batch and for closing.
@@ -76,7 +76,7 @@ class Worker:
         self._ended = ended
         self._part = journal.sink(name, destination)
         self._takes_snapshots = selection.snapshot
-        self._subscription = Subscription(journal, self._part, log, selection, self._clock)
+        self._subscription = SinkSubscription(journal, self._part, log, selection, self._clock)
         self._redelivery = Redelivery(self._part, log, mask)
         self.inbox = Inbox(self._clock)
         """The crossing from other threads; the supervisor wakes it in turn with those of the others."""

@@ -9,8 +9,6 @@ from .hooks import (
     Forgetter,
     PublisherHooks,
     Schema,
-    Viewer,
-    WatchRequest,
     hookimpl,
     hookspec,
 )
@@ -30,8 +28,6 @@ __all__ = [
     "PublisherHooks",
     "Schema",
     "SinkTypes",
-    "Viewer",
-    "WatchRequest",
     "hookimpl",
     "hookspec",
     "load_plugins",

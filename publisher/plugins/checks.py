@@ -41,7 +41,7 @@ def offered_by(step: LoadStep, hooks: pluggy.HookRelay, others: Iterable[Offer])
     offered: dict[Kind, dict[str, Any]] = {
         "sink": _results(step, hooks.publisher_sinks),
         "source": _results(step, hooks.publisher_sources),
-        "viewer": _results(step, hooks.publisher_viewers),
+        "client": _results(step, hooks.publisher_clients),
         "forgetter": _results(step, hooks.publisher_forgetters),
         "schema": _results(step, hooks.publisher_schemas),
     }
@@ -102,7 +102,7 @@ _METHODS = ("open", "publish", "close", "cursor", "fileno", "ready", "check", "r
 
 _TAKES = {
     "source": "a SourceContext",
-    "viewer": "a WatchRequest",
+    "client": "a SubscribeRequest",
     "forgetter": "a ForgetRequest and a SinkContext",
     "schema": "nothing",
 }

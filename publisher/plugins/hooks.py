@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import pluggy
 
+from ..client.transport import TransportFactory
 from ..sink import Log, Sink, SinkContext
 from ..sources import SourceFactory
 
@@ -25,15 +26,6 @@ class DefaultSinks(NamedTuple):
     close: Callable[[], object] = lambda: None
 
 
-class WatchRequest(NamedTuple):
-    """The arguments of `publisher watch URL`."""
-
-    url: str
-    base: str = "interfaces"
-    password_file: Path | None = None
-    ca_file: Path | None = None
-
-
 class ForgetRequest(NamedTuple):
     """The arguments of `publisher forget URL`. `None` is the default of the sink's own option."""
 
@@ -46,7 +38,6 @@ class ForgetRequest(NamedTuple):
 
 
 Forgetter = Callable[[ForgetRequest, SinkContext], Sink]
-Viewer = Callable[[WatchRequest], None]
 Schema = Callable[[], dict[str, Any]]
 
 
@@ -57,7 +48,7 @@ class PublisherHooks:
     def publisher_sinks(self) -> dict[str, type[Sink]]:  # type: ignore[empty-body]  # a specification has no body
         """Returns sinks, by the `type` that the configuration file uses.
 
-        Called once when plugins are loaded: at the start of every command that needs a sink, a source, a viewer or a
+        Called once when plugins are loaded: at the start of every command that needs a sink, a source, a client or a
         schema. It must return quickly: import a client library where it is used.
         """
 
@@ -77,11 +68,11 @@ class PublisherHooks:
         """
 
     @hookspec
-    def publisher_viewers(self) -> dict[str, Viewer]:  # type: ignore[empty-body]  # as above
-        """Returns viewers for `publisher watch URL`, by the URL's scheme in lower case.
+    def publisher_clients(self) -> dict[str, TransportFactory]:  # type: ignore[empty-body]  # as above
+        """Returns makers of transports for `publisher.subscribe(URL)`, by the URL's scheme in lower case.
 
-        Called once when plugins are loaded, like `publisher_sinks`. A viewer is called by `publisher watch`; it
-        returns when the view ends, lets KeyboardInterrupt through, and raises PublisherError.
+        Called once when plugins are loaded, like `publisher_sinks`. A maker returns a transport that has connected
+        nowhere yet, and raises ConfigurationError for a request that it cannot use.
         """
 
     @hookspec

@@ -64,7 +64,7 @@ class LoadedPlugins(Plugins):
     def _add(self, found: Found, loaded: _Loaded) -> None:
         self.sinks |= loaded.offered["sink"]
         self.sources |= loaded.offered["source"]
-        self.viewers |= loaded.offered["viewer"]
+        self.clients |= loaded.offered["client"]
         self.forgetters |= loaded.offered["forgetter"]
         self.schemas |= loaded.offered["schema"]
         self.offers += loaded.offers

@@ -8,16 +8,17 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+from ..client.transport import TransportFactory
 from ..errors import ConfigurationError, PluginError
 from ..sink import Log, Sink
 from ..sources import SourceFactory
 from .calling import LoadStep
-from .hooks import DefaultSinks, Forgetter, Schema, Viewer
+from .hooks import DefaultSinks, Forgetter, Schema
 
 if TYPE_CHECKING:
     import pluggy
 
-Kind = Literal["sink", "source", "viewer", "forgetter", "schema"]
+Kind = Literal["sink", "source", "client", "forgetter", "schema"]
 T = TypeVar("T")
 OWN_SOURCES = frozenset({"auto", "linux", "windows", "recording"})
 OWN_SCHEMAS = frozenset({"event", "config"})
@@ -53,7 +54,7 @@ class Plugins:
 
     sinks: dict[str, type[Sink]] = field(default_factory=dict)
     sources: dict[str, SourceFactory] = field(default_factory=dict)
-    viewers: dict[str, Viewer] = field(default_factory=dict)
+    clients: dict[str, TransportFactory] = field(default_factory=dict)
     forgetters: dict[str, Forgetter] = field(default_factory=dict)
     schemas: dict[str, Schema] = field(default_factory=dict)
     offers: list[Offer] = field(default_factory=list)
@@ -69,9 +70,9 @@ class Plugins:
         """Returns the message for a type that no plugin offers."""
         return self._missing(f"no plugin offers a sink of type {name!r}", name, self.sinks)
 
-    def viewer(self, url: str) -> Viewer:
-        """Returns the viewer for this URL; raises ConfigurationError, which lists the schemes."""
-        return self._by_scheme(url, self.viewers, "watch")
+    def client(self, url: str) -> TransportFactory:
+        """Returns the maker of transports for this URL; raises ConfigurationError, which lists the schemes."""
+        return self._by_scheme(url, self.clients, "watch")
 
     def forgetter(self, url: str) -> Forgetter:
         """Returns the maker of sinks for this URL; raises ConfigurationError, which lists the schemes."""

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from publisher.delivery.selection import Selection
-from publisher.delivery.subscription import Subscription
+from publisher.delivery.subscription import SinkSubscription
 from publisher.events import Event, LostEvents
 from publisher.filters import EventFilter
 from publisher.journal.positions import Position, Resend, ResendEvents, ResendSnapshot, SnapshotDue, Tail
@@ -34,7 +34,7 @@ class Reader:
         pipeline.table.stamp.clock = self.clock.utc
         self.journal = pipeline.journal
         self.part = pipeline.journal.sink("sink", "there")
-        self.subscription = Subscription(pipeline.journal, self.part, pipeline.log, selection, self.clock)
+        self.subscription = SinkSubscription(pipeline.journal, self.part, pipeline.log, selection, self.clock)
         self.subscription.begin(None if own is None else Cursor(epoch or pipeline.journal.epoch, own))
 
     def take(self, most: int = 256, *, at_once: bool = False) -> list[Event]:
@@ -321,7 +321,7 @@ def test_a_sink_that_takes_no_snapshot_begins_with_the_next_event(pipeline: Pipe
 
 
 def test_a_sink_that_takes_no_snapshot_gets_what_happened_while_it_could_not_be_opened(pipeline: Pipeline) -> None:
-    subscription = Subscription(pipeline.journal, pipeline.journal.sink("sink", "there"), pipeline.log, NO_SNAPSHOT)
+    subscription = SinkSubscription(pipeline.journal, pipeline.journal.sink("sink", "there"), pipeline.log, NO_SNAPSHOT)
     change(pipeline, 2)
     subscription.begin(None)
     assert [short(event) for event in subscription.next_batch()] == ["1", "2"]

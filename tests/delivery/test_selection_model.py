@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from publisher.delivery.selection import Selection
-from publisher.delivery.subscription import Subscription
+from publisher.delivery.subscription import SinkSubscription
 from publisher.events import Event, IpInterface, Key
 from publisher.filters import EventFilter
 from publisher.journal.positions import ResendEvents, ResendSnapshot
@@ -55,7 +55,7 @@ class SelectionMachine(RuleBasedStateMachine):
     def begin(self) -> None:
         self.pipeline.table.stamp.clock = self.clock.utc
         part = self.pipeline.journal.sink("sink", "there")
-        self.subscription = Subscription(self.pipeline.journal, part, self.pipeline.log, self.selection, self.clock)
+        self.subscription = SinkSubscription(self.pipeline.journal, part, self.pipeline.log, self.selection, self.clock)
         self.subscription.begin(self.cursor)
         self.newest = 0
         self.begins_anew = self.subscription.seq is None

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from publisher.delivery.subscription import Subscription
+from publisher.delivery.subscription import SinkSubscription
 from publisher.events import Event
 from publisher.journal.positions import Position, Resend, ResendEvents, ResendSnapshot, SnapshotDue, Tail
 from publisher.sink import Cursor
@@ -22,20 +22,20 @@ def pipeline(tmp_path: Path) -> Iterator[Pipeline]:
 
 
 @pytest.fixture
-def subscription(pipeline: Pipeline) -> Subscription:
+def subscription(pipeline: Pipeline) -> SinkSubscription:
     """Returns the subscription of a sink that has the first five events."""
     pipeline.change(5)
     return subscribed(pipeline, 5)
 
 
-def subscribed(pipeline: Pipeline, seq: int | None = None) -> Subscription:
+def subscribed(pipeline: Pipeline, seq: int | None = None) -> SinkSubscription:
     """Returns the subscription of a sink whose destination reports this event as its last."""
-    subscription = Subscription(pipeline.journal, pipeline.journal.sink("sink", "there"), pipeline.log)
+    subscription = SinkSubscription(pipeline.journal, pipeline.journal.sink("sink", "there"), pipeline.log)
     subscription.begin(None if seq is None else Cursor(pipeline.journal.epoch, seq))
     return subscription
 
 
-def resend(pipeline: Pipeline, subscription: Subscription, what: Resend) -> None:
+def resend(pipeline: Pipeline, subscription: SinkSubscription, what: Resend) -> None:
     """Has something sent again, as the core and the worker do it."""
     [numbered] = pipeline.journal.append((), {"sink": what}).values()
     subscription.resend(numbered)
@@ -47,7 +47,7 @@ def position(pipeline: Pipeline) -> Position | None:
     return pipeline.journal.sink("sink", "there").place()[0]
 
 
-def take(subscription: Subscription, most: int = 256) -> list[str]:
+def take(subscription: SinkSubscription, most: int = 256) -> list[str]:
     """The next batch, confirmed, in short: seq, and `+` for a row of a snapshot."""
     batch = subscription.next_batch(most)
     subscription.advance(batch)
@@ -59,7 +59,7 @@ def short(event: Event) -> str:
 
 
 def test_events_stop_where_a_snapshot_was_taken_until_it_is_sent(
-    pipeline: Pipeline, subscription: Subscription
+    pipeline: Pipeline, subscription: SinkSubscription
 ) -> None:
     resend(pipeline, subscription, ResendSnapshot("overrun", pipeline.journal.seq))
     pipeline.change(3)
@@ -76,7 +76,7 @@ def test_events_stop_where_a_snapshot_was_taken_until_it_is_sent(
     assert subscription.done
 
 
-def test_what_waits_is_counted(pipeline: Pipeline, subscription: Subscription) -> None:
+def test_what_waits_is_counted(pipeline: Pipeline, subscription: SinkSubscription) -> None:
     pipeline.change(3)
     assert (subscription.seq, subscription.behind, subscription.done) == (5, 3, False)
     take(subscription)
@@ -86,7 +86,7 @@ def test_what_waits_is_counted(pipeline: Pipeline, subscription: Subscription) -
 
 
 def test_in_a_snapshot_its_rest_is_counted_and_the_events_after_it_are_kept(
-    pipeline: Pipeline, subscription: Subscription
+    pipeline: Pipeline, subscription: SinkSubscription
 ) -> None:
     resend(pipeline, subscription, ResendSnapshot("notification", 5))
     pipeline.change(2)
@@ -98,7 +98,7 @@ def test_in_a_snapshot_its_rest_is_counted_and_the_events_after_it_are_kept(
 
 
 def test_missed_events_are_not_answered_when_they_are_trimmed_meanwhile(
-    pipeline: Pipeline, subscription: Subscription, monkeypatch: pytest.MonkeyPatch
+    pipeline: Pipeline, subscription: SinkSubscription, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     epoch, read = pipeline.journal.epoch, pipeline.journal.events.read
     assert subscription.events_since(epoch, 2) == read(2, 9)
@@ -106,7 +106,7 @@ def test_missed_events_are_not_answered_when_they_are_trimmed_meanwhile(
     assert subscription.events_since(epoch, 2) is None
 
 
-def test_a_replay_goes_back_and_no_further_than_the_newest(pipeline: Pipeline, subscription: Subscription) -> None:
+def test_a_replay_goes_back_and_no_further_than_the_newest(pipeline: Pipeline, subscription: SinkSubscription) -> None:
     resend(pipeline, subscription, ResendEvents(2))
     assert take(subscription) == ["3", "4", "5"]
     resend(pipeline, subscription, ResendEvents(99))
@@ -116,7 +116,7 @@ def test_a_replay_goes_back_and_no_further_than_the_newest(pipeline: Pipeline, s
 
 
 def test_a_replay_survives_a_kill_before_its_first_event_whatever_the_destination_reports(
-    pipeline: Pipeline, subscription: Subscription
+    pipeline: Pipeline, subscription: SinkSubscription
 ) -> None:
     resend(pipeline, subscription, ResendEvents(2))
     assert subscription.next_batch()
@@ -127,7 +127,7 @@ def test_a_replay_survives_a_kill_before_its_first_event_whatever_the_destinatio
     assert take(subscribed(pipeline, 3)) == ["4", "5"], "what was sent again is not sent once more"
 
 
-def test_a_second_attempt_to_begin_forgets_no_resend(pipeline: Pipeline, subscription: Subscription) -> None:
+def test_a_second_attempt_to_begin_forgets_no_resend(pipeline: Pipeline, subscription: SinkSubscription) -> None:
     """The journal could not be read between the resends and the end of the opening."""
     resend(pipeline, subscription, ResendSnapshot("overrun", 5))
     cursor = Cursor(pipeline.journal.epoch, 5)
@@ -139,7 +139,7 @@ def test_a_second_attempt_to_begin_forgets_no_resend(pipeline: Pipeline, subscri
     assert take(again) == []
 
 
-def test_partly_confirmed_batches_go_on_after_what_is_safe(pipeline: Pipeline, subscription: Subscription) -> None:
+def test_partly_confirmed_batches_go_on_after_what_is_safe(pipeline: Pipeline, subscription: SinkSubscription) -> None:
     resend(pipeline, subscription, ResendEvents(0))
     batch = subscription.next_batch()
     subscription.advance(batch[:2])
@@ -147,7 +147,7 @@ def test_partly_confirmed_batches_go_on_after_what_is_safe(pipeline: Pipeline, s
     assert take(subscription) == ["3", "4", "5"]
 
 
-def test_a_replay_amid_a_snapshot_leaves_the_snapshot_due(pipeline: Pipeline, subscription: Subscription) -> None:
+def test_a_replay_amid_a_snapshot_leaves_the_snapshot_due(pipeline: Pipeline, subscription: SinkSubscription) -> None:
     resend(pipeline, subscription, ResendSnapshot("overrun", pipeline.journal.seq))
     assert take(subscription, 2) == ["5+0", "5+1"]
     resend(pipeline, subscription, ResendEvents(3))

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from publisher.delivery.subscription import Subscription
+from publisher.delivery.subscription import SinkSubscription
 from publisher.events import Event
 from publisher.journal.positions import ResendEvents, ResendSnapshot
 from tests.fixtures.pipeline import Pipeline
@@ -36,7 +36,7 @@ class SubscriptionMachine(RuleBasedStateMachine):
 
     def begin(self) -> None:
         part = self.pipeline.journal.sink("sink", "there")
-        self.subscription = Subscription(self.pipeline.journal, part, self.pipeline.log)
+        self.subscription = SinkSubscription(self.pipeline.journal, part, self.pipeline.log)
         self.subscription.begin(None)
         self.expected = None
         self.rows = {}

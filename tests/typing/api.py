@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import socket
 import sys
-from collections.abc import Callable, Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -20,6 +21,7 @@ from publisher import (
     Address,
     AnyEvent,
     AsyncSink,
+    AsyncSubscription,
     Change,
     Changed,
     ConfigurationError,
@@ -42,6 +44,7 @@ from publisher import (
     IpInterface,
     IpInterfaceRow,
     Log,
+    NodeStatus,
     PublisherError,
     Rejected,
     Remove,
@@ -54,12 +57,16 @@ from publisher import (
     SnapshotStarted,
     Source,
     SourceContext,
+    SubscribeRequest,
+    Subscription,
     Update,
     Upsert,
-    WatchRequest,
+    asubscribe,
     hookimpl,
+    subscribe,
     watch,
 )
+from publisher.client import ClientLink, Nodes, Question, RowKey, Rows, TransportFactory, Wait
 from publisher.events import UNKNOWN, Cause, Family, Key, Kind, NotificationType, Settled, Unknown, make_luid
 from publisher.netioapi import (
     CancelInsideCallbackError,
@@ -251,8 +258,8 @@ def publisher_default_sinks(log: Log) -> DefaultSinks:
 
 
 @hookimpl
-def publisher_viewers() -> dict[str, Callable[[WatchRequest], None]]:
-    return {"notebook": view}
+def publisher_clients() -> dict[str, TransportFactory]:
+    return {"notebook": NotebookTransport}
 
 
 @hookimpl
@@ -265,9 +272,74 @@ def notebook_of(request: ForgetRequest, context: SinkContext) -> Sink:
     return NotebookSink(NotebookSink.Options(path=Path(request.url.removeprefix("notebook://"))), context)
 
 
-def view(request: WatchRequest) -> None:
-    """Prints a notebook, for `publisher watch notebook:FILE`."""
-    sys.stdout.write(Path(request.url.removeprefix("notebook:")).read_text(encoding="utf-8"))
+# The author of a client.
+class NotebookTransport:
+    """Follows a notebook in which a node writes its status, for `publisher.subscribe("notebook://FILE")`."""
+
+    def __init__(self, request: SubscribeRequest) -> None:
+        self._path = Path(request.url.removeprefix("notebook://"))
+
+    def connect(self, nodes: Nodes) -> ClientLink:
+        if not self._path.is_file():
+            raise PublisherError(f"{self._path} is no notebook")
+        return NotebookLink(self._path, nodes)
+
+
+class NotebookLink:
+    """An open notebook."""
+
+    def __init__(self, path: Path, nodes: Nodes) -> None:
+        self._path = path
+        self._nodes = nodes
+        self._woken = threading.Event()
+
+    def receive(self, wait: Wait, seconds: float) -> None:
+        assert_type(wait, Wait)
+        self._nodes.status(self._path.stem, self._path.read_bytes())
+        self._woken.wait(seconds)
+
+    def ask(self, question: Question) -> None:
+        self._nodes.refused(question.node)
+
+    def states_again(self, node: str) -> None: ...
+
+    def wake(self) -> None:
+        self._woken.set()
+
+    def close(self) -> None: ...
+
+
+# A program that subscribes.
+def listen(url: str, most: int = 10) -> list[str]:
+    """Returns one line for each of the first things that are received."""
+    rows = Rows()
+    lines: list[str] = []
+    with subscribe(url, nodes=["nas"], since={"nas": Cursor("0" * 16, 1)}, stop=threading.Event()) as subscription:
+        assert_type(subscription, Subscription)
+        assert_type(next(iter([subscription])).nodes, Mapping[str, NodeStatus])
+        while len(lines) < most and not subscription.closed:
+            received = subscription.read(1.0)
+            assert_type(received, list[AnyEvent | NodeStatus])
+            for entry in received:
+                if isinstance(entry, NodeStatus):
+                    lines.append(f"{entry.node} {entry.online} {entry.in_sync} {entry.skips} {entry.epoch}-{entry.seq}")
+                else:
+                    rows.apply(entry)
+                    lines.append(explain(entry))
+    assert_type(list(rows.values()), list[InitialNotification | Added | Changed])
+    assert_type(next(iter(rows), None), RowKey | None)
+    return lines
+
+
+async def alisten(url: str) -> AnyEvent | None:
+    """Returns the first event that is received."""
+    async with asubscribe(url) as subscription:
+        assert_type(subscription, AsyncSubscription)
+        assert_type(await subscription.read(1.0), list[AnyEvent | NodeStatus])
+        async for event in subscription:
+            assert_type(event, AnyEvent)
+            return event
+    return None
 
 
 # The author of a source.

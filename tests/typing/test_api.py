@@ -11,6 +11,7 @@ from typing import Any, cast
 import pytest
 
 import publisher
+from publisher.plugins import Plugins
 from publisher.sources.luids import MemoryLuids
 from publisher.testing import FakeSinkContext, ScriptedSource, make_events, make_row
 from tests.typing import api
@@ -64,9 +65,7 @@ def test_a_check_names_what_does_not_work(sink: api.NotebookSink) -> None:
         sink.check()
 
 
-def test_its_hooks_are_those_of_a_plugin(
-    sink: api.NotebookSink, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_its_hooks_are_those_of_a_plugin(sink: api.NotebookSink, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(sink.options.path.parent)
     assert api.publisher_default_sinks(sink.context.log).sinks == {}
     sink.publish(make_events(1))
@@ -74,8 +73,17 @@ def test_its_hooks_are_those_of_a_plugin(
     [table] = api.publisher_default_sinks(sink.context.log).sinks.values()
     sink_class = api.publisher_sinks()["notebook"]
     sink_class.Options.model_validate({key: value for key, value in table.items() if key != "type"})
-    api.publisher_viewers()["notebook"](publisher.WatchRequest("notebook:notebook.txt"))
-    assert capsys.readouterr().out == "parameter_notification eth0 row.metric\n"
+
+
+def test_a_program_receives_what_a_plugins_client_gives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plugins = Plugins(clients=api.publisher_clients())
+    # Not installed, so nothing finds it.
+    monkeypatch.setattr("publisher.plugins.load_plugins", lambda: plugins)
+    notebook = tmp_path / "nas"
+    with pytest.raises(publisher.PublisherError, match="is no notebook"):
+        api.listen(f"notebook://{notebook}")
+    notebook.write_bytes(b"online")
+    assert api.listen(f"notebook://{notebook}", most=1) == [f"nas True False False {'0' * 16}-1"]
 
 
 def test_a_program_follows_the_source() -> None:
@@ -95,7 +103,7 @@ def test_a_program_ends_when_the_source_fails() -> None:
 
 def test_the_example_imports_public_modules_only() -> None:
     modules = set(re.findall(r"^from (publisher[\w.]*) import", EXAMPLE, re.MULTILINE))
-    assert modules == {"publisher", "publisher.events", "publisher.netioapi", "publisher.text"}
+    assert modules == {"publisher", "publisher.client", "publisher.events", "publisher.netioapi", "publisher.text"}
 
 
 def test_the_example_uses_every_public_name() -> None:

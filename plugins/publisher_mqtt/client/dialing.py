@@ -25,7 +25,7 @@ ReadLogin = Callable[["MqttOptions"], "Login"]
 
 
 class Dialer:
-    """Makes the connections of one sink or viewer; `read_login` is called for each broker. One thread."""
+    """Makes the connections of one sink or subscription; `read_login` is called for each broker. One thread."""
 
     def __init__(self, options: MqttOptions, read_login: ReadLogin) -> None:
         self._brokers = [_Broker(one, read_login) for one in options.by_destination]

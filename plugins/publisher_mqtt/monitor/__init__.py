@@ -1,1 +1,0 @@
-"""The live view of every node on a broker."""

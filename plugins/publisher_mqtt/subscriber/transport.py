@@ -1,0 +1,200 @@
+"""Subscriptions over MQTT: what each topic means, and the questions to a node's `replay/get`."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import secrets
+from collections import deque
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
+
+from publisher import ConfigurationError
+from publisher.client import Nodes, Question, SubscribeRequest, Wait
+from publisher.events import Family, Key
+
+from ..client.connection import Connection, IncomingMessage
+from ..client.dialing import Dialer
+from ..client.errors import BrokerError
+from ..client.login import read_login
+from ..messages import MqttMessage
+from ..options import MqttOptions
+
+if TYPE_CHECKING:
+    from ..client.login import Login
+
+# Of a flood so much is taken before anything else is done.
+_MOST_AT_ONCE = 500
+# A question that the access control refuses ends the connection on some brokers (docs/mqtt.md): after so many in a row
+# none is sent any more.
+_MOST_COSTLY_QUESTIONS = 2
+_ROW = re.compile(r"(?P<node>[^/]+)/(?P<luid>[0-9a-f]{16})/(?P<family>inet6?)/(?P<kind>state|event)")
+_LOG = logging.getLogger("publisher")
+
+
+class MqttTransport:
+    """Connects to one broker, with a client id of its own."""
+
+    def __init__(self, request: SubscribeRequest) -> None:
+        """Raises ConfigurationError for a URL or an option that cannot be used."""
+        if request.token_file is not None:
+            raise ConfigurationError("token_file is for http:// and https://: a broker takes a password_file")
+        self._options = _options(request)
+        self._request = request
+        self._client = f"watch-{secrets.token_hex(6)}"
+        self._dialer = Dialer(self._options, self._login)
+        self._costly = 0
+        # A file that cannot be read is a mistake, not a broker that is away.
+        self._login()
+
+    def connect(self, nodes: Nodes) -> MqttLink:
+        """Returns a link with every subscription made; raises BrokerError."""
+        inbox: deque[IncomingMessage] = deque()
+        connection = self._dialer.dial(on_message=inbox.append)
+        topics = MqttTopics(self._request.base, self._request.nodes, self._client)
+        try:
+            self._subscribe(connection, topics.filters())
+        except BaseException:
+            connection.drop()
+            raise
+        return MqttLink(connection, inbox, nodes, topics, self)
+
+    def _subscribe(self, connection: Connection, filters: list[str]) -> None:
+        """Makes the subscriptions; raises BrokerError when none is granted."""
+        refusals = {topic: refusal for topic in filters if (refusal := connection.subscribe(topic, qos=1))}
+        for topic, refusal in refusals.items():
+            reason = f"the broker refuses the subscription to {topic}: {refusal}"
+            if len(refusals) == len(filters):
+                raise BrokerError(reason)
+            _LOG.warning("%s", reason)
+
+    @property
+    def asks(self) -> bool:
+        """False when questions have ended connections: the broker refuses them."""
+        return self._costly < _MOST_COSTLY_QUESTIONS
+
+    def lost(self, *, with_question: bool) -> None:
+        """Notes that a connection ended, perhaps over a question."""
+        self._costly = self._costly + 1 if with_question else self._costly
+        if with_question and not self.asks:
+            _LOG.warning("the broker ends the connection over requests to replay/get: none is sent any more")
+
+    def answered(self) -> None:
+        """Notes that a question was answered."""
+        self._costly = 0
+
+    def _login(self) -> Login:
+        return read_login(self._options, f"pub{self._client.replace('-', '')}", _LOG)
+
+
+class MqttTopics:
+    """The topics of the followed nodes."""
+
+    def __init__(self, base: str, nodes: tuple[str, ...], client: str) -> None:
+        self._base = base
+        self._nodes = nodes or ("+",)
+        self.client = client
+
+    def filters(self) -> list[str]:
+        """Returns the filters to subscribe to, events before states: what is published meanwhile is in one of them."""
+        names = ("status", "info", f"replay/{self.client}", "+/+/event", "+/+/state")
+        return [f"{self._base}/{node}/{name}" for name in names for node in self._nodes]
+
+    def retained(self, node: str) -> list[str]:
+        """Returns the filters of what is retained of one node."""
+        return [f"{self._base}/{node}/{name}" for name in ("status", "info", "+/+/state")]
+
+    def request(self, node: str) -> str:
+        """Returns the topic of questions to a node."""
+        return f"{self._base}/{node}/replay/get"
+
+    def give(self, message: IncomingMessage, nodes: Nodes) -> None:
+        """Gives a message to its node."""
+        topic = message.topic.removeprefix(f"{self._base}/")
+        if match := _ROW.fullmatch(topic):
+            family: Family = "inet6" if match["family"] == "inet6" else "inet"
+            key = Key(match["luid"], family)
+            if match["kind"] == "state":
+                nodes.state(match["node"], key, message.payload, retained=message.retain)
+            else:
+                nodes.event(match["node"], key, message.payload)
+            return
+        node, _, rest = topic.partition("/")
+        if rest == "status":
+            nodes.status(node, message.payload)
+        elif rest == "info":
+            nodes.info(node, message.payload, retained=message.retain)
+        elif rest == f"replay/{self.client}":
+            nodes.answer(node, message.payload)
+
+
+class MqttLink:
+    """One connection."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        inbox: deque[IncomingMessage],
+        nodes: Nodes,
+        topics: MqttTopics,
+        transport: MqttTransport,
+    ) -> None:
+        self._connection = connection
+        self._inbox = inbox
+        self._nodes = nodes
+        self._topics = topics
+        self._transport = transport
+
+    def receive(self, wait: Wait, seconds: float) -> None:
+        """Waits at most so long, and gives what came to the nodes; raises BrokerError when the connection ended."""
+        connection = self._connection
+        if not self._inbox:
+            descriptor = connection.descriptor
+            if descriptor is not None and not connection.has_more:
+                wait(descriptor, seconds)
+            connection.turn()
+        for message in [self._inbox.popleft() for _ in range(min(len(self._inbox), _MOST_AT_ONCE))]:
+            self._topics.give(message, self._nodes)
+        for refusal in connection.take_refusals():
+            self._nodes.refused(refusal.tag)
+        if connection.broken is not None and not self._inbox:
+            self._transport.lost(with_question=bool(connection.unacknowledged()))
+            raise connection.broken
+
+    def ask(self, question: Question) -> None:
+        """Publishes the question."""
+        if not self._transport.asks:
+            self._nodes.refused(question.node)
+            return
+        asked: dict[str, object] = {"client": self._topics.client}
+        if question.since is not None:
+            asked["since"] = question.since._asdict()
+        message = MqttMessage(self._topics.request(question.node), json.dumps(asked).encode(), retain=False)
+        if self._connection.put(message, question.node) is not None:
+            self._nodes.refused(question.node)
+
+    def states_again(self, node: str) -> None:
+        """Subscribes once more to what is retained of the node (MQTT 5, 3.8.4: it is sent again)."""
+        for topic in self._topics.retained(node):
+            self._connection.subscribe(topic, qos=1)
+            if topic not in self._topics.filters():
+                self._connection.unsubscribe(topic)
+
+    def wake(self) -> None:
+        """Does nothing: `receive` waits by `wait`."""
+
+    def close(self) -> None:
+        """Ends the connection at once: whoever presses Ctrl+C wants the prompt."""
+        self._connection.drop()
+
+
+def _options(request: SubscribeRequest) -> MqttOptions:
+    try:
+        return MqttOptions(
+            url=request.url, base=request.base, password_file=request.password_file, ca_file=request.ca_file
+        )
+    except ValidationError as error:
+        reasons = "; ".join(str(fault["msg"]).removeprefix("Value error, ") for fault in error.errors())
+        raise ConfigurationError(f"this broker cannot be subscribed to: {reasons}") from None

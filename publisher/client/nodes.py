@@ -1,0 +1,138 @@
+"""The nodes of a subscription: each received message is read, and given to its node. No I/O."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
+
+from ..events import AnyEvent, Key
+from ..untrusted import UntrustedError
+from .node import NodeFollower, Surroundings
+from .received import AnswerPart, EventPlace, NodeInfo, read, read_event, read_state
+
+if TYPE_CHECKING:
+    from .transport import SubscribeRequest
+
+MOST_NODES, MOST_ROWS = 5_000, 100_000
+_LONGEST_NODE = 255
+_LOG = logging.getLogger("publisher")
+_LOG_EVERY_SECONDS = 60.0
+
+
+class Nodes:
+    """Every node that is followed; used on the subscription's thread.
+
+    A transport calls one method for each message. What cannot be read is counted and logged once a minute: anybody may
+    have written it, so it never ends a subscription.
+    """
+
+    def __init__(
+        self, request: SubscribeRequest, around: Surroundings, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._request = request
+        self._around = around
+        self._clock = clock
+        self._nodes: dict[str, NodeFollower] = {}
+        self._logged_at = float("-inf")
+        self.unreadable = 0
+
+    @property
+    def is_busy(self) -> bool:
+        """True while a node waits for more than events, so that `tick` has something to do."""
+        return any(node.is_busy for node in self._nodes.values())
+
+    @property
+    def missed(self) -> int:
+        """The number of gaps that were found."""
+        return sum(node.missed for node in self._nodes.values())
+
+    def connected(self) -> None:
+        """Begins with a new connection."""
+        for node in self._nodes.values():
+            node.connected()
+
+    def disconnected(self) -> None:
+        """Notes that the connection is lost."""
+        for node in self._nodes.values():
+            node.disconnected()
+
+    def tick(self) -> None:
+        """Does what is due by now; called some times a second while `is_busy`."""
+        for node in list(self._nodes.values()):
+            node.tick()
+
+    def status(self, node: str, payload: bytes) -> None:
+        """Takes a node's status: `online`, or anything else for a node that is not."""
+        self._take(node, lambda about: about.status(online=payload == b"online"))
+
+    def info(self, node: str, payload: bytes, *, retained: bool) -> None:
+        """Takes a node's `info`; an empty one for a node that is forgotten."""
+        if payload:
+            self._take(node, lambda about: about.info(read(NodeInfo, payload), retained=retained))
+        elif node in self._nodes:
+            self._nodes[node].forgotten()
+
+    def state(self, node: str, key: Key, payload: bytes, *, retained: bool) -> None:
+        """Takes the state of an IP interface; an empty one for a row that is removed."""
+        self._take(node, lambda about: self._state(about, key, payload, retained=retained))
+
+    def event(self, node: str, key: Key, payload: bytes) -> None:
+        """Takes an event of an IP interface."""
+        self._take(node, lambda about: about.event(_of(key, read_event(payload))))
+
+    def answer(self, node: str, payload: bytes) -> None:
+        """Takes a message of an answer to a question."""
+        self._take(node, lambda about: about.answer(read(AnswerPart, payload)))
+
+    def refused(self, node: str) -> None:
+        """Notes that a question cannot be sent to this node."""
+        self._take(node, NodeFollower.refused)
+
+    def _state(self, about: NodeFollower, key: Key, payload: bytes, *, retained: bool) -> None:
+        if sum(node.row_count for node in self._nodes.values()) >= MOST_ROWS:
+            raise UntrustedError("too many rows")
+        if not payload:
+            about.state(key, None, retained=retained)
+            return
+        try:
+            state = read_state(payload)
+        except UntrustedError:
+            about.state(key, read(EventPlace, payload), retained=retained)
+            raise
+        if state.ip_interface.key != key:
+            raise UntrustedError("a state under the topic of another row")
+        about.state(key, state, retained=retained)
+
+    def _take(self, node: str, take: Callable[[NodeFollower], object]) -> None:
+        if self._request.nodes and node not in self._request.nodes:
+            return
+        try:
+            take(self._node(node))
+        except (UntrustedError, ValidationError) as error:
+            self.unreadable += 1
+            self._log(node, error)
+
+    def _node(self, name: str) -> NodeFollower:
+        found = self._nodes.get(name)
+        if found is None:
+            if len(self._nodes) >= MOST_NODES or not 0 < len(name) <= _LONGEST_NODE:
+                raise UntrustedError("too many nodes, or a node with too long a name")
+            found = NodeFollower(name, self._around, self._clock, self._request.since.get(name))
+            self._nodes[name] = found
+        return found
+
+    def _log(self, node: str, error: Exception) -> None:
+        now = self._clock()
+        if now - self._logged_at >= _LOG_EVERY_SECONDS:
+            self._logged_at = now
+            _LOG.warning("%d received messages cannot be read; the last, of node %r: %s", self.unreadable, node, error)
+
+
+def _of(key: Key, event: AnyEvent | EventPlace) -> AnyEvent | EventPlace:
+    if not isinstance(event, EventPlace) and event.key != key:
+        raise UntrustedError("an event under the topic of another row")
+    return event
