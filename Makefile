@@ -64,6 +64,13 @@ LOWEST := tests/cli/test_app.py tests/cli/test_status.py tests/config tests/plug
 		.cache/lowest/bin/python -m pip --disable-pip-version-check --quiet install $$list || exit 1; done
 	@touch $@
 
+# For the tests with Node.js: mqtt.js and Node-RED, in the versions and with the hashes of the lock file.
+.cache/node/stamp: tests/node/package.json tests/node/package-lock.json
+	@echo "adding mqtt.js and Node-RED (once) ..."
+	@mkdir -p .cache/node && cp tests/node/package.json tests/node/package-lock.json .cache/node/
+	@npm ci --prefix .cache/node --silent --ignore-scripts
+	@touch $@
+
 lint: .venv/test.stamp ## check style and types, for both systems
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

@@ -30,6 +30,7 @@ LONGEST = (
     "plugins/mqtt/test_sink.py",
     *("test_durations.py", "test_lock.py", "test_rows.py", "terminal/test_text.py", "service/test_status.py"),
     "integration/test_whole_faults.py",
+    "examples/test_subscribe.py",
     "integration/test_surroundings.py",
     "plugins/mqtt/test_connection.py",
     "plugins/mqtt/test_recovery.py",

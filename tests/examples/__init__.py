@@ -1,0 +1,1 @@
+"""Tests of docs/examples and of the flow for Node-RED."""
