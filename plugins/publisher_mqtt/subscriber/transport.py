@@ -47,7 +47,7 @@ class MqttTransport:
         self._dialer = Dialer(self._options, self._login)
         self._costly = 0
         # A file that cannot be read is a mistake, not a broker that is away.
-        self._login()
+        self._login(self._options)
 
     def connect(self, nodes: Nodes) -> MqttLink:
         """Returns a link with every subscription made; raises BrokerError."""
@@ -85,8 +85,8 @@ class MqttTransport:
         """Notes that a question was answered."""
         self._costly = 0
 
-    def _login(self) -> Login:
-        return read_login(self._options, f"pub{self._client.replace('-', '')}", _LOG)
+    def _login(self, options: MqttOptions) -> Login:
+        return read_login(options, f"pub{self._client.replace('-', '')}", _LOG)
 
 
 class MqttTopics:

@@ -140,7 +140,9 @@ def test_check_tells_each_and_fails_when_one_does_not_work(brokers: tuple[Mosqui
 
 
 def test_what_is_retained_is_recorded_for_each_broker_with_its_own_options() -> None:
-    options = MqttOptions.model_validate({"urls": [A, B], "home_assistant": False, "username": "me", "password": "hush"})
+    options = MqttOptions.model_validate(
+        {"urls": [A, B], "home_assistant": False, "username": "me", "password": "hush"}
+    )
     [*places] = retained_by({"home": (MqttSink, options)}, {"mqtt": MqttSink}, "nas", CapturedLog())["home"] or ()
     assert [(one.place, one.options["url"], one.options["urls"]) for one in places] == [
         ("mqtt://a.lan:1883 interfaces/nas", A, []),
