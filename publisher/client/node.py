@@ -14,7 +14,7 @@ from typing import Protocol
 
 from ..events import Added, AnyEvent, Cause, Deleted, Key, SnapshotEvents
 from ..sink import Cursor
-from .collected import CollectedRows, Held, snapshot_of
+from .collected import CollectedRows, HeldRow, snapshot_of
 from .outbox import NodeStatus, Waiting
 from .received import AnswerPart, EventPlace, NodeInfo, ReceivedState, event_of
 from .transport import Question
@@ -60,7 +60,7 @@ class AnswerSoFar:
     count: int
     at: Cursor
     position: int = 0
-    rows: dict[Key, Held] = field(default_factory=dict)
+    rows: dict[Key, HeldRow] = field(default_factory=dict)
 
 
 @dataclass
@@ -314,7 +314,7 @@ class NodeFollower:
             return
         if answer.kind == "snapshot":
             if not isinstance(event, EventPlace) and event.key is not None:
-                answer.rows[event.key] = Held(event.epoch, event.seq, event.time, event.ip_interface_json)
+                answer.rows[event.key] = HeldRow(event.epoch, event.seq, event.time, event.ip_interface_json)
         elif self.at is not None and event.epoch == self.at.epoch and event.seq > self.at.seq:
             self._give(event)
 
@@ -491,7 +491,7 @@ class NodeFollower:
                 self._early[event.key] = event.seq
         self._around.put(event)
 
-    def _give_snapshot(self, rows: dict[Key, Held], at: Cursor) -> None:
+    def _give_snapshot(self, rows: dict[Key, HeldRow], at: Cursor) -> None:
         cause: Cause = "overrun" if self._snapshots else "notification"
         self._snapshots += 1
         self._keys = {key: held.seq for key, held in rows.items()}
