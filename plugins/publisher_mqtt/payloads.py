@@ -6,9 +6,9 @@ which is ten times quicker than to serialize them anew; tests compare those byte
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, RootModel
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, RootModel, model_validator
 
 from publisher.events import Address, Cause, DefaultRoute, Event, Family, Interface, IpInterfaceRow, Luid
 from publisher.terminal import printable
@@ -143,14 +143,25 @@ class Since(_Asked):
 
 
 class ReplayRequest(_Asked):
-    """Requests the rows as they are or, with `since`, the events after that one."""
+    """Requests the rows as they are, the events after one (`since`), or the newest events (`last`)."""
 
-    since: Since | None = Field(default=None, description="Send the events after this one; without it, the rows")
+    since: Since | None = Field(default=None, description="Send the events after this one")
+    last: Annotated[int, Field(ge=1)] | None = Field(
+        default=None, description="Send so many of the newest events, as far as they are kept; at most `max_events`"
+    )
     luid: Luid | None = Field(default=None, description="Only this interface, by its LUID")
     family: Family | None = Field(default=None, description="Only this address family")
     client: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")] | None = Field(
         default=None, description="Answer to `replay/<client>`; MQTT 5 may name a response topic instead"
     )
+
+    model_config = ConfigDict(json_schema_extra={"not": {"required": ["since", "last"]}})
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> Self:
+        if self.since is not None and self.last is not None:
+            raise ValueError("expected since or last, not both")
+        return self
 
     def wants(self, event: Event) -> bool:
         """Returns whether the request includes the event."""

@@ -1,4 +1,4 @@
-"""Answers to `replay/get`: a subscriber asks for the rows, or for the events after one that it has.
+"""Answers to `replay/get`: a subscriber asks for the rows, for the events after one that it has, or the newest ones.
 
 Each answer is made whole on the sink's thread, so that none is older than an event that was published before it.
 """
@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from publisher import Cursor, Event, SinkContext
+from publisher import Cursor, Event, HistoryQuery, PublisherError, SinkContext
 from publisher.terminal import printable
 from publisher.untrusted import UntrustedError, parse_model
 
@@ -116,7 +116,15 @@ class ReplayResponder:
     def _replies(self, addressed: AddressedRequest) -> Iterable[MqttMessage]:
         if addressed.request is None:
             return [error_message(addressed, self._messages)]
-        events = events_for(addressed.request, self._context, self._newest(), self._options)
+        most = self._options.max_events
+        if addressed.request.last is not None and addressed.request.last > most:
+            error = f"last: expected at most {most} events, not {addressed.request.last}"
+            return [error_message(addressed._replace(error=error), self._messages)]
+        try:
+            events = events_for(addressed.request, self._context, self._newest(), self._options)
+        except PublisherError as failure:
+            self._context.log.warning("a replay request cannot be answered: %s", failure)
+            return [error_message(addressed._replace(error="the events cannot be read now"), self._messages)]
         return answer_messages(addressed, events, self._messages, self._session.fits)
 
     def _counted(self, replies: Iterable[MqttMessage]) -> Iterator[MqttMessage]:
@@ -170,7 +178,12 @@ def _client_in(payload: bytes) -> str | None:
 def events_for(
     request: ReplayRequest, context: SinkContext, newest: Cursor | None, options: ReplayOptions
 ) -> ReplayedEvents:
-    """Returns the events after `since`; the rows without it, or when it is too old. Only on the sink's thread."""
+    """Returns the events after `since`, or the `last` ones; the rows without either, or when they are too old.
+
+    Only on the sink's thread. Raises PublisherError.
+    """
+    if request.last is not None:
+        return _newest_events(request, context, newest)
     since = request.since
     if since is not None and not _is_far(since, newest, options.max_events):
         events = context.events_since(since.epoch, since.seq)
@@ -183,6 +196,14 @@ def events_for(
     rows = context.snapshot()
     wanted = [event for event in rows if request.wants(event)]
     return ReplayedEvents("snapshot", since is not None, rows[0].epoch, rows[0].seq, wanted)
+
+
+def _newest_events(request: ReplayRequest, context: SinkContext, newest: Cursor | None) -> ReplayedEvents:
+    """Returns the newest events that the request includes, oldest first."""
+    page = context.history(HistoryQuery(luid=request.luid, family=request.family, limit=request.last or 1))
+    events = [event for event in reversed(page.events) if request.wants(event)]
+    upto = max(events[-1].seq if events else 0, newest.seq if newest is not None else 0)
+    return ReplayedEvents("events", False, context.epoch, upto, events)
 
 
 def _is_far(since: Since, newest: Cursor | None, most: int) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -59,6 +60,25 @@ def test_no_request_has_a_message_written_to_another_topic(broker: Mosquitto, tm
         assert topic in told.json["error"]
         assert "replay/<client>" in told.json["error"]
         assert len(live.of(topic)) == before
+
+
+def test_the_newest_events_are_those_of_the_journal_that_pass_the_filter_and_not_too_many(
+    broker: Mosquitto, tmp_path: Path
+) -> None:
+    options: dict[str, Any] = {"replay": {"max_events": 10}, "only": {"interfaces": ["eth[01]"]}}
+    with MqttHost(tmp_path, broker, **options) as host, Subscriber(broker, f"{ROOT}/replay/+") as live:
+        host.put(*some_rows(3))
+        for mtu in range(1300, 1320):
+            host.put(make_row("eth2", index=4, nl_mtu=mtu))
+        host.quiet()
+        luid = make_row("eth1", index=3).luid
+        for client, request in (("all", '"last": 10'), ("one", f'"last": 10, "luid": "{luid}"'), ("many", '"last": 11')):
+            live.publish(REQUEST, f'{{"client": "{client}", {request}}}')
+        live.wait_for("/replay/many")
+        seqs = {client: [heard.json["event"]["seq"] for heard in live.of(client)[1:]] for client in ("all", "one")}
+        assert seqs == {"all": [1, 2], "one": [2]}
+        assert live.of("all")[0].json["answer"] == "events"
+        assert live.of("many")[0].json["error"] == "last: expected at most 10 events, not 11"
 
 
 def test_requests_that_come_together_are_all_answered(broker: Mosquitto, tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from publisher_mqtt.replay import AddressedRequest, answer_messages, events_for,
 from publisher_mqtt.replay_limits import AnswerTopics, ReplayQueue
 from publisher_mqtt.retained import RetainedState
 
+EPOCH = FakeSinkContext().epoch
 ETH0 = make_row("eth0")
 ETH1 = make_row("eth1", index=3)
 TOPICS = Topics("interfaces", "testnode")
@@ -317,6 +318,9 @@ def ask(payload: str, response: str | None = "answers/me", **members: Any) -> Ad
         ('{"since": 5}', "since"),
         ('{"since": {"epoch": "x", "seq": 1}}', "since.epoch"),
         ('{"since": {"epoch": "01926f6e8c7e4b3f", "seq": -1}}', "since.seq"),
+        ('{"last": 0}', "last"),
+        ('{"last": "5"}', "last"),
+        (f'{{"last": 5, "since": {{"epoch": "{EPOCH}", "seq": 1}}}}', "since or last, not both"),
         ('{"luid": "eth0"}', "luid"),
         ('{"family": "ipx"}', "family"),
         ('{"colour": 1}', "colour"),
@@ -355,9 +359,6 @@ def test_the_snapshot_is_the_answer_to_an_empty_request() -> None:
     assert {row["event"]["notification_type"] for row in rows} == {"initial_notification"}
 
 
-EPOCH = FakeSinkContext().epoch
-
-
 def test_the_tail_is_the_answer_to_a_known_event() -> None:
     context = FakeSinkContext()
     context.journal = make_events(4)
@@ -378,6 +379,18 @@ def test_a_request_for_too_old_events_is_answered_by_the_snapshot(since: str) ->
     context.journal = make_events(4, first=4)
     head, *_ = answer(f'{{"since": {since}}}', context)
     assert (head["answer"], head["too_old"], head["count"]) == ("snapshot", True, 3)
+
+
+def test_the_newest_events_are_the_answer_to_a_number_of_them_oldest_first() -> None:
+    context = FakeSinkContext()
+    context.journal = [*make_events(3, row=ETH0), *make_events(3, 4, row=ETH1)]
+    head, *parts = answer('{"last": 2}', context, newest=6)
+    assert head == {"position": 0, "count": 2, "answer": "events", "too_old": False, "epoch": EPOCH, "seq": 6}
+    assert [part["event"]["seq"] for part in parts] == [5, 6]
+    # Of those that the request includes, however long ago they were.
+    head, *parts = answer(f'{{"last": 2, "luid": "{ETH0.luid}"}}', context, newest=6)
+    assert [part["event"]["seq"] for part in parts] == [2, 3]
+    assert answer('{"last": 5, "family": "inet6"}', context)[0]["count"] == 0
 
 
 def test_a_tail_that_is_too_long_is_the_snapshot() -> None:
