@@ -20,7 +20,7 @@ from .received import AnswerPart, EventPlace, NodeInfo, ReceivedState, event_of
 from .transport import Question
 
 # A publisher sends `info` again after a quiet second; a retained state that follows another comes much sooner.
-_QUIET_SECONDS = 0.5
+_SETTLE_SECONDS, _QUIET_SECONDS = 0.1, 0.5
 _LONGEST_SECONDS = 2.0
 # After so long without a part, a question counts as lost; doubled with each attempt.
 _PATIENCE_SECONDS = 3.0
@@ -78,8 +78,8 @@ class OpenQuestion:
 class Collecting:
     """The retained states are collected, after a connection was made or when a new epoch began."""
 
-    began_at: float
     heard_at: float
+    first_at: float | None = None
     rows: CollectedRows = field(default_factory=CollectedRows)
     question: OpenQuestion | None = None
     answerless: bool = False
@@ -87,7 +87,8 @@ class Collecting:
 
     def is_quiet(self, now: float) -> bool:
         """Returns whether nothing more of what is retained is to be expected."""
-        return now - self.heard_at >= _QUIET_SECONDS or now - self.began_at >= _LONGEST_SECONDS
+        is_late = self.first_at is not None and now - self.first_at >= _LONGEST_SECONDS
+        return is_late or now - self.heard_at >= _QUIET_SECONDS
 
 
 @dataclass
@@ -107,10 +108,6 @@ class Behind:
     """The reader has no room; what comes is dropped, and asked for when there is."""
 
 
-def _collecting(now: float, *, answerless: bool = False) -> Collecting:
-    return Collecting(now, now, answerless=answerless)
-
-
 Phase = Collecting | Asking | Following | Behind
 
 
@@ -128,7 +125,9 @@ class NodeFollower:
         self._clock = clock
         self._online: bool | None = None
         self._info: NodeInfo | None = None
-        self._phase: Phase = _collecting(clock())
+        # One that is retained may be older than the states, of which more may be on their way.
+        self._info_is_live = False
+        self._phase: Phase = Collecting(clock())
         self._keys: dict[Key, int] = {}
         self._is_whole = False
         self._snapshots = 0
@@ -154,12 +153,12 @@ class NodeFollower:
     def connected(self) -> None:
         """Begins with a new connection: what is retained is sent, and compared with what was given."""
         self._info = None
-        self._phase = _collecting(self._clock())
+        self._phase = Collecting(self._clock())
         self._tell()
 
     def disconnected(self) -> None:
         """Notes that the connection is lost."""
-        self._phase = _collecting(self._clock())
+        self._phase = Collecting(self._clock())
         self._tell()
 
     def status(self, *, online: bool) -> None:
@@ -173,7 +172,7 @@ class NodeFollower:
 
     def info(self, info: NodeInfo, *, retained: bool) -> None:
         """Takes the node's `info`."""
-        self._info = info
+        self._info, self._info_is_live = info, not retained
         self.skips = info.skips
         if self._heard():
             return
@@ -189,7 +188,7 @@ class NodeFollower:
         if had_rows and at is not None:
             self._give_snapshot({}, at)
         self.at = None
-        self._phase = _collecting(self._clock())
+        self._phase = Collecting(self._clock())
         self._tell()
 
     def state(self, key: Key, state: ReceivedState | EventPlace | None, *, retained: bool) -> None:
@@ -342,8 +341,10 @@ class NodeFollower:
         """Tries to end the collection after a message; returns whether there is one."""
         if not isinstance(self._phase, Collecting):
             return False
-        self._phase.heard_at = self._clock()
-        self._try(self._phase, self._phase.heard_at)
+        self._phase.heard_at = now = self._clock()
+        if self._phase.first_at is None:
+            self._phase.first_at = now
+        self._try(self._phase, now)
         return True
 
     def _collect(self, rows: CollectedRows, key: Key, state: ReceivedState | EventPlace | None) -> None:
@@ -361,7 +362,8 @@ class NodeFollower:
         if collecting.question is not None and self.at is not None:
             return
         if info is not None and self._online is not None and collecting.rows.is_whole(info):
-            self._collected(collecting, Cursor(info.epoch, info.seq), is_whole=True)
+            if self._info_is_live or now - collecting.heard_at >= _SETTLE_SECONDS:
+                self._collected(collecting, Cursor(info.epoch, info.seq), is_whole=True)
         elif collecting.question is None and collecting.is_quiet(now):
             if collecting.answerless or self._online is False:
                 self._give_what_is_there(collecting)
@@ -397,7 +399,7 @@ class NodeFollower:
         self._tell()
 
     def _from_retained(self) -> None:
-        self._phase = _collecting(self._clock(), answerless=True)
+        self._phase = Collecting(self._clock(), answerless=True)
         self._info = None
         self._around.states_again(self.node)
         self._tell()
@@ -409,7 +411,7 @@ class NodeFollower:
         if self.at is None or epoch == self.at.epoch:
             return False
         if epoch > self.at.epoch and not isinstance(self._phase, Collecting):
-            self._phase = _collecting(self._clock())
+            self._phase = Collecting(self._clock())
             self._tell()
         elif epoch < self.at.epoch and live and isinstance(self._phase, Following):
             self._is_older()
@@ -419,12 +421,11 @@ class NodeFollower:
         at = self.at
         if at is None:
             return
-        self._older = 0
         if event.seq <= at.seq:
             if not isinstance(event, EventPlace) and self._is_early(event):
                 self._put(event)
         elif event.seq == at.seq + 1 or self.skips:
-            self._early = {}
+            self._early, self._older = {}, 0
             self._give(event)
         else:
             self._reached(event.seq)

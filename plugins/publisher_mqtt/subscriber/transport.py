@@ -23,6 +23,8 @@ from ..messages import MqttMessage
 from ..options import MqttOptions
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ..client.login import Login
 
 # Of a flood so much is taken before anything else is done.
@@ -53,7 +55,7 @@ class MqttTransport:
         """Returns a link with every subscription made; raises BrokerError."""
         inbox: deque[IncomingMessage] = deque()
         connection = self._dialer.dial(on_message=inbox.append)
-        topics = MqttTopics(self._request.base, self._request.nodes, self._client)
+        topics = MqttTopics(self._request.base, self._request.nodes, self._client, self.answered)
         try:
             self._subscribe(connection, topics.filters())
         except BaseException:
@@ -75,11 +77,18 @@ class MqttTransport:
         """False when questions have ended connections: the broker refuses them."""
         return self._costly < _MOST_COSTLY_QUESTIONS
 
+    def refused(self) -> None:
+        """Notes that the broker refused a question (MQTT 5): it refuses the next one, too."""
+        if self.asks:
+            self._costly = _MOST_COSTLY_QUESTIONS
+            _LOG.warning("the broker refuses requests to replay/get: missed events cannot be asked for")
+
     def lost(self, *, with_question: bool) -> None:
         """Notes that a connection ended, perhaps over a question."""
-        self._costly = self._costly + 1 if with_question else self._costly
-        if with_question and not self.asks:
-            _LOG.warning("the broker ends the connection over requests to replay/get: none is sent any more")
+        if with_question and self.asks:
+            self._costly += 1
+            if not self.asks:
+                _LOG.warning("the broker ends the connection over requests to replay/get: none is sent any more")
 
     def answered(self) -> None:
         """Notes that a question was answered."""
@@ -92,10 +101,14 @@ class MqttTransport:
 class MqttTopics:
     """The topics of the followed nodes."""
 
-    def __init__(self, base: str, nodes: tuple[str, ...], client: str) -> None:
+    def __init__(
+        self, base: str, nodes: tuple[str, ...], client: str, answered: Callable[[], object] = lambda: None
+    ) -> None:
+        """`answered` is called for each message of an answer."""
         self._base = base
         self._nodes = nodes or ("+",)
         self.client = client
+        self._answered = answered
 
     def filters(self) -> list[str]:
         """Returns the filters to subscribe to, events before states: what is published meanwhile is in one of them."""
@@ -127,6 +140,7 @@ class MqttTopics:
         elif rest == "info":
             nodes.info(node, message.payload, retained=message.retain)
         elif rest == f"replay/{self.client}":
+            self._answered()
             nodes.answer(node, message.payload)
 
 
@@ -155,11 +169,14 @@ class MqttLink:
             if descriptor is not None and not connection.has_more:
                 wait(descriptor, seconds)
             connection.turn()
-        for message in [self._inbox.popleft() for _ in range(min(len(self._inbox), _MOST_AT_ONCE))]:
+        messages = [self._inbox.popleft() for _ in range(min(len(self._inbox), _MOST_AT_ONCE))]
+        for message in messages:
             self._topics.give(message, self._nodes)
         for refusal in connection.take_refusals():
+            self._transport.refused()
             self._nodes.refused(refusal.tag)
         if connection.broken is not None and not self._inbox:
+            # The only messages that are published are questions.
             self._transport.lost(with_question=bool(connection.unacknowledged()))
             raise connection.broken
 
