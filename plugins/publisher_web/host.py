@@ -20,7 +20,7 @@ _MOST_MISSED_BYTES = 16 << 20
 _FLAPS_SINCE = timedelta(hours=1)
 
 
-class _HostRows(NamedTuple):
+class _RowsJson(NamedTuple):
     seq: int
     rows: tuple[bytes, ...]
 
@@ -102,7 +102,7 @@ class ShownHost:
         flaps = await self._calls.on_reader(self._flaps)
         return self._rows_json(rows, flaps)
 
-    def _rows_json(self, rows: _HostRows, flaps: Mapping[str, Any]) -> Iterator[bytes]:
+    def _rows_json(self, rows: _RowsJson, flaps: Mapping[str, Any]) -> Iterator[bytes]:
         is_known = bool(rows.rows) or self.stream.round > 0
         head = {
             "nodes": self.nodes(rows.seq, in_sync=is_known),
@@ -136,13 +136,13 @@ class ShownHost:
         messages = tuple(map(message_of, self._context.snapshot()))
         return SseMessages(messages[-1].seq if messages else 0, messages)
 
-    def _read_rows(self) -> _HostRows:
+    def _read_rows(self) -> _RowsJson:
         seq, rows = 0, []
         for event in self._context.snapshot():
             seq = event.seq
             if not event.is_marker:
                 rows.append(row_json(event))
-        return _HostRows(seq, tuple(rows))
+        return _RowsJson(seq, tuple(rows))
 
     def _read_missed(self, seq: int) -> SseMessages | None:
         events = self._context.events_since(self.epoch, seq)

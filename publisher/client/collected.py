@@ -11,7 +11,7 @@ from ..sink import Cursor
 from .received import EventPlace, NodeInfo, ReceivedState
 
 
-class HeldRow(NamedTuple):
+class CollectedRow(NamedTuple):
     """A row at its place; `data` is its JSON, and `None` for one that is removed, or that cannot be read."""
 
     epoch: str
@@ -28,7 +28,7 @@ _NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 class CollectedRows:
     """The newest state of each row. Epochs are not compared: which of them counts, the node's `info` or answer says."""
 
-    rows: dict[tuple[str, Key], HeldRow] = field(default_factory=dict)
+    rows: dict[tuple[str, Key], CollectedRow] = field(default_factory=dict)
     """By epoch and key."""
 
     def __len__(self) -> int:
@@ -36,30 +36,30 @@ class CollectedRows:
 
     def put_state(self, key: Key, state: ReceivedState) -> None:
         """Takes a state."""
-        self._put(key, HeldRow(state.epoch, state.seq, state.time, state.ip_interface.model_dump_json().encode()))
+        self._put(key, CollectedRow(state.epoch, state.seq, state.time, state.ip_interface.model_dump_json().encode()))
 
     def put_unreadable(self, key: Key, place: EventPlace) -> None:
         """Takes a state with values that this version does not know: it counts, and cannot be given."""
-        self._put(key, HeldRow(place.epoch, place.seq, _NEVER, None))
+        self._put(key, CollectedRow(place.epoch, place.seq, _NEVER, None))
 
     def put_event(self, event: AnyEvent) -> None:
         """Takes the state after an event."""
         if event.key is not None:
             is_there = event.notification_type != "delete_instance"
             data = event.ip_interface_json if is_there else None
-            self._put(event.key, HeldRow(event.epoch, event.seq, event.time, data, is_there))
+            self._put(event.key, CollectedRow(event.epoch, event.seq, event.time, data, is_there))
 
     def remove(self, key: Key) -> None:
         """Takes an empty state: the row was removed, in whatever epoch."""
         for place in [place for place in self.rows if place[1] == key]:
             self.rows[place] = self.rows[place]._replace(data=None, is_there=False)
 
-    def _put(self, key: Key, held: HeldRow) -> None:
+    def _put(self, key: Key, held: CollectedRow) -> None:
         known = self.rows.get((held.epoch, key))
         if known is None or held.seq > known.seq or (held.seq == known.seq and known.data is None and known.is_there):
             self.rows[held.epoch, key] = held
 
-    def of(self, epoch: str) -> dict[Key, HeldRow]:
+    def of(self, epoch: str) -> dict[Key, CollectedRow]:
         """Returns the rows of an epoch that are there."""
         return {key: held for (own, key), held in self.rows.items() if own == epoch and held.is_there}
 
@@ -85,7 +85,7 @@ class CollectedRows:
         return max(counts, key=lambda epoch: counts[epoch], default=None)
 
 
-def snapshot_of(node: str, at: Cursor, rows: dict[Key, HeldRow], cause: Cause) -> SnapshotEvents[bytes]:
+def snapshot_of(node: str, at: Cursor, rows: dict[Key, CollectedRow], cause: Cause) -> SnapshotEvents[bytes]:
     """Returns the rows as a snapshot."""
     readable = [held for _, held in sorted(rows.items()) if held.data is not None]
     time = max((held.time for held in readable), default=datetime.now(UTC))

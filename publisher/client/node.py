@@ -14,7 +14,7 @@ from typing import Protocol
 
 from ..events import Added, AnyEvent, Cause, Deleted, Key, SnapshotEvents
 from ..sink import Cursor
-from .collected import CollectedRows, HeldRow, snapshot_of
+from .collected import CollectedRow, CollectedRows, snapshot_of
 from .outbox import NodeStatus, Waiting
 from .received import AnswerPart, EventPlace, NodeInfo, ReceivedState, event_of
 from .transport import Question
@@ -60,7 +60,7 @@ class AnswerSoFar:
     count: int
     at: Cursor
     position: int = 0
-    rows: dict[Key, HeldRow] = field(default_factory=dict)
+    rows: dict[Key, CollectedRow] = field(default_factory=dict)
 
 
 @dataclass
@@ -72,6 +72,8 @@ class OpenQuestion:
     attempt: int = 1
     sent_at: float | None = None
     answer: AnswerSoFar | None = None
+    is_lost: bool = False
+    """True when a part of the answer did not come."""
 
 
 @dataclass
@@ -225,26 +227,17 @@ class NodeFollower:
         question = self._question
         if question is None or question.sent_at is None:
             return
-        if part.error is not None and part.position == 0:
+        if part.position > 0:
+            self._take_part(question, part)
+        elif part.error is not None:
             self.refused()
             return
-        question.sent_at = self._clock()
-        if part.position == 0:
-            if part.epoch is None or part.seq is None:
-                return
+        elif part.epoch is not None and part.seq is not None:
             question.answer = AnswerSoFar(part.answer, part.count, Cursor(part.epoch, part.seq))
-        elif question.answer is None or (part.position, part.count) != (
-            question.answer.position + 1,
-            question.answer.count,
-        ):
-            # A part was lost: the whole is asked for again.
-            question.answer, question.sent_at = None, self._clock() - 2 * _PATIENCE_SECONDS * 2**question.attempt
-            return
-        else:
-            question.answer.position = part.position
-            self._take_part(question.answer, part)
-        if question.answer.position == question.answer.count and self._question is question:
-            self._answered(question.answer)
+            question.sent_at = self._clock()
+        answer = question.answer
+        if answer is not None and answer.position == answer.count and self._question is question:
+            self._answered(answer)
 
     def refused(self) -> None:
         """Notes that the node gives no answer: the rows come from its retained states."""
@@ -293,27 +286,36 @@ class NodeFollower:
     def _look_at(self, question: OpenQuestion, now: float) -> None:
         """Sends a question that is due, once more if no answer came."""
         if question.sent_at is not None:
-            if now - question.sent_at < _PATIENCE_SECONDS * 2 ** (question.attempt - 1):
+            if not question.is_lost and now - question.sent_at < _PATIENCE_SECONDS * 2 ** (question.attempt - 1):
                 return
             most = _MOST_FIRST_ATTEMPTS if isinstance(self._phase, Collecting) else _MOST_ATTEMPTS
             if question.attempt >= most:
                 self.refused()
                 return
             question.attempt += 1
-            question.sent_at, question.answer, question.due = None, None, now
+            question.sent_at, question.answer, question.is_lost, question.due = None, None, False, now
             if self._phase == Asking(question) and question.since is not None:
                 question.since = self.at  # a part of the answer may have been given
         if question.sent_at is None and now >= question.due:
             question.sent_at = self._asked_at = now
             self._around.ask(Question(self.node, question.since))
 
-    def _take_part(self, answer: AnswerSoFar, part: AnswerPart) -> None:
+    def _take_part(self, question: OpenQuestion, part: AnswerPart) -> None:
+        """Takes an event of an answer. One without a head before it is the rest of an earlier answer."""
+        answer = question.answer
+        if answer is None:
+            return
+        question.sent_at = self._clock()
+        if (part.position, part.count) != (answer.position + 1, answer.count):
+            question.answer, question.is_lost = None, True
+            return
+        answer.position = part.position
         event = None if part.error is not None else event_of(part.event)
         if event is None or event.epoch != answer.at.epoch:
             return
         if answer.kind == "snapshot":
             if not isinstance(event, EventPlace) and event.key is not None:
-                answer.rows[event.key] = HeldRow(event.epoch, event.seq, event.time, event.ip_interface_json)
+                answer.rows[event.key] = CollectedRow(event.epoch, event.seq, event.time, event.ip_interface_json)
         elif self.at is not None and event.epoch == self.at.epoch and event.seq > self.at.seq:
             self._give(event)
 
@@ -492,7 +494,7 @@ class NodeFollower:
                 self._early[event.key] = event.seq
         self._around.put(event)
 
-    def _give_snapshot(self, rows: dict[Key, HeldRow], at: Cursor) -> None:
+    def _give_snapshot(self, rows: dict[Key, CollectedRow], at: Cursor) -> None:
         cause: Cause = "overrun" if self._snapshots else "notification"
         self._snapshots += 1
         self._keys = {key: held.seq for key, held in rows.items()}
