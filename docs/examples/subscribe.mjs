@@ -14,16 +14,17 @@
  * change, in order, once: over reconnects, restarts of the broker and of the publisher, and a broker that lost its
  * store. Where changes can't be had any more, the snapshot comes again.
  *
- * mqtt://, mqtts://, ws:// and wss:// are a broker, and need mqtt.js 5 (`npm install mqtt`; in a page its script, or the
- * option `mqtt`). http:// and https:// are the web sink of one publisher, or `publisher web`, and need nothing. It runs
- * in Node 20 and later, and in browsers. docs/mqtt.md has the rules, docs/subscribers.md the other ways to subscribe.
+ * mqtt://, mqtts://, ws:// and wss:// are a broker, and need mqtt.js 5: `npm install mqtt`, or in a page its script or
+ * the option `mqtt`. http:// and https:// are the web sink of one publisher, or `publisher web`, and need nothing. It
+ * runs in Node 20 and later, and in browsers. docs/subscribers.md has the contract, and the other ways to subscribe.
  */
 
 /**
  * Yields the events of every node. It ends when the loop is left, or when `signal` is aborted.
  *
- * Throws when the first connection fails, and later only when the login or a subscription is refused: what is lost is
- * connected again. Events wait in memory for a slow loop, at most `limit` of them; what does not fit is requested again.
+ * Throws when the first connection fails, and later only when the login or a subscription is refused. What is lost is
+ * connected again. Events wait in memory for a slow loop, at most `limit` of them and one snapshot; what does not fit
+ * is requested again.
  *
  * @param {string} url
  * @param {object} [options]
@@ -49,6 +50,9 @@ export function subscribe(url, options = {}) {
   throw new TypeError(`expected mqtt://, mqtts://, ws://, wss://, http:// or https://, not ${protocol}//`);
 }
 
+// ---------------------------------------------------------------- MQTT: the rules, without input and output
+// This part, up to the next line like this one, stands in the flow for Node-RED as well (compose/examples).
+
 /** The rows of all nodes as they are: a Map of the newest event of each IP interface, by `node/luid/family`. */
 export class Rows extends Map {
   apply(event) {
@@ -59,8 +63,6 @@ export class Rows extends Map {
     else this.set(`${node}/${luid}/${family}`, event);
   }
 }
-
-// ---------------------------------------------------------------- MQTT: the rules, without input and output
 
 const SECOND = 1000;
 /** After so long without an answer, a request counts as lost. */
@@ -74,9 +76,9 @@ const LATE_IN_A_ROW = 5;
 /**
  * The nodes on a broker. `take` and `tick` return events, and leave messages to publish in `requests`.
  *
- * The rows are those of the retained states, as soon as there are as many as `info` counts, or those of an answer to a
- * request. From then on a node's events are taken only one after the other, by `seq`. Whatever shows that one is missing
- * (a later event, a newer state, a newer `info`) leads to a request for the events after the last one that was taken.
+ * The rows are those of the retained states, as soon as these are as many as `info` counts, or those of an answer to
+ * a request. From then on a node's events are taken only one after the other, by `seq`. Whatever shows that one is
+ * missing (a later event, a newer state, a newer `info`) leads to a request for those after the last one that was taken.
  * So an event that can't be taken is dropped without harm: while an answer is awaited, or when there is no room.
  */
 export class Follower {
@@ -87,14 +89,24 @@ export class Follower {
   /** The topic filters to subscribe to, at each connection, without retain-as-published. */
   get topics() {
     return (this.only ?? ["+"]).flatMap((node) =>
-      ["status", "info", `replay/${this.client}`, "+/+/event", "+/+/state"].map((rest) => `${this.base}/${node}/${rest}`),
+      ["status", "info", `replay/${this.client}`, "+/+/event", "+/+/state"].map(
+        (rest) => `${this.base}/${node}/${rest}`,
+      ),
     );
   }
 
   /** Begins a new connection: what is retained comes again, and requests that are open get no answer. */
   begin() {
     for (const node of this.nodes.values()) {
-      Object.assign(node, { online: null, info: null, ask: null, answer: null, isMute: false, isChecked: false, isLive: false });
+      Object.assign(node, {
+        online: null,
+        info: null,
+        ask: null,
+        answer: null,
+        isMute: false,
+        isChecked: false,
+        isLive: false,
+      });
       Object.assign(node, { states: new Map(), touched: this.now() });
       this.#told(node);
     }
@@ -248,7 +260,10 @@ export class Follower {
     const place = (position) => ({ snapshot: { id, position, count: rows.length } });
     const nothing = { luid: null, family: null, row: null, interface: null, addresses: [], default_routes: [] };
     const times = rows.map(([, state]) => state.time);
-    const time = times.reduce((newest, each) => (each > newest ? each : newest), times[0] ?? new Date(this.now()).toISOString());
+    const time = times.reduce(
+      (newest, each) => (each > newest ? each : newest),
+      times[0] ?? new Date(this.now()).toISOString(),
+    );
     const rest = { cause: "startup", kinds: [], changed: {} };
     events.push({ ...common, id: `${id}-0`, seq, time, ...rest, ...nothing, ...place(0) });
     rows.forEach(([key, state], at) => {
@@ -292,7 +307,8 @@ export class Follower {
       }
     } else if (node.rows === null) {
       const isQuiet = now - node.touched >= SECOND;
-      if (isQuiet && (node.info || node.states.size || node.online || node.heard.epoch)) this.#request(node, events, null);
+      if (isQuiet && (node.info || node.states.size || node.online || node.heard.epoch))
+        this.#request(node, events, null);
     } else if (node.isGuess && node.online && !node.isMute) {
       this.#request(node, events, null);
     } else if (isAfter(ahead, node) && now - ahead.at >= SECOND) {
@@ -405,8 +421,14 @@ function isPosition({ epoch, seq }) {
 }
 
 function isEvent(event) {
-  return isObject(event) && isPosition(event) && isObject(event.row) && isObject(event.interface)
-    && keyOf(event.luid, event.family) !== null && typeof event.notification_type === "string";
+  return (
+    isObject(event) &&
+    isPosition(event) &&
+    isObject(event.row) &&
+    isObject(event.interface) &&
+    keyOf(event.luid, event.family) !== null &&
+    typeof event.notification_type === "string"
+  );
 }
 
 function isObject(value) {
@@ -427,7 +449,9 @@ function padded(seq) {
 }
 
 function randomHex() {
-  return Math.floor(Math.random() * 2 ** 48).toString(16).padStart(12, "0");
+  return Math.floor(Math.random() * 2 ** 48)
+    .toString(16)
+    .padStart(12, "0");
 }
 
 // ---------------------------------------------------------------- MQTT: the connection
@@ -552,7 +576,7 @@ async function* overHttp(url, { nodes, since = {}, signal, onStatus, log = () =>
   let lastId = cursor && !others.length ? `${cursor.epoch}-${padded(cursor.seq)}` : null;
   const order = new Order();
   let pause = 0;
-  for (let wasConnected = false; !signal?.aborted; ) {
+  for (let wasConnected = false; !signal?.aborted;) {
     const aborter = new AbortController();
     const abort = () => aborter.abort();
     signal?.addEventListener("abort", abort);
@@ -560,8 +584,12 @@ async function* overHttp(url, { nodes, since = {}, signal, onStatus, log = () =>
       const headers = { Accept: "text/event-stream" };
       if (token) headers.Authorization = `Bearer ${token}`;
       if (lastId !== null) headers["Last-Event-ID"] = lastId;
-      const answer = await inTime(aborter, fetch(address, { headers, signal: aborter.signal, cache: "no-store", redirect: "error" }));
-      if (!answer.ok) throw Object.assign(new Error(`${address.origin} answers ${answer.status}`), { status: answer.status });
+      const answer = await inTime(
+        aborter,
+        fetch(address, { headers, signal: aborter.signal, cache: "no-store", redirect: "error" }),
+      );
+      if (!answer.ok)
+        throw Object.assign(new Error(`${address.origin} answers ${answer.status}`), { status: answer.status });
       wasConnected = true;
       order.begin();
       for await (const message of messages(answer.body, aborter)) {

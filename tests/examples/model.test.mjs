@@ -1,7 +1,7 @@
 /**
  * The rules of `Follower` against a model of a publisher and a broker that lose messages, connections and themselves.
  *
- * Each row has a version, and each change says which version it replaces: so a change that is lost, comes twice or comes
+ * Each row has a version, and each change says which version it replaces: so a change that is lost, comes twice or is
  * in the wrong order is noticed where it is handed over. By seed: `SEEDS=1000 node --test model.test.mjs`.
  */
 
@@ -25,7 +25,15 @@ function random(seed) {
 class World {
   constructor(seed, { loss = 0.02, answers = true } = {}) {
     Object.assign(this, { chance: random(seed), loss, answers });
-    Object.assign(this, { clock: 0, retained: new Map(), rows: new Map(), journal: [], seq: 0, version: 0, published: 0 });
+    Object.assign(this, {
+      clock: 0,
+      retained: new Map(),
+      rows: new Map(),
+      journal: [],
+      seq: 0,
+      version: 0,
+      published: 0,
+    });
     Object.assign(this, { epochs: 1, isUp: true, isLinked: false, wire: [], quiet: 0, waiting: 0, room: Infinity });
     Object.assign(this, { keys: new Set(), newest: 0 });
     this.follower = new Follower({ client: "me", now: () => this.clock, hasRoom: () => this.waiting < this.room });
@@ -61,7 +69,18 @@ class World {
 
   fact(luid, family, row) {
     const [node, epoch, seq] = ["nas", this.epoch, this.seq];
-    return { node, epoch, seq, time: "2026-11-22T20:04:12Z", luid, family, row, interface: {}, addresses: [], default_routes: [] };
+    return {
+      node,
+      epoch,
+      seq,
+      time: "2026-11-22T20:04:12Z",
+      luid,
+      family,
+      row,
+      interface: {},
+      addresses: [],
+      default_routes: [],
+    };
   }
 
   publish() {
@@ -84,7 +103,11 @@ class World {
 
   announce() {
     this.send("nas/status", "online", true);
-    this.send("nas/info", JSON.stringify({ epoch: this.epoch, seq: this.newest, rows: this.keys.size, skips: false }), true);
+    this.send(
+      "nas/info",
+      JSON.stringify({ epoch: this.epoch, seq: this.newest, rows: this.keys.size, skips: false }),
+      true,
+    );
   }
 
   /** The states are those of the journal, and so may be newer than the events that were published. */
@@ -117,7 +140,9 @@ class World {
     const count = events.length;
     const head = { position: 0, count, answer: isKnown ? "events" : "snapshot", epoch: this.epoch, seq: this.seq };
     this.send("nas/replay/me", JSON.stringify(head), false);
-    events.forEach((event, at) => this.send("nas/replay/me", JSON.stringify({ position: at + 1, count, event }), false));
+    events.forEach((event, at) =>
+      this.send("nas/replay/me", JSON.stringify({ position: at + 1, count, event }), false),
+    );
   }
 
   // The broker.
@@ -126,13 +151,15 @@ class World {
     if (retain && payload !== "") this.retained.set(topic, payload);
     else if (retain) this.retained.delete(topic);
     // Not what shows that a publisher answers: nobody can tell one that does not from a broker that loses that.
-    if (this.isLinked && (payload.includes('"answer"') || this.chance() >= this.loss)) this.wire.push([topic, payload, false]);
+    if (this.isLinked && (payload.includes('"answer"') || this.chance() >= this.loss))
+      this.wire.push([topic, payload, false]);
   }
 
   link() {
     Object.assign(this, { isLinked: true, wire: [] });
     this.follower.begin();
-    for (const [topic, payload] of this.retained) if (this.chance() >= this.loss) this.wire.push([topic, payload, true]);
+    for (const [topic, payload] of this.retained)
+      if (this.chance() >= this.loss) this.wire.push([topic, payload, true]);
   }
 
   unlink() {
@@ -176,7 +203,18 @@ class World {
 
   step() {
     const actions = {
-      change: 12, publish: 8, receive: 10, part: 6, pass: 8, cut: 1, brokerLost: 0.5, down: 0.7, up: 2, renew: 0.3, slow: 1, take: 2,
+      change: 12,
+      publish: 8,
+      receive: 10,
+      part: 6,
+      pass: 8,
+      cut: 1,
+      brokerLost: 0.5,
+      down: 0.7,
+      up: 2,
+      renew: 0.3,
+      slow: 1,
+      take: 2,
     };
     let at = this.chance() * Object.values(actions).reduce((sum, each) => sum + each);
     const action = Object.keys(actions).find((name) => (at -= actions[name]) < 0);

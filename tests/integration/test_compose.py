@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import re
 import shutil
 import subprocess
 import tomllib
@@ -25,51 +23,18 @@ from publisher_mqtt.options import MqttOptions
 from publisher_mqtt.sink import MqttSink
 from tests.fixtures import small_yaml
 from tests.fixtures.brokers import Broker
+from tests.fixtures.compose_broker import COMPOSE, PASSWORDS, ComposeMosquitto
 from tests.fixtures.discovery import device_of, read_config
 from tests.fixtures.poll import wait_for
-from tests.fixtures.requirements import need, unable
+from tests.fixtures.requirements import unable
 
 if TYPE_CHECKING:
     from paho.mqtt.reasoncodes import ReasonCode
 
 TOP = Path(__file__).resolve().parents[2]
-COMPOSE = TOP / "compose"
-PASSWORDS = {"nas": "nas's", "other": "other's", "homeassistant": "ha's", "reader": "reader's"}
 LUID = "0006008000000000"
 SUCCESS, NOT_AUTHORIZED, BAD_LOGIN = 0x00, 0x87, {0x86, 0x87}
 ALLOWED = {SUCCESS, 0x10}  # 0x10: no subscriber
-
-
-class ComposeMosquitto(Broker):
-    """Mosquitto with compose/mosquitto; only the paths and the port are others."""
-
-    def __init__(self, directory: Path) -> None:
-        need("mosquitto", "mosquitto_passwd", package="mosquitto")
-        super().__init__(directory)
-        passwords = directory / "passwords"
-        passwords.write_text("".join(f"{user}:{password}\n" for user, password in PASSWORDS.items()))
-        passwords.chmod(0o600)
-        subprocess.run(["mosquitto_passwd", "-U", passwords], check=True, capture_output=True)
-        acl = directory / "acl"
-        acl.write_bytes((COMPOSE / "mosquitto" / "acl").read_bytes())
-        acl.chmod(0o600)
-
-    def configuration(self) -> str:
-        text = (COMPOSE / "mosquitto" / "mosquitto.conf").read_text()
-        for ours, here in {
-            "listener 1883": f"listener {self.port} 127.0.0.1",
-            "/mosquitto/config/": f"{self.directory}/",
-            "/mosquitto/data/": f"{self.directory}/",
-        }.items():
-            assert ours in text
-            text = text.replace(ours, here)
-        # Started as root it would become a user that cannot read the test's directory.
-        return f"{text}\nuser root\n"
-
-    def command(self) -> list[str]:
-        path = self.directory / "mosquitto.conf"
-        path.write_text(self.configuration())
-        return [shutil.which("mosquitto") or "mosquitto", "-c", str(path)]
 
 
 class User:
@@ -316,16 +281,3 @@ def test_the_automations_name_entities_and_topics_that_exist() -> None:
     assert all(automation["alias"] and automation["actions"] for automation in automations)
     assert {trigger["entity_id"] for trigger in triggers if trigger["trigger"] == "state"} <= entities
     assert [trigger["topic"] for trigger in triggers if trigger["trigger"] == "mqtt"] == ["interfaces/+/+/+/event"]
-
-
-def test_the_flow_for_node_red_holds_together() -> None:
-    nodes = json.loads((COMPOSE / "examples" / "node-red.json").read_text())
-    ids = [node["id"] for node in nodes]
-    assert len(ids) == len(set(ids))
-    assert all(re.fullmatch("[0-9a-f]{16}", identity) for identity in ids)
-    [source] = [node for node in nodes if node["type"] == "mqtt in"]
-    assert source["topic"] == "interfaces/+/+/+/event"
-    assert source["broker"] in ids
-    for node in nodes:
-        assert {target for output in node.get("wires", []) for target in output} <= set(ids)
-        assert node.get("z", ids[0]) == ids[0]
