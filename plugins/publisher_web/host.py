@@ -73,7 +73,7 @@ class ShownHost:
         if event.snapshot.position == event.snapshot.count:
             snapshot, self._beginning = SseMessages(event.seq, tuple(self._beginning)), []
             self._snapshots.offer(snapshot)
-            self.stream.begin_again(snapshot.seq)
+            self.stream.begin_again(snapshot)
 
     def _newest(self) -> int:
         return self.stream.seq

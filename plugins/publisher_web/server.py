@@ -20,6 +20,7 @@ from .connection import REQUEST_SECONDS, LimitedConnection
 # More wait in the kernel: the process needs descriptors for other things, too.
 _MOST_CONNECTIONS = 256
 _LARGEST_HEAD = 16 * 1024
+_SEND_BUFFER = 256 * 1024
 _KEEP_ALIVE_SECONDS = 5
 # For answers that have begun when the server is to end.
 _END_SECONDS = 1.0
@@ -100,6 +101,8 @@ class PageServer:
         try:
             connection.setblocking(False)
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            # The kernel would hold up to 4 MB for each viewer that stops reading.
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
             timeout = None if tls is None else REQUEST_SECONDS
             await asyncio.get_running_loop().connect_accepted_socket(
                 lambda: LimitedConnection(self._config, self._state, self._own_log, room.leave),

@@ -46,24 +46,35 @@ class SharedCopy(Generic[R]):
     def __init__(self, read: Callable[[], Awaitable[R]], newest: Callable[[], int]) -> None:
         self._read, self._newest = read, newest
         self._held: Held[R] = Held()
-        self._reading = asyncio.Lock()
+        self._reading: asyncio.Future[None] | None = None
+        self._offered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def get(self) -> R:
         """Returns a copy that has everything that was shown before this call."""
-        newest = self._newest()
-        async with self._reading:
-            held = self._held.value
-            if held is None or held.seq < newest:
-                read = await self._read()
-                held = self._held.value
-                if held is None or held.seq < read.seq:
-                    self._held.hold(read)
-                    held = read
+        newest, reads = self._newest(), 0
+        # The first may have begun before this call; what the second has is as new as can be.
+        while (held := self._held.value) is None or (held.seq < newest and reads < 2):
+            if self._reading is None or self._reading.done():
+                self._reading = asyncio.ensure_future(self._fetch())
+            await asyncio.wait((self._reading, self._offered), return_when=asyncio.FIRST_COMPLETED)
+            if self._reading.done():
+                self._reading.result()
+                reads += 1
         return held
 
     def offer(self, copy: R) -> None:
-        """Holds a copy that somebody else made."""
-        self._held.hold(copy)
+        """Holds a copy that somebody else made, unless it has a newer one."""
+        held = self._held.value
+        if held is None or held.seq <= copy.seq:
+            self._held.hold(copy)
+        self._offered.set_result(None)
+        self._offered = asyncio.get_running_loop().create_future()
+
+    async def _fetch(self) -> None:
+        copy = await self._read()
+        held = self._held.value
+        if held is None or held.seq < copy.seq:
+            self._held.hold(copy)
 
 
 class SharedPast:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from .messages import PIECE, SseMessage, SseMessages
+from .shared import Held
 
 if TYPE_CHECKING:
     from .viewer import PageViewer
@@ -24,13 +25,16 @@ class EventStream:
     """The newest messages in order of `seq`, for viewers that each follow at their own pace. The server's loop.
 
     A message is kept while it is among the newest, and while a viewer has yet to get it, within bounds; a viewer
-    that has not got one that is dropped needs the snapshot, as does each one when `round` changes.
+    that has not got one that is dropped needs the snapshot. Each needs it, too, when a new round begins with one.
     """
 
     def __init__(self) -> None:
         self.round = 0
+        self.round_seq = -1
+        """The last event before this round."""
         self.seq = -1
         """The newest message's."""
+        self._beginning: Held[SseMessages] = Held()
         self.viewers: set[PageViewer] = set()
         self._first: int | None = None
         """All messages after this one were taken; `None` before the first."""
@@ -38,7 +42,7 @@ class EventStream:
         self._seqs: list[int] = []
         self._messages: list[SseMessage] = []
         self._bytes = 0
-        self._joined: dict[tuple[int, bool], tuple[int, bytes]] = {}
+        self._joined: dict[tuple[int, bool, bool], tuple[int, bytes]] = {}
         self._news: asyncio.Future[None] | None = None
         self._copies: list[SseMessages] = []
 
@@ -57,14 +61,21 @@ class EventStream:
         self._trim()
         self._tell()
 
-    def begin_again(self, seq: int) -> None:
-        """Makes each viewer begin with a snapshot, which has everything up to this event; drops what is older."""
+    def begin_again(self, snapshot: SseMessages) -> None:
+        """Gives each viewer this snapshot, between the events that it has and those after it."""
         self.round += 1
-        self.seq = max(self.seq, seq)
-        self._first = self._dropped = self.seq
-        self._seqs, self._messages, self._bytes = [], [], 0
+        self.round_seq = snapshot.seq
+        self._beginning.hold(snapshot)
+        self.seq = max(self.seq, snapshot.seq)
+        if self._first is None:
+            self._first = self.seq
         self._joined.clear()
         self._tell()
+
+    @property
+    def beginning(self) -> SseMessages | None:
+        """The snapshot of this round, for those who have everything before it; `None` when it is held no longer."""
+        return self._beginning.value if self.reaches(self.round_seq) else None
 
     def reaches(self, seq: int) -> bool:
         """Returns whether everything that came after this message is still here, or yet to come."""
@@ -74,15 +85,16 @@ class EventStream:
         """Returns whether somebody who returns with this as the last message can go on from here."""
         return self._first is not None and max(self._first, self._dropped) <= seq <= self.seq
 
-    def next_piece(self, after: int, *, with_text: bool) -> tuple[int, bytes] | None:
+    def next_piece(self, after: int, *, of_last_round: bool, with_text: bool) -> tuple[int, bytes] | None:
         """Returns the next messages after this one as they are sent, with the last one's seq; `None` without any.
 
         Viewers that are at the same message get the same bytes.
         """
-        key = (after, with_text)
+        key = (after, of_last_round, with_text)
         if key not in self._joined:
             parts, size, seq = [], 0, after
-            for message in self._messages[bisect_right(self._seqs, after) :]:
+            end = bisect_right(self._seqs, self.round_seq) if of_last_round else len(self._seqs)
+            for message in self._messages[bisect_right(self._seqs, after) : end]:
                 parts.append(message.encoded(with_text=with_text))
                 size, seq = size + len(parts[-1]), message.seq
                 if size >= PIECE:

@@ -37,19 +37,25 @@ class PageViewer:
             await self._resume(self._last_seen)
             async for piece in self._copy(self._last_seen.seq):
                 yield piece
-            if not self._needs_snapshot:
+            if self.seq is not None:
                 yield self._nodes(in_sync=True)
         while True:
-            if self._needs_snapshot:
-                async for piece in self._snapshot():
+            if self.seq is None or not self._stream.reaches(self.seq):
+                async for piece in self._snapshot(None):
                     yield piece
-                continue
-            assert self.seq is not None, "else it needs the snapshot"
-            if found := self._stream.next_piece(self.seq, with_text=self._with_text):
+            elif self._is_behind and self.seq >= self._stream.round_seq:
+                async for piece in self._snapshot(self._stream.beginning):
+                    yield piece
+            elif found := self._stream.next_piece(self.seq, of_last_round=self._is_behind, with_text=self._with_text):
                 self.seq, piece = found
                 yield piece
             elif not await self._stream.news(_HEARTBEAT_SECONDS):
                 yield HEARTBEAT
+
+    @property
+    def _is_behind(self) -> bool:
+        """True if a new round has begun, and it has yet to get the snapshot of that."""
+        return self._round != self._stream.round
 
     @property
     def needs_after(self) -> int:
@@ -57,47 +63,47 @@ class PageViewer:
         seq = self._waits_after if self.seq is None else self.seq
         return self._stream.seq if seq is None else seq
 
-    @property
-    def _needs_snapshot(self) -> bool:
-        return self.seq is None or self._round != self._stream.round or not self._stream.reaches(self.seq)
-
     async def _resume(self, last_seen: LastSeen) -> None:
         """Goes on after the last message that it has, if everything since then is there."""
         if last_seen.epoch != self._shown.epoch:
             return
         if self._stream.covers(last_seen.seq):
             self.seq = last_seen.seq
+            if last_seen.seq < self._stream.round_seq:
+                self._round -= 1
             return
         self._waits_after = self._stream.seq
         missed = await self._shown.missed(last_seen.seq)
         if missed is not None:
             self._take(missed)
 
-    async def _snapshot(self) -> AsyncIterator[bytes]:
-        self.seq, self._waits_after = None, self._stream.seq
+    async def _snapshot(self, given: SseMessages | None) -> AsyncIterator[bytes]:
+        """Yields the given snapshot, else one of the rows as they are now."""
         yield self._nodes(in_sync=False)
-        snapshot = await self._shown.snapshot()
+        if given is None:
+            self.seq, self._waits_after = None, self._stream.seq
+            given = await self._shown.snapshot()
         self._round = self._stream.round
-        self._take(snapshot)
+        self._take(given)
         async for piece in self._copy():
             yield piece
-        if not self._needs_snapshot:
-            yield self._nodes(in_sync=self._shown.knows_rows(snapshot))
+        if self.seq is not None:
+            yield self._nodes(in_sync=self._shown.knows_rows(given))
 
     def _take(self, copy: SseMessages) -> None:
         self.seq, self.reading = copy.seq, copy
         self._stream.lend(copy)
 
     async def _copy(self, after: int = -1) -> AsyncIterator[bytes]:
-        """Yields the messages of a copy after this one; ends when the copy was taken away, or is outdated."""
+        """Yields the messages of a copy after this one; ends when the copy was taken away."""
         copy = self.reading
         if copy is None:
             return
         wanted = (message.encoded(with_text=self._with_text) for message in copy.messages if message.seq > after)
         for piece in joined_pieces(wanted):
             yield piece
-            if self.reading is not copy or self._round != self._stream.round:
-                self.seq = self.reading = None
+            if self.reading is not copy:
+                self.seq = None
                 return
         self.reading = None
 

@@ -3,89 +3,92 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
 
 from publisher import Event
-from publisher.testing import SinkConformance
+from publisher.testing import FakeSinkContext, SinkConformance
 from publisher_web.sink import WebSink
 from tests.fixtures.poll import wait_for
 from tests.fixtures.ports import free_port
-from tests.fixtures.sse import Sse, SseClient, dialled
+from tests.fixtures.sse import SseClient, dialled
 
 
 class _Screen:
-    """A viewer that connects again whenever it can, and shows the ids of all events."""
+    """A viewer that connects again whenever a sink is open, and shows the ids of all events."""
 
-    def __init__(self, port: int) -> None:
-        self.port = port
+    def __init__(self) -> None:
+        self.port = free_port()
         self.ids: list[str] = []
-        self.pause = threading.Event()
-        self.pause.set()
+        self.journal: list[Event] = []
         self.last_id: str | None = None
-        self._client: SseClient | None = None
-        self._thread: threading.Thread | None = None
+        self.is_slow = threading.Event()
 
-    def watch(self) -> None:
-        """Connects, and reads on a thread until the connection is closed."""
+    def connect(self) -> SseClient:
+        """Connects, and reads until it is in sync."""
         headers = {} if self.last_id is None else {"Last-Event-ID": self.last_id}
-        client = self._client = SseClient(self.port, headers=headers)
-        client.until(lambda: any(message.name == "node" for message in client.messages), "the state of the node")
-        self._thread = threading.Thread(target=self._read, args=(client,))
-        self._thread.start()
+        client = SseClient(self.port, headers=headers)
+        client.until(lambda: any(message.data.get("in_sync") for message in client.messages), "the rows")
+        return client
 
-    def _read(self, client: SseClient) -> None:
+    def read(self, client: SseClient) -> None:
+        """Reads until the connection is closed."""
+
         def shown() -> bool:
-            self.pause.wait(30)
             messages, client.messages = client.messages, []
-            self._show(messages)
+            self.ids += [message.data["id"] for message in messages if message.name == "message"]
             self.last_id = client.last_id
+            if self.is_slow.is_set():
+                threading.Event().wait(0.02)
             return False
 
-        try:
+        with suppress(OSError):
             client.until(shown, "", timeout=120)
-        except (OSError, ValueError):
-            return
-
-    def _show(self, messages: Sequence[Sse]) -> None:
-        self.ids += [message.data["id"] for message in messages if message.name == "message"]
-
-    def close(self) -> None:
-        self.pause.set()
-        if self._thread is not None:
-            self._thread.join(30)
-        if self._client is not None:
-            self._client.close()
 
 
 class TestWeb(SinkConformance):
     exclusive = True
 
     @pytest.fixture(autouse=True)
-    def screen(self) -> Iterator[None]:
-        screen = self._screen = _Screen(free_port())
+    def screen(self) -> None:
+        screen = self._screen = _Screen()
 
         class WatchedSink(WebSink):
             """Has its viewer as soon as it is open, and shows to it what is published."""
 
+            def __init__(self, options: Any, context: FakeSinkContext) -> None:
+                super().__init__(options, context)
+                # As a worker does: the journal has what was published, and jobs run.
+                self._jobs = ThreadPoolExecutor(1)
+                context.journal = screen.journal
+                context.call = self._run_job  # type: ignore[method-assign]  # a fake
+
+            def _run_job(self, job: Callable[[], object], delay: float = 0.0) -> None:  # noqa: ARG002  # as a context
+                self._jobs.submit(job)
+
             def open(self) -> None:
                 super().open()
-                screen.watch()
+                self._client = screen.connect()
+                self._reading = threading.Thread(target=screen.read, args=(self._client,))
+                self._reading.start()
 
             def publish(self, events: Sequence[Event]) -> None:
+                screen.journal += [event for event in events if event.snapshot is None]
                 super().publish(events)
-                wait_for(lambda: not events or not screen.pause.is_set() or events[-1].id in screen.ids, timeout=20)
+                wait_for(lambda: not events or events[-1].id in screen.ids, timeout=20, what="the last event")
 
             def close(self) -> None:
                 super().close()
-                screen.close()
+                self._jobs.shutdown()
+                if hasattr(self, "_reading"):
+                    self._reading.join(20)
+                    self._client.close()
 
         self.sink = WatchedSink
-        yield
-        screen.close()
 
     def options(self) -> dict[str, Any]:
         return {"address": f"127.0.0.1:{self._screen.port}"}
@@ -95,16 +98,11 @@ class TestWeb(SinkConformance):
 
     @contextmanager
     def slow(self) -> Iterator[None]:
-        """The viewer stops reading: nobody waits for it."""
-        self._screen.pause.clear()
+        self._screen.is_slow.set()
         try:
             yield
         finally:
-            self._screen.pause.set()
-
-    def assert_events(self, events: Sequence[Event]) -> None:
-        wanted = [event.id for event in events]
-        wait_for(lambda: list(self.received())[-len(wanted) :] == wanted, timeout=10, what=f"{wanted}")
+            self._screen.is_slow.clear()
 
 
 def test_nothing_listens_while_no_sink_is_open() -> None:
