@@ -109,6 +109,7 @@ PUBLIC_FOR_SINKS = {
     "publisher",
     "publisher.client",
     "publisher.cloudevents",
+    "publisher.containers",
     "publisher.credentials",
     "publisher.durations",
     "publisher.events",

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 
+from publisher.containers import has_container_name, is_of_containers
 from publisher.events import Event, Family
 
 from ..messages import MqttMessage
-from .containers import has_container_name, is_of_containers
 from .discovery import Discovery, components
 from .found import FoundDevice, digest_of, luid_of
 from .kept import KeptDevices

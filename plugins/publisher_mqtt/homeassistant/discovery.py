@@ -15,9 +15,9 @@ from typing import Any, NamedTuple, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from publisher.containers import has_container_name, matches
 from publisher.events import Family, OperStatus
 
-from .containers import has_container_name, matches
 from .shown import Shape, ShownRow, shared
 
 DEFAULT_BASE = "interfaces"

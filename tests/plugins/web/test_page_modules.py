@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import publisher_web
+from publisher.containers import CONTAINER_INTERFACES
 from publisher.events import AnyEvent, Family, IpInterface
 from publisher.printable import printable
 from publisher.sources import Remove, Resync, Update, Upsert
 from publisher.table import Stamp, Table
 from publisher.text import speed_text
-from publisher_mqtt.homeassistant.containers import CONTAINER_INTERFACES
 from tests.fixtures.browser import Browser
 from tests.fixtures.rows import ETH0, ETH1, MOMENT, address, row
 

@@ -9,10 +9,9 @@ import re
 from collections.abc import Callable, Mapping
 from fnmatch import translate
 from functools import lru_cache
+from typing import Protocol
 
-from publisher.events import Family
-
-from .shown import ShownRow
+from .rows import Family
 
 CONTAINER_INTERFACES = (
     *("veth*", "br-*", "docker*", "podman*", "cni*", "cbr[0-9]*", "nerdctl*"),
@@ -29,6 +28,23 @@ CONTAINER_INTERFACES = (
 _OWN_INTERFACES = ("eth*", "en*")
 
 
+class ContainerMembers(Protocol):
+    """The members of a row by which an interface of a container is recognised."""
+
+    @property
+    def alias(self) -> str: ...
+    @property
+    def kind(self) -> str | None: ...
+    @property
+    def link_netnsid(self) -> int | None: ...
+    @property
+    def higher(self) -> tuple[str, ...]: ...
+    @property
+    def lower(self) -> tuple[str, ...]: ...
+    @property
+    def has_global_address(self) -> bool: ...
+
+
 def matches(alias: str, patterns: tuple[str, ...]) -> bool:
     """Returns whether one of these shell patterns fits the whole alias."""
     return bool(patterns) and _compiled(patterns).match(alias) is not None
@@ -40,7 +56,7 @@ def has_container_name(alias: str) -> bool:
 
 
 def is_of_containers(
-    rows: Mapping[Family, ShownRow], is_other: Callable[[str], bool], *, bridge_before: bool, announced: bool
+    rows: Mapping[Family, ContainerMembers], is_other: Callable[[str], bool], *, bridge_before: bool, announced: bool
 ) -> bool:
     """Returns whether the interface belongs to a container or a virtual machine, by its kind and its stack.
 
