@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from io import StringIO
+from typing import TextIO
 
 from ..config.settings import Settings
 from ..errors import JournalError
@@ -16,10 +18,12 @@ from ..sources.luids import MemoryLuids
 from ..terminal import echo
 from .journal import find_journal
 
+_MOST_HELD = 100
+
 
 @contextmanager
-def opened_source(settings: Settings, family: Families | None = None) -> Iterator[Source]:
-    """Opens the configured source for a block; raises SourceError."""
+def opened_source(settings: Settings, family: Families | None = None, log: TextIO | None = None) -> Iterator[Source]:
+    """Opens the configured source for a block; raises SourceError. The log goes to standard error, unless given."""
     context = SourceContext(
         logging.getLogger("publisher"),
         known_luids(settings),
@@ -30,7 +34,7 @@ def opened_source(settings: Settings, family: Families | None = None) -> Iterato
     )
     with (
         # A person reads these lines: they are never JSON, also when they go into a file.
-        logging_to(sys.stderr, Secrets(), level="warning", style="console"),
+        logging_to(log or sys.stderr, Secrets(), level="warning", style="console"),
         closing(open_source(settings.source_name, context, _offered(settings))) as source,
     ):
         yield source
@@ -56,6 +60,25 @@ def known_luids(settings: Settings) -> MemoryLuids:
     except (JournalError, PermissionError) as error:
         echo(f"publisher: LUIDs may differ from those of the service: {error}", err=True)
     return luids
+
+
+class HeldLog(StringIO):
+    """The log while a table is shown: each line is shown by `show`, and kept for the time after. Any thread."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.show: Callable[[str], object] = lambda _: None
+
+    @property
+    def lines(self) -> list[str]:
+        """The lines so far; of very many, the newest."""
+        return self.getvalue().splitlines()[-_MOST_HELD:]
+
+    def write(self, text: str) -> int:
+        """Keeps the text, and shows its first line."""
+        if line := text.partition("\n")[0]:
+            self.show(line)
+        return super().write(text)
 
 
 @contextmanager

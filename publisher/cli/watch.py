@@ -2,48 +2,82 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Iterable
-from itertools import chain
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 
 from ..client import NodeStatus, SubscribeRequest, subscribe
 from ..config.settings import Settings
 from ..events import AnyEvent, Event, Family
 from ..printable import printable
+from ..sources import Source
 from ..table import Stamp, Table
+from ..terminal import echo
 from ..terminal.lines import Lines
 from ..terminal.live_table import LiveTable, clock, on_screen
 from ..terminal.screen import shows_colours, write
 from ..watcher import batches
-from .host import opened_source, until_interrupted
+from .host import HeldLog, opened_source, until_interrupted
 
 
 def watch_host(settings: Settings, family: Family | None, *, lines: bool) -> None:
-    """Shows this host's IP interfaces and each change until Ctrl+C; raises SourceError.
+    """Shows this host's IP interfaces and each change until `q` or Ctrl+C; raises SourceError.
 
-    On a terminal it is a table that is kept up to date, elsewhere and with `lines` a line for each event.
+    On a terminal it is a table that is kept up to date; elsewhere, on one that moves no cursor, and with `lines` a line
+    for each event.
     """
-    with opened_source(settings, family) as source, until_interrupted():
-        table = Table(stamp=Stamp(settings.node))
-        changes = (_of_family(events, family) for events in batches(source, table, settings.filter))
-        if sys.stdout.isatty() and not lines:
-            from rich.console import Console
+    from ..terminal.live.console import can_be_live
 
-            from ..terminal.live_table import follow
+    if lines or not can_be_live(sys.stdout, os.environ):
+        with opened_source(settings, family) as source, until_interrupted():
+            _print_lines(_HostFeed(settings, source, family).read())
+        return
+    log = HeldLog()
+    try:
+        with until_interrupted(), opened_source(settings, family, log) as source:
+            _show_live(_HostFeed(settings, source, family), settings.node, log)
+    finally:
+        for line in log.lines:
+            echo(line, err=True)
 
-            follow(chain.from_iterable(changes), Console())
-        else:
-            _print_lines(changes)
+
+class _HostFeed:
+    """The events of this host, as they come."""
+
+    def __init__(self, settings: Settings, source: Source, family: Family | None) -> None:
+        self._settings = settings
+        self._source = source
+        self._family = family
+
+    def read(self) -> Iterator[list[Event]]:
+        """Yields the snapshot, then the events of each change."""
+        table = Table(stamp=Stamp(self._settings.node))
+        for events in batches(self._source, table, self._settings.filter):
+            yield [event for event in events if event.family is None or self._family in (None, event.family)]
+
+    def close(self) -> None:
+        """Ends the source."""
+        self._source.close()
+
+
+def _show_live(feed: _HostFeed, title: str, log: HeldLog) -> None:
+    from ..terminal.live.console import opened_console
+    from ..terminal.live.loop import LiveLoop
+    from ..terminal.live.model import Model
+    from ..terminal.live.picture import Glyphs
+
+    with opened_console(sys.stdout) as console, suppress(EOFError):  # the terminal was closed
+        glyphs = Glyphs.of(sys.stdout.encoding or "utf-8")
+        loop = LiveLoop(Model(title), console, glyphs, colour=shows_colours(sys.stdout))
+        log.show = loop.warn
+        loop.run(feed)
 
 
 def _print_lines(changes: Iterable[list[Event]]) -> None:
     lines = Lines(colour=shows_colours(sys.stdout))
     for events in changes:
         write(sys.stdout, "".join(f"{line}\n" for line in lines.lines(events)))
-
-
-def _of_family(events: Iterable[Event], family: Family | None) -> list[Event]:
-    return [event for event in events if event.family is None or family in (None, event.family)]
 
 
 def watch_url(request: SubscribeRequest) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Mapping
 from contextlib import nullcontext, suppress
 from typing import TextIO
 
@@ -14,11 +15,18 @@ _STD_OUTPUT_HANDLE = -11
 _ENABLE_VIRTUAL_TERMINAL_PROCESSING = 4
 
 
-def shows_colours(stream: TextIO) -> bool:
-    """Returns whether the stream is a terminal that shows colours; on Windows it turns that on."""
+def shows_codes(stream: TextIO, environment: Mapping[str, str] = os.environ) -> bool:
+    """Returns whether the stream is a terminal that obeys codes; on Windows it turns that on. TERM=dumb obeys none."""
     if not stream.isatty():
         return False
-    return _turn_on_codes() if sys.platform == "win32" else True
+    if sys.platform == "win32":
+        return _turn_on_codes()
+    return environment.get("TERM", "") not in ("", "dumb", "unknown")
+
+
+def shows_colours(stream: TextIO, environment: Mapping[str, str] = os.environ) -> bool:
+    """Returns whether the stream is a terminal that shows colours, and the environment has no NO_COLOR."""
+    return not environment.get("NO_COLOR") and shows_codes(stream, environment)
 
 
 def write(stream: TextIO, text: str) -> None:

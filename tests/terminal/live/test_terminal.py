@@ -1,0 +1,173 @@
+"""`publisher watch` in a real terminal: its keys, its size, and the terminal as it was, whatever ends it."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable, Iterator
+
+import pytest
+from rich.cells import cell_len
+
+from publisher.sources import Remove, Resync, Update, Upsert
+from publisher.testing import make_row
+from tests.fixtures.command import ETH0, ETH0_6, FOREVER, WLAN0, Publisher
+from tests.fixtures.pictures import HOME, UP
+from tests.fixtures.tmux import Terminal
+
+if sys.platform == "win32":
+    pytest.skip("tmux is not on Windows", allow_module_level=True)
+
+WATCH = (sys.executable, "-m", "publisher", "watch")
+
+
+@pytest.fixture
+def terminal(publisher: Publisher) -> Iterator[Terminal]:
+    terminal = Terminal(publisher.folder, publisher.environment)
+    yield terminal
+    terminal.close()
+
+
+@pytest.fixture
+def watching(publisher: Publisher, terminal: Terminal) -> Callable[..., str]:
+    """Returns a function that starts `publisher watch` with these updates, and waits for the table."""
+
+    def start(*updates: Update, last_at: float = FOREVER, before: str = "") -> str:
+        begin = updates or (Resync((ETH0, ETH0_6, WLAN0), "startup"), Remove(WLAN0.luid, "inet"))
+        publisher.updates(*begin, last_at=last_at)
+        publisher.configure('node = "nas"')
+        terminal.run(before, *WATCH)
+        return terminal.wait(lambda screen: "q quit" in screen and "reading" not in screen)
+
+    return start
+
+
+def test_the_table_and_its_keys(watching: Callable[..., str], terminal: Terminal) -> None:
+    screen = watching(Resync(HOME, "startup"), Remove(HOME[4].luid, "inet"))
+    assert [line.split()[0] for line in screen.splitlines()[2:7]] == ["eth0", "eth2", "eth10", "lo", "▸"]
+    assert "192.168.178.100/24" in screen
+    terminal.press("c")
+    terminal.wait(lambda screen: "veth1b" in screen)
+    terminal.press("/", "e", "t", "h", "*", "Enter")
+    terminal.wait(lambda screen: "3 of 6 interfaces" in screen and "veth1b" not in screen)
+    terminal.press("Escape")
+    terminal.wait(lambda screen: "veth1b" in screen)
+    terminal.press("Down", "Down", "Enter")
+    terminal.wait(lambda screen: screen.startswith(" eth10\n") and "History" in screen)
+    terminal.press("?")
+    terminal.wait(lambda screen: "Ctrl+C" in screen)
+    terminal.press("Escape", "Escape", "s", "p")
+    terminal.wait(lambda screen: screen.splitlines()[0].endswith(" paused"))
+    terminal.press("q")
+    assert "Interface" not in terminal.wait(lambda screen: screen.endswith("$"))
+
+
+def test_each_of_a_thousand_interfaces_is_reachable(watching: Callable[..., str], terminal: Terminal) -> None:
+    rows = tuple(make_row(f"eth{number}", index=number + 1) for number in range(1000))
+    watching(Resync(rows, "startup"), Remove(ETH0.luid, "inet"))
+    terminal.press("End")
+    terminal.wait(lambda screen: "\neth999 " in screen and "980-1000 of 1000" in screen)
+    terminal.press("PageUp", "Home", "PageDown")
+    terminal.wait(lambda screen: "\neth40 " in screen)
+    terminal.press("/", "7", "7", "7")
+    terminal.wait(lambda screen: "\neth777 " in screen and "\neth40 " not in screen)
+
+
+ENDS: dict[str, Callable[[Terminal], object]] = {
+    "q": lambda terminal: terminal.press("q"),
+    "Ctrl+C": lambda terminal: terminal.press("C-c"),
+    "SIGTERM": lambda terminal: terminal.program.send_signal(signal.SIGTERM),
+    "SIGHUP": lambda terminal: terminal.program.send_signal(signal.SIGHUP),
+    "SIGQUIT": lambda terminal: terminal.press("C-\\"),
+}
+
+
+@pytest.mark.parametrize("how", ENDS)
+def test_the_terminal_is_as_it_was(how: str, watching: Callable[..., str], terminal: Terminal) -> None:
+    terminal.run("stty -a > before; echo the line before")
+    terminal.wait(lambda screen: screen.endswith("\n$"))
+    before, state = terminal.screen, terminal.state
+    watching()
+    assert terminal.state != state
+    ENDS[how](terminal)
+    screen = terminal.wait(lambda screen: screen.endswith("\n$") and "the line before" in screen)
+    assert screen.startswith(before)
+    assert "Interface" not in screen
+    assert terminal.state == state
+    terminal.run("stty -a > after; cmp before after && echo the same")
+    terminal.wait(lambda screen: "\nthe same" in screen)
+
+
+def test_an_error_is_told_on_the_terminal_as_it_was(
+    watching: Callable[..., str], terminal: Terminal, publisher: Publisher
+) -> None:
+    state = terminal.state
+    watching(Resync((ETH0,), "startup"), Remove(ETH0.luid, "inet"), last_at=1.0)
+    with (publisher.folder / "updates.jsonl").open("ab") as file:
+        file.write(b"{}\n")
+    screen = terminal.wait(lambda screen: screen.endswith("\n$"))
+    assert "updates.jsonl:4: invalid line" in screen.replace("\n", "")
+    assert terminal.state == state
+
+
+def test_ctrl_z_gives_the_terminal_back_and_fg_takes_it_again(watching: Callable[..., str], terminal: Terminal) -> None:
+    state = terminal.state
+    watching()
+    taken = terminal.state
+    for _ in range(2):
+        terminal.press("C-z")
+        terminal.wait(lambda screen: "Stopped" in screen and screen.endswith("$"))
+        assert terminal.state == state
+        terminal.run("clear; stty -a")
+        terminal.wait(lambda screen: " icanon" in screen and " echo " in screen)
+        terminal.run("fg")
+        terminal.wait(lambda screen: "q quit" in screen and "eth0" in screen)
+        assert terminal.state == taken
+    terminal.press("?")
+    terminal.wait(lambda screen: "Ctrl+C" in screen)
+    process = terminal.program
+    process.send_signal(signal.SIGSTOP)
+    terminal.wait(lambda screen: "Stopped" in screen)
+    terminal.run("fg")
+    terminal.wait(lambda screen: "Ctrl+C" in screen and "Stopped" not in screen)
+    terminal.press("q")
+    terminal.wait(lambda screen: screen.endswith("$"))
+    assert terminal.state == state
+
+
+def test_another_size_is_another_picture(watching: Callable[..., str], terminal: Terminal) -> None:
+    watching(Resync(HOME, "startup"), Remove(HOME[4].luid, "inet"))
+    terminal.resize(40, 10)
+    screen = terminal.wait(lambda screen: "Interface▾ State Addresses" in screen)
+    assert len(screen.splitlines()) == 10
+    assert "192.168.178.100/24 +2" in screen
+    terminal.resize(120, 30)
+    terminal.wait(lambda screen: "Default route" in screen and "fe80::1/64" in screen)
+
+
+def test_wide_characters_keep_the_columns_straight(watching: Callable[..., str]) -> None:
+    names = ["eth0", "数据网卡", "🚀wan🚀", "e\u0301te\u0301"]
+    rows = tuple(make_row(name, index=number, interface=UP) for number, name in enumerate(names, 1))
+    screen = watching(Resync(rows, "startup"), Remove(ETH0.luid, "inet"))
+    rows_shown = [line for line in screen.splitlines() if "1 Gbit/s" in line]
+    assert len(rows_shown) == 4
+    assert {cell_len(line.partition(" up ")[0]) for line in rows_shown} == {10}
+
+
+@pytest.mark.parametrize("how", ["TERM=dumb {}", "{} | cat", "{} --lines", "TERM= {}"])
+def test_where_no_table_can_be_there_are_lines(how: str, publisher: Publisher, terminal: Terminal) -> None:
+    publisher.updates(Resync((ETH0, ETH0_6), "startup"), Remove(ETH0.luid, "inet6"))
+    publisher.configure('node = "nas"')
+    terminal.run(how.format(" ".join(WATCH)))
+    screen = terminal.wait(lambda screen: "IPv6 removed" in screen and screen.endswith("$"))
+    assert "  nas has 2 IP interfaces\n" in screen
+
+
+def test_a_recording_that_ends_stays_until_it_is_quit(watching: Callable[..., str], terminal: Terminal) -> None:
+    row = make_row("eth0", addresses=["192.0.2.10/24"], nl_mtu=1400)
+    watching(Resync((ETH0,), "startup"), Upsert(row), last_at=0.0)
+    terminal.wait(lambda screen: "the source has ended: nothing more comes" in screen)
+    terminal.press("Enter")
+    terminal.wait(lambda screen: "IPv4 mtu 1400, was 1500" in screen)
+    terminal.press("q")
+    terminal.wait(lambda screen: screen.endswith("$"))
