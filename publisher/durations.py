@@ -1,4 +1,4 @@
-"""Durations in a configuration: "500ms", "30s", "15m", "12h", "7d", "2w". For the options of sinks."""
+"""Durations: in a configuration "500ms", "30s", "15m", "12h", "7d", "2w"; for people "3 min 2 s"."""
 
 from __future__ import annotations
 
@@ -23,3 +23,19 @@ def _parse(value: object) -> object:
 
 Duration: TypeAlias = Annotated[timedelta, BeforeValidator(_parse)]
 """A timedelta, which a configuration writes as a number and one of the units ms, s, m, h, d and w."""
+
+_PARTS = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
+
+
+def duration_text(duration: timedelta) -> str:
+    """Returns a duration in its two largest units: "2 d 4 h", "3 min 2 s"; below a second as "450 ms"."""
+    seconds = duration.total_seconds()
+    if seconds < 1:
+        return f"{max(0, int(seconds * 1000))} ms"
+    rest = int(seconds)
+    counts = []
+    for unit, length in _PARTS:
+        counts.append((rest // length, unit))
+        rest %= length
+    first = next(index for index, (count, _) in enumerate(counts) if count)
+    return " ".join(f"{count} {unit}" for count, unit in counts[first : first + 2] if count)

@@ -12,7 +12,7 @@ from .events import Event, Family
 from .kinds import Kind, flaps
 
 # Both families of an interface tell of one loss of its link; on Windows they are read one after the other.
-_TOGETHER = timedelta(seconds=5)
+TOGETHER = timedelta(seconds=5)
 _OTHER: Mapping[Family, Family] = {"inet": "inet6", "inet6": "inet"}
 
 
@@ -109,7 +109,7 @@ class FlapCounter:
     def _waiting(self, luid: str, family: Family, time: datetime) -> deque[datetime]:
         """Returns what this family alone has told of about that time, and forgets the rest."""
         single = self._single[luid, family]
-        while single and abs(time - single[0]) > _TOGETHER:
+        while single and abs(time - single[0]) > TOGETHER:
             single.popleft()
         return single
 

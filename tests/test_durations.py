@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from publisher.durations import Duration
+from publisher.durations import Duration, duration_text
 
 ADAPTER = TypeAdapter[timedelta](Duration)
 
@@ -35,3 +35,15 @@ def test_a_number_with_its_unit_is_a_duration(text: object, duration: timedelta)
 def test_anything_else_is_refused(text: object) -> None:
     with pytest.raises(ValidationError):
         ADAPTER.validate_python(text)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0 ms"), (-5, "0 ms"), (0.45, "450 ms"), (0.9999, "999 ms"), (1, "1 s"), (59.9, "59 s"), (60, "1 min"),
+        (62, "1 min 2 s"), (3600, "1 h"), (3605, "1 h"), (3660, "1 h 1 min"), (86_400, "1 d"), (90_061, "1 d 1 h"),
+        (400 * 86_400, "400 d"),
+    ],
+)  # fmt: skip
+def test_a_duration_for_people_has_its_two_largest_units(seconds: float, text: str) -> None:
+    assert duration_text(timedelta(seconds=seconds)) == text

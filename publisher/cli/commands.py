@@ -89,6 +89,37 @@ def status(
         raise typer.Exit(1)
 
 
+@app.command(epilog=examples("history"))
+def history(
+    interface: Annotated[
+        str | None,
+        typer.Argument(metavar="INTERFACE", help="A name, also an old one, a pattern like 'wl*', or a LUID."),
+    ] = None,
+    since: Annotated[
+        str | None, typer.Option(metavar="WHEN", help='30m, 12h, 7d, today, 14:00, 2026-11-20, "2026-11-20 14:00".')
+    ] = None,
+    kind: Annotated[
+        list[str] | None, typer.Option(metavar="KIND", help="Only changes of this kind, as link_down. Repeatable.")
+    ] = None,
+    family: FamilyOption = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="No more lines, the newest.", show_default="100; none with --since")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="The same, as a JSON object.")] = False,
+    config: Config = None,
+) -> None:
+    """Show what happened to the interfaces, from the journal.
+
+    One line is printed for each change, the newest last, with the time that it lasted (+: it still does); then, for
+    each interface, how often its link went down, and for how long. Nothing is changed.
+    """
+    from .history import show_history
+    from .past import HistoryRequest, known_kinds
+
+    request = HistoryRequest(interface, since, known_kinds(kind or ()), family, limit)
+    show_history(_settings(config), request, as_json=json)
+
+
 @app.command(epilog=examples("watch"))
 def watch(
     url: Annotated[

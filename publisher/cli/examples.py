@@ -14,6 +14,12 @@ FOUND_CONFIGS = (
 _EXAMPLES = {
     "run": ("run", "run --config /etc/interface-publisher/publisher.toml", "run --verbose --source recording:a.jsonl"),
     "status": ("status", "status --json"),
+    "history": (
+        "history",
+        "history eth0 --since 24h",
+        "history 'wl*' --kind link_down --limit 20",
+        "history --since yesterday --json",
+    ),
     "watch": ("watch", "watch --family inet --lines", "watch mqtt://homelab@broker.lan --password-file secret"),
     "snapshot": ("snapshot", "snapshot --json --family inet6"),
     "check": ("check", "check --offline --config new.toml"),

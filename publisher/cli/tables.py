@@ -1,11 +1,12 @@
-"""Tables of the commands that print once."""
+"""Tables and colours of the commands that print once."""
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Collection, Iterable, Sequence
 
-from ..terminal import printable
+from ..terminal import printable, shows_colours
 
 
 def print_table(
@@ -26,3 +27,8 @@ def print_table(
     for row in rows:
         table.add_row(*(Text(printable(cell)) for cell in row))
     Console(file=sys.stdout, width=None if sys.stdout.isatty() else 10_000).print(table)
+
+
+def wants_colours() -> bool:
+    """Returns whether standard output is a terminal that shows colours, and its user wants them (no-color.org)."""
+    return not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb" and shows_colours(sys.stdout)

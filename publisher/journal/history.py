@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import re
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, closing
 from datetime import UTC, datetime
 from typing import NamedTuple
@@ -22,6 +24,8 @@ _SLICE_EVENTS = 4096
 _PART_EVENTS = 256
 _PART_BYTES = 1 << 20
 _PAGE_BYTES = 4 << 20
+# Of more interfaces all events are parsed: a statement takes a limited number of parameters.
+_MOST_LUIDS = 500
 
 
 class _Bytes(NamedTuple):
@@ -61,20 +65,62 @@ class JournalHistory:
                 counter.add(event.luid, event.family, Flap(event.time, count))
         return counter.flaps()
 
-    def events(self, query: HistoryQuery) -> Iterator[Event]:
-        """Yields every event that a question asks for, newest first, whatever its limit.
+    def events(self, query: HistoryQuery, luids: Collection[str] = ()) -> Iterator[Event]:
+        """Yields every event that a question asks for, newest first, whatever its limit: of these interfaces, if any.
 
         The clock may have been set back: an event before `since` does not end it, 4,096 of them do.
         """
-        for epoch, seq, data in self._candidates(query):
+        for epoch, seq, data in self._candidates(query, luids):
             event = logged_event(epoch, seq, data)
             seen = event if self._seen is None else self._seen(event)
-            if seen is not None and query.takes(seen):
+            if seen is not None and query.takes(seen) and (not luids or seen.luid in luids):
                 yield seen
 
-    def _candidates(self, query: HistoryQuery) -> Iterator[tuple[str, int, bytes]]:
+    def ends(self) -> tuple[Event, Event] | None:
+        """Returns the oldest and the newest event; `None` when there is none."""
+        with self._reading() as connection:
+            epoch, seqs = _epoch(connection), _span(connection)
+            sql = "SELECT data FROM events WHERE seq = ?"
+            found = [(seq, data) for seq in seqs for (data,) in connection.execute(sql, (seq,)).fetchall()]
+        if len(found) < len(seqs):
+            return None
+        oldest, newest = (logged_event(epoch, seq, data) for seq, data in found)
+        return oldest, newest
+
+    def names(self) -> dict[str, list[str]]:
+        """Returns each name of each interface in the events, by LUID, the newest name first."""
+        found: dict[tuple[str, str], int] = {}
+        for epoch, luid, name, seq in self._named():
+            key = _decoded(luid, name) or _named_in(self._event(epoch, seq))
+            if key is not None:
+                found[key] = max(found.get(key, 0), seq)
+        names: dict[str, list[str]] = {}
+        for key in sorted(found, key=found.__getitem__, reverse=True):
+            names.setdefault(key[0], []).append(key[1])
+        return names
+
+    def _named(self) -> Iterator[tuple[str, bytes, bytes, int]]:
+        """Yields the epoch, LUIDs and names as bytes, and the newest seq that has both, of each slice."""
+        upper = None
+        while True:
+            with self._reading() as connection:
+                oldest, newest = _span(connection)
+                upper = newest + 1 if upper is None else upper
+                if upper <= oldest:
+                    return
+                lower = max(oldest, upper - _SLICE_EVENTS)
+                epoch, rows = _epoch(connection), connection.execute(_SELECT_NAMES, (lower, upper)).fetchall()
+            upper = lower
+            yield from ((epoch, *row) for row in rows)
+
+    def _event(self, epoch: str, seq: int) -> Event | None:
+        with self._reading() as connection:
+            found = connection.execute("SELECT data FROM events WHERE seq = ?", (seq,)).fetchone()
+        return logged_event(epoch, seq, found[0]) if found else None
+
+    def _candidates(self, query: HistoryQuery, luids: Collection[str]) -> Iterator[tuple[str, int, bytes]]:
         """Yields the epoch, the seq and the bytes of the events that may be wanted."""
-        wanted, since = _condition(query), _since(query.since)
+        wanted, since = _condition(query, luids), _since(query.since)
         upper = query.before
         while True:
             with self._reading() as connection:
@@ -140,13 +186,14 @@ _KINDS = ',"kinds":['
 _OLDER = f"instr(data, {_text(_KINDS)}) = 0"
 
 
-def _condition(query: HistoryQuery) -> _Bytes:
+def _condition(query: HistoryQuery, luids: Collection[str]) -> _Bytes:
     """Returns the condition for what the bytes can show. A quotation mark in a JSON string is always escaped, so that
     `,"luid":"` can only be the member itself."""
     sql, parameters = "", []
-    if query.luid is not None:
-        sql += f" AND {_after(_LUID, 16)} = ?"
-        parameters.append(query.luid.encode())
+    wanted = [query.luid] if query.luid is not None else [*luids] if len(luids) <= _MOST_LUIDS else []
+    if wanted:
+        sql += f" AND {_after(_LUID, 16)} IN ({', '.join('?' * len(wanted))})"
+        parameters += [luid.encode() for luid in wanted]
     if query.family is not None:
         family = f'{query.family}"'.encode()
         sql += f" AND {_after(_FAMILY, len(family))} = ?"
@@ -167,3 +214,26 @@ def _since(since: datetime | None) -> _Bytes | None:
         return None
     second = since.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="seconds")
     return _Bytes(f" AND {_after(_TIME, 19)} >= ?", (second.encode(),))
+
+
+_NAME, _END = ',"interface":{"alias":"', '",'
+# A name of 256 characters takes 1,536 bytes, when each of them is an escape.
+# The limit keeps SQLite from looking for the name twice: the inner statement is not merged into the outer one.
+_SELECT_NAMES = f"""
+SELECT luid, substr(named, 1, instr(named, {_text(_END)}) - 1) AS name, max(seq) FROM (
+    SELECT seq, {_after(_LUID, 16)} AS luid, {_after(_NAME, 1600)} AS named
+    FROM events WHERE seq >= ? AND seq < ? LIMIT -1)
+GROUP BY luid, name"""
+_IS_LUID = re.compile(rb"[0-9a-f]{16}")
+
+
+def _decoded(luid: bytes, name: bytes) -> tuple[str, str] | None:
+    """Returns a LUID and a name; `None` when these bytes are none, as of a name that has a quotation mark in it."""
+    try:
+        return (luid.decode("ascii"), str(json.loads(b'"%b"' % name))) if _IS_LUID.fullmatch(luid) else None
+    except ValueError:
+        return None
+
+
+def _named_in(event: Event | None) -> tuple[str, str] | None:
+    return (event.luid, event.interface.alias) if event and event.luid and event.interface else None

@@ -17,6 +17,7 @@ from ..sources.assignments import LuidAssignment
 from .dead_letters import DeadLetter, delete_dead_letters, select_dead_letters
 from .event_log import decoded_row
 from .file import JournalFile, Stamp
+from .history import JournalHistory
 from .lock import holder, real_path
 from .luids import read_luids, select_luids
 from .mark import MarkFile
@@ -204,6 +205,16 @@ class JournalClient:
         """Returns the answer to a request; `None` while there is none."""
         found = self._file.query("SELECT result FROM requests WHERE id = ?", (number,))
         return str(found[0][0]) if found and found[0][0] is not None else None
+
+    def history(self) -> JournalHistory:
+        """Returns the history of the events."""
+        return JournalHistory(self._file.reading)
+
+    @property
+    def node(self) -> str:
+        """The host's name; empty when the journal was never used."""
+        found = self._file.query("SELECT value FROM meta WHERE name = 'node'")
+        return str(found[0][0]) if found else ""
 
     def rows(self) -> list[IpInterface]:
         """Returns the rows as last known."""

@@ -1,0 +1,84 @@
+"""`publisher history` beside a real service in a network namespace, which is killed and started again."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.fixtures.netns import NetNs
+from tests.fixtures.program import COMMAND, Program
+
+if sys.platform == "win32":
+    pytest.skip("only Linux has network namespaces", allow_module_level=True)
+
+AWAY = 3
+
+
+def history(program: Program, *arguments: str) -> dict[str, Any]:
+    command = [*COMMAND, "history", *arguments, "--json"]
+    return dict(json.loads(program.netns.run(command, cwd=program.folder, env=program.environment)))
+
+
+def texts(found: dict[str, Any]) -> list[str]:
+    return [change["text"] for change in found["changes"]]
+
+
+def set_link(program: Program, name: str, peer: str, *states: str) -> None:
+    """Takes the peer of a link down and up; waits until the running program has reported each state of both."""
+    for state in states:
+        seen = len(program.events)
+        program.netns.ip(f"link set {peer} {state}")
+        kind = f"link_{state}"
+
+        def reported(seen: int = seen, kind: str = kind) -> bool:
+            told = [event for event in program.events[seen:] if event.interface and event.interface.alias == name]
+            return {event.family for event in told if kind in event.kinds} == {"inet", "inet6"}
+
+        program.wait(reported, f"{name} {state}")
+
+
+@pytest.fixture
+def program(netns: NetNs, tmp_path: Path) -> Program:
+    netns.ip("link set lo up")
+    netns.ip("link add wan0 type veth peer name far0")
+    for name in ("wan0", "far0"):
+        netns.ip(f"link set {name} up")
+    return Program(netns, tmp_path / "it", '[filter]\ninclude = ["wan*", "vpn*"]')
+
+
+def test_history_goes_over_restarts_and_counts_flaps_while_the_publisher_was_away(program: Program) -> None:
+    with program.running(kill=True):
+        set_link(program, "wan0", "far0", "down", "up")
+    for _ in range(AWAY):
+        program.netns.ip("link set far0 down")
+        program.netns.ip("link set far0 up")
+    with program.running():
+        program.wait(lambda: any(event.cause == "startup" for event in program.events), "the changes while away")
+        set_link(program, "wan0", "far0", "down")
+        found = history(program, "wan0")
+        assert found["running"]
+        down, away, again = [change["text"] for change in found["changes"] if "link_down" in change["kinds"]]
+        assert down == again == "wan0 down, was 10 Gbit/s"
+        assert away.startswith(f"wan0 flapped {AWAY} times")
+        assert away.endswith(" (while publisher was away)")
+        [first, *_, last] = [change for change in found["changes"] if "link_down" in change["kinds"]]
+        assert (first["lasts"], len(first["events"])) == (False, 2)
+        assert (last["lasts"], last["lasted_seconds"] < 60) == (True, True)
+        [wan0] = found["interfaces"]
+        assert (wan0["flaps"], wan0["state"], wan0["seconds_down"] > 0) == (2 + AWAY, "down", True)
+        set_link(program, "wan0", "far0", "up")
+        program.netns.ip("link set wan0 name vpn0")
+        program.wait(lambda: any("renamed" in event.kinds for event in program.events), "the new name")
+        assert texts(history(program, "wan0")) == texts(history(program, "vpn*"))
+        program.netns.ip("link del vpn0")
+        program.wait(lambda: "removed" in program.events[-1].kinds, "the removal")
+    gone = history(program, "wan0")
+    assert texts(gone)[-1] == "vpn0 removed"
+    assert (gone["running"], gone["interfaces"][0]["state"]) == (False, "gone")
+    assert gone["interfaces"][0]["other_names"] == ["wan0"]
+    seqs = [event["seq"] for change in history(program)["changes"] for event in change["events"]]
+    assert sorted(seqs) == [*range(1, gone["last"]["seq"] + 1)]
