@@ -1,4 +1,4 @@
-"""What happened to interfaces, in time: each change once, how long it lasted, and sums for each interface. Pure.
+"""Changes of interfaces in time: each once, how long it lasted, and the sums of each interface. Pure.
 
 timeline = Timeline(end=datetime.now(UTC), is_now=True)
 changes = list(timeline.changes(events))  # newest first, as the events
@@ -21,7 +21,7 @@ from .text import joined
 _MOST_OPEN = 256
 _NOTHING = timedelta()
 
-# What a kind is a change of: it lasts until the next change of the same.
+# The thing that a kind is a change of: it lasts until the next change of the same.
 _ASPECTS: Mapping[Kind, str] = {
     "link_up": "link",
     "link_down": "link",

@@ -114,9 +114,9 @@ def history(
     each interface, how often its link went down, and for how long. Nothing is changed.
     """
     from .history import show_history
-    from .past import HistoryRequest, known_kinds
+    from .past import PastRequest, known_kinds
 
-    request = HistoryRequest(interface, since, known_kinds(kind or ()), family, limit)
+    request = PastRequest(interface, since, known_kinds(kind or ()), family, limit)
     show_history(_settings(config), request, as_json=json)
 
 

@@ -19,7 +19,7 @@ from ..terminal import echo, printable, write
 from ..text import change_text, text_of
 from ..timeline import InterfaceSum, PastChange
 from .journal import find_journal, hidden_journals, opened_journal
-from .past import HistoryRequest, Past
+from .past import PastRequest, ShownPast
 from .periods import moment
 from .tables import print_table, wants_colours
 
@@ -31,7 +31,7 @@ _AT_ONCE = 256
 
 
 def show_history(
-    settings: Settings, request: HistoryRequest, *, as_json: bool, clock: Callable[[], datetime] = datetime.now
+    settings: Settings, request: PastRequest, *, as_json: bool, clock: Callable[[], datetime] = datetime.now
 ) -> None:
     """Prints what happened, as text or as JSON, oldest first. The journal is read as it is.
 
@@ -47,7 +47,7 @@ def show_history(
             "and publisher history shows what happens from then on"
         )
     with opened_journal(settings) as journal:
-        past = Past(journal, request, since, now)
+        past = ShownPast(journal, request, since, now)
         with suppress(BrokenPipeError, ConnectionResetError):  # `publisher history | head`
             if as_json:
                 _print_json(past)
@@ -55,7 +55,7 @@ def show_history(
                 _print_text(past)
 
 
-class _Line(NamedTuple):
+class _PastLine(NamedTuple):
     """A change as it is shown; every text is printable, and `code` is the terminal's for the colour."""
 
     time: str
@@ -65,7 +65,7 @@ class _Line(NamedTuple):
     code: str
 
 
-def _print_text(past: Past) -> None:
+def _print_text(past: ShownPast) -> None:
     lines = [_line(change) for change in past.changes()]
     lines.reverse()
     texts = [*_heading(past), *_columns(lines, _beginning(past))]
@@ -80,7 +80,7 @@ def _print_text(past: Past) -> None:
             echo(f"and {len(sums) - _MOST_SUMS} more interfaces")
 
 
-def _heading(past: Past) -> Iterator[str]:
+def _heading(past: ShownPast) -> Iterator[str]:
     """Yields which journal this is, and how far back it goes."""
     journal = f"journal {printable(str(past.journal.path))} of {printable(past.journal.node)}"
     yield f"{journal}: every change since {_local(past.kept_since)}"
@@ -90,7 +90,7 @@ def _heading(past: Past) -> Iterator[str]:
     yield ""
 
 
-def _beginning(past: Past) -> str:
+def _beginning(past: ShownPast) -> str:
     """Returns a line about the time before the first change that is shown; empty where there is nothing to say."""
     if past.more:
         return f"... older changes are left out: --limit {past.limit} is reached"
@@ -101,7 +101,7 @@ def _beginning(past: Past) -> str:
     return ""
 
 
-def _set_aside(past: Past) -> str:
+def _set_aside(past: ShownPast) -> str:
     """Returns the path of the damaged journal that was there before this one, if it is still there."""
     path = past.journal.path
     with suppress(OSError):
@@ -112,12 +112,12 @@ def _set_aside(past: Past) -> str:
     return ""
 
 
-def _line(change: PastChange) -> _Line:
+def _line(change: PastChange) -> _PastLine:
     text = change_text(change.events)
     kinds = {*change.kinds}
     code = _RED if kinds & {"removed", "link_down"} else _GREEN if kinds & {"added", "link_up"} else _YELLOW
     facts = f"{text.facts} ({text.remark})" if text.remark else text.facts
-    return _Line(_local(change.time), text.name, _lasted(change), facts, code)
+    return _PastLine(_local(change.time), text.name, _lasted(change), facts, code)
 
 
 def _lasted(change: PastChange) -> str:
@@ -126,7 +126,7 @@ def _lasted(change: PastChange) -> str:
     return duration_text(change.lasted) + ("+" if change.lasts else "")
 
 
-def _columns(lines: Sequence[_Line], beginning: str) -> Iterator[str]:
+def _columns(lines: Sequence[_PastLine], beginning: str) -> Iterator[str]:
     """Yields the lines below a heading, in columns; on a terminal, the last one is broken to fit into its width."""
     colour = wants_colours()
     time = len(_local(datetime.now()))
@@ -167,7 +167,7 @@ def _painted(text: str, code: str, colour: bool) -> str:
     return f"\x1b[{code}m{text}\x1b[0m" if colour and text else text
 
 
-def _cells(past: Past, luid: str, each: InterfaceSum) -> tuple[str, ...]:
+def _cells(past: ShownPast, luid: str, each: InterfaceSum) -> tuple[str, ...]:
     name, *others = past.names(luid)
     before = f" (before: {', '.join(others)})" if others else ""
     down = duration_text(each.down) if each.down else "-"
@@ -178,7 +178,7 @@ def _local(moment: datetime) -> str:
     return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
-def _print_json(past: Past) -> None:
+def _print_json(past: ShownPast) -> None:
     """Prints one JSON object, in which each change has a line of its own."""
     changes = [_dumped(_as_json(change)) for change in past.changes()]
     changes.reverse()
@@ -224,7 +224,7 @@ def _as_json(change: PastChange) -> dict[str, object]:
     }
 
 
-def _sum_as_json(past: Past, luid: str, each: InterfaceSum) -> dict[str, object]:
+def _sum_as_json(past: ShownPast, luid: str, each: InterfaceSum) -> dict[str, object]:
     name, *others = past.names(luid)
     return {
         "luid": luid,

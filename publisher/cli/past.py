@@ -21,8 +21,8 @@ _LINES = 100
 
 
 @dataclass(frozen=True)
-class HistoryRequest:
-    """What `publisher history` is asked for: an alias, a LUID or a shell pattern; the rest as the options have it."""
+class PastRequest:
+    """The question of `publisher history`: an alias, a LUID or a shell pattern; the rest as the options have it."""
 
     interface: str | None = None
     since: str | None = None
@@ -43,10 +43,10 @@ def known_kinds(names: Iterable[str]) -> tuple[Kind, ...]:
     return tuple(kind for kind in MEANINGS if kind in given)
 
 
-class Past:
+class ShownPast:
     """The past, read once: `changes` first, since what is shown decides about the rest."""
 
-    def __init__(self, journal: JournalClient, request: HistoryRequest, since: datetime | None, now: datetime) -> None:
+    def __init__(self, journal: JournalClient, request: PastRequest, since: datetime | None, now: datetime) -> None:
         """Raises ConfigurationError for an interface that the journal does not know, JournalError as reading does."""
         self.journal = journal
         self.since = since

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from publisher.cli.history import show_history
-from publisher.cli.past import HistoryRequest
+from publisher.cli.past import PastRequest
 from publisher.config.settings import JournalSettings, Settings
 from publisher.errors import ConfigurationError, JournalError
 from publisher.events import Event, IpInterface
@@ -33,6 +33,7 @@ from tests.fixtures.terminals import on_terminal
 if sys.platform == "win32":
     pytest.skip("Windows takes no time zone for one process, and has no pseudo-terminals", allow_module_level=True)
 
+DOCUMENT = Path(__file__).parents[2] / "docs/history.md"
 BEGAN = datetime(2026, 11, 20, 8, 0, tzinfo=UTC)
 EPOCH = f"{int(BEGAN.timestamp() * 1000):012x}4b3f"
 GIGABIT = {"transmit_link_speed": 10**9, "receive_link_speed": 10**9}
@@ -76,12 +77,12 @@ def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Setti
 
 
 def text_of(settings: Settings, capsys: pytest.CaptureFixture[str], **request: Any) -> list[str]:
-    show_history(settings, HistoryRequest(**request), as_json=False, clock=lambda: datetime(2026, 11, 26, 6, 0))
+    show_history(settings, PastRequest(**request), as_json=False, clock=lambda: datetime(2026, 11, 26, 6, 0))
     return capsys.readouterr().out.splitlines()
 
 
 def json_of(settings: Settings, capsys: pytest.CaptureFixture[str], **request: Any) -> dict[str, Any]:
-    show_history(settings, HistoryRequest(**request), as_json=True, clock=lambda: datetime(2026, 11, 26, 6, 0))
+    show_history(settings, PastRequest(**request), as_json=True, clock=lambda: datetime(2026, 11, 26, 6, 0))
     return dict(json.loads(capsys.readouterr().out))
 
 
@@ -262,7 +263,7 @@ def test_the_json_has_every_member_that_the_documentation_names(
         "cause": "notification", "text": "eth0 down, was 1 Gbit/s", "lasted_seconds": 12.5, "lasts": False,
     }  # fmt: skip
     assert (changes[-1]["lasted_seconds"], changes[-1]["lasts"]) == (None, False)
-    documented = (Path(__file__).parents[2] / "docs" / "history.md").read_text(encoding="utf-8")
+    documented = DOCUMENT.read_text(encoding="utf-8")
     members = [*found, *found["interfaces"][0], *first, "changes", "events"]
     assert not [member for member in members if f"`{member}`" not in documented]
 
@@ -307,7 +308,7 @@ def test_a_hostile_name_is_text(told: Callable[..., Settings], capsys: pytest.Ca
 def test_without_a_journal_it_says_what_to_do(tmp_path: Path) -> None:
     settings = Settings(journal=JournalSettings(path=tmp_path / "none.sqlite3"))
     with pytest.raises(JournalError, match=r"there is no journal .*none.sqlite3 yet: start the publisher"):
-        show_history(settings, HistoryRequest(), as_json=False)
+        show_history(settings, PastRequest(), as_json=False)
 
 
 def test_the_command_reads_its_options_and_the_journal_of_the_configuration(publisher: Publisher) -> None:
@@ -372,7 +373,7 @@ def test_a_reader_that_leaves_is_told_of_no_error(publisher: Publisher) -> None:
 
 def examples() -> list[tuple[str, str]]:
     """Returns the commands of the documentation, and what it says that they print."""
-    text = (Path(__file__).parents[2] / "docs" / "history.md").read_text(encoding="utf-8")
+    text = DOCUMENT.read_text(encoding="utf-8")
     return re.findall(r"```console\n\$ publisher history ?(.*)\n((?s:.*?))```", text)
 
 
@@ -404,7 +405,7 @@ def test_the_examples_of_the_documentation_are_what_is_printed(
         parser.add_argument(name, type=int if name == "--limit" else str)
     parser.add_argument("interface", nargs="?")
     given = parser.parse_args(shlex.split(command))
-    asked = HistoryRequest(given.interface, given.since, (given.kind,) if given.kind else (), None, given.limit)
+    asked = PastRequest(given.interface, given.since, (given.kind,) if given.kind else (), None, given.limit)
     with closing(Journal.open(settings.journal.path, node="nas")):
         show_history(settings, asked, as_json=False, clock=lambda: datetime(2026, 11, 26, 6, 0))
     shown = capsys.readouterr().out.replace(str(settings.journal.path), "/var/lib/interface-publisher/journal.sqlite3")
