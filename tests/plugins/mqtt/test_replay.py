@@ -72,7 +72,11 @@ def test_the_newest_events_are_those_of_the_journal_that_pass_the_filter_and_not
             host.put(make_row("eth2", index=4, nl_mtu=mtu))
         host.quiet()
         luid = make_row("eth1", index=3).luid
-        for client, request in (("all", '"last": 10'), ("one", f'"last": 10, "luid": "{luid}"'), ("many", '"last": 11')):
+        for client, request in (
+            ("all", '"last": 10'),
+            ("one", f'"last": 10, "luid": "{luid}"'),
+            ("many", '"last": 11'),
+        ):
             live.publish(REQUEST, f'{{"client": "{client}", {request}}}')
         live.wait_for("/replay/many")
         seqs = {client: [heard.json["event"]["seq"] for heard in live.of(client)[1:]] for client in ("all", "one")}
