@@ -30,8 +30,8 @@ export class Connection {
     this.#handlers = handlers;
     setInterval(() => this.#watch(), 1000);
     addEventListener("online", () => this.retry());
-    addEventListener("offline", () => this.#watch());
-    document.addEventListener("visibilitychange", () => document.hidden || this.#watch());
+    addEventListener("offline", () => this.#probe());
+    document.addEventListener("visibilitychange", () => document.hidden || this.#probe());
   }
 
   /** Connects, and connects again, for as long as the page is open. */
@@ -40,7 +40,7 @@ export class Connection {
       try {
         await this.#connect();
       } catch (error) {
-        this.reason = error.message;
+        this.reason = reasonOf(error);
         if (error instanceof Refusal) this.#enter("refused");
       }
       if (this.state === "live") this.#enter("reconnecting");
@@ -65,7 +65,7 @@ export class Connection {
     try {
       response = await fetch(path, { cache: "no-store", credentials: "same-origin", ...options });
     } catch (error) {
-      throw error.name === "AbortError" ? new Error("the connection was silent") : new Error("no answer");
+      throw new Error(reasonOf(error));
     }
     if (response.status === 401 || response.status === 403) {
       throw new Refusal("it wants a token: open its address once more with ?token=… behind it");
@@ -125,6 +125,17 @@ export class Connection {
     if (this.state !== "live") this.#handlers.changed();
   }
 
+  /** Ends a connection over which the server does not answer, as after a sleep; one on this host lives offline, too. */
+  async #probe() {
+    this.#watch();
+    if (this.state !== "live") return;
+    try {
+      await this.get("api/status", { signal: AbortSignal.timeout(5000) });
+    } catch {
+      this.#abort.abort();
+    }
+  }
+
   async #pause() {
     const pause = PAUSES[Math.min(this.#attempt++, PAUSES.length - 1)] * (0.75 + Math.random() / 2);
     this.nextTry = Date.now() + pause;
@@ -137,6 +148,12 @@ export class Connection {
 
 /** An answer that asks for a token. */
 export class Refusal extends Error {}
+
+/** Returns an error in words; the browser's own say little, and each browser other things. */
+function reasonOf(error) {
+  if (error.name === "AbortError" || error.name === "TimeoutError") return "the connection was silent";
+  return error instanceof TypeError ? "no answer" : error.message;
+}
 
 /** Returns the id from which the stream goes on: of one node, that of its newest event. */
 function cursorOf({ nodes, fleet }) {

@@ -77,12 +77,16 @@ function schedule() {
   });
 }
 
+/** Reads what happened before the page was opened: the stream begins with it, and rows do not tell when they changed. */
 async function fillStream() {
   const [{ node, seq } = {}] = model.fleet ? [] : model.nodes.values();
   if (node === undefined) return;
-  const query = new URLSearchParams({ node, before: seq + 1, limit: 40 });
+  const query = new URLSearchParams({ node, before: seq + 1, limit: 100 });
   try {
-    stream.fill((await (await get(`api/history?${query}`)).json()).events);
+    const { events } = await (await get(`api/history?${query}`)).json();
+    stream.fill(events);
+    for (const event of events) model.noteChange(event);
+    schedule();
   } catch (error) {
     stream.remark(node, `What was before is not known: ${error.message}`);
     schedule();

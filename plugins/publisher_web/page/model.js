@@ -7,6 +7,8 @@ import { isOfContainers } from "./containers.js";
 import { printable, stateOf, typeText } from "./text.js";
 
 const HOUR = 3_600_000;
+// Both families of an interface tell of one change of its link within so many milliseconds.
+const TOGETHER = 50;
 
 /** Compares two places in a node's events, each with epoch and seq; epochs sort by age. */
 export function compare(one, other) {
@@ -21,16 +23,19 @@ export class Model {
   version = "";
   #changed = new Set();
   #snapshots = new Map();
+  /** Of each node the newest event that was handled. A node's own seq may be ahead of what was received. */
+  #handled = new Map();
 
   /** Makes the answer of /api/rows all that is known. */
   load(answer) {
     this.fleet = Boolean(answer.fleet);
     this.version = answer.version ?? "";
     this.nodes = new Map(answer.nodes.map((node) => [node.node, { ...node }]));
+    this.#handled = new Map(answer.nodes.map(({ node, epoch, seq }) => [node, { epoch, seq }]));
     for (const key of this.entries.keys()) this.#changed.add(key);
     this.entries.clear();
     this.#snapshots.clear();
-    for (const row of answer.rows) this.#put(row, row.changed ?? row.interface.last_change);
+    for (const row of answer.rows) this.#put(row, row.interface.last_change);
     this.setFlaps(answer.flaps);
   }
 
@@ -38,7 +43,7 @@ export class Model {
   setFlaps(flaps) {
     for (const entry of this.entries.values()) {
       const told = flaps?.[entry.node]?.[entry.luid] ?? [];
-      entry.flaps = told.map(([time, count]) => [toMoment(time), count]);
+      entry.flaps = told.map(([time, count]) => ({ moment: toMoment(time), count, isTold: true }));
       this.#changed.add(entry.key);
     }
   }
@@ -52,13 +57,20 @@ export class Model {
   /** Applies an event. Returns whether it is news, and the interfaces that a snapshot found to be removed. */
   apply(event) {
     if (event.snapshot) return { news: false, removed: this.#applySnapshot(event) };
-    const node = this.#node(event.node);
-    const news = node.epoch === undefined || compare(event, node) > 0;
-    if (news) Object.assign(node, { epoch: event.epoch, seq: event.seq });
+    const news = this.#handle(event);
     if (event.notification_type === "delete_instance") this.#remove(event);
     else this.#put(event, event.time);
     if (news) this.#countFlaps(event);
     return { news, removed: [] };
+  }
+
+  /** Takes from an event before the rows were loaded that its interface changed then. */
+  noteChange(event) {
+    const entry = this.entries.get(keyOf(event.node, event.luid));
+    const part = entry?.families[event.family];
+    if (!part || toMoment(event.time) <= part.changed) return;
+    part.changed = toMoment(event.time);
+    this.#refresh(entry);
   }
 
   /** Returns the keys of the entries that changed since the last call. */
@@ -70,7 +82,7 @@ export class Model {
 
   /** Returns how often the link went down within the last hour. */
   flapsOf(entry, now) {
-    return entry.flaps.reduce((sum, [time, count]) => sum + (time > now - HOUR ? count : 0), 0);
+    return entry.flaps.reduce((sum, { moment, count }) => sum + (moment > now - HOUR ? count : 0), 0);
   }
 
   /** Returns the entries of these LUIDs on the same node. */
@@ -78,9 +90,13 @@ export class Model {
     return luids.map((luid) => this.entries.get(keyOf(entry.node, luid))).filter(Boolean);
   }
 
-  #node(name) {
-    if (!this.nodes.has(name)) this.nodes.set(name, { node: name, online: true, in_sync: true });
-    return this.nodes.get(name);
+  /** Notes an event as handled; returns whether it is newer than all of its node before. */
+  #handle({ node, epoch, seq }) {
+    const last = this.#handled.get(node);
+    if (last?.epoch && compare({ epoch, seq }, last) <= 0) return false;
+    this.#handled.set(node, { epoch, seq });
+    if (!this.nodes.has(node)) this.nodes.set(node, { node, online: true, in_sync: true });
+    return true;
   }
 
   #applySnapshot(event) {
@@ -92,8 +108,7 @@ export class Model {
     if (position) snapshot.keys.add(partKey(event));
     if (position < count) return [];
     this.#snapshots.delete(event.node);
-    const node = this.#node(event.node);
-    if (node.epoch === undefined || compare(event, node) > 0) Object.assign(node, { epoch: event.epoch, seq: event.seq });
+    this.#handle(event);
     return this.#keepOnly(event, snapshot.keys);
   }
 
@@ -161,7 +176,12 @@ export class Model {
     // The same change of the link is an event in each family: one of them counts.
     if (!entry || (event.family === "inet6" && entry.families.inet)) return;
     const count = downsIn(event);
-    if (count) entry.flaps = [...entry.flaps.filter(([time]) => time > toMoment(event.time) - HOUR), [toMoment(event.time), count]];
+    if (!count) return;
+    const moment = toMoment(event.time);
+    // The answer of /api/rows can have the flaps of events that the stream brings later.
+    const told = entry.flaps.find((flap) => flap.isTold && Math.abs(flap.moment - moment) < TOGETHER);
+    if (told) told.isTold = false;
+    else entry.flaps = [...entry.flaps.filter((flap) => flap.moment > moment - HOUR), { moment, count, isTold: false }];
   }
 }
 

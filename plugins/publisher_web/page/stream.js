@@ -15,7 +15,7 @@ export class Stream {
   paused = false;
   #now;
   #model;
-  /** Each change: its events, newest first. */
+  /** The changes, newest first, each with its events in their order. */
   #changes = [];
   #waiting = 0;
   #remarks = 0;
@@ -85,8 +85,9 @@ export class Stream {
   /** Adds an event to the change that it belongs to, if that is next to it; else as a change of its own. */
   #join(line, how) {
     const near = how === "push" ? this.#changes.at(-1) : this.#changes[0];
-    if (near?.length === 1 && isSameChange(near[0], line)) near.push(line);
-    else this.#changes[how]([line]);
+    if (near?.length !== 1 || !isSameChange(near[0], line)) this.#changes[how]([line]);
+    else if (how === "push") near.unshift(line);
+    else near.push(line);
   }
 
   #bound() {

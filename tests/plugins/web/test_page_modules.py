@@ -135,6 +135,14 @@ def test_an_event_is_news_once_and_no_row_steps_back(modules: Page) -> None:
     assert [entry["face"]["mtu"] for entry in model.entries] == [1300]
 
 
+def test_a_node_that_says_how_far_it_is_makes_no_event_old(modules: Page) -> None:
+    host = Followed(row())
+    model = Model(modules, host)
+    missed = host.change(row(mtu=1400))
+    model.put_node(host.answer()["nodes"][0])
+    assert model.apply(missed)["news"] is True
+
+
 def test_a_snapshot_replaces_the_rows_of_its_node_and_of_no_other(modules: Page) -> None:
     host, other = Followed(row(), row(ETH1, alias="eth1")), Followed(row(), node="pi")
     model = Model(modules, host, other)
@@ -177,6 +185,15 @@ def test_a_flap_counts_once_for_both_families_and_for_an_hour(modules: Page) -> 
             model.apply(host.change(row(family=family, connected=connected)))
     at = MOMENT.timestamp() * 1000
     assert (model.flaps(at + 1000), model.flaps(at + 3_599_000), model.flaps(at + 3_601_000)) == (2, 2, 0)
+
+
+def test_a_flap_that_the_rows_tell_of_already_is_not_counted_again(modules: Page) -> None:
+    host = Followed(row(connected=True))
+    model = Model(modules, host)
+    down = host.change(row(connected=False))
+    model.set_flaps({"node": {ETH0: [[down.time.isoformat(), 1]]}})
+    model.apply(down)
+    assert model.flaps(MOMENT.timestamp() * 1000 + 1) == 1
 
 
 @pytest.mark.parametrize(
@@ -242,6 +259,12 @@ class Model:
             return { news, removed: removed.map(({ name }) => name) };
         }"""
         return self._handle.evaluate(apply, json.loads(event.json_bytes))
+
+    def set_flaps(self, flaps: object) -> None:
+        self._handle.evaluate("(model, flaps) => model.setFlaps(flaps)", flaps)
+
+    def put_node(self, node: dict[str, Any]) -> None:
+        self._handle.evaluate("(model, node) => model.putNode(node)", node)
 
     def flaps(self, moment: float) -> int:
         count: int = self._handle.evaluate("(model, now) => model.flapsOf([...model.entries.values()][0], now)", moment)
