@@ -143,7 +143,7 @@ def watch(
     if url is not None:
         watch_url(SubscribeRequest(url, base=base, password_file=password_file, ca_file=ca_file))
     else:
-        watch_host(_settings(config, source), family, lines=lines)
+        watch_host(_settings(config, source), family, lines=lines, past=source is None)
 
 
 @app.command(epilog=examples("snapshot"))

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from ..client import NodeStatus, SubscribeRequest, subscribe
 from ..config.settings import Settings
@@ -20,14 +21,18 @@ from ..terminal.screen import shows_colours, write
 from ..watcher import batches
 from .host import HeldLog, opened_source, until_interrupted
 
+if TYPE_CHECKING:
+    from ..terminal.live.loop import Feed, PastChanges
 
-def watch_host(settings: Settings, family: Family | None, *, lines: bool) -> None:
+
+def watch_host(settings: Settings, family: Family | None, *, lines: bool, past: bool = True) -> None:
     """Shows this host's IP interfaces and each change until `q` or Ctrl+C; raises SourceError.
 
     On a terminal it is a table that is kept up to date; elsewhere, on one that moves no cursor, and with `lines` a line
-    for each event.
+    for each event. With `past`, the table has the changes in the journal of this host's service, too.
     """
     from ..terminal.live.console import can_be_live
+    from .live_past import find_past
 
     if lines or not can_be_live(sys.stdout, os.environ):
         with opened_source(settings, family) as source, until_interrupted():
@@ -36,7 +41,8 @@ def watch_host(settings: Settings, family: Family | None, *, lines: bool) -> Non
     log = HeldLog()
     try:
         with until_interrupted(), opened_source(settings, family, log) as source:
-            _show_live(_HostFeed(settings, source, family), settings.node, log)
+            found = find_past(settings) if past else ""
+            _show_live(_HostFeed(settings, source, family), settings.node, log, found)
     finally:
         for line in log.lines:
             echo(line, err=True)
@@ -61,7 +67,7 @@ class _HostFeed:
         self._source.close()
 
 
-def _show_live(feed: _HostFeed, title: str, log: HeldLog) -> None:
+def _show_live(feed: Feed, title: str, log: HeldLog, past: PastChanges | str) -> None:
     from ..terminal.live.console import opened_console
     from ..terminal.live.loop import LiveLoop
     from ..terminal.live.model import Model
@@ -69,9 +75,11 @@ def _show_live(feed: _HostFeed, title: str, log: HeldLog) -> None:
 
     with opened_console(sys.stdout) as console, suppress(EOFError):  # the terminal was closed
         glyphs = Glyphs.of(sys.stdout.encoding or "utf-8")
-        loop = LiveLoop(Model(title), console, glyphs, colour=shows_colours(sys.stdout))
+        model = Model(title, has_past=not isinstance(past, str))
+        model.why_no_past = past if isinstance(past, str) else ""
+        loop = LiveLoop(model, console, glyphs, colour=shows_colours(sys.stdout))
         log.show = loop.warn
-        loop.run(feed)
+        loop.run(feed, None if isinstance(past, str) else past)
 
 
 def _print_lines(changes: Iterable[list[Event]]) -> None:

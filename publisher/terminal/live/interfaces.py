@@ -19,6 +19,8 @@ RowEvent = InitialNotification | Added | Changed
 # The texts of changes that are kept, for the history of an interface where no journal has it.
 _MOST_CHANGES = 10_000
 _HOUR = 3600.0
+SAME_SECONDS = 2.0
+"""Two programs on one host receive the same change at nearly the same time."""
 
 
 class InterfaceKey(NamedTuple):
@@ -96,10 +98,14 @@ class LinkFlaps:
         self._forget(time)
 
     def put_before(self, times: Iterable[tuple[float, int]]) -> None:
-        """Puts flaps of both families, in the order of their times, before all others."""
+        """Puts flaps of both families, in the order of their times, before all others.
+
+        Those that are here already are left out: the journal's service received the same ones.
+        """
         earlier = list(times)
+        first = min((kept[0][0] for kept in self._times.values() if kept), default=float("inf"))
         for kept in self._times.values():
-            kept.extendleft(reversed(earlier))
+            kept.extendleft(entry for entry in reversed(earlier) if entry[0] < first - SAME_SECONDS)
 
     def count(self, now: float) -> int:
         """Returns the number of flaps in the hour before this moment."""

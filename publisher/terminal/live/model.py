@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from typing import Any, Literal, NamedTuple
 
 from ...events import Event
-from .interfaces import InterfaceEntry, InterfaceKey, Interfaces, ToldChange, View
+from .interfaces import SAME_SECONDS, InterfaceEntry, InterfaceKey, Interfaces, ToldChange, View
 
 Sort = Literal["name", "changed", "flaps", "state", "speed"]
 SORTS: tuple[Sort, ...] = ("name", "changed", "flaps", "state", "speed")
@@ -17,8 +17,6 @@ SORTS: tuple[Sort, ...] = ("name", "changed", "flaps", "state", "speed")
 # The lines of a table that are no rows: title, headings, footer.
 LINES_AROUND = 3
 _LONGEST_FILTER = 200
-# Two programs on one host receive the same change at nearly the same time.
-_SAME_SECONDS = 2.0
 
 
 class Folded(NamedTuple):
@@ -100,6 +98,8 @@ class Model:
         """Shown in place of the newest change: something is wrong."""
         self.warning = ""
         """The same, until a key is pressed."""
+        self.why_no_past = ""
+        """Without a journal: the reason, for people."""
         self.interfaces = Interfaces()
         self.choices = Choices()
         self.ended = False
@@ -304,7 +304,7 @@ class Model:
 
 def _is_among(change: ToldChange, others: Iterable[ToldChange]) -> bool:
     """Returns whether a change is one of those of the service's journal, which received it by itself."""
-    return any(other.facts == change.facts and abs(other.time - change.time) < _SAME_SECONDS for other in others)
+    return any(other.facts == change.facts and abs(other.time - change.time) < SAME_SECONDS for other in others)
 
 
 def _key_of(item: Item) -> InterfaceKey | Literal["folded"]:

@@ -62,7 +62,8 @@ def history_lines(
         words, fresh = ago(shown.now - change.time)
         seconds = min(seconds, fresh)
         lines += _change_lines(change, words, shown.now, width, glyphs)
-    lines.append((Span(0, glyphs.cut(_end(model, mode, changes), width), "dim"),))
+    end = _wrapped([glyphs.shown(_end(model, mode, changes))], width)
+    lines += [(Span(0, glyphs.cut(text, width), "dim"),) for text in end]
     return glyphs.shown(title), lines, seconds
 
 
@@ -70,7 +71,9 @@ def _end(model: Model, mode: Telling, changes: list[ToldChange]) -> str:
     if mode.reading or mode.more:
         return "reading the journal ..."
     before = " before" if changes else ""
-    return f"no changes{before} in the journal" if model.has_past else f"no changes{before} since this table was opened"
+    if model.has_past:
+        return f"no changes{before} in the journal"
+    return f"no changes{before} since this table was opened" + (f": {model.why_no_past}" if model.why_no_past else "")
 
 
 def _facts(entry: InterfaceEntry | None, shown: View, key: InterfaceKey) -> Iterator[tuple[str, list[str]]]:

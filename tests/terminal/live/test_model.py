@@ -192,8 +192,14 @@ def test_flaps_of_the_journal_count_for_an_hour() -> None:
     model.apply([link_event(1, HOME[4], connected=False)])
     model.interfaces.add_flaps("nas", HOME[4].luid, [(now - 3000, 2), (now - 60, 1)])
     assert model.shown.flaps == {key_of(4): 4}
+    model.interfaces.add_flaps("nas", HOME[2].luid, [(now - 60, 1)])
+    model.apply([link_event(2, HOME[2], connected=False)])
+    again = Model("nas", clock=lambda: now)
+    again.apply([*make_snapshot(HOME, node="nas"), link_event(1, HOME[4], connected=False)])
+    again.interfaces.add_flaps("nas", HOME[4].luid, [(now - 60, 1), (now + 0.5, 1)])  # the second is the one seen
+    assert again.shown.flaps == {key_of(4): 2}
     now += 1000
-    assert model.shown.flaps == {key_of(4): 2}
+    assert model.shown.flaps == {key_of(2): 2, key_of(4): 2}
     now += 3600
     assert model.shown.flaps == {}
 

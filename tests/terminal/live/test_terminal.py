@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -11,8 +12,9 @@ from rich.cells import cell_len
 
 from publisher.sources import Remove, Resync, Update, Upsert
 from publisher.testing import make_row
-from tests.fixtures.command import ETH0, ETH0_6, FOREVER, WLAN0, Publisher
-from tests.fixtures.pictures import HOME, UP
+from tests.fixtures.command import ETH0, ETH0_6, FILE_SINK, FOREVER, WLAN0, Publisher, events_in, has_reported
+from tests.fixtures.pictures import DOWN, HOME, UP
+from tests.fixtures.poll import wait_for
 from tests.fixtures.tmux import Terminal
 
 if sys.platform == "win32":
@@ -171,3 +173,29 @@ def test_a_recording_that_ends_stays_until_it_is_quit(watching: Callable[..., st
     terminal.wait(lambda screen: "IPv4 mtu 1400, was 1500" in screen)
     terminal.press("q")
     terminal.wait(lambda screen: screen.endswith("$"))
+
+
+def test_flaps_and_history_come_from_the_journal_of_the_service(
+    watching: Callable[..., str], terminal: Terminal, publisher: Publisher
+) -> None:
+    down, up = make_row("eth0", connected=False, interface=DOWN), make_row("eth0", interface=UP)
+    flaps = [Upsert(down), Upsert(up)] * 3
+    publisher.updates(Resync((up,), "startup"), *flaps, Remove(ETH0.luid, "inet6"), last_at=FOREVER)
+    publisher.configure(FILE_SINK)
+    service = publisher.start("run")
+    wait_for(lambda: events_in(publisher.folder / "out.jsonl"), what="the snapshot")
+    wait_for(lambda: has_reported(publisher.journal, service.pid), what="the status")
+    (publisher.folder / "updates.jsonl").unlink()  # the service goes on with its own
+    watching(Resync((up,), "startup"), Upsert(down), Remove(ETH0.luid, "inet6"))
+    terminal.wait(lambda screen: re.search(r"^eth0 +down +was 1 Gbit/s +\S.* ago +4 ", screen, re.MULTILINE))
+    terminal.press("Enter")
+    screen = terminal.wait(lambda screen: "no changes before in the journal" in screen)
+    told = [line.split(" ago ")[1].strip() for line in screen.splitlines() if " ago " in line and "bit/s" in line]
+    assert told == ["down, was 1 Gbit/s", *["up, 1 Gbit/s", "down, was 1 Gbit/s"] * 3]
+    assert "4 in the last hour" in screen
+
+
+def test_without_a_journal_the_history_says_so(watching: Callable[..., str], terminal: Terminal) -> None:
+    watching()
+    terminal.press("Enter")
+    terminal.wait(lambda screen: "no changes since this table was opened: there is no journal at" in screen)
