@@ -2,43 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
 
 from rich.cells import cell_len
 
-from ..text import ago, moment_text
+from ..text import moment_text
+from .columns import LONGEST_REST, Heading, TableColumns
 from .interfaces import InterfaceEntry, View
-from .model import LINES_AROUND, Browsing, Folded, Item, Model, Sort, Telling, Typing
+from .model import LINES_AROUND, Browsing, Folded, Item, Model, Telling, Typing
 from .pages import help_lines, history_lines
 from .picture import Glyphs, Picture, PictureLine, Size, Span
 
-# An IPv4 address with its prefix length has at most 18 characters; of less of it nobody can tell which it is.
-_LEAST_ADDRESSES = 18
-_LEAST_NAME = 10
-# Below this width the node has no column of its own, and is before the name: nas/eth0.
-_LEAST_FOR_NODES = 70
-_LONGEST_NODE = 16
 # Below it not even the shortest texts fit, and all are cut.
 _LEAST_WIDTH = 30
-# Also in an hour in which nothing changes.
-_LONGEST_REST = 3600.0
-
-
-class Cell(NamedTuple):
-    """A text in a column."""
-
-    text: str
-    style: str = ""
-
-
-class Heading(NamedTuple):
-    """One column: its title, the sort that it shows, its width, and the cell of an interface."""
-
-    title: str
-    sort: Sort | None
-    width: int
-    cell: Callable[[InterfaceEntry], Cell]
 
 
 def picture_of(model: Model, size: Size, glyphs: Glyphs) -> tuple[Picture, float]:
@@ -52,7 +28,7 @@ def picture_of(model: Model, size: Size, glyphs: Glyphs) -> tuple[Picture, float
             picture = tuple(drawing.page())
     if size.width < _LEAST_WIDTH:
         picture = tuple(_clipped(line, size.width, glyphs) for line in picture)
-    return picture[: size.height], _LONGEST_REST if model.paused else max(1.0, drawing.fresh_seconds)
+    return picture[: size.height], LONGEST_REST if model.paused else max(1.0, drawing.fresh_seconds)
 
 
 def _clipped(line: PictureLine, width: int, glyphs: Glyphs) -> PictureLine:
@@ -67,8 +43,8 @@ class _Drawing:
         self._shown = shown
         self._size = size
         self._glyphs = glyphs
-        self._several = len({key.node for key in shown.entries} | shown.nodes.keys()) > 1
-        self.fresh_seconds = _LONGEST_REST
+        self._columns = TableColumns(shown, glyphs)
+        self.fresh_seconds = LONGEST_REST
 
     def table(self) -> Iterator[PictureLine]:
         """Yields title, headings, the lines in sight, and the footer on the last line."""
@@ -76,7 +52,7 @@ class _Drawing:
         height = self._size.height - LINES_AROUND
         top = self._model.fit(items, height)
         rows = items[top : top + max(1, height)]
-        headings = self._headings(items)
+        headings = self._columns.headings(items, self._size.width)
         yield self._title(items)
         yield self._line(self._heading_spans(headings), "bold")
         for number, item in enumerate(rows, top):
@@ -86,6 +62,7 @@ class _Drawing:
         for _ in range(height - max(1, len(rows))):
             yield ()
         yield self._footer(top, len(items))
+        self.fresh_seconds = min(self.fresh_seconds, self._columns.fresh_seconds)
 
     def page(self) -> Iterator[PictureLine]:
         """Yields a page of text with its title, and the footer on the last line."""
@@ -103,49 +80,13 @@ class _Drawing:
             yield ()
         yield self._ends("Esc goes back", _of(top, height, len(lines)), "dim")
 
-    def _headings(self, items: Sequence[Item]) -> list[Heading]:
-        """Returns the columns that fit into the width, by their importance; the addresses take the rest."""
-        entries = [item for item in items if isinstance(item, InterfaceEntry)]
-        width, named = self._size.width, self._several and self._size.width < _LEAST_FOR_NODES
-        longest = max((cell_len(self._name(entry, named)) for entry in entries), default=0)
-        states = max((len(self._state(entry).text) for entry in entries), default=0)
-        speeds = max((len(entry.words.speed) for entry in entries), default=0)
-        routes = max((len(entry.words.route) for entry in entries), default=0)
-        nodes = max((cell_len(self._glyphs.shown(entry.key.node)) for entry in entries), default=0)
-        name_width = min(width, max(longest, _LEAST_NAME), max(_LEAST_NAME, width // 4))
-        name = Heading("Interface", "name", name_width, lambda entry: Cell(self._name(entry, named, name_width)))
-        node = Heading("Node", None, max(4, min(nodes, _LONGEST_NODE)), self._node)
-        state = Heading("State", "state", max(5, states), self._state)
-        speed = Heading("Speed", "speed", max(6, speeds), self._speed)
-        changed = Heading("Changed", "changed", 11, self._changed)
-        flaps = Heading("Flaps", "flaps", 6, self._flaps)
-        route = Heading("Default route", None, max(13, min(routes, 25)), lambda entry: Cell(entry.words.route))
-        families = Heading("IP", None, 3, lambda entry: Cell(entry.words.families))
-        mtu = Heading("MTU", None, 5, lambda entry: Cell(entry.words.mtu))
-        addresses = Heading("Addresses", None, _LEAST_ADDRESSES, lambda _: Cell(""))
-        has_column = self._several and not named
-        wanted = [name, state, addresses, *([node] if has_column else []), changed, flaps, speed, route, families, mtu]
-        order = [node, name, state, speed, changed, flaps, route, families, mtu, addresses]
-        chosen, room = [name], width - name.width
-        for heading in wanted[1:]:
-            # With more columns the addresses need more room, too: two of them say more than an MTU.
-            least = heading.width + 1 + (8 if heading in (route, families, mtu) else 0)
-            if least <= room:
-                chosen.append(heading)
-                room -= heading.width + 1
-        return [
-            heading._replace(width=heading.width + room) if heading is addresses else heading
-            for heading in order
-            if heading in chosen
-        ]
-
     def _title(self, items: Sequence[Item]) -> PictureLine:
         shown, choices = self._shown, self._model.choices
         entries = shown.entries.values()
         down = sum(entry.words.state_style == "red" for entry in entries)
         offline = sum(not node.online for node in shown.nodes.values())
         parts = [self._glyphs.shown(self._model.title)]
-        if self._several:
+        if self._columns.several:
             parts.append(f"{len(shown.nodes)} nodes" + (f", {offline} offline" if offline else ""))
         count = f"{len(entries)} interface{'' if len(entries) == 1 else 's'}"
         parts.append(f"{len(items)} of {count}" if choices.wanted else count)
@@ -179,10 +120,7 @@ class _Drawing:
     def _cells(self, headings: Sequence[Heading], entry: InterfaceEntry) -> Iterator[Span]:
         column = 0
         for heading in headings:
-            if heading.title == "Addresses":
-                text, style = self._addresses(entry, heading.width), ""
-            else:
-                text, style = heading.cell(entry)
+            text, style = heading.cell(entry)
             if text:
                 yield Span(column, self._glyphs.cut(text, heading.width), style)
             column += heading.width + 1
@@ -200,51 +138,7 @@ class _Drawing:
         yield Span(0, self._glyphs.cut(text, self._size.width), "dim")
 
     def _row_style(self, entry: InterfaceEntry) -> str:
-        return "dim" if self._is_offline(entry) else ""
-
-    def _is_offline(self, entry: InterfaceEntry) -> bool:
-        node = self._shown.nodes.get(entry.key.node)
-        return node is not None and not node.online
-
-    def _name(self, entry: InterfaceEntry, with_node: bool, width: int = 1000) -> str:
-        name = self._glyphs.shown(entry.words.name)
-        if not with_node:
-            return name
-        room = max(3, width - cell_len(name) - 1)
-        return f"{self._glyphs.cut(self._glyphs.shown(entry.key.node), room)}/{name}"
-
-    def _node(self, entry: InterfaceEntry) -> Cell:
-        return Cell(self._glyphs.shown(entry.key.node))
-
-    def _state(self, entry: InterfaceEntry) -> Cell:
-        if self._is_offline(entry):
-            return Cell("offline", "red")  # what it is now nobody knows
-        return Cell(entry.words.state, entry.words.state_style)
-
-    def _speed(self, entry: InterfaceEntry) -> Cell:
-        return Cell(entry.words.speed, "" if entry.words.bits_per_second else "dim")
-
-    def _changed(self, entry: InterfaceEntry) -> Cell:
-        if entry.changed_at is None:
-            return Cell("")
-        text, seconds = ago(age := self._shown.now - entry.changed_at)
-        self.fresh_seconds = min(self.fresh_seconds, seconds)
-        return Cell(text, "bold" if age < 60 else "")
-
-    def _flaps(self, entry: InterfaceEntry) -> Cell:
-        count = self._shown.flaps.get(entry.key, 0)
-        if count:
-            self.fresh_seconds = min(self.fresh_seconds, 60.0)
-        return Cell(str(count), "yellow") if count else Cell("")
-
-    def _addresses(self, entry: InterfaceEntry, width: int) -> str:
-        """Returns the addresses that fit whole, and how many there are besides."""
-        addresses = [self._glyphs.shown(address) for address in entry.words.addresses]
-        for count in range(len(addresses), 0, -1):
-            more = f" +{len(addresses) - count}" if count < len(addresses) else ""
-            if len(text := " ".join(addresses[:count]) + more) <= width:
-                return text
-        return addresses[0] if addresses else ""
+        return "dim" if self._columns.is_offline(entry) else ""
 
     def _nothing(self) -> str:
         if wanted := self._model.choices.wanted:
@@ -266,7 +160,7 @@ class _Drawing:
         newest = self._shown.newest
         if newest is None:
             return self._ends("", place, "")
-        node = f"{newest.key.node}/" if self._several else ""
+        node = f"{newest.key.node}/" if self._columns.several else ""
         text = f"{moment_text(newest.time, self._shown.now)}  {node}{newest.name} {newest.text}"
         return self._ends(self._glyphs.shown(text), place, newest.style)
 

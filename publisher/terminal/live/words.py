@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from rich.cells import cell_len
+
 from ...events import Added, Address, Changed, DefaultRoute, Event, Family, InitialNotification, Interface
 from ...printable import printable
 from ...text import speed_text
@@ -36,6 +38,8 @@ class Words(NamedTuple):
     addresses: tuple[str, ...]
     order: tuple[tuple[int, int | str], ...]
     """Sorts names as people do: eth2 before eth10."""
+    widths: tuple[int, int, int, int]
+    """The cells of name, state, speed and default route."""
     search: str
     """The text that a filter searches, in lower case."""
 
@@ -48,6 +52,7 @@ def words_of(interface: Interface, rows: Mapping[Family, InitialNotification | A
     name = printable(interface.alias)
     mtus = list(dict.fromkeys(event.row.nl_mtu for event in both if event.row.nl_mtu is not None))
     addresses = tuple(address_text(entry) for event in both for entry in sorted(event.addresses, key=_by_scope))
+    route = _route([route for event in both for route in event.default_routes])
     about = (interface.description, interface.kind, interface.physical_address)
     return Words(
         name=name,
@@ -58,9 +63,10 @@ def words_of(interface: Interface, rows: Mapping[Family, InitialNotification | A
         bits_per_second=bits,
         families=" ".join("6" if event.family == "inet6" else "4" for event in both),
         mtu="/".join(map(str, mtus)),
-        route=_route([route for event in both for route in event.default_routes]),
+        route=route,
         addresses=addresses,
         order=tuple((0, int(part)) if part[0] in "0123456789" else (1, part) for part in _PARTS.findall(name.lower())),
+        widths=(cell_len(name), len(state), len(speed), len(route)),
         search=" ".join([name, state, *addresses, *(printable(text) for text in about if text)]).lower(),
     )
 
