@@ -170,7 +170,7 @@ def test_a_removed_interface_goes_and_the_stream_says_so(page: Page, host: Progr
     assert page.locator("#facts dd").first.inner_text() == "removed"
 
 
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL], ids=lambda how: how.name)
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.Signals["SIGKILL"]], ids=lambda how: how.name)
 def test_over_a_restart_nothing_is_lost_and_nothing_comes_twice(page: Page, host: Program, how: signal.Signals) -> None:
     host.mark(1410)
     wait_for(lambda: any("mtu 1410" in line for line in lines(page)), what="the mark")
