@@ -183,7 +183,8 @@ def test_flaps_and_history_come_from_the_journal_of_the_service(
     publisher.updates(Resync((up,), "startup"), *flaps, Remove(ETH0.luid, "inet6"), last_at=FOREVER)
     publisher.configure(FILE_SINK)
     service = publisher.start("run")
-    wait_for(lambda: events_in(publisher.folder / "out.jsonl"), what="the snapshot")
+    file = publisher.folder / "out.jsonl"
+    wait_for(lambda: sum("link_up" in event.kinds for event in events_in(file)) == 3, what="the flaps")
     wait_for(lambda: has_reported(publisher.journal, service.pid), what="the status")
     (publisher.folder / "updates.jsonl").unlink()  # the service goes on with its own
     watching(Resync((up,), "startup"), Upsert(down), Remove(ETH0.luid, "inet6"))
