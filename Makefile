@@ -39,7 +39,7 @@ test-hostile: .venv/test.stamp ## run beside hostile readers, publishers, server
 test-many: .venv/test.stamp ## run the tests that repeat a step thousands of times with all repetitions
 	$(BIN)/python -m pytest --many tests/netioapi/test_cost.py tests/windows/test_under_wine.py \
 		tests/integration/test_whole_faults.py tests/integration/test_linux_default_routes.py \
-		tests/plugins/command/test_killed.py $(ARGS)
+		tests/plugins/command/test_killed.py tests/integration/test_subscribers.py $(ARGS)
 
 # One guest for each of the two processes: it has one processor.
 test-vm: .venv/test.stamp ## run the tests in a virtual machine, on every kind of link; ARGS="-m short": those of CI
