@@ -113,6 +113,7 @@ PUBLIC_FOR_SINKS = {
     "publisher.credentials",
     "publisher.durations",
     "publisher.events",
+    "publisher.history",
     "publisher.terminal",
     "publisher.text",
     "publisher.untrusted",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from publisher import DefaultSinks, Log, Sink, hookimpl
+from collections.abc import Callable
+
+from publisher import DefaultSinks, Log, PageRequest, Sink, Subscription, hookimpl
 
 
 @hookimpl
@@ -20,3 +22,16 @@ def publisher_default_sinks(log: Log) -> DefaultSinks:
     from .first_run import prepare
 
     return prepare(log)
+
+
+@hookimpl
+def publisher_pages() -> dict[str, Callable[[PageRequest, Subscription], None]]:
+    """Returns the page of every node at a URL."""
+    return {"web": _serve_page}
+
+
+def _serve_page(request: PageRequest, subscription: Subscription) -> None:
+    """The page of every node at a URL."""
+    from .page_command import serve_page
+
+    serve_page(request, subscription)

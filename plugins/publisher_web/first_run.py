@@ -7,7 +7,7 @@ from contextlib import closing
 
 from publisher import DefaultSinks, Log
 
-from .addresses import ListenAddress, can_listen
+from .http.addresses import ListenAddress, can_listen
 from .options import DEFAULT_ADDRESS
 from .sink import has_web
 
@@ -19,15 +19,15 @@ def prepare(log: Log, address: str = DEFAULT_ADDRESS) -> DefaultSinks:
     if not has_web():
         log.warning("%s", _MISSING)
         return DefaultSinks({}, (_MISSING,))
-    wanted = ListenAddress.of(address)
-    if not can_listen(wanted):
-        wanted = wanted._replace(port=_free_port(wanted.host))
+    wanted = on_free_port(ListenAddress.of(address))
     return DefaultSinks(
         {"web": {"type": "web", "address": wanted.text}}, (f"Open the page:  {wanted.url(secure=False)}",)
     )
 
 
-def _free_port(host: str) -> int:
-    with closing(socket.create_server((host, 0))) as found:
-        port: int = found.getsockname()[1]
-        return port
+def on_free_port(address: ListenAddress) -> ListenAddress:
+    """Returns this address, with a free port where its own is taken."""
+    if can_listen(address):
+        return address
+    with closing(socket.create_server((address.host, 0))) as found:
+        return address._replace(port=found.getsockname()[1])

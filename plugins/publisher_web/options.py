@@ -11,7 +11,7 @@ from pydantic import AfterValidator, ConfigDict, Field, SecretStr, field_validat
 from publisher import SinkOptions
 from publisher.credentials import read_secret
 
-from .addresses import ListenAddress, is_host
+from .http.addresses import ListenAddress, is_host
 
 DEFAULT_ADDRESS = "127.0.0.1:8780"
 _NEEDS_TOKEN = (

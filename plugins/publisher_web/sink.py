@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, ClassVar
 
 from publisher import AsyncSink, ConfigurationError, Event, SinkOptions
 
-from .addresses import answers, can_listen
+from .http.addresses import answers
+from .http.tls import server_context
 from .options import WebOptions
 
 if TYPE_CHECKING:
-    from .application import Events
-    from .host import ShownHost
-    from .server import PageServer
+    from .http.page import Page
+    from .shown.host import ShownHost
 
 _MISSING = "a page needs starlette and uvicorn: pip install 'interface-publisher[web]'"
-_SHORT_TOKEN = 16
 
 
 class WebSink(AsyncSink):
@@ -28,40 +28,21 @@ class WebSink(AsyncSink):
     Options: ClassVar[type[SinkOptions]] = WebOptions
     max_pause = 10.0
     options: WebOptions
-    _server: PageServer | None = None
-    _events: Events
     _shown: ShownHost | None = None
-    url = ""
-    """The URL of the page, once it is open."""
+    _page: Page | None = None
 
     async def aopen(self) -> None:
         """Listens; raises ListenError and ConfigurationError."""
         require_web()
-        from .application import Events, page_application
-        from .guard import AllowedHosts, RequestGuard
-        from .host import ShownHost
-        from .server import PageServer
-        from .tls import server_context
+        # Imported here: whoever only looks at the options does not pay for it.
+        from .http.page import Page
+        from .shown.host import ShownHost
 
-        options, token = self.options, self.options.read_token()
-        if token is not None and len(token) < _SHORT_TOKEN:
-            self.context.log.warning("the token has %d characters: whoever tries many may find it; use 16", len(token))
-        tls = server_context(options.cert_file, options.key_file)
-        listeners = options.listen.sockets()
-        try:
-            port = listeners[0].getsockname()[1]
-            self._shown = ShownHost(self.context, skips=options.skips, settles=options.settle is not None)
-            self._events = Events(self._shown)
-            hosts = AllowedHosts(options.listen, options.hosts)
-            guard = RequestGuard(page_application(self._shown, self._events), hosts, token, port)
-            self._server = PageServer(guard, self.context.log)
-        except BaseException:
-            for listener in listeners:
-                listener.close()
-            raise
-        self._server.start(listeners, tls)
-        self.url = options.listen._replace(port=port).url(secure=tls is not None)
-        self.context.log.info("the page is open: %s", self.url)
+        options = self.options
+        self._shown = ShownHost(self.context, skips=options.skips, settles=options.settle is not None)
+        self._page = Page(self._shown, options, self.context.log)
+        self._page.open()
+        self.context.log.info("the page is open: %s", self._page.url)
 
     async def apublish(self, events: Sequence[Event]) -> None:
         """Shows events to all viewers. Waits for none of them."""
@@ -70,28 +51,23 @@ class WebSink(AsyncSink):
 
     async def aclose(self) -> None:
         """Ends all connections, within about a second."""
-        server, self._server = self._server, None
-        if server is not None:
-            self._events.close()
-            await server.close()
-        shown, self._shown = self._shown, None
-        if shown is not None:
-            shown.close()
+        if self._page is not None:
+            await self._page.close()
+        if self._shown is not None:
+            self._shown.close()
 
     def check(self) -> str:
         """Returns a line about the address; listens on it for an instant when no program does."""
-        from .tls import server_context
-
         require_web()
         options = self.options
         options.read_token()
         server_context(options.cert_file, options.key_file)
         address = options.listen
         if address.port and answers(address):
-            return f"{options.url}: a program listens there: this publisher, if it runs"
-        if not can_listen(address):
-            address.sockets()
-        return f"{options.url} is free"
+            return f"a program listens on {options.address}: this publisher, if it runs"
+        for listener in address.sockets():
+            listener.close()
+        return f"{options.url} can be opened"
 
 
 def require_web() -> None:
@@ -102,6 +78,4 @@ def require_web() -> None:
 
 def has_web() -> bool:
     """Returns whether starlette and uvicorn are installed."""
-    from importlib.util import find_spec
-
     return all(find_spec(name) is not None for name in ("starlette", "uvicorn"))

@@ -146,6 +146,37 @@ def watch(
         watch_host(_settings(config, source), family, lines=lines, past=source is None)
 
 
+@app.command(epilog=examples("web"))
+def web(
+    url: Annotated[str, typer.Argument(metavar="URL", help="A broker, or the page of a host: show every node there.")],
+    address: Annotated[
+        str | None,
+        typer.Option(metavar="HOST:PORT", help="Where the page listens. Default: 127.0.0.1:8780, or a free port."),
+    ] = None,
+    page_token_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The token of this page, for an address that others reach.")
+    ] = None,
+    host: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="A further name of the page in browsers. Repeatable.")
+    ] = None,
+    cert_file: Annotated[Path | None, typer.Option(metavar="FILE", help="The page's certificate, for https.")] = None,
+    key_file: Annotated[Path | None, typer.Option(metavar="FILE", help="The certificate's key.")] = None,
+    base: Annotated[str, typer.Option(help="With a broker: the first level of the topics.")] = "interfaces",
+    password_file: Annotated[Path | None, typer.Option(metavar="FILE", help="With a broker: its password.")] = None,
+    token_file: Annotated[Path | None, typer.Option(metavar="FILE", help="With http(s)://: the token there.")] = None,
+    ca_file: Annotated[Path | None, typer.Option(metavar="FILE", help="The authority to trust at the URL.")] = None,
+) -> None:
+    """Serve the page of every node at a URL.
+
+    The same page as that of a `web` sink, for a broker or another host's page. Ctrl+C ends it.
+    """
+    from .. import PageRequest
+    from .web import serve_url
+
+    page = PageRequest(address, page_token_file, tuple(host or ()), cert_file, key_file)
+    serve_url(url, page, base=base, password_file=password_file, token_file=token_file, ca_file=ca_file)
+
+
 @app.command(epilog=examples("snapshot"))
 def snapshot(
     config: Config = None,

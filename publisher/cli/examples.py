@@ -40,6 +40,10 @@ _EXAMPLES = {
         "service start",
         "service remove",
     ),
+    "web": (
+        "web mqtt://homelab@broker.lan --password-file secret",
+        "web http://nas.lan:8780 --token-file nas-token --address 127.0.0.1:8781",
+    ),
     "init": ("init", "init /etc/interface-publisher/publisher.toml"),
 }
 

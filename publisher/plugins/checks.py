@@ -43,6 +43,7 @@ def offered_by(step: LoadStep, hooks: pluggy.HookRelay, others: Iterable[Offer])
         "source": _results(step, hooks.publisher_sources),
         "client": _results(step, hooks.publisher_clients),
         "forgetter": _results(step, hooks.publisher_forgetters),
+        "page": _results(step, hooks.publisher_pages),
         "schema": _results(step, hooks.publisher_schemas),
     }
     if not any(offered.values()) and not hooks.publisher_default_sinks.get_hookimpls():
@@ -104,6 +105,7 @@ _TAKES = {
     "source": "a SourceContext",
     "client": "a SubscribeRequest",
     "forgetter": "a ForgetRequest and a SinkContext",
+    "page": "a PageRequest and a Subscription",
     "schema": "nothing",
 }
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import pluggy
 
 from ..client.transport import TransportFactory
 from ..sink import Log, Sink, SinkContext
 from ..sources import SourceFactory
+
+if TYPE_CHECKING:
+    from ..client.subscription import Subscription
 
 hookspec = pluggy.HookspecMarker("publisher")
 hookimpl = pluggy.HookimplMarker("publisher")
@@ -37,6 +40,17 @@ class ForgetRequest(NamedTuple):
     ca_file: Path | None = None
 
 
+class PageRequest(NamedTuple):
+    """The arguments of `publisher web URL` that are about the page itself. `None` is the default of the page."""
+
+    address: str | None = None
+    token_file: Path | None = None
+    hosts: tuple[str, ...] = ()
+    cert_file: Path | None = None
+    key_file: Path | None = None
+
+
+PageMaker: TypeAlias = "Callable[[PageRequest, Subscription], None]"
 Forgetter = Callable[[ForgetRequest, SinkContext], Sink]
 Schema = Callable[[], dict[str, Any]]
 
@@ -81,6 +95,14 @@ class PublisherHooks:
 
         Called once when plugins are loaded, like `publisher_sinks`. A maker returns a sink that is not opened: the
         places that its `retains` names are given to its `forget`. It raises PublisherError for what it cannot use.
+        """
+
+    @hookspec
+    def publisher_pages(self) -> dict[str, PageMaker]:  # type: ignore[empty-body]  # as above
+        """Returns functions that serve a page of what a subscription receives, for `publisher web URL`, by name.
+
+        Called once when plugins are loaded, like `publisher_sinks`. `publisher web` calls the one named `web`; it
+        returns when the subscription ends, lets KeyboardInterrupt through, and raises PublisherError.
         """
 
     @hookspec

@@ -66,6 +66,7 @@ class LoadedPlugins(Plugins):
         self.sources |= loaded.offered["source"]
         self.clients |= loaded.offered["client"]
         self.forgetters |= loaded.offered["forgetter"]
+        self.pages |= loaded.offered["page"]
         self.schemas |= loaded.offered["schema"]
         self.offers += loaded.offers
         if loaded.hooks.publisher_default_sinks.get_hookimpls():

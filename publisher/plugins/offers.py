@@ -13,12 +13,12 @@ from ..errors import ConfigurationError, PluginError
 from ..sink import Log, Sink
 from ..sources import SourceFactory
 from .calling import LoadStep
-from .hooks import DefaultSinks, Forgetter, Schema
+from .hooks import DefaultSinks, Forgetter, PageMaker, Schema
 
 if TYPE_CHECKING:
     import pluggy
 
-Kind = Literal["sink", "source", "client", "forgetter", "schema"]
+Kind = Literal["sink", "source", "client", "forgetter", "page", "schema"]
 T = TypeVar("T")
 OWN_SOURCES = frozenset({"auto", "linux", "windows", "recording"})
 OWN_SCHEMAS = frozenset({"event", "config"})
@@ -56,6 +56,7 @@ class Plugins:
     sources: dict[str, SourceFactory] = field(default_factory=dict)
     clients: dict[str, TransportFactory] = field(default_factory=dict)
     forgetters: dict[str, Forgetter] = field(default_factory=dict)
+    pages: dict[str, PageMaker] = field(default_factory=dict)
     schemas: dict[str, Schema] = field(default_factory=dict)
     offers: list[Offer] = field(default_factory=list)
     failures: list[PluginFailure] = field(default_factory=list)
@@ -77,6 +78,12 @@ class Plugins:
     def forgetter(self, url: str) -> Forgetter:
         """Returns the maker of sinks for this URL; raises ConfigurationError, which lists the schemes."""
         return self._by_scheme(url, self.forgetters, "empty")
+
+    def page(self, name: str) -> PageMaker:
+        """Returns the function that serves this page; raises ConfigurationError, which lists the names."""
+        if name not in self.pages:
+            raise ConfigurationError(self._missing(f"no plugin offers a page {name!r}", name, self.pages))
+        return self.pages[name]
 
     def schema(self, name: str) -> Schema:
         """Returns the function that makes this document; raises ConfigurationError, which lists the names."""

@@ -34,8 +34,7 @@ class PageFiles:
 
     def __init__(self) -> None:
         self._files: dict[str, _File] = {}
-        folder = files(__package__).joinpath("page")
-        for file in folder.iterdir() if folder.is_dir() else ():
+        for file in files("publisher_web").joinpath("page").iterdir():
             suffix = f".{file.name.rpartition('.')[2]}"
             if suffix in _KINDS and file.is_file():
                 body = file.read_bytes()

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from publisher import PublisherError, SinkContext
 
-from .shown import Unavailable
+from .interfaces import Unavailable
 
 T = TypeVar("T")
 _READ_SECONDS = 20.0

@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 
 from publisher import Event, HistoryQuery, SinkContext, __version__
 
-from .messages import SseMessage, SseMessages, compact, event_with_text, message_of, row_json
-from .shared import SharedCopy, SharedPast
-from .shown import HistoryRequest
-from .sink_thread import JournalCalls
-from .stream import EventStream
+from ..stream.messages import SseMessage, SseMessages, compact, event_with_text, message_of, row_json
+from ..stream.shared import SharedCopy, SharedPast
+from ..stream.stream import EventStream
+from .interfaces import HistoryRequest
+from .journal_calls import JournalCalls
 
 # Of what somebody missed, no more than this is held in memory; else he gets the snapshot.
 _MOST_MISSED_BYTES = 16 << 20

@@ -36,18 +36,21 @@ class LastSeen(NamedTuple):
 class SseMessage(NamedTuple):
     """A message about one event: its JSON as it was made once for all sinks, and its line for people, as JSON.
 
-    `id` is empty for a message after which nobody can resume.
+    `id` is empty for a message after which nobody can resume. With a `name` it is about something else than an event.
     """
 
     seq: int
     id: bytes
     data: bytes
     text: bytes
+    name: bytes = b""
 
     def encoded(self, *, with_text: bool) -> bytes:
         """Returns the message as it is sent."""
         head = b"id: %b\n" % self.id if self.id else b""
-        if with_text:
+        if self.name:
+            head += b"event: %b\n" % self.name
+        if with_text and self.text:
             return b'%bdata: %b,"text":%b}\n\n' % (head, self.data[:-1], self.text)
         return b"%bdata: %b\n\n" % (head, self.data)
 

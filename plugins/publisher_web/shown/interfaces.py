@@ -7,8 +7,8 @@ from typing import Any, NamedTuple, Protocol
 
 from publisher.events import Family
 
-from .messages import SseMessages
-from .stream import EventStream
+from ..stream.messages import SseMessages
+from ..stream.stream import EventStream
 
 
 class HistoryRequest(NamedTuple):

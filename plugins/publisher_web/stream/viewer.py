@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
+from ..shown.interfaces import ShownInterfaces
 from .messages import HEARTBEAT, RETRY, LastSeen, SseMessages, joined_pieces, node_message
-from .shown import ShownInterfaces
 
 _HEARTBEAT_SECONDS = 15.0
 

@@ -14,11 +14,11 @@ from starlette.routing import Route
 
 from publisher.events import Family
 
+from ..shown.interfaces import HistoryRequest, ShownInterfaces, Unavailable
+from ..stream.messages import LastSeen, joined_pieces
+from ..stream.viewer import PageViewer
+from .files import PageFiles
 from .guard import Receive, Scope, Send
-from .messages import LastSeen, joined_pieces
-from .pages import PageFiles
-from .shown import HistoryRequest, ShownInterfaces, Unavailable
-from .viewer import PageViewer
 
 # Of the 256 connections; the others are for short requests.
 _MOST_VIEWERS = 200

@@ -1,0 +1,1 @@
+"""The interfaces that a page shows: those of this host, or those of a fleet."""

@@ -1,0 +1,128 @@
+"""The interfaces of many nodes, as the page shows them: received by a subscription, and held here."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from publisher import Event, HistoryQuery, IpInterface, NodeStatus, __version__
+from publisher.client import Rows
+from publisher.events import Moment, SnapshotEvents
+from publisher.history import flaps_of, page_of
+
+from ..stream.messages import SseMessage, SseMessages, compact, event_with_text, message_of, row_json
+from ..stream.shared import SharedCopy
+from ..stream.stream import EventStream
+from .interfaces import HistoryRequest
+
+# The history that is held: so many events, and so many bytes of their JSON.
+_MOST_EVENTS, _MOST_BYTES = 2000, 8 << 20
+_FLAPS_SINCE = timedelta(hours=1)
+
+
+class ShownFleet:
+    """The nodes, their rows, and the newest events, as the page shows them. On the server's loop.
+
+    The messages have an epoch and a seq of their own, since those of the nodes are independent: whoever returns gets
+    what it missed while this process lives and holds it, else the rows.
+    """
+
+    def __init__(self) -> None:
+        self.epoch = f"{time.time_ns() // 1000:016x}"
+        self.stream = EventStream()
+        self._rows = Rows()
+        self._nodes: dict[str, NodeStatus] = {}
+        self._seq = 0
+        self._events: deque[Event] = deque()
+        self._bytes = 0
+        self._snapshots: SharedCopy[SseMessages] = SharedCopy(self._made_snapshot, lambda: self._seq)
+
+    def take(self, entries: Iterable[Event | NodeStatus]) -> None:
+        """Shows events, and states of nodes."""
+        self.stream.add([self._message(entry) for entry in entries])
+
+    def _message(self, entry: Event | NodeStatus) -> SseMessage:
+        self._seq += 1
+        if isinstance(entry, NodeStatus):
+            self._nodes[entry.node] = entry
+            return SseMessage(self._seq, self._id, compact(_node(entry)), b"", name=b"node")
+        self._rows.apply(entry)
+        if entry.snapshot is None:
+            self._remember(entry)
+        return message_of(entry)._replace(seq=self._seq, id=self._id)
+
+    @property
+    def _id(self) -> bytes:
+        return f"{self.epoch}-{self._seq:016d}".encode()
+
+    def _remember(self, event: Event) -> None:
+        self._events.append(event)
+        self._bytes += len(event.json_bytes)
+        while len(self._events) > _MOST_EVENTS or (self._bytes > _MOST_BYTES and len(self._events) > 1):
+            self._bytes -= len(self._events.popleft().json_bytes)
+
+    def nodes(self, seq: int, *, in_sync: bool) -> list[dict[str, Any]]:  # noqa: ARG002  # each node has its own
+        return [node | {"in_sync": in_sync and node["in_sync"]} for node in map(_node, self._nodes.values())]
+
+    def knows_rows(self, snapshot: SseMessages) -> bool:  # noqa: ARG002  # each node's state says it
+        """Returns True: what is not in sync, is said of each node."""
+        return True
+
+    async def snapshot(self) -> SseMessages:
+        return await self._snapshots.get()
+
+    async def _made_snapshot(self) -> SseMessages:
+        messages = [message_of(event)._replace(id=b"", seq=self._seq) for event in self._snapshot_events()]
+        if messages:
+            messages[-1] = messages[-1]._replace(id=self._id)
+        return SseMessages(self._seq, tuple(messages))
+
+    def _snapshot_events(self) -> Iterator[Event]:
+        for status in self._nodes.values():
+            rows = [
+                IpInterface(
+                    row=event.row,
+                    interface=event.interface,
+                    addresses=event.addresses,
+                    default_routes=event.default_routes,
+                )
+                for event in self._rows.of(status.node).values()
+            ]
+            moment = Moment(status.node, status.epoch or "0" * 16, status.seq, datetime.now(UTC))
+            yield from SnapshotEvents(moment, "notification", rows, lambda row: row)
+
+    async def missed(self, seq: int) -> None:
+        """Returns `None`: what the stream no longer has is nowhere."""
+
+    async def rows(self) -> Iterable[bytes]:
+        return self._rows_json(tuple(self._rows.values()))
+
+    def _rows_json(self, rows: Sequence[Event]) -> Iterator[bytes]:
+        since = datetime.now(UTC) - _FLAPS_SINCE
+        flaps = {node: self._flaps(node, since) for node in self._nodes}
+        head = {"nodes": self.nodes(0, in_sync=True), "flaps": flaps, "fleet": True, "version": __version__}
+        yield compact(head)[:-1] + b',"rows":['
+        for index, event in enumerate(rows):
+            yield row_json(event) if index == 0 else b"," + row_json(event)
+        yield b"]}"
+
+    def _flaps(self, node: str, since: datetime) -> dict[str, list[tuple[str, int]]]:
+        found = flaps_of((event for event in self._events if event.node == node), since)
+        return {luid: [(flap.time.isoformat(), flap.count) for flap in flaps] for luid, flaps in found.items()}
+
+    async def history(self, request: HistoryRequest) -> bytes:
+        query = HistoryQuery(luid=request.luid, family=request.family, before=request.before, limit=request.limit)
+        page = page_of((event for event in self._events if request.node in (None, event.node)), query)
+        return b'{"events":[%b],"more":%b}' % (b",".join(map(event_with_text, page.events)), compact(page.more))
+
+    async def status(self) -> Mapping[str, Any]:
+        return {"nodes": self.nodes(0, in_sync=True)}
+
+
+def _node(status: NodeStatus) -> dict[str, Any]:
+    """Returns a node's state, as messages and answers have it."""
+    names = ("node", "online", "in_sync", "epoch", "seq", "skips")
+    return {name: getattr(status, name) for name in names}

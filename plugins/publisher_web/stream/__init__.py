@@ -1,0 +1,1 @@
+"""Server-Sent Events: the messages that viewers share, and each viewer."""
