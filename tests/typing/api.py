@@ -44,6 +44,7 @@ from publisher import (
     IpInterfaceRow,
     Log,
     NodeStatus,
+    PageRequest,
     PublisherError,
     Rejected,
     Remove,
@@ -269,6 +270,18 @@ def publisher_forgetters() -> dict[str, Callable[[ForgetRequest, SinkContext], S
 def notebook_of(request: ForgetRequest, context: SinkContext) -> Sink:
     """Returns the sink of a notebook, for `publisher forget notebook://FILE`."""
     return NotebookSink(NotebookSink.Options(path=Path(request.url.removeprefix("notebook://"))), context)
+
+
+@hookimpl
+def publisher_pages() -> dict[str, Callable[[PageRequest, Subscription], None]]:
+    return {"notebook": write_page}
+
+
+def write_page(request: PageRequest, subscription: Subscription) -> None:
+    """A page as a file, named by the address."""
+    assert_type(request.hosts, tuple[str, ...])
+    with subscription as events, Path(request.address or "page.txt").open("w") as page:
+        page.writelines(f"{event.node}: {event.text()}\n" for event in events)
 
 
 # The author of a client.

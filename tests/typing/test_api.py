@@ -86,6 +86,18 @@ def test_a_program_receives_what_a_plugins_client_gives(tmp_path: Path, monkeypa
     assert api.listen(f"notebook://{notebook}", most=1) == [f"nas True False False {'0' * 16}-1"]
 
 
+def test_a_page_shows_what_a_subscription_receives(tmp_path: Path) -> None:
+    class Received:
+        def __enter__(self) -> list[publisher.Event]:
+            return make_events(2)
+
+        def __exit__(self, *_: object) -> None: ...
+
+    [write_page] = api.publisher_pages().values()
+    write_page(publisher.PageRequest(str(tmp_path / "page")), cast("Any", Received()))
+    assert len((tmp_path / "page").read_text().splitlines()) == 2
+
+
 def test_a_program_follows_the_source() -> None:
     source = api.open_one(publisher.SourceContext(cast("Any", FakeSinkContext().log), MemoryLuids(), argument="wan0"))
     assert api.follow(source, most=4) == [

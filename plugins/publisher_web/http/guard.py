@@ -20,6 +20,9 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
+# h11 takes a larger one that comes at once.
+LARGEST_HEAD = 16 * 1024
+_MOST_HEADERS = 100
 # An answer that its reader does not take is given up; /events has no end.
 _ANSWER_SECONDS = 60.0
 _COOKIE = "Path=/; HttpOnly; SameSite=Strict; Max-Age=2592000"  # 30 days
@@ -101,6 +104,9 @@ class RequestGuard:
 
     def _early_answer(self, scope: Scope) -> EarlyAnswer | None:
         headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
+        size = len(scope["raw_path"]) + len(scope["query_string"]) + sum(map(len, headers.values()))
+        if size > LARGEST_HEAD or len(headers) > _MOST_HEADERS:
+            return EarlyAnswer(431, "The head of this request is too large.")
         if scope["method"] != "GET":
             return EarlyAnswer(405, "This page is only read: use GET.", ((b"allow", b"GET"),))
         host = headers.get(b"host", "")

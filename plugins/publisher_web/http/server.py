@@ -16,10 +16,10 @@ from uvicorn.server import ServerState
 from publisher import Log
 
 from .connection import REQUEST_SECONDS, LimitedConnection
+from .guard import LARGEST_HEAD
 
 # More wait in the kernel: the process needs descriptors for other things, too.
 _MOST_CONNECTIONS = 256
-_LARGEST_HEAD = 16 * 1024
 _SEND_BUFFER = 256 * 1024
 _KEEP_ALIVE_SECONDS = 5
 # For answers that have begun when the server is to end.
@@ -47,7 +47,7 @@ class PageServer:
             log_config=None,
             access_log=False,
             proxy_headers=False,
-            h11_max_incomplete_event_size=_LARGEST_HEAD,
+            h11_max_incomplete_event_size=LARGEST_HEAD,
             timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         )
         config.load()

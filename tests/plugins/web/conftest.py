@@ -40,7 +40,7 @@ class PageHouse(House):
         super().__init__(folder)
         self.types["web"] = WebSink
         self.port = free_port()
-        self._mtu = 2000
+        self.metric = 2000
 
     @contextmanager
     def page(self, **options: Any) -> Iterator[Service]:
@@ -53,10 +53,10 @@ class PageHouse(House):
             yield service
 
     def change(self, times: int = 1) -> None:
-        """Makes so many events: each changes the MTU of eth0."""
+        """Makes so many events: each changes the metric of eth0."""
         for _ in range(times):
-            self._mtu += 1
-            self.source.send(Upsert(make_row("eth0", index=2, metric=self._mtu), "notification"))
+            self.metric += 1
+            self.source.send(Upsert(make_row("eth0", index=2, metric=self.metric), "notification"))
 
     def events(self, path: str = "/events", **headers: str) -> SseClient:
         return SseClient(self.port, path, {name.replace("_", "-"): value for name, value in headers.items()})
