@@ -36,7 +36,7 @@ from .events import (
 from .filters import EventFilter
 from .history import Flap, HistoryPage, HistoryQuery
 from .lock import FileLock, InUseError
-from .plugins import DefaultSinks, ForgetRequest, PageRequest, hookimpl
+from .plugins import DefaultSinks, ForgetRequest, WebRequest, hookimpl
 from .sink import Cursor, Ended, Log, Rejected, Retry, Sink, SinkContext, SinkOptions
 from .sources import Remove, Resync, Source, SourceContext, Update, Upsert
 from .watcher import InterfaceFilter, watch
@@ -76,7 +76,6 @@ __all__ = [
     "IpInterfaceRow",
     "Log",
     "NodeStatus",
-    "PageRequest",
     "PublisherError",
     "Rejected",
     "Remove",
@@ -93,6 +92,7 @@ __all__ = [
     "Subscription",
     "Update",
     "Upsert",
+    "WebRequest",
     "__version__",
     "asubscribe",
     "hookimpl",

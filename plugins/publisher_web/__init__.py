@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from publisher import DefaultSinks, Log, PageRequest, Sink, Subscription, hookimpl
+from publisher import DefaultSinks, Log, Sink, Subscription, WebRequest, hookimpl
 
 
 @hookimpl
@@ -25,12 +25,12 @@ def publisher_default_sinks(log: Log) -> DefaultSinks:
 
 
 @hookimpl
-def publisher_pages() -> dict[str, Callable[[PageRequest, Subscription], None]]:
+def publisher_pages() -> dict[str, Callable[[WebRequest, Subscription], None]]:
     """Returns the page of every node at a URL."""
     return {"web": _serve_page}
 
 
-def _serve_page(request: PageRequest, subscription: Subscription) -> None:
+def _serve_page(request: WebRequest, subscription: Subscription) -> None:
     """The page of every node at a URL."""
     from .page_command import serve_page
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from publisher import ConfigurationError, PageRequest, Subscription
+from publisher import ConfigurationError, Subscription, WebRequest
 from publisher.terminal import echo
 
 from .first_run import on_free_port
@@ -27,7 +27,7 @@ _LOG = logging.getLogger("publisher.web")
 _READ_SECONDS = 1.0
 
 
-def serve_page(request: PageRequest, subscription: Subscription) -> None:
+def serve_page(request: WebRequest, subscription: Subscription) -> None:
     """A page of every node at a URL.
 
     Serves it until the subscription ends or is closed; lets KeyboardInterrupt through. Raises ConfigurationError and
@@ -39,7 +39,7 @@ def serve_page(request: PageRequest, subscription: Subscription) -> None:
         asyncio.run(_serve(options, subscription))
 
 
-def _options(request: PageRequest) -> WebOptions:
+def _options(request: WebRequest) -> WebOptions:
     address = request.address
     if address is None:
         address = on_free_port(ListenAddress.of(DEFAULT_ADDRESS)).text

@@ -170,10 +170,10 @@ def web(
 
     The same page as that of a `web` sink, for a broker or another host's page. Ctrl+C ends it.
     """
-    from .. import PageRequest
+    from .. import WebRequest
     from .web import serve_url
 
-    page = PageRequest(address, page_token_file, tuple(host or ()), cert_file, key_file)
+    page = WebRequest(address, page_token_file, tuple(host or ()), cert_file, key_file)
     serve_url(url, page, base=base, password_file=password_file, token_file=token_file, ca_file=ca_file)
 
 

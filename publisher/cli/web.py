@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..client.subscription import subscribe
-from ..plugins import PageRequest, load_plugins
+from ..plugins import WebRequest, load_plugins
 from .host import until_interrupted
 
 
 def serve_url(
-    url: str, page: PageRequest, *, base: str, password_file: Path | None, token_file: Path | None, ca_file: Path | None
+    url: str, page: WebRequest, *, base: str, password_file: Path | None, token_file: Path | None, ca_file: Path | None
 ) -> None:
     """Serves the page of what is published at this URL until Ctrl+C; raises PublisherError."""
     serve = load_plugins().page("web")

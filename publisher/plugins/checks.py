@@ -105,7 +105,7 @@ _TAKES = {
     "source": "a SourceContext",
     "client": "a SubscribeRequest",
     "forgetter": "a ForgetRequest and a SinkContext",
-    "page": "a PageRequest and a Subscription",
+    "page": "a WebRequest and a Subscription",
     "schema": "nothing",
 }
 

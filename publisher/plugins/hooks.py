@@ -40,7 +40,7 @@ class ForgetRequest(NamedTuple):
     ca_file: Path | None = None
 
 
-class PageRequest(NamedTuple):
+class WebRequest(NamedTuple):
     """The arguments of `publisher web URL` that are about the page itself. `None` is the default of the page."""
 
     address: str | None = None
@@ -50,7 +50,7 @@ class PageRequest(NamedTuple):
     key_file: Path | None = None
 
 
-PageMaker: TypeAlias = "Callable[[PageRequest, Subscription], None]"
+PageMaker: TypeAlias = "Callable[[WebRequest, Subscription], None]"
 Forgetter = Callable[[ForgetRequest, SinkContext], Sink]
 Schema = Callable[[], dict[str, Any]]
 

@@ -44,7 +44,6 @@ from publisher import (
     IpInterfaceRow,
     Log,
     NodeStatus,
-    PageRequest,
     PublisherError,
     Rejected,
     Remove,
@@ -61,6 +60,7 @@ from publisher import (
     Subscription,
     Update,
     Upsert,
+    WebRequest,
     asubscribe,
     hookimpl,
     subscribe,
@@ -273,11 +273,11 @@ def notebook_of(request: ForgetRequest, context: SinkContext) -> Sink:
 
 
 @hookimpl
-def publisher_pages() -> dict[str, Callable[[PageRequest, Subscription], None]]:
+def publisher_pages() -> dict[str, Callable[[WebRequest, Subscription], None]]:
     return {"notebook": write_page}
 
 
-def write_page(request: PageRequest, subscription: Subscription) -> None:
+def write_page(request: WebRequest, subscription: Subscription) -> None:
     """A page as a file, named by the address."""
     assert_type(request.hosts, tuple[str, ...])
     with subscription as events, Path(request.address or "page.txt").open("w") as page:

@@ -94,7 +94,7 @@ def test_a_page_shows_what_a_subscription_receives(tmp_path: Path) -> None:
         def __exit__(self, *_: object) -> None: ...
 
     [write_page] = api.publisher_pages().values()
-    write_page(publisher.PageRequest(str(tmp_path / "page")), cast("Any", Received()))
+    write_page(publisher.WebRequest(str(tmp_path / "page")), cast("Any", Received()))
     assert len((tmp_path / "page").read_text().splitlines()) == 2
 
 

@@ -104,8 +104,8 @@ class RequestGuard:
 
     def _early_answer(self, scope: Scope) -> EarlyAnswer | None:
         headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
-        size = len(scope["raw_path"]) + len(scope["query_string"]) + sum(map(len, headers.values()))
-        if size > LARGEST_HEAD or len(headers) > _MOST_HEADERS:
+        size = len(scope["raw_path"]) + len(scope["query_string"]) + sum(len(value) for _, value in scope["headers"])
+        if size > LARGEST_HEAD or len(scope["headers"]) > _MOST_HEADERS:
             return EarlyAnswer(431, "The head of this request is too large.")
         if scope["method"] != "GET":
             return EarlyAnswer(405, "This page is only read: use GET.", ((b"allow", b"GET"),))

@@ -149,7 +149,7 @@ def test_no_path_leads_elsewhere(page: PageHouse, path: str) -> None:
 @pytest.mark.parametrize("path", ["/", "/page/main.js", "/api/rows", "/events"])
 def test_a_name_of_another_site_that_leads_here_is_refused(page: PageHouse, host: str, path: str) -> None:
     answer = page.raw(f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
-    assert answer.status in (400, 403, 431)
+    assert answer.status in (400, 403)
     assert b"luid" not in answer.body
 
 
@@ -230,7 +230,7 @@ def test_garbage_and_huge_heads_are_refused_quietly(page: PageHouse) -> None:
         (good + "".join(f"A{number}: b\r\n" for number in range(20_000)) + "\r\n").encode(),
     ):
         with suppress(ConnectionError):  # it may be closed while this is still sent
-            assert page.raw(garbage).status in (400, 403)
+            assert page.raw(garbage).status in (400, 403, 431)
     with closing(dialled(page.port)) as broken:
         # The body breaks off in garbage while the answer goes on for ever.
         head = f"GET /events HTTP/1.1\r\nHost: localhost:{page.port}\r\nTransfer-Encoding: chunked\r\n\r\n"
