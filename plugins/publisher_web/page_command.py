@@ -49,8 +49,8 @@ def _options(request: WebRequest) -> WebOptions:
         return WebOptions.model_validate(given)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
-        where = "".join(f"--{str(part).replace('_', '-')}: " for part in first["loc"])
-        raise ConfigurationError(f"{where}{first['msg'].removeprefix('Value error, ')}") from None
+        reason = first["msg"].removeprefix("Value error, ").replace("token_file (or token)", "--page-token-file")
+        raise ConfigurationError("".join(f"--{part}: " for part in first["loc"]) + reason) from None
 
 
 async def _serve(options: WebOptions, subscription: Subscription) -> None:
@@ -85,18 +85,22 @@ def _read(
         loop.call_soon_threadsafe(_end, ended, error)
 
 
-def _hand_over(loop: asyncio.AbstractEventLoop, call: Callable[[], object]) -> None:
+def _hand_over(loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> None:
     """Makes a call on the loop, and waits for it; raises RuntimeError when the loop is closed."""
     done: Future[None] = Future()
 
     def run() -> None:
-        call()
-        done.set_result(None)
+        try:
+            call()
+            done.set_result(None)
+        except Exception as error:  # noqa: BLE001  # who handed it over raises it
+            done.set_exception(error)
 
     loop.call_soon_threadsafe(run)
     while not wait((done,), _READ_SECONDS).done:
         if loop.is_closed():
             raise RuntimeError("the loop is closed")
+    done.result()
 
 
 def _end(ended: asyncio.Future[None], error: BaseException | None) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -52,6 +53,8 @@ class ShownFleet:
         self._rows.apply(entry)
         if entry.snapshot is None:
             self._remember(entry)
+        if entry.node in self._nodes:
+            self._nodes[entry.node] = replace(self._nodes[entry.node], epoch=entry.epoch, seq=entry.seq)
         return message_of(entry)._replace(seq=self._seq, id=self._id)
 
     @property

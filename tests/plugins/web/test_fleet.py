@@ -1,0 +1,119 @@
+"""`publisher web URL`: the page of every node on a broker, as a process."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from urllib.request import urlopen
+
+import pytest
+
+from publisher.testing import make_row
+from tests.fixtures.brokers import Mosquitto
+from tests.fixtures.mqtt_host import MqttHost
+from tests.fixtures.poll import wait_for
+from tests.fixtures.ports import free_port
+from tests.fixtures.sse import SseClient
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mosquitto]:
+    with Mosquitto(tmp_path_factory.mktemp("broker")) as broker:
+        yield broker
+
+
+@contextmanager
+def fleet_page(broker: Mosquitto, log: Path) -> Iterator[int]:
+    """Runs `publisher web`, and checks that SIGTERM ends it well; yields its port."""
+    port = free_port()
+    command = [sys.executable, "-m", "publisher", "web", broker.url, "--address", f"127.0.0.1:{port}"]
+    with log.open("w") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=output, stdin=subprocess.DEVNULL)
+    try:
+        wait_for(lambda: "Open the page:" in log.read_text() or process.poll() is not None, what="the page")
+        assert process.poll() is None, log.read_text()
+        yield port
+        process.terminate()
+        assert process.wait(20) == 0, log.read_text()
+        assert log.read_text() == f"Open the page:  http://127.0.0.1:{port}/\n"
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_the_page_shows_every_node_and_each_change_once(broker: Mosquitto, tmp_path: Path) -> None:
+    with (
+        MqttHost(tmp_path, broker, node="nas") as nas,
+        MqttHost(tmp_path, broker, node="pi") as pi,
+        ExitStack() as stack,
+    ):
+        nas.put(make_row("eth0"), make_row("eth1", index=3))
+        pi.put(make_row("wlan0"))
+        nas.quiet()
+        pi.quiet()
+        port = stack.enter_context(fleet_page(broker, tmp_path / "log"))
+
+        def in_sync() -> bool:
+            answer = json.load(urlopen(f"http://127.0.0.1:{port}/api/status", timeout=10))
+            return [node["in_sync"] and node["online"] for node in answer["nodes"]] == [True, True]
+
+        wait_for(in_sync, what="both nodes")
+        with SseClient(port, "/events?text=1") as viewer:
+            viewer.until(lambda: sum(message.ends_snapshot for message in viewer.messages) == 2, "the rows")
+            with_id = [message for message in viewer.messages if message.id]
+            assert len(with_id) == 1, "only the last of all rows: nobody resumes between two nodes"
+            for metric in range(1, 11):
+                nas.put(make_row("eth0", metric=metric))
+                pi.put(make_row("wlan0", metric=metric))
+            viewer.until(lambda: len(viewer.changes) >= 20, "each change of both")
+            last = viewer.last_id
+        nas.put(make_row("eth1", index=3, metric=7))
+        with SseClient(port, headers={"Last-Event-ID": last or ""}) as again:
+            again.until(lambda: again.changes, "what was missed")
+            assert (len(again.changes), again.snapshots) == (1, 0)
+        for node, host in (("nas", nas), ("pi", pi)):
+            seqs = [change["seq"] for change in [*viewer.changes, *again.changes] if change["node"] == node]
+            assert seqs == list(range(host.journal.seq - len(seqs) + 1, host.journal.seq + 1))
+        answer = json.load(urlopen(f"http://127.0.0.1:{port}/api/rows", timeout=10))
+        assert {(row["node"], row["interface"]["alias"], row["row"]["metric"]) for row in answer["rows"]} == {
+            ("nas", "eth0", 10),
+            ("nas", "eth1", 7),
+            ("pi", "wlan0", 10),
+        }
+        assert answer["fleet"] is True
+        history = json.load(urlopen(f"http://127.0.0.1:{port}/api/history?node=pi&limit=3", timeout=10))
+        assert [event["seq"] for event in history["events"]] == list(range(pi.journal.seq, pi.journal.seq - 3, -1))
+        assert history["events"][0]["text"] == "wlan0 IPv4 metric 10, was 9"
+
+
+def test_a_node_that_goes_is_shown_as_offline(broker: Mosquitto, tmp_path: Path) -> None:
+    with fleet_page(broker, tmp_path / "log") as port, SseClient(port) as viewer:
+        with MqttHost(tmp_path, broker, node="laptop") as laptop:
+            laptop.put(make_row("eth0"))
+            viewer.until(lambda: _states(viewer)[-1:] == [(True, True)], "the node in sync")
+        viewer.until(
+            lambda: _states(viewer)[-1:] == [(False, True)] or _states(viewer)[-1:] == [(False, False)], "offline"
+        )
+
+
+def _states(viewer: SseClient) -> list[tuple[bool, bool]]:
+    nodes = [message.data for message in viewer.messages if message.name == "node" and message.data["node"] == "laptop"]
+    return [(node["online"], node["in_sync"]) for node in nodes]
+
+
+def test_a_broker_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "publisher", "web", f"mqtt://127.0.0.1:{free_port()}", "--address", "127.0.0.1:0"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=60)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "nothing listens on" in done.stderr
+
+
+def test_an_address_that_others_reach_needs_a_token(broker: Mosquitto, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "publisher", "web", broker.url, "--address", "0.0.0.0:0"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=60)
+    assert done.returncode == 2
+    assert "--page-token-file" in done.stderr
