@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from publisher import DefaultSinks, Log, Sink, Subscription, WebRequest, hookimpl
+from publisher import DefaultSinks, Log, Sink, SubscribeRequest, Subscription, WebRequest, hookimpl
+
+if TYPE_CHECKING:
+    from publisher.client import Transport, TransportFactory
 
 
 @hookimpl
@@ -35,3 +39,16 @@ def _serve_page(request: WebRequest, subscription: Subscription) -> None:
     from .page_command import serve_page
 
     serve_page(request, subscription)
+
+
+@hookimpl
+def publisher_clients() -> dict[str, TransportFactory]:
+    """Returns the maker of transports to a page, for each scheme of its URL."""
+    return dict.fromkeys(("http", "https"), _transport)
+
+
+def _transport(request: SubscribeRequest) -> Transport:
+    """Follows what a page shows."""
+    from .client import SseTransport
+
+    return SseTransport(request)

@@ -67,15 +67,15 @@ class Driver:
         """Has the thread look at the reader and at its end."""
         with contextlib.suppress(OSError):  # closed: the thread has ended
             self._wake_up.wake()
-        link = self._link
-        if link is not None:
-            link.wake()
 
     def close(self, *, wait: bool = True) -> None:
         """Ends the subscription, and what its reader waits for, at once; harmless when repeated."""
         self._closing.set()
         self.outbox.end()
         self.wake()
+        link = self._link
+        if link is not None:
+            link.interrupt()
         if wait and self._thread.is_alive() and self._thread is not threading.current_thread():
             self._thread.join(_CLOSE_SECONDS)
 

@@ -13,6 +13,7 @@ from ..events import AnyEvent, Key
 from ..untrusted import UntrustedError
 from .node import NodeFollower, Surroundings
 from .received import AnswerPart, EventPlace, NodeInfo, read, read_event, read_state
+from .streamed import StreamedNode, StreamedStatus
 
 if TYPE_CHECKING:
     from .transport import SubscribeRequest
@@ -37,6 +38,7 @@ class Nodes:
         self._around = around
         self._clock = clock
         self._nodes: dict[str, NodeFollower] = {}
+        self._streamed: dict[str, StreamedNode] = {}
         self._logged_at = float("-inf")
         self.unreadable = 0
 
@@ -44,6 +46,11 @@ class Nodes:
     def is_busy(self) -> bool:
         """True while a node waits for more than events, so that `tick` has something to do."""
         return any(node.is_busy for node in self._nodes.values())
+
+    @property
+    def has_room(self) -> bool:
+        """False while the reader is behind: a stream is not read then."""
+        return self._around.has_room
 
     @property
     def missed(self) -> int:
@@ -59,6 +66,8 @@ class Nodes:
         """Notes that the connection is lost."""
         for node in self._nodes.values():
             node.disconnected()
+        for streamed in self._streamed.values():
+            streamed.disconnected()
 
     def tick(self) -> None:
         """Does what is due by now; called some times a second while `is_busy`."""
@@ -92,6 +101,35 @@ class Nodes:
         """Notes that a question cannot be sent to this node."""
         self._take(node, NodeFollower.refused)
 
+    def streamed(self, payload: bytes) -> None:
+        """Takes an event of a stream that is in order and whole."""
+        try:
+            event = read_event(payload)
+            # Of one that cannot be read, the stream goes on behind it.
+            if not isinstance(event, EventPlace) and (node := self._stream_of(event.node)) is not None:
+                node.event(event)
+        except UntrustedError as error:
+            self._cannot_read("of a stream", error)
+
+    def streamed_status(self, payload: bytes) -> None:
+        """Takes the state of a node of such a stream."""
+        try:
+            status = read(StreamedStatus, payload)
+            if (node := self._stream_of(status.node)) is not None:
+                node.status(status)
+        except UntrustedError as error:
+            self._cannot_read("of a stream", error)
+
+    def _stream_of(self, name: str) -> StreamedNode | None:
+        if self._request.nodes and name not in self._request.nodes:
+            return None
+        found = self._streamed.get(name)
+        if found is None:
+            if len(self._streamed) >= MOST_NODES or not 0 < len(name) <= _LONGEST_NODE:
+                raise UntrustedError("too many nodes, or a node with too long a name")
+            found = self._streamed[name] = StreamedNode(name, self._around, self._request.since.get(name))
+        return found
+
     def _state(self, about: NodeFollower, key: Key, payload: bytes, *, retained: bool) -> None:
         if sum(node.row_count for node in self._nodes.values()) >= MOST_ROWS:
             raise UntrustedError("too many rows")
@@ -113,8 +151,7 @@ class Nodes:
         try:
             take(self._node(node))
         except (UntrustedError, ValidationError) as error:
-            self.unreadable += 1
-            self._log(node, error)
+            self._cannot_read(f"of node {node!r}", error)
 
     def _node(self, name: str) -> NodeFollower:
         found = self._nodes.get(name)
@@ -125,11 +162,12 @@ class Nodes:
             self._nodes[name] = found
         return found
 
-    def _log(self, node: str, error: Exception) -> None:
+    def _cannot_read(self, where: str, error: Exception) -> None:
+        self.unreadable += 1
         now = self._clock()
         if now - self._logged_at >= _LOG_EVERY_SECONDS:
             self._logged_at = now
-            _LOG.warning("%d received messages cannot be read; the last, of node %r: %s", self.unreadable, node, error)
+            _LOG.warning("%d received messages cannot be read; the last, %s: %s", self.unreadable, where, error)
 
 
 def _of(key: Key, event: AnyEvent | EventPlace) -> AnyEvent | EventPlace:

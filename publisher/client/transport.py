@@ -40,12 +40,12 @@ Wait = Callable[[int, float], object]
 
 
 class ClientLink(Protocol):
-    """One connection. All methods but `wake` are called on the subscription's thread."""
+    """One connection. All methods but `interrupt` are called on the subscription's thread."""
 
     def receive(self, wait: Wait, seconds: float) -> None:
         """Waits at most so long, and gives what came to the nodes; raises PublisherError when the link is lost.
 
-        It waits by `wait` where it has a descriptor; else `wake` ends it.
+        It waits by `wait` where it can, which ends when the subscription is closed; else `interrupt` ends it.
         """
         ...
 
@@ -57,8 +57,8 @@ class ClientLink(Protocol):
         """Has what is retained of this node sent once more, or the whole connection made anew."""
         ...
 
-    def wake(self) -> None:
-        """Ends a `receive` that does not wait by `wait`. Any thread."""
+    def interrupt(self) -> None:
+        """Ends a `receive` that does not wait by `wait`, since the subscription is closed. Any thread."""
         ...
 
     def close(self) -> None:

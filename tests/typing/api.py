@@ -315,7 +315,7 @@ class NotebookLink:
 
     def states_again(self, node: str) -> None: ...
 
-    def wake(self) -> None:
+    def interrupt(self) -> None:
         self._woken.set()
 
     def close(self) -> None: ...

@@ -199,7 +199,7 @@ class MqttLink:
             if topic not in self._topics.filters():
                 self._connection.unsubscribe(topic)
 
-    def wake(self) -> None:
+    def interrupt(self) -> None:
         """Does nothing: `receive` waits by `wait`."""
 
     def close(self) -> None:

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import threading
 import time
-from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -15,14 +14,14 @@ import pytest
 
 import publisher
 from publisher import Backoff, ConfigurationError, Cursor, PublisherError
-from publisher.client import NodeStatus, Rows, outbox, subscription
-from publisher.events import AnyEvent
+from publisher.client import outbox, subscription
 from publisher.testing import make_row
 from publisher_mqtt.client.errors import BrokerError
 from tests.fixtures.brokers import Mosquitto, write_passwords
 from tests.fixtures.mqtt_host import MqttHost, stopped
 from tests.fixtures.poll import wait_for
 from tests.fixtures.ports import free_port
+from tests.fixtures.subscribed import SubscribedReader
 
 THREAD = "publisher subscription"
 
@@ -31,54 +30,6 @@ THREAD = "publisher subscription"
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """A test restarts brokers more often than people do."""
     monkeypatch.setattr(subscription, "_BACKOFF", Backoff(0.02, 0.2))
-
-
-class Reader:
-    """Takes everything, and keeps the rows, until a condition holds."""
-
-    def __init__(self, url: str, **options: Any) -> None:
-        self.subscription = publisher.subscribe(url, **options)
-        self.events: list[AnyEvent] = []
-        self.rows = Rows()
-
-    def __enter__(self) -> Reader:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.subscription.close()
-
-    def until(self, condition: Callable[[], object], seconds: float = 30.0) -> None:
-        deadline = time.monotonic() + seconds
-        while not condition():
-            assert time.monotonic() < deadline, (self.changes, self.subscription.nodes)
-            for entry in self.subscription.read(0.2):
-                if not isinstance(entry, NodeStatus):
-                    self.events.append(entry)
-                    self.rows.apply(entry)
-
-    def in_sync(self, host: MqttHost) -> None:
-        """Reads until it is as far as the host."""
-        self.until(lambda: self.is_as(host))
-
-    def is_as(self, host: MqttHost) -> bool:
-        status = self.subscription.nodes.get(host.node)
-        return (
-            status is not None
-            and status.in_sync
-            and (status.epoch, status.seq) == (host.journal.epoch, host.journal.seq)
-        )
-
-    @property
-    def changes(self) -> list[int]:
-        return [event.seq for event in self.events if event.snapshot is None]
-
-    @property
-    def snapshots(self) -> int:
-        return sum(event.is_marker for event in self.events)
-
-    def has_rows_of(self, host: MqttHost) -> bool:
-        expected = {(row.luid, row.family): row.row for row in host.journal.rows() or []}
-        return {(event.luid, event.family): event.row for event in self.rows.of(host.node).values()} == expected
 
 
 def mtu(value: int, name: str = "eth0", index: int = 2) -> Any:
@@ -94,7 +45,7 @@ def test_the_rows_come_first_and_then_every_change(
     with MqttHost(tmp_path, broker, **only) as host:
         host.put(make_row("eth0"), mtu(1500, "eth1", 3))
         host.quiet()
-        with Reader(broker.url) as reader:
+        with SubscribedReader(broker.url) as reader:
             reader.in_sync(host)
             assert [type(event).__name__ for event in reader.events] == ["SnapshotStarted"] + 2 * [
                 "InitialNotification"
@@ -109,13 +60,13 @@ def test_the_rows_come_first_and_then_every_change(
 
 
 def test_a_node_that_comes_later_and_one_that_is_offline(broker: Mosquitto, tmp_path: Path) -> None:
-    with Reader(broker.url) as reader:
+    with SubscribedReader(broker.url) as reader:
         with MqttHost(tmp_path, broker) as host:
             host.put(make_row("eth0"))
             reader.in_sync(host)
         reader.until(lambda: not reader.subscription.nodes["testnode"].online)
         assert len(reader.rows) == 1
-    with Reader(broker.url) as reader:
+    with SubscribedReader(broker.url) as reader:
         reader.until(lambda: len(reader.rows) == 1)
         reader.until(lambda: reader.subscription.nodes["testnode"].in_sync)
         assert not reader.subscription.nodes["testnode"].online
@@ -127,7 +78,7 @@ def test_a_broker_that_is_lost_and_forgets_costs_no_change_and_makes_none_twice(
 ) -> None:
     with MqttHost(tmp_path, broker) as host:
         host.put(make_row("eth0"))
-        with Reader(broker.url) as reader:
+        with SubscribedReader(broker.url) as reader:
             reader.in_sync(host)
             for value in range(1000, 1005):
                 host.put(mtu(value))
@@ -141,7 +92,7 @@ def test_a_broker_that_is_lost_and_forgets_costs_no_change_and_makes_none_twice(
 
 
 def test_a_publisher_with_a_new_journal_is_a_new_snapshot(broker: Mosquitto, tmp_path: Path) -> None:
-    with Reader(broker.url) as reader:
+    with SubscribedReader(broker.url) as reader:
         with MqttHost(tmp_path, broker) as host:
             host.put(make_row("eth0"), mtu(1500, "eth1", 3))
             reader.in_sync(host)
@@ -163,7 +114,7 @@ def test_what_a_reader_has_no_room_for_is_asked_for(
     monkeypatch.setattr(outbox, "MOST_WAITING", 20)
     with MqttHost(tmp_path, broker) as host:
         host.put(make_row("eth0"))
-        with Reader(broker.url) as reader:
+        with SubscribedReader(broker.url) as reader:
             reader.in_sync(host)
             for value in range(1000, 1300):
                 host.put(mtu(value))
@@ -179,10 +130,12 @@ def test_since_an_event_come_the_changes_after_it(broker: Mosquitto, tmp_path: P
         host.put(mtu(1000))
         host.put(mtu(1001))
         host.quiet()
-        with Reader(broker.url, since={"testnode": Cursor(host.journal.epoch, 1)}, nodes="testnode") as reader:
+        with SubscribedReader(
+            broker.url, since={"testnode": Cursor(host.journal.epoch, 1)}, nodes="testnode"
+        ) as reader:
             reader.in_sync(host)
             assert [event.seq for event in reader.events] == [2, 3]
-        with Reader(broker.url, since={"testnode": Cursor(host.journal.epoch, 3)}) as reader:
+        with SubscribedReader(broker.url, since={"testnode": Cursor(host.journal.epoch, 3)}) as reader:
             reader.in_sync(host)
             assert reader.events == []
 
@@ -194,7 +147,7 @@ def test_a_filtered_sinks_holes_are_no_losses(broker: Mosquitto, tmp_path: Path,
     with MqttHost(tmp_path, broker, **option) as host:
         host.put(make_row("eth0"))
         host.quiet()
-        with Reader(broker.url) as reader:
+        with SubscribedReader(broker.url) as reader:
             reader.until(lambda: bool(reader.rows))
             host.apply(publisher.Upsert(make_row("eth0", "inet6")), publisher.Upsert(mtu(1400)))
             host.apply(publisher.Upsert(make_row("eth0", "inet6", nl_mtu=1300)), publisher.Upsert(mtu(1300)))
@@ -208,7 +161,7 @@ def test_events_in_cloudevents(broker: Mosquitto, tmp_path: Path, how: str) -> N
     with MqttHost(tmp_path, broker, format=how) as host:
         host.put(make_row("eth0"))
         host.quiet()
-        with Reader(broker.url) as reader:
+        with SubscribedReader(broker.url) as reader:
             reader.in_sync(host)
             host.put(mtu(1000))
             reader.in_sync(host)
@@ -234,7 +187,7 @@ def test_an_access_list_that_forbids_questions_and_hides_info_holds_nothing_up(t
     ):
         host.put(make_row("eth0"))
         host.quiet()
-        with Reader(f"mqtt://reader@127.0.0.1:{broker.port}", password_file=secret) as reader:
+        with SubscribedReader(f"mqtt://reader@127.0.0.1:{broker.port}", password_file=secret) as reader:
             reader.until(lambda: bool(reader.rows))
             host.put(mtu(1000))
             reader.until(lambda: [event.row.nl_mtu for event in reader.rows.values()] == [1000])
