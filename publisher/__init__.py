@@ -7,6 +7,7 @@ rest is for authors of sinks and sources.
 import logging
 
 from .async_sink import AsyncSink
+from .async_watch import AsyncWatch
 from .client import (
     AsyncSubscription,
     NodeStatus,
@@ -39,7 +40,7 @@ from .lock import FileLock, InUseError
 from .plugins import DefaultSinks, ForgetRequest, WebRequest, hookimpl
 from .sink import Cursor, Ended, Log, Rejected, Retry, Sink, SinkContext, SinkOptions
 from .sources import Remove, Resync, Source, SourceContext, Update, Upsert
-from .watcher import InterfaceFilter, watch
+from .watcher import InterfaceFilter, Watch, awatch, watch
 
 __version__ = "0.1.0"
 
@@ -52,6 +53,7 @@ __all__ = [
     "AnyEvent",
     "AsyncSink",
     "AsyncSubscription",
+    "AsyncWatch",
     "Backoff",
     "Change",
     "Changed",
@@ -92,9 +94,11 @@ __all__ = [
     "Subscription",
     "Update",
     "Upsert",
+    "Watch",
     "WebRequest",
     "__version__",
     "asubscribe",
+    "awatch",
     "hookimpl",
     "subscribe",
     "watch",

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing
+import threading
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
-from typing import NamedTuple
+from types import TracebackType
+from typing import NamedTuple, Self
 
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
-from .events import AnyEvent, IpInterface
+from .async_watch import AsyncWatch
+from .client.subscription import StopEvent
+from .events import AnyEvent, IpInterface, SnapshotStarted
 from .filters import passes
 from .sources import Families, Remove, Resync, Source, SourceContext, Update, Upsert, open_source
 from .sources.luids import LuidStore, MemoryLuids
 from .table import Table
+
+# So often `stop` is looked at.
+_STOP_WAIT_SECONDS = 0.05
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -80,26 +87,135 @@ def batches(source: Source, table: Table, interfaces: InterfaceFilter) -> Iterat
             yield table.snapshot("overrun")
 
 
+class _OpenSource:
+    """The source of one watch: opened by the thread that iterates, closed by any."""
+
+    def __init__(self, opened: Callable[[], Source]) -> None:
+        self._open = opened
+        self._source: Source | None = None
+        self.closed = threading.Event()
+        # Held while the source is opened, so that whoever closes meanwhile finds it.
+        self._opening = threading.Lock()
+
+    def open(self) -> Source | None:
+        """Returns the source; `None` when it was closed before."""
+        with self._opening:
+            if not self.closed.is_set():
+                self._source = self._open()
+            return self._source
+
+    def close(self) -> None:
+        """Ends the source's updates."""
+        self.closed.set()
+        with self._opening:
+            source = self._source
+        if source is not None:
+            source.close()
+
+    def close_when(self, stop: StopEvent) -> None:
+        """Closes it as soon as `stop` is set; returns then."""
+        while not self.closed.wait(_STOP_WAIT_SECONDS):
+            if stop.is_set():
+                self.close()
+
+
+class Watch(Iterator[AnyEvent]):
+    """The IP interfaces of this host as a snapshot, then every change: an iterator of events. Made by `watch`.
+
+    One thread iterates; `close` may be called by any, and ends the iteration at once. It closes itself when nobody
+    refers to it any more.
+    """
+
+    def __init__(self, source: _OpenSource, events: Iterator[AnyEvent]) -> None:
+        self._source = source
+        self._events = events
+        weakref.finalize(self, source.close).atexit = False
+
+    @property
+    def closed(self) -> bool:
+        """True after `close`, and after the end."""
+        return self._source.closed.is_set()
+
+    def close(self) -> None:
+        """Ends the iteration, also one that waits in another thread; harmless when repeated."""
+        self._source.close()
+
+    def __next__(self) -> AnyEvent:
+        event = next(self._events)
+        if self.closed:
+            raise StopIteration
+        return event
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, _type: type[BaseException] | None, _error: BaseException | None, _traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _events(opened: _OpenSource, interfaces: InterfaceFilter, snapshot: bool) -> Iterator[AnyEvent]:
+    source = opened.open()
+    if source is None:
+        return
+    try:
+        for events in batches(source, Table(), interfaces):
+            yield from events if snapshot else _tail(events)
+    finally:
+        opened.close()
+
+
+def _tail(events: Iterable[AnyEvent]) -> Iterator[AnyEvent]:
+    """Yields the changes alone, and position 0 of a snapshot without rows where messages were lost."""
+    for event in events:
+        if event.snapshot is None:
+            yield event
+        elif isinstance(event, SnapshotStarted) and event.cause == "overrun":
+            yield event.replaced({"snapshot": event.snapshot.replaced({"count": 0})})
+
+
 def watch(
     family: Families = "unspec",
     *,
     interfaces: InterfaceFilter = InterfaceFilter(),  # noqa: B008 - it is frozen
     source: Source | None = None,
     luids: LuidStore | None = None,
-) -> Iterator[AnyEvent]:
-    """Yields every IP interface as a snapshot, then every change; blocks while nothing happens.
+    snapshot: bool = True,
+    stop: StopEvent | None = None,
+) -> Watch:
+    """Returns an iterator of every IP interface as a snapshot, then every change; it blocks while nothing happens.
 
-    `source` is the one of this operating system unless given, and is closed with the iterator. `luids` keeps the LUIDs
-    of interfaces on Linux over renames; without it they are those of every program on the host (docs/linux.md,
-    "Identities"). Raises SourceError.
+    `source` is the one of this operating system unless given, is opened with the first event, and is closed with the
+    iterator. `luids` keeps the LUIDs of interfaces on Linux over renames; without it they are those of every program
+    on the host (docs/linux.md, "Identities"). Without `snapshot` the changes come alone. The iteration ends when `stop`
+    is set. Iterating raises SourceError.
 
         for event in publisher.watch(family="inet"):
             print(event.notification_type, event.changed)
     """
-    opened = source or _own_source(family, luids or MemoryLuids())
-    with closing(opened):
-        for events in batches(opened, Table(), interfaces):
-            yield from events
+    opened = _OpenSource(lambda: source or _own_source(family, luids or MemoryLuids()))
+    if stop is not None:
+        # It may be of any library, so nothing can wait for it together with the source.
+        threading.Thread(target=opened.close_when, args=(stop,), name="publisher watch stop", daemon=True).start()
+    return Watch(opened, _events(opened, interfaces, snapshot))
+
+
+def awatch(
+    family: Families = "unspec",
+    *,
+    interfaces: InterfaceFilter = InterfaceFilter(),  # noqa: B008 - it is frozen
+    source: Source | None = None,
+    luids: LuidStore | None = None,
+    snapshot: bool = True,
+    stop: StopEvent | None = None,
+) -> AsyncWatch:
+    """Returns what `watch` returns, for asyncio. A wait that is cancelled ends at once, and loses no event.
+
+    async for event in publisher.awatch(family="inet"):
+        print(event.notification_type, event.changed)
+    """
+    return AsyncWatch(watch(family, interfaces=interfaces, source=source, luids=luids, snapshot=snapshot, stop=stop))
 
 
 def _own_source(family: Families, luids: LuidStore) -> Source:

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
+import threading
+import time
 from collections.abc import Iterator, Sequence
+from queue import SimpleQueue
 from typing import Any
 
 import pytest
 
+import publisher
+from publisher.errors import SourceError
 from publisher.events import Cause, IpInterface
 from publisher.sources import Remove, Resync, Update, Upsert
 from publisher.table import Table
-from publisher.watcher import InterfaceFilter, Step, batches, step, watch
+from publisher.testing import ScriptedSource, make_row
+from publisher.watcher import InterfaceFilter, Step, awatch, batches, step, watch
 from tests.fixtures.rows import ETH0, ETH1, kinds, row
 
 
@@ -111,3 +119,148 @@ def test_watch_is_the_snapshot_and_then_each_change() -> None:
         "delete_instance",
     ]
     assert source.closed
+
+
+class Silent:
+    """A source that has one row, and then waits for its end or for what the test puts."""
+
+    def __init__(self) -> None:
+        self.queue: SimpleQueue[Sequence[Update] | None] = SimpleQueue()
+        self.closed = threading.Event()
+
+    def updates(self) -> Iterator[Sequence[Update]]:
+        yield [Resync((named("eth0"),), "startup")]
+        while (updates := self.queue.get(timeout=20)) is not None:
+            yield updates
+
+    def wake(self) -> None:
+        self.queue.put([])
+
+    def resync(self, cause: Cause = "reconcile") -> None:
+        self.queue.put([Resync((named("eth0"),), cause)])
+
+    def close(self) -> None:
+        self.closed.set()
+        self.queue.put(None)
+
+
+def test_without_a_snapshot_the_changes_come_alone_and_a_loss_is_marked() -> None:
+    source = Scripted(
+        [Resync((named("eth0"),), "startup"), Upsert(named("eth0", nl_mtu=1400))],
+        [Resync((named("eth0", nl_mtu=1300),), "overrun")],
+    )
+    events = list(watch(source=source, snapshot=False))
+    assert [(event.notification_type, event.cause) for event in events] == [
+        ("parameter_notification", "notification"),
+        ("parameter_notification", "overrun"),
+        ("initial_notification", "overrun"),
+    ]
+    assert events[-1].snapshot is not None
+    assert events[-1].snapshot.count == 0
+
+
+def test_a_close_from_another_thread_ends_the_iteration() -> None:
+    source = Silent()
+    watched = watch(source=source)
+    assert [next(watched).seq for _ in range(2)] == [0, 0]
+    threading.Timer(0.1, watched.close).start()
+    assert list(watched) == []
+    assert watched.closed
+    watched.close()
+
+
+def test_a_stop_event_ends_the_iteration() -> None:
+    stop = threading.Event()
+    threading.Timer(0.2, stop.set).start()
+    source = Silent()
+    assert len(list(watch(source=source, stop=stop))) == 2
+    assert source.closed.is_set()
+
+
+def test_what_nobody_iterates_any_more_is_closed() -> None:
+    source = Silent()
+    for _event in watch(source=source):
+        break
+    gc.collect()
+    assert source.closed.is_set()
+    with watch(source=Silent()) as watched:
+        next(watched)
+    assert watched.closed
+
+
+def test_a_watch_that_is_closed_before_it_began_opens_nothing() -> None:
+    source = Silent()
+    watched = watch(source=source)
+    watched.close()
+    assert list(watched) == []
+    assert not source.closed.is_set()
+
+
+def test_an_async_watch_is_the_same_and_a_cancelled_wait_ends_at_once() -> None:
+    async def program(source: Silent) -> list[str]:
+        watched = awatch(source=source)
+        kinds: list[str] = [(await anext(watched)).notification_type for _ in range(2)]
+        task = asyncio.ensure_future(anext(watched))
+        await asyncio.sleep(0.05)
+        began = time.monotonic()
+        task.cancel()
+        await asyncio.wait([task])
+        assert time.monotonic() - began < 0.1
+        source.queue.put([Upsert(named("eth0", nl_mtu=1400))])
+        kinds.append((await anext(watched)).notification_type)
+        watched.close()
+        return kinds + [event.notification_type async for event in watched]
+
+    source = Silent()
+    assert asyncio.run(program(source)) == ["initial_notification"] * 2 + ["parameter_notification"]
+    assert source.closed.is_set()
+
+
+def test_an_async_watch_that_is_cancelled_ends_within_a_tenth_of_a_second() -> None:
+    async def program() -> float:
+        async def follow() -> None:
+            async for _event in awatch(source=source):
+                pass
+
+        task = asyncio.ensure_future(follow())
+        await asyncio.sleep(0.1)
+        began = time.monotonic()
+        task.cancel()
+        await asyncio.wait([task])
+        return time.monotonic() - began
+
+    source = Silent()
+    assert asyncio.run(program()) < 0.1
+    gc.collect()
+    assert source.closed.wait(5)
+
+
+def test_an_async_watch_raises_what_the_source_raises() -> None:
+    async def program() -> None:
+        async for _event in awatch(source=ScriptedSource([make_row()], SourceError("unplugged"))):
+            pass
+
+    with pytest.raises(publisher.PublisherError, match="unplugged"):
+        asyncio.run(program())
+
+
+def test_an_async_watch_reads_no_more_than_there_is_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("publisher.client.outbox.MOST_WAITING", 10)
+    taken: list[int] = []
+
+    class Endless(Silent):
+        def updates(self) -> Iterator[Sequence[Update]]:
+            yield [Resync((named("eth0"),), "startup")]
+            for mtu in range(1000, 1100):
+                taken.append(mtu)
+                yield [Upsert(named("eth0", nl_mtu=mtu))]
+
+    async def program() -> int:
+        watched = awatch(source=Endless())
+        await anext(watched)
+        await asyncio.sleep(0.2)
+        before = len(taken)
+        return before + len([event async for event in watched])
+
+    assert asyncio.run(program()) <= 20 + 101
+    assert len(taken) == 100

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 import weakref
 from collections.abc import Collection, Mapping
@@ -17,8 +16,8 @@ from .outbox import NodeStatus
 from .subscription import StopEvent, TakenEntries, make_driver
 
 if TYPE_CHECKING:
-    # Where it is used: it would be a fifth of what importing publisher costs.
-    import asyncio
+    # Where it is used: asyncio would be a fifth of what importing publisher costs.
+    from .loops import LoopSignal
 
 _STOP_WAIT_SECONDS = 0.05
 
@@ -34,7 +33,7 @@ class AsyncSubscription:
         self._driver = driver
         self._stop = stop
         self._received = TakenEntries()
-        self._news: asyncio.Event | None = None
+        self._news: LoopSignal | None = None
         self._close = weakref.finalize(self, driver.close, wait=False)
         self._close.atexit = False
 
@@ -62,7 +61,7 @@ class AsyncSubscription:
             seconds = deadline - time.monotonic()
             if seconds <= 0:
                 break
-            await self._wait(news, seconds)
+            await news.wait(self._seconds(seconds))
         return []
 
     def close(self) -> None:
@@ -79,7 +78,7 @@ class AsyncSubscription:
             if (event := self._received.next_event()) is not None:
                 return event
             if not self._take(news):
-                await self._wait(news, None)
+                await news.wait(self._seconds(None))
         self.close()
         raise StopAsyncIteration
 
@@ -92,47 +91,32 @@ class AsyncSubscription:
     ) -> None:
         self.close()
 
-    async def _start(self) -> asyncio.Event:
+    async def _start(self) -> LoopSignal:
         """Connects, the first time; raises what the first connection raises."""
         if self._news is None:
-            import asyncio
+            from .loops import LoopSignal
 
-            self._news = asyncio.Event()
-            self._driver.outbox.listen(_Setter(asyncio.get_running_loop(), self._news))
+            self._news = LoopSignal()
+            self._driver.outbox.listen(self._news.set)
             self._driver.begin()
         while not self._driver.has_started and not self.closed:
-            await self._wait(self._news, None)
+            await self._news.wait(self._seconds(None))
+            self._news.clear()
         self._driver.raise_failure()
         return self._news
 
-    def _take(self, news: asyncio.Event) -> bool:
+    def _take(self, news: LoopSignal) -> bool:
         """Takes what waits; returns whether something did."""
         news.clear()
         entries = self._driver.outbox.take(0.0)
         self._received.add(entries)
         return bool(entries)
 
-    async def _wait(self, news: asyncio.Event, seconds: float | None) -> None:
-        import asyncio
-
-        if self._stop is not None:
-            seconds = _STOP_WAIT_SECONDS if seconds is None else min(seconds, _STOP_WAIT_SECONDS)
-        with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(news.wait(), seconds)
-        if not self._driver.has_started:
-            news.clear()
-
-
-class _Setter:
-    """Sets an event of a loop from another thread."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, news: asyncio.Event) -> None:
-        self._loop = loop
-        self._news = news
-
-    def __call__(self) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
-            self._loop.call_soon_threadsafe(self._news.set)
+    def _seconds(self, seconds: float | None) -> float | None:
+        """Returns the longest wait, with which `stop` is looked at."""
+        if self._stop is None:
+            return seconds
+        return _STOP_WAIT_SECONDS if seconds is None else min(seconds, _STOP_WAIT_SECONDS)
 
 
 def asubscribe(

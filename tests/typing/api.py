@@ -21,6 +21,7 @@ from publisher import (
     AnyEvent,
     AsyncSink,
     AsyncSubscription,
+    AsyncWatch,
     Change,
     Changed,
     ConfigurationError,
@@ -60,8 +61,10 @@ from publisher import (
     Subscription,
     Update,
     Upsert,
+    Watch,
     WebRequest,
     asubscribe,
+    awatch,
     hookimpl,
     subscribe,
     watch,
@@ -407,15 +410,23 @@ def follow(source: Source | None = None, most: int = 10) -> list[str]:
     """Returns one line for each of the first events; with `source` None, of this host's interfaces."""
     lines: list[str] = []
     events = watch("inet", interfaces=InterfaceFilter(exclude=("lo",)), source=source)
-    assert_type(events, Iterator[AnyEvent])
+    assert_type(events, Watch)
+    iterated: Iterator[AnyEvent] = events
     try:
-        for event in events:
+        for event in iterated:
             lines.append(explain(event))
             if len(lines) == most:
                 break
     except PublisherError as error:
         lines.append(f"no more: {error}")
     return lines
+
+
+async def afollow(source: Source) -> list[str]:
+    """Returns one line for each change, for asyncio."""
+    events = awatch(source=source, snapshot=False, stop=threading.Event())
+    assert_type(events, AsyncWatch)
+    return [explain(event) async for event in events]
 
 
 def explain(event: AnyEvent) -> str:

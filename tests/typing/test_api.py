@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import sys
 from collections.abc import Iterator
@@ -106,6 +107,13 @@ def test_a_program_follows_the_source() -> None:
         "parameter_notification wan0 addresses.192.0.2.1/24 addresses.192.0.2.2/24",
         "delete_instance wan0",
     ]
+
+
+def test_an_async_program_follows_the_source() -> None:
+    context = publisher.SourceContext(cast("Any", FakeSinkContext().log), MemoryLuids(), idle_seconds=0.1)
+    source = api.open_one(context)
+    source.close()  # it ends after what it has
+    assert asyncio.run(api.afollow(source))[-1] == "delete_instance one0"
 
 
 def test_a_program_ends_when_the_source_fails() -> None:
