@@ -68,11 +68,12 @@ class CollectedRows:
         return max((held.seq for (own, _), held in self.rows.items() if own == epoch), default=-1)
 
     def is_whole(self, info: NodeInfo) -> bool:
-        """Returns whether these are all rows: as many as `info` says, none is newer than it, or of another epoch."""
-        return (
-            self.newest(info.epoch) <= info.seq
-            and len(self.of(info.epoch)) == info.rows
-            and not any(held.is_there for (epoch, _), held in self.rows.items() if epoch != info.epoch)
+        """Returns whether these are all rows: as many as `info` says, and none of another epoch.
+
+        New states are counted there before they are published, and emptied ones until they are empty.
+        """
+        return len(self.of(info.epoch)) == info.rows and not any(
+            row.is_there for (epoch, _), row in self.rows.items() if epoch != info.epoch
         )
 
     def likely_epoch(self, info: NodeInfo | None) -> str | None:

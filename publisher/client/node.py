@@ -22,6 +22,8 @@ from .transport import Question
 # A publisher sends `info` again after a quiet second; a retained state that follows another comes much sooner.
 _SETTLE_SECONDS, _QUIET_SECONDS = 0.1, 0.5
 _LONGEST_SECONDS = 2.0
+# New rows are counted in `info` before their states come, and `info` comes again after a quiet second.
+_DOUBT_SECONDS = 2.0
 # After so long without a part, a question counts as lost; doubled with each attempt.
 _PATIENCE_SECONDS = 3.0
 _MOST_ATTEMPTS, _MOST_FIRST_ATTEMPTS = 4, 2
@@ -137,12 +139,14 @@ class NodeFollower:
         self._older = 0
         self._asked_at = float("-inf")
         self._rows_asked_for: Cursor | None = None
+        # An `info` that counts other rows than these, and when it came.
+        self._doubt: tuple[NodeInfo, float] | None = None
         self._told: NodeStatus | None = None
 
     @property
     def is_busy(self) -> bool:
         """False while there is nothing to wait for but events."""
-        return not isinstance(self._phase, Following)
+        return not isinstance(self._phase, Following) or self._doubt is not None
 
     @property
     def row_count(self) -> int:
@@ -257,6 +261,8 @@ class NodeFollower:
         match self._phase:
             case Collecting() as collecting:
                 self._try(collecting, now)
+            case Following() if self._doubt is not None and now - self._doubt[1] >= _DOUBT_SECONDS:
+                self._judge(self._doubt[0])
             case Behind() if self._around.has_room:
                 if self._online is False:
                     self._from_retained()
@@ -360,12 +366,12 @@ class NodeFollower:
 
     def _try(self, collecting: Collecting, now: float) -> None:
         """Ends the collection when every row is there, asks for them when they do not come, or gives what there is."""
-        info = self._info
+        info, rows = self._info, collecting.rows
         if collecting.question is not None and self.at is not None:
             return
-        if info is not None and self._online is not None and collecting.rows.is_whole(info):
+        if info is not None and self._online is not None and rows.is_whole(info):
             if self._info_is_live or now - collecting.heard_at >= _SETTLE_SECONDS:
-                self._collected(collecting, Cursor(info.epoch, info.seq), is_whole=True)
+                self._collected(collecting, Cursor(info.epoch, max(rows.newest(info.epoch), info.seq)), is_whole=True)
         elif collecting.question is None and collecting.is_quiet(now):
             if collecting.answerless or self._online is False:
                 self._give_what_is_there(collecting)
@@ -453,14 +459,27 @@ class NodeFollower:
         at = self.at
         if at is None or info.rows is None or not isinstance(self._phase, Following):
             return
+        self._doubt = None
         if info.seq == at.seq:
             self._older = 0
-            self._is_whole = info.rows <= len(self._keys) <= info.rows + info.missing
-            if not self._is_whole and self._rows_asked_for != at and self._online:
-                self._rows_asked_for = at
-                self._ask(None)
+            if info.rows <= len(self._keys) <= info.rows + info.missing:
+                self._is_whole = True
+            else:
+                self._doubt = info, self._clock()
         elif live and info.seq < at.seq:
             self._is_older()
+
+    def _judge(self, info: NodeInfo) -> None:
+        """Asks for the rows, once, where an `info` that was not followed by a change still counts others."""
+        self._doubt = None
+        at, rows = self.at, info.rows
+        if at is None or info.seq != at.seq or rows is None or rows <= len(self._keys) <= rows + info.missing:
+            return
+        self._is_whole = False
+        if self._rows_asked_for != at and self._online:
+            self._rows_asked_for = at
+            self._ask(None)
+        self._tell()
 
     def _is_older(self) -> None:
         """Counts a message from before the last event; after several the node is asked, whose own word counts."""

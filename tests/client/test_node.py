@@ -108,24 +108,40 @@ def test_what_comes_while_rows_are_collected_is_in_the_snapshot() -> None:
     about.info(7, 2)
     about.state(added(3, 0))
     about.live(deleted(8, 0), added(9, 2))
+    about.info(8, 3, retained=False)
+    assert about.told == []
     about.state(added(5, 1))
-    assert about.told == []  # `info` is older than these
     about.info(9, 2, retained=False)
     assert about.told == ["snapshot 2 9", "row eth1 9", "row eth2 9"]
     about.live(changed(10, 1))
     assert about.told == ["eth1 10"]
 
 
-def test_an_info_that_is_too_old_is_not_waited_for() -> None:
+def test_a_state_that_is_newer_than_info_is_no_reason_to_wait() -> None:
     about = FollowedNodes().connect()
     about.status()
     about.info(7, 1)
     about.state(changed(8))
-    about.pass_seconds(1.0)
-    assert about.asked == [None]
-    about.answer(make_snapshot([eth(0)], seq=8)[1:], "snapshot")
     assert about.told == ["snapshot 1 8", "row eth0 8"]
-    assert about.status_of.in_sync
+    about.event(changed(8))  # it was on its way
+    assert about.told == []
+    assert (about.status_of.in_sync, about.asked) == (True, [])
+
+
+def test_rows_that_are_counted_before_their_states_come_are_waited_for() -> None:
+    about = FollowedNodes().connect()
+    about.status()
+    about.info(7, 2)
+    about.state(changed(7))
+    about.settle()
+    about.live(added(8, 1))
+    assert about.told == ["snapshot 2 8", "row eth0 8", "row eth1 8"]
+    about.info(8, 3, retained=False)
+    about.pass_seconds(1.0)
+    about.live(added(9, 2))
+    assert about.told == ["+ eth2 9"]
+    about.pass_seconds(3.0)
+    assert (about.status_of.in_sync, about.asked) == (True, [])
 
 
 @pytest.mark.parametrize("hidden", ["info", "states", "all"])
@@ -166,7 +182,7 @@ def test_a_refused_question_is_not_waited_for() -> None:
 def test_a_steady_stream_of_events_does_not_hold_the_snapshot_up() -> None:
     about = FollowedNodes().connect()
     about.status()
-    about.info(5, 1)
+    about.info(5, 2)
     for seq in range(6, 30):
         about.live(changed(seq))
         about.pass_seconds(0.1)
@@ -261,13 +277,13 @@ def test_rows_that_info_does_not_have_are_asked_for_once() -> None:
     about = following(5, rows=2)
     about.state(deleted(5, 1), retained=False)  # cleared without an event, as after another publisher's start
     about.info(5, 1, retained=False)
+    about.pass_seconds(3.0)
     assert about.asked == [None]
     about.answer(make_snapshot([eth(0)], seq=5)[1:], "snapshot")
     assert len(about.rows) == 1
-    about.info(5, 3, retained=False)
-    about.answer(make_snapshot([eth(0)], seq=5)[1:], "snapshot")
-    about.info(5, 3, retained=False)
-    about.pass_seconds(5.0)
+    for _ in range(2):
+        about.info(5, 3, retained=False)
+        about.pass_seconds(5.0)
     assert about.asked == [None]
     assert not about.status_of.in_sync
 
