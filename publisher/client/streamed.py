@@ -48,7 +48,7 @@ class StreamedNode:
 
     def status(self, status: StreamedStatus) -> None:
         """Takes the node's state."""
-        at = self._at or Cursor(status.epoch, status.seq)
+        at = self._at or Cursor("", 0)  # the place of what was given, not of what is to come
         self._tell(NodeStatus(status.node, status.online, status.in_sync, at.epoch, at.seq, status.skips))
 
     def disconnected(self) -> None:

@@ -199,7 +199,8 @@ def make_driver(
     request = SubscribeRequest(
         url,
         (nodes,) if isinstance(nodes, str) else tuple(nodes),
-        dict(since or {}),
+        # A place without an epoch is from before the first event.
+        {node: Cursor(*place) for node, place in (since or {}).items() if place[0]},
         base,
         *(None if file is None else Path(file) for file in (password_file, token_file, ca_file)),
     )
