@@ -1,4 +1,4 @@
-"""docs/examples/subscribe.mjs in Node.js, beside a real publisher and a real broker that fail."""
+"""docs/examples/subscribe.mjs in Node.js, over MQTT and HTTP, beside a real publisher and a real broker that fail."""
 
 from __future__ import annotations
 
@@ -9,35 +9,41 @@ import signal
 import sqlite3
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing, contextmanager
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.faults import changing
-from tests.fixtures.brokers import Mosquitto
+from tests.fixtures.brokers import Mosquitto, write_passwords
 from tests.fixtures.netns import NetNs
 from tests.fixtures.node import JsSubscriber, changes_of
 from tests.fixtures.poll import wait_for
+from tests.fixtures.ports import free_port
 from tests.fixtures.program import Changes, Program, comparable, journal_events
 
 if sys.platform == "win32":
     pytest.skip("Windows has neither network namespaces nor SIGKILL", allow_module_level=True)
 
 Events = list[dict[str, Any]]
+TOKEN = "a-token-of-the-page"
 
 
 class Bench:
-    """A broker, a publisher in a namespace with links that change, and a subscriber in Node.js."""
+    """A broker, and a publisher with that and a page as its sinks, in a namespace with links that change."""
 
     def __init__(self, netns: NetNs, folder: Path) -> None:
         netns.ip("link set lo up", *(f"link add {name} type ifb" for name in (*Changes.links, "mark")))
         (folder / "broker").mkdir()
         self.broker = Mosquitto(folder / "broker")
-        sink = ("[sinks.broker]", 'type = "mqtt"', f'url = "{self.broker.url}"', "home_assistant = false")
-        self.program = Program(netns, folder / "publisher", *sink)
+        address = f"127.0.0.1:{free_port()}"
+        self.page = f"http://{address}/"
+        sinks = ["[sinks.broker]", 'type = "mqtt"', f'url = "{self.broker.url}"', "home_assistant = false"]
+        sinks += ["[sinks.page]", 'type = "web"', f'address = "{address}"', f'token = "{TOKEN}"']
+        self.program = Program(netns, folder / "publisher", *sinks)
         self.changes = Changes(netns)
 
     @property
@@ -88,36 +94,89 @@ def bench(inside_netns: NetNs, tmp_path: Path) -> Iterator[Bench]:
         yield made
 
 
+@contextmanager
+def subscribers(bench: Bench, folder: Path) -> Iterator[dict[str, JsSubscriber]]:
+    """Two that keep up, and two that can't, for which only a few events wait."""
+    http = {"token": TOKEN}
+    made = {
+        "mqtt": JsSubscriber(folder / "mqtt", bench.broker.url),
+        "http": JsSubscriber(folder / "http", bench.page, **http),
+        "slow mqtt": JsSubscriber(folder / "slow mqtt", bench.broker.url, pause=20, limit=5),
+        "slow http": JsSubscriber(folder / "slow http", bench.page, pause=20, **http),
+    }
+    with ExitStack() as around:
+        for name, each in made.items():
+            around.enter_context(each)
+            wait_for(lambda each=each: each.events, what=f"the snapshot over {name}")  # type: ignore[misc]  # mypy on defaults
+        yield made
+
+
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("seed", [1])
 def test_nothing_is_lost_and_nothing_comes_twice(bench: Bench, tmp_path: Path, seed: int) -> None:
-    chance = random.Random(seed)
-    faults = chance.sample(FAULTS, len(FAULTS))
+    faults = random.Random(seed).sample(FAULTS, len(FAULTS))
     bench.broker.start()
-    bench.program.start()
-    with JsSubscriber(tmp_path / "js", bench.broker.url) as subscriber:
-        wait_for(lambda: subscriber.events, what="the snapshot")
-        first = whole_snapshots(subscriber.events)
-        with changing(partial(bench.changes.make, 2), pause=0.01):
-            subscriber.wait_for(first[0][0]["seq"] + 20)
+    with bench.program.running(), subscribers(bench, tmp_path) as made:
+        quick = [made["mqtt"], made["http"]]
+        assert_ends(JsSubscriber(tmp_path / "no token", bench.page, token="wrong"), "answers 401")
+        with changing(partial(bench.changes.make, 1), pause=0.02):
             for fault in faults:
                 fault(bench)
-                subscriber.wait_for(bench.seq + 5)
+                for each in quick:
+                    each.wait_for(bench.seq + 5)
         bench.program.mark(1400)
-        subscriber.wait_for(bench.seq)
-        assert len(whole_snapshots(subscriber.events)) == 1, "every gap was healed by the events that were missed"
-        assert_like_the_journal(subscriber.events, bench.program)
+        for each in made.values():
+            each.wait_for(bench.seq)
+            assert_each_once(each.events)
+        for each in quick:
+            assert len(whole_snapshots(each.events)) == 1, "every gap was healed by the events that were missed"
+            assert_like_the_journal(each.events, bench.program)
         # A new journal is a new epoch, and begins with the rows.
-        before = subscriber.events[-1]["epoch"]
+        before = quick[0].events[-1]["epoch"]
         bench.program.end()
         for path in bench.program.data.glob("journal*"):
             path.unlink()
         bench.program.start()
-        wait_for(lambda: subscriber.events[-1]["epoch"] > before, what="the new epoch")
+        for each in made.values():
+            wait_for(lambda each=each: each.events[-1]["epoch"] > before, what="the new epoch")  # type: ignore[misc]  # as above
         bench.program.mark(1401)
-        subscriber.wait_for(bench.seq)
-        assert len(whole_snapshots(subscriber.events)) == 2
-        assert rows_of(subscriber.events) == bench.program.snapshot()
+        for name, each in made.items():
+            each.wait_for(bench.seq)
+            assert_each_once(each.events)
+            assert rows_of(each.events) == bench.program.snapshot(), name
+
+
+@pytest.mark.parametrize(
+    ("url", "error"),
+    [
+        ("http://127.0.0.1:{nobody}/", "fetch failed"),
+        ("mqtt://127.0.0.1:{nobody}", "ECONNREFUSED"),
+        ("nats://127.0.0.1", "expected mqtt://"),
+    ],
+)
+def test_a_first_connection_that_fails_is_an_error(tmp_path: Path, url: str, error: str) -> None:
+    assert_ends(JsSubscriber(tmp_path / "js", url.format(nobody=free_port())), error)
+
+
+def test_a_refused_login_is_an_error(tmp_path: Path) -> None:
+    passwords = write_passwords(tmp_path / "passwords")
+    with Mosquitto(tmp_path, "allow_anonymous false", f"password_file {passwords}") as broker:
+        assert_ends(JsSubscriber(tmp_path / "js", broker.url, username="nas", password="wrong"), "Not authorized")
+
+
+def assert_ends(subscriber: JsSubscriber, error: str) -> None:
+    """Checks that the loop throws this error."""
+    with subscriber:
+        assert subscriber.wait_until_end() == 1
+        assert error in subscriber.log()
+
+
+def assert_each_once(events: Events) -> None:
+    """Checks that the changes are in order, each once, with a snapshot wherever some are left out."""
+    for before, event in pairwise(events):
+        if event["snapshot"] is None and before["epoch"] == event["epoch"]:
+            missing = event["seq"] - before["seq"] - 1
+            assert missing == 0 or (missing > 0 and before["snapshot"]), (before, event)
 
 
 def whole_snapshots(events: Events) -> list[Events]:
