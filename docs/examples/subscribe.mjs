@@ -125,7 +125,7 @@ export class Follower {
     else {
       const message = parsed(payload);
       if (!message) return [];
-      if (first === "info" && rest.length === 1) this.#info(node, message, isRetained, events);
+      if (first === "info" && rest.length === 1) this.#info(node, message, events);
       else if (first === "replay" && second === this.client) this.#answer(node, message, events);
       else if (rest.length === 3 && kind === "event") this.#event(node, first, second, message, events);
     }
@@ -181,14 +181,12 @@ export class Follower {
     node.online = online;
   }
 
-  #info(node, info, isRetained, events) {
+  #info(node, info, events) {
     if (!isPosition(info) || info.epoch < node.epoch) return;
     node.info = { epoch: info.epoch, seq: info.seq, rows: info.rows, skips: Boolean(info.skips) };
     dropOlder(node, info.epoch);
     this.#ahead(node, info);
     if (node.rows === null) this.#inSync(node, events);
-    // A live `info` comes after every event that it contains.
-    else if (!isRetained && isAfter(info, node)) this.#request(node, events, sinceOf(node, info));
   }
 
   #state(node, luid, family, payload, isRetained, events) {
