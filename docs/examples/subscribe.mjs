@@ -78,7 +78,7 @@ const LATE_IN_A_ROW = 5;
  *
  * The rows are those of the retained states, as soon as these are as many as `info` counts, or those of an answer to
  * a request. From then on a node's events are taken only one after the other, by `seq`. Whatever shows that one is
- * missing (a later event, a newer state, a newer `info`) leads to a request for those after the last one that was taken.
+ * missing (a later event, a newer state, a newer `info`) leads to a request for those after the last that was taken.
  * So an event that can't be taken is dropped without harm: while an answer is awaited, or when there is no room.
  */
 export class Follower {
@@ -121,6 +121,7 @@ export class Follower {
     const events = [];
     const [first, second, kind] = rest;
     if (first === "status" && rest.length === 1) this.#status(node, payload === "online");
+    else if (first === "info" && rest.length === 1 && payload === "") this.#forgotten(node, events);
     else if (rest.length === 3 && kind === "state") this.#state(node, first, second, payload, isRetained, events);
     else {
       const message = parsed(payload);
@@ -179,6 +180,14 @@ export class Follower {
     if (online && node.online === false && node.ask) Object.assign(node.ask, { at: -Infinity, attempts: 0 });
     if (online && !node.online) node.isMute = false;
     node.online = online;
+  }
+
+  /** Takes an empty `info`: what was retained of the node is removed. */
+  #forgotten(node, events) {
+    const { name, epoch, seq, rows } = node;
+    if (rows !== null) events.push(...snapshotOf(name, { epoch, seq, time: timeOf(this.now()) }, []));
+    Object.assign(node, { online: false, rows: null, info: null });
+    this.nodes.delete(name);
   }
 
   #info(node, info, events) {
@@ -253,22 +262,12 @@ export class Follower {
     const seq = Math.max(...whole.map((position) => position.seq));
     // Not all of them are there, or an answer was further than what is published.
     if (!whole.length || isAfter(node, { epoch, seq })) return;
-    const id = `${epoch}-${padded(seq)}-${randomHex()}`;
-    const common = { schema_version: 1, node: node.name, epoch, notification_type: "initial_notification" };
-    const place = (position) => ({ snapshot: { id, position, count: rows.length } });
-    const nothing = { luid: null, family: null, row: null, interface: null, addresses: [], default_routes: [] };
-    const times = rows.map(([, state]) => state.time);
-    const time = times.reduce(
-      (newest, each) => (each > newest ? each : newest),
-      times[0] ?? new Date(this.now()).toISOString(),
-    );
-    const rest = { cause: "startup", kinds: [], changed: {} };
-    events.push({ ...common, id: `${id}-0`, seq, time, ...rest, ...nothing, ...place(0) });
-    rows.forEach(([key, state], at) => {
+    const time = rows.reduce((newest, [, state]) => (state.time > newest ? state.time : newest), "");
+    const states = rows.map(([key, state]) => {
       const [luid, family] = key.split("/");
-      const event = { ...common, ...rest, ...nothing, ...state, luid, family, ...place(at + 1) };
-      events.push({ ...event, id: `${id}-${at + 1}` });
+      return { addresses: [], default_routes: [], ...state, luid, family };
     });
+    events.push(...snapshotOf(node.name, { epoch, seq, time: time || timeOf(this.now()) }, states));
     const contained = new Map(rows.map(([key, state]) => [key, state.seq]));
     Object.assign(node, { epoch, seq, rows: contained, isGuess, isPartial: false, ask: null, answer: null });
     // Nobody is there to be asked for more.
@@ -343,11 +342,8 @@ export class Follower {
     if (!this.hasRoom(0)) return;
     if (answer === "snapshot") {
       const rows = replayed.filter((event) => event.snapshot);
-      const id = rows[0]?.snapshot.id ?? `${epoch}-${padded(seq)}-${randomHex()}`;
-      rows.forEach((event, at) => events.push({ ...event, snapshot: { id, position: at + 1, count: rows.length } }));
-      const first = { ...(rows[0] ?? empty(node, epoch, seq, this.now())), id: `${id}-0`, luid: null, family: null };
-      Object.assign(first, { row: null, interface: null, addresses: [], default_routes: [] });
-      events.unshift({ ...first, seq, snapshot: { id, position: 0, count: rows.length } });
+      const { time = timeOf(this.now()), cause, snapshot } = rows[0] ?? {};
+      events.push(...snapshotOf(node.name, { epoch, seq, time, cause, id: snapshot?.id }, rows));
       const contained = new Map(rows.map((event) => [keyOf(event.luid, event.family), event.seq]));
       Object.assign(node, { epoch, seq, rows: contained, isGuess: false, isPartial: false });
       dropOlder(node, epoch);
@@ -400,9 +396,19 @@ function dropOlder(node, epoch) {
   for (const [key, state] of node.states) if (state.epoch < epoch) node.states.delete(key);
 }
 
-function empty(node, epoch, seq, now) {
-  const kind = { notification_type: "initial_notification", cause: "startup", kinds: [], changed: {} };
-  return { schema_version: 1, node: node.name, epoch, seq, time: new Date(now).toISOString(), ...kind };
+/** Returns the events of a snapshot, of rows that have everything which differs between them. */
+function snapshotOf(node, { epoch, seq, time, cause = "startup", id }, rows) {
+  const identity = id ?? `${epoch}-${String(seq).padStart(16, "0")}-${randomHex()}`;
+  const common = { schema_version: 1, node, epoch, seq, time, notification_type: "initial_notification", cause };
+  const nothing = { luid: null, family: null, row: null, interface: null, addresses: [], default_routes: [] };
+  return [nothing, ...rows].map((row, position) => {
+    const place = { id: `${identity}-${position}`, kinds: [], changed: {} };
+    return { ...common, ...row, ...place, snapshot: { id: identity, position, count: rows.length } };
+  });
+}
+
+function timeOf(milliseconds) {
+  return new Date(milliseconds).toISOString();
 }
 
 function parsed(text) {
@@ -414,8 +420,9 @@ function parsed(text) {
   }
 }
 
-function isPosition({ epoch, seq }) {
-  return /^[0-9a-f]{16}$/.test(epoch) && Number.isSafeInteger(seq) && seq >= 0;
+function isPosition(value) {
+  if (!isObject(value)) return false;
+  return /^[0-9a-f]{16}$/.test(value.epoch) && Number.isSafeInteger(value.seq) && value.seq >= 0;
 }
 
 function isEvent(event) {
@@ -440,10 +447,6 @@ function isAfter(one, other) {
 
 function keyOf(luid, family) {
   return /^[0-9a-f]{16}$/.test(luid) && /^inet6?$/.test(family) ? `${luid}/${family}` : null;
-}
-
-function padded(seq) {
-  return String(seq).padStart(16, "0");
 }
 
 function randomHex() {
@@ -571,7 +574,7 @@ async function* overHttp(url, { nodes, since = {}, signal, onStatus, log = () =>
   const address = new URL("events", url);
   const [cursor, ...others] = Object.values(since);
   // One publisher has one cursor; those of several nodes would be ids of another server.
-  let lastId = cursor && !others.length ? `${cursor.epoch}-${padded(cursor.seq)}` : null;
+  let lastId = cursor && !others.length ? `${cursor.epoch}-${String(cursor.seq).padStart(16, "0")}` : null;
   const order = new Order();
   let pause = 0;
   for (let wasConnected = false; !signal?.aborted;) {

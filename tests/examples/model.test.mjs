@@ -171,8 +171,7 @@ class World {
   link() {
     Object.assign(this, { isLinked: true, wire: [] });
     this.follower.begin();
-    for (const [topic, payload] of this.retained)
-      if (this.chance() >= this.cut) this.wire.push([topic, payload, true]);
+    for (const [topic, payload] of this.retained) if (this.chance() >= this.cut) this.wire.push([topic, payload, true]);
   }
 
   unlink() {
@@ -315,3 +314,82 @@ for (const [name, options] of Object.entries({
     }
   });
 }
+
+const EPOCH = "01926f6e8c7e4b3f";
+const LUID = "0006008001000000";
+
+/** A follower in sync with one row, at event 7, and what it gives for more messages. */
+function inSync(options = {}) {
+  let clock = 0;
+  const follower = new Follower({ client: "me", now: () => clock, ...options });
+  const info = (more) => JSON.stringify({ epoch: EPOCH, seq: 7, rows: 1, ...more });
+  const take = (topic, payload, isRetained = false) =>
+    follower.take(`${BASE}/nas/${topic}`, typeof payload === "string" ? payload : JSON.stringify(payload), isRetained);
+  take("status", "online", true);
+  take("info", info({ skips: options.skips }), true);
+  const state = { epoch: EPOCH, seq: 5, time: "2026-11-22T20:04:12Z", row: {}, interface: {} };
+  const snapshot = take(`${LUID}/inet/state`, state, true);
+  const event = (seq, more) => ({ ...state, node: "nas", luid: LUID, family: "inet", seq, snapshot: null, ...more });
+  const change = (seq, more) => event(seq, { notification_type: "parameter_notification", ...more });
+  const pass = (milliseconds) => {
+    clock += milliseconds;
+    return follower.tick();
+  };
+  return { follower, take, snapshot, change, pass, send: (one) => take(`${LUID}/inet/event`, one) };
+}
+
+test("the rows are there as soon as there are as many states as info counts", () => {
+  const { snapshot, follower } = inSync();
+  assert.deepEqual(
+    snapshot.map(({ luid, seq, snapshot: place }) => [luid, seq, place.position, place.count]),
+    [
+      [null, 7, 0, 1],
+      [LUID, 5, 1, 1],
+    ],
+  );
+  assert.equal(follower.requests.length, 0);
+});
+
+test("a CloudEvent is taken for its data", () => {
+  const { change, send } = inSync();
+  assert.deepEqual(send({ specversion: "1.0", id: "x", data: change(8) }), [change(8)]);
+});
+
+test("with a filter a hole is no loss, and a newer info is one", () => {
+  const { change, send, take, pass, follower } = inSync({ skips: true });
+  assert.deepEqual(send(change(12)), [change(12)]);
+  take("info", { epoch: EPOCH, seq: 15, rows: 1, skips: true });
+  assert.deepEqual([...pass(2000), ...follower.requests.map(({ payload }) => JSON.parse(payload).since.seq)], [12]);
+  take("replay/me", { position: 0, count: 0, answer: "events", epoch: EPOCH, seq: 12 });
+  pass(2000);
+  assert.equal(follower.requests.length, 1);
+});
+
+test("an epoch that was made up lasts until the node answers", () => {
+  const { change, send, take, follower } = inSync();
+  send(change(1, { epoch: "ffffffffffffffff" }));
+  assert.equal(follower.requests.splice(0).length, 1);
+  take("replay/me", { position: 0, count: 1, answer: "snapshot", epoch: EPOCH, seq: 8 });
+  const row = change(8, { notification_type: "initial_notification", snapshot: { id: "s", position: 1, count: 1 } });
+  assert.equal(take("replay/me", { position: 1, count: 1, event: row }).length, 2);
+  assert.deepEqual(send(change(9)), [change(9)]);
+});
+
+test("a node that is forgotten has no rows", () => {
+  const { take, follower } = inSync();
+  const [start] = take("info", "", true);
+  assert.deepEqual([start.node, start.snapshot.position, start.snapshot.count], ["nas", 0, 0]);
+  assert.equal(follower.nodes.size, 0);
+});
+
+test("what cannot be read is dropped", () => {
+  const { send, take, change } = inSync();
+  for (const junk of ["", "{", "null", "7", '{"seq":8}', "[]"]) {
+    assert.deepEqual(send(junk), []);
+    assert.deepEqual(take("info", junk || "7"), []);
+    assert.deepEqual(take("replay/me", junk), []);
+    assert.deepEqual(take(`${LUID}/inet/state`, junk || "7"), []);
+  }
+  assert.deepEqual(send(change(8, { luid: "0006008002000000" })), []);
+  assert.deepEqual(send(change(8)), [change(8)]);
+});
