@@ -3,7 +3,7 @@
 import { make, setText } from "./dom.js";
 import { agoText, clockText, dateText, printable } from "./text.js";
 
-const FAMILY = /\bIPv[46] /g;
+const FAMILY = /^IPv[46] /;
 const GOOD = ["link_up", "added"];
 const BAD = ["link_down", "removed"];
 
@@ -16,25 +16,32 @@ export function isSameChange(one, other) {
   return Object.keys(one.changed).some((name) => JSON.stringify(one.changed[name]) === JSON.stringify(other.changed[name]));
 }
 
-/** Returns a line for these events of one change: without the family where both say the same. */
+/** Returns a line for the events of one change: a fact that both tell is there once, and without the family. */
 export function textOf(events) {
-  const [one, other] = events.map((event) => event.text);
-  if (other === undefined || one === other) return one;
-  const [first, second] = [one, other].map((text) => text.replace(FAMILY, ""));
-  return first === second ? first : `${one}; ${other.slice(sharedName(one, other))}`;
+  const [one, other] = events;
+  if (other === undefined || one.text === other.text || !one.text.startsWith(`${one.name} `)) return one.text;
+  const separator = one.notification_type === "parameter_notification" ? "; " : ", ";
+  const [mine, remark] = factsOf(one, separator);
+  const [others] = factsOf(other, separator);
+  const theirs = new Set(others.map(bare));
+  const shown = mine.map((fact) => (theirs.has(bare(fact)) ? bare(fact) : fact));
+  const known = new Set(mine.map(bare));
+  return `${one.name} ${[...shown, ...others.filter((fact) => !known.has(bare(fact)))].join(separator)}${remark}`;
 }
 
-/** Returns the length of the name with which both texts begin. */
-function sharedName(one, other) {
-  let at = 0;
-  while (at < one.length && one[at] === other[at]) at += 1;
-  return other.lastIndexOf(" ", at) + 1;
+const bare = (fact) => fact.replace(FAMILY, "");
+
+/** Returns the facts of an event's text, and the remark at its end: only a cause other than the usual one has one. */
+function factsOf({ text, name, cause }, separator) {
+  const at = cause === "notification" ? -1 : text.lastIndexOf(" (");
+  const facts = text.slice(name.length + 1, at < 0 ? undefined : at);
+  return [facts.split(separator), at < 0 ? "" : text.slice(at)];
 }
 
 /** Returns what is kept of an event for its line. */
-export function lineOf({ id, node, luid, family, epoch, seq, time, cause, kinds, notification_type, changed, row, text }) {
-  const line = { id, node, luid, family, epoch, seq, cause, kinds, notification_type, changed, text };
-  return { ...line, moment: Date.parse(time), connected: row?.connected };
+export function lineOf({ id, node, luid, family, epoch, seq, time, cause, kinds, notification_type, changed, interface: face, text }) {
+  const name = face ? printable(face.alias, 4000) : "";
+  return { id, node, luid, family, epoch, seq, cause, kinds, notification_type, changed, text, name, moment: Date.parse(time) };
 }
 
 /** Returns the mood of a change, by which its line is painted. */

@@ -1,5 +1,5 @@
-// Interfaces of containers and virtual machines, as Home Assistant's list (publisher_mqtt) knows them; a test compares
-// the patterns. Engines and hypervisors add and remove them by the hundred.
+// Interfaces of containers and virtual machines, as publisher/containers.py recognises them; a test compares
+// the names. Engines and hypervisors add and remove them by the hundred.
 
 export const PATTERNS = [
   "veth*", "br-*", "docker*", "podman*", "cni*", "cbr[0-9]*", "nerdctl*",

@@ -141,10 +141,9 @@ export class History {
 
 function familyFacts(part) {
   if (!part) return ["not on this interface"];
-  const facts = part.addresses.map(addressText);
-  if (part.mtu !== undefined) facts.push(`MTU ${part.mtu}`);
-  if (part.metric !== undefined) facts.push(`metric ${part.metric}`);
-  return facts;
+  const { addresses, mtu, metric } = part;
+  const settings = [mtu !== undefined && `MTU ${mtu}`, metric !== undefined && `metric ${metric}`].filter(Boolean);
+  return [...addresses.map(addressText), ...(settings.length ? [settings.join(", ")] : [])];
 }
 
 /** Returns the events of each change together, newest first. */
@@ -152,7 +151,7 @@ function joined(events) {
   const changes = [];
   for (const event of events) {
     const last = changes.at(-1);
-    if (last?.length === 1 && isSameChange(last[0], event)) last.unshift(event);
+    if (last?.length === 1 && isSameChange(last[0], event)) last.unshift(event); // in their order
     else changes.push([event]);
   }
   return changes;

@@ -3,7 +3,7 @@
 import { Connection } from "./connection.js";
 import { byId, make, setText } from "./dom.js";
 import { History } from "./history.js";
-import { Model } from "./model.js";
+import { Model, keyOf } from "./model.js";
 import { Sinks } from "./sinks.js";
 import { Announcer, Stream } from "./stream.js";
 import { Table } from "./table.js";
@@ -15,6 +15,8 @@ const announcer = new Announcer();
 let drawing = false;
 let rowsAreNew = false;
 let unseen = 0;
+/** The keys of the interfaces about which there was news since the last picture. */
+let fresh = new Set();
 
 const connection = new Connection({ rows: takeRows, event: takeEvent, node: takeNode, changed: showConnection });
 const now = () => Date.now() + connection.ahead;
@@ -46,6 +48,7 @@ function takeEvent(event) {
   }
   for (const entry of removed) stream.remark(entry.node, `${entry.name} removed, found by the snapshot`);
   if (news) {
+    fresh.add(keyOf(event.node, event.luid));
     stream.add(event);
     history.add(event);
     announcer.say(event);
@@ -67,7 +70,8 @@ function schedule() {
   requestAnimationFrame(() => {
     drawing = false;
     const changed = model.takeChanged();
-    table.update(changed, { all: rowsAreNew, flash: !rowsAreNew });
+    table.update(changed, { all: rowsAreNew, flashed: fresh });
+    fresh = new Set();
     if (changed.size) writeTypes();
     rowsAreNew = false;
     stream.draw();

@@ -36,7 +36,7 @@ export class Stream {
 
   /** Takes a remark on a node that is no event of an interface. */
   remark(node, text) {
-    const none = { luid: null, kinds: [], changed: {}, notification_type: "" };
+    const none = { luid: null, kinds: [], changed: {}, notification_type: "", name: "" };
     this.#take({ ...none, id: `remark-${++this.#remarks}`, node, moment: this.#now(), text });
   }
 

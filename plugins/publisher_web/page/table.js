@@ -52,14 +52,14 @@ export class Table {
     byId("table").addEventListener("keydown", (event) => this.#key(event));
   }
 
-  /** Shows the entries of these keys as they are now; `all` filters and sorts everything anew. */
-  update(keys, { all = false, flash = false } = {}) {
+  /** Shows the entries of these keys as they are now, and flashes some; `all` filters and sorts everything anew. */
+  update(keys, { all, flashed }) {
     for (const key of keys) this.#write(key);
     if (all || keys.size > MANY) this.arrange();
     else for (const key of keys) this.#place(key);
     for (const key of keys) if (!this.#model.entries.has(key)) this.#rows.delete(key);
     this.#tell();
-    if (flash && keys.size <= MANY) for (const key of keys) this.#flash(key);
+    if (flashed.size <= MANY) for (const key of flashed) this.#flash(key);
   }
 
   /** Filters and sorts everything. */

@@ -16,7 +16,7 @@ from publisher.events import AnyEvent, Family, IpInterface
 from publisher.printable import printable
 from publisher.sources import Remove, Resync, Update, Upsert
 from publisher.table import Stamp, Table
-from publisher.text import speed_text
+from publisher.text import speed_text, text_of
 from tests.fixtures.browser import Browser
 from tests.fixtures.rows import ETH0, ETH1, MOMENT, address, row
 
@@ -207,6 +207,21 @@ def test_flaps_while_nobody_listened_are_counted_by_the_carrier(
     model = Model(modules, host)
     model.apply(host.apply(Resync((row(connected=after, carrier_transitions=10 + transitions),), "overrun")))
     assert model.flaps(MOMENT.timestamp() * 1000 + 1) == expected
+
+
+def test_both_events_of_a_change_are_one_line_in_the_words_of_the_terminal(modules: Page) -> None:
+    families: tuple[Family, ...] = ("inet", "inet6")
+    host = Followed(*(row(family=family, connected=True, nl_mtu=1500, mtu=1500) for family in families))
+    taken = host.apply(Upsert(row(connected=True, nl_mtu=1400, mtu=1400, addresses=(address(),))))
+    other = host.apply(Upsert(row(family="inet6", connected=True, nl_mtu=1400, mtu=1400)))
+    host.apply(Resync(tuple(row(family=family, connected=False) for family in families), "startup"))
+    away = host.events[-2:]
+    gone = [host.remove(ETH0, family) for family in families]
+    for change in ([taken], [taken, other], away, gone):
+        lines = [json.loads(event.json_bytes) | {"text": event.text()} for event in change]
+        assert call(modules, "changes", "m.textOf(given.map(m.lineOf))", lines) == text_of(change)
+    pairs = [[json.loads(event.json_bytes) for event in pair] for pair in ([taken, other], gone, [other, gone[0]])]
+    assert call(modules, "changes", "given.map(([a, b]) => m.isSameChange(a, b))", pairs) == [True, True, False]
 
 
 class Followed:
