@@ -41,8 +41,8 @@ function takeRows(answer) {
 }
 
 function takeEvent(event) {
-  const { news, removed } = model.apply(event);
-  if (event.snapshot?.position === 0 && !rowsAreNew) {
+  const { news, missed, removed } = model.apply(event);
+  if (missed) {
     stream.remark(event.node, `${event.text ?? event.node}: all rows were sent again`);
     readFlaps();
   }
@@ -83,9 +83,9 @@ function schedule() {
 
 /** Reads what happened before the page was opened: the stream begins with it, and rows do not tell when they changed. */
 async function fillStream() {
-  const [{ node, seq } = {}] = model.fleet ? [] : model.nodes.values();
-  if (node === undefined) return;
-  const query = new URLSearchParams({ node, before: seq + 1, limit: 100 });
+  const [{ node = "", seq } = {}] = model.nodes.values();
+  const query = new URLSearchParams({ limit: 100 });
+  if (!model.fleet && seq !== undefined) query.set("before", seq + 1);
   try {
     const { events } = await (await get(`api/history?${query}`)).json();
     stream.fill(events);

@@ -54,14 +54,20 @@ export class Model {
     for (const entry of this.entries.values()) if (entry.node === node.node) this.#changed.add(entry.key);
   }
 
-  /** Applies an event. Returns whether it is news, and the interfaces that a snapshot found to be removed. */
+  /**
+   * Applies an event. Returns whether it is news, whether it begins a snapshot that makes up for events that were not
+   * received, and the interfaces that a snapshot found to be removed.
+   */
   apply(event) {
-    if (event.snapshot) return { news: false, removed: this.#applySnapshot(event) };
+    if (event.snapshot) {
+      const missed = event.snapshot.position === 0 && this.#isAhead(event);
+      return { news: false, missed, removed: this.#applySnapshot(event) };
+    }
     const news = this.#handle(event);
     if (event.notification_type === "delete_instance") this.#remove(event);
     else this.#put(event, event.time);
     if (news) this.#countFlaps(event);
-    return { news, removed: [] };
+    return { news, missed: false, removed: [] };
   }
 
   /** Takes from an event before the rows were loaded that its interface changed then. */
@@ -92,11 +98,16 @@ export class Model {
 
   /** Notes an event as handled; returns whether it is newer than all of its node before. */
   #handle({ node, epoch, seq }) {
-    const last = this.#handled.get(node);
-    if (last?.epoch && compare({ epoch, seq }, last) <= 0) return false;
+    if (this.#handled.get(node)?.epoch && !this.#isAhead({ node, epoch, seq })) return false;
     this.#handled.set(node, { epoch, seq });
     if (!this.nodes.has(node)) this.nodes.set(node, { node, online: true, in_sync: true });
     return true;
+  }
+
+  /** Returns whether an event is newer than those of its node that were handled, if there are any. */
+  #isAhead(event) {
+    const last = this.#handled.get(event.node);
+    return Boolean(last?.epoch) && compare(event, last) > 0;
   }
 
   #applySnapshot(event) {

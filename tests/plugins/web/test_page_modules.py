@@ -149,13 +149,19 @@ def test_a_snapshot_replaces_the_rows_of_its_node_and_of_no_other(modules: Page)
     host.remove(ETH1, "inet")
     host.change(row(mtu=1280))
     *begun, last = host.snapshot()
-    assert [model.apply(event) for event in begun] == [{"news": False, "removed": []}] * len(begun)
-    assert model.apply(last) == {"news": False, "removed": ["eth1"]}
+    assert [model.apply(event)["missed"] for event in begun] == [True], "something was not received"
+    assert model.apply(last) == {"news": False, "missed": False, "removed": ["eth1"]}
     assert sorted((entry["node"], entry["face"].get("mtu")) for entry in model.entries) == [
         ("node", 1280),
         ("pi", None),
     ]
     assert model.apply(host.events[-1])["news"] is False, "the snapshot contains it"
+
+
+def test_a_snapshot_that_has_nothing_new_makes_up_for_nothing(modules: Page) -> None:
+    host = Followed(row())
+    model = Model(modules, host)
+    assert [model.apply(event)["missed"] for event in host.snapshot()] == [False, False]
 
 
 def test_a_new_epoch_begins_with_its_snapshot_though_its_numbers_are_small(modules: Page) -> None:
@@ -224,6 +230,41 @@ def test_both_events_of_a_change_are_one_line_in_the_words_of_the_terminal(modul
     assert call(modules, "changes", "given.map(([a, b]) => m.isSameChange(a, b))", pairs) == [True, True, False]
 
 
+def test_a_fleet_has_a_column_of_nodes_and_their_states(browser: Browser) -> None:
+    """The answers are made here: no server of a fleet has nodes that are offline at will."""
+    hosts = [Followed(row(), row(ETH1, alias=alias), node=node) for node, alias in (("pi", "eth1"), ("nas", "wlan0"))]
+    answer = answer_of(*hosts) | {"fleet": True}
+    answer["nodes"][0]["online"] = False
+    messages = [host.change(row(mtu=1400)) for host in hosts]
+    stream = "".join(f"data: {json.dumps(json.loads(m.json_bytes) | {'text': m.text()})}\n\n" for m in messages)
+    answers = {"rows": json.dumps(answer), "status": "{}", "history": '{"events": [], "more": false}'}
+
+    def serve(route: Route) -> None:
+        name = route.request.url.rpartition("/")[2].partition("?")[0] or "index.html"
+        if name == "events":
+            route.fulfill(body=stream, content_type="text/event-stream")
+        elif name in answers:
+            route.fulfill(body=answers[name], content_type="application/json")
+        else:
+            kind = KINDS.get(name.rpartition(".")[2], "text/css")
+            route.fulfill(body=(PAGE / name).read_text(encoding="utf-8"), content_type=kind)
+
+    with browser.context() as context:
+        context.route("http://page.test/**", serve)
+        page = context.new_page()
+        page.goto("http://page.test/")
+        page.locator("#stream li").nth(1).wait_for()
+        nodes, names = (page.locator(f"#rows {column}").all_inner_texts() for column in (".node", ".name bdi"))
+        assert list(zip(nodes, names, strict=True)) == [
+            *(("nas", "eth0"), ("nas", "wlan0")),
+            *(("pi", "eth0"), ("pi", "eth1")),
+        ]
+        assert page.locator("#rows tr[data-stale] .state").all_inner_texts() == ["up?", "up?"]
+        assert page.locator("#title").inner_text() == "Interfaces of 2 nodes"
+        assert page.locator("#sink-list .word").all_inner_texts() == ["offline", "online"]
+        assert sorted(page.locator("#stream .of").all_inner_texts()) == ["nas", "pi"]
+
+
 class Followed:
     """A host of which the table makes events, as the page gets them."""
 
@@ -252,12 +293,16 @@ class Followed:
         return {"nodes": [node], "rows": [json.loads(event.json_bytes) for event in rows], "flaps": {}, "fleet": False}
 
 
+def answer_of(*hosts: Followed) -> dict[str, Any]:
+    """Returns the answer of /api/rows about some hosts."""
+    answers = [host.answer() for host in hosts]
+    return answers[0] | {name: [each for one in answers for each in one[name]] for name in ("nodes", "rows")}
+
+
 class Model:
     """The page's model, with the rows of these hosts."""
 
     def __init__(self, page: Page, *hosts: Followed) -> None:
-        answers = [host.answer() for host in hosts]
-        answer = answers[0] | {name: [each for one in answers for each in one[name]] for name in ("nodes", "rows")}
         self._handle = page.evaluate_handle(
             """async (answer) => {
                 const { Model } = await import("/model.js");
@@ -265,13 +310,13 @@ class Model:
                 model.load(answer);
                 return model;
             }""",
-            answer,
+            answer_of(*hosts),
         )
 
     def apply(self, event: AnyEvent) -> Any:
         apply = """(model, event) => {
-            const { news, removed } = model.apply(event);
-            return { news, removed: removed.map(({ name }) => name) };
+            const { news, missed, removed } = model.apply(event);
+            return { news, missed, removed: removed.map(({ name }) => name) };
         }"""
         return self._handle.evaluate(apply, json.loads(event.json_bytes))
 
