@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
+import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 import pytest
 from rich.cells import cell_len
@@ -200,3 +204,27 @@ def test_without_a_journal_the_history_says_so(watching: Callable[..., str], ter
     watching()
     terminal.press("Enter")
     terminal.wait(lambda screen: "no changes since this table was opened: there is no journal at" in screen)
+
+
+def test_a_flood_of_changes_is_ten_pictures_a_second(publisher: Publisher) -> None:
+    rows = [make_row("eth0", nl_mtu=1000 + number) for number in range(3000)]
+    publisher.updates(Resync((ETH0,), "startup"), *map(Upsert, rows), pace=0.001)
+    publisher.configure("")
+    ours, theirs = os.openpty()
+    environment = publisher.environment | {"TERM": "xterm-256color"}
+    with subprocess.Popen(
+        WATCH, cwd=publisher.folder, env=environment, stdin=theirs, stdout=theirs, stderr=theirs
+    ) as program:
+        os.close(theirs)
+        shown, first = b"", 0.0
+        while b"mtu 3999, was 3998" not in shown:
+            shown += os.read(ours, 65536)
+            first = first or time.monotonic()
+        seconds = time.monotonic() - first
+        os.write(ours, b"q")
+        with suppress(OSError):  # EIO: the other side is closed
+            while os.read(ours, 65536):
+                pass
+    os.close(ours)
+    assert program.returncode == 0
+    assert shown.count(b"\x1b[?2026h") <= 10 * seconds + 3
