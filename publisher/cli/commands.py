@@ -123,7 +123,8 @@ def history(
 @app.command(epilog=examples("watch"))
 def watch(
     url: Annotated[
-        str | None, typer.Argument(metavar="mqtt://BROKER", help="A broker: watch every node that publishes there.")
+        str | None,
+        typer.Argument(metavar="URL", help="mqtt://BROKER, or http://HOST:PORT of a web sink: every node there."),
     ] = None,
     config: Config = None,
     source: SourceOption = None,
@@ -131,17 +132,20 @@ def watch(
     lines: Annotated[bool, typer.Option("--lines", help="A line for each event, on a terminal too.")] = False,
     base: Annotated[str, typer.Option(help="With a broker: the first level of the topics.")] = "interfaces",
     password_file: Annotated[Path | None, typer.Option(metavar="FILE", help="With a broker: its password.")] = None,
-    ca_file: Annotated[Path | None, typer.Option(metavar="FILE", help="With mqtts://: the authority to trust.")] = None,
+    token_file: Annotated[Path | None, typer.Option(metavar="FILE", help="With a web sink: its token.")] = None,
+    ca_file: Annotated[Path | None, typer.Option(metavar="FILE", help="With TLS: the authority to trust.")] = None,
 ) -> None:
     """Show the IP interfaces, live.
 
-    Shows this host, or every node on a broker: as a table on a terminal, as lines elsewhere. Ctrl+C ends it.
+    Shows this host, or every node at a URL: as a table on a terminal, as lines elsewhere. In the table ? explains the
+    keys, and q quits.
     """
     from .. import SubscribeRequest
     from .watch import watch_host, watch_url
 
     if url is not None:
-        watch_url(SubscribeRequest(url, base=base, password_file=password_file, ca_file=ca_file))
+        request = SubscribeRequest(url, base=base, password_file=password_file, token_file=token_file, ca_file=ca_file)
+        watch_url(request, family, lines=lines)
     else:
         watch_host(_settings(config, source), family, lines=lines, past=source is None)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import signal
 import sys
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from io import StringIO
@@ -63,22 +64,38 @@ def known_luids(settings: Settings) -> MemoryLuids:
 
 
 class HeldLog(StringIO):
-    """The log while a table is shown: each line is shown by `show`, and kept for the time after. Any thread."""
+    """The log while a table is shown: each line is shown by `show`, and the newest are kept. Any thread."""
 
     def __init__(self) -> None:
         super().__init__()
         self.show: Callable[[str], object] = lambda _: None
-
-    @property
-    def lines(self) -> list[str]:
-        """The lines so far; of very many, the newest."""
-        return self.getvalue().splitlines()[-_MOST_HELD:]
+        self.lines: deque[str] = deque(maxlen=_MOST_HELD)
 
     def write(self, text: str) -> int:
-        """Keeps the text, and shows its first line."""
-        if line := text.partition("\n")[0]:
-            self.show(line)
-        return super().write(text)
+        """Keeps the lines, and shows the first one."""
+        lines = text.splitlines()
+        self.lines.extend(lines)
+        if lines:
+            self.show(lines[0])
+        return len(text)
+
+
+@contextmanager
+def held_log(*, held: bool) -> Iterator[TextIO]:
+    """Gives the log for a block: standard error, or with `held`, if that is a terminal, a `HeldLog`.
+
+    What a `HeldLog` has is printed when an error ends the block, and else dropped: the prompt comes back as it was.
+    """
+    if not (held and sys.stderr is not None and sys.stderr.isatty()):
+        yield sys.stderr
+        return
+    log = HeldLog()
+    try:
+        yield log
+    except Exception:
+        for line in log.lines:
+            echo(line, err=True)
+        raise
 
 
 @contextmanager

@@ -5,24 +5,25 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
-from typing import TYPE_CHECKING
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, TextIO
 
-from ..client import NodeStatus, SubscribeRequest, subscribe
+from ..client import NodeStatus, SubscribeRequest, Subscription, subscribe
 from ..config.settings import Settings
-from ..events import AnyEvent, Event, Family
+from ..events import Event, Family
 from ..printable import printable
+from ..service.logs import Secrets, logging_to
 from ..sources import Source
 from ..table import Stamp, Table
-from ..terminal import echo
 from ..terminal.lines import Lines
-from ..terminal.live_table import LiveTable, clock, on_screen
 from ..terminal.screen import shows_colours, write
 from ..watcher import batches
-from .host import HeldLog, opened_source, until_interrupted
+from .host import HeldLog, held_log, opened_source, until_interrupted
 
 if TYPE_CHECKING:
     from ..terminal.live.loop import Feed, PastChanges
+
+_READ_SECONDS = 60.0
 
 
 def watch_host(settings: Settings, family: Family | None, *, lines: bool, past: bool = True) -> None:
@@ -34,18 +35,13 @@ def watch_host(settings: Settings, family: Family | None, *, lines: bool, past: 
     from ..terminal.live.console import can_be_live
     from .live_past import find_past
 
-    if lines or not can_be_live(sys.stdout, os.environ):
-        with opened_source(settings, family) as source, until_interrupted():
-            _print_lines(_HostFeed(settings, source, family).read())
-        return
-    log = HeldLog()
-    try:
-        with until_interrupted(), opened_source(settings, family, log) as source:
-            found = find_past(settings) if past else ""
-            _show_live(_HostFeed(settings, source, family), settings.node, log, found)
-    finally:
-        for line in log.lines:
-            echo(line, err=True)
+    live = not lines and can_be_live(sys.stdout, os.environ)
+    with until_interrupted(), held_log(held=live) as log, opened_source(settings, family, log) as source:
+        feed = _HostFeed(settings, source, family)
+        if live:
+            _show_live(feed, settings.node, log, find_past(settings) if past else "")
+        else:
+            _print_lines(feed.read())
 
 
 class _HostFeed:
@@ -60,14 +56,61 @@ class _HostFeed:
         """Yields the snapshot, then the events of each change."""
         table = Table(stamp=Stamp(self._settings.node))
         for events in batches(self._source, table, self._settings.filter):
-            yield [event for event in events if event.family is None or self._family in (None, event.family)]
+            yield [event for event in events if _is_of(event, self._family)]
 
     def close(self) -> None:
         """Ends the source."""
         self._source.close()
 
 
-def _show_live(feed: Feed, title: str, log: HeldLog, past: PastChanges | str) -> None:
+class _UrlFeed:
+    """The events of every node at a URL, as they come, and the nodes' states."""
+
+    def __init__(self, subscription: Subscription, family: Family | None) -> None:
+        self._subscription = subscription
+        self._family = family
+
+    def read(self) -> Iterator[list[Event | NodeStatus]]:
+        """Yields what was received."""
+        while not self._subscription.closed:
+            received = self._subscription.read(_READ_SECONDS)
+            yield [entry for entry in received if isinstance(entry, NodeStatus) or _is_of(entry, self._family)]
+
+    def close(self) -> None:
+        """Ends the subscription."""
+        self._subscription.close()
+
+
+def watch_url(request: SubscribeRequest, family: Family | None, *, lines: bool) -> None:
+    """Shows the IP interfaces of every node at a URL, and each change, as `watch_host`; raises PublisherError."""
+    from ..terminal.live.console import can_be_live
+
+    live = not lines and can_be_live(sys.stdout, os.environ)
+    with until_interrupted(), _logging(held=live) as log, _subscribed(request) as subscription:
+        feed = _UrlFeed(subscription, family)
+        if live:
+            _show_live(feed, Secrets().mask(request.url), log, "")
+        else:
+            _print_nodes(feed)
+
+
+@contextmanager
+def _logging(*, held: bool) -> Iterator[TextIO]:
+    with held_log(held=held) as log, logging_to(log, Secrets(), level="warning", style="console"):
+        yield log
+
+
+def _subscribed(request: SubscribeRequest) -> Subscription:
+    return subscribe(
+        request.url,
+        base=request.base,
+        password_file=request.password_file,
+        token_file=request.token_file,
+        ca_file=request.ca_file,
+    )
+
+
+def _show_live(feed: Feed, title: str, log: TextIO, past: PastChanges | str) -> None:
     from ..terminal.live.console import opened_console
     from ..terminal.live.loop import LiveLoop
     from ..terminal.live.model import Model
@@ -78,7 +121,8 @@ def _show_live(feed: Feed, title: str, log: HeldLog, past: PastChanges | str) ->
         model = Model(title, has_past=not isinstance(past, str))
         model.why_no_past = past if isinstance(past, str) else ""
         loop = LiveLoop(model, console, glyphs, colour=shows_colours(sys.stdout))
-        log.show = loop.warn
+        if isinstance(log, HeldLog):
+            log.show = loop.warn
         loop.run(feed, None if isinstance(past, str) else past)
 
 
@@ -88,35 +132,18 @@ def _print_lines(changes: Iterable[list[Event]]) -> None:
         write(sys.stdout, "".join(f"{line}\n" for line in lines.lines(events)))
 
 
-def watch_url(request: SubscribeRequest) -> None:
-    """Shows what is published at this URL until Ctrl+C; raises PublisherError."""
-    from rich.console import Console
-
-    with (
-        until_interrupted(),
-        subscribe(
-            request.url, base=request.base, password_file=request.password_file, ca_file=request.ca_file
-        ) as subscription,
-    ):
-        console = Console()
-        if not console.is_terminal:
-            while not subscription.closed:
-                write(sys.stdout, "".join(f"{_line(entry)}\n" for entry in subscription.read(1.0)))
-            return
-        table = LiveTable()
-        with on_screen(console) as screen:
-            while not subscription.closed:
-                for entry in subscription.read(1.0):
-                    if isinstance(entry, NodeStatus):
-                        table.set_online(entry.node, entry.online)
-                    else:
-                        table.apply(entry)
-                table.note = f"{request.url} · {len(subscription.nodes)} nodes · {len(table)} IP interfaces"
-                screen.show(table)
+def _print_nodes(feed: _UrlFeed) -> None:
+    lines = Lines(colour=shows_colours(sys.stdout), nodes=True)
+    online: dict[str, bool] = {}
+    for received in feed.read():
+        texts = lines.lines([entry for entry in received if isinstance(entry, Event)])
+        for entry in received:
+            # Its rows begin with a line of their own, so a node that is in sync needs none.
+            if isinstance(entry, NodeStatus) and online.get(entry.node) != entry.online:
+                online[entry.node] = entry.online
+                texts.append(printable(f"{entry.node} is {'online' if entry.online else 'offline'}"))
+        write(sys.stdout, "".join(f"{text}\n" for text in texts))
 
 
-def _line(entry: AnyEvent | NodeStatus) -> str:
-    if isinstance(entry, NodeStatus):
-        sync = "in sync" if entry.in_sync else "not in sync"
-        return printable(f"{entry.node}: {'online' if entry.online else 'offline'}, {sync}")
-    return f"{clock(entry.time)}  {printable(entry.node)}  {entry.text()}"
+def _is_of(event: Event, family: Family | None) -> bool:
+    return event.family is None or family in (None, event.family)

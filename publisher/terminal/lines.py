@@ -21,12 +21,13 @@ _WIDEST = 16
 class Lines:
     """Formats events as lines; the names' column is as wide as the longest so far, at most 16 characters.
 
-    `zone` is the time zone of the times; `None` is the local one.
+    `zone` is the time zone of the times; `None` is the local one. With `nodes`, each line has the name of its node.
     """
 
-    def __init__(self, *, colour: bool, zone: tzinfo | None = None) -> None:
+    def __init__(self, *, colour: bool, zone: tzinfo | None = None, nodes: bool = False) -> None:
         self._colour = colour
         self._zone = zone
+        self._nodes = nodes
         self._width = 4
 
     def lines(self, events: Sequence[Event]) -> list[str]:
@@ -41,15 +42,16 @@ class Lines:
     def _line(self, change: list[Event]) -> str:
         first = change[0]
         if isinstance(first, InitialNotification):  # the rows of a snapshot are listed below its heading
-            return f"  {self._named(printable(first.interface.alias))}  {first.family:5}  {state(first)}"
+            return f"  {self._named(first, printable(first.interface.alias))}  {first.family:5}  {state(first)}"
         time = self._paint(first.time.astimezone(self._zone).strftime("%H:%M:%S"), "dim")
         text = change_text(change)
         if isinstance(first, SnapshotStarted):
             return f"{time}  {text.name} {text.facts}{self._remark(text)}"
-        return f"{time}  {self._named(text.name)}  {self._paint(text.facts, _style(first))}{self._remark(text)}"
+        return f"{time}  {self._named(first, text.name)}  {self._paint(text.facts, _style(first))}{self._remark(text)}"
 
-    def _named(self, name: str) -> str:
-        return self._paint(name.ljust(self._width), "bold")
+    def _named(self, event: Event, name: str) -> str:
+        node = f"{printable(event.node)}  " if self._nodes else ""
+        return node + self._paint(name.ljust(self._width), "bold")
 
     def _remark(self, text: ChangeText) -> str:
         return "  " + self._paint(f"({text.remark})", "magenta") if text.remark else ""

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from publisher.events import Event
-from publisher.terminal import ShownState, columns_of, echo, echo_json, printable
+from publisher.terminal import columns_of, echo, echo_json, printable
 from publisher.testing import HOSTILE_ALIAS, make_address, make_event, make_row
 
 
@@ -83,12 +83,6 @@ def test_the_columns_of_a_row() -> None:
 def test_what_is_not_known_is_empty() -> None:
     row = make_row(connected=None, nl_mtu=None, metric=None)
     assert columns_of(row.row, row.interface, row.addresses) == ("eth0", "up", "", "", "", ())
-
-
-def test_a_state_of_the_live_table_has_the_same_columns() -> None:
-    row = make_row(connected=False, addresses=["192.0.2.10/24"])
-    state = ShownState.model_validate(make_event(row=row))
-    assert columns_of(state.row, state.interface, state.addresses) == columns_of(row.row, row.interface, row.addresses)
 
 
 def test_nothing_of_a_row_is_raw() -> None:

@@ -134,6 +134,7 @@ class View(NamedTuple):
     flaps: Mapping[InterfaceKey, int]
     nodes: Mapping[str, WatchedNode]
     newest: ToldChange | None
+    gaps: int
     now: float
 
 
@@ -152,6 +153,8 @@ class Interfaces:
         self.entries: dict[InterfaceKey, InterfaceEntry] = {}
         self.nodes: dict[str, WatchedNode] = {}
         self.changes: deque[ToldChange] = deque(maxlen=_MOST_CHANGES)
+        self.gaps = 0
+        """How often a node's changes were not all received, and came again."""
         self._flaps: dict[InterfaceKey, LinkFlaps] = {}
         self._listings: dict[str, _Listing] = {}
         self._containers: frozenset[InterfaceKey] | None = None
@@ -167,6 +170,9 @@ class Interfaces:
 
     def set_node(self, name: str, *, online: bool, in_sync: bool) -> None:
         """Sets the state of a node; the rows of one that is offline are the last that are known."""
+        before = self.nodes.get(name)
+        if before is not None and before.in_sync and not in_sync:
+            self.gaps += 1
         self.nodes[name] = WatchedNode(online, in_sync)
 
     def add_flaps(self, node: str, luid: str, times: Iterable[tuple[float, int]]) -> None:
@@ -177,7 +183,7 @@ class Interfaces:
         """Returns everything as of now; what is applied later does not change it."""
         counts = {key: count for key, times in self._flaps.items() if (count := times.count(now))}
         newest = self.changes[-1] if self.changes else None
-        return View(dict(self.entries), self.containers, counts, dict(self.nodes), newest, now)
+        return View(dict(self.entries), self.containers, counts, dict(self.nodes), newest, self.gaps, now)
 
     @property
     def containers(self) -> frozenset[InterfaceKey]:

@@ -88,10 +88,14 @@ class _Drawing:
         parts = [self._glyphs.shown(self._model.title)]
         if self._columns.several:
             parts.append(f"{len(shown.nodes)} nodes" + (f", {offline} offline" if offline else ""))
+        elif shown.nodes and (name := self._glyphs.shown(next(iter(shown.nodes)))) != parts[0]:
+            parts.append(name + (" offline" if offline else ""))
         count = f"{len(entries)} interface{'' if len(entries) == 1 else 's'}"
         parts.append(f"{len(items)} of {count}" if choices.wanted else count)
         if down:
             parts[-1] += f", {down} down"
+        if shown.gaps:
+            parts.append(f"{shown.gaps} gap{'' if shown.gaps == 1 else 's'}" + ("" if self._sync() else " healed"))
         return self._bar(f" {self._glyphs.dot} ".join(parts), "paused" if self._model.paused else f"by {choices.sort}")
 
     def _bar(self, title: str, right: str) -> PictureLine:
@@ -153,7 +157,7 @@ class _Drawing:
             while cell_len(typed) > room:
                 typed = typed[1:]
             return (Span(0, typed, "bold"), Span(cell_len(typed), " ", "reverse"))
-        if remark := self._model.warning or self._model.remark:
+        if remark := self._model.warning or self._model.remark or self._sync():
             return self._ends(self._glyphs.shown(remark), place, "yellow")
         if choices.wanted:
             return self._ends(f"/{self._glyphs.shown(choices.wanted)}", place, "bold")
@@ -163,6 +167,14 @@ class _Drawing:
         node = f"{newest.key.node}/" if self._columns.several else ""
         text = f"{moment_text(newest.time, self._shown.now)}  {node}{newest.name} {newest.text}"
         return self._ends(self._glyphs.shown(text), place, newest.style)
+
+    def _sync(self) -> str:
+        """Returns a remark while changes of nodes may be missing: before their rows came, and without a connection."""
+        missing = [name for name, node in self._shown.nodes.items() if node.online and not node.in_sync]
+        if not missing:
+            return ""
+        named = self._glyphs.shown(missing[0]) if len(missing) == 1 else f"{len(missing)} nodes"
+        return f"{named}: not in sync, changes may be missing; they come again by themselves"
 
     def _ends(self, left: str, right: str, style: str) -> PictureLine:
         """Returns the last line: a text, and on the right the place in the list and the most important keys."""

@@ -13,6 +13,7 @@ from contextlib import suppress
 from threading import Thread
 from typing import NamedTuple, Protocol
 
+from ...client import NodeStatus
 from ...errors import PublisherError
 from ...events import Event
 from .console import Console
@@ -34,16 +35,7 @@ _SECONDS_PER_READ = 0.5
 _JOIN_SECONDS = 1.0
 
 
-class NodeReport(NamedTuple):
-    """A change of a node's state, or of the connection to what reports it: `remark` is empty when all is well."""
-
-    node: str | None
-    online: bool = True
-    in_sync: bool = True
-    remark: str = ""
-
-
-Arrived = Sequence[Event | NodeReport]
+Arrived = Sequence[Event | NodeStatus]
 
 
 class Feed(Protocol):
@@ -177,7 +169,7 @@ class LiveLoop:
                 news = self._news.get_nowait()
             except queue.Empty:
                 return
-            self._dirty = True
+            self._dirty = bool(news) or self._dirty
             self._take(news)
 
     def _take(self, news: _Arrival) -> None:
@@ -198,14 +190,8 @@ class LiveLoop:
             case _:
                 self._model.apply([entry for entry in news if isinstance(entry, Event)])
                 for entry in news:
-                    if isinstance(entry, NodeReport):
-                        self._report(entry)
-
-    def _report(self, report: NodeReport) -> None:
-        if report.node is None:
-            self._model.remark = report.remark
-        else:
-            self._model.set_node(report.node, online=report.online, in_sync=report.in_sync)
+                    if isinstance(entry, NodeStatus):
+                        self._model.set_node(entry.node, online=entry.online, in_sync=entry.in_sync)
 
     def _ask_past(self) -> None:
         if self._model.wanted_history is not None and not self._is_reading and time.monotonic() >= self._next_read:

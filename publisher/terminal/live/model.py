@@ -133,7 +133,10 @@ class Model:
     def set_node(self, name: str, *, online: bool, in_sync: bool) -> None:
         """Sets the state of a node."""
         self._version += 1
+        self.note = ""
         self.interfaces.set_node(name, online=online, in_sync=in_sync)
+        if all(node.in_sync or not node.online for node in self.interfaces.nodes.values()):
+            self.warning = ""  # a connection that was lost is there again
 
     def take_history(self, request: PageRequest, changes: Sequence[ToldChange], *, more: bool) -> None:
         """Takes a page of the journal, newest first; one that is no longer wanted is dropped."""
