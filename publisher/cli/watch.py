@@ -122,7 +122,8 @@ def _show_live(feed: Feed, title: str, log: TextIO, past: PastChanges | str) -> 
         model.why_no_past = past if isinstance(past, str) else ""
         loop = LiveLoop(model, console, glyphs, colour=shows_colours(sys.stdout))
         if isinstance(log, HeldLog):
-            log.show = loop.warn
+            # Without time and level: it is of now, and the line has room for 80 characters.
+            log.show = lambda line: loop.warn(line.split(maxsplit=2)[-1])
         loop.run(feed, None if isinstance(past, str) else past)
 
 

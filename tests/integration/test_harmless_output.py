@@ -16,11 +16,13 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 from urllib.request import urlopen
 
 import pytest
 
+from publisher.events import Change
+from publisher.testing import make_event, make_row
+from publisher_mqtt.messages import state_bytes
 from tests.fixtures.brokers import Mosquitto
 from tests.fixtures.command import Publisher
 from tests.fixtures.netns import NetNs
@@ -263,7 +265,7 @@ def test_watching_this_host(inside_netns: NetNs, evil: Publisher) -> None:
     assert_harmless(err, "watch --lines")
     shown = on_terminal(evil, "watch", until=b"[red]x")
     assert b"PWN" in shown
-    assert_only_rich(shown)
+    assert_only_codes_of_the_table(shown)
 
 
 def on_terminal(publisher: Publisher, *arguments: str, until: bytes) -> bytes:
@@ -300,42 +302,28 @@ def on_terminal(publisher: Publisher, *arguments: str, until: bytes) -> bytes:
     return shown
 
 
-def assert_only_rich(shown: bytes) -> None:
-    """Fails for a control character or a sequence that rich does not write by itself: colours and cursor moves."""
+def assert_only_codes_of_the_table(shown: bytes) -> None:
+    """Fails for a control character or a sequence that the table does not write by itself: colours, cursor moves."""
     text = shown.decode()
     assert "\x1b[5m" not in text
     rest = re.sub(r"\x1b\[\??[0-9;]*[A-HJKhlm]", "", text)
     assert_harmless(rest.replace("\r", ""), "watch on a terminal")
 
 
-STATE: dict[str, Any] = {
-    "seq": 1,
-    "time": "2026-11-22T20:04:12Z",
-    "row": {"connected": True},
-    "interface": {"alias": EVIL, "oper_status": EVIL},
-    "addresses": [{"address": EVIL, "prefix_length": 24, "dad_state": EVIL}],
-}
-EVENT: dict[str, Any] = STATE | {
-    "epoch": "f" * 16,
-    "seq": 7,
-    "notification_type": "parameter_notification",
-    "luid": "0" * 16,
-    "family": "inet",
-    "changed": {EVIL: {"before": EVIL, "after": [EVIL]}},
-}
-
-
 def planted(client: str) -> Iterator[tuple[str, bytes]]:
-    """Yields topics and payloads that anybody may publish."""
+    """Yields topics and payloads that anybody may publish: what a publisher would, with hostile texts, and nonsense."""
+    row = make_row(EVIL, interface={"description": EVIL, "kind": EVIL})
     # mosquitto refuses control characters in topics; it does not look at those of direction.
     for node in ("plain", "n\u202ed", "[red]n[/red]"):
+        event = make_event(1, row=row, node=node, changed={f"addresses.{EVIL}": Change(before=EVIL, after=[EVIL])})
+        info = {"epoch": event.epoch, "seq": 1, "rows": 1, "version": EVIL, "os": EVIL}
         yield f"interfaces/{node}/status", b"online"
-        yield f"interfaces/{node}/{'0' * 16}/inet/state", json.dumps(STATE).encode()
-        yield f"interfaces/{node}/{'0' * 16}/inet/event", json.dumps(EVENT).encode()
-        yield f"interfaces/{node}/{'0' * 16}/inet/event", json.dumps(EVENT | {"seq": 9}).encode()
+        yield f"interfaces/{node}/{event.luid}/inet/state", state_bytes(event)
+        yield f"interfaces/{node}/{event.luid}/inet/event", event.json_bytes
         yield f"interfaces/{node}/replay/{client}", json.dumps({"error": EVIL}).encode()
-        yield f"interfaces/{node}/info", json.dumps({"epoch": EVIL, "seq": 99, "version": EVIL}).encode()
+        yield f"interfaces/{node}/info", json.dumps(info).encode()
         yield f"interfaces/{node}/{EVIL.encode().hex()[:16]}/inet/state", EVIL.encode()
+        yield f"interfaces/{node}/{'0' * 16}/inet/event", EVIL.encode()
 
 
 def test_watching_a_broker(inside_netns: NetNs, evil: Publisher, tmp_path: Path) -> None:
@@ -353,12 +341,12 @@ def test_watching_a_broker(inside_netns: NetNs, evil: Publisher, tmp_path: Path)
             for topic, payload in planted("x"):
                 publisher.publish(topic, payload, qos=1, retain=True).wait_for_publish(20)
             configure(evil, "")
-            out, err = run_for(evil, "watch", broker.url, until="is there")
+            out, err = run_for(evil, "watch", broker.url, until="PWN")
             assert b"PWN" in out
             assert_harmless(out, "watch mqtt://")
             assert_harmless(err, "watch mqtt://")
             shown = on_terminal(evil, "watch", broker.url, until=b"PWN")
-            assert_only_rich(shown)
+            assert_only_codes_of_the_table(shown)
         finally:
             publisher.disconnect()
             publisher.loop_stop()

@@ -95,7 +95,7 @@ class _Drawing:
         if down:
             parts[-1] += f", {down} down"
         if shown.gaps:
-            parts.append(f"{shown.gaps} gap{'' if shown.gaps == 1 else 's'}" + ("" if self._sync() else " healed"))
+            parts.append(f"{shown.gaps} gap{'' if shown.gaps == 1 else 's'}")
         return self._bar(f" {self._glyphs.dot} ".join(parts), "paused" if self._model.paused else f"by {choices.sort}")
 
     def _bar(self, title: str, right: str) -> PictureLine:
@@ -158,7 +158,8 @@ class _Drawing:
                 typed = typed[1:]
             return (Span(0, typed, "bold"), Span(cell_len(typed), " ", "reverse"))
         if remark := self._model.warning or self._model.remark or self._sync():
-            return self._ends(self._glyphs.shown(remark), place, "yellow")
+            # As much of it as there is room for: the keys are known by then.
+            return (Span(0, self._glyphs.cut(self._glyphs.shown(remark), self._size.width), "yellow"),)
         if choices.wanted:
             return self._ends(f"/{self._glyphs.shown(choices.wanted)}", place, "bold")
         newest = self._shown.newest

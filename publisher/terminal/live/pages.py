@@ -24,18 +24,20 @@ _KEYS = (
     ("Esc", "goes back; in the table, shows everything again after /"),
     ("q, Ctrl+C", "quits"),
 )
-_COLUMNS = (
+_WORDS = (
     ("State", "off: switched off by a person or a program; down: on, without a link"),
     ("Changed", "the time since the last change that was noticed"),
     ("Flaps", "how often the link went down in the last hour"),
+    ("offline", "the node's publisher is offline: nobody knows the state of now"),
+    ("gaps", "how often changes of a node were missed, and came again by themselves"),
 )
 _KEY_WIDTH = 12
 
 
 def help_lines(width: int, glyphs: Glyphs) -> tuple[str, list[PictureLine]]:
-    """Returns the title and the lines that explain keys and columns."""
+    """Returns the title and the lines that explain keys and words."""
     lines: list[PictureLine] = []
-    for heading, entries in (("Keys", _KEYS), ("Columns", _COLUMNS)):
+    for heading, entries in (("Keys", _KEYS), ("Words", _WORDS)):
         lines += [(Span(0, heading, "bold"),)]
         for name, text in entries:
             lines += _titled(name, [text], width, glyphs)

@@ -10,13 +10,16 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 from rich.cells import cell_len
 
 from publisher.sources import Remove, Resync, Update, Upsert
 from publisher.testing import make_row
+from tests.fixtures.brokers import Mosquitto
 from tests.fixtures.command import ETH0, ETH0_6, FILE_SINK, FOREVER, WLAN0, Publisher, events_in, has_reported
+from tests.fixtures.mqtt_host import MqttHost
 from tests.fixtures.pictures import DOWN, HOME, UP
 from tests.fixtures.poll import wait_for
 from tests.fixtures.tmux import Terminal
@@ -228,3 +231,52 @@ def test_a_flood_of_changes_is_ten_pictures_a_second(publisher: Publisher) -> No
     os.close(ours)
     assert program.returncode == 0
     assert shown.count(b"\x1b[?2026h") <= 10 * seconds + 3
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Mosquitto]:
+    with Mosquitto(tmp_path) as broker:
+        yield broker
+
+
+def test_every_node_of_a_broker_and_the_connection_to_it(broker: Mosquitto, terminal: Terminal, tmp_path: Path) -> None:
+    with MqttHost(tmp_path, broker, node="nas") as nas:
+        with MqttHost(tmp_path, broker, node="office") as office:
+            for host in (nas, office):
+                host.put(*HOME[:5])
+                host.quiet()
+            terminal.run(*WATCH, broker.url)
+            screen = terminal.wait(lambda screen: "2 nodes · 6 interfaces" in screen and "not in sync" not in screen)
+            assert [line.split()[:2] for line in screen.splitlines()[2:8]] == [
+                [node, name] for node in ("nas", "office") for name in ("eth0", "eth10", "lo")
+            ]
+            down = make_row("eth0", connected=False, interface=DOWN)
+            nas.put(down, make_row("eth0", "inet6", connected=False, interface=DOWN))
+            terminal.wait(lambda screen: re.search(r"^nas +eth0 +down .* ago +1$", screen, re.MULTILINE))
+            assert "nas/eth0 down, was 1 Gbit/s" in terminal.screen
+            terminal.press("Enter")
+            terminal.wait(lambda screen: "eth0 on nas" in screen and "since this table was opened" in screen)
+            terminal.press("Escape")
+        terminal.wait(lambda screen: "1 offline" in screen and re.search("office eth0 +offline", screen))
+        broker.kill()
+        terminal.wait(lambda screen: "trying again" in screen.splitlines()[-1] or "not in sync" in screen)
+        broker.start()
+        terminal.wait(lambda screen: re.search(r"^nas +eth0 +down ", screen, re.MULTILINE) and "? help" in screen)
+        terminal.resize(40, 10)
+        terminal.wait(lambda screen: "nas/eth0 " in screen)
+        state = terminal.state
+        terminal.press("q")  # at once, though nothing is received
+        terminal.wait(lambda screen: screen.endswith("$"))
+        assert terminal.state != state
+
+
+def test_the_lines_of_a_broker_name_the_node(broker: Mosquitto, terminal: Terminal, tmp_path: Path) -> None:
+    with MqttHost(tmp_path, broker, node="nas") as nas:
+        nas.put(*HOME[:5])
+        nas.quiet()
+        terminal.run(*WATCH, "--family inet", broker.url, "| cat")
+        terminal.wait(lambda screen: "\nnas is online\n" in screen and "  nas has " in screen)
+        nas.put(make_row("eth0", connected=False, interface=DOWN))
+        screen = terminal.wait(lambda screen: re.search(r"\d  nas  eth0 +down, was 1 Gbit/s", screen))
+        assert "inet6" not in screen
+    terminal.wait(lambda screen: screen.endswith("\nnas is offline"))
