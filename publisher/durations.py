@@ -39,3 +39,10 @@ def duration_text(duration: timedelta) -> str:
         rest %= length
     first = next(index for index, (count, _) in enumerate(counts) if count)
     return " ".join(f"{count} {unit}" for count, unit in counts[first : first + 2] if count)
+
+
+def rounded_text(duration: timedelta) -> str:
+    """Returns a duration in its one largest unit, of which there are two at least: "90 s", "12 min", "3 d"."""
+    seconds = duration.total_seconds()
+    unit, length = next((part for part in _PARTS if seconds >= 2 * part[1]), _PARTS[-1])
+    return f"{seconds / length:.0f} {unit}"

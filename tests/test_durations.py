@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from publisher.durations import Duration, duration_text
+from publisher.durations import Duration, duration_text, rounded_text
 
 ADAPTER = TypeAdapter[timedelta](Duration)
 
@@ -47,3 +47,11 @@ def test_anything_else_is_refused(text: object) -> None:
 )  # fmt: skip
 def test_a_duration_for_people_has_its_two_largest_units(seconds: float, text: str) -> None:
     assert duration_text(timedelta(seconds=seconds)) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.4, "0 s"), (90, "90 s"), (120, "2 min"), (7199, "120 min"), (7200, "2 h"), (200_000, "2 d")],
+)
+def test_a_rounded_duration_has_at_least_two_of_its_unit(seconds: float, text: str) -> None:
+    assert rounded_text(timedelta(seconds=seconds)) == text

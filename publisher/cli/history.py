@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import glob
 import json
-import shutil
 import sys
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
@@ -15,14 +14,15 @@ from typing import NamedTuple
 from ..config.settings import Settings
 from ..durations import duration_text
 from ..errors import JournalError
-from ..terminal import echo, printable, write
+from ..terminal import printable, write
 from ..text import change_text, text_of
 from ..timeline import InterfaceSum, PastChange
 from .journal import find_journal, hidden_journals, opened_journal
 from .past import PastRequest, ShownPast
 from .periods import moment
-from .tables import print_table, wants_colours
+from .tables import BOLD, DIM, GREEN, RED, YELLOW, Cell, aligned, painted, wants_colours, width
 
+_SUMS = ("Interface", "Changes", "Flaps", "Down for")
 _MOST_SUMS = 20
 _WIDEST_NAME = 16
 # Where less is left for a column of text, it goes below the others.
@@ -69,15 +69,14 @@ def _print_text(past: ShownPast) -> None:
     lines = [_line(change) for change in past.changes()]
     lines.reverse()
     texts = [*_heading(past), *_columns(lines, _beginning(past))]
-    write(sys.stdout, "".join(f"{text}\n" for text in texts))
     sums = past.sums()
+    rows = [[*map(Cell, _SUMS), Cell("Now" if past.running else "Last known")]]
+    rows += [_cells(past, luid, each) for luid, each in sums[:_MOST_SUMS]]
     if sums:
-        write(sys.stdout, "\n")
-        state = "Now" if past.running else "Last known"
-        rows = [_cells(past, luid, each) for luid, each in sums[:_MOST_SUMS]]
-        print_table(("Interface", "Changes", "Flaps", "Down for", state), rows, right={1, 2, 3}, wrapped={0, 4})
-        if len(sums) > _MOST_SUMS:
-            echo(f"and {len(sums) - _MOST_SUMS} more interfaces")
+        texts += ["", *aligned(rows, right={1, 2, 3}, colour=wants_colours())]
+    if len(sums) > _MOST_SUMS:
+        texts.append(f"and {len(sums) - _MOST_SUMS} more interfaces")
+    write(sys.stdout, "".join(f"{text}\n" for text in texts))
 
 
 def _heading(past: ShownPast) -> Iterator[str]:
@@ -115,7 +114,7 @@ def _set_aside(past: ShownPast) -> str:
 def _line(change: PastChange) -> _PastLine:
     text = change_text(change.events)
     kinds = {*change.kinds}
-    code = _RED if kinds & {"removed", "link_down"} else _GREEN if kinds & {"added", "link_up"} else _YELLOW
+    code = RED if kinds & {"removed", "link_down"} else GREEN if kinds & {"added", "link_up"} else YELLOW
     facts = f"{text.facts} ({text.remark})" if text.remark else text.facts
     return _PastLine(_local(change.time), text.name, _lasted(change), facts, code)
 
@@ -133,21 +132,21 @@ def _columns(lines: Sequence[_PastLine], beginning: str) -> Iterator[str]:
     name = max([len("Interface"), *(len(line.name) for line in lines if len(line.name) <= _WIDEST_NAME)])
     lasted = max([len("Lasted"), *(len(line.lasted) for line in lines)])
     broken = _broken(time + name + lasted + 6)
-    yield _painted(f"{'Time':{time}}  {'Interface':{name}}  {'Lasted':>{lasted}}  Change", _BOLD, colour)
+    yield painted(f"{'Time':{time}}  {'Interface':{name}}  {'Lasted':>{lasted}}  Change", BOLD, colour=colour)
     if beginning:
-        yield _painted(beginning, _DIM, colour)
+        yield painted(beginning, DIM, colour=colour)
     if not lines:
         yield "nothing happened in this time"
     for line in lines:
-        start = f"{_painted(line.time, _DIM, colour)}  {_painted(line.name.ljust(name), _BOLD, colour)}"
+        start = f"{painted(line.time, DIM, colour=colour)}  {painted(line.name.ljust(name), BOLD, colour=colour)}"
         first, *more = broken(line.text)
-        yield f"{start}  {line.lasted:>{lasted}}  {_painted(first, line.code, colour)}".rstrip()
-        yield from (_painted(text, line.code, colour) for text in more)
+        yield f"{start}  {line.lasted:>{lasted}}  {painted(first, line.code, colour=colour)}".rstrip()
+        yield from (painted(text, line.code, colour=colour) for text in more)
 
 
 def _broken(indent: int) -> Callable[[str], list[str]]:
     """Returns a function that breaks a text into lines: the first goes behind `indent` columns, the rest below."""
-    columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
+    columns = width()
     if not columns:
         return lambda text: [text]
     if columns - indent < _NARROWEST:
@@ -160,18 +159,17 @@ def _broken(indent: int) -> Callable[[str], list[str]]:
     return broken
 
 
-_DIM, _BOLD, _RED, _GREEN, _YELLOW = "2", "1", "31", "32", "33"
-
-
-def _painted(text: str, code: str, colour: bool) -> str:
-    return f"\x1b[{code}m{text}\x1b[0m" if colour and text else text
-
-
-def _cells(past: ShownPast, luid: str, each: InterfaceSum) -> tuple[str, ...]:
+def _cells(past: ShownPast, luid: str, each: InterfaceSum) -> list[Cell]:
     name, *others = past.names(luid)
     before = f" (before: {', '.join(others)})" if others else ""
-    down = duration_text(each.down) if each.down else "-"
-    return f"{name}{before}", str(each.changes), str(each.flaps), down, past.state_text(luid)
+    state = past.state(luid)
+    return [
+        Cell(printable(f"{name}{before}"), BOLD),
+        Cell(f"{each.changes:,}"),
+        Cell(f"{each.flaps:,}", YELLOW if each.flaps else ""),
+        Cell(duration_text(each.down) if each.down else "-"),
+        Cell(printable(past.state_text(luid)), {"up": GREEN, "down": RED}.get(state, "")),
+    ]
 
 
 def _local(moment: datetime) -> str:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from collections.abc import Collection, Iterable, Sequence
+from typing import NamedTuple
 
 from ..terminal import printable, shows_colours
+
+DIM, BOLD, RED, GREEN, YELLOW = "2", "1", "31", "32", "33"
 
 
 def print_table(
@@ -23,10 +27,44 @@ def print_table(
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     for index, name in enumerate(columns):
-        table.add_column(name, no_wrap=index not in wrapped, justify="right" if index in right else "left")
+        # A word that is too long, like a URL, is folded: nothing of an error is cut off.
+        table.add_column(
+            name, no_wrap=index not in wrapped, overflow="fold", justify="right" if index in right else "left"
+        )
     for row in rows:
         table.add_row(*(Text(printable(cell)) for cell in row))
     Console(file=sys.stdout, width=None if sys.stdout.isatty() else 10_000).print(table)
+
+
+class Cell(NamedTuple):
+    """A text in a table, which is printable, and the terminal's code for its colour."""
+
+    text: str
+    code: str = ""
+
+
+def aligned(rows: Sequence[Sequence[Cell]], *, right: Collection[int], colour: bool) -> list[str]:
+    """Returns a line for each row, the first of which is the heading; `right` are the columns of numbers."""
+    widths = [max(len(cell.text) for cell in column) for column in zip(*rows, strict=True)]
+    lines = []
+    for number, row in enumerate(rows):
+        texts = []
+        for index, (cell, columns) in enumerate(zip(row, widths, strict=True)):
+            is_last = index == len(widths) - 1
+            text = cell.text.rjust(columns) if index in right else cell.text if is_last else cell.text.ljust(columns)
+            texts.append(painted(text, BOLD if number == 0 else cell.code, colour=colour))
+        lines.append("  ".join(texts).rstrip())
+    return lines
+
+
+def width() -> int | None:
+    """Returns the columns of the terminal that standard output is; `None` when it is none."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def painted(text: str, code: str, *, colour: bool) -> str:
+    """Returns a text in a colour, by the terminal's code for it; unchanged without `colour`."""
+    return f"\x1b[{code}m{text}\x1b[0m" if colour and text and code else text
 
 
 def wants_colours() -> bool:

@@ -118,9 +118,9 @@ def test_each_change_is_one_line_with_the_time_that_it_lasted(
         "2026-11-20 10:00:00  eth0       1 min 40 s  down, was 1 Gbit/s",
         "2026-11-20 10:01:40  eth0                   up, 1 Gbit/s",
         "",
-        "Interface  Changes  Flaps    Down for  Last known  ",
+        "Interface  Changes  Flaps    Down for  Last known",
         "eth0             4      2  1 min 52 s  up, 1 Gbit/s",
-        "wlan0            1      0           -  up          ",
+        "wlan0            1      0           -  up",
     ]
 
 
@@ -194,7 +194,7 @@ def test_an_interface_to_which_nothing_happened_has_a_sum_too(
         "nothing happened in this time",
         "",
         "Interface  Changes  Flaps  Down for  Last known",
-        "off0             0      0       1 h  down      ",
+        "off0             0      0       1 h  down",
     ]
 
 
