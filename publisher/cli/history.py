@@ -20,7 +20,7 @@ from ..timeline import InterfaceSum, PastChange
 from .journal import find_journal, hidden_journals, opened_journal
 from .past import PastRequest, ShownPast
 from .periods import moment
-from .tables import BOLD, DIM, GREEN, RED, YELLOW, Cell, aligned, painted, wants_colours, width
+from .tables import BOLD, DIM, GREEN, RED, YELLOW, TableCell, aligned, painted, wants_colours, width
 
 _SUMS = ("Interface", "Changes", "Flaps", "Down for")
 _MOST_SUMS = 20
@@ -70,7 +70,7 @@ def _print_text(past: ShownPast) -> None:
     lines.reverse()
     texts = [*_heading(past), *_columns(lines, _beginning(past))]
     sums = past.sums()
-    rows = [[*map(Cell, _SUMS), Cell("Now" if past.running else "Last known")]]
+    rows = [[*map(TableCell, _SUMS), TableCell("Now" if past.running else "Last known")]]
     rows += [_cells(past, luid, each) for luid, each in sums[:_MOST_SUMS]]
     if sums:
         texts += ["", *aligned(rows, right={1, 2, 3}, colour=wants_colours())]
@@ -159,16 +159,16 @@ def _broken(indent: int) -> Callable[[str], list[str]]:
     return broken
 
 
-def _cells(past: ShownPast, luid: str, each: InterfaceSum) -> list[Cell]:
+def _cells(past: ShownPast, luid: str, each: InterfaceSum) -> list[TableCell]:
     name, *others = past.names(luid)
     before = f" (before: {', '.join(others)})" if others else ""
     state = past.state(luid)
     return [
-        Cell(printable(f"{name}{before}"), BOLD),
-        Cell(f"{each.changes:,}"),
-        Cell(f"{each.flaps:,}", YELLOW if each.flaps else ""),
-        Cell(duration_text(each.down) if each.down else "-"),
-        Cell(printable(past.state_text(luid)), {"up": GREEN, "down": RED}.get(state, "")),
+        TableCell(printable(f"{name}{before}"), BOLD),
+        TableCell(f"{each.changes:,}"),
+        TableCell(f"{each.flaps:,}", YELLOW if each.flaps else ""),
+        TableCell(duration_text(each.down) if each.down else "-"),
+        TableCell(printable(past.state_text(luid)), {"up": GREEN, "down": RED}.get(state, "")),
     ]
 
 

@@ -19,7 +19,7 @@ from ..service.logs import Secrets
 from ..service.status import ServiceReport, SinkReport, status_json
 from ..terminal import echo, echo_json, printable, write
 from .journal import find_journal, hidden_journals, opened_journal, tell_hidden
-from .tables import BOLD, GREEN, RED, YELLOW, Cell, aligned, painted, wants_colours, width
+from .tables import BOLD, GREEN, RED, YELLOW, TableCell, aligned, painted, wants_colours, width
 
 _START = (
     "publisher service start"
@@ -116,7 +116,7 @@ def _print_sinks(report: ServiceReport, now: float) -> None:
     for name in _LEFT_OUT:
         if columns is not None and _total(widths, shown) > columns:
             shown.remove(name)
-    rows = [[Cell(name) for name in shown], *([cells[name] for name in shown] for cells in sinks)]
+    rows = [[TableCell(name) for name in shown], *([cells[name] for name in shown] for cells in sinks)]
     heading, *lines = aligned(rows, right={shown.index(name) for name in _NUMBERS if name in shown}, colour=colour)
     texts = [heading]
     for cells, line in zip(sinks, lines, strict=True):
@@ -129,7 +129,7 @@ def _total(widths: Mapping[str, int], shown: Sequence[str]) -> int:
     return sum(widths[name] for name in shown) + 2 * (len(shown) - 1)
 
 
-def _trouble(cells: Mapping[str, Cell], columns: int, *, colour: bool) -> list[str]:
+def _trouble(cells: Mapping[str, TableCell], columns: int, *, colour: bool) -> list[str]:
     """Returns the lines about a sink's error, if it has one, broken to fit into so many columns."""
     error, next_attempt = cells["Last error"].text, cells["Next attempt"].text
     if error == "-":
@@ -138,19 +138,19 @@ def _trouble(cells: Mapping[str, Cell], columns: int, *, colour: bool) -> list[s
     return [f"    {painted(part, RED, colour=colour)}" for part in textwrap.wrap(text, max(columns - 4, 1))]
 
 
-def _cells(name: str, sink: SinkReport, now: float) -> dict[str, Cell]:
+def _cells(name: str, sink: SinkReport, now: float) -> dict[str, TableCell]:
     dropped = f" (+{sink.dead_letters_dropped:,} dropped)" if sink.dead_letters_dropped else ""
     letters = f"{sink.dead_letters:,}{dropped}" if sink.dead_letters or dropped else "-"
     state = "all delivered" if sink.state == "following" and not sink.behind else printable(sink.state)
     return {
-        "Sink": Cell(printable(name), BOLD),
-        "State": Cell(state, RED if sink.in_trouble else _COLOURS.get(sink.state, "")),
-        "Behind": Cell(f"{sink.behind:,}", YELLOW if sink.behind else ""),
-        "Delivered": Cell(f"{sink.delivered:,}"),
-        "Last delivery": Cell("-" if sink.last_delivery is None else _ago(now - sink.last_delivery)),
-        "Dead letters": Cell(letters, YELLOW if sink.dead_letters else ""),
-        "Next attempt": Cell("-" if sink.next_attempt is None else _until(sink.next_attempt - now)),
-        "Last error": Cell("-") if sink.error is None else Cell(_safe(sink.error), RED),
+        "Sink": TableCell(printable(name), BOLD),
+        "State": TableCell(state, RED if sink.in_trouble else _COLOURS.get(sink.state, "")),
+        "Behind": TableCell(f"{sink.behind:,}", YELLOW if sink.behind else ""),
+        "Delivered": TableCell(f"{sink.delivered:,}"),
+        "Last delivery": TableCell("-" if sink.last_delivery is None else _ago(now - sink.last_delivery)),
+        "Dead letters": TableCell(letters, YELLOW if sink.dead_letters else ""),
+        "Next attempt": TableCell("-" if sink.next_attempt is None else _until(sink.next_attempt - now)),
+        "Last error": TableCell("-") if sink.error is None else TableCell(_safe(sink.error), RED),
     }
 
 

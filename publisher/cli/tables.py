@@ -36,14 +36,14 @@ def print_table(
     Console(file=sys.stdout, width=None if sys.stdout.isatty() else 10_000).print(table)
 
 
-class Cell(NamedTuple):
+class TableCell(NamedTuple):
     """A text in a table, which is printable, and the terminal's code for its colour."""
 
     text: str
     code: str = ""
 
 
-def aligned(rows: Sequence[Sequence[Cell]], *, right: Collection[int], colour: bool) -> list[str]:
+def aligned(rows: Sequence[Sequence[TableCell]], *, right: Collection[int], colour: bool) -> list[str]:
     """Returns a line for each row, the first of which is the heading; `right` are the columns of numbers."""
     widths = [max(len(cell.text) for cell in column) for column in zip(*rows, strict=True)]
     lines = []

@@ -10,7 +10,17 @@ import pytest
 
 from tests.fixtures.command import FILE_SINK, Publisher, posix_only
 
-LOOKING = ("check", "check --offline", "status", "snapshot", "dead-letters", "watch", "plugins", "schema config")
+LOOKING = (
+    "check",
+    "check --offline",
+    "status",
+    "history",
+    "snapshot",
+    "dead-letters",
+    "watch",
+    "plugins",
+    "schema config",
+)
 SINKS = f"""{FILE_SINK}
 [sinks.deep]
 type = "file"

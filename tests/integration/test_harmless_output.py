@@ -202,6 +202,10 @@ def test_the_service_and_what_tells_about_it(inside_netns: NetNs, evil: Publishe
         letters = evil("dead-letters")
         assert "PWN" in letters.stdout
         assert_harmless(letters.stdout + letters.stderr, "dead-letters")
+        inside_netns.call(_ip, b"link", b"set", NAMES[0], b"up")
+        happened = wait_for(lambda: _shown_history(evil), what="a change in the journal")
+        assert "PWN" in happened
+        assert_harmless(happened + evil("history", "t*", "--json").stdout, "history")
         numbers = [line.split()[0] for line in letters.stdout.splitlines()]
         for number in (numbers[1], numbers[-1]):
             one = evil("dead-letters", "--show", number)
@@ -215,6 +219,11 @@ def test_the_service_and_what_tells_about_it(inside_netns: NetNs, evil: Publishe
     assert_harmless(out.read_bytes(), "run")
     assert_harmless(err.read_bytes(), "the log")
     assert b"[red]x" in out.read_bytes()
+
+
+def _shown_history(evil: Publisher) -> str:
+    done = evil("history", "t*")
+    return done.stdout + done.stderr if done.returncode == 0 and "nothing happened" not in done.stdout else ""
 
 
 def _status_with_errors(evil: Publisher) -> str:

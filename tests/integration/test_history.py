@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
 
 from tests.fixtures.netns import NetNs
 from tests.fixtures.program import COMMAND, Program
+from tests.integration.test_whole_program import as_nobody
 
 if sys.platform == "win32":
     pytest.skip("only Linux has network namespaces", allow_module_level=True)
@@ -82,3 +84,20 @@ def test_history_goes_over_restarts_and_counts_flaps_while_the_publisher_was_awa
     assert gone["interfaces"][0]["other_names"] == ["wan0"]
     seqs = [event["seq"] for change in history(program)["changes"] for event in change["events"]]
     assert sorted(seqs) == [*range(1, gone["last"]["seq"] + 1)]
+
+
+def test_another_user_who_may_read_the_files_sees_what_the_service_writes(netns: NetNs) -> None:
+    netns.ip("link add vpn0 type ifb")
+    # Not below tmp_path, which only the tests' user may enter.
+    with TemporaryDirectory() as name:
+        program = Program(netns, Path(name) / "it", '[filter]\ninclude = ["vpn*"]')
+        with program.running():
+            netns.ip("link set vpn0 mtu 1400")
+            program.wait(lambda: any("mtu_changed" in event.kinds for event in program.events), "the change")
+            for path in (Path(name), *Path(name).rglob("*")):
+                path.chmod(0o755 if path.is_dir() else 0o644)
+            before = {path: path.stat().st_mtime_ns for path in program.data.iterdir() if path.suffix == ".sqlite3"}
+            command = [*as_nobody(), *COMMAND, "history", "--json"]
+            found = json.loads(netns.run(command, cwd=program.folder, env=program.environment))
+            assert (found["running"], "mtu_changed" in found["changes"][-1]["kinds"]) == (True, True)
+            assert before == {path: path.stat().st_mtime_ns for path in before}
