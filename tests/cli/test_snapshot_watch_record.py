@@ -103,7 +103,7 @@ def test_record_and_watch_end_with_a_signal(publisher: Publisher) -> None:
 
 
 def test_watch_of_a_wrong_url_lists_the_schemes(publisher: Publisher) -> None:
-    assert "mqtt://" in publisher("watch", "http://127.0.0.1", status=2).stderr
+    assert "mqtt://" in publisher("watch", "ftp://127.0.0.1", status=2).stderr
 
 
 def test_watch_shows_the_snapshot_then_changes(publisher: Publisher) -> None:

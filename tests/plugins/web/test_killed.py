@@ -39,22 +39,20 @@ def test_a_viewer_gets_each_event_once_over_kills(netns: NetNs, tmp_path: Path) 
         for _ in range(KILLS):
             process = program.start()
             try:
-                viewer = opened(netns, last)
-                viewed.append(viewer)
+                viewed.append(opened(netns, last))
                 wanted = chance.randint(1, 60)
-                viewer.until_changes(wanted)
+                viewed[-1].until_changes(wanted)
                 kill_at_random(process, chance, within=0.06)
-                viewer.until_closed()
+                viewed[-1].until_closed()
             finally:
                 process.kill()
                 process.wait()
-            last = viewer.last_id
+            last = viewed[-1].last_id
     with program.running():
         program.mark(1400)
         kept = journal_events(program.journal)
-        viewer = opened(netns, last)
-        viewed.append(viewer)
-        viewer.until_change(max(kept))
+        viewed.append(opened(netns, last))
+        viewed[-1].until_change(max(kept))
     for viewer in viewed:
         viewer.close()
     seen = [seq for viewer in viewed for seq in viewer.seqs]
