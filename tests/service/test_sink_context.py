@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -51,7 +51,7 @@ def flapped(index: int) -> list[Upsert]:
 def in_threads(count: int, function: Callable[[], T]) -> list[T]:
     """Returns the results of calls in so many threads at once, none of which is a sink's."""
     with ThreadPoolExecutor(count) as pool:
-        return [done.result() for done in [pool.submit(function) for _ in range(count)]]
+        return [done.result(30) for done in [pool.submit(function) for _ in range(count)]]
 
 
 def test_any_thread_may_ask_a_context_for_what_happened_while_the_core_writes(house: House) -> None:
@@ -109,6 +109,9 @@ def test_a_question_waits_for_no_sink_that_reads_the_journal(house: House) -> No
         house.source.send(*flapped(2))
         one.wait_for_seq(4)
         assert service._parts is not None
-        with service._parts.journal.events._file.reading():
-            [page] = in_threads(1, lambda: context.history(HistoryQuery()))
-        assert len(page.events) == 4
+        with ThreadPoolExecutor(1) as pool:
+            with service._parts.journal.events._file.reading():
+                asked = pool.submit(context.history, HistoryQuery())
+                answered, _ = wait([asked], timeout=20)
+            assert answered
+        assert len(asked.result().events) == 4
