@@ -41,7 +41,7 @@ def _moment(text: str, now: datetime) -> datetime | None:
                 datetime.combine(now.date(), time.fromisoformat(text.rjust(5, "0") if len(text) < 6 else text))
             )
         return _local(datetime.fromisoformat(text))
-    except (ValueError, OverflowError):
+    except (OSError, OverflowError, ValueError):  # OSError: Windows, before 1970
         return None
 
 
