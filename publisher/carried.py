@@ -22,7 +22,7 @@ class _Completed(NamedTuple):
 
 
 class Carried:
-    """`last_link_speed` and `last_change` of the interfaces of a table. One thread at a time.
+    """`last_link_speed`, `best_link_speed` and `last_change` of the interfaces of a table. One thread at a time.
 
     Both families of an interface get one object, and that of the source where nothing was to be added: with 4,000
     interfaces an object more for each is 5 MB.
@@ -47,10 +47,13 @@ class Carried:
     def _complete(self, row: IpInterface, cause: Cause, clock: Callable[[], datetime]) -> _Completed:
         before, after = self._before(row, cause), row.interface
         members: dict[str, Any] = {}
-        if after.last_link_speed is None and (speed := _last_speed(before, after)):
+        speed = after.last_link_speed or _last_speed(before, after)
+        if speed and after.last_link_speed is None:
             members["last_link_speed"] = speed
         if after.last_change is None and (moment := _last_change(before, row, cause, clock)):
             members["last_change"] = moment
+        if after.best_link_speed is None and (best := _best_speed(before, speed)):
+            members["best_link_speed"] = best
         completed = _Completed(row.row.interface_index, after, after.replaced(members) if members else after)
         self._last[row.luid] = completed
         return completed
@@ -78,6 +81,14 @@ def _last_speed(before: IpInterface | None, after: Interface) -> int | None:
     connected = after.media_connect_state != "disconnected" and after.oper_status not in _DOWN
     speed = after.transmit_link_speed if connected else None
     return speed or (before.interface.last_link_speed if before else None)
+
+
+def _best_speed(before: IpInterface | None, speed: int | None) -> int | None:
+    """Returns the greatest speed so far when that is more than the present one; else nothing has to be kept."""
+    if before is None or speed is None:
+        return None
+    best = before.interface.best_link_speed or before.interface.last_link_speed
+    return best if best and best > speed else None
 
 
 def _last_change(

@@ -188,6 +188,10 @@ class Interface(Fact):
     last_link_speed: IfKnown[UInt64] = Field(
         default=None, description="The transmit link speed in bit/s when it was last connected, kept while it is not"
     )
+    best_link_speed: IfKnown[UInt64] = Field(
+        default=None,
+        description="The greatest `last_link_speed` that it ever had, in bit/s; left out while it is the present one",
+    )
     last_change: IfKnown[AwareDatetime] = Field(
         default=None, description="RFC 8343: since when the present oper_status holds; left out when it is not known"
     )

@@ -36,7 +36,7 @@ from .sources import Remove, Resync, Update, Upsert
 _UNSTABLE_ROW_MEMBERS = frozenset({"reachable_time"})
 # Another program may have the number given, and a container's start sends enough events; and a link that flapped makes
 # events by its state: reported, no change.
-_QUIET_INTERFACE_MEMBERS = frozenset({"link_netnsid", "last_change", "carrier_transitions"})
+_QUIET_INTERFACE_MEMBERS = frozenset({"link_netnsid", "last_change", "carrier_transitions", "best_link_speed"})
 # A change that comes with others; by itself it only was not known before.
 _LAST_SPEED = "interface.last_link_speed"
 _TRANSITIONS = "interface.carrier_transitions"

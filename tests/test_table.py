@@ -217,6 +217,25 @@ def test_the_last_link_speed_is_kept_while_the_link_is_down_and_shows_that_it_ca
     assert [event.text() for event in events[1:3]] == ["eth0 down, was 1 Gbit/s", "eth0 up, 100 Mbit/s, was 1 Gbit/s"]
 
 
+def test_the_best_speed_is_there_while_the_link_is_slower_also_over_a_restart() -> None:
+    known = table()
+
+    def best(members: dict[str, Any], cause: Cause = "notification") -> int | None:
+        known.apply(Upsert(row(**members), cause))
+        return known.rows[0].interface.best_link_speed
+
+    up: dict[str, Any] = {"connected": True}
+    assert [best(members) for members in ({**up, **FAST}, DOWN, {**up, **SLOW}, DOWN)] == [None, None, 10**9, 10**9]
+    known = table(*known.rows)
+    assert best({**up, **SLOW}, "startup") == 10**9
+    assert best({**up, "transmit_link_speed": 10**7}) == 10**9, "not the speed before"
+    [event] = known.apply(Upsert(row(**up, **FAST)))
+    assert known.rows[0].interface.best_link_speed is None
+    assert "interface.best_link_speed" not in event.changed
+    known.apply(Remove(ETH0, "inet"))
+    assert best({**up, **SLOW}) is None, "a new interface has no past"
+
+
 def test_a_speed_that_a_driver_reports_without_a_link_is_not_the_last_one() -> None:
     [event] = table().apply(Upsert(row(**DOWN, **FAST)))
     assert event.interface

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from publisher import Rejected, Retry, SinkContext
 
 from .found import Finder, RetainedContents
-from .homeassistant.discovery import Discovery
+from .homeassistant.discovery import NODE, Discovery
 from .messages import Messages, MqttMessage, Topics
 from .options import MqttOptions
 from .ownership import NotPublishing, Ownership
@@ -116,13 +116,13 @@ class Forgetting:
         yield from map(self._messages.no_state, sorted(contents.keys))
         yield from map(self._messages.no_state, sorted(self._topics.keys_of(known) - contents.keys))
 
-    def _without_devices(self, contents: RetainedContents, known: Iterable[str]) -> Iterator[MqttMessage]:
+    def _without_devices(self, contents: RetainedContents, known: Collection[str]) -> Iterator[MqttMessage]:
         for device in contents.devices:
             if device.is_ours:
                 topic = self._discovery.first_config_topic if device.is_first_form else self._discovery.config_topic
                 yield MqttMessage(topic(device.luid), b"", retain=True)
         found = {device.luid for device in contents.devices}
-        for luid in sorted(set(known) - found):
+        for luid in sorted({*known, NODE} - found) if known else ():
             yield MqttMessage(self._discovery.config_topic(luid), b"", retain=True)
 
     def _send(self, connection: Connection, messages: Iterable[MqttMessage]) -> None:

@@ -42,6 +42,21 @@ class Resynced(_Sent):
     time: str = Field(description="The time of the snapshot, RFC 3339", json_schema_extra={"format": "date-time"})
 
 
+class Uplink(_Sent):
+    """The interface that a family's best default route goes through."""
+
+    luid: Luid
+    alias: str = Field(description="The interface's name")
+    next_hop: str | None = Field(description="The gateway's address; null where there is none")
+
+
+class UplinksOfFamilies(_Sent):
+    """The uplink of each family; null where no connected interface has a default route."""
+
+    inet: Uplink | None = Field(description="That of IPv4")
+    inet6: Uplink | None = Field(description="That of IPv6")
+
+
 class Info(_Sent):
     """The publisher of a node, and how far the retained states are."""
 
@@ -56,6 +71,8 @@ class Info(_Sent):
         description="The number of retained states; new ones are counted before they are there, emptied ones until "
         "they are empty. A subscriber that has as many, while the status is online, is in sync"
     )
+    interfaces: Count = Field(description="The number of interfaces that have states")
+    uplinks: UplinksOfFamilies = Field(description="The interfaces of the best default routes")
     missing: Count = Field(description="The number of rows without a state, since the broker takes no message so large")
     skips: bool = Field(
         description="True with the options `only` or `settle`: then a hole in the `seq` of events is no loss"

@@ -18,6 +18,7 @@ from .found import Finder, RetainedContents
 from .homeassistant.devices import Devices
 from .messages import Messages, MqttMessage
 from .payloads import Info, Resynced
+from .uplinks import Uplinks
 
 if TYPE_CHECKING:
     from .client.readback import ReadBack
@@ -57,6 +58,7 @@ class RetainedState:
         self._too_large: set[Key] = set()
         self._snapshot_id: str | None = None
         self._snapshot_keys: set[Key] = set()
+        self._uplinks = Uplinks()
         self._kept = b""
         self._takes_devices = False
         self._given_up: Devices | None = None
@@ -73,6 +75,8 @@ class RetainedState:
             os=platform.system().lower(),
             families=("inet", "inet6"),
             rows=self._counted,
+            interfaces=len({key.luid for key in self._keys}),
+            uplinks=self._uplinks.now,
             missing=len(self._too_large),
             skips=self._messages.skips,
             resynced=self.resynced,
@@ -177,6 +181,7 @@ class RetainedState:
             # Before the states: a device that is removed must not receive an empty state.
             yield from self._planned(self.devices.apply([event for _, event in news.values()]))
         for index, event in news.values():
+            self._uplinks.remember(event)
             yield Planned(self._state(event), index, event)
         yield from self._not_read_back(run, news.keys())
         for index, event in run:
@@ -211,12 +216,14 @@ class RetainedState:
     def _begin(self, event: Event, snapshot_id: str) -> None:
         self._snapshot_id, self._snapshot_keys = snapshot_id, set()
         self._advance(event)
+        self._uplinks.begin_snapshot()
         if self.devices is not None:
             self.devices.begin_snapshot()
 
     def _snapshot_row(self, index: int, event: Event) -> Iterator[Planned]:
         if self.devices is not None:
             self.devices.remember(event)
+        self._uplinks.remember_row(event)
         if event.key is not None and event.snapshot is not None:
             self._snapshot_keys.add(event.key)
             # Those that follow may all be new, too; `info` is published again after the last.
@@ -230,6 +237,7 @@ class RetainedState:
             # Now, not row by row: a device has the entities of all its rows.
             yield from self._planned(self.devices.settle(removing=whole))
         if whole:
+            self._uplinks.end_snapshot()
             removed = sorted(self._keys - self._snapshot_keys)
             yield from (Planned(self._messages.no_state(key), None) for key in removed)
             yield from self._missing(besides=removed)

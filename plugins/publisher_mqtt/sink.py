@@ -49,7 +49,13 @@ class MqttSink(Sink):
         from .client.session import Session
 
         super().__init__(options, context)
-        self._discovery = Discovery(options.home_assistant, context.node, options.base, publisher.__version__)
+        self._discovery = Discovery(
+            options.home_assistant,
+            context.node,
+            options.base,
+            publisher.__version__,
+            in_cloudevents=options.format == "cloudevents",
+        )
         self._messages = Messages(options, Topics(options.base, context.node), context.node)
         self._announces = options.home_assistant.enabled
         devices = Devices(self._discovery) if self._announces else None

@@ -19,7 +19,7 @@ from ..watcher import InterfaceFilter, step
 _TRY_SECONDS = 1.0
 
 
-_SILENT = attrgetter("carrier_transitions", "last_change", "last_link_speed")
+_SILENT = attrgetter("carrier_transitions", "last_change", "last_link_speed", "best_link_speed")
 
 
 class Core:

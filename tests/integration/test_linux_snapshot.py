@@ -175,6 +175,7 @@ def interface_agrees(
         "transmit_link_speed",
         "receive_link_speed",
         "last_link_speed",
+        "best_link_speed",
         "last_change",
         "media_connect_state",
         "carrier_transitions",

@@ -450,6 +450,7 @@ def explain(event: AnyEvent) -> str:
             assert_type(row, IpInterfaceRow)
             assert_type(interface.last_change, datetime | None)
             assert_type(interface.last_link_speed, int | None)
+            assert_type(interface.best_link_speed, int | None)
             assert_type(interface.carrier_transitions, int | None)
             return " ".join((event.notification_type, interface.alias, *sorted(changed)))
         case _:

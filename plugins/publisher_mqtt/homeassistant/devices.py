@@ -10,10 +10,13 @@ from publisher.containers import has_container_name, is_of_containers
 from publisher.events import Event, Family
 
 from ..messages import MqttMessage
-from .discovery import Discovery, components
+from .discovery import NODE, Discovery
 from .found import FoundDevice, digest_of, luid_of
 from .kept import KeptDevices
 from .shown import Shape, ShownRow, shared, shown_row
+
+_LOOPBACK = 24
+"""The IANA type of loopback interfaces."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +37,7 @@ class _Announced:
 
 
 class Devices:
-    """The discovery topics of one node as the broker is known to retain them, by LUID.
+    """The discovery topics of one node as the broker is known to retain them, by LUID, and `NODE` for its own device.
 
     The device of an interface that is removed stays for `keep_days`, unless it is a container's: Home Assistant
     forgets the user's name, icon and area of a device that goes. Its entities then have the values of an empty state.
@@ -44,6 +47,7 @@ class Devices:
         self.discovery = discovery
         self.kept = KeptDevices(discovery.options.keep_days, today or datetime.now(UTC).date())
         self._wants = discovery.options.wants
+        self._asks = bool(discovery.options.include)
         self._rows: dict[str, dict[Family, ShownRow]] = {}
         # Interfaces that are there and are no devices, by family: whether that is for a container's name.
         self._left_out: dict[str, dict[Family, bool]] = {}
@@ -106,14 +110,14 @@ class Devices:
 
     def settle(self, *, removing: bool, only: Iterable[str] | None = None) -> Iterator[MqttMessage]:
         """Yields the messages for devices that are missing or differ and, with `removing`, for those without rows."""
-        luids = self._rows.keys() | self._announced.keys() if removing else self._rows.keys()
+        luids = {NODE, *self._rows, *(self._announced if removing else ())}
         if only is not None:
             luids = luids & set(only)
         return self._smallest_first(sorted(luids))
 
     def again(self) -> Iterator[MqttMessage]:
         """Yields every device, for a Home Assistant that has just started; it reads the kept ones from the broker."""
-        for luid in sorted(self._rows):
+        for luid in (NODE, *sorted(self._rows)):
             if (shape := self._shape(luid)) is not None:
                 yield self._config(luid, self.discovery.payload(shape))
 
@@ -132,7 +136,7 @@ class Devices:
         if event.notification_type != "delete_instance":
             alias = event.interface.alias
             # A row that is not wanted is not kept: a host can have thousands of container interfaces.
-            if self._wants(alias):
+            if self._wants(alias) and (self._asks or event.interface.type != _LOOPBACK):
                 after = shown_row(event.row, event.interface, event.addresses), None
             else:
                 after = None, has_container_name(alias)
@@ -154,6 +158,8 @@ class Devices:
 
     def _shape(self, luid: str) -> Shape | None:
         """Returns the device as it should be; `None` for an interface that is not there, or is no device."""
+        if luid == NODE:
+            return self.discovery.node_shape
         rows, known = self._rows.get(luid), self._announced.get(luid)
         if not rows or self._is_of_containers(luid):
             return None
@@ -204,10 +210,9 @@ class Devices:
             yield self._config(luid, b"")
         if known is None or known.digest != digest_of(payload):
             yield self._config(luid, payload)
-        had = known.components if known is not None and known.is_ours else frozenset()
         self._announced[luid] = _Announced(
             digest_of(payload),
-            shared(had | components(self._rows[luid])),
+            shared(frozenset(shape.components)),
             shape.alias,
             is_of_containers=of_containers,
             shape=shape,

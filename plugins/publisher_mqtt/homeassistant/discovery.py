@@ -1,4 +1,4 @@
-"""Home Assistant's device-based MQTT discovery: one device per interface. No I/O.
+"""Home Assistant's device-based MQTT discovery: a device for the node, and one for each interface. No I/O.
 
 The rules are those of home-assistant.io, `source/_integrations/mqtt.markdown`, tried with 2025.4 to 2026.2
 (docs/mqtt.md).
@@ -9,31 +9,33 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Set
-from functools import lru_cache
-from typing import Any, NamedTuple, get_args
+from collections.abc import Mapping, Set
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from publisher.containers import has_container_name, matches
-from publisher.events import Family, OperStatus
+from publisher.events import Family
 
+from .entities import OF_INTERFACE, OF_NODE, Definition, components, event_template, ordered
 from .shown import Shape, ShownRow, shared
 
 DEFAULT_BASE = "interfaces"
 ORIGIN = "interface-publisher"
+NODE = "node"
+"""The node's own device has this in the place of a LUID."""
 
-_FAMILY_NAMES: Mapping[Family, str] = {"inet": "IPv4", "inet6": "IPv6"}
+_FAMILIES: tuple[Family, ...] = ("inet", "inet6")
 _NOT_IN_IDS = re.compile(r"[^a-zA-Z0-9_-]")
-# Home Assistant keeps at most 16,384 bytes of attributes; an address has at most 340 and a LUID 19.
-_MOST_ADDRESSES, _MOST_LUIDS = 40, 100
+# The digits of a LUID that are not reserved, which are zero.
+_SHORT = 10
 
 # Home Assistant's abbreviations of the members that we use (its `mqtt/abbreviations.py`), which device-based discovery
 # has known from its first version on: a payload is a third smaller with them, and one node has one for each interface.
 _ABBREVIATIONS = {
     "device": "dev",
     "origin": "o",
-    "availability_topic": "avty_t",
+    "availability": "avty",
     "components": "cmps",
     "identifiers": "ids",
     "model": "mdl",
@@ -45,35 +47,16 @@ _ABBREVIATIONS = {
     "json_attributes_topic": "json_attr_t",
     "json_attributes_template": "json_attr_tpl",
     "device_class": "dev_cla",
+    "enabled_by_default": "en",
     "entity_category": "ent_cat",
-    "icon": "ic",
-    "options": "ops",
+    "event_types": "evt_typ",
     "payload_on": "pl_on",
     "payload_off": "pl_off",
+    "suggested_display_precision": "sug_dsp_prc",
     "unit_of_measurement": "unit_of_meas",
 }
 # A topic that a component names twice is given once, as its base.
 _BASE = "~"
-
-# An empty state means that the interface is not there; then `value_json` is not defined.
-_GONE = "if value else"
-# A member that is not known is missing; "None" is taken as unknown. `d` is Jinja's other name for `default`.
-_CONNECTED = f"{{{{value_json.row.connected|d(none) {_GONE} false}}}}"
-_STATUS = f"{{{{value_json.interface.oper_status {_GONE} 'not_present'}}}}"
-_ADDRESSES = f"{{{{(value_json.addresses|d([])|map(attribute='address')|join(', '))[:255] or 'none' {_GONE} 'none'}}}}"
-_LINK_SPEED = (
-    "{{value_json.interface.transmit_link_speed/1000000 "
-    "if value and value_json.interface.transmit_link_speed is number else none}}"
-)
-_ROW_ATTRIBUTES = f"{{{{(value_json.row {_GONE} dict())|tojson}}}}"
-_INTERFACE_ATTRIBUTES = (
-    f"{{{{(dict(value_json.interface,higher=(value_json.interface.higher|d([]))[:{_MOST_LUIDS}],"
-    f"lower=(value_json.interface.lower|d([]))[:{_MOST_LUIDS}]) {_GONE} dict())|tojson}}}}"
-)
-_ADDRESS_ATTRIBUTES = (
-    f"{{{{(dict(addresses=(value_json.addresses|d([]))[:{_MOST_ADDRESSES}],"
-    f"count=value_json.addresses|d([])|length) {_GONE} dict())|tojson}}}}"
-)
 
 Component = dict[str, Any]
 
@@ -81,8 +64,8 @@ Component = dict[str, Any]
 class HomeAssistantOptions(BaseModel):
     """The interfaces that become devices of Home Assistant; the patterns are shell patterns for the alias.
 
-    `exclude` wins. An empty `include` is every interface but those of containers and virtual machines; a pattern in it
-    (`["eth*", "docker0"]`, or `["*"]` for all) means exactly those.
+    `exclude` wins. An empty `include` is every interface but loopback and those of containers and virtual machines; a
+    pattern in it (`["eth*", "docker0"]`, or `["*"]` for all) means exactly those.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -111,11 +94,21 @@ class Discovery:
     device's name, of which Home Assistant makes the entity ids when it meets a `unique_id` that is new to it.
     """
 
-    def __init__(self, options: HomeAssistantOptions, node: str, base: str = DEFAULT_BASE, version: str = "") -> None:
+    def __init__(
+        self,
+        options: HomeAssistantOptions,
+        node: str,
+        base: str = DEFAULT_BASE,
+        version: str = "",
+        *,
+        in_cloudevents: bool = False,
+    ) -> None:
         self.options = options
         self.node = node
         self.root = f"{base}/{node}"
         self.version = version
+        # The event in what is published: the option `format`.
+        self._event = "value_json.data" if in_cloudevents else "value_json"
         # The unique ids have this prefix, and the topics had: it is that of other programs, too (`device/nas/ups`).
         self._plain_id = _plain_id(node, base)
         self.node_id = f"publisher_{self._plain_id}"
@@ -136,7 +129,7 @@ class Discovery:
         return [f"{self.place}/+/config", f"{self.options.prefix}/device/{self._plain_id}/+/config"]
 
     def config_topic(self, luid: str) -> str:
-        """Returns the retained topic of one interface's device; an empty payload removes it with its entities."""
+        """Returns the retained topic of a device, of an interface or `NODE`; an empty payload removes it whole."""
         return f"{self.place}/{luid}/config"
 
     def first_config_topic(self, luid: str) -> str:
@@ -153,11 +146,20 @@ class Discovery:
         `had` are the names of the components that it has already: they stay while the interface is there, since Home
         Assistant forgets the user's changes to an entity that is removed.
         """
-        families = tuple(family for family in _FAMILY_NAMES if family in rows)
-        if not families or not self.options.wants(rows[families[0]].alias):
+        first = next((family for family in _FAMILIES if family in rows), None)
+        if first is None or not self.options.wants(rows[first].alias):
             return None
-        first = rows[families[0]]
-        return Shape(luid, first.alias, first.model, families[0], _ordered(shared(components(rows) | had)))
+        keys = ordered(shared(components(rows, first) | had))
+        return Shape(luid, rows[first].alias, rows[first].model, first, keys)
+
+    @property
+    def node_shape(self) -> Shape:
+        """Everything that the payload of the node's own device depends on."""
+        return Shape(NODE, self.node, "", "inet", tuple(OF_NODE))
+
+    def definitions(self, luid: str) -> Mapping[str, Definition]:
+        """Returns the kinds of entities of this device."""
+        return OF_NODE if luid == NODE else OF_INTERFACE
 
     def device_name(self, luid: str, alias: str) -> str:
         """Returns the name of a device.
@@ -173,139 +175,67 @@ class Discovery:
         return shorter if self.device_name(luid, shorter) == device_name else alias
 
     def payload(self, shape: Shape) -> bytes:
-        """Returns the payload of a device, which takes 100 µs: twice as long as publishing an event.
+        """Returns the payload of a device.
 
-        Each topic in it is the `state` topic of a row, or the node's `status`. It has no values: it differs only when
-        entities or names do.
+        Each topic in it is one on which the sink publishes. It has no values: it differs only when entities or names
+        do.
         """
+        definitions = self.definitions(shape.luid)
         config = {
             "device": self._device(shape),
             "origin": _abbreviated({"name": ORIGIN} | ({"sw_version": self.version} if self.version else {})),
-            "availability_topic": f"{self.root}/status",
-            "qos": 1,
-            "components": {name: self._component(name, shape) for name in shape.components},
+            # As a list, so that an entity can have an empty one.
+            "availability": [{"t": f"{self.root}/status"}],
+            "state_topic": self._topic("info" if shape.luid == NODE else "first", shape),
+            "components": {key: self._component(key, definitions[key], shape) for key in shape.components},
         }
         return json.dumps(_abbreviated(config), ensure_ascii=False, separators=(",", ":")).encode()
 
     def _device(self, shape: Shape) -> dict[str, Any]:
+        if shape.luid == NODE:
+            about = {"identifiers": self._plain_id, "name": self.node, "model": "Host"}
+            return _abbreviated(about | ({"sw_version": self.version} if self.version else {}))
         # No `connections`: a bridge, its ports and VLANs share a MAC, and Home Assistant would merge them into one.
         device = {
-            "identifiers": [f"{self._plain_id}_{shape.luid}"],
+            "identifiers": self._id(shape),
             "name": self.device_name(shape.luid, shape.alias),
             "model": shape.model,
+            "via_device": self._plain_id,
         }
         return _abbreviated(device)
 
-    def _component(self, name: str, shape: Shape) -> Component:
-        definition = DEFINITIONS[name]
-        topic = f"{self.root}/{shape.luid}/{definition.family or shape.family}/state"
+    def _component(self, key: str, definition: Definition, shape: Shape) -> Component:
         # No `default_entity_id`: with it Home Assistant 2026.2 gives a device that comes back its first ids again, in
         # place of the user's. Without it, all versions make the id of the device's and the component's name.
-        if "json_attributes_template" in definition.members:
-            topics = {_BASE: topic, "state_topic": _BASE, "json_attributes_topic": _BASE}
-        else:
-            topics = {"state_topic": topic}
         component = {
             "platform": definition.platform,
             "name": definition.name,
-            "unique_id": f"{self._plain_id}_{shape.luid}_{name}",
-            **topics,
+            "unique_id": f"{self._id(shape)}_{key}",
             **definition.members,
         }
+        topic = self._topic(definition.topic, shape)
+        if "json_attributes_topic" in component:
+            component |= {_BASE: topic, "state_topic": _BASE}
+        elif definition.topic not in ("first", shape.family, "info"):
+            component["state_topic"] = topic
+        if definition.topic == "events":
+            component["value_template"] = event_template(data=self._event, only_inet6=shape.family == "inet6")
         return _abbreviated(component)
+
+    def _id(self, shape: Shape) -> str:
+        return f"{self._plain_id}_{shape.luid[:_SHORT]}"
+
+    def _topic(self, name: str, shape: Shape) -> str:
+        if name in ("info", "status"):
+            return f"{self.root}/{name}"
+        if name == "events":
+            return f"{self.root}/{shape.luid}/{'+' if shape.family == 'inet' else shape.family}/event"
+        return f"{self.root}/{shape.luid}/{shape.family if name == 'first' else name}/state"
 
 
 def _abbreviated(members: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the members under their short names."""
     return {_ABBREVIATIONS.get(name, name): value for name, value in members.items()}
-
-
-class _Definition(NamedTuple):
-    """A kind of component; `family` is that of its state, `None` for the interface's first one.
-
-    The key is `name` as Home Assistant makes an id of it.
-    """
-
-    name: str
-    platform: str
-    family: Family | None
-    members: Component
-
-
-def _family_definitions(family: Family) -> Iterator[_Definition]:
-    name = _FAMILY_NAMES[family]
-    yield _Definition(
-        f"{name} connected",
-        "binary_sensor",
-        family,
-        {
-            "device_class": "connectivity",
-            "value_template": _CONNECTED,
-            "payload_on": "True",
-            "payload_off": "False",
-            "json_attributes_template": _ROW_ATTRIBUTES,
-        },
-    )
-    # A state is at most 255 characters there; the attributes have the addresses whole.
-    attributes = {"json_attributes_template": _ADDRESS_ATTRIBUTES, "icon": "mdi:ip-network"}
-    yield _diagnostic(f"{name} addresses", family, _ADDRESSES, **attributes)
-    size = {"device_class": "data_size", "unit_of_measurement": "B", "icon": "mdi:ruler"}
-    yield _diagnostic(f"{name} MTU", family, f"{{{{value_json.row.nl_mtu|d(none) {_GONE} none}}}}", **size)
-    icon = {"icon": "mdi:sort-numeric-ascending"}
-    yield _diagnostic(f"{name} metric", family, f"{{{{value_json.row.metric|d(none) {_GONE} none}}}}", **icon)
-
-
-def _interface_definitions() -> Iterator[_Definition]:
-    yield _diagnostic(
-        "Oper status",
-        None,
-        _STATUS,
-        device_class="enum",
-        options=list(get_args(OperStatus)),
-        icon="mdi:lan",
-        json_attributes_template=_INTERFACE_ATTRIBUTES,
-    )
-    yield _diagnostic(
-        "Link speed",
-        None,
-        _LINK_SPEED,
-        device_class="data_rate",
-        unit_of_measurement="Mbit/s",
-        suggested_display_precision=0,
-        icon="mdi:speedometer",
-    )
-
-
-def _diagnostic(name: str, family: Family | None, template: str, **members: Any) -> _Definition:
-    common = {"entity_category": "diagnostic", "value_template": template}
-    return _Definition(name, "sensor", family, common | members)
-
-
-def _keyed(definitions: Iterable[_Definition]) -> dict[str, _Definition]:
-    return {definition.name.lower().replace(" ", "_"): definition for definition in definitions}
-
-
-DEFINITIONS = _keyed(
-    [*_family_definitions("inet"), *_family_definitions("inet6"), *_interface_definitions()],
-)
-"""Every kind of component that a device may have, by its key."""
-
-
-def components(rows: Mapping[Family, ShownRow]) -> frozenset[str]:
-    """Returns the names of the components that these rows have by themselves."""
-    found = {"oper_status"}
-    if next(iter(rows.values())).has_speed:
-        found.add("link_speed")
-    for family, row in rows.items():
-        key = _FAMILY_NAMES[family].lower()
-        found |= {f"{key}_connected", f"{key}_addresses"}
-        found |= {f"{key}_{name}" for name, is_there in (("mtu", row.has_mtu), ("metric", row.has_metric)) if is_there}
-    return shared(frozenset(found))
-
-
-@lru_cache(maxsize=1024)
-def _ordered(names: frozenset[str]) -> tuple[str, ...]:
-    return tuple(name for name in DEFINITIONS if name in names)
 
 
 def _plain_id(node: str, base: str) -> str:

@@ -14,9 +14,12 @@ from typing import NamedTuple
 from publisher.events import Address, Family, Interface, IpInterfaceRow
 
 # IANA types of interfaces that have a link speed when they are up: Ethernet and Wi-Fi.
-_TYPES_WITH_SPEED = frozenset({6, 71})
+_ETHERNET = 6
+_TYPES_WITH_SPEED = frozenset({_ETHERNET, 71})
 # Their kinds on Linux; of others, some have one while they are up (a tap reports 10 Mbit/s).
 _KINDS_WITH_SPEED = frozenset({None, "bond", "bridge", "ipvlan", "macvlan", "macvtap", "team", "veth", "vlan"})
+# Those whose speed a cable or a port decides; that of Wi-Fi is another at each moment, that of others the host's.
+_KINDS_OF_CABLES = frozenset({None, "bond", "team"})
 
 
 class ShownRow(NamedTuple):
@@ -29,6 +32,7 @@ class ShownRow(NamedTuple):
     higher: tuple[str, ...]
     lower: tuple[str, ...]
     has_speed: bool
+    may_be_slower: bool
     has_mtu: bool
     has_metric: bool
     has_global_address: bool
@@ -46,7 +50,7 @@ class Shape(NamedTuple):
     @property
     def size(self) -> int:
         """A number that grows with the payload's size."""
-        return 400 * len(self.components) + len(self.alias) + len(self.model)
+        return 200 * len(self.components) + len(self.alias) + len(self.model)
 
 
 def shown_row(row: IpInterfaceRow, interface: Interface, addresses: Iterable[Address]) -> ShownRow:
@@ -62,6 +66,7 @@ def shown_row(row: IpInterfaceRow, interface: Interface, addresses: Iterable[Add
         higher=interface.higher,
         lower=interface.lower,
         has_speed=has_speed or interface.transmit_link_speed is not None,
+        may_be_slower=interface.type == _ETHERNET and kind in _KINDS_OF_CABLES,
         has_mtu=row.nl_mtu is not None,
         has_metric=row.metric is not None,
         has_global_address=any(address.scope == "global" for address in addresses),

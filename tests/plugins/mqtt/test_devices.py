@@ -14,7 +14,8 @@ from publisher.events import Address, Event, Family, Interface, IpInterface, IpI
 from publisher.testing import FakeSinkContext, make_event, make_row, make_snapshot
 from publisher_mqtt.homeassistant.births import Births
 from publisher_mqtt.homeassistant.devices import Devices
-from publisher_mqtt.homeassistant.discovery import DEFINITIONS, Discovery, HomeAssistantOptions
+from publisher_mqtt.homeassistant.discovery import NODE, Discovery, HomeAssistantOptions
+from publisher_mqtt.homeassistant.entities import OF_INTERFACE, OF_NODE
 from publisher_mqtt.homeassistant.found import FoundDevice, read_device
 from publisher_mqtt.homeassistant.kept import KeptDevices
 from publisher_mqtt.homeassistant.shown import Shape
@@ -43,9 +44,16 @@ def snapshot(of: Devices, *rows: IpInterface) -> dict[str, bytes]:
 
 
 def sent(messages: Iterable[MqttMessage]) -> dict[str, bytes]:
+    """Returns the last message of each topic, without that of the node's own device."""
     return {
-        message.topic.removeprefix("homeassistant/device/"): message.payload for message in messages if message.retain
+        message.topic.removeprefix("homeassistant/device/"): message.payload
+        for message in of_interfaces(messages)
+        if message.retain
     }
+
+
+def of_interfaces(messages: Iterable[MqttMessage]) -> list[MqttMessage]:
+    return [message for message in messages if message.topic != discovery().config_topic(NODE)]
 
 
 def config(row: IpInterface, **options: Any) -> bytes:
@@ -105,7 +113,7 @@ def interface(
 def names(of: Devices, *rows: IpInterface) -> set[str]:
     """Returns the aliases of the devices that a snapshot leaves."""
     snapshot(of, *rows)
-    return {json.loads(message.payload)["dev"]["name"].removeprefix("nas ") for message in of.again()}
+    return {json.loads(message.payload)["dev"]["name"].removeprefix("nas ") for message in of_interfaces(of.again())}
 
 
 # The cost of thousands.
@@ -171,9 +179,9 @@ def test_a_component_stays_while_the_interface_is_there_also_over_a_restart() ->
     )
     up = down.model_copy(update={"interface": down.interface.model_copy(update={"transmit_link_speed": 10_000_000})})
     one = devices()
-    assert "link_speed" not in json.loads(snapshot(one, down)[f"publisher_nas/{ETH0.luid}/config"])["cmps"]
+    assert "v" not in json.loads(snapshot(one, down)[f"publisher_nas/{ETH0.luid}/config"])["cmps"]
     [with_speed] = sent(one.apply([make_event(1, row=up)])).values()
-    assert "link_speed" in json.loads(with_speed)["cmps"]
+    assert "v" in json.loads(with_speed)["cmps"]
     assert sent(one.apply([make_event(2, row=down)])) == {}
 
     after = devices()
@@ -186,7 +194,7 @@ def test_the_entities_of_a_family_stay_while_the_interface_is_there() -> None:
     one = devices()
     [both] = snapshot(one, ETH0, v6).values()
     assert sent(one.apply([deleted(v6)])) == {}
-    assert "ipv6_connected" in json.loads(both)["cmps"]
+    assert "6c" in json.loads(both)["cmps"]
 
 
 PLANTED = [
@@ -198,6 +206,8 @@ PLANTED = [
     b'{"device":{"name":"UPS"},"origin":{"name":"nut2mqtt"},"availability_topic":"interfaces/nas/status","components":{}}',
     b'{"device":{"name":"x"},"origin":{"name":"interface-publisher"},"availability_topic":"interfaces/other/status",'
     b'"components":{"a":{"platform":"sensor"}}}',
+    b'{"dev":{"name":"x"},"o":{"name":"interface-publisher"},"avty":[{"t":"interfaces/nas/status"},{"t":"x"}],"cmps":{}}',
+    b'{"dev":{"name":"x"},"o":{"name":"interface-publisher"},"avty":[],"cmps":{}}',
     b'{"device":{"name":1e999}}',
 ]
 
@@ -208,12 +218,12 @@ def test_what_is_planted_is_replaced_where_we_need_the_topic_and_else_left_alone
     rogue = make_row("gone", index=9)
     planted = [found(topic(row), payload) for row in (ETH0, rogue)]
     one.found([device for device in planted if device is not None], complete=True)
-    messages = [*one.settle(removing=True)]
+    messages = of_interfaces(one.settle(removing=True))
     assert messages == []
     one.begin_snapshot()
     for event in make_snapshot([ETH0]):
         one.remember(event)
-    messages = [*one.settle(removing=True)]
+    messages = of_interfaces(one.settle(removing=True))
     assert [message.payload for message in messages] == [b"", config(ETH0)]
     assert {message.topic for message in messages} == {topic(ETH0)}
 
@@ -224,7 +234,7 @@ def test_nothing_that_is_found_is_sent_again() -> None:
     ours["dev"]["name"] = "nas <evil>"
     one = devices()
     one.found([known(topic(ETH0), json.dumps(ours).encode())], complete=True)
-    messages = [*one.apply([make_event(1, row=ETH0)]), *one.again()]
+    messages = [*one.apply([make_event(1, row=ETH0)]), *of_interfaces(one.again())]
     assert [message.payload for message in messages] == [b"", config(ETH0), config(ETH0)]
 
 
@@ -251,7 +261,6 @@ def test_the_first_versions_topic_is_cleared_and_its_entities_stay_the_same() ->
         (f"nas/{ETH0.luid}/config", b""),
         (f"publisher_nas/{ETH0.luid}/config", config(ETH0)),
     ]
-    assert json.loads(old)["cmps"]["oper_status"]["uniq_id"] == f"nas_{ETH0.luid}_oper_status"
 
 
 def test_a_device_without_abbreviations_as_the_first_versions_sent_it_is_ours() -> None:
@@ -266,6 +275,43 @@ def test_of_a_large_payload_only_a_digest_is_kept() -> None:
     assert large is not None
     assert not large.is_ours
     assert large.digest == b""
+
+
+# The node's own device.
+
+NODE_TOPIC = discovery().config_topic(NODE)
+NODE_CONFIG = discovery().payload(discovery().node_shape)
+
+
+def test_the_nodes_device_comes_first_and_once() -> None:
+    """Home Assistant takes the devices behind it in that order."""
+    one = devices()
+    one.begin_snapshot()
+    for event in make_snapshot([ETH0, WG0], node="nas"):
+        one.remember(event)
+    first, *others = one.settle(removing=True)
+    assert (first.topic, first.payload, len(others)) == (NODE_TOPIC, NODE_CONFIG, 2)
+    assert [*one.settle(removing=True)] == []
+    assert next(one.again()) == first
+
+
+def test_the_nodes_device_is_there_without_an_interface_and_is_found_again() -> None:
+    one = devices(exclude=["*"])
+    one.begin_snapshot()
+    assert [message.topic for message in one.settle(removing=True)] == [NODE_TOPIC]
+    after = devices()
+    after.found([known(NODE_TOPIC, NODE_CONFIG)], complete=True)
+    assert [*after.settle(removing=True)] == []
+    assert after.new_day(TODAY + timedelta(days=400)) == []
+    assert found(f"homeassistant/device/nas/{NODE}/config", NODE_CONFIG) is None, "another program's"
+
+
+def test_what_is_planted_in_the_nodes_place_is_replaced() -> None:
+    one = devices()
+    planted = found(NODE_TOPIC, b'{"components":{}}')
+    assert planted is not None
+    one.found([planted], complete=True)
+    assert [message.payload for message in one.settle(removing=False)] == [b"", NODE_CONFIG]
 
 
 def test_found_late_it_is_cleared_too() -> None:
@@ -380,12 +426,23 @@ def test_names_of_containers_and_virtual_machines_are_no_devices(alias: str) -> 
     assert HomeAssistantOptions(include=("*",)).wants(alias)
 
 
-OTHERS = ["vmbr0", "eth0", "enp3s0", "wlan0", "wg0", "tun0", "tap0", "bond0", "br0", "lo", "ppp0", "eth0.7"]
+OTHERS = ["vmbr0", "eth0", "enp3s0", "wlan0", "wg0", "tun0", "tap0", "bond0", "br0", "ppp0", "eth0.7"]
 
 
 @pytest.mark.parametrize("alias", OTHERS)
 def test_other_names_are(alias: str) -> None:
     assert HomeAssistantOptions().wants(alias)
+
+
+@pytest.mark.parametrize("alias", ["lo", "Loopback Pseudo-Interface 1"])
+def test_loopback_is_no_device_unless_asked_for(alias: str) -> None:
+    loopback = make_row(alias, index=1, interface={"type": 24})
+    assert names(devices(), loopback) == set()
+    assert names(devices(include=["lo", "Loopback*"]), loopback) == {alias}
+    # One that an earlier version announced goes.
+    after = devices()
+    after.found([known(topic(loopback), config(loopback))], complete=True)
+    assert snapshot(after, loopback) == {f"publisher_nas/{loopback.luid}/config": b""}
 
 
 def test_a_veth_whose_other_end_is_elsewhere_is_none_on_the_host_and_one_in_the_container() -> None:
@@ -447,9 +504,11 @@ def slug(text: str) -> str:
     return "_".join(text.lower().split())
 
 
-def test_the_key_of_a_component_is_what_home_assistant_makes_of_its_name() -> None:
-    assert [slug(definition.name) for definition in DEFINITIONS.values()] == list(DEFINITIONS)
+def test_home_assistant_makes_the_entity_ids_of_the_names() -> None:
+    for definitions in (OF_INTERFACE, OF_NODE):
+        assert len({slug(definition.name) for definition in definitions.values()}) == len(definitions)
     assert "default_entity_id" not in config(ETH0).decode()
+    assert "obj_id" not in config(ETH0).decode()
 
 
 def test_names_without_letters_have_ids_of_their_own() -> None:

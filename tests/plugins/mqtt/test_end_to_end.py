@@ -164,10 +164,10 @@ def test_500_pairs_made_and_deleted_leave_no_topic(house: PublisherAndBroker) ->
         make_pairs(house.netns, 500)
         there = kernel_rows(house.netns)
         kept.wait_for("state", len(there))
-        kept.wait_for("config", 1001)
+        kept.wait_for("config", 1002)
         assert kept.rows == there
         house.netns.ip("link del group 7")
-        kept.wait_for("config", 1)
+        kept.wait_for("config", 2)
         kept.wait_for("state", len(kernel_rows(house.netns)))
         assert {heard.topic for heard in house.retained()} == {heard.topic for heard in before}
 
@@ -180,7 +180,7 @@ def test_1000_container_interfaces_are_states_and_no_entities(house: PublisherAn
         retained = Kept(house.retained())
     assert retained.rows == kernel_rows(house.netns)
     assert len({state["interface"]["alias"] for state in retained.states}) == 1003
-    assert retained.devices == {"nas eth0", "nas eth1", "nas lo"}
+    assert retained.devices == {"nas", "nas eth0", "nas eth1"}
 
 
 def test_the_topics_in_discovery_payloads_are_published(house: PublisherAndBroker) -> None:
@@ -191,8 +191,11 @@ def test_the_topics_in_discovery_payloads_are_published(house: PublisherAndBroke
         retained = house.retained()
     configs = Kept(retained).configs
     parts = [part for config in configs for part in config["components"].values()]
-    named = {part["state_topic"] for part in parts} | {config["availability_topic"] for config in configs}
-    assert f"interfaces/nas/{luid_of(retained, 'eth0')}/inet/state" in named
+    named = {part["state_topic"] for part in parts} | {one["topic"] for part in parts for one in part["availability"]}
+    eth0 = f"interfaces/nas/{luid_of(retained, 'eth0')}"
+    assert {f"{eth0}/inet/state", f"{eth0}/inet6/state", "interfaces/nas/info", "interfaces/nas/status"} <= named
+    assert {topic for topic in named if topic.endswith("/event")} == {f"{eth0}/+/event"}
+    named = {topic for topic in named if not topic.endswith("/event")}
     assert named <= {heard.topic for heard in retained}
 
 
@@ -265,13 +268,13 @@ def test_what_went_or_was_renamed_while_it_was_away_leaves_no_state_and_a_device
     house.netns.veth("eth2", "eth3")
     with house.publishing(), house.subscribed("interfaces/#") as subscriber:
         Kept(subscriber.messages).wait_for("status", 1)
-        assert Kept(house.retained()).devices == {"nas lo", "nas eth0", "nas eth1", "nas eth2", "nas eth3"}
+        assert Kept(house.retained()).devices == {"nas", "nas eth0", "nas eth1", "nas eth2", "nas eth3"}
     house.netns.ip("link del eth0", "link set eth2 down", "link set eth2 name uplink", "link set uplink up")
     gone = {"nas eth0", "nas eth1", "nas eth2"}
     for setting, devices in (
-        ("", {"nas lo", "nas uplink", "nas eth3"} | gone),
-        ("home_assistant.exclude = ['eth1']", {"nas lo", "nas uplink", "nas eth3"} | gone - {"nas eth1"}),
-        ("home_assistant.keep_days = 0", {"nas lo", "nas uplink", "nas eth3"}),
+        ("", {"nas", "nas uplink", "nas eth3"} | gone),
+        ("home_assistant.exclude = ['eth1']", {"nas", "nas uplink", "nas eth3"} | gone - {"nas eth1"}),
+        ("home_assistant.keep_days = 0", {"nas", "nas uplink", "nas eth3"}),
     ):
         with house.publishing(setting), house.subscribed("#") as subscriber:
             kept = Kept(subscriber.messages)

@@ -123,7 +123,7 @@ def test_a_url_empties_one_node_below_the_given_base_and_prefix_with_the_given_l
         assert forget_url(house.settings(), Forget(url, "old", "home", "ha", secret))
         # The devices of another base than the default one have names of their own.
         gone = {topic for topic in before if topic.startswith(("home/old/", "ha/device/publisher_old_"))}
-        assert len(gone) == 4
+        assert len(gone) == 5
         assert retained(broker, "#") == {topic: payload for topic, payload in before.items() if topic not in gone}
 
 
@@ -137,7 +137,7 @@ def test_everything_of_the_node_goes_and_nothing_of_others(tmp_path: Path, broke
         host.quiet()
         host.remove(make_row("wg0", index=5).key)
         host.quiet()
-    assert len(retained(broker, "#")) == len(OTHERS) + 7
+    assert len(retained(broker, "#")) == len(OTHERS) + 8
     first_form = f"homeassistant/device/testnode/{make_row(index=9).luid}/config"
     old = {"device": {"name": "x"}, "origin": {"name": "interface-publisher"}, "components": {}}
     plant(broker, {first_form: json.dumps(old | {"availability_topic": "interfaces/testnode/status"}).encode()})
@@ -211,6 +211,7 @@ def test_known_interfaces_are_cleared_though_nothing_is_read_back(broker: Mosqui
     topics = [
         f"interfaces/testnode/{ETH0.luid}/inet/state",
         f"homeassistant/device/publisher_testnode/{ETH0.luid}/config",
+        "homeassistant/device/publisher_testnode/node/config",
     ]
     with Subscriber(broker, *topics) as live:
         one = sink(broker)
@@ -321,6 +322,7 @@ EACH_TOPIC = [
     *(f"interfaces/testnode/{name}" for name in ("info", "status", "kept")),
     *(f"interfaces/testnode/{row.luid}/inet/state" for row in (ETH0, WG0)),
     *(f"homeassistant/device/publisher_testnode/{row.luid}/config" for row in (ETH0, WG0)),
+    "homeassistant/device/publisher_testnode/node/config",
 ]
 
 
@@ -335,7 +337,7 @@ def test_what_the_journal_knows_is_emptied_where_wildcards_show_nothing(
         journal.luids.save_luids([LuidAssignment(WG0.luid, "wireguard", b"wg0", b"wg0")])
     house.source = ScriptedSource([ETH0, WG0])
     with house.running(before) as service:
-        wait_for(lambda: len(retained(rabbit, *EACH_TOPIC)) == 6, what="everything")
+        wait_for(lambda: len(retained(rabbit, *EACH_TOPIC)) == 7, what="everything")
         house.source.send(Remove(*WG0.key))
         wait_for(lambda: retained(rabbit, EACH_TOPIC[2]), what="which device is kept")
         if how == "reload":

@@ -6,15 +6,19 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
-from publisher.events import Address, Family, Interface, IpInterface, IpInterfaceRow, make_luid
-from publisher_mqtt.homeassistant.discovery import Discovery, HomeAssistantOptions
-from tests.fixtures.discovery import device_of, read_config
+from publisher.cloudevents import structured_json
+from publisher.events import Address, Change, Event, Family, Interface, IpInterface, IpInterfaceRow, Kind
+from publisher.testing import make_event, make_row
+from publisher_mqtt.homeassistant.discovery import NODE, Discovery, HomeAssistantOptions
+from tests.fixtures.discovery import device_of, read_config, render
 
 LUID = "0006008000000000"
+EPOCH = "01926f6e8c7e4b3f"
+MOMENT = datetime(2026, 11, 22, 20, 4, 12, 123456, UTC)
 TOPIC = re.compile(r"^homeassistant/device/(?:[a-zA-Z0-9_-]+/)?[a-zA-Z0-9_-]+/config$")
 # home-assistant.io, mqtt.markdown, "Device"; any other key makes Home Assistant refuse the whole config.
 DEVICE_KEYS = {
@@ -22,12 +26,13 @@ DEVICE_KEYS = {
     *("serial_number", "suggested_area", "sw_version", "via_device"),
 }
 ENTITY_KEYS = {
-    *("platform", "unique_id", "name", "device_class", "entity_category", "icon", "state_topic"),
-    *("value_template", "json_attributes_topic", "json_attributes_template"),
+    *("platform", "unique_id", "name", "device_class", "entity_category", "icon", "state_topic", "availability", "qos"),
+    *("value_template", "json_attributes_topic", "json_attributes_template", "enabled_by_default"),
 }
 KEYS_OF = {
     "binary_sensor": ENTITY_KEYS | {"payload_on", "payload_off"},
     "sensor": ENTITY_KEYS | {"unit_of_measurement", "options", "suggested_display_precision"},
+    "event": ENTITY_KEYS | {"event_types"},
 }
 UNITS_OF = {"data_rate": {"bit/s", "kbit/s", "Mbit/s", "Gbit/s"}, "data_size": {"bit", "B", "kB", "MB"}}
 
@@ -39,20 +44,24 @@ def ip_interface(
     kind: str | None = None,
     addresses: Iterable[str] = (),
     speed: int | None = 1_000_000_000,
+    interface: Mapping[str, Any] | None = None,
     **row: Any,
 ) -> IpInterface:
     members = {"nl_mtu": 1500, "connected": True} | row
     return IpInterface(
         row=IpInterfaceRow(family=family, interface_luid=LUID, interface_index=2, **members),
         interface=Interface(
-            alias=alias,
-            kind=kind,
-            type=6,
-            admin_status="up",
-            oper_status="up",
-            media_connect_state="connected",
-            transmit_link_speed=speed,
-            receive_link_speed=speed,
+            **{
+                "alias": alias,
+                "kind": kind,
+                "type": 6,
+                "admin_status": "up",
+                "oper_status": "up",
+                "media_connect_state": "connected",
+                "transmit_link_speed": speed,
+                "receive_link_speed": speed,
+                **(interface or {}),
+            }
         ),
         addresses=tuple(
             Address(address=address, prefix_length=24, scope="global", dad_state="preferred") for address in addresses
@@ -80,7 +89,7 @@ def faults(config: Mapping[str, Any]) -> list[str]:
     found = [f"device.{key} is unknown" for key in device.keys() - DEVICE_KEYS]
     found += [] if device.get("identifiers") or device.get("connections") else ["device without identity"]
     found += [] if config.get("origin", {}).get("name") else ["origin without name"]
-    found += [f"{config.get('qos')} is no qos"] if config.get("qos", 0) not in (0, 1, 2) else []
+    found += ["availability twice"] if {"availability", "availability_topic"} <= config.keys() else []
     unique = [part["unique_id"] for part in components.values() if "unique_id" in part]
     found += ["a unique_id twice"] if len(unique) != len(set(unique)) else []
     found += [] if components else ["no components"]
@@ -97,52 +106,14 @@ def _component_faults(part: Mapping[str, Any]) -> Iterable[str]:
     yield from (f"{key} is unknown" for key in part.keys() - KEYS_OF[platform])
     yield from (f"{key} is missing" for key in ("unique_id", "name", "state_topic") if not part.get(key))
     device_class, unit = part.get("device_class", ""), part.get("unit_of_measurement")
-    if unit is not None and unit not in UNITS_OF.get(device_class, set()):
+    if part.get("qos", 0) not in (0, 1, 2):
+        yield f"{part['qos']} is no qos"
+    if (platform == "event") != bool(part.get("event_types")):
+        yield "event_types are for events, and events need them"
+    if device_class and unit is not None and unit not in UNITS_OF.get(device_class, set()):
         yield f"{unit} is no unit of {device_class}"
     if ("options" in part) != (device_class == "enum"):
         yield "options are for enum, and enum needs them"
-
-
-class _Filter:
-    """A Jinja filter, so that Python's `|` calls it."""
-
-    def __init__(self, call: Any) -> None:
-        self.call = call
-
-    def __ror__(self, value: Any) -> Any:
-        return self.call(value)
-
-
-class _Undefined:
-    """A member that is missing, as Jinja has it: only `default` and `is number` take it."""
-
-
-class _Object(dict[str, Any]):
-    """A JSON object as Jinja has it: its members are attributes, too."""
-
-    def __getattr__(self, name: str) -> Any:
-        return self.get(name, _Undefined())
-
-
-def render(template: str, payload: bytes) -> str:
-    """Renders the template. Ours are plain expressions that mean the same in Jinja and in Python."""
-    [expression] = re.fullmatch(r"\{\{(.*)\}\}", template).groups()  # type: ignore[union-attr]  # an error fails it
-    names = {
-        # Home Assistant defines it for JSON only.
-        "value_json": json.loads(payload, object_hook=_Object) if payload else None,
-        "value": payload.decode(),
-        "none": None,
-        "false": False,
-        "dict": dict,
-        "map": lambda attribute: _Filter(lambda items: [getattr(item, attribute) for item in items]),
-        "join": lambda separator: _Filter(separator.join),
-        "length": _Filter(len),
-        "d": lambda other: _Filter(lambda value: other if isinstance(value, _Undefined) else value),
-        "is_number": _Filter(lambda value: isinstance(value, (int, float))),
-        "tojson": _Filter(json.dumps),
-    }
-    expression = expression.replace(" is number", " | is_number")
-    return str(eval(expression, {"__builtins__": {}}, names))
 
 
 def state(row: IpInterface) -> bytes:
@@ -173,41 +144,60 @@ def test_a_payload_is_small() -> None:
     """A node with ten interfaces retains eleven of them."""
     payload = device_of(discovery(), both(metric=25))
     assert payload is not None
-    assert len(payload) < 4_200
+    assert len(payload) < 3_200
 
 
 def test_the_judge_sees_what_home_assistant_refuses() -> None:
     good = config_of(both())
-    mtu = good["components"]["ipv4_mtu"]
+    mtu, changes = good["components"]["m"], good["components"]["e"]
     assert faults(good | {"device": good["device"] | {"luid": LUID}}) == ["device.luid is unknown"]
     assert faults(good | {"device": {"name": "x"}}) == ["device without identity"]
     assert faults(good | {"origin": {}}) == ["origin without name"]
+    assert faults(good | {"availability_topic": "x"}) == ["availability twice"]
     assert faults(good | {"components": {"mtu": mtu | {"object_id": "x"}}}) == ["mtu: object_id is unknown"]
     assert faults(good | {"components": {"mtu": mtu | {"unique_id": ""}}}) == ["mtu: unique_id is missing"]
-    assert faults(good | {"components": {"mtu": mtu | {"unit_of_measurement": "bytes"}}}) != []
+    assert faults(good | {"components": {"mtu": mtu | {"device_class": "data_size", "unit_of_measurement": "b"}}}) != []
+    assert faults(good | {"components": {"mtu": mtu | {"qos": 3}}}) == ["mtu: 3 is no qos"]
+    assert faults(good | {"components": {"changes": changes | {"event_types": []}}}) != []
     assert faults(good | {"components": {"one": mtu, "two": mtu}}) == ["a unique_id twice"]
 
 
-def test_the_topics_named_are_those_of_the_rows_that_exist() -> None:
-    some: list[dict[Family, IpInterface]] = [both(), {"inet": ip_interface()}, {"inet6": ip_interface("inet6")}]
-    for rows in some:
-        config = config_of(rows)
-        named = {part[key] for part in config["components"].values() for key in part if key.endswith("_topic")}
-        assert named == {f"interfaces/nas/{LUID}/{family}/state" for family in rows}
-        assert config["availability_topic"] == "interfaces/nas/status"
+def topics(config: Mapping[str, Any]) -> set[str]:
+    return {part[key] for part in config["components"].values() for key in part if key.endswith("_topic")}
+
+
+@pytest.mark.parametrize(
+    ("rows", "events"),
+    [(both(), "+"), ({"inet": ip_interface()}, "+"), ({"inet6": ip_interface("inet6")}, "inet6")],
+    ids=["both", "inet", "inet6"],
+)
+def test_the_topics_named_are_those_of_the_rows_that_exist(rows: dict[Family, IpInterface], events: str) -> None:
+    root = f"interfaces/nas/{LUID}"
+    config = config_of(rows)
+    assert topics(config) == {*(f"{root}/{family}/state" for family in rows), f"{root}/{events}/event"}
+    assert config["availability"] == [{"topic": "interfaces/nas/status"}]
+    # One entity of each topic asks for it, and Home Assistant subscribes once.
+    safe = {part["state_topic"] for part in config["components"].values() if part.get("qos") == 1}
+    assert safe == topics(config)
 
 
 def test_the_entities_of_an_interface() -> None:
-    assert set(config_of(both(metric=25))["components"]) == {
-        *("ipv4_connected", "ipv4_addresses", "ipv4_mtu", "ipv4_metric"),
-        *("ipv6_connected", "ipv6_addresses", "ipv6_mtu", "ipv6_metric"),
-        *("oper_status", "link_speed"),
+    components = config_of(both(metric=25))["components"].values()
+    enabled = {part["name"] for part in components if part.get("enabled_by_default", True)}
+    assert enabled == {
+        *("Connected", "Status", "IPv4 addresses", "IPv6 addresses", "Link speed", "Slower", "Last change", "Changes")
     }
+    assert {part["name"] for part in components} - enabled == {"IPv4 connected", "IPv6 connected", "MTU", "Metric"}
 
 
 def test_what_the_system_does_not_have_is_no_entity() -> None:
     config = config_of({"inet": ip_interface(alias="tun0", kind="tun", speed=None, nl_mtu=None)})
-    assert set(config["components"]) == {"ipv4_connected", "ipv4_addresses", "oper_status"}
+    assert set(config["components"]) == {"c", "s", "4", "t", "e", "4c"}
+
+
+@pytest.mark.parametrize(("kind", "there"), [(None, True), ("bond", True), ("bridge", False), ("veth", False)])
+def test_what_has_no_cable_is_not_slower(kind: str | None, there: bool) -> None:
+    assert ("p" in config_of(both(kind=kind))["components"]) is there
 
 
 def test_a_flap_changes_no_config() -> None:
@@ -233,33 +223,41 @@ def test_one_discovery_tells_every_difference() -> None:
 
 
 @pytest.mark.parametrize(
-    ("component", "row", "value"),
+    ("key", "row", "value"),
     [
-        ("ipv4_connected", ip_interface(), "True"),
-        ("ipv4_connected", ip_interface(connected=False), "False"),
-        ("ipv4_connected", ip_interface(connected=None), "None"),
-        ("ipv4_addresses", ip_interface(addresses=["192.0.2.1", "192.0.2.2"]), "192.0.2.1, 192.0.2.2"),
-        ("ipv4_addresses", ip_interface(), "none"),
-        ("ipv4_addresses", ip_interface(addresses=["2001:db8::1"] * 40), ", ".join(["2001:db8::1"] * 40)[:255]),
-        ("ipv4_mtu", ip_interface(nl_mtu=1400), "1400"),
-        ("ipv4_metric", ip_interface(metric=25), "25"),
-        ("oper_status", ip_interface(), "up"),
-        ("link_speed", ip_interface(speed=866_700_000), "866.7"),
-        ("link_speed", ip_interface(speed=None), "None"),
+        ("c", ip_interface(), "ON"),
+        ("c", ip_interface(connected=False), "OFF"),
+        ("4c", ip_interface(), "ON"),
+        ("4", ip_interface(addresses=["192.0.2.1", "192.0.2.2"]), "192.0.2.1, 192.0.2.2"),
+        ("4", ip_interface(), "none"),
+        ("4", ip_interface(addresses=["2001:db8::1"] * 40), ", ".join(["2001:db8::1"] * 40)[:255]),
+        ("m", ip_interface(nl_mtu=1400), "1400"),
+        ("r", ip_interface(metric=25), "25"),
+        ("s", ip_interface(), "up"),
+        ("s", ip_interface(interface={"oper_status": "unknown"}), "up"),
+        ("s", ip_interface(interface={"oper_status": "unknown"}, connected=False), "down"),
+        ("v", ip_interface(speed=866_700_000), "866.7"),
+        ("v", ip_interface(speed=None), "None"),
+        ("p", ip_interface(), "OFF"),
+        ("p", ip_interface(interface={"best_link_speed": 10**10}), "ON"),
+        ("t", ip_interface(interface={"last_change": MOMENT}), "2026-11-22T20:04:12.123456Z"),
     ],
 )
-def test_templates_read_the_state(component: str, row: IpInterface, value: str) -> None:
-    part = config_of({"inet": ip_interface(metric=1)})["components"][component]
+def test_templates_read_the_state(key: str, row: IpInterface, value: str) -> None:
+    part = config_of({"inet": ip_interface(metric=1)})["components"][key]
     assert render(part["value_template"], state(row)) == value
 
 
 GONE = {
-    "ipv4_connected": "False",
-    "ipv4_addresses": "none",
-    "ipv4_mtu": "None",
-    "ipv4_metric": "None",
-    "oper_status": "not_present",
-    "link_speed": "None",
+    "c": "OFF",
+    "4c": "OFF",
+    "4": "none",
+    "s": "not_present",
+    "p": "OFF",
+    "m": "None",
+    "r": "None",
+    "v": "None",
+    "t": "None",
 }
 
 
@@ -277,70 +275,138 @@ def bare_states() -> list[bytes]:
     return [json.dumps(one).encode() for one in (whole, filled, reduced)]
 
 
+def values(components: Mapping[str, Mapping[str, Any]], payload: bytes) -> dict[str, str]:
+    return {
+        key: render(part["value_template"], payload) for key, part in components.items() if part["platform"] != "event"
+    }
+
+
 @pytest.mark.parametrize("payload", bare_states(), ids=["left out", "nulls", "reduced"])
 def test_every_template_takes_a_state_without_the_members_it_reads(payload: bytes) -> None:
     components = config_of({"inet": ip_interface(metric=1)})["components"]
-    values = {name: render(part["value_template"], payload) for name, part in components.items()}
-    assert values == GONE | {"ipv4_connected": "None", "oper_status": "up"}
-    for part in components.values():
-        if "json_attributes_topic" in part:
-            assert isinstance(json.loads(render(part["json_attributes_template"], payload)), dict)
+    assert values(components, payload) == GONE | {"s": "up"}
 
 
 def test_an_empty_state_is_an_interface_that_is_not_present() -> None:
-    components = config_of({"inet": ip_interface(metric=1)})["components"]
-    assert {name: render(part["value_template"], b"") for name, part in components.items()} == GONE
-    attributes = [part["json_attributes_template"] for part in components.values() if "json_attributes_topic" in part]
-    assert [render(template, b"") for template in attributes] == ["{}"] * 3
+    assert values(config_of({"inet": ip_interface(metric=1)})["components"], b"") == GONE
 
 
-def test_a_binary_sensor_has_the_payloads_that_its_template_renders() -> None:
-    part = config_of(both())["components"]["ipv4_connected"]
-    assert (part["payload_on"], part["payload_off"]) == (
-        render(part["value_template"], state(ip_interface(connected=True))),
-        render(part["value_template"], state(ip_interface(connected=False))),
+# The event entity.
+
+
+def entity_event(event: Event, before: Mapping[str, Any] | None = None, **options: Any) -> dict[str, Any]:
+    """Returns what the event entity makes of an event; nothing when it ignores it."""
+    rows: dict[Family, IpInterface] = options.pop("rows", both())
+    payload = options.pop("payload", event.json_bytes)
+    device = device_of(discovery(**options), rows)
+    assert device is not None
+    template = read_config(device)["components"]["e"]["value_template"]
+    rendered = render(template, payload, before)
+    return dict(json.loads(rendered)) if rendered else {}
+
+
+def change(seq: int = 7, family: Family = "inet", epoch: str = EPOCH, **changed: tuple[Any, Any]) -> Event:
+    return make_event(
+        seq,
+        row=make_row("eth0", family),
+        changed={name.replace("__", "."): Change(before=one, after=two) for name, (one, two) in changed.items()},
+        epoch=epoch,
     )
 
 
-def test_attributes_are_json_objects() -> None:
-    row = ip_interface(addresses=["192.0.2.1"])
-    components = config_of({"inet": row})["components"]
-    attributes = {
-        name: json.loads(render(part["json_attributes_template"], state(row)))
-        for name, part in components.items()
-        if "json_attributes_topic" in part
+SLOWER: dict[str, Any] = {"row__connected": (False, True), "interface__last_link_speed": (10**9, 10**8)}
+
+
+def test_an_event_has_its_first_kind_as_type_and_all_as_an_attribute() -> None:
+    assert entity_event(change(**SLOWER)) == {
+        "event_type": "link_up",
+        "kinds": ["link_up", "speed_decreased"],
+        "family": "inet",
+        "cause": "notification",
+        "epoch": EPOCH,
+        "seq": 7,
     }
-    assert attributes["ipv4_connected"]["nl_mtu"] == 1500
-    assert attributes["oper_status"]["alias"] == "eth0"
-    assert [entry["address"] for entry in attributes["ipv4_addresses"]["addresses"]] == ["192.0.2.1"]
+    types = config_of(both())["components"]["e"]["event_types"]
+    assert set(types) == set(get_args(Kind))
 
 
-def test_attributes_stay_below_what_home_assistant_stores() -> None:
-    """Its recorder takes 16,384 bytes, with the few that it adds itself."""
-    moment = datetime(2026, 11, 22, 20, 4, 12, 123456, tzinfo=UTC)
-    address = Address(
-        address="ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255",
-        prefix_length=128,
-        scope="organization",
-        scope_id=0xFFFF_FFFF,
-        prefix_origin="router_advertisement",
-        suffix_origin="link_layer_address",
-        dad_state="deprecated",
-        skip_as_source=False,
-        valid_until=moment,
-        preferred_until=moment,
+def test_of_both_families_one_event_comes_of_what_is_the_interfaces() -> None:
+    moved: dict[str, Any] = {"row__connected": (True, False), "addresses__2001:db8::1/64": ({}, None)}
+    assert entity_event(change(family="inet6", **SLOWER)) == {}
+    assert entity_event(make_event(7, "add_instance", make_row("eth0", "inet6"))) == {}
+    assert entity_event(change(family="inet6", **moved))["kinds"] == ["address_removed"]
+    alone = {"inet6": ip_interface("inet6")}
+    assert entity_event(change(family="inet6", **moved), rows=alone)["kinds"] == ["link_down", "address_removed"]
+
+
+def test_a_delivery_that_is_repeated_is_no_event() -> None:
+    before = entity_event(change(seq=7, **SLOWER))
+    assert entity_event(change(seq=7, **SLOWER), before) == {}
+    assert entity_event(change(seq=6, **SLOWER), before) == {}
+    assert entity_event(change(seq=8, **SLOWER), before) != {}
+    assert entity_event(change(seq=1, epoch="0" * 16, **SLOWER), before) != {}
+
+
+def test_an_event_is_read_out_of_a_cloudevent() -> None:
+    event = change(**SLOWER)
+    about = Discovery(HomeAssistantOptions(), "nas", in_cloudevents=True)
+    payload = device_of(about, both())
+    assert payload is not None
+    template = read_config(payload)["components"]["e"]["value_template"]
+    assert json.loads(render(template, structured_json(event)))["event_type"] == "link_up"
+
+
+# The node's device.
+
+
+def node_config() -> dict[str, Any]:
+    about = discovery()
+    return read_config(about.payload(about.node_shape))
+
+
+UPLINKS = {"inet": {"luid": LUID, "alias": "eth0", "next_hop": "192.0.2.1"}, "inet6": None}
+
+
+def info(**members: Any) -> bytes:
+    return json.dumps({"version": "1.2.3", "interfaces": 3, "uplinks": UPLINKS} | members).encode()
+
+
+def test_the_node_is_a_device_that_those_of_the_interfaces_are_reached_by() -> None:
+    config = node_config()
+    assert faults(config) == []
+    assert discovery().config_topic(NODE) == "homeassistant/device/publisher_nas/node/config"
+    assert (config["device"]["name"], config["device"]["sw_version"]) == ("nas", "1.2.3")
+    assert config_of(both())["device"]["via_device"] == config["device"]["identifiers"]
+    assert topics(config) == {"interfaces/nas/info", "interfaces/nas/status"}
+
+
+def test_the_entities_of_the_node() -> None:
+    parts = {part["name"]: part for part in node_config()["components"].values()}
+    read = {name: render(part["value_template"], info()) for name, part in parts.items() if "value_template" in part}
+    assert read == {"IPv4 uplink": "eth0", "IPv6 uplink": "none", "Interfaces": "3", "Version": "1.2.3"}
+    online = parts["Online"]
+    assert (online["state_topic"], online["payload_on"], online["payload_off"]) == (
+        *("interfaces/nas/status", "online", "offline"),
     )
-    row = ip_interface(alias="\x01" * 15)
-    many = tuple(make_luid(6, index) for index in range(5000))
-    row = row.model_copy(
-        update={
-            "addresses": (address,) * 3000,
-            "interface": row.interface.model_copy(update={"higher": many, "lower": many, "description": "d" * 255}),
-        }
-    )
-    for part in config_of({"inet": row})["components"].values():
-        if "json_attributes_template" in part:
-            assert len(render(part["json_attributes_template"], state(row))) < 15_500
+    attributes = [render(parts[f"{name} uplink"]["json_attributes_template"], info()) for name in ("IPv4", "IPv6")]
+    assert [json.loads(one) for one in attributes] == [UPLINKS["inet"], {}]
+
+
+def test_what_must_show_each_change_is_not_unavailable_while_the_node_is() -> None:
+    always = [
+        part["name"]
+        for config in (node_config(), config_of(both()))
+        for part in config["components"].values()
+        if not part["availability"]
+    ]
+    assert always == ["Online", "IPv4 uplink", "IPv6 uplink", "Changes"]
+
+
+@pytest.mark.parametrize("payload", [b"", b"{}", info(uplinks={"inet": None, "inet6": None})])
+def test_the_templates_of_the_node_take_an_info_that_is_empty_or_older(payload: bytes) -> None:
+    for part in node_config()["components"].values():
+        if "value_template" in part:
+            render(part["value_template"], payload)
 
 
 def test_an_alias_renames_the_device_and_keeps_its_ids() -> None:
@@ -349,7 +415,7 @@ def test_an_alias_renames_the_device_and_keeps_its_ids() -> None:
     assert before["device"]["identifiers"] == after["device"]["identifiers"]
     for name, part in before["components"].items():
         assert after["components"][name]["unique_id"] == part["unique_id"]
-    assert LUID in before["components"]["ipv4_mtu"]["unique_id"]
+    assert LUID[:10] in before["components"]["m"]["unique_id"]
 
 
 def test_hosts_on_one_broker_never_share_an_id() -> None:

@@ -240,7 +240,7 @@ def test_devices_that_were_not_read_back_for_sure_are_announced_or_removed_again
 def test_containers_are_no_devices_and_cost_no_memory() -> None:
     one = board(devices=True)
     messages = sent(one, *make_snapshot([make_row("veth12ab", index=9)]))
-    assert [topic for topic, _ in messages] == ["0006008009000000/inet/state"]
+    assert [topic for topic, _ in messages] == ["0006008009000000/inet/state", "node/config"]
     assert one.devices is not None
     assert not one.devices._rows
 
