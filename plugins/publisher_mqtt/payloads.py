@@ -46,8 +46,10 @@ class Uplink(_Sent):
     """The interface that a family's best default route goes through."""
 
     luid: Luid
-    alias: str = Field(description="The interface's name")
-    next_hop: str | None = Field(description="The gateway's address; null where there is none")
+    alias: Annotated[str, Field(max_length=1024)] = Field(description="The interface's name")
+    next_hop: Annotated[str, Field(max_length=64)] | None = Field(
+        description="The gateway's address; null where there is none"
+    )
 
 
 class UplinksOfFamilies(_Sent):
@@ -93,6 +95,15 @@ class InfoOwner(BaseModel):
     instance: Annotated[str, Field(max_length=64)]
     host: Annotated[str, Field(max_length=255)] = ""
     home_assistant: Annotated[str, Field(max_length=1024)] | None = None
+
+
+class InfoUplinks(BaseModel):
+    """The members of our own `info` from before a restart that show the uplinks."""
+
+    model_config = ConfigDict(frozen=True)
+
+    epoch: Epoch
+    uplinks: UplinksOfFamilies
 
 
 class Owner(_Sent):

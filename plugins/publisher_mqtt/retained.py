@@ -101,6 +101,7 @@ class RetainedState:
         was believed before is kept too. Raises BrokerError.
         """
         contents = self.finder.read(readback, info)
+        self._uplinks.restore(info, self._context.epoch)
         self._counted = 0
         self._keys = contents.keys if contents.complete else contents.keys | self._keys
         if self.devices is not None:

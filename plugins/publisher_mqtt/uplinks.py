@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from publisher.events import Event, Family, Key
+from publisher.untrusted import UntrustedError, parse_model
 
-from .payloads import Uplink, UplinksOfFamilies
+from .payloads import InfoUplinks, Uplink, UplinksOfFamilies
+
+_MOST_BYTES = 1 << 14
 
 
 class _BestRoute(NamedTuple):
@@ -23,6 +26,16 @@ class Uplinks:
     def __init__(self) -> None:
         self._routes: dict[Key, _BestRoute] = {}
         self._of_snapshot: dict[Key, _BestRoute] = {}
+        self._before: UplinksOfFamilies | None = None
+
+    def restore(self, info: bytes | None, epoch: str) -> None:
+        """Takes those of an earlier run of this journal, which stand until the first snapshot has come whole."""
+        try:
+            found = parse_model(info or b"", InfoUplinks, max_bytes=_MOST_BYTES)
+        except UntrustedError:
+            return
+        if found.epoch == epoch and not self._routes:
+            self._before = found.uplinks
 
     def begin_snapshot(self) -> None:
         """Begins with no row."""
@@ -34,7 +47,7 @@ class Uplinks:
 
     def end_snapshot(self) -> None:
         """Puts the rows of the snapshot in the place of those before."""
-        self._routes, self._of_snapshot = self._of_snapshot, {}
+        self._routes, self._of_snapshot, self._before = self._of_snapshot, {}, None
 
     def remember(self, event: Event) -> None:
         """Takes an event of the tail."""
@@ -43,7 +56,7 @@ class Uplinks:
     @property
     def now(self) -> UplinksOfFamilies:
         """The uplink of each family, `None` where there is none."""
-        return UplinksOfFamilies(inet=self._of("inet"), inet6=self._of("inet6"))
+        return self._before or UplinksOfFamilies(inet=self._of("inet"), inet6=self._of("inet6"))
 
     def _of(self, family: Family) -> Uplink | None:
         best = min((route for key, route in self._routes.items() if key.family == family), default=None)

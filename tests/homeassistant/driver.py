@@ -1,7 +1,7 @@
 """Home Assistant itself, run by a test: commands come as lines of JSON, and each has a line as its answer.
 
-It runs with the Python of an environment that has Home Assistant, and nothing of ours. Its core is the real one, started
-as `hass` starts it; the MQTT integration is set up by its own dialogue. A folder has the configuration.
+It runs with the Python of an environment that has Home Assistant, and nothing of ours. Its core is the real one,
+started as `hass` starts it; the MQTT integration is set up by its own dialogue. A folder has the configuration.
 """
 # mypy: ignore-errors
 # Home Assistant is in another environment, so nothing of it has types here.
@@ -18,6 +18,7 @@ from homeassistant import bootstrap, runner
 from homeassistant.components.automation import automations_with_blueprint
 from homeassistant.config_entries import SOURCE_USER
 from homeassistant.const import EVENT_CALL_SERVICE
+from homeassistant.core import CoreState
 from homeassistant.helpers import device_registry, entity_registry
 from homeassistant.helpers.template import Template
 
@@ -34,9 +35,9 @@ class Driver:
         if event.data["domain"] == "persistent_notification" and event.data["service"] == "create":
             self.told.append(event.data["service_data"]["message"])
 
-    async def do(self, name, **arguments):
+    async def do(self, command, /, **arguments):
         """Carries out one command; returns its answer."""
-        return await getattr(self, f"do_{name}")(**arguments)
+        return await getattr(self, f"do_{command}")(**arguments)
 
     async def do_connect(self, port):
         """Sets up the MQTT integration as a person does, unless it is set up."""
@@ -50,7 +51,10 @@ class Driver:
     async def do_states(self):
         """Returns the state and the attributes of each entity."""
         return {
-            state.entity_id: {"state": state.state, "attributes": json.loads(json.dumps(dict(state.attributes), default=str))}
+            state.entity_id: {
+                "state": state.state,
+                "attributes": json.loads(json.dumps(dict(state.attributes), default=str)),
+            }
             for state in self.hass.states.async_all()
         }
 
@@ -59,7 +63,11 @@ class Driver:
         registry = device_registry.async_get(self.hass)
         names = {entry.id: entry.name for entry in registry.devices.values()}
         return {
-            entry.name: {"by_user": entry.name_by_user, "via": names.get(entry.via_device_id), "version": entry.sw_version}
+            entry.name: {
+                "by_user": entry.name_by_user,
+                "via": names.get(entry.via_device_id),
+                "version": entry.sw_version,
+            }
             for entry in registry.devices.values()
         }
 
@@ -101,6 +109,9 @@ class Driver:
 
 async def main(folder):
     """Starts Home Assistant, and carries out the lines of standard input."""
+    # The user interface, and what else needs libraries that are not installed here.
+    bootstrap.CRITICAL_INTEGRATIONS.clear()
+    bootstrap.DEFAULT_INTEGRATIONS.clear()
     hass = await bootstrap.async_setup_hass(runner.RuntimeConfig(config_dir=folder, skip_pip=True, log_no_color=True))
     assert hass is not None, "Home Assistant did not start"
     driver, loop, lines = Driver(hass), asyncio.get_running_loop(), asyncio.Queue()
@@ -110,12 +121,14 @@ async def main(folder):
             loop.call_soon_threadsafe(lines.put_nowait, line)
 
     async def carry_out():
+        while hass.state is not CoreState.running:
+            await asyncio.sleep(0.05)
         print(json.dumps({"started": True}), file=answers, flush=True)
         while True:
             request = json.loads(await lines.get())
             try:
                 answer = {"answer": await driver.do(request.pop("do"), **request)}
-            except Exception as error:  # whatever it is, the test has it
+            except Exception as error:  # noqa: BLE001  # whatever it is, the test has it
                 answer = {"error": repr(error)}
             print(json.dumps(answer), file=answers, flush=True)
 

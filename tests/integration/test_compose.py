@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml  # type: ignore[import-untyped]  # what the tests have of it is not typed
 from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
@@ -18,13 +19,11 @@ from paho.mqtt.properties import Properties
 
 from publisher.config.settings import Settings
 from publisher.testing import FakeSinkContext, make_event, make_row, make_snapshot
-from publisher_mqtt.homeassistant.discovery import Discovery, HomeAssistantOptions
 from publisher_mqtt.options import MqttOptions
 from publisher_mqtt.sink import MqttSink
 from tests.fixtures import small_yaml
 from tests.fixtures.brokers import Broker
 from tests.fixtures.compose_broker import COMPOSE, PASSWORDS, ComposeMosquitto
-from tests.fixtures.discovery import device_of, read_config
 from tests.fixtures.poll import wait_for
 from tests.fixtures.requirements import unable
 
@@ -269,15 +268,31 @@ def test_the_publishers_configuration_is_valid() -> None:
     assert f"journal:{settings.journal.path.parent}" in compose["services"]["publisher"]["volumes"]
 
 
-def test_the_automations_name_entities_and_topics_that_exist() -> None:
-    automations = small_yaml.load((COMPOSE / "examples" / "home-assistant.yaml").read_text())
-    device = read_config(device_of(Discovery(HomeAssistantOptions(), "nas"), {"inet": make_row("eth0")}) or b"")
-    entities = {
-        # As Home Assistant makes it of the names.
-        f"{part['platform']}.{device['device']['name']} {part['name']}".lower().replace(" ", "_")
-        for part in device["components"].values()
-    }
-    triggers = [trigger for automation in automations for trigger in automation["triggers"]]
-    assert all(automation["alias"] and automation["actions"] for automation in automations)
-    assert {trigger["entity_id"] for trigger in triggers if trigger["trigger"] == "state"} <= entities
-    assert [trigger["topic"] for trigger in triggers if trigger["trigger"] == "mqtt"] == ["interfaces/+/+/+/event"]
+class Blueprints(yaml.SafeLoader):  # type: ignore[misc]  # not typed, either
+    """A reader of blueprints: `!input NAME` is `("input", NAME)`."""
+
+
+Blueprints.add_constructor("!input", lambda loader, node: ("input", loader.construct_scalar(node)))
+
+
+@pytest.mark.parametrize("name", ["link_down", "slower_link", "address_changed", "uplink_changed", "vpn"])
+def test_a_blueprint_uses_each_of_its_inputs_and_has_texts_for_people(name: str) -> None:
+    """tests/homeassistant runs them."""
+    path = COMPOSE / "blueprints" / "automation" / "interface-publisher" / f"{name}.yaml"
+    automation = yaml.load(path.read_text(), Blueprints)  # a SafeLoader
+    about = automation.pop("blueprint")
+    used = {found[1] for found in leaves(automation) if isinstance(found, tuple)}
+    assert used == about["input"].keys()
+    assert about["homeassistant"]["min_version"] == "2024.12.0"
+    assert about["domain"] == "automation"
+    assert all(given["name"] and given["description"] and given["selector"] for given in about["input"].values())
+    required = {given for given, details in about["input"].items() if "default" not in details}
+    assert required <= {"connected", "changes", "slower", "addresses", "uplink"}
+
+
+def leaves(value: Any) -> Iterator[Any]:
+    if isinstance(value, dict | list):
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from leaves(inner)
+    else:
+        yield value

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
-from publisher.events import Family
-from publisher.kinds import MEANINGS
+from publisher.events import Family, Kind
 
 from .shown import ShownRow, shared
 
@@ -84,8 +83,8 @@ _ALWAYS: Mapping[str, Any] = {"availability": []}
 OF_INTERFACE: Mapping[str, Definition] = {
     "c": _connectivity("Connected", "first", **_SAFE),
     "s": _sensor("Status", "first", _STATUS, **_DIAGNOSTIC),
-    "4": _sensor("IPv4 addresses", "inet", _ADDRESSES, **_DIAGNOSTIC),
-    "6": _sensor("IPv6 addresses", "inet6", _ADDRESSES, **_DIAGNOSTIC, **_SAFE),
+    "4": _sensor("IPv4 addresses", "inet", _ADDRESSES, **_DIAGNOSTIC, **_ALWAYS),
+    "6": _sensor("IPv6 addresses", "inet6", _ADDRESSES, **_DIAGNOSTIC, **_ALWAYS, **_SAFE),
     "v": _sensor(
         "Link speed",
         "first",
@@ -99,7 +98,7 @@ OF_INTERFACE: Mapping[str, Definition] = {
         "Slower", "binary_sensor", "first", {"device_class": "problem", "value_template": _SLOWER, **_DIAGNOSTIC}
     ),
     "t": _sensor("Last change", "first", _of_state("interface.last_change"), device_class="timestamp", **_DIAGNOSTIC),
-    "e": Definition("Changes", "event", "events", {"event_types": list(MEANINGS), **_ALWAYS, **_SAFE}),
+    "e": Definition("Changes", "event", "events", {"event_types": list(get_args(Kind)), **_ALWAYS, **_SAFE}),
     "4c": _connectivity("IPv4 connected", "inet", **_DISABLED),
     "6c": _connectivity("IPv6 connected", "inet6", **_DISABLED),
     "m": _sensor("MTU", "first", _of_state("row.nl_mtu"), unit_of_measurement="B", **_DISABLED),

@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
+
 from publisher.events import DefaultRoute, IpInterface
 from publisher.testing import FakeSinkContext, make_event, make_row, make_snapshot
+from publisher_mqtt.client.readback import ReadBack, RetainedMessages
 from publisher_mqtt.messages import Messages, Topics
 from publisher_mqtt.options import MqttOptions
 from publisher_mqtt.retained import RetainedState
 
+MESSAGES = Messages(MqttOptions(url="mqtt://h"), Topics("interfaces", "testnode"), "testnode")
 HOP = "192.0.2.1"
 MOBILE = make_row("wwan0", index=3, default_routes=[DefaultRoute(next_hop=None, metric=700)])
 V6 = make_row("eth0", "inet6", default_routes=["fe80::1"])
@@ -20,10 +24,18 @@ def eth0(*routes: str | DefaultRoute, **members: Any) -> IpInterface:
     return make_row("eth0", default_routes=routes, **members)
 
 
+class NothingElse(ReadBack):
+    """A read-back that finds nothing."""
+
+    def __init__(self) -> None:
+        pass
+
+    def read(self, _filters: object, _keep: object) -> RetainedMessages[Any]:
+        return RetainedMessages({}, complete=True)
+
+
 def board(*rows: IpInterface) -> RetainedState:
-    topics = Topics("interfaces", "testnode")
-    messages = Messages(MqttOptions(url="mqtt://h"), topics, "testnode")
-    one = RetainedState(messages, None, FakeSinkContext())
+    one = RetainedState(MESSAGES, None, FakeSinkContext())
     for _ in one.plan(make_snapshot(rows)):
         pass
     return one
@@ -71,6 +83,24 @@ def test_in_the_middle_of_a_snapshot_the_uplink_is_that_of_before() -> None:
     for _ in one.plan([ethernet]):
         pass
     assert told(one)["inet"] == "eth0 192.0.2.254"
+
+
+@pytest.mark.parametrize(
+    ("members", "uplink"),
+    [({}, "eth0 192.0.2.1"), ({"epoch": "0" * 16}, None), ({"uplinks": {"inet": 7}}, None)],
+    ids=["ours", "another journal's", "wrong"],
+)
+def test_after_a_restart_the_uplink_is_that_of_before_until_the_first_snapshot_is_whole(
+    members: dict[str, Any], uplink: str | None
+) -> None:
+    """Home Assistant would tell of a change."""
+    info = json.dumps(json.loads(board(eth0(HOP)).info()) | members).encode()
+    again = RetainedState(MESSAGES, None, FakeSinkContext())
+    again.read_back(NothingElse(), info)
+    assert told(again)["inet"] == uplink
+    for _ in again.plan(make_snapshot([MOBILE])):
+        pass
+    assert told(again)["inet"] == "wwan0 None"
 
 
 def test_interfaces_are_counted_and_not_their_families() -> None:
