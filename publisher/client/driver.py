@@ -17,7 +17,8 @@ from .transport import ClientLink, Question, SubscribeRequest, Transport
 # On Windows a wait without a limit ignores Ctrl+C; and a keepalive is looked at as often.
 _LONGEST_WAIT_SECONDS = 1.0
 _BUSY_WAIT_SECONDS = 0.1
-_CLOSE_SECONDS = 5.0
+# A thread that is about to connect ends later, by itself.
+_CLOSE_SECONDS = 1.0
 # A connection that lasted so long was a good one: the next pause is a first one.
 _GOOD_SECONDS = 30.0
 _LOG = logging.getLogger("publisher")
@@ -34,6 +35,7 @@ class Driver:
         self._backoff = backoff
         self._place = request.url
         self._link: ClientLink | None = None
+        self._told = ""
         self._wake_up = WakeUp()
         self._closing = threading.Event()
         self._started = threading.Event()
@@ -118,7 +120,7 @@ class Driver:
             began = time.monotonic()
             try:
                 with contextlib.closing(self._transport.connect(self.nodes)) as link:
-                    self._link, began = link, time.monotonic()
+                    self._link, began, self._told = link, time.monotonic(), ""
                     self.nodes.connected()
                     self._has_started()
                     self._follow(link)
@@ -133,7 +135,10 @@ class Driver:
     def _lost(self, error: PublisherError, delay: float) -> None:
         self._link = None
         self.nodes.disconnected()
-        _LOG.warning("subscription to %s: %s; trying again in %.1f s", self._place, error, delay)
+        # The same reason again is for those who debug.
+        level = logging.DEBUG if str(error) == self._told else logging.WARNING
+        self._told = str(error)
+        _LOG.log(level, "subscription to %s: %s; trying again in %.1f s", self._place, error, delay)
         self._closing.wait(delay)
 
     def _has_started(self) -> None:

@@ -22,6 +22,7 @@ from .transport import Question
 # A publisher sends `info` again after a quiet second; a retained state that follows another comes much sooner.
 _SETTLE_SECONDS, _QUIET_SECONDS = 0.1, 0.5
 _LONGEST_SECONDS = 2.0
+_RESTART_SECONDS = 5.0
 # New rows are counted in `info` before their states come, and `info` comes again after a quiet second.
 _DOUBT_SECONDS = 2.0
 # After so long without a part, a question counts as lost; doubled with each attempt.
@@ -88,11 +89,17 @@ class Collecting:
     question: OpenQuestion | None = None
     answerless: bool = False
     """True when the node gave no answer: what there is, is given."""
+    rests: bool = False
+    """True when there is nothing to give, and nobody to ask."""
 
     def is_quiet(self, now: float) -> bool:
         """Returns whether nothing more of what is retained is to be expected."""
         is_late = self.first_at is not None and now - self.first_at >= _LONGEST_SECONDS
         return is_late or now - self.heard_at >= _QUIET_SECONDS
+
+    def is_old(self, now: float) -> bool:
+        """Returns whether a node that is offline would have come back if it were only restarted."""
+        return self.first_at is not None and now - self.first_at >= _RESTART_SECONDS
 
 
 @dataclass
@@ -127,7 +134,9 @@ class NodeFollower:
         self.missed = 0
         self._around = around
         self._clock = clock
-        self._online: bool | None = None
+        self._online = False
+        # Of this connection: before, it is what was told last.
+        self._has_status = False
         self._info: NodeInfo | None = None
         # One that is retained may be older than the states, of which more may be on their way.
         self._info_is_live = False
@@ -145,8 +154,14 @@ class NodeFollower:
 
     @property
     def is_busy(self) -> bool:
-        """False while there is nothing to wait for but events."""
-        return not isinstance(self._phase, Following) or self._doubt is not None
+        """False while there is nothing to wait for but messages."""
+        match self._phase:
+            case Following():
+                return self._doubt is not None
+            case Collecting(rests=rests):
+                return not rests
+            case _:
+                return True
 
     @property
     def row_count(self) -> int:
@@ -158,7 +173,7 @@ class NodeFollower:
 
     def connected(self) -> None:
         """Begins with a new connection: what is retained is sent, and compared with what was given."""
-        self._info = None
+        self._info, self._has_status = None, False
         self._phase = Collecting(self._clock())
         self._tell()
 
@@ -169,10 +184,10 @@ class NodeFollower:
 
     def status(self, *, online: bool) -> None:
         """Takes the node's status."""
-        if online and not self._online and isinstance(self._phase, Collecting):
+        if online and not self._is_online and isinstance(self._phase, Collecting):
             # It is back, and answers.
             self._phase.question, self._phase.answerless = None, False
-        self._online = online
+        self._online, self._has_status = online, True
         self._heard()
         self._tell()
 
@@ -190,7 +205,7 @@ class NodeFollower:
     def forgotten(self) -> None:
         """Takes an empty `info`: what was retained of the node is removed."""
         had_rows, at = bool(self._keys), self.at
-        self._info, self._online = None, False
+        self._info, self._online, self._has_status = None, False, True
         if had_rows and at is not None:
             self._give_snapshot({}, at)
         self.at = None
@@ -248,7 +263,9 @@ class NodeFollower:
         match self._phase:
             case Collecting() as collecting:
                 collecting.question, collecting.answerless = None, True
+                self._online = self._is_online
                 self.tick()
+                self._tell()
             case Asking():
                 self._from_retained()
 
@@ -264,12 +281,20 @@ class NodeFollower:
             case Following() if self._doubt is not None and now - self._doubt[1] >= _DOUBT_SECONDS:
                 self._judge(self._doubt[0])
             case Behind() if self._around.has_room:
-                if self._online is False:
+                if self._is_offline:
                     self._from_retained()
                 else:
                     self._ask(self.at)
 
     # Questions.
+
+    @property
+    def _is_online(self) -> bool:
+        return self._has_status and self._online
+
+    @property
+    def _is_offline(self) -> bool:
+        return self._has_status and not self._online
 
     @property
     def _question(self) -> OpenQuestion | None:
@@ -350,8 +375,8 @@ class NodeFollower:
         if not isinstance(self._phase, Collecting):
             return False
         self._phase.heard_at = now = self._clock()
-        if self._phase.first_at is None:
-            self._phase.first_at = now
+        if self._phase.first_at is None or self._phase.rests:
+            self._phase.first_at, self._phase.rests = now, False
         self._try(self._phase, now)
         return True
 
@@ -369,11 +394,11 @@ class NodeFollower:
         info, rows = self._info, collecting.rows
         if collecting.question is not None and self.at is not None:
             return
-        if info is not None and self._online is not None and rows.is_whole(info):
+        if info is not None and self._has_status and rows.is_whole(info):
             if self._info_is_live or now - collecting.heard_at >= _SETTLE_SECONDS:
                 self._collected(collecting, Cursor(info.epoch, max(rows.newest(info.epoch), info.seq)), is_whole=True)
         elif collecting.question is None and collecting.is_quiet(now):
-            if collecting.answerless or self._online is False:
+            if collecting.answerless or self._is_offline:
                 self._give_what_is_there(collecting)
             else:
                 self._ask(self.at)
@@ -382,6 +407,7 @@ class NodeFollower:
         info, rows = self._info, collecting.rows
         epoch = rows.likely_epoch(info)
         if epoch is None:
+            collecting.rests = True
             return
         newest = max(rows.newest(epoch), info.seq if info is not None and info.epoch == epoch else 0)
         is_whole = info is not None and info.epoch == epoch and len(rows.of(epoch)) == info.rows
@@ -394,17 +420,24 @@ class NodeFollower:
             # Nothing happened since.
             self._phase, self._is_whole = Following(), is_whole
             self._keys = {key: held.seq for key, held in rows.items()} if is_whole else self._keys
-        elif at is not None and at.epoch == upto.epoch and self._online and not collecting.answerless:
-            self._ask(at)
-            return
-        elif not self._around.has_room:
-            return
+        elif at is not None and at.epoch == upto.epoch and not collecting.answerless:
+            if self._is_online:
+                self._ask(at)
+                return
+            if not collecting.is_old(self._clock()):
+                # It may be about to come back, and to have the events themselves.
+                return
+            self._give_rows(rows, upto, is_whole=is_whole)
         else:
-            self._phase, self._is_whole = Following(), is_whole
-            self._give_snapshot(rows, upto)
-            self._early = {key: held.seq for key, held in rows.items()}
+            self._give_rows(rows, upto, is_whole=is_whole)
         self._older = 0
         self._tell()
+
+    def _give_rows(self, rows: dict[Key, CollectedRow], upto: Cursor, *, is_whole: bool) -> None:
+        if self._around.has_room:
+            self._phase, self._is_whole = Following(), is_whole
+            self._give_snapshot(rows, upto)
+            self._early = {key: row.seq for key, row in rows.items()}
 
     def _from_retained(self) -> None:
         self._phase = Collecting(self._clock(), answerless=True)
@@ -476,7 +509,7 @@ class NodeFollower:
         if at is None or info.seq != at.seq or rows is None or rows <= len(self._keys) <= rows + info.missing:
             return
         self._is_whole = False
-        if self._rows_asked_for != at and self._online:
+        if self._rows_asked_for != at and self._is_online:
             self._rows_asked_for = at
             self._ask(None)
         self._tell()
@@ -526,9 +559,7 @@ class NodeFollower:
         """Gives the node's status to the reader, when it differs."""
         is_following = isinstance(self._phase, Following)
         at = self.at or Cursor("", 0)
-        status = NodeStatus(
-            self.node, bool(self._online), self._is_whole and is_following, at.epoch, at.seq, self.skips
-        )
+        status = NodeStatus(self.node, self._online, self._is_whole and is_following, at.epoch, at.seq, self.skips)
         told = self._told
         if told is None or (told.online, told.in_sync, told.epoch, told.skips) != (
             status.online,

@@ -39,6 +39,7 @@ class Nodes:
         self._clock = clock
         self._nodes: dict[str, NodeFollower] = {}
         self._streamed: dict[str, StreamedNode] = {}
+        self._rows_left = 0
         self._logged_at = float("-inf")
         self.unreadable = 0
 
@@ -87,11 +88,11 @@ class Nodes:
 
     def state(self, node: str, key: Key, payload: bytes, *, retained: bool) -> None:
         """Takes the state of an IP interface; an empty one for a row that is removed."""
-        self._take(node, lambda about: self._state(about, key, payload, retained=retained))
+        self._take(node, lambda about: self._state(about, key, payload, retained=retained), may_add=True)
 
     def event(self, node: str, key: Key, payload: bytes) -> None:
         """Takes an event of an IP interface."""
-        self._take(node, lambda about: about.event(_of(key, read_event(payload))))
+        self._take(node, lambda about: about.event(_of(key, read_event(payload))), may_add=True)
 
     def answer(self, node: str, payload: bytes) -> None:
         """Takes a message of an answer to a question."""
@@ -131,8 +132,6 @@ class Nodes:
         return found
 
     def _state(self, about: NodeFollower, key: Key, payload: bytes, *, retained: bool) -> None:
-        if sum(node.row_count for node in self._nodes.values()) >= MOST_ROWS:
-            raise UntrustedError("too many rows")
         if not payload:
             about.state(key, None, retained=retained)
             return
@@ -145,13 +144,23 @@ class Nodes:
             raise UntrustedError("a state under the topic of another row")
         about.state(key, state, retained=retained)
 
-    def _take(self, node: str, take: Callable[[NodeFollower], object]) -> None:
+    def _take(self, node: str, take: Callable[[NodeFollower], object], *, may_add: bool = False) -> None:
         if self._request.nodes and node not in self._request.nodes:
             return
         try:
+            if may_add:
+                self._count_row()
             take(self._node(node))
         except (UntrustedError, ValidationError) as error:
             self._cannot_read(f"of node {node!r}", error)
+
+    def _count_row(self) -> None:
+        """Raises UntrustedError when there is no room for one more row; counted anew when there might be none."""
+        if self._rows_left <= 0:
+            self._rows_left = MOST_ROWS - sum(node.row_count for node in self._nodes.values())
+        if self._rows_left <= 0:
+            raise UntrustedError("too many rows")
+        self._rows_left -= 1
 
     def _node(self, name: str) -> NodeFollower:
         found = self._nodes.get(name)

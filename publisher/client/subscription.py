@@ -179,7 +179,8 @@ def subscribe(
     try:
         driver.start()
     except BaseException:
-        driver.close()
+        # Without waiting: a Ctrl+C may come while it connects.
+        driver.close(wait=False)
         raise
     return Subscription(driver, stop)
 

@@ -170,6 +170,20 @@ def test_where_nobody_answers_the_states_are_given_after_some_seconds() -> None:
     assert about.told == ["eth0 6"]
 
 
+def test_a_node_of_which_only_a_status_is_left_is_not_waited_for_for_ever() -> None:
+    about = FollowedNodes().connect()
+    about.status(online=False)
+    about.pass_seconds(2.0)
+    assert not about.nodes.is_busy
+    about.status()
+    assert about.nodes.is_busy
+    about.pass_seconds(20.0)
+    assert not about.nodes.is_busy
+    about.info(5, 1)
+    about.state(added(5, 0))
+    assert about.told == ["snapshot 1 5", "row eth0 5"]
+
+
 def test_a_refused_question_is_not_waited_for() -> None:
     about = FollowedNodes().connect()
     about.status()
@@ -361,6 +375,8 @@ def test_after_a_reconnect_an_offline_node_that_changed_gives_its_rows_again() -
     about.status(online=False)
     about.info(7, 1)
     about.state(changed(7))
+    assert about.told == []  # it may be about to come back
+    about.pass_seconds(5.0)
     assert about.told == ["snapshot 1 7", "row eth0 7"]
 
 

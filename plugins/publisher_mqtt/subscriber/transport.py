@@ -44,6 +44,8 @@ class MqttTransport:
         if request.token_file is not None:
             raise ConfigurationError("token_file is for http:// and https://: a broker takes a password_file")
         self._options = _options(request)
+        if wrong := [node for node in request.nodes if not node or set(node) & set("/+#\0")]:
+            raise ConfigurationError(f"{wrong[0]!r} is no node: a name is one level of a topic")
         self._request = request
         self._client = f"watch-{secrets.token_hex(6)}"
         self._dialer = Dialer(self._options, self._login)

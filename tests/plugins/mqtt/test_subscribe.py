@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
+import signal
 import threading
 import time
 from datetime import timedelta
@@ -19,6 +21,7 @@ from publisher.testing import make_row
 from publisher_mqtt.client.errors import BrokerError
 from tests.fixtures.brokers import Mosquitto, write_passwords
 from tests.fixtures.mqtt_host import MqttHost, stopped
+from tests.fixtures.mqtt_proxy import Proxy
 from tests.fixtures.poll import wait_for
 from tests.fixtures.ports import free_port
 from tests.fixtures.subscribed import SubscribedReader
@@ -202,6 +205,46 @@ def _add_password(path: Path, user: str) -> None:
     subprocess.run(["mosquitto_passwd", "-b", str(path), user, "hush"], check=True, capture_output=True)
 
 
+@pytest.mark.parametrize("seed", [1, 2])
+def test_under_random_faults_no_change_is_lost_and_none_comes_twice(tmp_path: Path, seed: int) -> None:
+    """Kills of the broker, cut links, a publisher that stops for a while, and a reader that reads now and then."""
+    chance = random.Random(seed)
+    with (
+        Mosquitto(tmp_path, store=chance.random() < 0.5) as broker,
+        Proxy(broker.port) as proxy,
+        SubscribedReader(proxy.url) as reader,
+    ):
+        for _ in range(3):
+            with MqttHost(tmp_path, broker) as host:
+                for _ in range(6):
+                    _change_at_random(host, chance)
+                    match chance.choice(["broker", "link", "read", "none"]):
+                        case "broker":
+                            broker.end(chance.choice([signal.SIGKILL, signal.SIGTERM]))
+                            _change_at_random(host, chance)
+                            broker.start()
+                        case "link":
+                            proxy.cut()
+                        case "read":
+                            reader.take(0.1)
+                host.quiet()
+                reader.in_sync(host)
+                assert reader.has_rows_of(host)
+                last = host.journal.seq
+        assert reader.changes == list(range(reader.events[0].seq + 1, last + 1))
+        assert reader.snapshots == 1
+
+
+def _change_at_random(host: MqttHost, chance: random.Random) -> None:
+    for _ in range(chance.randint(1, 20)):
+        row = mtu(chance.randrange(1000, 9000), f"eth{chance.randrange(6)}", 2)
+        row = make_row(row.interface.alias, index=2 + int(row.interface.alias[3:]), nl_mtu=row.row.nl_mtu)
+        if chance.random() < 0.15:
+            host.remove(row.key)
+        else:
+            host.put(row)
+
+
 # Errors and the end.
 
 
@@ -220,6 +263,8 @@ def test_a_url_that_is_none_is_a_mistake_in_the_program(url: str) -> None:
 def test_a_password_file_that_is_not_there_is_a_mistake_in_the_program(broker: Mosquitto, tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="none"):
         publisher.subscribe(broker.url.replace("//", "//me@"), password_file=tmp_path / "none")
+    with pytest.raises(ConfigurationError, match="no node"):
+        publisher.subscribe(broker.url, nodes=["nas/+"])
     with pytest.raises(ConfigurationError, match="token_file"):
         publisher.subscribe(broker.url, token_file=tmp_path / "none")
 
