@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from ..events import Added, AnyEvent, Cause, Deleted, Key, SnapshotEvents
+from ..events import AnyEvent, Cause, Deleted, Key, SnapshotEvents
 from ..sink import Cursor
 from .collected import CollectedRow, CollectedRows, snapshot_of
 from .outbox import NodeStatus, Waiting
@@ -476,10 +476,8 @@ class NodeFollower:
 
         A broker that reads what is retained one by one, while a publisher sends, makes such a snapshot.
         """
-        if event.key is None or not self._early:
-            return False
-        known = self._early.get(event.key)
-        return isinstance(event, Added) if known is None else event.seq > known
+        known = self._early.get(event.key) if event.key is not None else None
+        return known is not None and event.seq > known
 
     def _reached(self, seq: int) -> None:
         """Takes the `seq` of an event that exists."""
