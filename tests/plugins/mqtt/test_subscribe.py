@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import random
 import signal
+import sys
 import threading
 import time
 from datetime import timedelta
@@ -25,6 +26,9 @@ from tests.fixtures.mqtt_proxy import Proxy
 from tests.fixtures.poll import wait_for
 from tests.fixtures.ports import free_port
 from tests.fixtures.subscribed import SubscribedReader
+
+if sys.platform == "win32":
+    pytest.skip("the brokers exist on Linux only", allow_module_level=True)
 
 THREAD = "publisher subscription"
 
