@@ -56,6 +56,10 @@ type = "terminal"
 # url = "https://example.net/hook"
 # format = "binary"  # for Express, n8n and Node-RED, which read application/json only
 
+# [sinks.page]  # a page in the browser; with pip, install 'interface-publisher[web]'
+# type = "web"
+# address = "127.0.0.1:8780"
+
 # [sinks.script]
 # type = "command"
 # command = ["/usr/local/bin/interface-changed"]  # the event is on standard input, and its parts are in variables

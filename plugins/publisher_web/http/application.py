@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from http import HTTPStatus
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from publisher.events import Family
@@ -118,6 +120,10 @@ def page_application(shown: ShownInterfaces, events: Events) -> Starlette:
     async def unavailable(_: Request, error: Exception) -> Response:
         return JSONResponse({"error": str(error)}, 503, {**_NO_STORE, "retry-after": "5"})
 
+    async def refused(_: Request, error: Exception) -> Response:
+        status = error.status_code if isinstance(error, HTTPException) else 500
+        return PlainTextResponse(HTTPStatus(status).phrase, status, _NO_STORE)
+
     application = Starlette(
         routes=[
             Route("/", page),
@@ -127,7 +133,8 @@ def page_application(shown: ShownInterfaces, events: Events) -> Starlette:
             Route("/api/status", status),
             Route("/events", events),
         ],
-        exception_handlers={Unavailable: unavailable},
+        # Starlette's own handler of 404 runs on a thread, in older versions.
+        exception_handlers={Unavailable: unavailable, HTTPException: refused},
     )
     application.router.redirect_slashes = False
     return application

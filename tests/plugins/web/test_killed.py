@@ -51,13 +51,14 @@ def test_a_viewer_gets_each_event_once_over_kills(netns: NetNs, tmp_path: Path) 
     with program.running():
         program.mark(1400)
         kept = journal_events(program.journal)
-        viewed.append(opened(netns, last))
-        viewed[-1].until_change(max(kept))
-    for viewer in viewed:
-        viewer.close()
-    seen = [seq for viewer in viewed for seq in viewer.seqs]
+        viewer = opened(netns, last)
+        viewed.append(viewer)
+        viewer.until_change(max(kept))
+    for one in viewed:
+        one.close()
+    seen = [seq for one in viewed for seq in one.seqs]
     assert seen == list(range(seen[0], max(kept) + 1)), "each once, in order, over all kills"
-    assert [viewer.snapshots for viewer in viewed] == [1] + [0] * KILLS, "only the first one needs the rows"
+    assert [one.snapshots for one in viewed] == [1] + [0] * KILLS, "only the first one needs the rows"
 
 
 def opened(netns: NetNs, last_id: str | None) -> SseClient:
