@@ -13,7 +13,8 @@ export function isSameChange(one, other) {
   if (one.epoch !== other.epoch || one.cause !== other.cause) return false;
   if (one.notification_type !== other.notification_type || Math.abs(one.seq - other.seq) > 20) return false;
   if (one.notification_type !== "parameter_notification") return true;
-  return Object.keys(one.changed).some((name) => JSON.stringify(one.changed[name]) === JSON.stringify(other.changed[name]));
+  const same = (name) => JSON.stringify(one.changed[name]) === JSON.stringify(other.changed[name]);
+  return Object.keys(one.changed).some(same);
 }
 
 /** Returns a line for the events of one change: a fact that both tell is there once, and without the family. */
@@ -39,9 +40,11 @@ function factsOf({ text, name, cause }, separator) {
 }
 
 /** Returns what is kept of an event for its line. */
-export function lineOf({ id, node, luid, family, epoch, seq, time, cause, kinds, notification_type, changed, interface: face, text }) {
-  const name = face ? printable(face.alias, 4000) : "";
-  return { id, node, luid, family, epoch, seq, cause, kinds, notification_type, changed, text, name, moment: Date.parse(time) };
+export function lineOf(event) {
+  const { id, node, luid, family, epoch, seq, cause, kinds, notification_type, changed, text } = event;
+  const name = event.interface ? printable(event.interface.alias, 4000) : "";
+  const kept = { id, node, luid, family, epoch, seq, cause, kinds, notification_type, changed, text };
+  return { ...kept, name, moment: Date.parse(event.time) };
 }
 
 /** Returns the mood of a change, by which its line is painted. */

@@ -49,12 +49,12 @@ export class History {
     if (this.isOpen) byId("history").close();
   }
 
-  /** Adds an event as it comes, if it is about this interface. */
+  /** Adds an event as it comes, if it is about this interface; `update` shows it. */
   add(event) {
     if (!this.isOpen || event.node !== this.entry.node || event.luid !== this.entry.luid) return;
     if (this.#events.some(({ id }) => id === event.id)) return;
     this.#events.unshift(lineOf(event));
-    this.#draw();
+    this.#events.length = Math.min(this.#events.length, MOST);
   }
 
   /** Shows the facts as they are now. */
@@ -62,7 +62,8 @@ export class History {
     if (!this.isOpen) return;
     const entry = this.#model.entries.get(this.entry.key);
     this.entry = entry ?? this.entry;
-    setText(byId("history-title"), this.#model.fleet ? `${this.entry.name} on ${printable(this.entry.node)}` : this.entry.name);
+    const { name, node } = this.entry;
+    setText(byId("history-title"), this.#model.fleet ? `${name} on ${printable(node)}` : name);
     byId("facts").replaceChildren(...this.#facts(entry === undefined).flatMap(([name, values]) => [
       make("dt", {}, name), make("dd", {}, ...pieces(values)),
     ]));
@@ -96,7 +97,8 @@ export class History {
       const known = new Set(this.#events.map(({ id }) => id));
       this.#events.push(...events.filter(({ id }) => !known.has(id)).map(lineOf));
       this.#more = more && this.#events.length < MOST;
-      setText(byId("history-note"), this.#more ? "" : this.#events.length ? "Nothing older is kept." : "No change is known.");
+      const end = this.#events.length ? "Nothing older is kept." : "No change is known.";
+      setText(byId("history-note"), this.#more ? "" : end);
     } catch (error) {
       if (number === this.#loading) setText(byId("history-note"), `The history was not loaded: ${error.message}.`);
     }
@@ -124,8 +126,10 @@ export class History {
     strip.ariaLabel = byId("held").textContent;
     strip.replaceChildren(...links.toReversed().map(({ moment, up }, place, all) => {
       const end = all[place + 1]?.moment ?? now;
-      const part = make("span", { title: `${up ? "up" : "down"} for ${spanText((end - moment) / 1000)} from ${dateText(moment, now)}` });
-      part.dataset.state = up ? "up" : "down";
+      const state = up ? "up" : "down";
+      const title = `${state} for ${spanText((end - moment) / 1000)} from ${dateText(moment, now)}`;
+      const part = make("span", { title });
+      part.dataset.state = state;
       part.style.flexGrow = Math.max(1, end - moment);
       return part;
     }));
@@ -173,8 +177,8 @@ function linkChanges(events) {
 }
 
 function heldText({ moment, up }, end, now) {
-  const state = up ? "up" : "down";
-  return end === undefined ? `${state} for ${spanText((now - moment) / 1000)} now` : `${state} for ${spanText((end - moment) / 1000)}`;
+  const span = spanText(((end ?? now) - moment) / 1000);
+  return `${up ? "up" : "down"} for ${span}${end === undefined ? " now" : ""}`;
 }
 
 /** Returns one sentence about the link: "Up for 2 h 5 min. Down 3 times since 06:12:10, 41 s in all." */
@@ -182,8 +186,9 @@ function heldSummary(links, now) {
   if (links.length === 0) return "";
   const [newest] = links;
   const oldest = links.at(-1);
-  const downs = links.map((link, place) => [link, (links[place - 1]?.moment ?? now) - link.moment]).filter(([{ up }]) => !up);
-  const whole = downs.reduce((sum, [, length]) => sum + length, 0);
+  const spans = links.map(({ moment, up }, place) => ({ up, length: (links[place - 1]?.moment ?? now) - moment }));
+  const downs = spans.filter(({ up }) => !up);
+  const whole = downs.reduce((sum, { length }) => sum + length, 0);
   const present = `${newest.up ? "Up" : "Down"} for ${spanText((now - newest.moment) / 1000)}.`;
   const times = downs.length === 1 ? "once" : `${countText(downs.length, "time")}`;
   if (!downs.length) return present;

@@ -81,7 +81,7 @@ function schedule() {
   });
 }
 
-/** Reads what happened before the page was opened: the stream begins with it, and rows do not tell when they changed. */
+/** Reads what happened before: the list of events begins with it, and rows do not tell when they changed. */
 async function fillStream() {
   const [{ node = "", seq } = {}] = model.nodes.values();
   const query = new URLSearchParams({ limit: 100 });
@@ -115,7 +115,9 @@ async function readStatus() {
   }
 }
 
-const WORDS = { live: "Live", connecting: "Connecting …", reconnecting: "Reconnecting", offline: "Offline", refused: "Refused" };
+const WORDS = {
+  live: "Live", connecting: "Connecting …", reconnecting: "Reconnecting", offline: "Offline", refused: "Refused",
+};
 
 function showConnection() {
   const { state, since, reason, nextTry } = connection;
@@ -125,7 +127,8 @@ function showConnection() {
   document.body.classList.toggle("stale", state !== "live" && since > 0);
   const stale = since ? ` since ${dateText(since, Date.now())}: what you see is from then` : ": nothing is loaded yet";
   const why = state === "offline" || state === "refused" ? ` (${reason || "no network"})` : "";
-  setText(byId("connection-text"), state === "live" || state === "connecting" ? WORDS[state] : WORDS[state] + why + stale);
+  const remark = state === "live" || state === "connecting" ? "" : why + stale;
+  setText(byId("connection-text"), WORDS[state] + remark);
   const wait = Math.max(0, nextTry - Date.now());
   byId("retry").hidden = state !== "offline" && state !== "refused";
   byId("retry").title = wait ? `next try in ${spanText(wait / 1000)}` : "";
@@ -134,10 +137,13 @@ function showConnection() {
 
 function showTitle() {
   const [{ node } = {}] = model.nodes.values();
-  const name = model.fleet ? `Interfaces of ${model.nodes.size} nodes` : node === undefined ? "Interfaces" : `Interfaces of ${printable(node)}`;
+  const of = model.fleet ? `${model.nodes.size} nodes` : printable(node ?? "");
+  const name = of ? `Interfaces of ${of}` : "Interfaces";
   setText(byId("title"), name);
-  const down = [...model.entries.values()].filter((entry) => entry.state.group === "down" && !entry.isOfContainers).length;
-  const title = connection.state === "live" ? (down ? `${down} down · ${name}` : name) : `(${connection.state}) ${name}`;
+  const entries = [...model.entries.values()];
+  const down = entries.filter((entry) => entry.state.group === "down" && !entry.isOfContainers).length;
+  const head = connection.state === "live" ? (down ? `${down} down · ` : "") : `(${connection.state}) `;
+  const title = head + name;
   if (document.title !== title) document.title = title;
 }
 
@@ -153,7 +159,8 @@ function writeTypes() {
   const types = [...new Set([...model.entries.values()].map((entry) => entry.type))].sort();
   if (types.join("\n") === [...select.options].slice(1).map((option) => option.value).join("\n")) return;
   const chosen = select.value;
-  select.replaceChildren(make("option", { value: "" }, "All types"), ...types.map((type) => make("option", { value: type }, type)));
+  const options = types.map((type) => make("option", { value: type }, type));
+  select.replaceChildren(make("option", { value: "" }, "All types"), ...options);
   select.value = types.includes(chosen) ? chosen : "";
   if (select.value !== chosen) filter();
 }
@@ -174,7 +181,9 @@ function toggleContainers() {
 
 function show(view) {
   document.body.dataset.view = view;
-  for (const button of document.querySelectorAll("nav button")) button.ariaPressed = String(button.dataset.view === view);
+  for (const button of document.querySelectorAll("nav button")) {
+    button.ariaPressed = String(button.dataset.view === view);
+  }
   if (view === "events") unseen = 0;
   schedule();
 }
@@ -205,7 +214,10 @@ byId("sort").addEventListener("change", () => table.sortBy(byId("sort").value));
 byId("containers").addEventListener("click", toggleContainers);
 byId("retry").addEventListener("click", () => connection.retry());
 document.querySelector("fieldset.segments").addEventListener("change", filter);
-document.querySelector("nav").addEventListener("click", (event) => event.target.closest("button") && show(event.target.closest("button").dataset.view));
+document.querySelector("nav").addEventListener("click", (event) => {
+  const { view } = event.target.closest("button")?.dataset ?? {};
+  if (view) show(view);
+});
 document.addEventListener("keydown", press);
 document.addEventListener("visibilitychange", readStatus);
 setInterval(readStatus, 5000);

@@ -221,8 +221,8 @@ function partOf({ epoch, seq, row, addresses = [], default_routes: routes = [] }
   const { connected, nl_mtu: mtu, metric, forwarding_enabled: forwarding, interface_index: index } = row;
   return {
     epoch, seq, changed, connected, mtu, metric, forwarding, index,
-    addresses: addresses.map(({ address, prefix_length, scope, dad_state }) => ({ address, prefix_length, scope, dad_state })),
-    routes: routes.map(({ next_hop, metric: cost, protocol }) => ({ next_hop, metric: cost, protocol, family: row.family })),
+    addresses: addresses.map((each) => picked(each, ["address", "prefix_length", "scope", "dad_state"])),
+    routes: routes.map((each) => picked(each, ["next_hop", "metric"])),
   };
 }
 
@@ -232,8 +232,11 @@ const FACE = [
 ];
 
 function faceOf(told) {
-  const face = Object.fromEntries(FACE.filter((name) => name in told).map((name) => [name, told[name]]));
-  return { ...face, higher: told.higher ?? [], lower: told.lower ?? [] };
+  return { ...picked(told, FACE), higher: told.higher ?? [], lower: told.lower ?? [] };
+}
+
+function picked(told, names) {
+  return Object.fromEntries(names.filter((name) => name in told).map((name) => [name, told[name]]));
 }
 
 const SCOPES = ["global", "organization", "site", "subnet", "admin", "link", "interface"];

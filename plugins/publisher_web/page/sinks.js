@@ -24,7 +24,10 @@ export class Sinks {
     setText(byId("sinks-title"), fleet ? "Nodes" : "Sinks");
     setText(byId("sinks-tab"), fleet ? "Nodes" : "Sinks");
     if (fleet) this.#draw("", [...this.#model.nodes.values()].map((node) => this.#node(node)));
-    else this.#draw(serviceText(status), Object.entries(status.sinks ?? {}).map(([name, sink]) => this.#sink(name, sink)));
+    else {
+      const sinks = Object.entries(status.sinks ?? {});
+      this.#draw(serviceText(status), sinks.map(([name, sink]) => this.#sink(name, sink)));
+    }
   }
 
   /** Shows why the status is not known. */
@@ -39,7 +42,8 @@ export class Sinks {
     this.#shown = whole;
     byId("sink-list").replaceChildren(...items.map(({ name, state, mood, facts }) => {
       const dot = make("span", { className: "dot", ariaHidden: "true" });
-      const item = make("li", {}, dot, make("bdi", { className: "of" }, name), make("span", { className: "word" }, state));
+      const word = make("span", { className: "word" }, state);
+      const item = make("li", {}, dot, make("bdi", { className: "of" }, name), word);
       item.dataset.mood = mood;
       item.append(...facts.map((fact) => make("span", { className: "fact" }, fact)));
       return item;
@@ -56,7 +60,8 @@ export class Sinks {
     if (sink.behind) facts.push(`${countText(sink.behind, "event")} behind`);
     if (sink.dead_letters) facts.push(countText(sink.dead_letters, "dead letter"));
     if (!bad && sink.last_delivery) facts.push(`last delivery ${agoText(sink.last_delivery * 1000, now)}`);
-    return { name: printable(name, 40), state: STATES[sink.state] ?? printable(sink.state), mood: bad ? "bad" : "good", facts };
+    const state = STATES[sink.state] ?? printable(sink.state);
+    return { name: printable(name, 40), state, mood: bad ? "bad" : "good", facts };
   }
 
   #node({ node, online, in_sync: inSync, os }) {

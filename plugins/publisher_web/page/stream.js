@@ -98,7 +98,8 @@ export class Stream {
     const lines = this.#lines(this.#changes);
     byId("stream").replaceChildren(...lines);
     byId("quiet").hidden = lines.length > 0;
-    setText(byId("quiet"), byId("kind").value ? "No such change yet." : "No change yet: each one appears here as it happens.");
+    const none = "No change yet: each one appears here as it happens.";
+    setText(byId("quiet"), byId("kind").value ? "No such change yet." : none);
   }
 
   #isShown(events) {

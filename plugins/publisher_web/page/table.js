@@ -124,7 +124,9 @@ export class Table {
     const focused = document.activeElement?.closest("th[data-column]")?.dataset.column;
     byId("headings").replaceChildren(...headings);
     headings.find((heading) => heading.dataset.column === focused)?.firstChild.focus();
-    byId("sort").replaceChildren(...COLUMNS.map(({ id, title }) => make("option", { value: id }, `By ${title.toLowerCase()}`)));
+    const offered = COLUMNS.filter(({ id }) => id !== "node" || this.#model.fleet);
+    const options = offered.map(({ id, title }) => make("option", { value: id }, `By ${title.toLowerCase()}`));
+    byId("sort").replaceChildren(...options);
     byId("sort").value = this.sort.column;
   }
 

@@ -7,7 +7,7 @@ const TYPES = {
   1: "other", 6: "Ethernet", 23: "PPP", 24: "loopback", 53: "virtual", 71: "Wi-Fi", 131: "tunnel", 144: "FireWire",
   161: "bond", 209: "bridge", 243: "mobile", 244: "mobile",
 };
-const KINDS = { veth: "veth", wireguard: "WireGuard", vlan: "VLAN", vxlan: "VXLAN", tun: "tun/tap", macvlan: "macvlan" };
+const KINDS = { wireguard: "WireGuard", vlan: "VLAN", vxlan: "VXLAN", tun: "tun/tap" };
 
 /** Returns others' text without a character that hides, moves or reorders other text; at most `most` characters. */
 export function printable(text, most = 64) {

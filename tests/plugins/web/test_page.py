@@ -205,11 +205,11 @@ def test_offline_is_shown_and_ends_by_itself(page: Page) -> None:
 
 
 def test_changes_are_announced_and_flash_unless_motion_is_reduced(page: Page, host: Program) -> None:
-    flashing = "() => document.getAnimations().length > 0"
+    flashing = "document.getAnimations().length > 0"
     host.netns.ip("link set lan1 down")
-    page.wait_for_function(flashing)
+    wait_for(lambda: page.evaluate(flashing), what="the flash")
     page.locator("#said", has_text="lan0 down, was 10 Gbit/s").wait_for(state="attached")
-    page.wait_for_function(f"!({flashing})()")
+    wait_for(lambda: not page.evaluate(flashing), what="the end of the flash")
     page.emulate_media(reduced_motion="reduce")
     host.netns.ip("link set lan1 up")
     row_of(page, "lan0").locator(".state", has_text="up").wait_for()

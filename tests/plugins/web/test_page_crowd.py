@@ -135,6 +135,7 @@ def test_hostile_names_are_text(page: Page) -> None:
     for name in HOSTILE:
         text = printable(name)
         assert text in shown or any(each.endswith("…") and text.startswith(each[:-1]) for each in shown), text
+    assert "w" * 63 + "…" in shown, "the longest are cut"
     assert page.evaluate("window.harmed") is None
     assert page.evaluate("Object.prototype.alias") is None
     for name in HOSTILE:
