@@ -50,6 +50,12 @@ def call(page: Page, module: str, expression: str, argument: object = None) -> A
     )
 
 
+def test_every_module_is_loaded_with_the_page() -> None:
+    """Else the page would find them one after the other."""
+    page = (PAGE / "index.html").read_text(encoding="utf-8")
+    assert [path.name for path in PAGE.glob("*.js") if f"page/{path.name}" not in page] == []
+
+
 def test_what_is_not_printable_is_shown_as_elsewhere(modules: Page) -> None:
     """Controls, marks of direction, joiners, separators, private use, surrogates: as `printable` shows them."""
     chosen = [chr(code) for code in (*range(0x180), *range(0x2000, 0x2070), 0x61C, 0xFEFF, 0xE000, 0xFFFF, 0xE0001)]
