@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
-from concurrent.futures import Future, wait
-from contextlib import closing, suppress
-from functools import partial
-from threading import Thread
-from typing import Any
+import threading
+from collections.abc import Sequence
+from concurrent.futures import Future
+from contextlib import closing
+from typing import Any, Self
 
 from pydantic import ValidationError
 
-from publisher import ConfigurationError, Subscription, WebRequest
+from publisher import ConfigurationError, Event, NodeStatus, Subscription, WebRequest
 from publisher.terminal import echo
 
 from .first_run import on_free_port
@@ -34,9 +33,59 @@ def serve_page(request: WebRequest, subscription: Subscription) -> None:
     ListenError.
     """
     require_web()
-    options = _options(request)
-    with closing(subscription):
-        asyncio.run(_serve(options, subscription))
+    with closing(subscription), PageThread(_options(request)) as page:
+        echo(f"Open the page:  {page.url}")
+        while not subscription.closed:
+            if entries := subscription.read(_READ_SECONDS):
+                page.take(entries)
+
+
+class PageThread:
+    """A page on a thread of its own: Ctrl+C is raised in the main thread, at any place, and an event loop that it
+    interrupts may be left in any state. Used as a context; the thread that enters it calls everything.
+    """
+
+    def __init__(self, options: WebOptions) -> None:
+        self.url = options.url
+        self._options = options
+        self._started: Future[str] = Future()
+        self._thread = threading.Thread(target=self._run, name="page")
+        self._loop: asyncio.AbstractEventLoop
+        self._stop: asyncio.Event
+        self._shown: ShownFleet
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        self.url = self._started.result()
+        return self
+
+    def take(self, entries: Sequence[Event | NodeStatus]) -> None:
+        """Shows what was received; returns when it is among what viewers get, so that no more is read meanwhile."""
+        asyncio.run_coroutine_threadsafe(self._take(entries), self._loop).result()
+
+    def __exit__(self, *_: object) -> None:
+        self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            asyncio.run(self._serve())
+        except BaseException as error:  # noqa: BLE001  # who started it raises it
+            if not self._started.done():
+                self._started.set_exception(error)
+
+    async def _serve(self) -> None:
+        self._loop, self._stop, self._shown = asyncio.get_running_loop(), asyncio.Event(), ShownFleet()
+        page = Page(self._shown, self._options, _LOG)
+        page.open()
+        try:
+            self._started.set_result(page.url)
+            await self._stop.wait()
+        finally:
+            await page.close()
+
+    async def _take(self, entries: Sequence[Event | NodeStatus]) -> None:
+        self._shown.take(entries)
 
 
 def _options(request: WebRequest) -> WebOptions:
@@ -51,58 +100,3 @@ def _options(request: WebRequest) -> WebOptions:
         first = error.errors(include_url=False, include_input=False)[0]
         reason = first["msg"].removeprefix("Value error, ").replace("token_file (or token)", "--page-token-file")
         raise ConfigurationError("".join(f"--{part}: " for part in first["loc"]) + reason) from None
-
-
-async def _serve(options: WebOptions, subscription: Subscription) -> None:
-    shown = ShownFleet()
-    page = Page(shown, options, _LOG)
-    page.open()
-    echo(f"Open the page:  {page.url}")
-    ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    reader = Thread(target=_read, args=(subscription, shown, asyncio.get_running_loop(), ended), name="subscription")
-    reader.start()
-    try:
-        await ended
-    finally:
-        subscription.close()
-        await page.close()
-
-
-def _read(
-    subscription: Subscription, shown: ShownFleet, loop: asyncio.AbstractEventLoop, ended: asyncio.Future[None]
-) -> None:
-    """Hands over what is received, until the subscription ends; no more is read than was taken."""
-    error: BaseException | None = None
-    try:
-        while not subscription.closed:
-            if entries := subscription.read(_READ_SECONDS):
-                _hand_over(loop, partial(shown.take, entries))
-    except RuntimeError:  # the loop is closed
-        return
-    except Exception as failed:  # noqa: BLE001  # whoever waits for the end raises it
-        error = failed
-    with suppress(RuntimeError):
-        loop.call_soon_threadsafe(_end, ended, error)
-
-
-def _hand_over(loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> None:
-    """Makes a call on the loop, and waits for it; raises RuntimeError when the loop is closed."""
-    done: Future[None] = Future()
-
-    def run() -> None:
-        try:
-            call()
-            done.set_result(None)
-        except Exception as error:  # noqa: BLE001  # who handed it over raises it
-            done.set_exception(error)
-
-    loop.call_soon_threadsafe(run)
-    while not wait((done,), _READ_SECONDS).done:
-        if loop.is_closed():
-            raise RuntimeError("the loop is closed")
-    done.result()
-
-
-def _end(ended: asyncio.Future[None], error: BaseException | None) -> None:
-    if not ended.done():
-        ended.set_exception(error) if error is not None else ended.set_result(None)

@@ -219,10 +219,10 @@ def test_the_token_is_in_no_line_of_the_log_and_in_no_message(locked: PageHouse)
 
 
 def test_garbage_and_huge_heads_are_refused_quietly(page: PageHouse) -> None:
-    good = f"GET / HTTP/1.1\r\nHost: localhost:{page.port}\r\n"
+    good = f"GET / HTTP/1.1\r\nHost: localhost:{page.port}\r\nConnection: close\r\n"
     for garbage in (
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(200),
-        b"GET / HTTP/9.9\r\n\r\n",
+        b"GET / HTTP/9.9\r\nConnection: close\r\n\r\n",
         b"GET /\r\n\r\n",
         f"{good}Content-Length: -1\r\n\r\n".encode(),
         f"{good}Host: two\r\n\r\n".encode(),
@@ -265,7 +265,7 @@ def test_more_connections_than_are_taken_wait_and_do_no_harm(house: PageHouse, m
     with house.page() as service, ExitStack() as stack:
         viewer = stack.enter_context(house.events())
         viewer.until_snapshot()
-        for _ in range(100):
+        for _ in range(30):
             stack.enter_context(closing(dialled(house.port)))
         published(house, service, 1)
         viewer.until_change(1)
