@@ -1,10 +1,15 @@
-"""The terminal on Windows: the console's modes, and its keys by msvcrt. The main thread."""
+"""The terminal on Windows: the console's modes and its events. The main thread.
+
+Its events are read as they are: msvcrt begins an arrow key as the letter à, and under Wine it knows no arrow keys.
+"""
 
 from __future__ import annotations
 
 import ctypes
 import os
 import sys
+from collections.abc import Iterator
+from ctypes import wintypes
 from types import TracebackType
 from typing import TextIO
 
@@ -12,25 +17,73 @@ from ..screen import write
 from .console import ENTER, LEAVE
 from .picture import Size
 
-_STD_INPUT_HANDLE = -10
 # consoleapi.h. Without the first Ctrl+C is a key, which ends a wait at once; a signal would end it when it is over.
 _ENABLE_PROCESSED_INPUT, _ENABLE_LINE_INPUT, _ENABLE_ECHO_INPUT = 1, 2, 4
-# Nothing reports a new size of the window, or Ctrl+Break: they are noticed after so long.
+_READ_AND_WRITE, _SHARED, _EXISTING = 0xC000_0000, 3, 3  # winnt.h, fileapi.h
+_KEY_EVENT = 1  # wincontypes.h
+# Nothing wakes for Ctrl+Break: it is noticed after so long, and so is a window of another size.
 _LOOK_SECONDS = 1.0
-_SPECIAL = {"H": "up", "P": "down", "I": "pageup", "Q": "pagedown", "G": "home", "O": "end", "K": "left", "M": "right"}
-_CONTROLS = {
+# winuser.h: VK_PRIOR to VK_DOWN.
+_KEYS = {
+    0x21: "pageup",
+    0x22: "pagedown",
+    0x23: "end",
+    0x24: "home",
+    0x25: "left",
+    0x26: "up",
+    0x27: "right",
+    0x28: "down",
+}
+_CHARACTERS = {
     "\r": "enter",
     "\n": "enter",
     "\b": "backspace",
-    "\x7f": "ctrl-w",
     "\x1b": "esc",
+    "\x7f": "ctrl-w",
     "\x15": "ctrl-u",
     "\x17": "ctrl-w",
     "\x0c": "ctrl-l",
 }
 
+
+class KeyEventRecord(ctypes.Structure):
+    """INPUT_RECORD with a KEY_EVENT_RECORD (wincontypes.h); other events have other members in the same place."""
+
+    _fields_ = (
+        ("event_type", wintypes.WORD),
+        ("key_down", wintypes.BOOL),
+        ("repeat_count", wintypes.WORD),
+        ("virtual_key_code", wintypes.WORD),
+        ("virtual_scan_code", wintypes.WORD),
+        ("character", wintypes.WORD),
+        ("control_key_state", wintypes.DWORD),
+    )
+
+
+class ConsoleKeys:
+    """Names keys by the console's events."""
+
+    def __init__(self) -> None:
+        self._high = 0
+
+    def name(self, record: KeyEventRecord) -> str:
+        """Returns the key, or nothing for what is none; raises KeyboardInterrupt for Ctrl+C."""
+        if record.event_type != _KEY_EVENT or not record.key_down:
+            return ""
+        unit: int = record.character
+        if not unit:
+            return _KEYS.get(record.virtual_key_code, "")
+        if 0xD800 <= unit < 0xDC00:  # the first half of a character in UTF-16: the next event has the second
+            self._high = unit
+            return ""
+        high, self._high = self._high, 0
+        character = chr(0x10000 + (high - 0xD800 << 10) + (unit - 0xDC00)) if 0xDC00 <= unit < 0xE000 else chr(unit)
+        if character == "\x03":
+            raise KeyboardInterrupt
+        return _CHARACTERS.get(character, character if character.isprintable() else "")
+
+
 if sys.platform == "win32":
-    import msvcrt
 
     class WindowsConsole:
         """A console that is taken over for a block."""
@@ -38,13 +91,17 @@ if sys.platform == "win32":
         def __init__(self, output: TextIO) -> None:
             self.stale = False
             self._output = output
+            self._keys = ConsoleKeys()
             self._kernel32 = ctypes.WinDLL("kernel32", use_last_error=True)
-            self._kernel32.GetStdHandle.restype = ctypes.c_void_p
+            self._kernel32.CreateFileW.restype = ctypes.c_void_p
             self._kernel32.CreateEventW.restype = ctypes.c_void_p
             self._shown = Size(0, 0)
 
         def __enter__(self) -> WindowsConsole:
-            self._input = ctypes.c_void_p(self._kernel32.GetStdHandle(ctypes.c_uint32(_STD_INPUT_HANDLE & 0xFFFF_FFFF)))
+            access = ctypes.c_uint32(_READ_AND_WRITE)
+            # The console's own input, also where standard input is something else.
+            opened = self._kernel32.CreateFileW("CONIN$", access, _SHARED, None, _EXISTING, 0, None)
+            self._input = ctypes.c_void_p(opened)
             self._event = ctypes.c_void_p(self._kernel32.CreateEventW(None, False, False, None))
             mode = ctypes.c_uint32()
             if not self._kernel32.GetConsoleMode(self._input, ctypes.byref(mode)):
@@ -61,6 +118,7 @@ if sys.platform == "win32":
             finally:
                 self._kernel32.SetConsoleMode(self._input, ctypes.c_uint32(self._before))
                 self._kernel32.CloseHandle(self._event)
+                self._kernel32.CloseHandle(self._input)
 
         def size(self) -> Size:
             """Returns the size of now."""
@@ -78,31 +136,27 @@ if sys.platform == "win32":
         def wait(self, seconds: float) -> list[str]:
             """Returns the keys that were pressed."""
             handles = (ctypes.c_void_p * 2)(self._event, self._input)
-            milliseconds = int(max(0.0, min(seconds, _LOOK_SECONDS)) * 1000)
-            if not msvcrt.kbhit():
-                self._kernel32.WaitForMultipleObjects(
-                    ctypes.c_uint32(2), handles, ctypes.c_int(0), ctypes.c_uint32(milliseconds)
-                )
-                if not msvcrt.kbhit():
-                    # Released keys, the mouse, the focus: as long as they are there, no wait would wait.
-                    self._kernel32.FlushConsoleInputBuffer(self._input)
+            milliseconds = ctypes.c_uint32(int(max(0.0, min(seconds, _LOOK_SECONDS)) * 1000))
+            self._kernel32.WaitForMultipleObjects(ctypes.c_uint32(2), handles, ctypes.c_int(0), milliseconds)
             if self._shown != self.size():
                 self.stale = True
-            keys: list[str] = []
-            while msvcrt.kbhit():
-                if key := _key():
-                    keys.append(key)
-            return keys
+            return [
+                key
+                for record in self._records()
+                if (key := self._keys.name(record))
+                for _ in range(record.repeat_count)
+            ]
 
         def wake(self) -> None:
             """Makes `wait` return."""
             self._kernel32.SetEvent(self._event)
 
-    def _key() -> str:
-        """Returns the next key, or nothing for one that has no name; raises KeyboardInterrupt for Ctrl+C."""
-        character = msvcrt.getwch()
-        if character == "\x03":
-            raise KeyboardInterrupt
-        if character in ("\x00", "\xe0") and msvcrt.kbhit():
-            return _SPECIAL.get(msvcrt.getwch(), "")
-        return _CONTROLS.get(character, character if character.isprintable() else "")
+        def _records(self) -> Iterator[KeyEventRecord]:
+            """Yields the events that wait, also those that are no keys: while one is there, no wait would wait."""
+            waiting, read = ctypes.c_uint32(), ctypes.c_uint32()
+            self._kernel32.GetNumberOfConsoleInputEvents(self._input, ctypes.byref(waiting))
+            for _ in range(waiting.value):
+                record = KeyEventRecord()
+                self._kernel32.ReadConsoleInputW(self._input, ctypes.byref(record), 1, ctypes.byref(read))
+                if read.value:
+                    yield record
