@@ -272,3 +272,16 @@ def test_a_time_that_no_calendar_has_ends_no_picture() -> None:
     for moved in (far, early):
         model.apply([moved])
         assert press(model, "enter", "esc")
+
+
+def test_a_node_whose_changes_are_missing_is_named_until_they_came_again() -> None:
+    model = model_of(HOME[:3])
+    model.set_node("nas", online=True, in_sync=True)
+    model.warning = "the connection is lost; trying again in 1.0 s"
+    model.set_node("nas", online=True, in_sync=False)
+    assert lines(model)[-1] == "the connection is lost; trying again in 1.0 s"
+    press(model, "down")
+    assert lines(model)[-1].startswith("nas: not in sync, changes may be missing")
+    model.set_node("nas", online=True, in_sync=True)
+    assert "? help" in lines(model)[-1]
+    assert lines(model)[0].startswith(" nas · 2 interfaces · 1 gap ")
