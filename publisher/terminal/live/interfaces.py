@@ -171,7 +171,8 @@ class Interfaces:
     def set_node(self, name: str, *, online: bool, in_sync: bool) -> None:
         """Sets the state of a node; the rows of one that is offline are the last that are known."""
         before = self.nodes.get(name)
-        if before is not None and before.in_sync and not in_sync:
+        # Before its rows nothing of a node can be missing.
+        if before is not None and before.in_sync and not in_sync and any(key.node == name for key in self.entries):
             self.gaps += 1
         self.nodes[name] = WatchedNode(online, in_sync)
 

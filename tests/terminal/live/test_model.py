@@ -277,6 +277,9 @@ def test_a_time_that_no_calendar_has_ends_no_picture() -> None:
 def test_a_node_whose_changes_are_missing_is_named_until_they_came_again() -> None:
     model = model_of(HOME[:3])
     model.set_node("nas", online=True, in_sync=True)
+    for in_sync in (True, False, True):  # of a node without rows
+        model.set_node("new", online=True, in_sync=in_sync)
+    model.interfaces.nodes.pop("new")
     model.warning = "the connection is lost; trying again in 1.0 s"
     model.set_node("nas", online=True, in_sync=False)
     assert lines(model)[-1] == "the connection is lost; trying again in 1.0 s"
