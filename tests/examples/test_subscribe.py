@@ -5,8 +5,6 @@ from __future__ import annotations
 import copy
 import json
 import random
-import signal
-import sqlite3
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
@@ -22,7 +20,8 @@ from tests.fixtures.brokers import Mosquitto, write_passwords
 from tests.fixtures.netns import NetNs
 from tests.fixtures.node import JsSubscriber, changes_of
 from tests.fixtures.ports import free_port
-from tests.fixtures.program import Changes, Program, comparable, journal_events
+from tests.fixtures.program import Program, comparable, journal_events
+from tests.fixtures.subscribed_host import SubscribedHost
 
 if sys.platform == "win32":
     pytest.skip("Windows has neither network namespaces nor SIGKILL", allow_module_level=True)
@@ -31,77 +30,29 @@ Events = list[dict[str, Any]]
 TOKEN = "a-token-of-the-page"
 
 
-class Bench:
-    """A broker, and a publisher with that and a page as its sinks, in a namespace with links that change."""
-
-    def __init__(self, netns: NetNs, folder: Path, token: str | None = TOKEN) -> None:
-        netns.ip("link set lo up", *(f"link add {name} type ifb" for name in (*Changes.links, "mark")))
-        (folder / "broker").mkdir()
-        self.broker = Mosquitto(folder / "broker")
-        address = f"127.0.0.1:{free_port()}"
-        self.page = f"http://{address}/"
-        sinks = ["[sinks.broker]", 'type = "mqtt"', f'url = "{self.broker.url}"', "home_assistant = false"]
-        sinks += ["[sinks.page]", 'type = "web"', f'address = "{address}"']
-        sinks += [f'token = "{token}"'] if token else []
-        self.program = Program(netns, folder / "publisher", *sinks)
-        self.changes = Changes(netns)
-
-    @property
-    def seq(self) -> int:
-        """The newest event of the journal."""
-        with closing(sqlite3.connect(f"file:{self.program.journal}?mode=ro", uri=True)) as connection:
-            return int(connection.execute("SELECT max(seq) FROM events").fetchone()[0] or 0)
-
-    def close(self) -> None:
-        self.changes.close()
-        if self.program.process is not None:
-            self.program.process.kill()
-            self.program.process.wait()
-        self.broker.kill()
-
-    # The faults. Each ends when everything runs again.
-
-    def broker_loses_its_store(self) -> None:
-        self.broker.kill()
-        self.broker.start()
-
-    def publisher_is_killed(self) -> None:
-        self.program.end(signal.Signals["SIGKILL"])
-        self.program.start()
-
-    def publisher_restarts(self) -> None:
-        self.program.end()
-        self.program.start()
-
-    def both_are_killed(self) -> None:
-        self.broker.kill()
-        self.publisher_is_killed()
-        self.broker.start()
-
-
-FAULTS: tuple[Callable[[Bench], None], ...] = (
-    Bench.broker_loses_its_store,
-    Bench.publisher_is_killed,
-    Bench.publisher_restarts,
-    Bench.both_are_killed,
+FAULTS: tuple[Callable[[SubscribedHost], None], ...] = (
+    SubscribedHost.broker_loses_its_store,
+    SubscribedHost.publisher_is_killed,
+    SubscribedHost.publisher_restarts,
+    SubscribedHost.both_are_killed,
 )
 
 
 @pytest.fixture
-def bench(inside_netns: NetNs, tmp_path: Path) -> Iterator[Bench]:
-    made = inside_netns.in_thread(Bench, inside_netns, tmp_path)
+def host(inside_netns: NetNs, tmp_path: Path) -> Iterator[SubscribedHost]:
+    made = inside_netns.in_thread(SubscribedHost, inside_netns, tmp_path, TOKEN)
     with closing(made):
         yield made
 
 
 @contextmanager
-def subscribers(bench: Bench, folder: Path) -> Iterator[dict[str, JsSubscriber]]:
+def subscribers(host: SubscribedHost, folder: Path) -> Iterator[dict[str, JsSubscriber]]:
     """Two that keep up, and two that can't, for which only a few events wait."""
     made = {
-        "mqtt": JsSubscriber(folder / "mqtt", bench.broker.url),
-        "http": JsSubscriber(folder / "http", bench.page, token=TOKEN),
-        "slow mqtt": JsSubscriber(folder / "slow mqtt", bench.broker.url, pause=5, limit=5),
-        "slow http": JsSubscriber(folder / "slow http", bench.page, pause=5, token=TOKEN),
+        "mqtt": JsSubscriber(folder / "mqtt", host.broker.url),
+        "http": JsSubscriber(folder / "http", host.page, token=TOKEN),
+        "slow mqtt": JsSubscriber(folder / "slow mqtt", host.broker.url, pause=5, limit=5),
+        "slow http": JsSubscriber(folder / "slow http", host.page, pause=5, token=TOKEN),
     }
     with ExitStack() as around:
         for name, each in made.items():
@@ -112,37 +63,36 @@ def subscribers(bench: Bench, folder: Path) -> Iterator[dict[str, JsSubscriber]]
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("seed", [1])
-def test_nothing_is_lost_and_nothing_comes_twice(bench: Bench, tmp_path: Path, seed: int) -> None:
+def test_nothing_is_lost_and_nothing_comes_twice(host: SubscribedHost, tmp_path: Path, seed: int) -> None:
     faults = random.Random(seed).sample(FAULTS, len(FAULTS))
-    bench.broker.start()
-    with bench.program.running(), subscribers(bench, tmp_path) as made:
+    with host.running(), subscribers(host, tmp_path) as made:
         quick = [made["mqtt"], made["http"]]
-        assert_ends(JsSubscriber(tmp_path / "no token", bench.page, token="wrong"), "answers 401")
-        with changing(partial(bench.changes.make, 2), pause=0.05):
+        assert_ends(JsSubscriber(tmp_path / "no token", host.page, token="wrong"), "answers 401")
+        with changing(partial(host.changes.make, 2), pause=0.05):
             for fault in faults:
-                fault(bench)
+                fault(host)
                 for each in quick:
-                    each.wait_for(bench.seq + 5)
-        bench.program.mark(1400)
+                    each.wait_for(host.seq + 5)
+        host.program.mark(1400)
         for each in made.values():
-            each.wait_for(bench.seq)
+            each.wait_for(host.seq)
             assert_each_once(each.events)
         for each in quick:
             assert len(whole_snapshots(each.events)) == 1, "every gap was healed by the events that were missed"
-            assert_like_the_journal(each.events, bench.program)
+            assert_like_the_journal(each.events, host.program)
         # A new journal is a new epoch, and begins with the rows.
         before = quick[0].events[-1]["epoch"]
-        bench.program.end()
-        for path in bench.program.data.glob("journal*"):
+        host.program.end()
+        for path in host.program.data.glob("journal*"):
             path.unlink()
-        bench.program.start()
+        host.program.start()
         for name, each in made.items():
             each.wait(lambda events: events[-1]["epoch"] > before, f"the new epoch over {name}")
-        bench.program.mark(1401)
+        host.program.mark(1401)
         for name, each in made.items():
-            each.wait_for(bench.seq)
+            each.wait_for(host.seq)
             assert_each_once(each.events)
-            assert rows_of(each.events) == bench.program.snapshot(), name
+            assert rows_of(each.events) == host.program.snapshot(), name
 
 
 @pytest.mark.parametrize(

@@ -15,12 +15,12 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.examples.test_subscribe import Bench
 from tests.faults import changing
 from tests.fixtures.netns import NetNs
 from tests.fixtures.node import EXAMPLE, TOP, node_packages
 from tests.fixtures.poll import wait_for
 from tests.fixtures.requirements import need
+from tests.fixtures.subscribed_host import SubscribedHost
 
 if sys.platform == "win32":
     pytest.skip("Windows has neither network namespaces nor these commands", allow_module_level=True)
@@ -62,24 +62,23 @@ def snippets() -> list[Snippet]:
 def test_each_snippet_does_what_the_page_says(inside_netns: NetNs, tmp_path: Path) -> None:
     need("curl", package="curl")
     need("mosquitto_sub", "mosquitto_pub", package="mosquitto-clients")
-    with closing(Bench(inside_netns, tmp_path, token=None)) as bench:
-        bench.broker.start()
-        with bench.program.running(), changing(partial(bench.changes.make, 1), pause=0.05):
-            for number, snippet in enumerate(snippets()):
-                (folder := tmp_path / str(number)).mkdir()
-                assert_prints(snippet, bench, folder)
+    host = SubscribedHost(inside_netns, tmp_path)
+    with closing(host), host.running(), changing(partial(host.changes.make, 1), pause=0.05):
+        for number, snippet in enumerate(snippets()):
+            (folder := tmp_path / str(number)).mkdir()
+            assert_prints(snippet, host, folder)
 
 
-def assert_prints(snippet: Snippet, bench: Bench, folder: Path) -> None:
+def assert_prints(snippet: Snippet, host: SubscribedHost, folder: Path) -> None:
     pattern = re.compile(snippet.expected, re.MULTILINE)
-    with started(snippet, bench, folder) as output:
+    with started(snippet, host, folder) as output:
         wait_for(lambda: pattern.search(output.read_text()), what=f"{pattern.pattern} from {snippet.code}")
 
 
-def command(snippet: Snippet, bench: Bench, folder: Path) -> Sequence[str]:
+def command(snippet: Snippet, host: SubscribedHost, folder: Path) -> Sequence[str]:
     """Returns the command for the snippet, with the addresses of this test."""
-    code = snippet.code.replace("mqtt://broker.lan", bench.broker.url).replace("http://127.0.0.1:8780/", bench.page)
-    code = code.replace("-h broker.lan", f"-h 127.0.0.1 -p {bench.broker.port}")
+    code = snippet.code.replace("mqtt://broker.lan", host.broker.url).replace("http://127.0.0.1:8780/", host.page)
+    code = code.replace("-h broker.lan", f"-h 127.0.0.1 -p {host.broker.port}")
     assert code != snippet.code
     match snippet.language:
         case "python":
@@ -94,12 +93,12 @@ def command(snippet: Snippet, bench: Bench, folder: Path) -> Sequence[str]:
 
 
 @contextmanager
-def started(snippet: Snippet, bench: Bench, folder: Path) -> Iterator[Path]:
+def started(snippet: Snippet, host: SubscribedHost, folder: Path) -> Iterator[Path]:
     """Runs the snippet in the block, which is given the file of its output."""
     output = folder / "output"
     with output.open("wb") as file, (folder / "errors").open("wb") as errors:
         process = subprocess.Popen(
-            command(snippet, bench, folder),
+            command(snippet, host, folder),
             cwd=folder,
             env=os.environ | {"HOME": str(folder)},
             stdin=subprocess.DEVNULL,
