@@ -31,6 +31,7 @@ LONGEST = (
     *("test_durations.py", "test_lock.py", "test_rows.py", "terminal/test_text.py", "service/test_status.py"),
     "integration/test_whole_faults.py",
     "examples/test_subscribe.py",
+    "examples/test_node_red.py",
     "integration/test_surroundings.py",
     "plugins/mqtt/test_connection.py",
     "plugins/mqtt/test_recovery.py",
