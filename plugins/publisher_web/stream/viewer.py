@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 from ..shown.interfaces import ShownInterfaces
 from .messages import HEARTBEAT, RETRY, LastSeen, SseMessages, joined_pieces, node_message
@@ -30,7 +30,7 @@ class PageViewer:
         self._with_text = with_text
         self._round = self._stream.round
 
-    async def pieces(self) -> AsyncIterator[bytes]:
+    async def pieces(self) -> AsyncGenerator[bytes, None]:
         """Yields what is sent, for ever."""
         yield RETRY
         if self._last_seen is not None:
@@ -77,7 +77,7 @@ class PageViewer:
         if missed is not None:
             self._take(missed)
 
-    async def _snapshot(self, given: SseMessages | None) -> AsyncIterator[bytes]:
+    async def _snapshot(self, given: SseMessages | None) -> AsyncGenerator[bytes, None]:
         """Yields the given snapshot, else one of the rows as they are now."""
         yield self._nodes(in_sync=False)
         if given is None:
@@ -94,7 +94,7 @@ class PageViewer:
         self.seq, self.reading = copy.seq, copy
         self._stream.lend(copy)
 
-    async def _copy(self, after: int = -1) -> AsyncIterator[bytes]:
+    async def _copy(self, after: int = -1) -> AsyncGenerator[bytes, None]:
         """Yields the messages of a copy after this one; ends when the copy was taken away."""
         copy = self.reading
         if copy is None:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sqlite3
 import threading
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import aclosing, closing
 
 from publisher.events import Event
 from publisher.service.service import Service
+from publisher.testing import EPOCH, FakeSinkContext, make_events, make_snapshot
+from publisher_web.shown.host import ShownHost
+from publisher_web.stream.messages import LastSeen
+from publisher_web.stream.viewer import PageViewer
 from tests.fixtures.poll import wait_for
 from tests.fixtures.sse import SseClient
 from tests.plugins.web.conftest import PageHouse, state_of
@@ -82,17 +87,46 @@ def test_nothing_is_lost_or_twice_over_a_restart_of_the_publisher(house: PageHou
         viewer.until_snapshot()
         published(house, service, 5)
         viewer.until_change(5)
-        last = viewer.last_id
+        last = viewer.last_id or ""
         published(house, service, 700)
     viewer.until_closed()
+    epoch = last.partition("-")[0]
     with house.page() as service:
-        returned = [opened(Last_Event_ID=last) for _ in range(5)]
+        places = (5, 6, 300, 5, 705)
+        returned = [opened(Last_Event_ID=f"{epoch}-{place:016d}") for place in places]
         returned[0].until_change(705)
         published(house, service, 3)
-        for each in returned:
+        for place, each in zip(places, returned, strict=True):
             each.until_change(708)
-            assert each.seqs == list(range(6, 709))
+            assert each.seqs == list(range(place + 1, 709))
             assert each.snapshots == 0
+
+
+def test_a_snapshot_comes_between_the_events_before_and_after_it_however_late_a_viewer_is() -> None:
+    async def seen() -> list[tuple[int, bool]]:
+        shown = ShownHost(FakeSinkContext(), skips=False, settles=False)
+        shown.take(make_snapshot(seq=0))
+        viewer = PageViewer(shown, LastSeen(EPOCH, 0), with_text=False)
+        shown.stream.viewers.add(viewer)
+        shown.take([*make_events(5), *make_snapshot(seq=5), *make_events(5, first=6)])
+        found: list[tuple[int, bool]] = []
+        async with aclosing(viewer.pieces()) as pieces:
+            async for piece in pieces:
+                blocks = [
+                    block for block in piece.decode().split("\n\n") if "data: {" in block and "event:" not in block
+                ]
+                events = [json.loads(block.partition("data: ")[2]) for block in blocks]
+                found += [(event["seq"], event["snapshot"] is not None) for event in events]
+                if (10, False) in found:
+                    break
+        shown.close()
+        return found
+
+    found = asyncio.run(seen())
+    assert [seq for seq, is_row in found if not is_row] == list(range(1, 11)), "each once, in order"
+    rows = [place for place, (_, is_row) in enumerate(found) if is_row]
+    assert rows
+    assert rows == list(range(5, 5 + len(rows))), "the snapshot is between 5 and 6"
 
 
 def test_a_new_epoch_gives_the_snapshot(house: PageHouse, opened: Opened) -> None:
