@@ -20,7 +20,7 @@ from .received import AnswerPart, EventPlace, NodeInfo, ReceivedState, event_of
 from .transport import Question
 
 # A publisher sends `info` again after a quiet second; a retained state that follows another comes much sooner.
-_SETTLE_SECONDS, _QUIET_SECONDS = 0.1, 0.5
+_QUIET_SECONDS = 0.5
 _LONGEST_SECONDS = 2.0
 _RESTART_SECONDS = 5.0
 # New rows are counted in `info` before their states come, and `info` comes again after a quiet second.
@@ -138,8 +138,6 @@ class NodeFollower:
         # Of this connection: before, it is what was told last.
         self._has_status = False
         self._info: NodeInfo | None = None
-        # One that is retained may be older than the states, of which more may be on their way.
-        self._info_is_live = False
         self._phase: Phase = Collecting(clock())
         self._keys: dict[Key, int] = {}
         self._is_whole = False
@@ -193,7 +191,7 @@ class NodeFollower:
 
     def info(self, info: NodeInfo, *, retained: bool) -> None:
         """Takes the node's `info`."""
-        self._info, self._info_is_live = info, not retained
+        self._info = info
         self.skips = info.skips
         if self._heard():
             return
@@ -395,8 +393,7 @@ class NodeFollower:
         if collecting.question is not None and self.at is not None:
             return
         if info is not None and self._has_status and rows.is_whole(info):
-            if self._info_is_live or now - collecting.heard_at >= _SETTLE_SECONDS:
-                self._collected(collecting, Cursor(info.epoch, max(rows.newest(info.epoch), info.seq)), is_whole=True)
+            self._collected(collecting, Cursor(info.epoch, max(rows.newest(info.epoch), info.seq)), is_whole=True)
         elif collecting.question is None and collecting.is_quiet(now):
             if collecting.answerless or self._is_offline:
                 self._give_what_is_there(collecting)

