@@ -9,20 +9,16 @@ an epoch or a `seq` that was made up lasts until the node has answered.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Protocol
 
 from ..events import AnyEvent, Cause, Deleted, Key, SnapshotEvents
 from ..sink import Cursor
 from .collected import CollectedRow, CollectedRows, snapshot_of
 from .outbox import NodeStatus, Waiting
+from .phases import AnswerSoFar, Asking, Behind, Collecting, Following, OpenQuestion, Phase
 from .received import AnswerPart, EventPlace, NodeInfo, ReceivedState, event_of
 from .transport import Question
 
-# A publisher sends `info` again after a quiet second; a retained state that follows another comes much sooner.
-_QUIET_SECONDS = 0.5
-_LONGEST_SECONDS = 2.0
-_RESTART_SECONDS = 5.0
 # New rows are counted in `info` before their states come, and `info` comes again after a quiet second.
 _DOUBT_SECONDS = 2.0
 # After so long without a part, a question counts as lost; doubled with each attempt.
@@ -53,73 +49,6 @@ class Surroundings(Protocol):
     def states_again(self, node: str) -> None:
         """Has the node's retained messages sent once more."""
         ...
-
-
-@dataclass
-class AnswerSoFar:
-    """An answer of which a part is there."""
-
-    kind: str
-    count: int
-    at: Cursor
-    position: int = 0
-    rows: dict[Key, CollectedRow] = field(default_factory=dict)
-
-
-@dataclass
-class OpenQuestion:
-    """A question that waits to be sent (`sent_at` is `None`), or for its answer."""
-
-    since: Cursor | None
-    due: float
-    attempt: int = 1
-    sent_at: float | None = None
-    answer: AnswerSoFar | None = None
-    is_lost: bool = False
-    """True when a part of the answer did not come."""
-
-
-@dataclass
-class Collecting:
-    """The retained states are collected, after a connection was made or when a new epoch began."""
-
-    heard_at: float
-    first_at: float | None = None
-    rows: CollectedRows = field(default_factory=CollectedRows)
-    question: OpenQuestion | None = None
-    answerless: bool = False
-    """True when the node gave no answer: what there is, is given."""
-    rests: bool = False
-    """True when there is nothing to give, and nobody to ask."""
-
-    def is_quiet(self, now: float) -> bool:
-        """Returns whether nothing more of what is retained is to be expected."""
-        is_late = self.first_at is not None and now - self.first_at >= _LONGEST_SECONDS
-        return is_late or now - self.heard_at >= _QUIET_SECONDS
-
-    def is_old(self, now: float) -> bool:
-        """Returns whether a node that is offline would have come back if it were only restarted."""
-        return self.first_at is not None and now - self.first_at >= _RESTART_SECONDS
-
-
-@dataclass
-class Asking:
-    """Events were missed; those that come are dropped until the answer is there."""
-
-    question: OpenQuestion
-
-
-@dataclass(frozen=True)
-class Following:
-    """Each event follows the one before it."""
-
-
-@dataclass(frozen=True)
-class Behind:
-    """The reader has no room; what comes is dropped, and asked for when there is."""
-
-
-Phase = Collecting | Asking | Following | Behind
 
 
 class NodeFollower:
