@@ -24,7 +24,7 @@ _PREFIX = {"prefix": {"default": "homeassistant", "description": "The sink's opt
 _DEVICE = {
     **_PREFIX,
     "node_id": {"description": "The host, in letters that Home Assistant takes"},
-    "luid": _ROW["luid"],
+    "luid": {"description": "An interface's LUID, or `node` for the device of the host itself"},
 }
 
 
