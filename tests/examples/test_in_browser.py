@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.fixtures.browser import Browser
+from tests.fixtures.netns import NetNs
 from tests.fixtures.node import EXAMPLE, node_packages
 from tests.fixtures.poll import wait_for
 from tests.fixtures.ports import free_port
@@ -39,14 +39,14 @@ _PROGRAM = """async (url) => {
 
 
 @pytest.fixture(scope="module")
-def host(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SubscribedHost]:
-    made = browser.netns.in_thread(SubscribedHost, browser.netns, tmp_path_factory.mktemp("host"))
+def host(shared_netns: NetNs, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SubscribedHost]:
+    made = shared_netns.in_thread(SubscribedHost, shared_netns, tmp_path_factory.mktemp("host"))
     with closing(made), made.running():
         yield made
 
 
 @pytest.fixture(scope="module")
-def site(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def site(shared_netns: NetNs, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a page of somebody's own, beside the subscriber and mqtt.js."""
     folder = tmp_path_factory.mktemp("site")
     (folder / "index.html").write_text(_HTML)
@@ -54,9 +54,9 @@ def site(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     shutil.copy(node_packages() / "mqtt" / "dist" / "mqtt.esm.js", folder / "mqtt.js")
     port = free_port()
     command = [sys.executable, "-m", "http.server", "--bind", "127.0.0.1", "--directory", str(folder), str(port)]
-    server = browser.netns.popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    server = shared_netns.popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        wait_for(lambda: listens(browser.netns, port), what="the site")
+        wait_for(lambda: listens(shared_netns, port), what="the site")
         yield f"http://127.0.0.1:{port}/"
     finally:
         server.kill()
