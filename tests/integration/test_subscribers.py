@@ -20,7 +20,7 @@ from tests.fixtures.followers import PageFollower, SubscriptionFollower
 from tests.fixtures.poll import wait_for
 from tests.fixtures.printed_subscriber import PrintedSubscriber
 from tests.fixtures.requirements import need
-from tests.fixtures.subscriber_faults import Follower, Stage, assert_each_once, is_at_the_end
+from tests.fixtures.subscriber_faults import Follower, Stage, assert_each_once
 
 if TYPE_CHECKING:
     from playwright.sync_api import BrowserContext
@@ -67,7 +67,7 @@ def follow_faults(folder: Path, seed: int, context: BrowserContext) -> None:
             for follower in stage.followers:
                 check(stage, follower)
         except BaseException as error:
-            error.add_note(f"seed {seed}: {', '.join(stage.history)}")
+            error.add_note(f"seed {seed}: {', '.join(stage.history)}; {stage.state()}")
             raise
 
 
@@ -85,7 +85,8 @@ def begin(stage: Stage, context: BrowserContext) -> list[Follower]:
 def check(stage: Stage, follower: Follower) -> None:
     """Checks that a subscriber comes to have everything, each once."""
     for node in follower.nodes:
-        wait_for(lambda: is_at_the_end(stage, follower, node), what=f"{follower.name}: all of {node}")  # noqa: B023 - called at once
-        assert_each_once(stage, follower, node)
-        expected = follower.told(stage.expected(node))
+        end, expected = stage.end(node), follower.told(stage.expected(node))
+        what = f"{follower.name}: all of {node}, up to {end}"
+        wait_for(lambda: follower.is_at(end, node), timeout=120, what=what)  # noqa: B023 - called at once
         wait_for(lambda: follower.rows(node) == expected, what=f"{follower.name}: the rows of {node}")  # noqa: B023 - called at once
+        assert_each_once(stage, follower, node)
