@@ -6,6 +6,7 @@ import json
 import logging
 import re
 import secrets
+import time
 from collections import deque
 from typing import TYPE_CHECKING
 
@@ -23,15 +24,14 @@ from ..messages import MqttMessage
 from ..options import MqttOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from ..client.login import Login
 
 # Of a flood so much is taken before anything else is done.
 _MOST_AT_ONCE = 500
-# A question that the access control refuses ends the connection on some brokers (docs/mqtt.md): after so many in a row
-# none is sent any more.
-_MOST_COSTLY_QUESTIONS = 2
+# A question that the access control refuses ends the connection on some brokers (docs/mqtt.md): after so many in a row,
+# with the broker there again at once each time, none is sent for a while.
+_MOST_COSTLY_QUESTIONS = 3
+_REST_SECONDS = 60.0
 _ROW = re.compile(r"(?P<node>[^/]+)/(?P<luid>[0-9a-f]{16})/(?P<family>inet6?)/(?P<kind>state|event)")
 _LOG = logging.getLogger("publisher")
 
@@ -50,14 +50,19 @@ class MqttTransport:
         self._client = f"watch-{secrets.token_hex(6)}"
         self._dialer = Dialer(self._options, self._login)
         self._costly = 0
+        self._is_suspected = False
+        self._rests_until = 0.0
         # A file that cannot be read is a mistake, not a broker that is away.
         self._login(self._options)
 
     def connect(self, nodes: Nodes) -> MqttLink:
         """Returns a link with every subscription made; raises BrokerError."""
         inbox: deque[IncomingMessage] = deque()
+        is_suspected, self._is_suspected = self._is_suspected, False
         connection = self._dialer.dial(on_message=inbox.append)
-        topics = MqttTopics(self._request.base, self._request.nodes, self._client, self.answered)
+        if is_suspected:
+            self._count()
+        topics = MqttTopics(self._request.base, self._request.nodes, self._client)
         try:
             self._subscribe(connection, topics.filters())
         except BaseException:
@@ -76,25 +81,30 @@ class MqttTransport:
 
     @property
     def asks(self) -> bool:
-        """False when questions have ended connections: the broker refuses them."""
-        return self._costly < _MOST_COSTLY_QUESTIONS
+        """False for a while when questions were refused, or have ended connections."""
+        return self._costly < _MOST_COSTLY_QUESTIONS or time.monotonic() >= self._rests_until
 
     def refused(self) -> None:
         """Notes that the broker refused a question (MQTT 5): it refuses the next one, too."""
-        if self.asks:
-            self._costly = _MOST_COSTLY_QUESTIONS
+        if self._costly < _MOST_COSTLY_QUESTIONS:
             _LOG.warning("the broker refuses requests to replay/get: missed events cannot be asked for")
+        self._costly = _MOST_COSTLY_QUESTIONS
+        self._rests_until = time.monotonic() + _REST_SECONDS
 
     def lost(self, *, with_question: bool) -> None:
-        """Notes that a connection ended, perhaps over a question."""
-        if with_question and self.asks:
-            self._costly += 1
-            if not self.asks:
-                _LOG.warning("the broker ends the connection over requests to replay/get: none is sent any more")
+        """Notes that a connection ended, perhaps over a question: if so, the broker is there at once."""
+        self._is_suspected = with_question
 
-    def answered(self) -> None:
-        """Notes that a question was answered."""
+    def taken(self) -> None:
+        """Notes that the broker took a question."""
         self._costly = 0
+
+    def _count(self) -> None:
+        self._costly += 1
+        if self._costly >= _MOST_COSTLY_QUESTIONS:
+            self._rests_until = time.monotonic() + _REST_SECONDS
+        if self._costly == _MOST_COSTLY_QUESTIONS:
+            _LOG.warning("the broker ends the connection over requests to replay/get: none is sent for a while")
 
     def _login(self, options: MqttOptions) -> Login:
         return read_login(options, f"pub{self._client.replace('-', '')}", _LOG)
@@ -103,14 +113,10 @@ class MqttTransport:
 class MqttTopics:
     """The topics of the followed nodes."""
 
-    def __init__(
-        self, base: str, nodes: tuple[str, ...], client: str, answered: Callable[[], object] = lambda: None
-    ) -> None:
-        """`answered` is called for each message of an answer."""
+    def __init__(self, base: str, nodes: tuple[str, ...], client: str) -> None:
         self._base = base
         self._nodes = nodes or ("+",)
         self.client = client
-        self._answered = answered
 
     def filters(self) -> list[str]:
         """Returns the filters to subscribe to, events before states: what is published meanwhile is in one of them."""
@@ -142,7 +148,6 @@ class MqttTopics:
         elif rest == "info":
             nodes.info(node, message.payload, retained=message.retain)
         elif rest == f"replay/{self.client}":
-            self._answered()
             nodes.answer(node, message.payload)
 
 
@@ -162,6 +167,7 @@ class MqttLink:
         self._nodes = nodes
         self._topics = topics
         self._transport = transport
+        self._has_asked = False
 
     def receive(self, wait: Wait, seconds: float) -> None:
         """Waits at most so long, and gives what came to the nodes; raises BrokerError when the connection ended."""
@@ -175,8 +181,12 @@ class MqttLink:
         for message in messages:
             self._topics.give(message, self._nodes)
         for refusal in connection.take_refusals():
+            self._has_asked = False
             self._transport.refused()
             self._nodes.refused(refusal.tag)
+        if self._has_asked and not connection.unacknowledged():
+            self._has_asked = False
+            self._transport.taken()
         if connection.broken is not None and not self._inbox:
             # The only messages that are published are questions.
             self._transport.lost(with_question=bool(connection.unacknowledged()))
@@ -191,6 +201,7 @@ class MqttLink:
         if question.since is not None:
             asked["since"] = question.since._asdict()
         message = MqttMessage(self._topics.request(question.node), json.dumps(asked).encode(), retain=False)
+        self._has_asked = True
         if self._connection.put(message, question.node) is not None:
             self._nodes.refused(question.node)
 
