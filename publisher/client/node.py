@@ -286,9 +286,9 @@ class NodeFollower:
             self._phase, self._is_whole = Following(), True
             self._give_snapshot(rows, answer.at)
         else:
-            if isinstance(self._phase, Collecting) and self.at is not None:
-                held = self._phase.rows.of(answer.at.epoch)
-                self._keys = {key: row.seq for key, row in held.items()} or self._keys
+            if isinstance(self._phase, Collecting) and not self._keys:
+                # Else the rows that were given and the events after them count: a broker may retain older states.
+                self._keys = {key: row.seq for key, row in self._phase.rows.of(answer.at.epoch).items()}
             self._phase, self._is_whole = Following(), True
             if self.at is None or self.at.epoch != answer.at.epoch or answer.at.seq > self.at.seq:
                 self.at = answer.at
