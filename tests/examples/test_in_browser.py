@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.fixtures.browser import Browser
 from tests.fixtures.netns import NetNs
 from tests.fixtures.node import EXAMPLE, node_packages
 from tests.fixtures.poll import wait_for
