@@ -346,7 +346,8 @@ class NodeFollower:
             # Nothing happened since.
             self._phase, self._is_whole = Following(), is_whole
             self._keys = {key: held.seq for key, held in rows.items()} if is_whole else self._keys
-        elif at is not None and at.epoch == upto.epoch and not collecting.answerless:
+        elif at is not None and at.epoch >= upto.epoch and not collecting.answerless:
+            # Of an older epoch are the states of a broker that was put back to an older store.
             if self._is_online:
                 self._ask(at)
                 return

@@ -416,13 +416,24 @@ def test_since_is_like_a_reconnect() -> None:
     assert about.status_of.in_sync
 
 
-@pytest.mark.parametrize("epoch", ["0" * 16, "f" * 16])
-def test_since_another_epoch_is_a_snapshot(epoch: str) -> None:
-    about = FollowedNodes(since={NODE: Cursor(epoch, 5)}).connect()
+def test_since_an_older_epoch_is_a_snapshot() -> None:
+    about = FollowedNodes(since={NODE: Cursor("0" * 16, 5)}).connect()
     about.status()
     about.info(7, 1)
     about.state(changed(7))
     about.settle()
+    about.live(changed(8))
+    assert about.told == ["snapshot 1 7", "row eth0 7", "eth0 8"]
+
+
+def test_states_of_an_older_epoch_are_those_of_an_older_store_unless_the_node_says_so() -> None:
+    about = FollowedNodes(since={NODE: Cursor("f" * 16, 5)}).connect()
+    about.status()
+    about.info(7, 1)
+    about.state(changed(7))
+    about.settle()
+    assert (about.told, about.asked) == ([], [5])
+    about.answer(make_snapshot([eth(0)], seq=7)[1:], "snapshot", seq=7)
     about.live(changed(8))
     assert about.told == ["snapshot 1 7", "row eth0 7", "eth0 8"]
 
