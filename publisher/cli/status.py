@@ -21,11 +21,7 @@ from ..terminal import echo, echo_json, printable, write
 from .journal import find_journal, hidden_journals, opened_journal, tell_hidden
 from .tables import BOLD, GREEN, RED, YELLOW, TableCell, aligned, painted, wants_colours, width
 
-_START = (
-    "publisher service start"
-    if sys.platform == "win32"
-    else "its unit where it is installed (systemctl start interface-publisher)"
-)
+_START = "publisher service start" if sys.platform == "win32" else "systemctl start interface-publisher"
 _STUCK = "it takes nothing, and changes are lost until it does; the rest is as it was before (the log has the reason)"
 
 
@@ -40,8 +36,10 @@ def show_status(settings: Settings, *, as_json: bool, clock: Callable[[], float]
     elif report is None:
         hidden = hidden_journals(settings)
         looked = " or ".join(str(path) for path in settings.journals if path not in hidden)
-        echo(f"publisher: no service runs: no process holds the journal {looked}", err=True)
-        echo(f"publisher: to start one: publisher run, or {_START}", err=True)
+        echo(
+            f"publisher: no service runs: no process holds the journal {looked}; start one: publisher run, or {_START}",
+            err=True,
+        )
     else:
         _print(path, report, clock())
     return report is not None and not report.in_trouble

@@ -77,9 +77,9 @@ def test_a_sink_in_trouble_is_status_1_with_its_error_and_next_attempt(publisher
 def test_without_a_service_it_is_status_1_and_names_the_journal(publisher: Publisher) -> None:
     publisher.configure(FILE_SINK)
     output = publisher("status", status=1).stderr
-    said, advice = output.splitlines()
-    assert said == "publisher: no service runs: no process holds the journal journal.sqlite3"
-    assert advice.startswith("publisher: to start one: publisher run, or ")
+    said = "publisher: no service runs: no process holds the journal journal.sqlite3; start one: publisher run, or "
+    assert output.startswith(said)
+    assert output.count("\n") == 1
     assert not publisher.journal.exists()
     publisher("run")
     assert publisher("status", status=1).stderr == output

@@ -147,7 +147,7 @@ def test_a_service_from_its_installation_to_its_removal(service: Commands, subsc
     status = service("status")
     assert f'"{windows_path(service.config)}"' in status, "a path with a space is in quotes"
     assert "pythonw.exe" in status
-    assert f"process {_process_of(status)} since" in service.publisher(
+    assert f"(process {_process_of(status)}, since" in service.publisher(
         "status", "--config", windows_path(service.config)
     )
 

@@ -97,15 +97,15 @@ class LinkFlaps:
             times.append((time, count))
         self._forget(time)
 
-    def put_before(self, times: Iterable[tuple[float, int]]) -> None:
+    def put_before(self, times: Iterable[tuple[float, int]], began: float) -> None:
         """Puts flaps of both families, in the order of their times, before all others.
 
-        Those that are here already are left out: the journal's service received the same ones.
+        Those that are here already are left out: since `began` the journal's service received the same ones.
         """
         earlier = list(times)
         first = min((kept[0][0] for kept in self._times.values() if kept), default=float("inf"))
         for kept in self._times.values():
-            kept.extendleft(entry for entry in reversed(earlier) if entry[0] < first - SAME_SECONDS)
+            kept.extendleft(entry for entry in reversed(earlier) if entry[0] < max(began, first - SAME_SECONDS))
 
     def count(self, now: float) -> int:
         """Returns the number of flaps in the hour before this moment."""
@@ -147,9 +147,13 @@ class _Listing:
 
 
 class Interfaces:
-    """The interfaces by node and LUID. One thread."""
+    """The interfaces by node and LUID. One thread.
 
-    def __init__(self) -> None:
+    `began` is the time from which changes are received; of the journal's, those before it are no repetition.
+    """
+
+    def __init__(self, began: float) -> None:
+        self.began = began
         self.entries: dict[InterfaceKey, InterfaceEntry] = {}
         self.nodes: dict[str, WatchedNode] = {}
         self.changes: deque[ToldChange] = deque(maxlen=_MOST_CHANGES)
@@ -178,7 +182,7 @@ class Interfaces:
 
     def add_flaps(self, node: str, luid: str, times: Iterable[tuple[float, int]]) -> None:
         """Adds flaps that were before everything that was applied, in the order of their times."""
-        self._flaps.setdefault(InterfaceKey(node, luid), LinkFlaps()).put_before(times)
+        self._flaps.setdefault(InterfaceKey(node, luid), LinkFlaps()).put_before(times, self.began)
 
     def shown(self, now: float) -> View:
         """Returns everything as of now; what is applied later does not change it."""

@@ -100,7 +100,7 @@ class Model:
         """The same, until a key is pressed."""
         self.why_no_past = ""
         """Without a journal: the reason, for people."""
-        self.interfaces = Interfaces()
+        self.interfaces = Interfaces(clock())
         self.choices = Choices()
         self.ended = False
         self.wanted_history: PageRequest | None = None
@@ -156,7 +156,16 @@ class Model:
         mode = self.choices.mode
         older = mode.older if isinstance(mode, Telling) else ()
         seen = [change for change in self.interfaces.changes if change.key == key]
-        return [*(change for change in reversed(seen) if not _is_among(change, older)), *older]
+        return [*(change for change in reversed(seen) if not self._is_among(change, older)), *older]
+
+    def _is_among(self, change: ToldChange, others: Iterable[ToldChange]) -> bool:
+        """Returns whether a change is one of those of the service's journal, which received it by itself."""
+        return any(
+            other.facts == change.facts
+            and self.interfaces.began <= other.time
+            and abs(other.time - change.time) < SAME_SECONDS
+            for other in others
+        )
 
     def items(self, shown: View) -> list[Item]:
         """Returns the lines of the table in order: interfaces, then the folded containers as one."""
@@ -303,11 +312,6 @@ class Model:
 
     def _choose(self, **chosen: object) -> None:
         self.choices = replace(self.choices, **chosen)  # type: ignore[arg-type]  # the names are checked by `replace`
-
-
-def _is_among(change: ToldChange, others: Iterable[ToldChange]) -> bool:
-    """Returns whether a change is one of those of the service's journal, which received it by itself."""
-    return any(other.facts == change.facts and abs(other.time - change.time) < SAME_SECONDS for other in others)
 
 
 def _key_of(item: Item) -> InterfaceKey | Literal["folded"]:

@@ -118,7 +118,9 @@ def test_a_change_is_seen_within_a_second(page: Page, host: Program) -> None:
 def test_flaps_of_the_last_hour_are_counted_also_those_before_the_page_was_opened(page: Page, host: Program) -> None:
     flaps = row_of(page, "lan0").locator(".flaps")
     before = int(flaps.inner_text() or 0)
-    host.netns.ip("link set lan1 down", "link set lan1 up")
+    host.netns.ip("link set lan1 down")
+    row_of(page, "lan0").locator(".state", has_text="down").wait_for()
+    host.netns.ip("link set lan1 up")  # sooner, and the kernel may tell neither
     wait_for(lambda: flaps.inner_text() not in ("", str(before)), timeout=20, what="the flap")
     assert flaps.inner_text() == str(before + 1)
     page.reload()
