@@ -46,7 +46,9 @@ def watching(publisher: Publisher, terminal: Terminal) -> Callable[..., str]:
         publisher.updates(*begin, last_at=last_at)
         publisher.configure('node = "nas"')
         terminal.run(before, *WATCH)
-        return terminal.wait(lambda screen: "q quit" in screen and "reading" not in screen)
+        # A remark, such as that the source has ended, takes the place of the keys.
+        is_shown = re.compile("q quit|has ended").search
+        return terminal.wait(lambda screen: is_shown(screen) and "reading" not in screen)
 
     return start
 
