@@ -32,6 +32,8 @@ if sys.platform == "win32":
     pytest.skip("the brokers exist on Linux only", allow_module_level=True)
 
 ETH0 = make_row("eth0")
+# The status, `info`, a state, and the devices of the node and of the interface.
+OF_ONE_ROW = 5
 
 
 def sink(
@@ -249,27 +251,28 @@ CHANGES: dict[str, tuple[dict[str, Any], str, str]] = {
 @pytest.mark.parametrize("how", ["reload", "restart"])
 def test_what_the_configuration_leaves_is_emptied(house: House, broker: Mosquitto, change: str, how: str) -> None:
     options, node, left = CHANGES[change]
+    count = OF_ONE_ROW - 2 if change == "discovery off" else OF_ONE_ROW
     before, after = settings(house, broker), settings(house, broker, node, **options)
     house.source = ScriptedSource([ETH0])
     with house.running(before) as service:
-        wait_for(lambda: len(retained(broker, "#")) == 4, what="everything")
+        wait_for(lambda: len(retained(broker, "#")) == OF_ONE_ROW, what="everything")
         assert retained(broker, left)
         if how == "reload":
             service.reload(after).result(30)
             wait_for(lambda: not retained(broker, left), what="nothing there")
-            wait_for(lambda: len(retained(broker, "#")) == (3 if change == "discovery off" else 4), what="the rest")
+            wait_for(lambda: len(retained(broker, "#")) == count, what="the rest")
     if how == "restart":
         house.source = ScriptedSource([ETH0])
         with house.running(after):
             wait_for(lambda: not retained(broker, left), what="nothing there")
-            wait_for(lambda: len(retained(broker, "#")) == (3 if change == "discovery off" else 4), what="the rest")
+            wait_for(lambda: len(retained(broker, "#")) == count, what="the rest")
     assert not [topic for topic in retained(broker, "#") if node == "renamed" and "testnode" in topic]
 
 
 def test_a_sink_that_is_taken_out_leaves_nothing_once_its_broker_is_back(house: House, broker: Mosquitto) -> None:
     house.source = ScriptedSource([ETH0])
     with house.running(settings(house, broker)) as service:
-        wait_for(lambda: len(retained(broker, "#")) == 4, what="everything")
+        wait_for(lambda: len(retained(broker, "#")) == OF_ONE_ROW, what="everything")
         broker.kill()
         service.reload(house.settings().model_copy(update={"node": "testnode", "sinks": {}})).result(30)
     house.source = ScriptedSource([ETH0])

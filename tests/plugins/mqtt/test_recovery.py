@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from publisher.journal.journal import Journal
+from publisher_mqtt.homeassistant.discovery import NODE
 from tests.faults import changing
 from tests.fixtures.brokers import Broker, Mosquitto
 from tests.fixtures.mqtt_follower import HealingSubscriber
@@ -45,7 +46,7 @@ def is_exact(broker: Broker, journal: Journal) -> None:
     assert published_states(broker) == rows
     devices = {topic.split("/")[3] for topic in retained(broker, "homeassistant/#")}
     kept = retained(broker, "interfaces/testnode/kept").get("interfaces/testnode/kept", b'{"days": {}}')
-    assert devices == {key.partition("/")[0] for key in rows} | json.loads(kept)["days"].keys()
+    assert devices == {NODE, *(key.partition("/")[0] for key in rows), *json.loads(kept)["days"]}
 
 
 ENDS = {
