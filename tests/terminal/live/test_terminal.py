@@ -261,7 +261,7 @@ def test_every_node_of_a_broker_and_the_connection_to_it(broker: Mosquitto, term
             terminal.press("Escape")
         terminal.wait(lambda screen: "1 offline" in screen and re.search("office eth0 +offline", screen))
         broker.kill()
-        terminal.wait(lambda screen: "trying again" in screen.splitlines()[-1] or "not in sync" in screen)
+        terminal.wait(lambda screen: re.search("no broker|trying again|not in sync", screen.splitlines()[-1]))
         broker.start()
         terminal.wait(lambda screen: re.search(r"^nas +eth0 +down ", screen, re.MULTILINE) and "? help" in screen)
         terminal.resize(40, 10)
