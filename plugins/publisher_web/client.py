@@ -40,7 +40,10 @@ class SseTransport:
 
     def __init__(self, request: SubscribeRequest) -> None:
         """Raises ConfigurationError for a URL or an option that cannot be used."""
-        parts = urlsplit(request.url)
+        try:
+            parts, _ = urlsplit(request.url), urllib3.util.parse_url(request.url)
+        except ValueError:  # with the whole URL, which may have a password
+            raise ConfigurationError("this page cannot be subscribed to: its URL has no valid host and port") from None
         if not parts.hostname or parts.username is not None or parts.query or parts.fragment:
             raise ConfigurationError(
                 f"{parts.scheme}://{parts.hostname or ''} cannot be subscribed to: expected a URL like "
@@ -76,13 +79,17 @@ class SseTransport:
                 retries=False,
                 redirect=False,
                 preload_content=False,
-                timeout=urllib3.Timeout(connect=_CONNECT_SECONDS, read=_QUIET_SECONDS),
+                timeout=urllib3.Timeout(connect=_CONNECT_SECONDS, read=_CONNECT_SECONDS),
             )
+        except urllib3.exceptions.ReadTimeoutError as error:
+            raise PageError(f"{self._name}: it did not answer within {_CONNECT_SECONDS:g} s: no page?") from error
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise PageError(f"{self._name}: {_reason(error)}") from error
         if (refusal := _refusal(response)) is not None:
             response.close()
             raise PageError(f"{self._name}: {refusal}")
+        for connected in sockets:
+            connected.settimeout(_QUIET_SECONDS)
         return SseLink(self, response, sockets, nodes)
 
     def lost(self, reason: str) -> PageError:
@@ -91,7 +98,12 @@ class SseTransport:
 
     def _token(self) -> str | None:
         file = self._request.token_file
-        return None if file is None else read_secret(file, "token_file")
+        token = None if file is None else read_secret(file, "token_file")
+        if token is not None and not (token.isascii() and token.isprintable()):
+            raise ConfigurationError(
+                f"token_file {file}: a token has ASCII characters only, since it is sent in a header"
+            )
+        return token
 
 
 class SseLink:

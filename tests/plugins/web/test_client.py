@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -135,7 +136,18 @@ def test_a_close_ends_a_wait_at_once(tmp_path: Path) -> None:
         assert time.monotonic() - began < 1.0
 
 
-@pytest.mark.parametrize("url", ["http://", "http://me@host/", "http://host/?token=secret", "https://me:secret@host"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://",
+        "http://me@host/",
+        "http://host/?token=secret",
+        "https://me:secret@host",
+        "http://me:secret@host:99999/",
+        "http://host:secret/",
+        "http://[::1/",
+    ],
+)
 def test_a_url_that_is_none_is_a_mistake_in_the_program(url: str) -> None:
     with pytest.raises(ConfigurationError) as raised:
         publisher.subscribe(url)
@@ -145,6 +157,18 @@ def test_a_url_that_is_none_is_a_mistake_in_the_program(url: str) -> None:
 def test_a_page_that_is_not_there_is_an_error_at_once() -> None:
     with pytest.raises(PageError, match="refused"):
         publisher.subscribe(f"http://127.0.0.1:{free_port()}")
+
+
+def test_a_server_that_accepts_and_is_silent_is_an_error_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("publisher_web.client._CONNECT_SECONDS", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as server, pytest.raises(PageError, match="did not answer within"):
+        publisher.subscribe(f"http://127.0.0.1:{server.getsockname()[1]}/")
+
+
+def test_a_token_that_no_header_takes_is_a_mistake_in_the_program(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("tökén€\n", encoding="utf-8")
+    with pytest.raises(ConfigurationError, match="ASCII"):
+        publisher.subscribe("http://127.0.0.1:8780/", token_file=tmp_path / "token")
 
 
 @contextlib.contextmanager
