@@ -266,7 +266,7 @@ class RetainedState:
     def _count(self, added: set[Key], more: int = 0) -> Iterator[Planned]:
         """Yields `info` when it counts fewer states than there are with these, and perhaps `more`."""
         # One that was too large before is likely to be so again, and then it is not there.
-        rows = len(self._keys | (added - self._too_large))
+        rows = len(self._keys) + len(added - self._too_large - self._keys)
         if rows > max(self._counted, len(self._keys)):
             yield self._info(rows + more)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections import Counter
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -24,15 +24,18 @@ class CollectedRow(NamedTuple):
 _NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-@dataclass
 class CollectedRows:
     """The newest state of each row. Epochs are not compared: which of them counts, the node's `info` or answer says."""
 
-    rows: dict[tuple[str, Key], CollectedRow] = field(default_factory=dict)
-    """By epoch and key."""
+    def __init__(self) -> None:
+        self._epochs: dict[str, dict[Key, CollectedRow]] = {}
+        # Counted here, since `is_whole` is called for each message.
+        self._held = 0
+        self._there: Counter[str] = Counter()
+        self._all_there = 0
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return self._held
 
     def put_state(self, key: Key, state: ReceivedState) -> None:
         """Takes a state."""
@@ -51,39 +54,44 @@ class CollectedRows:
 
     def remove(self, key: Key) -> None:
         """Takes an empty state: the row was removed, in whatever epoch."""
-        for place in [place for place in self.rows if place[1] == key]:
-            self.rows[place] = self.rows[place]._replace(data=None, is_there=False)
+        for rows in self._epochs.values():
+            if (held := rows.get(key)) is not None:
+                self._set(key, held._replace(data=None, is_there=False))
 
     def _put(self, key: Key, held: CollectedRow) -> None:
-        known = self.rows.get((held.epoch, key))
+        known = self._epochs.get(held.epoch, {}).get(key)
         if known is None or held.seq > known.seq or (held.seq == known.seq and known.data is None and known.is_there):
-            self.rows[held.epoch, key] = held
+            self._set(key, held)
+
+    def _set(self, key: Key, held: CollectedRow) -> None:
+        rows = self._epochs.setdefault(held.epoch, {})
+        known = rows.get(key)
+        rows[key] = held
+        change = held.is_there - (known is not None and known.is_there)
+        self._held += known is None
+        self._there[held.epoch] += change
+        self._all_there += change
 
     def of(self, epoch: str) -> dict[Key, CollectedRow]:
         """Returns the rows of an epoch that are there."""
-        return {key: held for (own, key), held in self.rows.items() if own == epoch and held.is_there}
+        return {key: held for key, held in self._epochs.get(epoch, {}).items() if held.is_there}
 
     def newest(self, epoch: str) -> int:
         """Returns the greatest seq of an epoch; -1 without any row."""
-        return max((held.seq for (own, _), held in self.rows.items() if own == epoch), default=-1)
+        return max((held.seq for held in self._epochs.get(epoch, {}).values()), default=-1)
 
     def is_whole(self, info: NodeInfo) -> bool:
         """Returns whether these are all rows: as many as `info` says, and none of another epoch.
 
         New states are counted there before they are published, and emptied ones until they are empty.
         """
-        return len(self.of(info.epoch)) == info.rows and not any(
-            row.is_there for (epoch, _), row in self.rows.items() if epoch != info.epoch
-        )
+        return self._there[info.epoch] == info.rows == self._all_there
 
     def likely_epoch(self, info: NodeInfo | None) -> str | None:
         """Returns the epoch that counts: that of `info`, else that of most rows; `None` without either."""
         if info is not None:
             return info.epoch
-        counts: dict[str, int] = {}
-        for epoch, _ in self.rows:
-            counts[epoch] = counts.get(epoch, 0) + 1
-        return max(counts, key=lambda epoch: counts[epoch], default=None)
+        return max(self._epochs, key=lambda epoch: len(self._epochs[epoch]), default=None)
 
 
 def snapshot_of(node: str, at: Cursor, rows: dict[Key, CollectedRow], cause: Cause) -> SnapshotEvents[bytes]:

@@ -26,8 +26,8 @@ class Rows(Mapping[RowKey, InitialNotification | Added | Changed]):
     """
 
     def __init__(self) -> None:
-        self._rows: dict[RowKey, InitialNotification | Added | Changed] = {}
-        self._begun: dict[str, set[RowKey]] = {}
+        self._nodes: dict[str, dict[Key, InitialNotification | Added | Changed]] = {}
+        self._begun: dict[str, set[Key]] = {}
 
     def apply(self, event: Event) -> None:
         """Takes the next event."""
@@ -35,35 +35,35 @@ class Rows(Mapping[RowKey, InitialNotification | Added | Changed]):
             case SnapshotStarted():
                 self._begun[event.node] = set()
             case InitialNotification() | Added() | Changed():
-                key = RowKey(event.node, Key(event.luid, event.family))
-                self._rows[key] = event
+                key = Key(event.luid, event.family)
+                self._nodes.setdefault(event.node, {})[key] = event
                 if event.node in self._begun:
                     self._begun[event.node].add(key)
             case Deleted():
-                self._rows.pop(RowKey(event.node, Key(event.luid, event.family)), None)
+                self._nodes.get(event.node, {}).pop(Key(event.luid, event.family), None)
         place = event.snapshot
         if place is not None and place.position == place.count:
             kept = self._begun.pop(event.node, None)
             if kept is not None:
-                self._keep_only(event.node, kept)
+                rows = self._nodes.get(event.node, {})
+                self._nodes[event.node] = {key: row for key, row in rows.items() if key in kept}
 
     def forget(self, node: str) -> None:
         """Removes every row of a node."""
-        self._keep_only(node, set())
+        self._nodes.pop(node, None)
 
     def of(self, node: str) -> dict[Key, InitialNotification | Added | Changed]:
         """Returns the rows of one node."""
-        return {row.key: event for row, event in self._rows.items() if row.node == node}
-
-    def _keep_only(self, node: str, kept: set[RowKey]) -> None:
-        for row in [row for row in self._rows if row.node == node and row not in kept]:
-            del self._rows[row]
+        return dict(self._nodes.get(node, {}))
 
     def __getitem__(self, row: tuple[str, Key]) -> InitialNotification | Added | Changed:
-        return self._rows[RowKey(*row)]
+        node, key = row
+        if (event := self._nodes.get(node, {}).get(key)) is None:
+            raise KeyError(row)
+        return event
 
     def __iter__(self) -> Iterator[RowKey]:
-        return iter(self._rows)
+        return (RowKey(node, key) for node, rows in self._nodes.items() for key in rows)
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return sum(map(len, self._nodes.values()))

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import random
+import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from publisher.client import nodes as nodes_module
-from publisher.client.received import read_event
+from publisher.client.collected import CollectedRows
+from publisher.client.received import EventPlace, NodeInfo, read_event
 from publisher.events import Cause, Event, InitialNotification, Key, SnapshotStarted
 from publisher.sink import Cursor
 from publisher.testing import EPOCH, make_event, make_events, make_snapshot
@@ -416,6 +418,21 @@ def test_since_is_like_a_reconnect() -> None:
     assert about.status_of.in_sync
 
 
+def test_since_the_rows_do_not_come_as_well() -> None:
+    about = FollowedNodes(since={NODE: Cursor(EPOCH, 5)}).connect()
+    about.status()
+    about.info(7, 3)
+    for state in (added(3, 0), added(4, 1), changed(6, 2), changed(5, 3)):
+        about.state(state)
+    about.pass_seconds(1.0)
+    about.answer([changed(6, 2), deleted(7, 3)])
+    about.live(changed(8))
+    about.info(8, 3, retained=False)
+    about.pass_seconds(5.0)
+    assert about.told == ["eth2 6", "- eth3 7", "eth0 8"]
+    assert (about.asked, about.status_of.in_sync) == ([5], True)
+
+
 def test_since_an_older_epoch_is_a_snapshot() -> None:
     about = FollowedNodes(since={NODE: Cursor("0" * 16, 5)}).connect()
     about.status()
@@ -467,6 +484,34 @@ def test_a_reader_without_room_gets_what_it_missed_when_it_has_room() -> None:
     assert about.asked == [6]
     about.answer([changed(7), changed(8)])
     assert about.told == ["eth0 7", "eth0 8"]
+
+
+def test_rows_that_a_reader_had_no_room_for_are_asked_for_again() -> None:
+    about = following(5, room=2)
+    about.room = 0
+    about.info(5, 2, retained=False)
+    about.pass_seconds(3.0)
+    rows = make_snapshot([eth(0), eth(1)], seq=5)[1:]
+    about.answer(rows, "snapshot")
+    about.room = 100
+    about.pass_seconds(1.0)
+    assert about.asked == [None, None]
+    about.answer(rows, "snapshot")
+    assert about.told == ["snapshot 2 5", "row eth0 5", "row eth1 5"]
+
+
+def test_a_reader_without_room_gets_the_rows_in_place_of_an_event_that_the_snapshot_lacks() -> None:
+    about = FollowedNodes(room=3).connect()
+    about.status()
+    about.info(7, 2)
+    about.state(added(3, 0))
+    about.state(changed(7, 1))
+    assert about.told == ["snapshot 2 7", "row eth0 7", "row eth1 7"]
+    about.event(changed(6))
+    assert (about.told, about.status_of.in_sync) == ([], False)
+    about.room = 100
+    about.pass_seconds(1.0)
+    assert about.asked == [None]
 
 
 def test_only_the_nodes_that_are_wanted() -> None:
@@ -607,6 +652,29 @@ def test_nodes_and_rows_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     about.pass_seconds(20.0)
     assert len(about.statuses) == 10
     assert len(about.rows) <= 20
+
+
+def test_the_rows_of_an_answer_are_bounded(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setattr(nodes_module, "MOST_ROWS", 20)
+    about = following(5)
+    about.event(changed(7))
+    about.answer(make_snapshot([eth(number) for number in range(100)], seq=7)[1:], "snapshot")
+    assert about.told == []
+    assert "too many rows" in caplog.text
+
+
+def test_states_by_the_thousand_are_collected_in_a_time_that_grows_with_them_alone() -> None:
+    def seconds(count: int) -> float:
+        rows = CollectedRows()
+        info = NodeInfo(epoch=EPOCH, seq=count, rows=count)
+        began = time.process_time()
+        for number in range(count):
+            rows.put_unreadable(Key(f"{number:016x}", "inet"), EventPlace(epoch=EPOCH, seq=number))
+            rows.is_whole(info)
+        return time.process_time() - began
+
+    # 8 times as many: a loop over all of them at each message takes 64 times as long.
+    assert seconds(8_000) < 30 * seconds(1_000)
 
 
 def test_a_seq_that_was_made_up_does_not_hide_the_next_gap() -> None:
