@@ -69,6 +69,8 @@ class NodeFollower:
         self._info: NodeInfo | None = None
         self._phase: Phase = Collecting(clock())
         self._keys: dict[Key, int] = {}
+        # With `since` the rows that the reader has are not known, until they are received.
+        self._has_keys = False
         self._is_whole = False
         self._snapshots = 0
         self._early: dict[Key, int] = {}
@@ -94,7 +96,8 @@ class NodeFollower:
     def row_count(self) -> int:
         """The rows that are held, or known."""
         held = len(self._phase.rows) if isinstance(self._phase, Collecting) else 0
-        return max(held, len(self._keys))
+        answer = self._question.answer if self._question is not None else None
+        return max(held, len(self._keys)) + (len(answer.rows) if answer is not None else 0)
 
     # What the transport calls.
 
@@ -207,11 +210,11 @@ class NodeFollower:
                 self._try(collecting, now)
             case Following() if self._doubt is not None and now - self._doubt[1] >= _DOUBT_SECONDS:
                 self._judge(self._doubt[0])
-            case Behind() if self._around.has_room:
+            case Behind(needs_rows=needs_rows) if self._around.has_room:
                 if self._is_offline:
                     self._from_retained()
                 else:
-                    self._ask(self.at)
+                    self._ask(None if needs_rows else self.at)
 
     # Questions.
 
@@ -275,20 +278,22 @@ class NodeFollower:
             if not isinstance(event, EventPlace) and event.key is not None:
                 answer.rows[event.key] = CollectedRow(event.epoch, event.seq, event.time, event.ip_interface_json)
         elif self.at is not None and event.epoch == self.at.epoch and event.seq > self.at.seq:
+            if isinstance(self._phase, Collecting) and not isinstance(event, EventPlace):
+                self._phase.rows.put_event(event)
             self._give(event)
 
     def _answered(self, answer: AnswerSoFar) -> None:
         if answer.kind == "snapshot":
             if not self._around.has_room:
-                self._phase = Behind()
+                self._phase = Behind(needs_rows=True)
                 return
             rows = answer.rows
             self._phase, self._is_whole = Following(), True
             self._give_snapshot(rows, answer.at)
         else:
-            if isinstance(self._phase, Collecting) and not self._keys:
+            if isinstance(self._phase, Collecting) and not self._has_keys:
                 # Else the rows that were given and the events after them count: a broker may retain older states.
-                self._keys = {key: row.seq for key, row in self._phase.rows.of(answer.at.epoch).items()}
+                self._know(self._phase.rows.of(answer.at.epoch))
             self._phase, self._is_whole = Following(), True
             if self.at is None or self.at.epoch != answer.at.epoch or answer.at.seq > self.at.seq:
                 self.at = answer.at
@@ -345,7 +350,8 @@ class NodeFollower:
         if at is not None and at.epoch == upto.epoch and at.seq >= upto.seq:
             # Nothing happened since.
             self._phase, self._is_whole = Following(), is_whole
-            self._keys = {key: held.seq for key, held in rows.items()} if is_whole else self._keys
+            if is_whole:
+                self._know(rows)
         elif at is not None and at.epoch >= upto.epoch and not collecting.answerless:
             # Of an older epoch are the states of a broker that was put back to an older store.
             if self._is_online:
@@ -391,7 +397,7 @@ class NodeFollower:
             return
         if event.seq <= at.seq:
             if not isinstance(event, EventPlace) and self._is_early(event):
-                self._put(event)
+                self._give_early(event)
         elif event.seq == at.seq + 1 or self.skips:
             self._early, self._older = {}, 0
             self._give(event)
@@ -458,6 +464,14 @@ class NodeFollower:
         if not isinstance(event, EventPlace):
             self._put(event)
 
+    def _give_early(self, event: AnyEvent) -> None:
+        """Gives an event from before `at`, or has the rows come again: it cannot be asked for alone."""
+        if self._around.has_room:
+            self._put(event)
+        else:
+            self._phase = Behind(needs_rows=True)
+            self._tell()
+
     def _put(self, event: AnyEvent) -> None:
         if event.node != self.node:
             # As the topic has it: a journal keeps the events of a host that was renamed.
@@ -474,11 +488,16 @@ class NodeFollower:
     def _give_snapshot(self, rows: dict[Key, CollectedRow], at: Cursor) -> None:
         cause: Cause = "overrun" if self._snapshots else "notification"
         self._snapshots += 1
-        self._keys = {key: held.seq for key, held in rows.items()}
+        self._know(rows)
         self._early = {}
         self.at = at
         snapshot: SnapshotEvents[bytes] = snapshot_of(self.node, at, rows, cause)
         self._around.put(snapshot)
+
+    def _know(self, rows: dict[Key, CollectedRow]) -> None:
+        """Takes these for the rows that the reader has."""
+        self._keys = {key: held.seq for key, held in rows.items()}
+        self._has_keys = True
 
     def _tell(self) -> None:
         """Gives the node's status to the reader, when it differs."""

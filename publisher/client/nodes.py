@@ -96,7 +96,7 @@ class Nodes:
 
     def answer(self, node: str, payload: bytes) -> None:
         """Takes a message of an answer to a question."""
-        self._take(node, lambda about: about.answer(read(AnswerPart, payload)))
+        self._take(node, lambda about: about.answer(read(AnswerPart, payload)), may_add=True)
 
     def refused(self, node: str) -> None:
         """Notes that a question cannot be sent to this node."""

@@ -75,7 +75,9 @@ class Following:
 
 @dataclass(frozen=True)
 class Behind:
-    """The reader has no room; what comes is dropped, and asked for when there is."""
+    """The reader has no room; what comes is dropped, and asked for when there is: the events, or the rows."""
+
+    needs_rows: bool = False
 
 
 Phase = Collecting | Asking | Following | Behind
