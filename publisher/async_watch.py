@@ -97,7 +97,9 @@ class AsyncWatch:
                 self._taken.extend(self._pump.outbox.take(0.0))
             except _Over:
                 break
-            if not self._taken:
+            if self._taken:
+                await news.let_others_run()
+            else:
                 await news.wait(None)
         self.close()
         raise StopAsyncIteration

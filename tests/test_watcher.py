@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
+import itertools
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -233,6 +235,28 @@ def test_an_async_watch_that_is_cancelled_ends_within_a_tenth_of_a_second() -> N
     assert asyncio.run(program()) < 0.1
     gc.collect()
     assert source.closed.wait(5)
+
+
+def test_an_async_watch_that_never_waits_lets_other_tasks_run() -> None:
+    class Endless(Silent):
+        def updates(self) -> Iterator[Sequence[Update]]:
+            yield [Resync((named("eth0"),), "startup")]
+            for mtu in itertools.count():
+                if self.closed.is_set() or mtu > 200_000:
+                    return
+                yield [Upsert(named("eth0", nl_mtu=1000 + mtu % 2))]
+
+    async def program() -> int:
+        count = 0
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(0.2), awatch(source=Endless()) as watched:
+                async for _event in watched:
+                    count += 1
+                    # Slower than the source, so that there always is a next event.
+                    time.sleep(0.0005)
+        return count
+
+    assert 0 < asyncio.run(program()) < 100_000
 
 
 def test_an_async_watch_raises_what_the_source_raises() -> None:

@@ -55,7 +55,7 @@ class AsyncSubscription:
         news = await self._start()
         deadline = time.monotonic() + timeout
         while not self.closed:
-            self._take(news)
+            await self._take(news)
             if entries := self._received.all():
                 return entries
             seconds = deadline - time.monotonic()
@@ -77,7 +77,7 @@ class AsyncSubscription:
         while not self.closed:
             if (event := self._received.next_event()) is not None:
                 return event
-            if not self._take(news):
+            if not await self._take(news):
                 await news.wait(self._seconds(None))
         self.close()
         raise StopAsyncIteration
@@ -105,11 +105,13 @@ class AsyncSubscription:
         self._driver.raise_failure()
         return self._news
 
-    def _take(self, news: LoopSignal) -> bool:
+    async def _take(self, news: LoopSignal) -> bool:
         """Takes what waits; returns whether something did."""
         news.clear()
         entries = self._driver.outbox.take(0.0)
         self._received.add(entries)
+        if entries:
+            await news.let_others_run()
         return bool(entries)
 
     def _seconds(self, seconds: float | None) -> float | None:

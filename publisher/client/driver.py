@@ -78,6 +78,8 @@ class Driver:
         link = self._link
         if link is not None:
             link.interrupt()
+        if self._thread.ident is None:
+            self._wake_up.close()  # never begun
         if wait and self._thread.is_alive() and self._thread is not threading.current_thread():
             self._thread.join(_CLOSE_SECONDS)
 

@@ -22,6 +22,10 @@ class LoopSignal:
         """Forgets what was set; the loop's thread."""
         self._event.clear()
 
+    async def let_others_run(self) -> None:
+        """Ends a step of the loop: what never waits would hold up every other task, and its own cancellation."""
+        await asyncio.sleep(0)
+
     async def wait(self, seconds: float | None) -> None:
         """Waits until it is set, at most so long."""
         with contextlib.suppress(asyncio.TimeoutError):
