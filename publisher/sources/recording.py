@@ -7,8 +7,10 @@ began: `{"at": 0.0, "update": "resync", "cause": "startup", "rows": [{"row", "in
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import IO, Annotated, Any, Literal, NamedTuple
@@ -18,6 +20,9 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from ..errors import SourceError
 from ..events import Cause, Family, IpInterface, Key, Luid
 from . import Remove, Resync, SourceContext, Update, Upsert
+
+# Not longer: a signal that comes as a wait begins is seen when it ends.
+_WAIT_SECONDS = 1.0
 
 
 class _Line(BaseModel):
@@ -181,13 +186,12 @@ class RecordingSource:
 
     def _next_request(self, due: float) -> Cause | Literal["wake", "close"] | None:
         """Returns what is requested before the next updates are due; idle time over counts as `wake`."""
-        while (wait := due - time.monotonic()) > 0:
-            idle = self._idle_seconds is not None and self._idle_seconds < wait
-            try:
-                return self._requests.get(timeout=self._idle_seconds if idle else wait)
-            except Empty:
-                if idle:
-                    return "wake"
+        idle_at = math.inf if self._idle_seconds is None else time.monotonic() + self._idle_seconds
+        while (now := time.monotonic()) < due:
+            if now >= idle_at:
+                return "wake"
+            with suppress(Empty):
+                return self._requests.get(timeout=min(due - now, idle_at - now, _WAIT_SECONDS))
         try:
             return self._requests.get_nowait()
         except Empty:
