@@ -241,12 +241,14 @@ def _refusal(response: BaseHTTPResponse) -> str | None:
 
 def _reason(error: Exception) -> str:
     match error:
-        case urllib3.exceptions.NewConnectionError() | urllib3.exceptions.NameResolutionError():
-            return printable(str(error).rpartition(": ")[2])
+        case urllib3.exceptions.NewConnectionError(__cause__=OSError(strerror=str(reason))):
+            return printable(reason)
         case urllib3.exceptions.ConnectTimeoutError():
             return f"it did not answer within {_CONNECT_SECONDS:g} s: wrong host or port, or a firewall"
         case urllib3.exceptions.ReadTimeoutError():
             return f"nothing came for {_QUIET_SECONDS:g} s"
+        case urllib3.exceptions.ProtocolError():
+            return "it ended in the middle"
         case _:
             return printable(str(error)) or type(error).__name__
 

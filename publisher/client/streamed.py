@@ -10,7 +10,7 @@ from ..events import AnyEvent
 from ..sink import Cursor
 from .node import Surroundings
 from .outbox import NodeStatus
-from .received import Count, EventPlace
+from .received import Count
 
 
 class StreamedStatus(BaseModel):
@@ -34,28 +34,28 @@ class StreamedNode:
         self._at = since
         self._told = NodeStatus(node, online=False, in_sync=False)
 
-    def event(self, event: AnyEvent | EventPlace) -> None:
+    def event(self, event: AnyEvent) -> None:
         """Takes the next event."""
-        place = None if isinstance(event, EventPlace) else event.snapshot
+        place = event.snapshot
         if place is None:
             if self._at is not None and event.epoch == self._at.epoch and event.seq <= self._at.seq:
                 return
             self._at = Cursor(event.epoch, event.seq)
         elif place.position == place.count:
             self._at = Cursor(event.epoch, event.seq)
-        if not isinstance(event, EventPlace):
-            self._around.put(event)
+        self._around.put(event)
 
     def status(self, status: StreamedStatus) -> None:
         """Takes the node's state."""
-        at = self._at or Cursor("", 0)  # the place of what was given, not of what is to come
-        self._tell(NodeStatus(status.node, status.online, status.in_sync, at.epoch, at.seq, status.skips))
+        self._tell(NodeStatus(status.node, status.online, status.in_sync, skips=status.skips))
 
     def disconnected(self) -> None:
         """Notes that the stream ended: nobody knows of the node."""
         self._tell(replace(self._told, online=False, in_sync=False))
 
     def _tell(self, status: NodeStatus) -> None:
+        at = self._at or Cursor("", 0)  # the place of what was given, not of what is to come
+        status = replace(status, epoch=at.epoch, seq=at.seq)
         if replace(status, seq=0) != replace(self._told, seq=0):
             self._around.put(status)
         self._told = status

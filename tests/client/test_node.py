@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from publisher.client import NodeStatus
 from publisher.client import nodes as nodes_module
 from publisher.client.collected import CollectedRows
 from publisher.client.received import EventPlace, NodeInfo, read_event
@@ -725,6 +726,38 @@ def test_an_epoch_that_was_made_up_ends_with_the_nodes_answer(planted: str) -> N
     assert about.told == ["eth0 14"]
     assert about.status_of.epoch == EPOCH
     assert len(about.rows) == 1
+
+
+def test_an_info_that_was_made_up_takes_no_rows_away() -> None:
+    about = following(5)
+    about.info(5, 0, retained=False, epoch="f" * 16)
+    about.pass_seconds(1.0)
+    assert (about.told, about.asked) == ([], [5])
+    about.answer([], seq=5)
+    about.live(changed(6))
+    assert about.told == ["eth0 6"]
+    assert about.status_of.in_sync
+
+
+def test_an_info_that_was_made_up_before_the_subscription_hides_no_rows() -> None:
+    about = FollowedNodes().connect()
+    about.status()
+    about.info(5, 0, epoch="f" * 16)
+    about.state(added(3, 0))
+    about.pass_seconds(1.0)
+    assert (about.told, about.asked) == ([], [None])
+    about.answer(make_snapshot([eth(0)], seq=3)[1:], "snapshot", seq=3)
+    about.live(changed(4))
+    assert about.told == ["snapshot 1 3", "row eth0 3", "eth0 4"]
+
+
+def test_a_stream_that_ends_leaves_the_place_of_the_last_event() -> None:
+    about = FollowedNodes()
+    about.nodes.streamed_status(json.dumps({"node": NODE, "online": True, "in_sync": True}).encode())
+    for event in (*make_snapshot([eth(0)], seq=5), changed(6)):
+        about.nodes.streamed(event.json_bytes)
+    about.nodes.disconnected()
+    assert about.statuses[NODE] == NodeStatus(NODE, online=False, in_sync=False, epoch=EPOCH, seq=6)
 
 
 def test_a_retained_state_of_a_made_up_epoch_does_not_hide_the_others() -> None:
