@@ -326,13 +326,17 @@ class NodeFollower:
         info, rows = self._info, collecting.rows
         if collecting.question is not None and self.at is not None:
             return
-        if info is not None and self._has_status and rows.is_whole(info):
+        if info is not None and self._is_believed(info) and rows.is_whole(info):
             self._collected(collecting, Cursor(info.epoch, max(rows.newest(info.epoch), info.seq)), is_whole=True)
         elif collecting.question is None and collecting.is_quiet(now):
             if collecting.answerless or self._is_offline:
                 self._give_what_is_there(collecting)
             else:
                 self._ask(self.at)
+
+    def _is_believed(self, info: NodeInfo) -> bool:
+        """Returns whether `info` decides: that there are no rows at all, a node that is online has to answer itself."""
+        return self._has_status and bool(info.rows or self._is_offline)
 
     def _give_what_is_there(self, collecting: Collecting) -> None:
         info, rows = self._info, collecting.rows
