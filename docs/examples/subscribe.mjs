@@ -249,6 +249,8 @@ export class Follower {
   #inSync(node, events) {
     const { info, states } = node;
     if (node.ask || !info || node.isLive || states.size !== info.rows || !this.hasRoom(0)) return;
+    // That a node has no rows at all, it has to answer itself: anybody may have written such an `info`.
+    if (!info.rows && node.online !== false) return;
     // A newer state shows that this `info` may count others.
     if ([...states.values()].every((state) => !isAfter(state, info))) this.#rowsOfStates(node, events, false);
   }
@@ -571,7 +573,7 @@ const LONGEST_PAUSE = 30 * SECOND;
 const LONGEST_LINE = 1 << 24;
 
 async function* overHttp(url, { nodes, since = {}, signal, onStatus, log = () => {}, token }) {
-  const address = new URL("events", url);
+  const address = new URL(`${new URL(url).pathname.replace(/\/+$/, "")}/events`, url);
   const [cursor, ...others] = Object.values(since);
   // One publisher has one cursor; those of several nodes would be ids of another server.
   let lastId = cursor && !others.length ? `${cursor.epoch}-${String(cursor.seq).padStart(16, "0")}` : null;

@@ -375,6 +375,17 @@ test("an epoch that was made up lasts until the node answers", () => {
   assert.deepEqual(send(change(9)), [change(9)]);
 });
 
+test("an info that was made up hides no rows", () => {
+  let clock = 0;
+  const follower = new Follower({ client: "me", now: () => clock });
+  follower.begin();
+  follower.take("interfaces/nas/status", "online", true);
+  const info = JSON.stringify({ epoch: "f".repeat(16), seq: 5, rows: 0 });
+  assert.deepEqual(follower.take("interfaces/nas/info", info, true), []);
+  clock = 2000;
+  assert.deepEqual([...follower.tick(), follower.requests.length], [1]);
+});
+
 test("a node that is forgotten has no rows", () => {
   const { take, follower } = inSync();
   const [start] = take("info", "", true);
