@@ -51,6 +51,8 @@ class SseTransport:
             )
         if request.password_file is not None:
             raise ConfigurationError("password_file is for a broker: a page takes a token_file")
+        if request.ca_file is not None and parts.scheme.lower() != "https":
+            raise ConfigurationError("ca_file is for https://: nothing is verified over http://")
         self._request = request
         self._path = f"{parts.path.rstrip('/')}/events"
         self._name = parts.netloc
@@ -198,8 +200,8 @@ class SseParser:
             self._size += len(value)
         elif name == b"event":
             self._kind = value[:_LONGEST_ID].decode("utf-8", "replace")
-        elif name == b"id" and len(value) <= _LONGEST_ID and value.isascii():
-            self._id = value.decode()
+        elif name == b"id" and len(value) <= _LONGEST_ID and value.isascii() and value.decode().isprintable():
+            self._id = value.decode()  # it is sent in a header
 
     def _message(self) -> StreamMessage | None:
         data, kind, place = b"\n".join(self._data), self._kind or "message", self._id

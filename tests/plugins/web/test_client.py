@@ -159,6 +159,11 @@ def test_a_page_that_is_not_there_is_an_error_at_once() -> None:
         publisher.subscribe(f"http://127.0.0.1:{free_port()}")
 
 
+def test_an_authority_is_for_https_alone(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="ca_file is for https://"):
+        publisher.subscribe("http://127.0.0.1:8780/", ca_file=tmp_path / "ca.pem")
+
+
 def test_a_server_that_accepts_and_is_silent_is_an_error_soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("publisher_web.client._CONNECT_SECONDS", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as server, pytest.raises(PageError, match="did not answer within"):
@@ -211,6 +216,13 @@ def test_what_a_stranger_streams_ends_nothing(caplog: pytest.LogCaptureFixture) 
         for _ in range(3):
             assert subscribed.read(0.2) == []
     assert "cannot be read" in caplog.text
+
+
+def test_an_id_that_no_header_takes_ends_nothing() -> None:
+    body = b"id: 5-1\rHost: x\ndata: {}\n\n"
+    with answering(200, "text/event-stream", body) as url, publisher.subscribe(url) as subscribed:
+        for _ in range(3):
+            assert subscribed.read(0.3) == []
 
 
 def test_a_stream_is_read_in_whatever_pieces_it_comes() -> None:
