@@ -78,7 +78,8 @@ class Events:
             sending.cancel()
             leaving.cancel()
             ended, _ = await asyncio.gather(sending, leaving, return_exceptions=True)
-        if isinstance(ended, Exception):
+        # The rows cannot be read: the viewer connects again, and the reason is in the log of who reads them.
+        if isinstance(ended, Exception) and not isinstance(ended, Unavailable):
             raise ended
         await send({"type": "http.response.body", "body": b""})
 

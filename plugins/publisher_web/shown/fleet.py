@@ -39,11 +39,21 @@ class ShownFleet:
         self._seq = 0
         self._events: deque[Event] = deque()
         self._bytes = 0
+        self._begun: list[Event | NodeStatus] = []
+        """The beginning of a snapshot, whose other rows come next."""
         self._snapshots: SharedCopy[SseMessages] = SharedCopy(self._made_snapshot, lambda: self._seq)
 
     def take(self, entries: Iterable[Event | NodeStatus]) -> None:
-        """Shows events, and states of nodes."""
-        self.stream.add([self._message(entry) for entry in entries])
+        """Shows events, and states of nodes.
+
+        A snapshot is shown when it is whole: who began in the middle of one would keep the rows that it does not have.
+        """
+        entries = [*self._begun, *entries]
+        whole = len(entries)
+        while whole and _is_within_snapshot(entries[whole - 1]):
+            whole -= 1
+        self._begun = entries[whole:]
+        self.stream.add([self._message(entry) for entry in entries[:whole]])
 
     def _message(self, entry: Event | NodeStatus) -> SseMessage:
         self._seq += 1
@@ -55,7 +65,8 @@ class ShownFleet:
             self._remember(entry)
         if entry.node in self._nodes:
             self._nodes[entry.node] = replace(self._nodes[entry.node], epoch=entry.epoch, seq=entry.seq)
-        return message_of(entry)._replace(seq=self._seq, id=self._id)
+        message = message_of(entry)
+        return message._replace(seq=self._seq, id=self._id if message.id else b"")
 
     @property
     def _id(self) -> bytes:
@@ -101,16 +112,11 @@ class ShownFleet:
         """Returns `None`: what the stream no longer has is nowhere."""
 
     async def rows(self) -> Iterable[bytes]:
-        return self._rows_json(tuple(self._rows.values()))
-
-    def _rows_json(self, rows: Sequence[Event]) -> Iterator[bytes]:
         since = datetime.now(UTC) - _FLAPS_SINCE
         flaps = {node: self._flaps(node, since) for node in self._nodes}
         head = {"nodes": self.nodes(0, in_sync=True), "flaps": flaps, "fleet": True, "version": __version__}
-        yield compact(head)[:-1] + b',"rows":['
-        for index, event in enumerate(rows):
-            yield row_json(event) if index == 0 else b"," + row_json(event)
-        yield b"]}"
+        head["cursor"] = self._id.decode()
+        return _rows_json(compact(head), tuple(self._rows.values()))
 
     def _flaps(self, node: str, since: datetime) -> dict[str, list[tuple[str, int]]]:
         found = flaps_of((event for event in self._events if event.node == node), since)
@@ -123,6 +129,19 @@ class ShownFleet:
 
     async def status(self) -> Mapping[str, Any]:
         return {"nodes": self.nodes(0, in_sync=True)}
+
+
+def _is_within_snapshot(entry: Event | NodeStatus) -> bool:
+    """Returns whether more of the same snapshot follows."""
+    place = None if isinstance(entry, NodeStatus) else entry.snapshot
+    return place is not None and place.position < place.count
+
+
+def _rows_json(head: bytes, rows: Sequence[Event]) -> Iterator[bytes]:
+    yield head[:-1] + b',"rows":['
+    for index, event in enumerate(rows):
+        yield row_json(event) if index == 0 else b"," + row_json(event)
+    yield b"]}"
 
 
 def _node(status: NodeStatus) -> dict[str, Any]:

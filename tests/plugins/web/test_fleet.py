@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
 
+from publisher import Event
+from publisher.events import Moment, SnapshotEvents
 from publisher.testing import make_row
+from publisher_web.shown.fleet import ShownFleet
 from tests.fixtures.brokers import Mosquitto
 from tests.fixtures.mqtt_host import MqttHost
 from tests.fixtures.poll import wait_for
@@ -85,9 +90,41 @@ def test_the_page_shows_every_node_and_each_change_once(broker: Mosquitto, tmp_p
             ("pi", "wlan0", 10),
         }
         assert answer["fleet"] is True
+        with SseClient(port, headers={"Last-Event-ID": answer["cursor"]}) as loaded:
+            nas.put(make_row("eth1", index=3, metric=8))
+            loaded.until(lambda: loaded.changes, "what came after the rows")
+            assert (len(loaded.changes), loaded.snapshots) == (1, 0), "who has the rows is not sent them again"
+        nas.put(make_row("eth1", index=3, metric=7))
         history = json.load(urlopen(f"http://127.0.0.1:{port}/api/history?node=pi&limit=3", timeout=10))
         assert [event["seq"] for event in history["events"]] == list(range(pi.journal.seq, pi.journal.seq - 3, -1))
         assert history["events"][0]["text"] == "wlan0 IPv4 metric 10, was 9"
+
+
+def test_a_snapshot_that_comes_in_parts_is_shown_when_it_is_whole() -> None:
+    """Who began in the middle of the second one kept eth1 for ever, which that does not have."""
+
+    async def shown() -> None:
+        fleet = ShownFleet()
+        fleet.take(_snapshot(1, "eth0", "eth1"))
+        begins, row = _snapshot(9, "eth0")
+        fleet.take([begins])
+        aliases = [event["interface"]["alias"] for event in json.loads(b"".join(await fleet.rows()))["rows"]]
+        seen = (await fleet.snapshot()).seq
+        assert (aliases, seen) == (["eth0", "eth1"], 3)
+        fleet.take([row])
+        assert fleet.stream.covers(seen)
+        found = fleet.stream.next_piece(seen, of_last_round=False, with_text=False)
+        assert found is not None
+        assert found[1].count(b"data: ") == 2, "the whole of it comes next"
+        assert found[1].count(b"id: ") == 1, "nobody goes on from within it"
+
+    asyncio.run(shown())
+
+
+def _snapshot(seq: int, *aliases: str) -> list[Event]:
+    moment = Moment("nas", "0" * 15 + "1", seq, datetime.now(UTC))
+    rows = [make_row(alias, index=2 + number) for number, alias in enumerate(aliases)]
+    return [*SnapshotEvents(moment, "notification", rows, lambda row: row)]
 
 
 def test_a_node_that_goes_is_shown_as_offline(broker: Mosquitto, tmp_path: Path) -> None:

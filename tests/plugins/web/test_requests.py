@@ -6,6 +6,7 @@ import logging
 import socket
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, suppress
 
 import pytest
@@ -16,6 +17,8 @@ from publisher_web.http import connection, server
 from publisher_web.http.addresses import ListenAddress
 from publisher_web.http.guard import AllowedHosts
 from publisher_web.options import WebOptions
+from publisher_web.shown.host import ShownHost
+from publisher_web.shown.interfaces import Unavailable
 from tests.fixtures.poll import wait_for
 from tests.fixtures.sse import dialled
 from tests.plugins.web.conftest import PageHouse
@@ -203,8 +206,11 @@ def test_the_token_is_given_once_in_the_address(locked: PageHouse) -> None:
     assert {"HttpOnly", "SameSite=Strict", "Path=/"} <= set(attributes)
     assert "Secure" not in attributes, "the page is http"
     for path in ("/", "/api/rows"):
-        assert locked.get(path, f"Cookie: other=1; {cookie}; more=2").status == 200
+        # Other programs of this host have cookies, too, which need not be such as the RFC wants.
+        for other in ("other=1", 'grafana={"theme":"dark","x":1}', "a[b]=c d", "x"):
+            assert locked.get(path, f"Cookie: {other}; {cookie}; more=2").status == 200
     assert locked.get("/api/rows", f"Cookie: {cookie}0").status == 401
+    assert b'<link rel="icon" href="data:,">' in locked.get("/").body, "else the browser asks for /favicon.ico"
 
 
 def test_the_token_is_in_no_line_of_the_log_and_in_no_message(locked: PageHouse) -> None:
@@ -285,16 +291,35 @@ def test_too_many_viewers_are_told_so(house: PageHouse, monkeypatch: pytest.Monk
 
 def test_the_page_closes_in_time_whatever_its_viewers_do(house: PageHouse) -> None:
     with ExitStack() as stack:
+        reading = stack.enter_context(ThreadPoolExecutor(1))
         with house.page():
             for _ in range(20):
                 stack.enter_context(house.events()).until_snapshot()
             stack.enter_context(closing(dialled(house.port)))
+            reader = stack.enter_context(house.events())
+            reader.until_snapshot()
+            ended = reading.submit(reader.until, lambda: reader.is_over, "the end of the answer")
             house.change(3000)
             began = time.monotonic()
         assert time.monotonic() - began < 15  # the service has five seconds to stop; the machine may be busy
+        ended.result()  # not broken off after the second that answers have to end
     assert not [record for record in house.log.records if "abandoned" in record.getMessage()]
     with pytest.raises(ConnectionRefusedError):
         dialled(house.port)
+
+
+def test_rows_that_cannot_be_read_end_the_answer_and_fill_no_log(
+    house: PageHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def snapshot(_: ShownHost) -> None:
+        raise Unavailable("the journal takes too long to read; try again")
+
+    with house.page(), monkeypatch.context() as patched:
+        patched.setattr(ShownHost, "snapshot", snapshot)
+        for _ in range(3):
+            with house.events() as viewer:
+                viewer.until(lambda: viewer.is_over, "the end of the answer")
+    assert not [record for record in house.log.records if record.levelno >= logging.WARNING]
 
 
 def test_a_taken_port_is_named_and_tried_again(house: PageHouse) -> None:
