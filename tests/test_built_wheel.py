@@ -45,6 +45,13 @@ def test_the_wheel_holds_the_core_and_each_sink_and_nothing_else(wheel: Path) ->
     assert {folder for folder in folders if not folder.endswith(".dist-info")} == {"publisher", *sinks}
 
 
+def test_the_wheel_holds_the_files_of_the_page(wheel: Path) -> None:
+    page = ROOT / "plugins" / "publisher_web" / "page"
+    packed = {name for name in zipfile.ZipFile(wheel).namelist() if name.startswith("publisher_web/page/")}
+    assert packed == {f"publisher_web/page/{file.name}" for file in page.iterdir()}
+    assert "publisher_web/page/index.html" in packed
+
+
 def test_the_tests_pass_against_the_wheel(wheel: Path, tmp_path: Path) -> None:
     run_tests(sys.executable, wheel, tmp_path, PACKAGED)
 
