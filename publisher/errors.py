@@ -111,8 +111,9 @@ class CancelInsideCallbackError(NetioError):
 
 
 def described(error: BaseException) -> str:
-    """Returns the name and the text of whatever a plugin raised."""
-    return f"{type(error).__name__}: {text_of(error)}".removesuffix(": ")
+    """Returns the text of whatever a plugin raised; with the name of its class when it was not written for people."""
+    text = text_of(error)
+    return text if isinstance(error, PublisherError) and text else f"{type(error).__name__}: {text}".removesuffix(": ")
 
 
 def text_of(value: object) -> str:

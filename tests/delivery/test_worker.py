@@ -333,6 +333,17 @@ def test_a_replay_of_what_is_gone_is_the_snapshot(tmp_path: Path, recorder: Reco
         assert pipeline.said("lost its position")
 
 
+def test_a_failure_is_told_in_the_sinks_own_words(pipeline: Pipeline, recorder: Recorder) -> None:
+    """The status had "Retry: the broker is away": a class is nothing to people, unless the error is not for them."""
+    pipeline.deliver(recorder)
+    recorder.wait_for_events(3)
+    recorder.publish_faults += [Retry("the broker is away"), KeyError("name")]
+    pipeline.change(1)
+    recorder.wait_for_seq(1)
+    told = [line.partition("s): ")[2] for line in pipeline.said("next in")]
+    assert told == ["the broker is away", "KeyError: 'name'"]
+
+
 def test_failures_are_waited_out_ever_longer_and_nothing_is_lost(pipeline: Pipeline, recorder: Recorder) -> None:
     worker = pipeline.deliver(recorder)
     recorder.wait_for_events(3)
