@@ -96,16 +96,17 @@ class Forgetting:
                 )
             # The same broker by another name, or another host has the name now: what it uses is its own.
             states, devices = False, devices and answer.home_assistant != self._discovery.place
-        known = self._context.luids()
+        known: frozenset[str] | None = frozenset(self._context.luids())
         for _ in range(_MOST_ROUNDS):
             contents = Finder(self._topics, self._discovery if devices else None).read(readback, info.payload)
             if contents.keys or contents.devices or contents.own:
                 # What is there is found. Brokers that send nothing retained to wildcards (RabbitMQ) never get here.
-                known = frozenset()
-            messages = [*self._without_devices(contents, known if devices else ())]
-            messages += self._without_states(contents, known) if states else ()
+                known = None
+            # The node's own device has the same topic everywhere, also where no interface is known.
+            messages = [*self._without_devices(contents, {*known, NODE} if devices and known is not None else set())]
+            messages += self._without_states(contents, known or ()) if states else ()
             self._send(connection, messages)
-            known = frozenset()
+            known = None
             if not contents.keys and not any(device.is_ours for device in contents.devices):
                 break
         if states:
@@ -116,13 +117,13 @@ class Forgetting:
         yield from map(self._messages.no_state, sorted(contents.keys))
         yield from map(self._messages.no_state, sorted(self._topics.keys_of(known) - contents.keys))
 
-    def _without_devices(self, contents: RetainedContents, known: Collection[str]) -> Iterator[MqttMessage]:
+    def _without_devices(self, contents: RetainedContents, known: set[str]) -> Iterator[MqttMessage]:
         for device in contents.devices:
             if device.is_ours:
                 topic = self._discovery.first_config_topic if device.is_first_form else self._discovery.config_topic
                 yield MqttMessage(topic(device.luid), b"", retain=True)
         found = {device.luid for device in contents.devices}
-        for luid in sorted({*known, NODE} - found) if known else ():
+        for luid in sorted(known - found):
             yield MqttMessage(self._discovery.config_topic(luid), b"", retain=True)
 
     def _send(self, connection: Connection, messages: Iterable[MqttMessage]) -> None:

@@ -224,6 +224,14 @@ def test_known_interfaces_are_cleared_though_nothing_is_read_back(broker: Mosqui
             live.wait_for(topic)
 
 
+def test_the_node_s_own_device_is_cleared_where_no_interface_is_known(broker: Mosquitto) -> None:
+    """By URL from another host than the node's, where wildcards show nothing."""
+    topic = "homeassistant/device/publisher_testnode/node/config"
+    with Subscriber(broker, topic) as live:
+        forget(sink(broker))
+        live.wait_for(topic)
+
+
 # From the configuration to the broker, by reload and by restart.
 
 
