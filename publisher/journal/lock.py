@@ -40,7 +40,7 @@ class JournalLock:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._lock.take()
         except InUseError as error:
-            raise self._in_use(f"process {error.process}") from None
+            raise _in_use(self._journal, f"process {error.process}") from None
         except OSError as error:
             raise self._failed(error) from error
 
@@ -65,7 +65,7 @@ class JournalLock:
         try:
             self._guard = os.open(self._journal, os.O_RDWR)
             if not _lock_beyond_data(self._guard):
-                raise self._in_use("its lock file was removed")
+                raise _in_use(self._journal, "its lock file was removed")
         except OSError as error:
             raise JournalError(f"the journal {self._journal} cannot be locked: {error.strerror}") from error
 
@@ -95,12 +95,6 @@ class JournalLock:
         self.unguard()
         self._lock.release()
 
-    def _in_use(self, why: str) -> JournalInUseError:
-        return JournalInUseError(
-            f"the journal {self._journal} is in use by another publisher ({why}): "
-            f"stop that one, or give this one a journal of its own (journal.path)"
-        )
-
     def _failed(self, error: OSError) -> JournalError:
         return JournalError(f"cannot lock the journal {self._journal}: {error.strerror} ({self._path})")
 
@@ -111,6 +105,19 @@ def holder(journal: Path) -> str | None:
         return lock_holder(_lock_path(journal))
     except OSError as error:
         raise JournalError(f"cannot see who holds the journal {journal}: {error.strerror}") from error
+
+
+def refuse_held(journal: Path) -> None:
+    """Raises JournalInUseError when a publisher holds this journal, JournalError when that cannot be seen."""
+    if process := holder(journal):
+        raise _in_use(journal, f"process {process}")
+
+
+def _in_use(journal: Path, why: str) -> JournalInUseError:
+    return JournalInUseError(
+        f"the journal {journal} is in use by another publisher ({why}): "
+        f"stop that one, or give this one a journal of its own (journal.path)"
+    )
 
 
 def real_path(journal: Path) -> Path:

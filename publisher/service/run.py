@@ -19,6 +19,7 @@ from ..config.locations import Locations
 from ..config.settings import Settings, load_settings, sink_options, with_default_sinks
 from ..delivery.plan import SinkPlan
 from ..errors import ConfigurationError, PublisherError, refusal
+from ..journal.lock import refuse_held
 from ..plugins import OWN_SOURCES, Plugins, SinkTypes, load_plugins
 from ..terminal import echo
 from .log_file import LogFile, is_missing, log_file_beside
@@ -126,9 +127,14 @@ def writes_to_stdout(settings: Settings) -> bool:
 
 
 def _first_run(settings: Settings, plugins: Plugins, around: ExitStack) -> dict[str, dict[str, Any]]:
-    """Returns the plugins' default sinks when no sink is configured, and prints their lines."""
+    """Returns the plugins' default sinks when no sink is configured, and prints their lines.
+
+    Raises JournalInUseError when another publisher runs.
+    """
     found: dict[str, dict[str, Any]] = {}
     if not settings.sinks:
+        # Else a second run would print the addresses of a broker and a page that it does not open.
+        refuse_held(settings.journal.path)
         for default in plugins.default_sinks(log):
             around.callback(default.close)
             for line in default.lines:

@@ -69,6 +69,18 @@ def test_a_second_publisher_on_one_journal_is_an_error(
     assert "Traceback" not in done.stderr
 
 
+def test_a_second_first_run_names_no_page_and_no_broker(
+    publisher: Publisher, service: Callable[..., subprocess.Popen[str]]
+) -> None:
+    """It printed `Open the page:` with a free port, where nothing ever listened."""
+    service()
+    publisher.configure("")
+    done = publisher("run", status=1)
+    [line] = done.stderr.splitlines()
+    assert "is in use by another publisher" in line
+    assert done.stdout == ""
+
+
 def test_a_run_imports_only_what_it_needs(publisher: Publisher) -> None:
     publisher.configure(FILE_SINK)
     lines = publisher("run", PYTHONPROFILEIMPORTTIME="1").stderr.splitlines()
