@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from ..events import AnyEvent, SnapshotEvents
 
 MOST_WAITING = 2_000
-"""With so many events the reader is behind; an event takes about 6 KiB."""
+"""With so many events the reader is behind; an event takes about 6 KiB, and more with many addresses."""
+# 35 KiB: an event with 2,000 addresses takes 700 KiB, and counts as 21.
+_ADDRESSES_AS_ONE = 100
 # So many are given at once: a reader that draws takes no more between two pictures.
 _MOST_TAKEN = 1_000
 
@@ -146,4 +148,10 @@ class Outbox:
 
 
 def _size(entry: Waiting) -> int:
-    return len(entry) if isinstance(entry, SnapshotEvents) else 1
+    match entry:
+        case SnapshotEvents():
+            return len(entry)
+        case NodeStatus():
+            return 1
+        case _:
+            return 1 + (len(entry.addresses) + len(entry.default_routes)) // _ADDRESSES_AS_ONE
