@@ -94,15 +94,18 @@ class _OpenSource:
         self._open = opened
         self._source: Source | None = None
         self.closed = threading.Event()
-        # Held while the source is opened, so that whoever closes meanwhile finds it.
-        self._opening = threading.Lock()
+        # Held while the source is opened, so that whoever closes meanwhile finds it. A signal handler may close, too.
+        self._opening = threading.RLock()
 
     def open(self) -> Source | None:
         """Returns the source; `None` when it was closed before."""
         with self._opening:
             if not self.closed.is_set():
                 self._source = self._open()
-            return self._source
+            source = self._source
+        if source is not None and self.closed.is_set():
+            source.close()
+        return source
 
     def close(self) -> None:
         """Ends the source's updates."""

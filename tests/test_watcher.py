@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import gc
 import itertools
+import signal
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -20,7 +21,7 @@ from publisher.events import Cause, IpInterface
 from publisher.sources import Remove, Resync, Update, Upsert
 from publisher.table import Table
 from publisher.testing import ScriptedSource, make_row
-from publisher.watcher import InterfaceFilter, Step, awatch, batches, step, watch
+from publisher.watcher import InterfaceFilter, Step, _OpenSource, awatch, batches, step, watch
 from tests.fixtures.rows import ETH0, ETH1, kinds, row
 
 
@@ -196,6 +197,21 @@ def test_a_watch_that_is_closed_before_it_began_opens_nothing() -> None:
     watched.close()
     assert list(watched) == []
     assert not source.closed.is_set()
+
+
+def test_a_signal_handler_may_close_while_the_source_is_opened() -> None:
+    def interrupted() -> Silent:
+        signal.raise_signal(signal.SIGINT)
+        return source
+
+    source = Silent()
+    opened = _OpenSource(interrupted)
+    before = signal.signal(signal.SIGINT, lambda *_: opened.close())
+    try:
+        assert opened.open() is source
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert source.closed.is_set()
 
 
 def test_an_async_watch_is_the_same_and_a_cancelled_wait_ends_at_once() -> None:

@@ -114,12 +114,19 @@ class NodeFollower:
 
     def status(self, *, online: bool) -> None:
         """Takes the node's status."""
-        if online and not self._is_online and isinstance(self._phase, Collecting):
-            # It is back, and answers.
-            self._phase.question, self._phase.answerless = None, False
+        if online and not self._is_online:
+            self._is_back()
         self._online, self._has_status = online, True
         self._heard()
         self._tell()
+
+    def _is_back(self) -> None:
+        """Has a question sent again: a publisher that has started did not receive those from before."""
+        match self._phase:
+            case Collecting() as collecting:
+                collecting.question, collecting.answerless = None, False
+            case Asking(question=question) if question.sent_at is not None:
+                question.is_lost, question.attempt = True, 0
 
     def info(self, info: NodeInfo, *, retained: bool) -> None:
         """Takes the node's `info`."""

@@ -286,6 +286,19 @@ def test_a_question_without_an_answer_is_asked_again_and_then_the_states_are_loo
     assert about.status_of.in_sync
 
 
+def test_a_node_that_was_restarted_is_asked_again_at_once() -> None:
+    about = following(5)
+    about.event(changed(7))
+    about.pass_seconds(4.0)
+    assert about.asked == [5, 5]
+    about.status(online=False)
+    about.status()
+    about.pass_seconds(0.5)
+    assert about.asked == [5, 5, 5]
+    about.answer([changed(6), changed(7)])
+    assert about.told == ["eth0 6", "eth0 7"]
+
+
 def test_one_question_at_a_time_and_not_more_than_some_a_second() -> None:
     about = following(5)
     for seq in range(7, 100, 2):
