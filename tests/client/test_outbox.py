@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from publisher.client.outbox import MOST_WAITING, Outbox
+from publisher.client.received import EventPlace, read_event
 from publisher.testing import make_event, make_row
 
 
 def fill(outbox: Outbox, addresses: int) -> int:
     """Puts events of so many addresses until there is no room; returns how many."""
     row = make_row("eth0", addresses=[f"10.{number // 250}.{number % 250}.1/24" for number in range(addresses)])
-    event, count = make_event(5, "parameter_notification", row), 0
+    event, count = read_event(make_event(5, "parameter_notification", row).json_bytes), 0
+    assert not isinstance(event, EventPlace)
     while outbox.has_room:
         outbox.put(event)
         count += 1
