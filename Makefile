@@ -18,7 +18,7 @@ define CHECK_PYTHON
 	|| { echo "'$(PYTHON)' has no module venv: install it (Debian and Ubuntu: apt install python3-venv)"; exit 1; }; }
 endef
 
-.PHONY: run test test-vm test-lowest test-brokers test-homeassistant test-hostile test-many mutants lint bench soak lock release clean help
+.PHONY: run test test-once test-vm test-lowest test-brokers test-homeassistant test-hostile test-many mutants lint bench soak lock release clean help
 
 run: .venv/run.stamp ## publish this host's interfaces; ARGS are given to `publisher run`
 	@$(BIN)/publisher run $(ARGS)
@@ -26,6 +26,11 @@ run: .venv/run.stamp ## publish this host's interfaces; ARGS are given to `publi
 # Most tests wait for a pause, a broker or a process: five at once keep two cores busy.
 test: .venv/test.stamp ## run the tests; ARGS are given to pytest
 	$(BIN)/python -m pytest --numprocesses 5 --dist loadfile --no-loadscope-reorder $(ARGS)
+
+# What measures runs alone.
+test-once: .venv/test.stamp ## run the tests that measure, or take long: continuous integration runs them once
+	$(BIN)/python -m pytest tests/benchmarks tests/hostile
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile tests/once
 
 test-brokers: .venv/test.stamp ## check the mqtt sink on every broker, for the table in docs/mqtt.md; ARGS names some
 	@test -x .cache/brokers/bin/pip || $(PYTHON) -m venv .cache/brokers
@@ -51,7 +56,8 @@ test-hostile: .venv/test.stamp ## run beside hostile readers, publishers, server
 test-many: .venv/test.stamp ## run the tests that repeat a step thousands of times with all repetitions
 	$(BIN)/python -m pytest --many tests/netioapi/test_cost.py tests/windows/test_under_wine.py \
 		tests/integration/test_whole_faults.py tests/integration/test_linux_default_routes.py \
-		tests/plugins/command/test_killed.py tests/integration/test_subscribers.py $(ARGS)
+		tests/integration/test_faults_kill.py tests/plugins/command/test_killed.py tests/plugins/mqtt/test_recovery.py \
+		tests/once/test_subscribers.py $(ARGS)
 
 # One guest for each of the two processes: it has one processor.
 test-vm: .venv/test.stamp ## run the tests in a virtual machine, on every kind of link; ARGS="-m short": those of CI

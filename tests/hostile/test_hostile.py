@@ -1,7 +1,7 @@
 """A hostile reader, publisher, webhook server and plugin: the events of everyone else arrive, in order and in time.
 
-Calm and hostile phases take turns in one run, and their latencies are compared with each other. The short form runs
-with all tests; `make test-hostile` runs each for five minutes.
+Calm and hostile phases take turns in one run, and their latencies are compared with each other. The short form is a
+part of `make test-once`; `make test-hostile` runs each for five minutes.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from tests.fixtures.poll import wait_for
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has neither os.fork nor SIGKILL")
 
-ROUNDS = 20
+ROUNDS = 100
 
 
 @pytest.fixture
@@ -64,9 +64,11 @@ def opened(directory: Path) -> Journal:
     return Journal.open(directory / "journal.db", node="nas", max_events=1_000_000)
 
 
-def test_a_kill_loses_nothing_and_repeats_at_most_the_last_batch(tmp_path: Path, writers: Forks) -> None:
+def test_a_kill_loses_nothing_and_repeats_at_most_the_last_batch(
+    tmp_path: Path, writers: Forks, count: Callable[[int], int]
+) -> None:
     chance = random.Random(7)
-    for _ in range(ROUNDS):
+    for _ in range(count(ROUNDS)):
         kill_one(writers, tmp_path, chance)
         check(tmp_path)
     with closing(opened(tmp_path)) as journal:

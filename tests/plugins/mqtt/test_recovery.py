@@ -1,10 +1,11 @@
-"""Brokers and publishers that are killed, twenty times, during a stream of changes."""
+"""Brokers and publishers that are killed, again and again, during a stream of changes."""
 
 from __future__ import annotations
 
 import json
 import signal
 import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from tests.fixtures.poll import wait_for
 if sys.platform == "win32":
     pytest.skip("the brokers, and the signals that end them, exist on Linux only", allow_module_level=True)
 
-TIMES = 20
+TIMES = 60
 
 
 def is_whole(follower: HealingSubscriber, journal: Journal) -> None:
@@ -58,14 +59,14 @@ ENDS = {
 
 
 @pytest.mark.parametrize("end", ENDS)
-def test_the_broker_is_killed_and_restarted(tmp_path: Path, end: str) -> None:
+def test_the_broker_is_killed_and_restarted(tmp_path: Path, end: str, count: Callable[[int], int]) -> None:
     how, store = ENDS[end]
     with Mosquitto(tmp_path, "autosave_interval 1", store=store) as broker, MqttHost(tmp_path, broker) as host:
         # From the empty table on, so that the follower receives every change.
         host.quiet()
         follower = HealingSubscriber(broker)
         with changing(partial(change, host), pause=0.005):
-            for _ in range(TIMES):
+            for _ in range(count(TIMES)):
                 comes_on(follower, host.journal.seq + 5)
                 broker.end(how)
                 broker.start()
@@ -75,12 +76,12 @@ def test_the_broker_is_killed_and_restarted(tmp_path: Path, end: str) -> None:
         is_exact(broker, host.journal)
 
 
-def test_the_publisher_is_killed(tmp_path: Path) -> None:
+def test_the_publisher_is_killed(tmp_path: Path, count: Callable[[int], int]) -> None:
     folder = tmp_path / "publisher"
     folder.mkdir()
     with Mosquitto(tmp_path) as broker:
         follower = HealingSubscriber(broker)
-        for _ in range(TIMES):
+        for _ in range(count(TIMES)):
             child, _ = begin(folder, broker.url)
             comes_on(follower, follower.last + 5)
             child.kill()

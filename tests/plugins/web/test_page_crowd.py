@@ -72,9 +72,9 @@ def crowd(shared_netns: NetNs, tmp_path_factory: pytest.TempPathFactory) -> Iter
         yield program
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def page(browser: Browser, crowd: Program) -> Iterator[Page]:
-    """The page of the crowd, live."""
+    """The page of the crowd, live: the tests look at it one after the other."""
     assert crowd.process
     with browser.context() as context:
         page = context.new_page()

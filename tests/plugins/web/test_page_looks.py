@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
 import struct
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import pytest
 
@@ -70,31 +69,36 @@ def server(shared_netns: NetNs, tmp_path_factory: pytest.TempPathFactory) -> Ite
         yield program
 
 
-@pytest.fixture
-def page(browser: Browser, server: Program, request: pytest.FixtureRequest) -> Iterator[Page]:
-    """The page; parametrized, with these options of the browser's context."""
-    assert server.process
-    with browser.context(**getattr(request, "param", {})) as context:
-        page = context.new_page()
-        page.goto(URL)
-        page.locator("#stream li").first.wait_for(state="attached")
-        page.locator("#sink-list li[data-mood=bad]").wait_for(state="attached")
-        yield wait_live(page)
-
-
 class Look(NamedTuple):
-    """Options of a browser's context."""
+    """The size of the window, and the colours and the motion that the user wants."""
 
-    width: int
-    height: int
-    scheme: str
+    width: int = 1280
+    height: int = 760
+    scheme: Literal["light", "dark"] = "light"
+    motion: Literal["reduce", "no-preference"] = "no-preference"
+    colours: Literal["active", "none"] = "none"
 
-    @property
-    def options(self) -> dict[str, Any]:
-        return {"viewport": {"width": self.width, "height": self.height}, "color_scheme": self.scheme}
+    def put_on(self, page: Page) -> None:
+        page.set_viewport_size({"width": self.width, "height": self.height})
+        page.emulate_media(color_scheme=self.scheme, reduced_motion=self.motion, forced_colors=self.colours)
 
 
-LOOKS = [Look(*size, scheme) for size, scheme in itertools.product(SIZES, ("light", "dark"))]
+@pytest.fixture(scope="module")
+def tab(browser: Browser) -> Iterator[Page]:
+    with browser.context() as context:
+        yield context.new_page()
+
+
+@pytest.fixture
+def page(browser: Browser, server: Program, tab: Page, request: pytest.FixtureRequest) -> Iterator[Page]:
+    """The page, loaded anew; parametrized, with this look."""
+    assert server.process
+    getattr(request, "param", Look()).put_on(tab)
+    tab.goto(URL)
+    tab.locator("#stream li").first.wait_for(state="attached")
+    tab.locator("#sink-list li[data-mood=bad]").wait_for(state="attached")
+    yield wait_live(tab)
+    browser.check()
 
 
 def opened(page: Page, name: str) -> Page:
@@ -117,13 +121,16 @@ def seen(page: Page) -> Iterator[Page]:
     yield opened(page, "enp4s0")
 
 
-@pytest.mark.parametrize("page", [look.options for look in LOOKS], ids=map(str, LOOKS), indirect=True)
+@pytest.mark.parametrize("page", [Look(*size) for size in SIZES], ids=map(str, SIZES), indirect=True)
 def test_nothing_is_too_wide_and_all_text_has_contrast(page: Page) -> None:
+    schemes: tuple[Literal["dark", "light"], ...] = ("dark", "light")
     for shown in seen(page):
         assert shown.evaluate(OVERFLOWING) == []
-        contrasts = shown.evaluate(CONTRASTS)
-        assert len(contrasts) > 10
-        assert [text for ratio, text in contrasts if ratio < 4.5] == []
+        for scheme in schemes:
+            shown.emulate_media(color_scheme=scheme)
+            contrasts = shown.evaluate(CONTRASTS)
+            assert len(contrasts) > 10
+            assert [(scheme, text) for ratio, text in contrasts if ratio < 4.5] == []
 
 
 def test_the_keys_lead_everywhere(page: Page) -> None:
@@ -154,28 +161,29 @@ def test_the_keys_lead_everywhere(page: Page) -> None:
 
 def test_columns_sort_and_say_so(page: Page) -> None:
     names = page.locator("#rows .name bdi")
-    assert names.all_inner_texts() == ["br0", "enp3s0", "enp3s0.20", "enp4s0", "enp5s0", "lo", "wg0", "wlp2s0"]
+    assert names.all_text_contents() == ["br0", "enp3s0", "enp3s0.20", "enp4s0", "enp5s0", "lo", "wg0", "wlp2s0"]
     heading = page.locator("th[data-column=changed]")
     heading.get_by_role("button").click()
-    assert names.all_inner_texts()[:3] == ["wg0", "enp4s0", "wlp2s0"]
+    assert names.all_text_contents()[:3] == ["wg0", "enp4s0", "wlp2s0"]
     assert heading.get_attribute("aria-sort") == "ascending"
     heading.get_by_role("button").click()
-    assert names.all_inner_texts()[-3:] == ["wlp2s0", "enp4s0", "wg0"]
+    assert names.all_text_contents()[-3:] == ["wlp2s0", "enp4s0", "wg0"]
     assert heading.get_attribute("aria-sort") == "descending"
 
 
 def test_states_types_and_words_filter(page: Page) -> None:
+    # As the tree has them: what comes into sight is laid out with the next picture.
     names = page.locator("tr[data-key] .name bdi")
     page.get_by_role("radio", name="Down 1").check(force=True)
-    assert names.all_inner_texts() == ["enp4s0"]
+    assert names.all_text_contents() == ["enp4s0"]
     page.get_by_role("radio", name="Flapping 1").check(force=True)
-    assert names.all_inner_texts() == ["enp4s0"]
+    assert names.all_text_contents() == ["enp4s0"]
     page.get_by_role("radio", name="All 14").check(force=True)
     page.select_option("#type", "Wi-Fi")
-    assert names.all_inner_texts() == ["wlp2s0"]
+    assert names.all_text_contents() == ["wlp2s0"]
     page.select_option("#type", "")
     page.fill("#search", "192.0.2.1 up")
-    assert names.all_inner_texts() == ["enp3s0"]
+    assert names.all_text_contents() == ["enp3s0"]
     page.fill("#search", "nothing like that")
     assert page.locator("#empty").inner_text() == "No interface is like that."
 
@@ -204,7 +212,7 @@ def test_the_health_of_the_sinks_is_shown(page: Page) -> None:
     assert "delivers" in page.locator("#sink-list li", has_text="web").inner_text()
 
 
-@pytest.mark.parametrize("page", [{"reduced_motion": "reduce", "forced_colors": "active"}], indirect=True)
+@pytest.mark.parametrize("page", [Look(motion="reduce", colours="active")], indirect=True)
 def test_states_are_words_where_there_are_no_colours(page: Page) -> None:
     states = page.locator("#rows tr:visible .state").all_inner_texts()
     assert set(states) == {"up", "down", "off"}
@@ -214,9 +222,9 @@ def test_states_are_words_where_there_are_no_colours(page: Page) -> None:
 @pytest.mark.parametrize(
     ("page", "name"),
     [
-        ({"viewport": {"width": 1200, "height": 560}, "color_scheme": "light"}, "page.png"),
-        ({"viewport": {"width": 1200, "height": 640}, "color_scheme": "dark"}, "history.png"),
-        ({"viewport": {"width": 360, "height": 640}, "color_scheme": "dark"}, "phone.png"),
+        (Look(1200, 560), "page.png"),
+        (Look(1200, 640, "dark"), "history.png"),
+        (Look(360, 640, "dark"), "phone.png"),
     ],
     indirect=["page"],
     ids=["page", "history", "phone"],

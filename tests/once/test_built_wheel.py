@@ -15,7 +15,7 @@ import pytest
 
 from tests.fixtures.requirements import unable
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 LOCK = ROOT / "tests" / "requirements.lock"
 # The wheel can differ from the checkout in entry points, packages and metadata: these tests use them all.
 PACKAGED = ("test_plugins", "test_table", "test_watcher")

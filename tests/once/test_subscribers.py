@@ -31,7 +31,7 @@ FAULTS = 10
 @pytest.fixture
 def browser() -> Iterator[Browser]:
     """Chromium in the network of the brokers and publishers."""
-    need(COMMAND, package="chromium")
+    need(COMMAND, package="chromium-headless-shell")
     with Browser(None) as chromium:
         yield chromium
 

@@ -12,7 +12,7 @@ import pytest
 
 from tests.fixtures.requirements import need
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 IDENTITY = ("-c", "user.name=tester", "-c", "user.email=tester@localhost", "-c", "commit.gpgsign=false")
 
 
