@@ -687,8 +687,9 @@ def test_states_by_the_thousand_are_collected_in_a_time_that_grows_with_them_alo
             rows.is_whole(info)
         return time.process_time() - began
 
-    # 8 times as many: a loop over all of them at each message takes 64 times as long.
-    assert seconds(8_000) < 30 * seconds(1_000)
+    # 8 times as many: a loop over all of them at each message takes 64 times as long. The least of five: a collection
+    # of garbage, which has all of the test process to look at, can take longer than either.
+    assert min(seconds(8_000) for _ in range(5)) < 30 * min(seconds(1_000) for _ in range(5))
 
 
 def test_a_seq_that_was_made_up_does_not_hide_the_next_gap() -> None:

@@ -49,7 +49,9 @@ def host(shared_netns: NetNs, tmp_path_factory: pytest.TempPathFactory) -> Itera
     )
     program = Program(shared_netns, tmp_path_factory.mktemp("host"), *SINKS)
     with program.running():
-        shared_netns.ip("link set lan1 down", "link set lan1 up")  # before anybody looks
+        shared_netns.ip("link set lan1 down")  # before anybody looks
+        program.wait(lambda: any("link_down" in event.kinds for event in program.events), "the link that is down")
+        shared_netns.ip("link set lan1 up")
         program.mark(1400)
         program.wait(lambda: program.log().count("the page is open") == 2, "both pages")
         program.wait(lambda: shared_netns.run("ip -6 addr show scope link").count("inet6 fe80:") == 7, "all addresses")
