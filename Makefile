@@ -23,14 +23,14 @@ endef
 run: .venv/run.stamp ## publish this host's interfaces; ARGS are given to `publisher run`
 	@$(BIN)/publisher run $(ARGS)
 
-# Most tests wait for a pause, a broker or a process: five at once keep two cores busy.
+# Most tests wait for a pause, a broker or a process: six at once keep two cores busy.
 test: .venv/test.stamp ## run the tests; ARGS are given to pytest
-	$(BIN)/python -m pytest --numprocesses 5 --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(BIN)/python -m pytest --numprocesses 6 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 # What measures runs alone.
 test-once: .venv/test.stamp ## run the tests that measure, or take long: continuous integration runs them once
 	$(BIN)/python -m pytest tests/benchmarks tests/hostile
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile tests/once
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile tests/once tests/windows/service
 
 test-brokers: .venv/test.stamp ## check the mqtt sink on every broker, for the table in docs/mqtt.md; ARGS names some
 	@test -x .cache/brokers/bin/pip || $(PYTHON) -m venv .cache/brokers

@@ -19,16 +19,18 @@ from tests.fixtures.requirements import need, unable
 pytest_plugins = ["tests.fixtures.command", "tests.fixtures.browser"]
 
 TESTS = Path(__file__).parent
-# The files that take longest are begun first (`make test` has five processes, each of which takes the next file): the
-# last to begin would be what everybody waits for. Each process is given two files at once: behind the first five are
+# The files that take longest are begun first (`make test` has six processes, each of which takes the next file): the
+# last to begin would be what everybody waits for. Each process is given two files at once: behind the first six are
 # such as take no time.
 LONGEST = (
     "windows/test_under_wine.py",
-    "windows/test_windows_service.py",
-    "windows/test_service_under_wine.py",
     "plugins/mqtt/test_sink.py",
     "plugins/mqtt/test_forgetting.py",
+    "integration/test_surroundings.py",
+    "plugins/notify/test_recipes.py",
+    "plugins/command/test_program.py",
     *("test_durations.py", "test_lock.py", "test_rows.py", "terminal/test_text.py", "service/test_status.py"),
+    "test_events.py",
     "terminal/live/test_terminal.py",
     "plugins/web/test_page.py",
     "plugins/web/test_page_crowd.py",
@@ -40,14 +42,11 @@ LONGEST = (
     "examples/test_subscribe.py",
     "examples/test_node_red.py",
     "integration/test_whole_faults.py",
-    "integration/test_surroundings.py",
     "integration/test_history.py",
     "integration/test_compose.py",
-    "plugins/notify/test_recipes.py",
     "plugins/mqtt/test_recovery.py",
     "plugins/mqtt/test_end_to_end.py",
     "plugins/command/test_killed.py",
-    "plugins/command/test_program.py",
     "plugins/webhook/test_delivery.py",
     "integration/test_faults_kill.py",
     "integration/test_settle.py",

@@ -1,1 +1,1 @@
-"""Tests that continuous integration runs once, beside `make test`: the wheel, a release, subscribers side by side."""
+"""Tests that `make test-once` runs: the wheel, a release, the tools of this repository, subscribers side by side."""

@@ -1,6 +1,6 @@
 """Waiting for a service's states, with a limit. The functions of advapi32 are a fake: no Windows hangs on demand.
 
-The real ones are called in `tests/windows/test_windows_service.py`.
+The real ones are called in `tests/windows/service/test_windows_service.py`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The states of the service's process, and their order in each case. The dispatcher of Windows is a fake.
 
-The real one is in `tests/windows/test_windows_service.py`.
+The real one is in `tests/windows/service/test_windows_service.py`.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ from tests.fixtures.poll import wait_for
 from tests.mutants.mutant import Mutant, Outcome, read_mutants, verdict
 from tests.mutants.trial import Trial
 
+MUTANTS = Path(__file__).parents[1] / "mutants"
 MODULE = "def double(number):\n    return number + number\n\n\ndef half(number):\n    return number / 2\n"
 TESTS = """
 import pytest
@@ -124,9 +125,9 @@ def test_at_most_so_many_survive_each_with_its_reason() -> None:
 
 
 def test_the_mistakes_of_this_tree_can_be_read() -> None:
-    everything = read_mutants(Path(__file__).parent)
+    everything = read_mutants(MUTANTS)
     assert {"L01", "L20"} <= {entry.id for entry in everything}
-    assert {entry.id[:2] for entry in read_mutants(Path(__file__).parent, ["L0", "L1"])} == {"L0", "L1"}
+    assert {entry.id[:2] for entry in read_mutants(MUTANTS, ["L0", "L1"])} == {"L0", "L1"}
 
 
 def test_an_id_is_there_once(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from tests.fixtures.requirements import need
 
-TOP = Path(__file__).parents[1]
+TOP = Path(__file__).parents[2]
 
 if sys.platform == "win32":
     pytest.skip("the stand-ins for Python are shell scripts", allow_module_level=True)

@@ -1,0 +1,1 @@
+"""The program as a Windows service, under Wine; `make test-once` runs it."""
