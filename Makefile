@@ -18,7 +18,7 @@ define CHECK_PYTHON
 	|| { echo "'$(PYTHON)' has no module venv: install it (Debian and Ubuntu: apt install python3-venv)"; exit 1; }; }
 endef
 
-.PHONY: run test test-once test-vm test-lowest test-brokers test-homeassistant test-hostile test-many mutants lint bench soak lock release clean help
+.PHONY: run test test-once test-vm test-lowest test-brokers test-homeassistant test-hostile test-fleet test-many mutants lint bench soak lock release clean help
 
 run: .venv/run.stamp ## publish this host's interfaces; ARGS are given to `publisher run`
 	@$(BIN)/publisher run $(ARGS)
@@ -52,6 +52,10 @@ test-homeassistant: .venv/test.stamp ## run the devices and the blueprints in re
 
 test-hostile: .venv/test.stamp ## run beside hostile readers, publishers, servers and plugins, five minutes each
 	$(BIN)/python -m pytest -s --timeout 3600 --hostile-seconds 300 tests/hostile $(ARGS)
+
+# Its short form is a part of `make test-once`.
+test-fleet: .venv/test.stamp ## kill the servers and the publishers of a fleet of 50 nodes for 20 minutes
+	$(BIN)/python -m pytest -s --timeout 3600 --fleet-seconds 1200 --fleet-nodes 50 tests/fleet $(ARGS)
 
 test-many: .venv/test.stamp ## run the tests that repeat a step thousands of times with all repetitions
 	$(BIN)/python -m pytest --many tests/netioapi/test_cost.py tests/windows/test_under_wine.py \

@@ -67,6 +67,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--hostile-seconds", default="4", help="the time of each hostile run, tests/hostile; 300 by make test-hostile"
     )
     parser.addoption(
+        "--fleet-seconds", default="25", help="the time in which a fleet's servers are killed; 1200 by make test-fleet"
+    )
+    parser.addoption("--fleet-nodes", default="6", help="the played nodes of a fleet; 50 by make test-fleet")
+    parser.addoption("--fleet-seeds", default="1", help="the seeds of the faults of a fleet, as 1,2,3: a run for each")
+    parser.addoption(
         "--many", action="store_true", help="all repetitions of the tests that repeat a step thousands of times"
     )
     parser.addoption("--screenshots", action="store_true", help="writes the screenshots of the page into docs/images")
