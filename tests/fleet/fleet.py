@@ -18,6 +18,7 @@ from publisher.journal.event_log import decoded_row, newest_event, select_rows
 from tests.faults import changing
 from tests.fixtures.nats import NatsCluster, NatsServer
 from tests.fixtures.netns import NetNs
+from tests.fixtures.poll import wait_for
 from tests.fixtures.program import Program, comparable, journal_events
 from tests.fleet.players import JOURNAL, RECORDING, SINK, Players
 from tests.fleet.recordings import write_changes, write_rest
@@ -221,11 +222,17 @@ class Fleet:
         """Starts every server, kills every publisher and starts it again with nothing more to change."""
         self._say("rest")
         self.cluster.start()
+        rows = {}
         for players in self.players:
             players.kill()
             for node in players.nodes:
-                write_rest(self.played / node / RECORDING, Random(f"{self.seed} {node}"), rows=_ROWS)
+                chance = Random(f"{self.seed} {node} at rest")
+                rows[node] = write_rest(self.played / node / RECORDING, chance, rows=_ROWS)
             players.start()
+        for node, expected in rows.items():
+            states = {f"{row.luid}.{row.family}": state_of(row) for row in expected}
+            wait_for(lambda: self.rows(node) == states, what=f"the last changes of {node}")  # noqa: B023 - called at once
+        self.program.mark(1400)
 
     def journal(self, node: str) -> Path:
         """Returns the path of a node's journal."""

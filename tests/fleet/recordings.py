@@ -17,19 +17,20 @@ _AN_HOUR = 3600.0
 
 def write_changes(path: Path, chance: Random, *, rows: int, seconds: float, every: float) -> None:
     """Writes a recording of so many rows and so many seconds, with a change each `every` seconds on average."""
-    moments, updates = [0.0], [Resync(tuple(_some_rows(chance, rows)), "startup"), *[]]
-    changes: list[Update] = list(updates)
-    there = {row.key: row for row in updates[0].rows}
+    first = Resync(tuple(_some_rows(chance, rows)), "startup")
+    moments, changes = [0.0], list[Update]([first])
+    there = {row.key: row for row in first.rows}
     while (at := moments[-1] + chance.expovariate(1 / every)) < seconds:
         moments.append(at)
         changes.append(_change(chance, there, rows))
     _write(path, changes, moments)
 
 
-def write_rest(path: Path, chance: Random, *, rows: int) -> None:
-    """Writes a recording in which nothing happens for an hour."""
+def write_rest(path: Path, chance: Random, *, rows: int) -> tuple[IpInterface, ...]:
+    """Writes a recording in which nothing happens for an hour; returns its rows."""
     at_rest = Resync(tuple(_some_rows(chance, rows)), "startup")
     _write(path, [at_rest, at_rest], [0.0, _AN_HOUR])
+    return at_rest.rows
 
 
 def _write(path: Path, updates: Sequence[Update], moments: Sequence[float]) -> None:
