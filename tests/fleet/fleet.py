@@ -20,6 +20,7 @@ from tests.fixtures.nats import NatsCluster, NatsServer
 from tests.fixtures.netns import NetNs
 from tests.fixtures.poll import wait_for
 from tests.fixtures.program import Program, comparable, journal_events
+from tests.fleet.judge import Judge
 from tests.fleet.players import JOURNAL, RECORDING, SINK, Players
 from tests.fleet.recordings import write_changes, write_rest
 
@@ -29,7 +30,7 @@ REAL = "nas"
 """The name of the real node; `Program` has it."""
 _TOGETHER = 10
 """So many nodes are played by one process."""
-_ROWS, _LINKS = 8, 6
+_ROWS, _LINKS, _LATER = 8, 6, 50
 
 
 class End(NamedTuple):
@@ -47,8 +48,6 @@ class Fleet:
         self.done: Counter[str] = Counter()
         """The faults that happened, by name."""
         self.history: list[str] = []
-        self.when_put_back: Callable[[], object] = lambda: None
-        """Called when all stores were put back, before the servers start."""
         self._netns, self._folder = netns, folder
         self._began = time.monotonic()
         self._chance = Random(f"{seed} servers")
@@ -100,8 +99,8 @@ class Fleet:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def happen(self, seconds: float) -> None:
-        """Has faults happen for so many seconds; once all stores are put back to a copy from before."""
+    def happen(self, seconds: float, judge: Judge) -> None:
+        """Has faults happen for so many seconds; once all stores are put back to a copy, and the judge reads anew."""
         begun = time.monotonic()
         errors: list[BaseException] = []
         over = threading.Event()
@@ -111,10 +110,11 @@ class Fleet:
             try:
                 self.leader_is_killed()
                 self.all_servers_are_killed(copy=True)
-                # Not at once: else nothing is lost when the stores are put back.
+                copied = len(judge.stored)
                 self.server_is_killed()
                 self._some_faults(begun + seconds / 2)
-                self.all_stores_are_put_back()
+                wait_for(lambda: len(judge.stored) > copied + _LATER, what="messages that the older stores do not have")
+                self.all_stores_are_put_back(judge)
                 self._some_faults(begun + seconds)
             finally:
                 over.set()
@@ -153,13 +153,13 @@ class Fleet:
         self._pause(self._chance, 2.0)
         self._start_servers()
 
-    def all_stores_are_put_back(self) -> None:
+    def all_stores_are_put_back(self, judge: Judge) -> None:
         """Puts all stores back to the copy."""
         self._note("all stores put back")
         self.cluster.kill()
         for server, place in zip(self.cluster.servers, self._copies, strict=True):
             server.put_back(place)
-        self.when_put_back()
+        judge.put_back()
         self._start_servers()
 
     def _start_servers(self) -> None:

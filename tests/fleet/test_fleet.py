@@ -24,6 +24,8 @@ from tests.fleet.viewer import Viewer
 
 if sys.platform != "linux":
     pytest.skip("only Linux has network namespaces", allow_module_level=True)
+# nats-py 2.16 forgets a connection that a killed server had not answered yet, and asyncio finds it unclosed.
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed <StreamWriter:ResourceWarning")
 
 
 def test_a_fleet_keeps_every_event_once_over_kills_and_older_stores(
@@ -47,9 +49,8 @@ def run(fleet: Fleet, seconds: float) -> None:
     with fleet:
         wait_for(lambda: fleet.cluster.leader_now(f"KV_{BUCKET}_status"), what="the streams")
         with Judge(fleet.cluster.urls, BUCKET) as judge, Viewer(fleet.url) as viewer:
-            fleet.when_put_back = judge.put_back
             wait_for(lambda: {one.node for one in judge.stored} >= set(fleet.nodes), what="each node's rows")
-            fleet.happen(seconds)
+            fleet.happen(seconds, judge)
             fleet.rest()
             verdicts = check_stream(fleet, judge)
             check_tables(fleet, judge)
