@@ -38,6 +38,7 @@ class Stored(NamedTuple):
     epoch: str
     seq: int
     is_row: bool
+    """True for a row of a snapshot, and for a row that a snapshot deleted: they are no events."""
 
     @property
     def node(self) -> str:
@@ -218,7 +219,8 @@ def _key(message: Msg) -> str:
 
 
 def _stored(message: Msg) -> Stored:
-    value = json.loads(message.data)
+    # A snapshot deletes the rows that it does not have without a value.
+    value = json.loads(message.data or '{"epoch": "", "seq": 0, "snapshot": {}}')
     return Stored(
         message.metadata.sequence.stream,
         _key(message),

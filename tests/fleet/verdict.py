@@ -32,7 +32,7 @@ def judged(stored: Iterable[Stored], epoch: str, journal: Mapping[int, bytes]) -
     follow a newer one.
     """
     mine = list(stored)
-    rows = [one.seq for one in mine if one.is_row]
+    rows = [one.seq for one in mine if one.is_row and one.epoch]
     events = [one for one in mine if one.is_event]
     begin = min(rows, default=0)
     seen: dict[int, Stored] = {}
