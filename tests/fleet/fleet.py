@@ -24,7 +24,7 @@ from tests.fleet.judge import Judge
 from tests.fleet.players import JOURNAL, RECORDING, SINK, Players
 from tests.fleet.recordings import write_changes, write_rest
 
-BUCKET, LEASE = "interfaces", 6.0
+BUCKET, LEASE = "interfaces", 6
 STREAM = f"KV_{BUCKET}"
 REAL = "nas"
 """The name of the real node; `Program` has it."""
