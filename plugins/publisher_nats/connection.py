@@ -1,0 +1,276 @@
+"""One connection to a server: dialing, requests with their answers, and its end. On the sink's event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from nats import errors
+from nats.aio.client import Client
+
+from .errors import NOT_ENABLED, NatsRefused, NatsUnavailable
+from .login import read_login
+from .messages import Ack, NatsMessage
+
+if TYPE_CHECKING:
+    from nats.aio.msg import Msg
+
+    from publisher import Log
+
+    from .options import NatsOptions, NatsServerAddress
+
+# A server that hangs is noticed after three of these without an answer, when nothing else is sent.
+_PING_SECONDS = 20
+_CLOSE_SECONDS = 1.0
+
+
+class NatsConnection:
+    """A connection with JetStream's requests; all methods are for the loop that opened it.
+
+    It does not reconnect: whoever uses it dials again, at a time of its own. `lost` is called on the loop, once, when
+    an open connection has ended without `close`.
+    """
+
+    def __init__(self, options: NatsOptions, log: Log, lost: Callable[[], object] = lambda: None) -> None:
+        self._options = options
+        self._log = log
+        self._lost = lost
+        self._client: _Client | None = None
+        self._waiting: dict[str, asyncio.Future[Msg]] = {}
+        self._inbox = ""
+        self._asked = 0
+        self._api = f"$JS.{options.domain}.API" if options.domain else "$JS.API"
+
+    @property
+    def is_open(self) -> bool:
+        """True while the server answers, as far as is known."""
+        return self._client is not None and self._client.is_connected
+
+    @property
+    def max_payload(self) -> int:
+        """The most bytes of a message with its headers."""
+        return self._client.max_payload if self._client else 0
+
+    @property
+    def server(self) -> Mapping[str, Any]:
+        """The server's INFO, as it was received first: `version`, `server_name`, `cluster`, `connect_urls`."""
+        return self._client.info if self._client else {}
+
+    @property
+    def name(self) -> str:
+        """Host and port of the server, for messages."""
+        return self._client.address if self._client else ""
+
+    async def open(self) -> None:
+        """Connects to the first server that accepts, in a random order; raises NatsUnavailable or NatsRefused."""
+        login = read_login(self._options)
+        addresses = list(self._options.addresses)
+        random.shuffle(addresses)
+        failures: list[Exception] = []
+        for address in addresses:
+            try:
+                self._client = await self._dial(address, login)
+            except (NatsUnavailable, NatsRefused) as error:
+                failures.append(error)
+            else:
+                self._inbox = self._client.new_inbox()
+                await self._client.subscribe(f"{self._inbox}.*", cb=self._answered)
+                return
+        refusal = next((error for error in failures if isinstance(error, NatsRefused)), None)
+        kind = NatsUnavailable if refusal is None else NatsRefused
+        raise kind("; ".join(map(str, failures)))
+
+    async def _dial(self, address: NatsServerAddress, login: Mapping[str, Any]) -> _Client:
+        client = _Client(address.name, self._reported)
+        try:
+            async with asyncio.timeout(self._options.connect_timeout):
+                await client.connect(
+                    [address.url],
+                    name="publisher",
+                    allow_reconnect=False,
+                    connect_timeout=int(self._options.connect_timeout) + 1,
+                    ping_interval=_PING_SECONDS,
+                    max_outstanding_pings=2,
+                    error_cb=client.failed,
+                    disconnected_cb=self._ended,
+                    **login,
+                )
+        except BaseException as error:
+            await client.end()
+            raise _explained(error, address.name, self._options) from error
+        client.is_ready = True
+        return client
+
+    async def _ended(self) -> None:
+        """Called by nats-py when the connection is over, for whatever reason."""
+        self._fail(NatsUnavailable(f"the connection to {self.name} was lost"))
+        if self._client is not None:
+            self._lost()
+
+    def _fail(self, error: Exception) -> None:
+        waiting, self._waiting = self._waiting, {}
+        for future in waiting.values():
+            if not future.done():
+                future.set_exception(error)
+
+    def _reported(self, error: Exception) -> None:
+        """Takes what the server reports beside the answers: a refused subject gets no answer, ever."""
+        if "permissions violation" in str(error).lower():
+            self._fail(NatsRefused(f"{self.name}: {str(error).removeprefix('nats: ')} (its access control)"))
+
+    async def _answered(self, message: Msg) -> None:
+        future = self._waiting.pop(message.subject.rpartition(".")[2], None)
+        if future is not None and not future.done():
+            future.set_result(message)
+
+    async def request(self, subject: str, value: bytes = b"", headers: Mapping[str, str] | None = None) -> Msg:
+        """Returns the answer to a request; raises NatsUnavailable or NatsRefused."""
+        client = self._open_client()
+        self._asked += 1
+        token = str(self._asked)
+        future = self._waiting[token] = asyncio.get_running_loop().create_future()
+        try:
+            async with asyncio.timeout(self._options.timeout):
+                await client.publish(subject, value, f"{self._inbox}.{token}", dict(headers) if headers else None)
+                message: Msg = await future
+        except TimeoutError:
+            # Nothing is known of a connection that does not answer: the next attempt begins with a new one.
+            await self.close()
+            text = f"{client.address} did not answer within {self._options.timeout:g} s ({subject})"
+            raise NatsUnavailable(text) from None
+        except (errors.Error, OSError) as error:
+            raise NatsUnavailable(f"{client.address}: {_words(error)}") from error
+        finally:
+            self._waiting.pop(token, None)
+            if future.done() and not future.cancelled():
+                future.exception()  # it may have failed while publishing was under way
+        if message.headers and message.headers.get("Status") == "503":
+            raise NatsRefused(f"{client.address}: nobody takes {subject}", NO_RESPONDERS)
+        return message
+
+    async def api(self, subject: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Returns the answer of JetStream's API, like `STREAM.INFO.KV_interfaces`; raises as `request`."""
+        try:
+            message = await self.request(f"{self._api}.{subject}", json.dumps(body).encode() if body else b"")
+            return _answer(message)
+        except NatsRefused as error:
+            if error.code in (NO_RESPONDERS, *NOT_ENABLED):
+                raise NatsRefused(self._no_jetstream(), error.code) from error
+            raise
+
+    def _no_jetstream(self) -> str:
+        if self._options.domain:
+            return f"{self.name}: no JetStream domain {self._options.domain!r} is reached from there, or it is off"
+        return (
+            f"{self.name}: JetStream is off there, or for this account: start the server with `jetstream {{}}` in its "
+            "configuration (`nats-server -js`), or name the domain (domain = ...) where it is a leaf node"
+        )
+
+    async def put(self, message: NatsMessage) -> Ack:
+        """Stores one message; raises NatsUnavailable, after which it may be stored or not, or NatsRefused."""
+        answer = _answer(await self.request(message.subject, message.value, message.headers))
+        return Ack(answer["seq"], answer["stream"])
+
+    async def send(self, message: NatsMessage) -> None:
+        """Sends a message without waiting for an answer; raises NatsUnavailable."""
+        client = self._open_client()
+        try:
+            async with asyncio.timeout(self._options.timeout):
+                await client.publish(message.subject, message.value, headers=dict(message.headers))
+        except TimeoutError:
+            await self.close()
+            raise NatsUnavailable(f"{client.address} took nothing for {self._options.timeout:g} s") from None
+        except (errors.Error, OSError) as error:
+            raise NatsUnavailable(f"{client.address}: {_words(error)}") from error
+
+    def _open_client(self) -> _Client:
+        if self._client is None or not self._client.is_connected:
+            raise NatsUnavailable("there is no connection to a server")
+        return self._client
+
+    async def close(self) -> None:
+        """Ends the connection, within about a second also when the server hangs. Harmless when repeated."""
+        client, self._client = self._client, None
+        if client is not None:
+            await client.end()
+        self._fail(NatsUnavailable("the connection was closed"))
+
+
+class _Client(Client):
+    """nats-py's client, with what it does not say: the INFO, and the end of a socket that takes nothing."""
+
+    def __init__(self, address: str, report: Callable[[Exception], object]) -> None:
+        super().__init__()
+        self.address = address
+        self.is_ready = False
+        self._report = report
+
+    @property
+    def info(self) -> dict[str, Any]:
+        """The server's INFO."""
+        return self._server_info
+
+    async def failed(self, error: Exception) -> None:
+        """Ends an attempt to connect with its first error: nats-py would try the same server for ever."""
+        if not self.is_ready:
+            raise error
+        self._report(error)
+
+    async def _process_info(self, info: dict[str, Any], initial_connection: bool = False) -> None:
+        # nats-py goes on without TLS where the server does not ask for it, whatever the URL says: anybody in between
+        # could take that word out, and would receive the password.
+        if initial_connection and "tls" in self.options and not info.get("tls_required"):
+            raise errors.Error(f"{NO_TLS}: use nats:// if that is meant, or turn TLS on there")
+        if initial_connection and "tls" not in self.options and info.get("tls_required"):
+            raise errors.Error("the server requires TLS: use tls://")
+        await super()._process_info(info, initial_connection)
+
+    async def end(self) -> None:
+        """Closes the connection; one that does not close in time is cut."""
+        with suppress(TimeoutError, errors.Error, OSError):
+            async with asyncio.timeout(_CLOSE_SECONDS):
+                await self._close(Client.CLOSED, do_cbs=False)
+        writer = getattr(self._transport, "_bare_io_writer", None)
+        if writer is not None:
+            writer.transport.abort()
+
+
+NO_TLS = "the server offers no TLS"
+NO_RESPONDERS = 503
+
+
+def _answer(message: Msg) -> dict[str, Any]:
+    """Returns JetStream's answer; raises NatsRefused for an error."""
+    try:
+        answer = json.loads(message.data)
+        error = answer.get("error")
+    except (ValueError, AttributeError):
+        raise NatsRefused(f"the answer is none of JetStream: {message.data[:100]!r}") from None
+    if error:
+        raise NatsRefused(str(error.get("description", error)), int(error.get("err_code", 0)))
+    return dict(answer)
+
+
+def _words(error: BaseException) -> str:
+    return str(error).removeprefix("nats: ") or type(error).__name__
+
+
+def _explained(error: BaseException, server: str, options: NatsOptions) -> BaseException:
+    """Returns the error of an attempt to connect, in words; whatever is none of the network stays as it is."""
+    text = _words(error)
+    match error:
+        case TimeoutError():
+            return NatsUnavailable(f"{server} did not answer within {options.connect_timeout:g} s")
+        case OSError():
+            return NatsUnavailable(f"{server} cannot be reached: {text}")
+        case errors.Error() if "authorization" in text.lower() or "authentication" in text.lower():
+            return NatsRefused(
+                f"{server} refuses the login ({text.strip(chr(39))}): check user, password, token or keys"
+            )
+        case errors.Error():
+            return NatsUnavailable(f"{server}: {text}")
+    return error

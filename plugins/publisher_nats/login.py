@@ -1,0 +1,52 @@
+"""The login of a connection: user, token, keys and TLS context, read from the files that the options name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from publisher import ConfigurationError, Log
+from publisher.credentials import read_secret, skip_verification, tls_context
+
+if TYPE_CHECKING:
+    from .options import NatsOptions
+
+
+def read_login(options: NatsOptions, log: Log | None = None) -> dict[str, Any]:
+    """Returns the login as arguments of nats-py's `connect`, with the files as they are now.
+
+    Raises ConfigurationError for a file that cannot be used. With `insecure` a warning is logged, if there is a `log`.
+    """
+    login: dict[str, Any] = {}
+    if options.user is not None:
+        login |= {"user": options.user, "password": _secret(options, "password") or ""}
+    elif token := _secret(options, "token"):
+        login["token"] = token
+    elif options.nkey_file is not None:
+        login["nkeys_seed_str"] = _seed(read_secret(options.nkey_file, "nkey_file"), f"nkey_file {options.nkey_file}")
+    elif options.credentials_file is not None:
+        read_secret(options.credentials_file, "credentials_file")
+        login["user_credentials"] = str(options.credentials_file)
+    if options.addresses[0].tls:
+        context = tls_context(ca_file=options.ca_file, cert_file=options.cert_file, key_file=options.key_file)
+        if options.insecure and log is not None:
+            skip_verification(context, ", ".join(address.name for address in options.addresses), log)
+        login["tls"] = context
+    return login
+
+
+def _secret(options: NatsOptions, name: str) -> str | None:
+    path = getattr(options, f"{name}_file")
+    if path is not None:
+        return read_secret(path, f"{name}_file")
+    secret = getattr(options, name)
+    return None if secret is None else str(secret.get_secret_value())
+
+
+def _seed(text: str, what: str) -> str:
+    import nkeys  # type: ignore[import-untyped]  # it has none
+
+    try:
+        nkeys.from_seed(bytearray(text.encode())).wipe()
+    except Exception as error:  # noqa: BLE001 - nkeys raises errors of its own, of binascii and of PyNaCl
+        raise ConfigurationError(f"{what}: its first line is no seed of an nkey, like SU...: {error}") from None
+    return text
