@@ -19,8 +19,6 @@ from .messages import Ack, NatsMessage
 if TYPE_CHECKING:
     from nats.aio.msg import Msg
 
-    from publisher import Log
-
     from .options import NatsOptions, NatsServerAddress
 
 # A server that hangs is noticed after three of these without an answer, when nothing else is sent.
@@ -35,9 +33,8 @@ class NatsConnection:
     an open connection has ended without `close`.
     """
 
-    def __init__(self, options: NatsOptions, log: Log, lost: Callable[[], object] = lambda: None) -> None:
+    def __init__(self, options: NatsOptions, lost: Callable[[], object] = lambda: None) -> None:
         self._options = options
-        self._log = log
         self._lost = lost
         self._client: _Client | None = None
         self._waiting: dict[str, asyncio.Future[Msg]] = {}

@@ -17,6 +17,14 @@ class NatsRefused(PublisherError):  # noqa: N818  # as NatsUnavailable
         self.code = code
 
 
+class PlaceMovedError(PublisherError):
+    """The bucket's last message of the node is not the one that this sink knows: its guard refused a write."""
+
+
+class RivalError(PublisherError):
+    """Another publisher writes under this node's name, and is there."""
+
+
 # JetStream's numbers (nats-server, server/errors.json).
 NO_MESSAGE = 10037
 NOT_ENABLED = (10039, 10076)  # for the account; on the server

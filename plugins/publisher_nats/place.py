@@ -6,6 +6,7 @@ import base64
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 _MOST_BYTES = 64 << 20
 
 
-class Position(BaseModel):
+class StoredPosition(BaseModel):
     """The value of the key `<node>.position`: the last event that the bucket holds."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -38,7 +39,7 @@ class Position(BaseModel):
         return Cursor(self.epoch, self.seq)
 
 
-class _StoredEvent(Position):
+class _StoredEvent(StoredPosition):
     """As much of an event as says where it stands; a row of a snapshot has `snapshot`."""
 
     snapshot: Any = None
@@ -52,6 +53,7 @@ class StoredMessage:
     seq: int
     value: bytes
     headers: Mapping[str, str]
+    time: datetime
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,8 @@ class Place:
     """The stream's sequence of the node's last message, 0 for none."""
     instance: str = field(default="", compare=False)
     """The sink that wrote the last message."""
+    event_id: str = field(default="", compare=False)
+    """The id of the position's event."""
 
 
 async def read_place(connection: NatsConnection, bucket: str, subjects: NodeSubjects) -> Place:
@@ -79,18 +83,19 @@ async def read_place(connection: NatsConnection, bucket: str, subjects: NodeSubj
         return Place()
     instance = last.headers.get(INSTANCE, "")
     position = last if last.subject == subjects.position else await last_message(connection, stream, subjects.position)
-    cursor = None if position is None else _cursor_in(position.value, Position)
+    found = None if position is None else _found(position.value, StoredPosition)
     if last is not position and subjects.is_row(last.subject):
-        cursor = _cursor_in(last.value, _StoredEvent) or cursor
-    return Place(cursor, 0 if position is None else position.seq, last.seq, instance)
+        found = _found(last.value, _StoredEvent) or found
+    guard = 0 if position is None else position.seq
+    return Place(found.cursor if found else None, guard, last.seq, instance, found.id if found else "")
 
 
-def _cursor_in(value: bytes, model: type[Position]) -> Cursor | None:
+def _found(value: bytes, model: type[StoredPosition]) -> StoredPosition | None:
     try:
         found = parse_model(value, model, max_bytes=_MOST_BYTES)
     except UntrustedError:
         return None
-    return None if isinstance(found, _StoredEvent) and found.snapshot is not None else found.cursor
+    return None if isinstance(found, _StoredEvent) and found.snapshot is not None else found
 
 
 async def last_message(connection: NatsConnection, stream: str, subject: str) -> StoredMessage | None:
@@ -103,7 +108,10 @@ async def last_message(connection: NatsConnection, stream: str, subject: str) ->
         raise
     message = answer["message"]
     headers = _headers(base64.b64decode(message.get("hdrs", "")))
-    return StoredMessage(message["subject"], message["seq"], base64.b64decode(message.get("data", "")), headers)
+    value = base64.b64decode(message.get("data", ""))
+    # Nanoseconds, which datetime does not read.
+    stored = datetime.fromisoformat(message["time"][:19]).replace(tzinfo=UTC)
+    return StoredMessage(message["subject"], message["seq"], value, headers, stored)
 
 
 def _headers(block: bytes) -> dict[str, str]:

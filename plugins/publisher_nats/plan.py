@@ -14,7 +14,7 @@ OPERATION = "KV-Operation"
 
 
 @dataclass(frozen=True)
-class Step:
+class KeyWrite:
     """One message, and what is true when it is stored."""
 
     message: NatsMessage | None
@@ -56,17 +56,17 @@ def is_end(event: Event) -> bool:
     return event.snapshot is not None and event.snapshot.position == event.snapshot.count
 
 
-def step_of(event: Event, index: int, subjects: NodeSubjects) -> Step:
+def step_of(event: Event, index: int, subjects: NodeSubjects) -> KeyWrite:
     """Returns the step that stores an event, the one at `index` of its batch."""
     cursor = Cursor(event.epoch, event.seq) if event.snapshot is None or is_end(event) else None
     if event.luid is None or event.family is None:
-        return Step(None, index + 1, cursor, event.id)
+        return KeyWrite(None, index + 1, cursor, event.id)
     headers = {OPERATION: "DEL"} if event.notification_type == "delete_instance" else {}
     message = NatsMessage(subjects.row(event.luid, event.family), event.json_bytes, headers)
-    return Step(message, index + 1, cursor, event.id)
+    return KeyWrite(message, index + 1, cursor, event.id)
 
 
-def chunks(steps: Sequence[Step], most: int) -> Iterable[Sequence[Step]]:
+def chunks(steps: Sequence[KeyWrite], most: int) -> Iterable[Sequence[KeyWrite]]:
     """Yields the steps in parts of at most so many."""
     for start in range(0, len(steps), most):
         yield steps[start : start + most]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 import time
 from collections.abc import Sequence
@@ -10,14 +9,22 @@ from typing import TYPE_CHECKING, ClassVar
 
 from publisher import AsyncSink, Backoff, Cursor, Event, Retry, SinkContext
 
-from .errors import NatsRefused, NatsUnavailable
+from .errors import NatsRefused, NatsUnavailable, PlaceMovedError, RivalError
 from .login import read_login
 from .names import NodeSubjects
 from .options import NatsOptions
+from .rivals import Rivals
 
 if TYPE_CHECKING:
     from .connection import NatsConnection
+    from .place import Place
     from .writer import NatsWriter
+
+_TROUBLE = (NatsUnavailable, NatsRefused, PlaceMovedError, RivalError)
+_ASTRAY = "the bucket is not as it was left: it was put back to another state, or made anew"
+# A connection that lasted so long was a good one, and its loss is a first one.
+_GOOD_SECONDS = 30.0
+_SWEEP_FIRST, _SWEEP_ON, _SWEEP_AGAIN = 600.0, 10.0, 12 * 3600.0
 
 
 class NatsSink(AsyncSink):
@@ -34,18 +41,25 @@ class NatsSink(AsyncSink):
         self.instance = secrets.token_hex(8)
         self.subjects = NodeSubjects(options.bucket, context.node)
         self.connection: NatsConnection | None = None
+        self.rivals = Rivals(options, context.node, context.epoch, self.instance)
         self._writer: NatsWriter | None = None
+        self._left: Place | None = None
+        """The place after the last write that succeeded; None after a failure, until the cursor was asked for."""
+        self._is_astray = False
+        """True while the bucket is not as this sink left it: the worker is to ask for the cursor."""
         self._failures = 0
-        self._not_before = 0.0
-        self._closing = False
+        self._not_before = self._connected_at = 0.0
+        self._is_open = False
 
     async def aopen(self) -> None:
-        """Connects, makes the bucket if it is missing, and reads the node's place in it."""
+        """Connects, makes the bucket if it is missing, and reads the node's place in it; raises Retry."""
         read_login(self.options, self.context.log)
         try:
             await self._ready()
-        except (NatsUnavailable, NatsRefused) as error:
-            raise Retry(str(error)) from error
+        except _TROUBLE as error:
+            raise self._retry(error) from error
+        self._is_open = True
+        self.context.call(self._sweep, _SWEEP_FIRST)
 
     def cursor(self) -> Cursor | None:
         """Returns the last event that the bucket holds; requests the snapshot when it holds none."""
@@ -53,36 +67,56 @@ class NatsSink(AsyncSink):
 
     async def _cursor(self) -> Cursor | None:
         try:
+            self._left = None
             writer = await self._ready()
             place = await writer.locate()
-        except (NatsUnavailable, NatsRefused) as error:
-            raise Retry(str(error)) from error
+        except _TROUBLE as error:
+            raise self._retry(error) from error
+        self._left, self._is_astray = place, False
         if place.cursor is None:
             self.context.request_snapshot()
         return place.cursor
 
     async def apublish(self, events: Sequence[Event]) -> None:
         """Returns when the servers have confirmed every event; raises Retry or Rejected."""
-        from .writer import PlaceMovedError
-
         if not events:
             return
         writer = None
         try:
             writer = await self._ready()
+            if self._is_astray:
+                raise PlaceMovedError(_ASTRAY)
             await writer.write(events, deletes=self.options.snapshot)
-        except (NatsUnavailable, NatsRefused, PlaceMovedError) as error:
-            raise self._retry(str(error), writer, len(events)) from error
+        except _TROUBLE as error:
+            done = 0 if writer is None else min(writer.done, len(events) - 1)
+            if isinstance(error, PlaceMovedError) and writer is not None and not self._is_astray:
+                await self._judge(writer)
+            self._left = None
+            raise self._retry(error, done) from error
+        self._left = writer.place
 
-    def _retry(self, reason: str, writer: NatsWriter | None, count: int) -> Retry:
-        """Returns the Retry of a batch that failed; the place is read again before the next attempt."""
-        done = 0
-        if writer is not None:
-            done, writer.place = min(writer.done, count - 1), None
-        return Retry(reason, after=max(0.0, self._not_before - time.monotonic()), index=done)
+    async def _judge(self, writer: NatsWriter) -> None:
+        """Finds out who moved the place: another publisher, or nobody, as in a bucket that was put back."""
+        before = writer.place
+        try:
+            now = await writer.locate()
+            if before is not None:
+                self.rivals.judge(before, now)
+            if self.rivals.is_fenced:
+                await self._ready()
+        except (NatsUnavailable, NatsRefused):
+            pass  # the batch has failed anyway, and the next attempt looks again
+        except RivalError as error:
+            raise self._retry(error) from error
+
+    def _retry(self, error: Exception, done: int = 0) -> Retry:
+        """Returns the Retry of a failure; the place is read again before the next attempt."""
+        if self._writer is not None:
+            self._writer.place = None
+        return Retry(str(error), after=max(0.0, self._not_before - time.monotonic()), index=done)
 
     async def _ready(self) -> NatsWriter:
-        """Returns the writer, with a connection that is open and a place that is known."""
+        """Returns the writer, with a connection that is open, alone under the node's name, and at a known place."""
         from .connection import NatsConnection
         from .stream import ensured
         from .writer import NatsWriter
@@ -91,33 +125,80 @@ class NatsSink(AsyncSink):
             self._writer = None
             if self.connection is not None:
                 await self.connection.close()
-            self.connection = NatsConnection(self.options, self.context.log, self._lost)
+            self.connection = NatsConnection(self.options, self._lost)
             await self.connection.open()
+            self._connected_at = time.monotonic()
         if self._writer is None:
             config = await ensured(self.connection, self.options)
+            await self._give_way(self.connection)
             self._writer = NatsWriter(self.connection, self.options.bucket, self.subjects, self.instance)
             self._writer.use(config)
+        elif self.rivals.is_fenced:
+            await self._give_way(self.connection)
         if self._writer.place is None:
-            await self._writer.locate()
+            self._compare(await self._writer.locate())
         # Here the lease begins: the node is online, as long as the connection is (lease.py).
         return self._writer
 
+    async def _give_way(self, connection: NatsConnection) -> None:
+        """Raises RivalError while another publisher is there; after that one has ended, its rows are replaced."""
+        was_fenced = self.rivals.is_fenced
+        await self.rivals.give_way(connection)
+        if was_fenced:
+            self._is_astray, self._left = True, None
+            self.context.request_snapshot()
+
+    def _compare(self, now: Place) -> None:
+        """Notes when the bucket is not as this sink left it: the next write is to fail, and the cursor to be asked."""
+        left, self._left = self._left, None
+        if left is not None and left != now:
+            self._is_astray = True
+            self.rivals.judge(left, now)
+
     def _lost(self) -> None:
         """Has the connection made again, at a random moment: a thousand nodes lost it with this one. On the loop."""
+        if time.monotonic() - self._connected_at > _GOOD_SECONDS:
+            self._failures = 0
         self._failures += 1
+        # No worker tries again within a second: without that, half of them would come back at its end, all at once.
         delay = 1.0 + self.backoff.delay(self._failures)
         self._not_before = time.monotonic() + delay
         self.context.call(self._reconnect, delay)
 
     def _reconnect(self) -> None:
-        if not self._closing:
+        """Connects again while there is nothing to publish. On the sink's thread."""
+        if not self._is_open:
+            return
+        try:
             self.run(self._ready())
+            if self._is_astray:
+                # So that something is published now: it fails, and then the worker asks for the cursor.
+                self.context.request_snapshot()
+        except (NatsUnavailable, NatsRefused, RivalError) as error:
+            self.context.log.debug("not connected again: %s", error)
+            self._lost()
+
+    def _sweep(self) -> None:
+        """Removes what is left of interfaces that were removed a day ago. On the sink's thread."""
+        live = {self.subjects.row(one.luid, one.family) for one in self.context.snapshot() if one.luid and one.family}
+        has_more = self.run(self._swept(live))
+        self.context.call(self._sweep, _SWEEP_ON if has_more else _SWEEP_AGAIN)
+
+    async def _swept(self, live: set[str]) -> bool:
+        writer = None
+        try:
+            writer = await self._ready()
+            has_more = not self._is_astray and await writer.sweep(live)
+        except _TROUBLE as error:
+            self.context.log.debug("what is left of removed interfaces stays: %s", error)
+            self._retry(error)
+            return False
+        self._left = writer.place
+        return has_more
 
     async def aclose(self) -> None:
         """Ends the connection, within about a second also when the server hangs."""
-        self._closing = True
+        self._is_open = False
         # Here the lease ends: the node is offline.
         if self.connection is not None:
             await self.connection.close()
-            # The transports of asyncio close in its next turn.
-            await asyncio.sleep(0)

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from publisher import Cursor, Event, Rejected
 
-from .errors import WRONG_LAST_SEQUENCE, NatsRefused
+from .errors import WRONG_LAST_SEQUENCE, NatsRefused, PlaceMovedError
 from .messages import Ack, NatsMessage
 from .names import INSTANCE, NodeSubjects, stream_of
 from .place import Place, last_message, position_value, read_place
-from .plan import OPERATION, SnapshotRows, Step, chunks, is_end, step_of
+from .plan import OPERATION, KeyWrite, SnapshotRows, chunks, is_end, step_of
 
 if TYPE_CHECKING:
     from .connection import NatsConnection
@@ -26,11 +27,10 @@ _EXPECTED = "Nats-Expected-Last-Subject-Sequence"
 # answer's way (docs/nats.md).
 _BATCH_SECONDS = 0.02
 _BATCH_HEADER_BYTES = 200
-_TOO_LARGE = 10054
-
-
-class PlaceMovedError(Exception):
-    """The guard refused a write: the bucket's last message of the node is not the one that was expected."""
+KEPT = timedelta(days=1)
+"""A removed interface's key, with its history, stays so long."""
+_MOST_SWEPT = 200
+_REMOVED = {OPERATION: "PURGE", "Nats-Rollup": "sub", "Nats-TTL": "1s"}
 
 
 class NatsWriter:
@@ -71,7 +71,7 @@ class NatsWriter:
         if len(events) == 1 and self._is_late(events[0], self.place):
             await self._write_late(events[0], self.place)
             return
-        steps: list[Step] = []
+        steps: list[KeyWrite] = []
         for index, event in enumerate(events):
             if event.snapshot is not None:
                 self._rows.take(event)
@@ -96,7 +96,7 @@ class NatsWriter:
         if reason := self._too_large(step.message):
             raise Rejected(reason, index=0)
         newest = await last_message(self._connection, stream_of(self._bucket), step.message.subject)
-        steps = [replace(step, cursor=place.cursor)]
+        steps = [replace(step, cursor=place.cursor, event_id=place.event_id)]
         if newest is not None:
             kept = {OPERATION: newest.headers[OPERATION]} if OPERATION in newest.headers else {}
             steps.append(replace(steps[0], message=NatsMessage(newest.subject, newest.value, kept)))
@@ -110,26 +110,51 @@ class NatsWriter:
         which = "max_payload" if min(limits) == self._connection.max_payload else "the stream's max_msg_size"
         return f"its {size} bytes are more than the {min(limits)} that the server takes ({which}): raise that limit"
 
-    async def _deletions(self, index: int) -> list[Step]:
+    async def _deletions(self, index: int) -> list[KeyWrite]:
         """Returns the steps that delete the keys which the snapshot does not have, unless they are deleted."""
-        stream = stream_of(self._bucket)
-        body = {"subjects_filter": self._subjects.every}
-        found = await self._connection.api(f"STREAM.INFO.{stream}", body)
         deletions = []
-        for subject in self._rows.missing(found["state"].get("subjects") or {}):
-            newest = await last_message(self._connection, stream, subject)
+        for subject in self._rows.missing(await self._stored()):
+            newest = await last_message(self._connection, stream_of(self._bucket), subject)
             if newest is not None and OPERATION not in newest.headers:
-                deletions.append(Step(NatsMessage(subject, b"", {OPERATION: "DEL"}), index, None))
+                deletions.append(KeyWrite(NatsMessage(subject, b"", {OPERATION: "DEL"}), index, None))
         return deletions
 
-    async def _store(self, steps: Sequence[Step]) -> None:
+    async def _stored(self) -> list[str]:
+        """Returns the subjects of the node that the stream has messages of, also of deleted keys."""
+        body = {"subjects_filter": self._subjects.every}
+        found = await self._connection.api(f"STREAM.INFO.{stream_of(self._bucket)}", body)
+        return [*(found["state"].get("subjects") or {})]
+
+    async def sweep(self, live: Collection[str], older: timedelta = KEPT) -> bool:
+        """Removes the keys that were deleted so long ago, with their history; returns whether there may be more.
+
+        A deletion with a TTL would do it by itself, and then the value before it would be the key's newest again.
+        Raises NatsUnavailable, NatsRefused or PlaceMovedError.
+        """
+        assert self.place is not None, "it was read"
+        if self.place.cursor is None:
+            return False
+        removals: list[KeyWrite] = []
+        for subject in sorted(await self._stored()):
+            if not self._subjects.is_row(subject) or subject in live:
+                continue
+            newest = await last_message(self._connection, stream_of(self._bucket), subject)
+            if newest is not None and OPERATION in newest.headers and datetime.now(UTC) - newest.time > older:
+                message = NatsMessage(subject, b"", _REMOVED)
+                removals.append(KeyWrite(message, 0, self.place.cursor, self.place.event_id))
+            if len(removals) == _MOST_SWEPT:
+                break
+        await self._store_batch(removals)
+        return len(removals) == _MOST_SWEPT
+
+    async def _store(self, steps: Sequence[KeyWrite]) -> None:
         if self.alone and len(steps) * self._answer_seconds < _BATCH_SECONDS:
             await self._store_plain(steps)
             return
         for part in chunks(steps, MOST_IN_BATCH):
             await self._store_batch(part)
 
-    async def _store_plain(self, steps: Sequence[Step]) -> None:
+    async def _store_plain(self, steps: Sequence[KeyWrite]) -> None:
         """Stores each message by itself, guarded by the node's last one: behind a lost one none is taken."""
         began, stored = time.monotonic(), 0
         for step in steps:
@@ -151,7 +176,7 @@ class NatsWriter:
         self.place = replace(self.place, last=ack.seq)
         return ack
 
-    async def _store_batch(self, steps: Sequence[Step]) -> None:
+    async def _store_batch(self, steps: Sequence[KeyWrite]) -> None:
         """Stores all of them and the position, or nothing."""
         if not steps:
             return
@@ -168,7 +193,7 @@ class NatsWriter:
             self.place = replace(self.place, last=ack.seq)
             self._took(steps[-1].done, moved.cursor if moved else None, guard=ack.seq if moved else None)
 
-    def _position(self, step: Step) -> NatsMessage:
+    def _position(self, step: KeyWrite) -> NatsMessage:
         assert step.cursor is not None, "it moves"
         return NatsMessage(self._subjects.position, position_value(step.cursor, step.event_id))
 
@@ -196,6 +221,6 @@ class NatsWriter:
             self.place = replace(self.place, guard=guard)
 
 
-def _moved(steps: Sequence[Step]) -> Step | None:
+def _moved(steps: Sequence[KeyWrite]) -> KeyWrite | None:
     """Returns the last of the steps that move the position."""
     return next((step for step in reversed(steps) if step.cursor is not None), None)
