@@ -74,7 +74,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--many", action="store_true", help="all repetitions of the tests that repeat a step thousands of times"
     )
-    parser.addoption("--screenshots", action="store_true", help="writes the screenshots of the page into docs/images")
+    parser.addoption("--screenshots", action="store_true", help="writes the pictures into docs/images")
 
 
 @pytest.fixture

@@ -284,21 +284,6 @@ def test_each_ignore_has_its_reason_beside_it() -> None:
     assert not [f"{place}: {line.strip()}" for place, line in ignores if not IGNORE_WITH_REASON.search(line)]
 
 
-def readme_blocks() -> list[str]:
-    return re.findall(
-        r"^```python\n(.*?)^```$", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE
-    )
-
-
-def test_there_is_an_example_in_the_readme() -> None:
-    assert readme_blocks()
-
-
-@pytest.mark.parametrize("code", readme_blocks())
-def test_the_examples_of_the_readme_print_what_it_says(code: str) -> None:
-    run(code, prints="".join(re.findall(r"^\s*# prints: (.*\n)", code, re.MULTILINE)))
-
-
 LIBRARY_CALLS = """
 import publisher
 from publisher import netioapi

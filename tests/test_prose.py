@@ -8,8 +8,6 @@ from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).parents[1]
 SOURCES = sorted(path for folder in ("publisher", "plugins") for path in (ROOT / folder).rglob("*.py"))
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "compose").glob("*.md")])
@@ -58,13 +56,6 @@ def test_every_document_that_the_code_cites_is_here() -> None:
         for place, folder, document in cited
         if not (ROOT / document).is_file() and not (folder / document).is_file()
     ]
-
-
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
-def test_every_link_of_a_document_leads_to_a_file(document: Path) -> None:
-    links = re.findall(r"\]\(([^)#\s]+)", document.read_text(encoding="utf-8"))
-    local = [link for link in links if "://" not in link]
-    assert not [link for link in local if not (document.parent / link).exists()]
 
 
 def test_the_documents_name_files_that_are_here() -> None:

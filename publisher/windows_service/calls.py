@@ -71,7 +71,7 @@ def load_calls() -> WindowsCalls:
     if sys.platform != "win32":
         raise WindowsServiceError(
             "publisher service is for Windows: on Linux, systemd runs the publisher with the unit "
-            'compose/interface-publisher.service (README.md, "Running it for good")'
+            "compose/interface-publisher.service (docs/operation.md)"
         )
     advapi32, kernel32 = (ctypes.WinDLL(name, use_last_error=True) for name in ("advapi32", "kernel32"))
     return WindowsCalls(advapi32, kernel32, ctypes.get_last_error)

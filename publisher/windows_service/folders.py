@@ -96,7 +96,7 @@ def weaknesses_of_program(paths: Iterable[Path], calls: WindowsCalls) -> Iterato
         yield f"the program cannot be read by LOCAL SERVICE, the account of the service ({_some(unread)}): {_REMEDY}"
 
 
-_REMEDY = r'install Python for all users, and publisher in "C:\Program Files" (README.md, "Windows")'
+_REMEDY = r'install Python for all users, and publisher in "C:\Program Files" (docs/windows-service.md)'
 
 
 def _some(places: list[Path]) -> str:

@@ -1,4 +1,4 @@
-"""docs/web.md: its `curl` lines are run, and its options are those of the sink."""
+"""docs/web.md: its `curl` lines are run."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from publisher.sink import SinkOptions
-from publisher_web.options import WebOptions
 from tests.fixtures.requirements import need
 from tests.plugins.web.conftest import PageHouse
 from tests.plugins.web.test_events import published
@@ -45,10 +43,3 @@ def test_every_curl_line_answers(page: PageHouse) -> None:
             else:
                 assert done.returncode == 0
                 assert "error" not in json.loads(done.stdout), command
-
-
-def test_every_option_is_described() -> None:
-    rows = re.findall(r"^\| (`[^|]*) \|", TEXT, re.MULTILINE)
-    described = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
-    own = WebOptions.model_fields.keys() - SinkOptions.model_fields.keys()
-    assert own <= described
