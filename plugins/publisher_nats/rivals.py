@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .place import Place
 
 
-class _Status(BaseModel):
+class _LeaseHolder(BaseModel):
     """As much of a node's status as says who holds the lease."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -61,14 +61,14 @@ class Rivals:
             )
         self.is_fenced = False
 
-    async def _status(self, connection: NatsConnection) -> _Status | None:
+    async def _status(self, connection: NatsConnection) -> _LeaseHolder | None:
         """Returns the status of another sink that is online; None when there is none."""
         stream = stream_of(status_bucket(self._options.bucket))
         message = await last_message(connection, stream, self._subjects.status)
         if message is None or message.headers.get(INSTANCE) == self._instance:
             return None
         try:
-            status = parse_model(message.value, _Status, max_bytes=4096)
+            status = parse_model(message.value, _LeaseHolder, max_bytes=4096)
         except UntrustedError:  # the server's marker of a lease that ran out has no value
             return None
         return status if status.online else None

@@ -69,7 +69,7 @@ def test_a_link_that_flapped_while_it_was_killed_says_so_in_its_first_event(netn
     program = Program(netns, tmp_path / "it")
     wait_for(lambda: is_up(netns, "v0"))
     with program.running(kill=True):
-        program.wait(lambda: has_whole_snapshot(program), "the rows: without them the second run has nothing to compare")
+        program.wait(lambda: has_whole_snapshot(program), "the rows that the second run compares with")
     before = len(program.events)
     for _ in range(7):
         netns.ip("link set v1 down", "link set v1 up")
