@@ -367,7 +367,8 @@ def test_a_run_that_is_not_done_when_the_interpreter_ends_is_ended(scripts: Scri
         while not (out.exists() and out.stat().st_size): time.sleep(0.01)
     """
     subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=True, timeout=60)
-    assert not is_running(int(scripts.out[0]))
+    pid = int(scripts.out[0])
+    wait_for(lambda: not is_running(pid))
 
 
 def test_no_thread_is_needed(scripts: Scripts) -> None:

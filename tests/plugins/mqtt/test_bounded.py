@@ -33,7 +33,7 @@ def traced() -> Iterator[None]:
 @pytest.mark.usefixtures("traced")
 @pytest.mark.parametrize("size", [2 * MIB, 60 * MIB])
 def test_a_huge_request_costs_neither_memory_nor_the_connection(broker: Mosquitto, tmp_path: Path, size: int) -> None:
-    with MqttHost(tmp_path, broker, protocol="3.1.1") as host:
+    with MqttHost(tmp_path, broker, protocol="3.1.1", timeout=60) as host:
         host.put(ETH0)
         host.quiet()
         assert host.sink is not None

@@ -194,7 +194,7 @@ def test_a_viewer_that_stops_reading_holds_up_nobody_and_then_gets_the_snapshot(
         reading = threading.Thread(target=quick.until_change, args=(_MORE_THAN_IS_KEPT,))
         reading.start()
         house.change(_MORE_THAN_IS_KEPT)
-        reading.join(60)
+        reading.join(120)
         assert not reading.is_alive()
         assert quick.seqs == list(range(1, _MORE_THAN_IS_KEPT + 1))
         slow.until_snapshot(2)
