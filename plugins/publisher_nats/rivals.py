@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from .place import Place
 
 
-class _LeaseHolder(BaseModel):
+class _HeldLease(BaseModel):
     """As much of a node's status as says who holds the lease."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -39,36 +40,45 @@ class Rivals:
         self._options = options
         self._node, self._epoch, self._instance = node, epoch, instance
         self._subjects = NodeSubjects(options.bucket, node)
-        self.is_fenced = False
-        """True from the moment at which another publisher wrote, until that one has ended."""
+        self._fenced_at: float | None = None
+
+    @property
+    def is_fenced(self) -> bool:
+        """True from the moment at which another publisher wrote, until that one has ended: this one writes nothing."""
+        return self._fenced_at is not None
 
     def judge(self, before: Place, now: Place) -> None:
         """Compares the place that this sink left with the one that is there now, and notes if another wrote.
 
         A bucket that was put back to an older copy, or made anew, has a lower sequence: that is no other publisher.
         """
-        if now.last > before.last and now.instance not in ("", self._instance, before.instance):
-            self.is_fenced = True
+        if now.last > before.last and now.instance not in ("", self._instance):
+            self._fenced_at = time.monotonic()
 
     async def give_way(self, connection: NatsConnection) -> None:
         """Raises RivalError while another publisher is to be waited for; raises NatsUnavailable or NatsRefused."""
-        other = await self._status(connection)
-        if other is not None and (self.is_fenced or other.epoch != self._epoch):
-            raise RivalError(
-                f"another publisher uses the node name {self._node} in {self._options.place} (its journal is "
-                f"{other.epoch or 'not known'}, this one's {self._epoch}): stop it, or give one of them another name"
-                f" (node = ...); if it has ended, this one goes on when its lease is over"
-            )
-        self.is_fenced = False
-
-    async def _status(self, connection: NatsConnection) -> _LeaseHolder | None:
-        """Returns the status of another sink that is online; None when there is none."""
         stream = stream_of(status_bucket(self._options.bucket))
         message = await last_message(connection, stream, self._subjects.status)
-        if message is None or message.headers.get(INSTANCE) == self._instance:
-            return None
-        try:
-            status = parse_model(message.value, _LeaseHolder, max_bytes=4096)
-        except UntrustedError:  # the server's marker of a lease that ran out has no value
-            return None
-        return status if status.online else None
+        status = None if message is None else _lease_in(message.value)
+        is_own = message is not None and message.headers.get(INSTANCE) == self._instance
+        if self._is_held(status, is_own=is_own):
+            epoch = "" if status is None or is_own else f" (its journal is {status.epoch}, this one's {self._epoch})"
+            raise RivalError(
+                f"another publisher uses the node name {self._node} in {self._options.place}{epoch}: stop it, or give "
+                "one of them another name (node = ...); if it has ended, this one goes on when its lease is over"
+            )
+        self._fenced_at = None
+
+    def _is_held(self, status: _HeldLease | None, *, is_own: bool) -> bool:
+        """Returns whether another publisher has the lease, or had it so short a time ago that it may be renewed."""
+        if status is not None and not is_own:
+            return status.online and (self.is_fenced or status.epoch != self._epoch)
+        return self._fenced_at is not None and time.monotonic() - self._fenced_at < self._options.lease.total_seconds()
+
+
+def _lease_in(value: bytes) -> _HeldLease | None:
+    """Returns a status; None for what is none, like the server's marker of a lease that ran out."""
+    try:
+        return parse_model(value, _HeldLease, max_bytes=4096)
+    except UntrustedError:
+        return None

@@ -47,6 +47,8 @@ class NatsSink(AsyncSink):
         """The place after the last write that succeeded; None after a failure, until the cursor was asked for."""
         self._is_astray = False
         """True while the bucket is not as this sink left it: the worker is to ask for the cursor."""
+        self._is_prepared = False
+        """True when the bucket was found, or made, and no other publisher, over this connection."""
         self._failures = 0
         self._not_before = self._connected_at = 0.0
         self._is_open = False
@@ -113,6 +115,8 @@ class NatsSink(AsyncSink):
         """Returns the Retry of a failure; the place is read again before the next attempt."""
         if self._writer is not None:
             self._writer.place = None
+        if isinstance(error, NatsRefused):
+            self._is_prepared = False  # the stream may be gone, or have other settings now
         return Retry(str(error), after=max(0.0, self._not_before - time.monotonic()), index=done)
 
     async def _ready(self) -> NatsWriter:
@@ -122,19 +126,18 @@ class NatsSink(AsyncSink):
         from .writer import NatsWriter
 
         if self.connection is None or not self.connection.is_open:
-            self._writer = None
+            self._is_prepared = False
             if self.connection is not None:
                 await self.connection.close()
             self.connection = NatsConnection(self.options, self._lost)
             await self.connection.open()
             self._connected_at = time.monotonic()
         if self._writer is None:
-            config = await ensured(self.connection, self.options)
+            self._writer = NatsWriter(self.options.bucket, self.subjects, self.instance)
+        if not self._is_prepared or self.rivals.is_fenced:
+            self._writer.use(self.connection, await ensured(self.connection, self.options))
             await self._give_way(self.connection)
-            self._writer = NatsWriter(self.connection, self.options.bucket, self.subjects, self.instance)
-            self._writer.use(config)
-        elif self.rivals.is_fenced:
-            await self._give_way(self.connection)
+            self._is_prepared = True
         if self._writer.place is None:
             self._compare(await self._writer.locate())
         # Here the lease begins: the node is online, as long as the connection is (lease.py).

@@ -36,8 +36,9 @@ _REMOVED = {OPERATION: "PURGE", "Nats-Rollup": "sub", "Nats-TTL": "1s"}
 class NatsWriter:
     """Writes events behind the place that it knows. `place` is None when that is to be read again. One loop."""
 
-    def __init__(self, connection: NatsConnection, bucket: str, subjects: NodeSubjects, instance: str) -> None:
-        self._connection = connection
+    _connection: NatsConnection
+
+    def __init__(self, bucket: str, subjects: NodeSubjects, instance: str) -> None:
         self._bucket = bucket
         self._subjects = subjects
         self._instance = {INSTANCE: instance}
@@ -51,8 +52,9 @@ class NatsWriter:
         self.max_message = 0
         """The most bytes of a message that the stream takes, 0 for no limit of its own."""
 
-    def use(self, config: Mapping[str, Any]) -> None:
-        """Takes the stream's configuration."""
+    def use(self, connection: NatsConnection, config: Mapping[str, Any]) -> None:
+        """Takes a connection and the stream's configuration; the place is to be read again."""
+        self._connection, self.place = connection, None
         self.alone = config.get("num_replicas", 1) == 1
         self.max_message = max(0, config.get("max_msg_size", -1))
 
