@@ -107,16 +107,22 @@ def check_tables(fleet: Fleet, judge: Judge) -> None:
 def check_viewer(fleet: Fleet, viewer: Viewer) -> None:
     """Checks that the viewer that reconnected throughout holds the same, and missed nothing unmarked."""
     for node in fleet.nodes:
-        end = fleet.end(node)
         try:
-            wait_for(lambda: viewer.is_at(node, *end), what=f"the viewer: {node} at {end}")  # noqa: B023 - called at once
+            wait_for(lambda: viewer.is_at(node, *fleet.end(node)), what="it is at the end")  # noqa: B023 - called at once
+            assert rows_of(viewer, node) == fleet.rows(node)
+            assert not viewer.holes(node)
         except AssertionError as error:
-            error.add_note(f"{viewer.places[node][-3:]} {viewer.status(node)} {viewer.failure!r}")
+            error.add_note(
+                f"the viewer of {node}, with {len(rows_of(viewer, node))} rows: {viewer.places[node][-5:]}, not"
+                f" {fleet.end(node)}; holes: {viewer.holes(node)}; {viewer.status(node)} {viewer.failure!r}"
+            )
             raise
-        rows = {f"{key.luid}.{key.family}": state_of(event) for key, event in viewer.rows.of(node).items()}
-        assert rows == fleet.rows(node), f"the viewer: {node}"
-        assert not viewer.holes(node), f"the viewer: {node}: {viewer.holes(node)}"
     assert viewer.failure is None
+
+
+def rows_of(viewer: Viewer, node: str) -> dict[str, Any]:
+    """Returns the viewer's rows of a node, as they can be compared."""
+    return {f"{key.luid}.{key.family}": state_of(event) for key, event in viewer.rows.of(node).items()}
 
 
 def check_leases(fleet: Fleet, judge: Judge, viewer: Viewer) -> None:
