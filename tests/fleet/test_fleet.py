@@ -29,19 +29,16 @@ pytestmark = pytest.mark.filterwarnings("ignore:unclosed <StreamWriter:ResourceW
 
 
 def test_a_fleet_keeps_every_event_once_over_kills_and_older_stores(
-    inside_netns: NetNs, tmp_path: Path, request: pytest.FixtureRequest
+    seed: int, inside_netns: NetNs, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     seconds, nodes = float(request.config.getoption("--fleet-seconds")), int(request.config.getoption("--fleet-nodes"))
     inside_netns.ip("link set lo up")
-    for seed in map(int, request.config.getoption("--fleet-seeds").split(",")):
-        folder = tmp_path / str(seed)
-        folder.mkdir()
-        fleet = Fleet(inside_netns, folder, seed, nodes)
-        try:
-            run(fleet, seconds)
-        except BaseException as error:
-            error.add_note(f"seed {seed}, {folder}: {dict(fleet.done)}; {'; '.join(fleet.history)}")
-            raise
+    fleet = Fleet(inside_netns, tmp_path, seed, nodes)
+    try:
+        run(fleet, seconds)
+    except BaseException as error:
+        error.add_note(f"seed {seed}, {tmp_path}: {dict(fleet.done)}; {'; '.join(fleet.history)}")
+        raise
 
 
 def run(fleet: Fleet, seconds: float) -> None:
