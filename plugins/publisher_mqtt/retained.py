@@ -176,7 +176,9 @@ class RetainedState:
                 yield from self._tail(list(group))
 
     def _tail(self, run: list[tuple[int, Event]]) -> Iterator[Planned]:
-        news = {event.key: (index, event) for index, event in run if self._is_news(event)}
+        newest = {event.key: (index, event) for index, event in run if self._is_news(event)}
+        # In the order of their events: a subscriber that comes meanwhile has every state up to the newest of those.
+        news = dict(sorted(newest.items(), key=lambda entry: entry[1][0]))
         yield from self._count(added={key for key, (_, event) in news.items() if key and not _is_removal(event)})
         if self.devices is not None:
             # Before the states: a device that is removed must not receive an empty state.
@@ -227,8 +229,10 @@ class RetainedState:
         self._uplinks.remember_row(event)
         if event.key is not None and event.snapshot is not None:
             self._snapshot_keys.add(event.key)
-            # Those that follow may all be new, too; `info` is published again after the last.
-            yield from self._count({event.key}, more=event.snapshot.count - event.snapshot.position)
+            # Those that follow may all be new, too; `info` is published again after the last. Until then, one more is
+            # counted where states are to be emptied: who has the rest and those would be in sync too early.
+            more = event.snapshot.count - event.snapshot.position + bool(self._keys - self._snapshot_keys)
+            yield from self._count({event.key}, more=more)
         yield Planned(self._state(event), index, event)
 
     def _end(self, event: Event, count: int) -> Iterator[Planned]:

@@ -25,6 +25,7 @@ from publisher_mqtt.retained import RetainedState
 EPOCH = FakeSinkContext().epoch
 ETH0 = make_row("eth0")
 ETH1 = make_row("eth1", index=3)
+ETH2 = make_row("eth2", index=4)
 TOPICS = Topics("interfaces", "testnode")
 MESSAGES = Messages(MqttOptions(url="mqtt://h"), TOPICS, "testnode")
 
@@ -79,13 +80,22 @@ def path(row: IpInterface, what: str) -> str:
 def test_a_batch_is_the_newest_state_of_each_row_and_then_every_event() -> None:
     events = [*make_events(2, row=ETH0), make_event(3, row=ETH1, changed={}), *make_events(1, 4, row=ETH0)]
     assert sent(board(), *events) == [
-        (path(ETH0, "state"), 4),
+        # In the order of the events: a subscriber that comes meanwhile has each state up to the newest that it has.
         (path(ETH1, "state"), 3),
+        (path(ETH0, "state"), 4),
         (path(ETH0, "event"), 1),
         (path(ETH0, "event"), 2),
         (path(ETH1, "event"), 3),
         (path(ETH0, "event"), 4),
     ]
+
+
+def test_info_counts_more_than_there_are_until_the_states_of_removed_rows_are_empty() -> None:
+    one = board()
+    retained_by(one, *make_snapshot([ETH0], seq=5))
+    counts = [rows for topic, rows in planned(one, *make_snapshot([ETH1, ETH2], seq=9)) if topic == "info"]
+    # Who has all three, of which eth0's is to be emptied, would be in sync too early.
+    assert counts == [4]
 
 
 def test_events_that_the_states_hold_already_leave_them_alone() -> None:
