@@ -33,6 +33,8 @@ class CollectedRows:
         self._held = 0
         self._there: Counter[str] = Counter()
         self._all_there = 0
+        self._newest: dict[str, int] = {}
+        self._newest_events: dict[str, int] = {}
 
     def __len__(self) -> int:
         return self._held
@@ -47,6 +49,7 @@ class CollectedRows:
 
     def put_event(self, event: AnyEvent) -> None:
         """Takes the state after an event."""
+        self._newest_events[event.epoch] = max(self._newest_events.get(event.epoch, -1), event.seq)
         if event.key is not None:
             is_there = event.notification_type != "delete_instance"
             data = event.ip_interface_json if is_there else None
@@ -67,6 +70,7 @@ class CollectedRows:
         rows = self._epochs.setdefault(held.epoch, {})
         known = rows.get(key)
         rows[key] = held
+        self._newest[held.epoch] = max(self._newest.get(held.epoch, -1), held.seq)
         change = held.is_there - (known is not None and known.is_there)
         self._held += known is None
         self._there[held.epoch] += change
@@ -78,7 +82,17 @@ class CollectedRows:
 
     def newest(self, epoch: str) -> int:
         """Returns the greatest seq of an epoch; -1 without any row."""
-        return max((held.seq for held in self._epochs.get(epoch, {}).values()), default=-1)
+        return self._newest.get(epoch, -1)
+
+    def upto(self, epoch: str, info: NodeInfo | None) -> int:
+        """Returns the seq up to which these rows contain every event of an epoch; the newest one's without `info`.
+
+        A node publishes the states of some events, then the events, and `info` after a quiet second. So states that
+        are newer than both may lack an event: a subscriber came between two of them, or the node ended there.
+        """
+        if info is None or info.epoch != epoch:
+            return self.newest(epoch)
+        return max(info.seq, self._newest_events.get(epoch, -1))
 
     def is_whole(self, info: NodeInfo) -> bool:
         """Returns whether these are all rows: as many as `info` says, and none of another epoch.

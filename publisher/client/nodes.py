@@ -11,7 +11,8 @@ from pydantic import ValidationError
 
 from ..events import AnyEvent, Key
 from ..untrusted import UntrustedError
-from .node import NodeFollower, Surroundings
+from .given import Surroundings
+from .node import NodeFollower
 from .received import AnswerPart, EventPlace, NodeInfo, read, read_event, read_state
 from .streamed import StreamedNode, StreamedStatus
 

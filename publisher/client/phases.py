@@ -4,38 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ..events import Key
-from ..sink import Cursor
-from .collected import CollectedRow, CollectedRows
+from .collected import CollectedRows
+from .questions import OpenQuestion
 
 # A publisher sends `info` again after a quiet second; a retained state that follows another comes much sooner.
 _QUIET_SECONDS = 0.5
 _LONGEST_SECONDS = 2.0
 _RESTART_SECONDS = 5.0
-
-
-@dataclass
-class AnswerSoFar:
-    """An answer of which a part is there."""
-
-    kind: str
-    count: int
-    at: Cursor
-    position: int = 0
-    rows: dict[Key, CollectedRow] = field(default_factory=dict)
-
-
-@dataclass
-class OpenQuestion:
-    """A question that waits to be sent (`sent_at` is `None`), or for its answer."""
-
-    since: Cursor | None
-    due: float
-    attempt: int = 1
-    sent_at: float | None = None
-    answer: AnswerSoFar | None = None
-    is_lost: bool = False
-    """True when a part of the answer did not come."""
 
 
 @dataclass

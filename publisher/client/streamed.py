@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ..events import AnyEvent
 from ..sink import Cursor
-from .node import Surroundings
+from .given import Surroundings
 from .outbox import NodeStatus
 from .received import Count
 
