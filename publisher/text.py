@@ -169,6 +169,14 @@ def _link(event: Changed, rest: dict[str, Change]) -> Iterator[_Phrase]:
         yield _Phrase({0: "flapped", 1: "flapped once"}.get(times, f"flapped {times} times"))
 
 
+def _switch(event: Changed, rest: dict[str, Change]) -> Iterator[_Phrase]:
+    """Yields that an interface without a link was switched on or off; its other states and speeds follow from that."""
+    admin = rest.get("interface.admin_status")
+    if admin is not None and event.interface.admin_status in ("up", "down") and not event.row.connected:
+        _leave_out(rest, *_STATES, *_SPEEDS)
+        yield _Phrase("switched on" if event.interface.admin_status == "up" else "switched off")
+
+
 def _speed(event: Changed, rest: dict[str, Change]) -> Iterator[_Phrase]:
     now = event.interface.transmit_link_speed
     if now and any(name in rest for name in _SPEEDS):
@@ -215,7 +223,7 @@ def _others(_event: Changed, rest: dict[str, Change]) -> Iterator[_Phrase]:
         yield _Phrase(text, of_family=part == "row")
 
 
-_TELLERS = (_link, _speed, _name, _addresses, _default_routes, _mtu, _forwarding, _others)
+_TELLERS = (_link, _switch, _speed, _name, _addresses, _default_routes, _mtu, _forwarding, _others)
 
 
 def _entries(title: str, changes: Mapping[str, Change], text: Callable[[str], str]) -> Iterator[str]:

@@ -127,6 +127,10 @@ def test_the_sink_that_the_plugins_page_prints_can_be_imported() -> None:
     assert python("-W", "error", "-c", code) == "x\n"
 
 
+def test_the_distribution_that_the_plugins_page_prints_is_the_one_that_is_tested() -> None:
+    assert blocks(ROOT / "docs/plugins.md", "toml")[0] == text_of(ROOT / "tests/thirdparty_sink/pyproject.toml")
+
+
 def test_the_test_that_the_plugins_page_prints_passes(tmp_path: Path) -> None:
     (tmp_path / "test_lines.py").write_text(blocks(ROOT / "docs/plugins.md", "python")[1])
     assert " passed" in python("-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider", str(tmp_path))

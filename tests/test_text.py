@@ -36,12 +36,22 @@ UP_CHANGES = {
     "interface.last_link_speed": (10**9, 10**8),
     "interface.transmit_link_speed": (None, 10**8),
 }
+# A veth whose peer is off: its kernel reports a speed without a link.
+SWITCHED_ON = {
+    "interface.admin_status": ("down", "up"),
+    "interface.oper_status": ("down", "lower_layer_down"),
+    "interface.media_connect_state": ("unknown", "connected"),
+    "interface.transmit_link_speed": (None, 10**10),
+}
+SWITCHED_OFF = {"interface.admin_status": ("up", "down"), "interface.oper_status": ("lower_layer_down", "down")}
 
 TEXTS: list[tuple[IpInterface, Members, str]] = [
     (DOWN, DOWN_CHANGES, "eth0 down, was 1 Gbit/s"),
     (make_row(connected=False), {"row.connected": (True, False)}, "eth0 down"),
     (make_row(connected=None), {"row.connected": (True, None)}, "eth0 IPv4 connected unknown, was on"),
     (UP, UP_CHANGES, "eth0 up, 100 Mbit/s, was 1 Gbit/s"),
+    (make_row(connected=False), SWITCHED_ON, "eth0 switched on"),
+    (make_row(connected=False, interface={"admin_status": "down"}), SWITCHED_OFF, "eth0 switched off"),
     (UP, {"row.connected": (False, True), "interface.transmit_link_speed": (None, 10**8)}, "eth0 up, 100 Mbit/s"),
     (
         UP,

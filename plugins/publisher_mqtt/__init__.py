@@ -54,7 +54,7 @@ def _transport(request: SubscribeRequest) -> Transport:
 
 
 def _forgetter(request: ForgetRequest, context: SinkContext) -> Sink:
-    """Returns a sink for this broker, base and discovery prefix."""
+    """Makes the sink that empties what nodes retained on an MQTT broker."""
     from .options import MqttOptions
 
     options: dict[str, Any] = {"url": request.url, "base": request.base}

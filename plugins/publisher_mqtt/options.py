@@ -132,6 +132,9 @@ class MqttOptions(SinkOptions):
         description="Topic filters (`answers/#`) that a request's response topic (MQTT 5) may match; "
         "always allowed is `replay/<client>` of the node itself",
     )
+    volatile: bool = Field(
+        default=False, description="The broker is there for this run alone: nothing has to be emptied on it afterwards"
+    )
     home_assistant: HomeAssistantOptions = HomeAssistantOptions()
 
     @field_validator("url")

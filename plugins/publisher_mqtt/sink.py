@@ -125,7 +125,9 @@ class MqttSink(Sink):
         return check_brokers(logins, self._messages.topics, self._discovery)
 
     def retains(self) -> tuple[str, ...]:
-        """Returns the places of the states and, with discovery, of the devices, on each broker."""
+        """Returns the places of the states and, with discovery, of the devices, on each broker that is to stay."""
+        if self.options.volatile:
+            return ()
         return tuple(place for one in self.options.by_destination for place in self._places(one))
 
     def _places(self, options: MqttOptions) -> tuple[str, ...]:

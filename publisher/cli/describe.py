@@ -13,7 +13,7 @@ def list_plugins() -> bool:
     """Prints a line for each thing that a plugin offers; returns False when a plugin was left out."""
     plugins = load_plugins(slow=partial(echo, err=True))
     for offer in sorted(plugins.offers, key=lambda offer: (offer.kind, offer.name)):
-        echo(f"{offer.kind:7} {offer.name:10} {offer.distribution} {offer.version}  {offer.summary}".rstrip())
+        echo(f"{offer.kind:9} {offer.name:10} {offer.distribution} {offer.version}  {offer.summary}".rstrip())
     for failure in plugins.failures:
         echo(str(failure), err=True)
     return not plugins.failures

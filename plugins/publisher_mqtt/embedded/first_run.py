@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
+from pathlib import Path
 from typing import Any
 
 from publisher import DefaultSinks, Log
@@ -36,7 +39,9 @@ def _start(log: Log, port: int, base: str) -> DefaultSinks:
         return _without(log, str(error))
     log.info("embedded MQTT broker started on %s: MQTT 3.1.1 on port %d, MQTT 5 on %d", LOOPBACK, port, broker.port_5)
     line = f"Publishing to an embedded MQTT broker on {LOOPBACK}:{port}: for a first try, on this host only."
-    return DefaultSinks(_sink(port, base), (line, *_try(port, base)), broker.close)
+    sink = _sink(port, base)
+    sink["mqtt"]["volatile"] = True  # what it retains ends with it
+    return DefaultSinks(sink, (line, *_try(port, base)), broker.close)
 
 
 def _without(log: Log, reason: str) -> DefaultSinks:
@@ -53,5 +58,13 @@ def _try(port: int, base: str) -> tuple[str, str]:
     # Double quotes, which every shell takes, cmd.exe too.
     return (
         f'Subscribe:  mosquitto_sub -h {LOOPBACK} -p {port} -v -t "{base}/#"',
-        f"or watch:   publisher watch mqtt://{LOOPBACK}:{port}",
+        f"or watch:   {_command()} watch mqtt://{LOOPBACK}:{port}",
     )
+
+
+def _command() -> str:
+    """Returns the command for a shell: with its path where the shell does not find it, as after `make run`."""
+    if shutil.which("publisher"):
+        return "publisher"
+    started = Path(sys.argv[0])
+    return str(started) if started.stem == "publisher" else f"{sys.executable} -m publisher"

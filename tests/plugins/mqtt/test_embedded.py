@@ -217,6 +217,7 @@ def test_a_first_run_starts_a_broker_and_its_line_works(broker: EmbeddedBroker) 
             "url": f"mqtt://127.0.0.1:{port}",
             "protocol": "3.1.1",
             "base": "interfaces",
+            "volatile": True,
         }
         assert "embedded" in first.lines[0]
         publish.single("interfaces/nas/status", b"online", qos=1, retain=True, hostname=LOOPBACK, port=port)
@@ -225,6 +226,23 @@ def test_a_first_run_starts_a_broker_and_its_line_works(broker: EmbeddedBroker) 
         told = subprocess.run([*command, "-C", "1"], capture_output=True, text=True, timeout=20, check=True)
         assert told.stdout == "interfaces/nas/status online\n"
     assert ask(LOOPBACK, port) == "nothing"
+
+
+@pytest.mark.parametrize(
+    ("found", "started", "command"),
+    [
+        ("/usr/bin/publisher", "/usr/bin/publisher", "publisher"),
+        (None, ".venv/bin/publisher", ".venv/bin/publisher"),
+        (None, "/opt/publisher/__main__.py", f"{sys.executable} -m publisher"),
+    ],
+)
+def test_a_first_run_names_the_command_as_the_shell_finds_it(
+    broker: EmbeddedBroker, monkeypatch: pytest.MonkeyPatch, found: str | None, started: str, command: str
+) -> None:
+    """After `make run` no folder of PATH has it."""
+    monkeypatch.setattr("shutil.which", lambda _: found)
+    monkeypatch.setattr("sys.argv", [started])
+    assert f"or watch:   {command} watch mqtt://127.0.0.1:{broker.port}" in prepare(LOG, port=broker.port).lines
 
 
 def test_a_first_run_uses_the_broker_that_is_there(broker: EmbeddedBroker) -> None:

@@ -299,12 +299,13 @@ def test_a_first_run_publishes_to_a_broker_that_ends_with_it(netns: NetNs, tmp_p
         unable("iotcore has no wheel for this system")
     netns.ip("link set lo up")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PUBLISHER_", "XDG_"))}
-    command = [sys.executable, "-m", "publisher", "run"]
+    kept["HOME"] = str(tmp_path)
+    command = [sys.executable, "-m", "publisher"]
     with (tmp_path / "told").open("wb") as told:
         process = netns.popen(
-            command,
+            [*command, "run"],
             cwd=tmp_path,
-            env=kept | {"HOME": str(tmp_path)},
+            env=kept,
             stdin=subprocess.DEVNULL,
             stdout=told,
             stderr=told,
@@ -323,3 +324,6 @@ def test_a_first_run_publishes_to_a_broker_that_ends_with_it(netns: NetNs, tmp_p
         process.kill()
         process.wait(30)
     wait_for(lambda: netns.call(ask, "127.0.0.1", 1883) == "nothing", what="the end of the broker")
+    # The first configuration of one's own is not to begin with a broker that is gone.
+    left = subprocess.run([*command, "forget"], cwd=tmp_path, env=kept, capture_output=True, text=True, check=True)
+    assert left.stderr.startswith("there is nothing to empty")
