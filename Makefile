@@ -76,7 +76,7 @@ test-lowest: .cache/lowest/stamp ## run tests with the lowest versions of the de
 # What uses the libraries: commands and their tables, options, models, plugins, HTTP and MQTT clients.
 LOWEST := tests/cli/test_app.py tests/cli/test_status.py tests/config tests/plugins/mqtt/test_connection.py \
 	tests/plugins/web/test_requests.py tests/plugins/webhook tests/test_events.py \
-	tests/plugins/notify/test_conformance.py tests/plugins/notify/test_options.py tests/plugins/notify/test_services.py
+	tests/plugins/nats/test_conformance.py tests/plugins/notify/test_conformance.py tests/plugins/notify/test_options.py tests/plugins/notify/test_services.py
 
 .cache/lowest/stamp: .venv/test.stamp .ci/lowest.py
 	@rm -rf .cache/lowest && $(PYTHON) -m venv .cache/lowest

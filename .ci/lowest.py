@@ -13,7 +13,7 @@ PROJECT = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text
 def main() -> None:
     """Prints one requirement a line; each has a lower bound, and nothing else but a marker."""
     for requirement in [*PROJECT["dependencies"], *chain.from_iterable(PROJECT["optional-dependencies"].values())]:
-        parts = re.fullmatch(r"([\w-]+)>=([\d.]+)(;.*)?", requirement)
+        parts = re.fullmatch(r"([\w-]+(?:\[\w+\])?)>=([\d.]+)(;.*)?", requirement)
         assert parts is not None, f"{requirement} is not a name and its lowest version"
         name, version, marker = parts.groups("")
         print(f"{name}=={version}{marker}")

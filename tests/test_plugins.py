@@ -137,7 +137,7 @@ def test_a_broken_plugin_is_named_and_the_others_work(install: Install, broken: 
     assert (failure.entry_point, failure.distribution) == (f"a-{broken}", f"a-{broken}")
     assert reason in failure.reason
     assert f"a-{broken}" in str(failure)
-    assert set(plugins.sinks) == {"command", "file", "good", "mqtt", "notify", "terminal", "web", "webhook"}
+    assert set(plugins.sinks) == {"command", "file", "good", "mqtt", "nats", "notify", "terminal", "web", "webhook"}
     assert plugins.sources == {}
 
 
@@ -274,7 +274,7 @@ def test_only_what_is_needed_is_imported(install: Install) -> None:
     assert set(load_plugins({"file", "webhook"}).sinks) == {"file", "webhook"}
     assert "a_other" not in sys.modules
     plugins = load_plugins({"good"})
-    built_in = {"command", "file", "mqtt", "notify", "terminal", "web", "webhook"}
+    built_in = {"command", "file", "mqtt", "nats", "notify", "terminal", "web", "webhook"}
     assert plugins.sinks.keys() == built_in | {"good"}, "nobody takes a built-in name"
     assert "a_other" not in sys.modules
     types = SinkTypes(plugins)
@@ -383,7 +383,7 @@ def test_the_message_for_a_missing_sink_lists_the_others(install: Install) -> No
     install("a-broken", "    import no_such_library_there")
     message = load_plugins().no_such_sink("wehbook")
     assert message.startswith(
-        "no plugin offers a sink of type 'wehbook'; there are: command, file, mqtt, notify, terminal, web, webhook; "
+        "no plugin offers a sink of type 'wehbook'; there are: command, file, mqtt, nats, notify, terminal, web, webhook; "
         "did you mean 'webhook'?"
     )
     # The sink that is missing may be the one of the plugin that failed.
@@ -479,7 +479,7 @@ def test_loading_the_builtin_plugins_imports_no_client_library() -> None:
     heavy = ("paho", "urllib3", "gzip", "rich", "typer", "sqlite3", "iotcore", "ctypes")
     program = (
         "import sys; from publisher.plugins import load_plugins; plugins = load_plugins()\n"
-        "built_in = ['command', 'file', 'mqtt', 'notify', 'terminal', 'web', 'webhook']\n"
+        "built_in = ['command', 'file', 'mqtt', 'nats', 'notify', 'terminal', 'web', 'webhook']\n"
         "assert sorted(plugins.sinks) == built_in, plugins.failures\n"
         "before = set(sys.argv[1].split())\n"
         f"print([name for name in {heavy} if name in sys.modules and name not in before])"
@@ -498,6 +498,7 @@ def test_the_longest_pause_after_failures_is_short_where_nothing_is_far_away() -
         "command": 60.0,
         "file": 10.0,
         "mqtt": 60.0,
+        "nats": 60.0,
         "notify": 60.0,
         "terminal": 10.0,
         "web": 10.0,
