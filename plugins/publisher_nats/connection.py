@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import ssl
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -117,7 +118,7 @@ class NatsConnection:
     def _reported(self, error: Exception) -> None:
         """Takes what the server reports beside the answers: a refused subject gets no answer, ever."""
         if "permissions violation" in str(error).lower():
-            self._fail(NatsRefused(f"{self.name}: {str(error).removeprefix('nats: ')} (its access control)"))
+            self._fail(NatsRefused(f"{self.name}: {_words(error)} (its access control)"))
 
     async def _answered(self, message: Msg) -> None:
         future = self._waiting.pop(message.subject.rpartition(".")[2], None)
@@ -169,7 +170,7 @@ class NatsConnection:
 
     async def put(self, message: NatsMessage) -> Ack:
         """Stores one message; raises NatsUnavailable, after which it may be stored or not, or NatsRefused."""
-        answer = _answer(await self.request(message.subject, message.value, message.headers))
+        answer = _answer(await self.request(self._subject(message), message.value, message.headers))
         return Ack(answer["seq"], answer["stream"])
 
     async def send(self, message: NatsMessage) -> None:
@@ -177,12 +178,16 @@ class NatsConnection:
         client = self._open_client()
         try:
             async with asyncio.timeout(self._options.timeout):
-                await client.publish(message.subject, message.value, headers=dict(message.headers))
+                await client.publish(self._subject(message), message.value, headers=dict(message.headers))
         except TimeoutError:
             await self.close()
             raise NatsUnavailable(f"{client.address} took nothing for {self._options.timeout:g} s") from None
         except (errors.Error, OSError) as error:
             raise NatsUnavailable(f"{client.address}: {_words(error)}") from error
+
+    def _subject(self, message: NatsMessage) -> str:
+        """Returns the subject to publish to: a leaf node passes `$KV` on to another domain behind that one's prefix."""
+        return f"{self._api}.{message.subject}" if self._options.domain else message.subject
 
     def _open_client(self) -> _Client:
         if self._client is None or not self._client.is_connected:
@@ -262,6 +267,8 @@ def _explained(error: BaseException, server: str, options: NatsOptions) -> BaseE
     match error:
         case TimeoutError():
             return NatsUnavailable(f"{server} did not answer within {options.connect_timeout:g} s")
+        case ssl.SSLError():
+            return NatsUnavailable(f"{server}: TLS failed: {text}")
         case OSError():
             return NatsUnavailable(f"{server} cannot be reached: {text}")
         case errors.Error() if "authorization" in text.lower() or "authentication" in text.lower():

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 from publisher import ConfigurationError, Log
-from publisher.credentials import read_secret, skip_verification, tls_context
+from publisher.credentials import read_secret, read_secrets, skip_verification, tls_context
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from .options import NatsOptions
 
 
@@ -24,12 +27,12 @@ def read_login(options: NatsOptions, log: Log | None = None) -> dict[str, Any]:
     elif options.nkey_file is not None:
         login["nkeys_seed_str"] = _seed(read_secret(options.nkey_file, "nkey_file"), f"nkey_file {options.nkey_file}")
     elif options.credentials_file is not None:
-        read_secret(options.credentials_file, "credentials_file")
+        _require_credentials(options.credentials_file)
         login["user_credentials"] = str(options.credentials_file)
     if options.addresses[0].tls:
         context = tls_context(ca_file=options.ca_file, cert_file=options.cert_file, key_file=options.key_file)
-        if options.insecure and log is not None:
-            skip_verification(context, ", ".join(address.name for address in options.addresses), log)
+        if options.insecure:
+            skip_verification(context, ", ".join(address.name for address in options.addresses), log or _silent())
         login["tls"] = context
     return login
 
@@ -50,3 +53,16 @@ def _seed(text: str, what: str) -> str:
     except Exception as error:  # noqa: BLE001 - nkeys raises errors of its own, of binascii and of PyNaCl
         raise ConfigurationError(f"{what}: its first line is no seed of an nkey, like SU...: {error}") from None
     return text
+
+
+def _require_credentials(path: Path) -> None:
+    """Raises ConfigurationError for a file that nats-py would fail at in words of its own."""
+    text = "\n".join(read_secrets(path, "credentials_file"))
+    if "BEGIN NATS USER JWT" not in text or "BEGIN USER NKEY SEED" not in text:
+        raise ConfigurationError(f"credentials_file {path}: no credentials are in it; `nsc generate creds` writes them")
+
+
+def _silent() -> logging.Logger:
+    log = logging.Logger("silent")
+    log.addHandler(logging.NullHandler())
+    return log

@@ -103,7 +103,7 @@ async def _made(connection: NatsConnection, options: NatsOptions, config: Any) -
         if error.code == NOT_CLUSTERED and options.replicas is None:
             alone = config(options, 1)
             return await connection.api(f"STREAM.CREATE.{made['name']}", alone)
-        if error.code == NO_PEERS:
+        if error.code in (NO_PEERS, NOT_CLUSTERED):
             count = made["num_replicas"]
             raise NatsRefused(
                 f"{error}: for {count} copies it takes {count} servers of the cluster that run JetStream; "

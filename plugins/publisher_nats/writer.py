@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from publisher import Cursor, Event, Rejected
+from publisher import Event, Rejected
 
 from .errors import WRONG_LAST_SEQUENCE, NatsRefused, PlaceMovedError
 from .messages import Ack, NatsMessage
@@ -163,10 +163,10 @@ class NatsWriter:
             if step.message is not None:
                 await self._put_behind_last(step.message)
                 stored += 1
-            self._took(step.done, step.cursor)
+            self._took(step.done, step)
         if steps and (moved := _moved(steps)) is not None:
             ack = await self._put_behind_last(self._position(moved))
-            self._took(steps[-1].done, moved.cursor, guard=ack.seq)
+            self._took(steps[-1].done, moved, guard=ack.seq)
             stored += 1
         if stored:
             self._answer_seconds += ((time.monotonic() - began) / stored - self._answer_seconds) / 8
@@ -193,7 +193,7 @@ class NatsWriter:
         if messages:
             ack = await self._put_batch(messages)
             self.place = replace(self.place, last=ack.seq)
-            self._took(steps[-1].done, moved.cursor if moved else None, guard=ack.seq if moved else None)
+            self._took(steps[-1].done, moved, guard=ack.seq if moved else None)
 
     def _position(self, step: KeyWrite) -> NatsMessage:
         assert step.cursor is not None, "it moves"
@@ -214,11 +214,12 @@ class NatsWriter:
                 raise PlaceMovedError(str(error)) from error
             raise
 
-    def _took(self, done: int, cursor: Cursor | None, guard: int | None = None) -> None:
+    def _took(self, done: int, moved: KeyWrite | None, guard: int | None = None) -> None:
+        """Notes that so many events are stored, and the step that moved the position, if one did."""
         assert self.place is not None, "it was read"
         self.done = max(self.done, done)
-        if cursor is not None:
-            self.place = replace(self.place, cursor=cursor)
+        if moved is not None and moved.cursor is not None:
+            self.place = replace(self.place, cursor=moved.cursor, event_id=moved.event_id)
         if guard is not None:
             self.place = replace(self.place, guard=guard)
 
