@@ -5,14 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import nkeys
 import pytest
 import trustme
 
 from publisher import ConfigurationError, Retry
 from publisher.testing import make_events
 from tests.fixtures.nats import NatsServer
-from tests.fixtures.nats_accounts import NatsOperator, new_key
+from tests.fixtures.nats_accounts import NatsOperator, new_user_key
 from tests.fixtures.nats_sinks import OpenSink, filled
 
 LOGINS = ["password", "token", "nkey", "credentials", "user in the URL"]
@@ -39,7 +38,7 @@ class Login:
                 self.right = {"token_file": self.file("right", "right-token")}
                 self.wrong = {"token_file": self.file("wrong", "wrong-token")}
             case "nkey":
-                key, other = new_key(nkeys.PREFIX_BYTE_USER), new_key(nkeys.PREFIX_BYTE_USER)
+                key, other = new_user_key(), new_user_key()
                 self.config = f"authorization {{ users = [ {{ nkey: {key.public} }} ] }}"
                 self.right = {"nkey_file": self.file("right", key.seed)}
                 self.wrong = {"nkey_file": self.file("wrong", other.seed)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,7 @@ from tests.fixtures.requirements import unable
 _DEBIANS = Path("/usr/sbin/nats-server")
 
 
-def refusal(url: str, bucket: str = "refused", **options: object) -> str:
+def refusal(url: str, bucket: str = "refused", **options: Any) -> str:
     """Opens a sink, which is to fail; returns the reason."""
     one = OpenSink(url, bucket, **options)
     try:
