@@ -20,17 +20,15 @@ def token_of(node: str) -> str:
 
     Each byte of its UTF-8 that is no letter, digit, `-` or `_` is written as `=` and two hexadecimal digits.
     """
-    return "".join(
-        chr(byte) if _ORDINARY.match(bytes((byte,))) else f"={byte:02X}"
-        for byte in node.encode("utf-8", "surrogatepass")
-    )
+    return "".join(chr(byte) if _ORDINARY.match(bytes((byte,))) else f"={byte:02X}" for byte in node.encode())
 
 
 def node_of(token: str) -> str:
     """Returns the name of the node that has this token; raises ValueError for a text that is no node's token."""
     if not _TOKEN.fullmatch(token):
         raise ValueError(f"expected letters, digits, -, _ and =XX: {token[:100]!r}")
-    node = _ESCAPED.sub(lambda match: bytes((int(match[1], 16),)), token.encode()).decode("utf-8", "surrogatepass")
+    encoded = _ESCAPED.sub(lambda match: bytes((int(match[1], 16),)), token.encode())
+    node = encoded.decode("utf-8", "replace")
     if token_of(node) != token:
         raise ValueError(f"expected {token_of(node)!r}: {token[:100]!r}")
     return node

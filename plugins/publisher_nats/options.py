@@ -7,13 +7,19 @@ from pathlib import Path
 from typing import Annotated, Literal, NamedTuple, Self
 from urllib.parse import unquote, urlsplit
 
-from pydantic import ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from publisher import SinkOptions
 from publisher.durations import Duration
 
 _PORT = 4222
 Seconds = Annotated[float, Field(ge=0.5, le=300)]
+
+
+def _is_moderate(lease: timedelta) -> timedelta:
+    if not timedelta(seconds=2) <= lease <= timedelta(hours=1):
+        raise ValueError('expected a time from "2s" to "1h"')
+    return lease
 
 
 class NatsServerAddress(NamedTuple):
@@ -96,7 +102,7 @@ class NatsOptions(SinkOptions):
     history: int = Field(
         default=64, ge=1, le=64, description="Values that a bucket that is made keeps of each interface: its past"
     )
-    lease: Annotated[Duration, Field(ge=timedelta(seconds=2), le=timedelta(hours=1))] = Field(
+    lease: Annotated[Duration, AfterValidator(_is_moderate)] = Field(
         default=timedelta(seconds=30), description="A node that wrote nothing for so long is lost for all who look"
     )
     domain: str | None = Field(
@@ -168,4 +174,9 @@ class NatsOptions(SinkOptions):
     @property
     def destination(self) -> str:
         """The servers and the bucket, without the user; in any order of the servers."""
+        return self.place
+
+    @property
+    def exclusive(self) -> str:
+        """The bucket: two sinks of one node would refuse each other."""
         return self.place
