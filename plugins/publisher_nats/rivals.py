@@ -53,7 +53,11 @@ class Rivals:
         A bucket that was put back to an older copy, or made anew, has a lower sequence: that is no other publisher.
         """
         if now.last > before.last and now.instance not in ("", self._instance):
-            self._fenced_at = time.monotonic()
+            self.fence()
+
+    def fence(self) -> None:
+        """Notes that another publisher writes, or holds the lease."""
+        self._fenced_at = time.monotonic()
 
     async def give_way(self, connection: NatsConnection) -> None:
         """Raises RivalError while another publisher is to be waited for; raises NatsUnavailable or NatsRefused."""

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from publisher import AsyncSink, Backoff, Cursor, Event, Retry, SinkContext
+from publisher.terminal import printable
 
 from .errors import NatsRefused, NatsUnavailable, PlaceMovedError, RivalError
 from .login import read_login
@@ -17,6 +18,7 @@ from .rivals import Rivals
 
 if TYPE_CHECKING:
     from .connection import NatsConnection
+    from .lease import Lease, LeaseStatus
     from .place import Place
     from .writer import NatsWriter
 
@@ -43,6 +45,7 @@ class NatsSink(AsyncSink):
         self.connection: NatsConnection | None = None
         self.rivals = Rivals(options, context.node, context.epoch, self.instance)
         self._writer: NatsWriter | None = None
+        self._lease: Lease | None = None
         self._left: Place | None = None
         """The place after the last write that succeeded; None after a failure, until the cursor was asked for."""
         self._is_astray = False
@@ -75,6 +78,7 @@ class NatsSink(AsyncSink):
         except _TROUBLE as error:
             raise self._retry(error) from error
         self._left, self._is_astray = place, False
+        self._online.located(place.cursor)
         if place.cursor is None:
             self.context.request_snapshot()
         return place.cursor
@@ -88,7 +92,9 @@ class NatsSink(AsyncSink):
             writer = await self._ready()
             if self._is_astray:
                 raise PlaceMovedError(_ASTRAY)
+            self._online.sends(events)
             await writer.write(events, deletes=self.options.snapshot)
+            self._online.wrote(events)
         except _TROUBLE as error:
             done = 0 if writer is None else min(writer.done, len(events) - 1)
             if isinstance(error, PlaceMovedError) and writer is not None and not self._is_astray:
@@ -129,7 +135,7 @@ class NatsSink(AsyncSink):
             self._is_prepared = False
             if self.connection is not None:
                 await self.connection.close()
-            self.connection = NatsConnection(self.options, self._lost)
+            self.connection = NatsConnection(self.options, self.connection_lost)
             await self.connection.open()
             self._connected_at = time.monotonic()
         if self._writer is None:
@@ -140,8 +146,16 @@ class NatsSink(AsyncSink):
             self._is_prepared = True
         if self._writer.place is None:
             self._compare(await self._writer.locate())
-        # Here the lease begins: the node is online, as long as the connection is (lease.py).
+        await self._online.begin()
         return self._writer
+
+    @property
+    def _online(self) -> Lease:
+        from .lease import Lease
+
+        if self._lease is None:
+            self._lease = Lease(self.options, self.context, self)
+        return self._lease
 
     async def _give_way(self, connection: NatsConnection) -> None:
         """Raises RivalError while another publisher is there; after that one has ended, its rows are replaced."""
@@ -158,7 +172,18 @@ class NatsSink(AsyncSink):
             self._is_astray = True
             self.rivals.judge(left, now)
 
-    def _lost(self) -> None:
+    def name_taken(self, status: LeaseStatus) -> None:
+        """Has the sink give way to another publisher, which is online under the node's name. On the loop."""
+        self.rivals.fence()
+        self.context.log.warning(
+            "another publisher uses the node name %s: host %s, with the journal %s; stop one of them, or give it "
+            "another name (node = ...)",
+            status.node,
+            printable(status.host),
+            status.epoch,
+        )
+
+    def connection_lost(self) -> None:
         """Has the connection made again, at a random moment: a thousand nodes lost it with this one. On the loop."""
         if time.monotonic() - self._connected_at > _GOOD_SECONDS:
             self._failures = 0
@@ -179,7 +204,7 @@ class NatsSink(AsyncSink):
                 self.context.request_snapshot()
         except (NatsUnavailable, NatsRefused, RivalError) as error:
             self.context.log.debug("not connected again: %s", error)
-            self._lost()
+            self.connection_lost()
 
     def _sweep(self) -> None:
         """Removes what is left of interfaces that were removed a day ago. On the sink's thread."""
@@ -199,9 +224,36 @@ class NatsSink(AsyncSink):
         self._left = writer.place
         return has_more
 
+    def retains(self) -> tuple[str, ...]:
+        """Returns the node's keys in the bucket."""
+        return (f"{self.options.place}/{self.subjects.token}",)
+
+    def forget(self, places: Sequence[str]) -> None:
+        """Removes the node's rows, position and status, if no publisher uses them; raises Retry or Rejected."""
+        if places:
+            self.run(self._forget())
+
+    async def _forget(self) -> None:
+        from .connection import NatsConnection
+        from .forgetting import NodeForgetting
+
+        self.connection = NatsConnection(self.options)
+        try:
+            await self.connection.open()
+            await NodeForgetting(self.connection, self.options.bucket, self.context).empty()
+        except (NatsUnavailable, NatsRefused) as error:
+            raise Retry(str(error)) from error
+
+    def check(self) -> str:
+        """Tries the servers, the buckets and the rights; raises NatsRefused."""
+        from .check import check_servers
+
+        return self.run(check_servers(self.options, self.context.node))
+
     async def aclose(self) -> None:
         """Ends the connection, within about a second also when the server hangs."""
         self._is_open = False
-        # Here the lease ends: the node is offline.
+        if self._lease is not None:
+            await self._lease.end()
         if self.connection is not None:
             await self.connection.close()

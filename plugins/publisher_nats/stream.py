@@ -48,13 +48,13 @@ async def ensured(connection: NatsConnection, options: NatsOptions) -> dict[str,
     """
     require_version(connection)
     stream = await _found_or_made(connection, options, bucket_config)
-    await _found_or_made(connection, options, status_config)
-    wanting = missing_in(stream)
-    if wanting:
-        raise NatsRefused(
-            f"the stream {stream['name']} was made with other settings: it needs {', '.join(wanting)}; "
-            f"change it (`nats stream edit {stream['name']}`), or name another bucket"
-        )
+    status = await _found_or_made(connection, options, status_config)
+    for config, wanting in ((stream, missing_in(stream)), (status, missing_in_status(status))):
+        if wanting:
+            raise NatsRefused(
+                f"the stream {config['name']} was made with other settings: it needs {', '.join(wanting)}; "
+                f"change it (`nats stream edit {config['name']}`), or name another bucket"
+            )
     return stream
 
 
@@ -62,6 +62,17 @@ def missing_in(stream: Mapping[str, Any]) -> list[str]:
     """Returns the settings that the bucket's stream needs and does not have."""
     needed = {"allow_atomic": True, "allow_msg_ttl": True, "allow_rollup_hdrs": True}
     return [f"{name} = {str(value).lower()}" for name, value in needed.items() if stream.get(name, False) != value]
+
+
+def missing_in_status(stream: Mapping[str, Any]) -> list[str]:
+    """Returns the settings that the status' stream needs and does not have: without them no lost node is marked."""
+    wanting = [] if stream.get("allow_msg_ttl", False) else ["allow_msg_ttl = true"]
+    if not stream.get("subject_delete_marker_ttl", 0):
+        wanting.append("subject_delete_marker_ttl = 24h")
+    if stream.get("max_msgs_per_subject") != 1:
+        # With more, the server makes a lease as long as the marker's time (nats-server, pull request 6818).
+        wanting.append("max_msgs_per_subject = 1")
+    return wanting
 
 
 def require_version(connection: NatsConnection) -> None:

@@ -265,22 +265,30 @@ def forget(
     ] = None,
     node: Annotated[str | None, typer.Option(metavar="NAME", help="Only what this node left.")] = None,
     drop: Annotated[bool, typer.Option("--drop", help="Leave it there: delete only the journal's record.")] = False,
-    base: Annotated[str | None, typer.Option(help="With a broker: the first level of the topics.")] = None,
+    base: Annotated[
+        str | None, typer.Option(help="With a broker: the first level of the topics; with NATS: the bucket.")
+    ] = None,
     prefix: Annotated[str | None, typer.Option(help="With a broker: Home Assistant's discovery prefix.")] = None,
     password_file: Annotated[Path | None, typer.Option(metavar="FILE", help="The destination's password.")] = None,
-    ca_file: Annotated[Path | None, typer.Option(metavar="FILE", help="With mqtts://: the authority to trust.")] = None,
+    token_file: Annotated[Path | None, typer.Option(metavar="FILE", help="With NATS: the destination's token.")] = None,
+    ca_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="With mqtts:// and tls://: the authority to trust.")
+    ] = None,
+    credentials_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="With NATS: the credentials of a user, as nsc writes them.")
+    ] = None,
     config: Config = None,
 ) -> None:
     """Empty what a sink left at its destination.
 
     The service does it by itself when the configuration no longer has the sink; this does it now, or for good before
-    an uninstallation, or, with a URL such as mqtt://broker, for what no journal remembers. The exit status is 1 when
-    something could not be emptied.
+    an uninstallation, or, with a URL such as mqtt://broker or nats://server, for what no journal remembers. The exit
+    status is 1 when something could not be emptied.
     """
     from .forget import Forget, forget_left, forget_url
 
     settings = _settings(config)
-    wanted = Forget(what, node, base, prefix, password_file, ca_file)
+    wanted = Forget(what, node, base, prefix, password_file, ca_file, token_file, credentials_file)
     done = forget_url(settings, wanted) if "://" in (what or "") else forget_left(settings, wanted, drop=drop)
     if not done:
         raise typer.Exit(1)

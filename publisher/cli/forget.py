@@ -46,11 +46,14 @@ class Forget(NamedTuple):
     prefix: str | None = None
     password_file: Path | None = None
     ca_file: Path | None = None
+    token_file: Path | None = None
+    credentials_file: Path | None = None
 
     @property
     def login(self) -> dict[str, Any]:
         """The options that take the place of recorded ones."""
-        files = {"password_file": self.password_file, "ca_file": self.ca_file}
+        names = ("password_file", "ca_file", "token_file", "credentials_file")
+        files = {name: getattr(self, name) for name in names}
         return {name: str(path.absolute()) for name, path in files.items() if path is not None}
 
 
@@ -146,7 +149,7 @@ def _ask_service(path: Path, journal: JournalClient, wanted: Forget, *, drop: bo
     """Asks the running service, and waits until it has done it; returns whether everything is empty."""
     if wanted.node or wanted.login:
         raise ConfigurationError("a service runs, and it empties what is left with the options that it knows: stop it "
-                                 "to use --node, --password-file or --ca-file")  # fmt: skip
+                                 "to use --node, or another login")  # fmt: skip
     left = _left(journal)
     sinks = [wanted.what] if wanted.what is not None else sorted({place.sink for place in left})
     if wanted.what is not None and not any(place.sink == wanted.what for place in left):
@@ -198,7 +201,16 @@ def forget_url(settings: Settings, wanted: Forget) -> bool:
     url = wanted.what or ""
     plugins = load_plugins(slow=partial(echo, err=True))
     node = wanted.node or settings.node
-    request = ForgetRequest(url, node, wanted.base, wanted.prefix, wanted.password_file, wanted.ca_file)
+    request = ForgetRequest(
+        url,
+        node,
+        wanted.base,
+        wanted.prefix,
+        wanted.password_file,
+        wanted.ca_file,
+        wanted.token_file,
+        wanted.credentials_file,
+    )
     sink = _made(plugins, request)
     places = sink.retains()
     kept, luids = _known(settings, places)

@@ -125,8 +125,8 @@ def _revealed(value: object, dumped: Any) -> Any:
 
 
 def _servers(values: Mapping[str, Any]) -> set[tuple[str, str, int | None]]:
-    """Returns scheme, host and port of the options `url` and `urls`."""
-    urls = [values.get("url"), *(values.get("urls") or ())]
+    """Returns scheme, host and port of the options `url`, `urls` and `servers`."""
+    urls = [values.get("url"), *(values.get("urls") or ()), *(values.get("servers") or ())]
     parts = [split_url(url) for url in urls if isinstance(url, str)]
     return {(url.scheme, url.hostname or "", url.port) for url in parts if url}
 

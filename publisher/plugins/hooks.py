@@ -38,6 +38,8 @@ class ForgetRequest(NamedTuple):
     prefix: str | None = None
     password_file: Path | None = None
     ca_file: Path | None = None
+    token_file: Path | None = None
+    credentials_file: Path | None = None
 
 
 class WebRequest(NamedTuple):
