@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from publisher import ForgetRequest, Sink, SinkContext, hookimpl
+from publisher import ForgetRequest, Sink, SinkContext, SubscribeRequest, hookimpl
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from publisher.client import Transport, TransportFactory
 
 
 @hookimpl
@@ -41,3 +43,16 @@ def _forgetter(request: ForgetRequest, context: SinkContext) -> Sink:
     }
     given = {name: value for name, value in options.items() if value is not None}
     return NatsSink(NatsOptions.model_validate(given), context)
+
+
+@hookimpl
+def publisher_clients() -> dict[str, TransportFactory]:
+    """Returns the maker of transports to a fleet's bucket, for each scheme of a server's URL."""
+    return dict.fromkeys(("nats", "tls"), _transport)
+
+
+def _transport(request: SubscribeRequest) -> Transport:
+    """Follows every node in a bucket of NATS JetStream."""
+    from .subscriber.transport import NatsTransport
+
+    return NatsTransport(request)

@@ -6,7 +6,7 @@ import asyncio
 import json
 import random
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from .messages import Ack, NatsMessage
 
 if TYPE_CHECKING:
     from nats.aio.msg import Msg
+    from nats.aio.subscription import Subscription
 
     from .options import NatsOptions, NatsServerAddress
 
@@ -41,6 +42,8 @@ class NatsConnection:
         self._waiting: dict[str, asyncio.Future[Msg]] = {}
         self._inbox = ""
         self._asked = 0
+        self.refused: NatsRefused | None = None
+        """The last subject that the access control refused: what is sent there gets no answer."""
         self._api = f"$JS.{options.domain}.API" if options.domain else "$JS.API"
 
     @property
@@ -118,7 +121,8 @@ class NatsConnection:
     def _reported(self, error: Exception) -> None:
         """Takes what the server reports beside the answers: a refused subject gets no answer, ever."""
         if "permissions violation" in str(error).lower():
-            self._fail(NatsRefused(f"{self.name}: {_words(error)} (its access control)"))
+            self.refused = NatsRefused(f"{self.name}: {_words(error)} (its access control)")
+            self._fail(self.refused)
 
     async def _answered(self, message: Msg) -> None:
         future = self._waiting.pop(message.subject.rpartition(".")[2], None)
@@ -167,6 +171,17 @@ class NatsConnection:
             f"{self.name}: JetStream is off there, or for this account: start the server with `jetstream {{}}` in its "
             "configuration (`nats-server -js`), or name the domain (domain = ...) where it is a leaf node"
         )
+
+    async def subscribe(self, take: Callable[[Msg], Awaitable[None]]) -> Subscription:
+        """Has a function called with each message that is sent to a subject of this connection alone."""
+        return await self._open_client().subscribe(self._open_client().new_inbox(), cb=take)
+
+    async def ask(self, subject: str, body: Mapping[str, Any], reply: str) -> None:
+        """Sends a question to JetStream's API, whose answers go to another subject; raises NatsUnavailable."""
+        try:
+            await self._open_client().publish(f"{self._api}.{subject}", json.dumps(body).encode(), reply)
+        except (errors.Error, OSError) as error:
+            raise NatsUnavailable(f"{self.name}: {_words(error)}") from error
 
     async def put(self, message: NatsMessage) -> Ack:
         """Stores one message; raises NatsUnavailable, after which it may be stored or not, or NatsRefused."""
@@ -230,6 +245,13 @@ class _Client(Client):
         if initial_connection and "tls" not in self.options and info.get("tls_required"):
             raise errors.Error("the server requires TLS: use tls://")
         await super()._process_info(info, initial_connection)
+
+    async def _process_headers(self, headers: Any) -> dict[str, str] | None:
+        # nats-py ends its reading, and tells nobody, over a header that it cannot decode; anybody may store one.
+        try:
+            return await super()._process_headers(headers)
+        except (IndexError, ValueError):  # UnicodeDecodeError is one
+            return None
 
     async def end(self) -> None:
         """Closes the connection; one that does not close in time is cut."""

@@ -27,7 +27,7 @@ def read_login(options: NatsOptions, log: Log | None = None) -> dict[str, Any]:
     elif options.nkey_file is not None:
         login["nkeys_seed_str"] = _seed(read_secret(options.nkey_file, "nkey_file"), f"nkey_file {options.nkey_file}")
     elif options.credentials_file is not None:
-        _require_credentials(options.credentials_file)
+        _check_credentials(options.credentials_file)
         login["user_credentials"] = str(options.credentials_file)
     if options.addresses[0].tls:
         context = tls_context(ca_file=options.ca_file, cert_file=options.cert_file, key_file=options.key_file)
@@ -45,6 +45,16 @@ def _secret(options: NatsOptions, name: str) -> str | None:
     return None if secret is None else str(secret.get_secret_value())
 
 
+def _check_credentials(path: Path) -> None:
+    """Raises ConfigurationError for a file that is none of a user: nats-py would read the end of it for ever."""
+    lines = read_secrets(path, "credentials_file")
+    begins = [any(f"BEGIN {name}" in line for line in lines[:-1]) for name in ("NATS USER JWT", "USER NKEY SEED")]
+    if not all(begins):
+        raise ConfigurationError(
+            f"credentials_file {path}: expected a user's JWT and nkey seed, as `nsc generate creds` writes them"
+        )
+
+
 def _seed(text: str, what: str) -> str:
     import nkeys  # type: ignore[import-untyped]  # it has none
 
@@ -53,13 +63,6 @@ def _seed(text: str, what: str) -> str:
     except Exception as error:  # noqa: BLE001 - nkeys raises errors of its own, of binascii and of PyNaCl
         raise ConfigurationError(f"{what}: its first line is no seed of an nkey, like SU...: {error}") from None
     return text
-
-
-def _require_credentials(path: Path) -> None:
-    """Raises ConfigurationError for a file that nats-py would fail at in words of its own."""
-    text = "\n".join(read_secrets(path, "credentials_file"))
-    if "BEGIN NATS USER JWT" not in text or "BEGIN USER NKEY SEED" not in text:
-        raise ConfigurationError(f"credentials_file {path}: no credentials are in it; `nsc generate creds` writes them")
 
 
 def _silent() -> logging.Logger:

@@ -51,6 +51,8 @@ class SseTransport:
             )
         if request.password_file is not None:
             raise ConfigurationError("password_file is for a broker: a page takes a token_file")
+        if request.credentials_file is not None:
+            raise ConfigurationError("credentials_file is for nats:// and tls://: a page takes a token_file")
         if request.ca_file is not None and parts.scheme.lower() != "https":
             raise ConfigurationError("ca_file is for https://: nothing is verified over http://")
         self._request = request

@@ -124,27 +124,30 @@ def history(
 def watch(
     url: Annotated[
         str | None,
-        typer.Argument(metavar="URL", help="mqtt://BROKER, or http://HOST:PORT of a web sink: every node there."),
+        typer.Argument(metavar="URL", help="mqtt://BROKER, http://HOST:PORT of a web sink, or nats://SERVERS."),
     ] = None,
     config: Config = None,
     source: SourceOption = None,
     family: FamilyOption = None,
     lines: Annotated[bool, typer.Option("--lines", help="A line for each event, on a terminal too.")] = False,
-    base: Annotated[str, typer.Option(help="With a broker: the first level of the topics.")] = "interfaces",
-    password_file: Annotated[Path | None, typer.Option(metavar="FILE", help="With a broker: its password.")] = None,
-    token_file: Annotated[Path | None, typer.Option(metavar="FILE", help="With a web sink: its token.")] = None,
+    base: Annotated[str, typer.Option(help="A broker's first topic level, or a fleet's bucket.")] = "interfaces",
+    password_file: Annotated[Path | None, typer.Option(metavar="FILE", help="With a broker or nats://.")] = None,
+    token_file: Annotated[Path | None, typer.Option(metavar="FILE", help="With a web sink or nats://.")] = None,
     ca_file: Annotated[Path | None, typer.Option(metavar="FILE", help="With TLS: the authority to trust.")] = None,
+    credentials_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="With nats://: a user's credentials.")
+    ] = None,
 ) -> None:
     """Show the IP interfaces, live.
 
     Shows this host, or every node at a URL: as a table on a terminal, as lines elsewhere. In the table ? explains the
     keys, and q quits.
     """
-    from .. import SubscribeRequest
+    from ..client.subscription import make_request
     from .watch import watch_host, watch_url
 
     if url is not None:
-        request = SubscribeRequest(url, base=base, password_file=password_file, token_file=token_file, ca_file=ca_file)
+        request = make_request(url, (), None, base, password_file, token_file, ca_file, credentials_file)
         watch_url(request, family, lines=lines)
     else:
         watch_host(_settings(config, source), family, lines=lines, past=source is None)
@@ -152,7 +155,9 @@ def watch(
 
 @app.command(epilog=examples("web"))
 def web(
-    url: Annotated[str, typer.Argument(metavar="URL", help="A broker, or the page of a host: show every node there.")],
+    url: Annotated[
+        str, typer.Argument(metavar="URL", help="A broker, nats://SERVERS, or a host's page: show its nodes.")
+    ],
     address: Annotated[
         str | None,
         typer.Option(metavar="HOST:PORT", help="Where the page listens. Default: 127.0.0.1:8780, or a free port."),
@@ -165,20 +170,27 @@ def web(
     ] = None,
     cert_file: Annotated[Path | None, typer.Option(metavar="FILE", help="The page's certificate, for https.")] = None,
     key_file: Annotated[Path | None, typer.Option(metavar="FILE", help="The certificate's key.")] = None,
-    base: Annotated[str, typer.Option(help="With a broker: the first level of the topics.")] = "interfaces",
-    password_file: Annotated[Path | None, typer.Option(metavar="FILE", help="With a broker: its password.")] = None,
-    token_file: Annotated[Path | None, typer.Option(metavar="FILE", help="With http(s)://: the token there.")] = None,
+    base: Annotated[str, typer.Option(help="A broker's first topic level, or a fleet's bucket.")] = "interfaces",
+    password_file: Annotated[Path | None, typer.Option(metavar="FILE", help="With a broker or nats://.")] = None,
+    token_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="With http(s):// or nats://: the token there.")
+    ] = None,
     ca_file: Annotated[Path | None, typer.Option(metavar="FILE", help="The authority to trust at the URL.")] = None,
+    credentials_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="With nats://: a user's credentials there.")
+    ] = None,
 ) -> None:
     """Serve the page of every node at a URL.
 
     The same page as that of a `web` sink, for a broker or another host's page. Ctrl+C ends it.
     """
     from .. import WebRequest
+    from ..client.subscription import make_request
     from .web import serve_url
 
     page = WebRequest(address, page_token_file, tuple(host or ()), cert_file, key_file)
-    serve_url(url, page, base=base, password_file=password_file, token_file=token_file, ca_file=ca_file)
+    request = make_request(url, (), None, base, password_file, token_file, ca_file, credentials_file)
+    serve_url(request, page)
 
 
 @app.command(epilog=examples("snapshot"))

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, TextIO
 
-from ..client import NodeStatus, SubscribeRequest, Subscription, subscribe
+from ..client import NodeStatus, SubscribeRequest, Subscription
+from ..client.subscription import subscribed
 from ..config.settings import Settings
 from ..events import Event, Family
 from ..printable import printable
@@ -86,7 +87,7 @@ def watch_url(request: SubscribeRequest, family: Family | None, *, lines: bool) 
     from ..terminal.live.console import can_be_live
 
     live = not lines and can_be_live(sys.stdout, os.environ)
-    with until_interrupted(), _logging(held=live) as log, _subscribed(request) as subscription:
+    with until_interrupted(), _logging(held=live) as log, subscribed(request) as subscription:
         feed = _UrlFeed(subscription, family)
         if live:
             _show_live(feed, Secrets().mask(request.url), log, "")
@@ -98,16 +99,6 @@ def watch_url(request: SubscribeRequest, family: Family | None, *, lines: bool) 
 def _logging(*, held: bool) -> Iterator[TextIO]:
     with held_log(held=held) as log, logging_to(log, Secrets(), level="warning", style="console"):
         yield log
-
-
-def _subscribed(request: SubscribeRequest) -> Subscription:
-    return subscribe(
-        request.url,
-        base=request.base,
-        password_file=request.password_file,
-        token_file=request.token_file,
-        ca_file=request.ca_file,
-    )
 
 
 def _show_live(feed: Feed, title: str, log: TextIO, past: PastChanges | str) -> None:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ..client.subscription import subscribe
+from ..client.subscription import subscribed
 from ..plugins import WebRequest, load_plugins
 from .host import until_interrupted
 
+if TYPE_CHECKING:
+    from ..client import SubscribeRequest
 
-def serve_url(
-    url: str, page: WebRequest, *, base: str, password_file: Path | None, token_file: Path | None, ca_file: Path | None
-) -> None:
+
+def serve_url(request: SubscribeRequest, page: WebRequest) -> None:
     """Serves the page of what is published at this URL until Ctrl+C; raises PublisherError."""
     serve = load_plugins().page("web")
     with until_interrupted():
-        serve(page, subscribe(url, base=base, password_file=password_file, token_file=token_file, ca_file=ca_file))
+        serve(page, subscribed(request))

@@ -13,7 +13,7 @@ from ..events import AnyEvent
 from ..sink import Cursor
 from .driver import Driver
 from .outbox import NodeStatus
-from .subscription import StopEvent, TakenEntries, make_driver
+from .subscription import StopEvent, TakenEntries, make_driver, make_request
 
 if TYPE_CHECKING:
     # Where it is used: asyncio would be a fifth of what importing publisher costs.
@@ -131,10 +131,12 @@ def asubscribe(
     password_file: Path | str | None = None,
     token_file: Path | str | None = None,
     ca_file: Path | str | None = None,
+    credentials_file: Path | str | None = None,
 ) -> AsyncSubscription:
     """Returns what `subscribe` returns, for asyncio; it connects when the first event is awaited.
 
     async for event in publisher.asubscribe("mqtt://broker.lan"):
         print(event.node, event.text())
     """
-    return AsyncSubscription(make_driver(url, nodes, since, base, password_file, token_file, ca_file), stop)
+    files = (password_file, token_file, ca_file, credentials_file)
+    return AsyncSubscription(make_driver(make_request(url, nodes, since, base, *files)), stop)

@@ -13,6 +13,7 @@ from ..events import AnyEvent, Key
 from ..untrusted import UntrustedError
 from .given import Surroundings
 from .node import NodeFollower
+from .ordered_nodes import OrderedNodes
 from .received import AnswerPart, EventPlace, NodeInfo, read, read_event, read_state
 from .streamed import StreamedNode, StreamedStatus
 
@@ -28,7 +29,8 @@ _LOG_EVERY_SECONDS = 60.0
 class Nodes:
     """Every node that is followed; used on the subscription's thread.
 
-    A transport calls one method for each message. What cannot be read is counted and logged once a minute: anybody may
+    A transport calls one method for each message, of a stream that keeps the last ones of each row those of `ordered`.
+    What cannot be read is counted and logged once a minute: anybody may
     have written it, so it never ends a subscription.
     """
 
@@ -40,6 +42,9 @@ class Nodes:
         self._clock = clock
         self._nodes: dict[str, NodeFollower] = {}
         self._streamed: dict[str, StreamedNode] = {}
+        self.ordered = OrderedNodes(
+            request, around, clock, self._cannot_read, most_nodes=MOST_NODES, most_rows=MOST_ROWS
+        )
         self._rows_left = 0
         self._logged_at = float("-inf")
         self.unreadable = 0
@@ -47,7 +52,7 @@ class Nodes:
     @property
     def is_busy(self) -> bool:
         """True while a node waits for more than events, so that `tick` has something to do."""
-        return any(node.is_busy for node in self._nodes.values())
+        return any(node.is_busy for node in self._nodes.values()) or self.ordered.is_busy
 
     @property
     def has_room(self) -> bool:
@@ -70,11 +75,13 @@ class Nodes:
             node.disconnected()
         for streamed in self._streamed.values():
             streamed.disconnected()
+        self.ordered.disconnected()
 
     def tick(self) -> None:
         """Does what is due by now; called some times a second while `is_busy`."""
         for node in list(self._nodes.values()):
             node.tick()
+        self.ordered.tick()
 
     def status(self, node: str, payload: bytes) -> None:
         """Takes a node's status: `online`, or anything else for a node that is not."""

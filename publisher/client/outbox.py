@@ -47,6 +47,9 @@ class Outbox:
         """`roomy` is called by the reader when it has taken so much that a writer without room may go on."""
         self._changed = threading.Condition()
         self._waiting: deque[Waiting] = deque()
+        # Of each node, the last status that waits; and those that a newer one has replaced.
+        self._newest: dict[str, NodeStatus] = {}
+        self._dropped: set[int] = set()
         self._count = 0
         self._was_full = False
         self._roomy = roomy
@@ -77,17 +80,23 @@ class Outbox:
         with self._changed:
             if self.closed:
                 return
-            if isinstance(entry, NodeStatus) and self._count >= MOST_WAITING:
-                self._drop_status(entry.node)
+            if isinstance(entry, NodeStatus):
+                if self._count >= MOST_WAITING:
+                    self._drop_status(entry.node)
+                self._newest[entry.node] = entry
             self._waiting.append(entry)
             self._count += _size(entry)
             self._changed.notify_all()
         self._listener()
 
     def _drop_status(self, node: str) -> None:
-        kept = deque(one for one in self._waiting if not (isinstance(one, NodeStatus) and one.node == node))
-        self._count -= len(self._waiting) - len(kept)
-        self._waiting = kept
+        """Has the last status of a node not given; it stays in its place for a while, since a search costs more."""
+        if (known := self._newest.pop(node, None)) is not None:
+            self._dropped.add(id(known))
+            self._count -= 1
+        if len(self._dropped) > MOST_WAITING:
+            self._waiting = deque(one for one in self._waiting if id(one) not in self._dropped)
+            self._dropped.clear()
 
     def end(self, error: BaseException | None = None) -> None:
         """Ends the queue: at once, or with an error behind what waits. Any thread, and more than once."""
@@ -95,6 +104,8 @@ class Outbox:
             if error is None:
                 self.closed = True
                 self._waiting.clear()
+                self._newest.clear()
+                self._dropped.clear()
                 self._count = 0
             else:
                 self._error = error
@@ -128,9 +139,14 @@ class Outbox:
                 if taken:
                     break
                 self._snapshot, self._position = entry, 0
+            elif id(entry) in self._dropped:
+                self._dropped.discard(id(self._waiting.popleft()))
+                continue
             else:
                 taken.append(entry)
             self._waiting.popleft()
+            if isinstance(entry, NodeStatus) and self._newest.get(entry.node) is entry:
+                del self._newest[entry.node]
             self._count -= _size(entry)
             if self._snapshot:
                 break

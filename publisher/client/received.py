@@ -11,6 +11,7 @@ from typing import Annotated, Literal, TypeVar, get_args
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from ..events import Address, AnyEvent, DefaultRoute, Event, Interface, IpInterface, IpInterfaceRow, Kind
+from ..sink import Cursor
 from ..untrusted import UntrustedError, parse_json
 
 M = TypeVar("M", bound=BaseModel)
@@ -22,7 +23,7 @@ _YEARS = range(1970, 9999)
 _KINDS = frozenset(get_args(Kind))
 
 Epoch = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
-Count = Annotated[int, Field(ge=0)]
+Count = Annotated[int, Field(ge=0, lt=1 << 64)]
 
 
 class _FromNode(BaseModel):
@@ -37,6 +38,28 @@ class NodeInfo(_FromNode):
     rows: Count | None = None
     missing: Count = 0
     skips: bool = False
+
+
+class OrderedStatus(_FromNode):
+    """The status of a node that holds a lease; without it, or with one that has run out, the node is lost."""
+
+    node: str = Field(min_length=1, max_length=255)
+    online: bool
+    in_sync: bool = False
+    skips: bool = False
+    lease: Annotated[float, Field(gt=0, le=86_400)] = 30.0
+
+
+class NodePosition(_FromNode):
+    """The place of the last event that a publisher has written."""
+
+    epoch: Epoch
+    seq: Count
+
+    @property
+    def cursor(self) -> Cursor:
+        """The place."""
+        return Cursor(self.epoch, self.seq)
 
 
 class AnswerPart(_FromNode):
@@ -100,6 +123,22 @@ def read_event(payload: bytes) -> AnyEvent | EventPlace:
     if isinstance(value, dict) and "specversion" in value:
         return event_of(value)
     return _event(payload, value)
+
+
+def read_row(payload: bytes) -> AnyEvent | EventPlace:
+    """Returns the event of a payload whose row alone counts; raises UntrustedError. In half the time of `read_event`.
+
+    Repeated members, which parsers disagree about, are not looked for: nothing but the row is used.
+    """
+    if len(payload) > MOST_BYTES:
+        raise UntrustedError(f"{len(payload)} bytes, which is more than {MOST_BYTES}")
+    try:
+        event = Event.from_newer_json(payload)
+    except ValidationError:
+        return read_event(payload)
+    if event.time.year not in _YEARS or event.seq >= 1 << 64:
+        raise UntrustedError("a time that cannot be shown, or a seq of more than 64 bits")
+    return event
 
 
 def event_of(value: JsonValue) -> AnyEvent | EventPlace:

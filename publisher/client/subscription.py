@@ -161,11 +161,13 @@ def subscribe(
     password_file: Path | str | None = None,
     token_file: Path | str | None = None,
     ca_file: Path | str | None = None,
+    credentials_file: Path | str | None = None,
 ) -> Subscription:
     """Returns the rows and the changes of every node that publishes at this URL.
 
-    `mqtt://`, `mqtts://`, `ws://` or `wss://` for a broker, `http://` or `https://` for a `web` sink. Of each node come
-    its rows as a snapshot, then every change, in order and once. What was missed is asked for, or the rows come again.
+    `mqtt://`, `mqtts://`, `ws://` or `wss://` for a broker, `http://` or `https://` for a `web` sink, `nats://` or
+    `tls://` for the servers of a fleet, several with a comma between them. Of each node come its rows as a snapshot,
+    then every change, in order and once. What was missed is asked for, or the rows come again.
     `nodes` are those to follow, all if empty; with `since`, the place of the last event that was handled, a node's
     changes after it come instead of its rows, if they are still there. `stop` ends the iteration when it is set.
 
@@ -175,7 +177,27 @@ def subscribe(
         for event in publisher.subscribe("mqtt://broker.lan"):
             print(event.node, event.text())
     """
-    driver = make_driver(url, nodes, since, base, password_file, token_file, ca_file)
+    files = (password_file, token_file, ca_file, credentials_file)
+    return subscribed(make_request(url, nodes, since, base, *files), stop)
+
+
+def make_request(
+    url: str, nodes: Collection[str], since: Mapping[str, Cursor] | None, base: str, *files: Path | str | None
+) -> SubscribeRequest:
+    """Returns the arguments of `subscribe`, as its transport takes them; `files` in the order there."""
+    return SubscribeRequest(
+        url,
+        (nodes,) if isinstance(nodes, str) else tuple(nodes),
+        # A place without an epoch is from before the first event.
+        {node: Cursor(*place) for node, place in (since or {}).items() if place[0]},
+        base,
+        *(None if file is None else Path(file) for file in files),
+    )
+
+
+def subscribed(request: SubscribeRequest, stop: StopEvent | None = None) -> Subscription:
+    """Returns a subscription that is connected, as `subscribe`."""
+    driver = make_driver(request)
     try:
         driver.start()
     except BaseException:
@@ -185,24 +207,8 @@ def subscribe(
     return Subscription(driver, stop)
 
 
-def make_driver(
-    url: str,
-    nodes: Collection[str],
-    since: Mapping[str, Cursor] | None,
-    base: str,
-    password_file: Path | str | None,
-    token_file: Path | str | None,
-    ca_file: Path | str | None,
-) -> Driver:
+def make_driver(request: SubscribeRequest) -> Driver:
     """Returns what runs a subscription; raises ConfigurationError for arguments that cannot be used."""
     from ..plugins import load_plugins
 
-    request = SubscribeRequest(
-        url,
-        (nodes,) if isinstance(nodes, str) else tuple(nodes),
-        # A place without an epoch is from before the first event.
-        {node: Cursor(*place) for node, place in (since or {}).items() if place[0]},
-        base,
-        *(None if file is None else Path(file) for file in (password_file, token_file, ca_file)),
-    )
-    return Driver(request, load_plugins().client(url)(request), _BACKOFF)
+    return Driver(request, load_plugins().client(request.url)(request), _BACKOFF)

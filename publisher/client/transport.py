@@ -25,6 +25,7 @@ class SubscribeRequest:
     password_file: Path | None = None
     token_file: Path | None = None
     ca_file: Path | None = None
+    credentials_file: Path | None = None
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,9 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_wheel_holds_the_core_and_each_sink_and_nothing_else(wheel: Path) -> None:
     folders = {name.partition("/")[0] for name in zipfile.ZipFile(wheel).namelist()}
-    sinks = {f"publisher_{sink}" for sink in ("command", "file", "mqtt", "nats", "notify", "terminal", "web", "webhook")}
+    sinks = {
+        f"publisher_{sink}" for sink in ("command", "file", "mqtt", "nats", "notify", "terminal", "web", "webhook")
+    }
     assert {folder for folder in folders if not folder.endswith(".dist-info")} == {"publisher", *sinks}
 
 

@@ -346,9 +346,9 @@ def listen(url: str, most: int = 10) -> list[str]:
     return lines
 
 
-async def alisten(url: str) -> AnyEvent | None:
+async def alisten(url: str, credentials: Path) -> AnyEvent | None:
     """Returns the first event that is received."""
-    async with asubscribe(url) as subscription:
+    async with asubscribe(url, credentials_file=credentials) as subscription:
         assert_type(subscription, AsyncSubscription)
         assert_type(await subscription.read(1.0), list[AnyEvent | NodeStatus])
         async for event in subscription:

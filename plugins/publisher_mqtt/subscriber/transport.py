@@ -43,6 +43,8 @@ class MqttTransport:
         """Raises ConfigurationError for a URL or an option that cannot be used."""
         if request.token_file is not None:
             raise ConfigurationError("token_file is for http:// and https://: a broker takes a password_file")
+        if request.credentials_file is not None:
+            raise ConfigurationError("credentials_file is for nats:// and tls://: a broker takes a password_file")
         self._options = _options(request)
         if wrong := [node for node in request.nodes if not node or set(node) & set("/+#\0")]:
             raise ConfigurationError(f"{wrong[0]!r} is no node: a name is one level of a topic")

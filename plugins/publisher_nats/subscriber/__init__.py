@@ -1,0 +1,1 @@
+"""The transport of `publisher.subscribe` over NATS JetStream."""

@@ -1,0 +1,474 @@
+"""`publisher.subscribe("nats://...")` over real servers: rows, changes, lost nodes, hostile values, and its end."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import publisher
+from publisher import Backoff, ConfigurationError, Cursor, PublisherError
+from publisher.client import ordered, outbox, subscription
+from publisher.events import Event
+from publisher.testing import make_event, make_row, make_snapshot
+from publisher_nats.names import token_of
+from tests.fixtures.nats import NatsServer
+from tests.fixtures.nats_writer import BucketWriter
+from tests.fixtures.poll import wait_for
+from tests.fixtures.ports import free_port
+from tests.fixtures.subscribed import SubscribedReader
+
+THREAD = "publisher subscription"
+ETH0, ETH1 = make_row("eth0"), make_row("eth1", index=3)
+NODE = "testnode"
+
+
+@pytest.fixture(autouse=True)
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test restarts servers more often than people do."""
+    monkeypatch.setattr(subscription, "_BACKOFF", Backoff(0.02, 0.2))
+
+
+@pytest.fixture
+def writer(nats_server: NatsServer) -> Iterator[BucketWriter]:
+    """The buckets, empty."""
+    with BucketWriter(nats_server.url) as made:
+        made.make()
+        yield made
+        made.delete()
+
+
+def change(seq: int, mtu: int = 1400, node: str = NODE, epoch: str = "01926f6e8c7e4b3f") -> Event:
+    return make_event(seq, row=make_row("eth0", nl_mtu=mtu), node=node, epoch=epoch)
+
+
+def gone(seq: int) -> Event:
+    return make_event(seq, "delete_instance", ETH1)
+
+
+def reader_of(server: NatsServer, **options: Any) -> SubscribedReader:
+    return SubscribedReader(server.url, **options)
+
+
+def at(reader: SubscribedReader, seq: int, node: str = NODE) -> bool:
+    status = reader.subscription.nodes.get(node)
+    return status is not None and status.in_sync and status.seq == seq
+
+
+def test_the_rows_come_first_and_then_every_change(nats_server: NatsServer, writer: BucketWriter) -> None:
+    writer.status(NODE)
+    writer.put(*make_snapshot([ETH0, ETH1], 5))
+    with reader_of(nats_server) as reader:
+        reader.until(lambda: at(reader, 5))
+        assert [type(event).__name__ for event in reader.events] == ["SnapshotStarted"] + 2 * ["InitialNotification"]
+        assert reader.subscription.nodes[NODE].online
+        writer.put(change(6), change(7, 1300))
+        writer.put(gone(8))
+        reader.until(lambda: at(reader, 8))
+        assert reader.changes == [6, 7, 8]
+        assert reader.snapshots == 1
+        assert [event.interface.alias for event in reader.rows.values()] == ["eth0"]
+        assert reader.events[-1] == gone(8)
+
+
+def test_a_snapshot_of_a_node_that_comes_later_and_a_new_epoch(nats_server: NatsServer, writer: BucketWriter) -> None:
+    with reader_of(nats_server) as reader:
+        writer.put(*make_snapshot([ETH0, ETH1], 5))
+        reader.until(lambda: at(reader, 5))
+        assert not reader.subscription.nodes[NODE].online
+        assert len(reader.rows) == 2
+        writer.put(*make_snapshot([ETH0], 0, epoch="01926f6e8c7e4b40"))
+        reader.until(lambda: at(reader, 0))
+        assert len(reader.rows) == 1 or reader.snapshots == 2
+        writer.put(change(1, epoch="01926f6e8c7e4b40"))
+        reader.until(lambda: at(reader, 1))
+        assert reader.changes == [1]
+
+
+def test_a_row_that_was_removed_is_not_in_the_snapshot(nats_server: NatsServer, writer: BucketWriter) -> None:
+    writer.put(*make_snapshot([ETH0, ETH1], 5))
+    writer.put(change(6), gone(7))
+    with reader_of(nats_server) as reader:
+        reader.until(lambda: at(reader, 7))
+        assert [event.row.nl_mtu for event in reader.rows.values()] == [1400]
+        assert reader.changes == []
+
+
+def test_only_the_named_nodes_are_sent(nats_server: NatsServer, writer: BucketWriter) -> None:
+    for node in ("nas.home.lan", "nas", "other"):
+        writer.status(node)
+        writer.put(*make_snapshot([ETH0], 5, node=node))
+    with reader_of(nats_server, nodes=["nas.home.lan"]) as reader:
+        reader.until(lambda: at(reader, 5, "nas.home.lan"))
+        writer.put(change(6, node="nas"))
+        writer.put(change(6, node="nas.home.lan"))
+        reader.until(lambda: at(reader, 6, "nas.home.lan"))
+        assert {event.node for event in reader.events} == {"nas.home.lan"}
+        assert set(reader.subscription.nodes) == {"nas.home.lan"}
+
+
+def test_a_node_is_lost_with_its_lease_also_before_the_viewer_came(
+    nats_server: NatsServer, writer: BucketWriter
+) -> None:
+    writer.put(*make_snapshot([ETH0], 5))
+    writer.status(NODE, lease=1)
+    with reader_of(nats_server) as reader:
+        reader.until(lambda: at(reader, 5) and reader.subscription.nodes[NODE].online)
+        began = time.monotonic()
+        reader.until(lambda: not reader.subscription.nodes[NODE].online)
+        assert time.monotonic() - began < 5
+        writer.status(NODE)
+        reader.until(lambda: reader.subscription.nodes[NODE].online)
+        writer.status(NODE, online=False, lease=None)
+        reader.until(lambda: not reader.subscription.nodes[NODE].online)
+        assert len(reader.rows) == 1
+    writer.status("second", lease=1)
+    writer.put(*make_snapshot([ETH0], 5, node="second"))
+    with reader_of(nats_server, nodes=["second"]) as reader:
+        reader.until(lambda: "second" in reader.subscription.nodes and not reader.subscription.nodes["second"].online)
+    with reader_of(nats_server, nodes=["second"]) as reader:
+        reader.until(lambda: at(reader, 5, "second"))
+        assert not reader.subscription.nodes["second"].online
+
+
+def test_a_lease_that_nobody_renews_ends_without_the_server(nats_server: NatsServer, writer: BucketWriter) -> None:
+    writer.put(*make_snapshot([ETH0], 5))
+    status = {"node": NODE, "online": True, "in_sync": True, "lease": 0.5}
+    writer.raw(f"$KV.interfaces_status.{NODE}.status", json.dumps(status).encode())
+    with reader_of(nats_server) as reader:
+        reader.until(lambda: at(reader, 5) and reader.subscription.nodes[NODE].online)
+        reader.until(lambda: not reader.subscription.nodes[NODE].online)
+
+
+HOSTILE: list[tuple[str, bytes, dict[str, str] | None]] = [
+    ("{row}", b"", None),
+    ("{row}", b"\xff\x00", None),
+    ("{row}", b"[" * 100_000, None),
+    ("{row}", b"{}", None),
+    ("{row}", change(10**6, node="other").json_bytes, None),
+    ("{row}", make_event(7, row=ETH1).json_bytes, None),
+    ("{row}", change(10**6).json_bytes, None),
+    ("{row}", change(1, epoch="f" * 16).json_bytes, None),
+    ("{row}", change(7).json_bytes.replace(b'"seq":7', b'"seq":' + b"9" * 5000), None),
+    ("{row}", b"", {"KV-Operation": "DEL"}),
+    ("0123.inet", b"x", None),
+    ("position", b"{}", None),
+    ("position", b'{"epoch":"ffffffffffffffff","seq":1}', None),
+    ("position", b'{"epoch":"01926f6e8c7e4b3f","seq":9}', None),
+    ("position", b'{"epoch":"01926f6e8c7e4b3f","seq":2}', None),
+    ("a.b.c.d", b"x", None),
+    ("{row}", change(10**6).json_bytes, {"Status": "503", "Description": "x"}),
+]
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["before", "while"])
+def test_no_value_ends_a_subscription_and_the_next_change_comes(
+    nats_server: NatsServer,
+    writer: BucketWriter,
+    first: bool,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ordered, "_LONGEST_PAUSE", 0.1)  # of nobody is it tried so often
+    writer.put(*make_snapshot([ETH0, ETH1], 5))
+    key = make_event(5).key
+    assert key is not None
+    row = f"{key.luid}.{key.family}"
+    with reader_of(nats_server) as reader:
+        reader.until(lambda: at(reader, 5))
+        seq = 5
+        for rest, payload, headers in HOSTILE:
+            writer.raw(f"$KV.interfaces.{NODE}.{rest.format(row=row)}", payload, headers)
+            seq += 1
+            writer.put(change(seq, 1000 + seq))
+            if first:
+                with reader_of(nats_server) as late:
+                    late.until(lambda: at(late, seq))  # noqa: B023  # called here alone
+            reader.until(lambda: at(reader, seq))  # noqa: B023  # as above
+        writer.raw("$KV.interfaces.=ZZ.position", b"{}")
+        writer.raw("$KV.interfaces_status.testnode.status", b"{}")
+        writer.raw("$KV.interfaces_status.testnode.status", b'{"node":"other","online":true}')
+        writer.status(NODE)
+        reader.until(lambda: reader.subscription.nodes[NODE].online)
+        assert set(reader.subscription.nodes) == {NODE}
+        assert "cannot be read" in caplog.text
+        assert len(caplog.records) < 10
+        assert [event.row.nl_mtu for event in reader.rows.values()] == [1000 + seq, 1500]
+
+
+POISON = [
+    b"NATS/1.0 \xff\xff\xff\r\n\r\n",
+    b"NATS/1.0\r\n\xff: \xff\r\n\r\n",
+    b"NATS/1.0 503\r\n\r\n",
+    b"X",
+    b"\r\n\r\n",
+]
+
+
+@pytest.mark.parametrize("header", POISON)
+def test_no_header_ends_a_subscription(nats_server: NatsServer, writer: BucketWriter, header: bytes) -> None:
+    writer.put(*make_snapshot([ETH0], 5))
+    writer.publish_with_header(f"$KV.interfaces.{NODE}.x", header)
+    with reader_of(nats_server) as reader:
+        reader.until(lambda: at(reader, 5))
+        writer.publish_with_header(f"$KV.interfaces.{NODE}.x", header)
+        writer.put(change(6))
+        reader.until(lambda: at(reader, 6))
+        assert reader.snapshots == 1
+        assert reader.changes == [6]
+
+
+def test_since_gives_what_was_missed_where_the_history_has_it(nats_server: NatsServer, writer: BucketWriter) -> None:
+    writer.put(*make_snapshot([ETH0, ETH1], 5))
+    for seq in range(6, 40):
+        writer.put(change(seq, 1000 + seq))
+    epoch = change(6).epoch
+    with reader_of(nats_server, since={NODE: Cursor(epoch, 20)}) as reader:
+        reader.until(lambda: at(reader, 39))
+        writer.put(change(40))
+        reader.until(lambda: at(reader, 40))
+        assert reader.changes == list(range(21, 41))
+        assert reader.snapshots == 0
+    for seq in range(41, 120):  # more than the history has
+        writer.put(change(seq, 1000 + seq))
+    for since, first in ((Cursor(epoch, 40), 120), (Cursor("0" * 16, 7), 120), (Cursor(epoch, 118), 119)):
+        with reader_of(nats_server, since={NODE: since}) as reader:
+            reader.until(lambda: at(reader, 119))
+            assert (reader.changes or [120])[0] == first
+            assert reader.snapshots == (first == 120)
+
+
+def test_a_filter_of_the_sink_leaves_holes_that_are_no_loss(nats_server: NatsServer, writer: BucketWriter) -> None:
+    writer.status(NODE, skips=True, lease=60)
+    writer.put(*make_snapshot([ETH0], 5))
+    with reader_of(nats_server) as reader:
+        reader.until(lambda: at(reader, 5) and reader.subscription.nodes[NODE].skips)
+        writer.put(change(9))
+        writer.put(change(20))
+        reader.until(lambda: at(reader, 20))
+        assert reader.changes == [9, 20]
+        assert reader.snapshots == 1
+
+
+def test_a_hole_is_healed_by_the_rows(nats_server: NatsServer, writer: BucketWriter) -> None:
+    writer.put(*make_snapshot([ETH0], 5))
+    with reader_of(nats_server) as reader:
+        reader.until(lambda: at(reader, 5))
+        writer.put(change(9, 900))
+        reader.until(lambda: at(reader, 9))
+        assert (reader.changes, reader.snapshots) == ([], 2)
+        assert [event.row.nl_mtu for event in reader.rows.values()] == [900]
+
+
+def test_a_node_that_is_forgotten_has_no_rows(nats_server: NatsServer, writer: BucketWriter) -> None:
+    writer.put(*make_snapshot([ETH0], 5))
+    key = make_event(5).key
+    assert key is not None
+    with reader_of(nats_server) as reader:
+        reader.until(lambda: at(reader, 5))
+        writer.remove(NODE, f"{key.luid}.{key.family}")
+        writer.remove(NODE, "position")
+        reader.until(lambda: not reader.rows)
+        writer.put(*make_snapshot([ETH0], 5))
+        reader.until(lambda: at(reader, 5))
+        assert len(reader.rows) == 1
+
+
+def test_a_slow_reader_is_bounded_and_misses_nothing(
+    nats_server: NatsServer, writer: BucketWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox, "MOST_WAITING", 50)
+    writer.put(*make_snapshot([ETH0], 5))
+    with reader_of(nats_server) as reader:
+        reader.until(lambda: at(reader, 5))
+        count = 1500
+        for first in range(6, 6 + count, 60):
+            writer.put(*(change(seq, 1000 + seq) for seq in range(first, first + 60)))
+        waiting = reader.subscription._driver.outbox
+        wait_for(lambda: not waiting.has_room, what="a reader that is behind")
+        assert waiting._count < 50 + 600
+        reader.until(lambda: at(reader, 5 + count))
+        reader.assert_unbroken()
+        assert [event.row.nl_mtu for event in reader.rows.values()] == [1000 + 5 + count]
+
+
+def test_a_server_that_is_killed_costs_no_change_and_makes_none_twice(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with NatsServer(tmp_path) as server, BucketWriter(server.url) as writer:
+        writer.make()
+        writer.put(*make_snapshot([ETH0], 5))
+        with reader_of(server) as reader:
+            reader.until(lambda: at(reader, 5))
+            for seq in range(6, 30, 3):
+                writer.put(change(seq))
+                server.kill()
+                server.start()
+                writer.connect()
+                writer.put(change(seq + 1), change(seq + 2))
+            reader.until(lambda: at(reader, 29))
+            assert reader.changes == list(range(6, 30))
+            assert reader.snapshots == 1
+    assert "trying again" in caplog.text
+
+
+def test_a_frozen_server_is_noticed(tmp_path: Path) -> None:
+    with NatsServer(tmp_path) as server, BucketWriter(server.url) as writer:
+        writer.make()
+        writer.status(NODE, lease=60)
+        writer.put(*make_snapshot([ETH0], 5))
+        with reader_of(server) as reader:
+            reader.until(lambda: at(reader, 5) and reader.subscription.nodes[NODE].online)
+            server.pause()
+            reader.until(lambda: not reader.subscription.nodes[NODE].online)
+            server.resume()
+            reader.until(lambda: reader.subscription.nodes[NODE].online)
+            writer.put(change(6))
+            reader.until(lambda: at(reader, 6))
+            assert (reader.changes, reader.snapshots) == ([6], 1)
+            server.pause()
+            began = time.monotonic()
+            reader.subscription.close()
+            assert time.monotonic() - began < 1.5
+            server.resume()
+
+
+def test_a_stream_that_is_put_back_deleted_or_made_anew(tmp_path: Path) -> None:
+    with NatsServer(tmp_path / "server") as server, BucketWriter(server.url) as writer:
+        writer.make()
+        writer.put(*make_snapshot([ETH0], 5))
+        writer.put(*make_snapshot([ETH0], 5, node="quiet"))
+        with reader_of(server) as reader:
+            reader.until(lambda: at(reader, 5) and at(reader, 5, "quiet"))
+            writer.put(change(6))
+            server.stop()
+            server.copy_store(tmp_path / "copy")
+            server.start()
+            writer.connect()
+            writer.put(*(change(seq) for seq in range(7, 12)))
+            writer.put(change(6, node="quiet"))
+            reader.until(lambda: at(reader, 11) and at(reader, 6, "quiet"))
+            server.stop()
+            server.put_back(tmp_path / "copy")
+            server.start()
+            writer.connect()
+            # As its publisher does, which reads its position there: it writes again what is missing.
+            writer.put(*(change(seq) for seq in range(7, 15)))
+            writer.put(change(6, node="quiet"), change(7, node="quiet"))
+            reader.until(lambda: at(reader, 14) and at(reader, 7, "quiet"))
+            assert reader.snapshots == 2
+            assert [e.seq for e in reader.events if e.node == NODE and e.snapshot is None] == list(range(6, 15))
+            writer.delete()
+            reader.until(lambda: not reader.subscription.nodes[NODE].in_sync)
+            writer.make()
+            writer.put(*make_snapshot([ETH1], 14))
+            writer.put(*make_snapshot([ETH1], 20, node="quiet"))
+            reader.until(lambda: at(reader, 14) and at(reader, 20, "quiet"))
+            assert [event.interface.alias for event in reader.rows.of("quiet").values()] == ["eth1"]
+
+
+def test_it_ends_at_once_from_any_thread_and_by_stop(nats_server: NatsServer, writer: BucketWriter) -> None:
+    writer.put(*make_snapshot([ETH0], 5))
+    for close in (True, False):
+        stop = threading.Event()
+        opened = publisher.subscribe(nats_server.url, stop=stop)
+        thread = threading.Thread(target=list, args=(opened,))
+        thread.start()
+        began = time.monotonic()
+        (opened.close if close else stop.set)()
+        thread.join(5)
+        assert not thread.is_alive()
+        assert time.monotonic() - began < 1
+    wait_for(lambda: not [one for one in threading.enumerate() if one.name == THREAD])
+
+
+def test_asubscribe_is_the_same_and_its_cancellation_is_prompt(nats_server: NatsServer, writer: BucketWriter) -> None:
+    writer.put(*make_snapshot([ETH0], 5))
+
+    async def first() -> Any:
+        async with publisher.asubscribe(nats_server.url) as opened:
+            async for event in opened:
+                return event
+        return None
+
+    async def cancelled() -> float:
+        task = asyncio.create_task(first_of("nats://192.0.2.1"))
+        await asyncio.sleep(0.1)
+        began = time.monotonic()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        return time.monotonic() - began
+
+    async def first_of(url: str) -> Any:
+        async for event in publisher.asubscribe(url):
+            return event
+        return None
+
+    assert asyncio.run(first()).is_marker
+    assert asyncio.run(cancelled()) < 1
+
+
+@pytest.mark.parametrize(
+    ("url", "options", "reason"),
+    [
+        ("nats://", {}, "a URL with a host"),
+        ("nats://h:0", {}, "a URL with a host, and a port"),
+        ("nats://h,:99999", {}, "a URL with a host, and a port"),
+        ("nats://user:secret@h", {}, "password_file"),
+        ("nats://h/bucket", {}, "without a path"),
+        ("nats://h?x=1", {}, "without a path"),
+        ("nats://h", {"ca_file": "ca.pem"}, "tls://"),
+        ("nats://h", {"base": "a.b"}, "base, the bucket"),
+        ("nats://h", {"nodes": [""]}, "no node"),
+        ("nats://h", {"token_file": "/missing"}, "token_file /missing"),
+        ("nats://h", {"credentials_file": "/missing"}, "credentials_file /missing"),
+        ("nats://h", {"credentials_file": __file__}, "expected a user's JWT"),
+        ("mqtt://h", {"credentials_file": "/missing"}, "credentials_file is for nats://"),
+        ("http://h", {"credentials_file": "/missing"}, "credentials_file is for nats://"),
+    ],
+)
+def test_what_cannot_be_used_is_refused_at_once(url: str, options: dict[str, Any], reason: str) -> None:
+    with pytest.raises(ConfigurationError, match=reason) as caught:
+        publisher.subscribe(url, **options)
+    assert "user:secret" not in str(caught.value)
+
+
+def test_what_cannot_be_reached_is_named(nats_server: NatsServer, tmp_path: Path) -> None:
+    ports = sorted((free_port(), free_port()))
+    with pytest.raises(PublisherError) as refused:
+        publisher.subscribe(f"nats://127.0.0.1:{ports[0]},127.0.0.1:{ports[1]}")
+    assert all(f"127.0.0.1:{port} " in str(refused.value) for port in ports)
+    with pytest.raises(PublisherError, match=r"no stream KV_missing.*base"):
+        publisher.subscribe(nats_server.url, base="missing")
+    with pytest.raises(PublisherError, match=r"no TLS"):
+        publisher.subscribe(nats_server.url.replace("nats:", "tls:"))
+    token = tmp_path / "token"
+    token.write_text("wrong")
+    with NatsServer(tmp_path / "other", config="authorization { token: right }") as server:
+        with pytest.raises(PublisherError, match=r"(?i)authorization"):
+            publisher.subscribe(server.url, token_file=token)
+        token.write_text("right")
+        with BucketWriter(server.url, token="right") as made:
+            made.make()
+        publisher.subscribe(server.url, token_file=token).close()
+
+
+def test_names_of_nodes_and_tokens_are_one_to_one() -> None:
+    assert token_of("nas.home.lan") == "nas=2Ehome=2Elan"
+
+
+def test_many_nodes_are_read_once_and_released(nats_server: NatsServer, writer: BucketWriter) -> None:
+    rows = [make_row(f"eth{index}", index=index) for index in range(2, 12)]
+    nodes = [f"node{number}" for number in range(30)]
+    for node in nodes:
+        writer.put(*make_snapshot(rows, 5, node=node))
+    with reader_of(nats_server) as reader:
+        reader.until(lambda: all(at(reader, 5, node) for node in nodes))
+        assert len(reader.rows) == 300
+        assert reader.snapshots == 30
