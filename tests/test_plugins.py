@@ -383,8 +383,8 @@ def test_the_message_for_a_missing_sink_lists_the_others(install: Install) -> No
     install("a-broken", "    import no_such_library_there")
     message = load_plugins().no_such_sink("wehbook")
     assert message.startswith(
-        "no plugin offers a sink of type 'wehbook'; there are: command, file, mqtt, nats, notify, terminal, web, webhook; "
-        "did you mean 'webhook'?"
+        "no plugin offers a sink of type 'wehbook'; there are: command, file, mqtt, nats, notify, terminal, web, "
+        "webhook; did you mean 'webhook'?"
     )
     # The sink that is missing may be the one of the plugin that failed.
     assert "plugin 'a-broken' of a-broken is left out: importing 'a_broken' failed" in message

@@ -60,7 +60,7 @@ async def ensured(connection: NatsConnection, options: NatsOptions) -> dict[str,
 
 def missing_in(stream: Mapping[str, Any]) -> list[str]:
     """Returns the settings that the bucket's stream needs and does not have."""
-    needed = {"allow_atomic": True, "allow_msg_ttl": True, "allow_rollup_hdrs": True}
+    needed = {"allow_atomic": True, "allow_msg_ttl": True}
     return [f"{name} = {str(value).lower()}" for name, value in needed.items() if stream.get(name, False) != value]
 
 

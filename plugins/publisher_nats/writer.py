@@ -49,6 +49,8 @@ class NatsWriter:
         """So many events of the batch are stored."""
         self.alone = False
         """Whether the bucket is on one server: plain messages are quicker there."""
+        self.may_remove = False
+        """Whether the stream lets publishers remove messages: any node those of all, so not every stream does."""
         self.max_message = 0
         """The most bytes of a message that the stream takes, 0 for no limit of its own."""
 
@@ -57,6 +59,7 @@ class NatsWriter:
         self._connection, self.place = connection, None
         self.alone = config.get("num_replicas", 1) == 1
         self.max_message = max(0, config.get("max_msg_size", -1))
+        self.may_remove = bool(config.get("allow_rollup_hdrs"))
 
     async def locate(self) -> Place:
         """Reads the place from the stream's leader."""
@@ -134,7 +137,7 @@ class NatsWriter:
         Raises NatsUnavailable, NatsRefused or PlaceMovedError.
         """
         assert self.place is not None, "it was read"
-        if self.place.cursor is None:
+        if self.place.cursor is None or not self.may_remove:
             return False
         removals: list[KeyWrite] = []
         for subject in sorted(await self._stored()):

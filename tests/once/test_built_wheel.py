@@ -44,7 +44,10 @@ def test_the_wheel_holds_the_core_and_each_sink_and_nothing_else(wheel: Path) ->
     sinks = {
         f"publisher_{sink}" for sink in ("command", "file", "mqtt", "nats", "notify", "terminal", "web", "webhook")
     }
-    assert {folder for folder in folders if not folder.endswith(".dist-info")} == {"publisher", *sinks}
+    assert {folder for folder in folders if not folder.endswith(".dist-info")} == {
+        "publisher",
+        *(f"publisher_{sink}" for sink in sinks),
+    }
 
 
 def test_the_wheel_holds_the_files_of_the_page(wheel: Path) -> None:
