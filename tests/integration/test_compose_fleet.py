@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
+import runpy
 import shutil
 import socket
 import ssl
 import subprocess
-from collections.abc import AsyncIterator, Coroutine, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
+from contextlib import ExitStack, asynccontextmanager, closing
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,20 +21,30 @@ from nats.aio.client import Client
 from nats.errors import NoRespondersError
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
+from publisher import Cursor, Event, Retry
+from publisher.testing import FakeSinkContext, make_event, make_row, make_snapshot
+from publisher_nats.names import token_of
+from publisher_nats.options import NatsOptions
+from publisher_nats.sink import NatsSink
+from publisher_nats.stream import bucket_config, status_config
 from tests.fixtures import small_yaml
 from tests.fixtures.fleet_servers import FLEET, FleetCluster, FleetFolder, FleetServer
+from tests.fixtures.nats import NatsServer
 from tests.fixtures.poll import wait_for
 from tests.fixtures.ports import free_port
 from tests.fixtures.requirements import need
 
 NAS, OTHER = "nas", "db=2Eexample=2Enet"
-NAMES = {NAS: "nas", OTHER: "db.example.net", "viewer": "viewer", "operator": "operator"}
+NODES = {NAS: "nas", OTHER: "db.example.net", "web1": "web1", "web2=2Elan": "web2.lan"}
+PUBLISHING = ("web1", "web2=2Elan")
+SITE = ("--site", "berlin:nas2,printer")
+DOCUMENT = FLEET.parents[1] / "docs" / "fleet.md"
 ROW = "0006008000000000.inet"
 
 
 @pytest.fixture(scope="module")
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FleetCluster]:
-    folder = FleetFolder(tmp_path_factory.mktemp("fleet"), NAMES[NAS], NAMES[OTHER])
+    folder = FleetFolder(tmp_path_factory.mktemp("fleet"), *NODES.values(), *SITE)
     with FleetCluster(folder) as started:
         folder.make_buckets(started.urls)
         yield started
@@ -50,7 +63,7 @@ async def login(fleet: FleetCluster, token: str, **options: Any) -> AsyncIterato
     """Connects as this user; options replace those of a correct login."""
     given: dict[str, Any] = {
         "servers": fleet.urls,
-        "user": NAMES.get(token, token),
+        "user": NODES.get(token, token),
         "password": fleet.folder.password(token),
         "tls": trusting(fleet.folder.ca_file),
         "allow_reconnect": False,
@@ -298,7 +311,7 @@ def test_a_node_that_is_added_logs_in_after_a_reload_and_one_that_is_removed_doe
         run(changed())
         assert folder.password(NAS) == before
     finally:
-        run(rename(*(NAMES[token] for token in (NAS, OTHER))))
+        run(rename(*NODES.values(), *SITE))
 
 
 @pytest.mark.parametrize("name", ["operator", "viewer", "system", "nas", ""])
@@ -359,3 +372,131 @@ def test_a_node_removes_no_other_nodes_rows_by_a_header(fleet: FleetCluster) -> 
             return await newest(operator, f"{OTHER}.position")
 
     assert run(attempted()) == b"its own"
+
+
+def sink(fleet: FleetCluster, token: str, **options: Any) -> NatsSink:
+    """Returns the sink of a node, as in docs/fleet.md; options are added."""
+    folder = fleet.folder
+    node = NODES.get(token, token)
+    login: dict[str, Any] = {"username": node, "password_file": folder.password_file(token)}
+    given = {"servers": fleet.urls, "ca_file": folder.ca_file, "timeout": 2, **login}
+    return NatsSink(NatsOptions(**given | options), FakeSinkContext(node=node))
+
+
+def delivered(sink: NatsSink, events: Sequence[Event]) -> None:
+    """Publishes as a worker does: after a failure what the bucket does not have, as its cursor says."""
+
+    def sent() -> bool:
+        try:
+            cursor = sink.cursor()
+            sink.publish([event for event in events if cursor is None or event.seq > cursor.seq])
+        except Retry:
+            return False
+        return True
+
+    wait_for(sent, what="the events")
+
+
+def test_the_bucket_is_as_the_sink_would_make_it_but_for_rollups(fleet: FleetCluster) -> None:
+    options = NatsOptions(servers=fleet.urls)
+    for bucket, made in (("interfaces", bucket_config), ("interfaces_status", status_config)):
+        config = run_script("buckets").config(bucket)
+        assert config == {key: value for key, value in made(options, 3).items() if key != "allow_rollup_hdrs"}
+
+
+def test_a_nodes_token_is_that_of_the_sink() -> None:
+    for node in ("nas", "db.example.net", "Büro 1", "a=b"):
+        assert run_script("accounts").token_of(node) == token_of(node)
+
+
+def run_script(name: str) -> Any:
+    return SimpleNamespace(**runpy.run_path(str(FLEET / f"{name}.py")))
+
+
+def test_two_nodes_publish_and_a_killed_server_changes_nothing(fleet: FleetCluster) -> None:
+    with ExitStack() as stack:
+        sinks = [stack.enter_context(closing(sink(fleet, token))) for token in PUBLISHING]
+        for one in sinks:
+            node = one.context.node
+            one.open()
+            assert one.cursor() is None
+            one.publish([*make_snapshot([make_row("eth0")], node=node), make_event(1, node=node)])
+        leader = fleet.leader("KV_interfaces")
+        leader.kill()
+        for one in sinks:
+            delivered(one, [make_event(seq, node=one.context.node) for seq in range(2, 300)])
+        fleet.start()
+        for one in sinks:
+            delivered(one, [make_event(300, node=one.context.node)])
+            warnings = [record.getMessage() for record in one.context.logged if record.levelname != "INFO"]
+            assert warnings == []
+
+    async def stored() -> dict[str, list[int]]:
+        """Returns the seq of each event that is kept, which are 64 of a row."""
+        async with login(fleet, "viewer") as viewer:
+            config = ConsumerConfig(deliver_policy=DeliverPolicy.ALL, ack_policy=AckPolicy.NONE)
+            pulled = await viewer.jetstream().pull_subscribe("$KV.interfaces.>", stream="KV_interfaces", config=config)
+            found: dict[str, list[int]] = {}
+            while True:
+                for message in await pulled.fetch(500, timeout=10):
+                    _, _, token, *row = message.subject.split(".")
+                    if token in PUBLISHING and row != ["position"]:
+                        found.setdefault(token, []).append(json.loads(message.data)["seq"])
+                if message.metadata.num_pending == 0:
+                    return found
+
+    assert run(stored()) == {token: [*range(237, 301)] for token in PUBLISHING}
+
+
+class Site(NatsServer):
+    """The leaf node of docs/fleet.md; `more` is added to its configuration."""
+
+    def __init__(self, directory: Path, fleet: FleetCluster, more: str = "") -> None:
+        super().__init__(directory, name="berlin")
+        self._more = more
+        self._fleet = fleet
+
+    def configuration(self) -> str:
+        text = re.findall(r"^```\n(server_name: berlin\n.*?)^```$", DOCUMENT.read_text(), re.DOTALL | re.MULTILINE)[0]
+        replaced = {
+            "192.0.2.7:4222": f"127.0.0.1:{self.port}",
+            "PASSWORD": self._fleet.folder.password("berlin"),
+            "/etc/nats/ca.pem": str(self._fleet.folder.ca_file),
+            **{f"{server.name}:7422": f"127.0.0.1:{server.leaf_port}" for server in self._fleet.members},
+        }
+        for ours, here in replaced.items():
+            assert ours in text, ours
+            text = text.replace(ours, here)
+        return f'{text}\nhttp: "127.0.0.1:{self._monitor}"\n{self._more}'
+
+    def is_connected(self) -> bool:
+        return bool(self.asked("leafz").get("leafs"))
+
+
+@pytest.mark.parametrize("own_jetstream", [False, True])
+def test_a_site_publishes_over_its_leaf_node(fleet: FleetCluster, tmp_path: Path, *, own_jetstream: bool) -> None:
+    """The publisher's journal keeps what comes while the link is away; a JetStream of the site's own is another one."""
+    more = f'jetstream {{ store_dir: "{tmp_path}/store", domain: berlin }}' if own_jetstream else ""
+    site = Site(tmp_path, fleet, more)
+    site.launch()
+    try:
+        wait_for(site.is_connected, what="the link")
+        login = {"username": "nas2", "password": "another password", "ca_file": None, "password_file": None}
+        with closing(sink(fleet, "nas2", servers=[site.url], domain="hub", **login)) as nas2:
+            nas2.open()
+            start = (nas2.cursor() or Cursor("", 0)).seq
+            if start == 0:
+                nas2.publish(make_snapshot([make_row("eth0")], node="nas2", seq=0))
+            nas2.publish([make_event(start + 1, node="nas2")])
+            for server in fleet.servers:
+                server.pause()
+            with pytest.raises(Retry):
+                nas2.publish([make_event(start + 2, node="nas2")])
+            for server in fleet.servers:
+                server.resume()
+            delivered(nas2, [make_event(seq, node="nas2") for seq in range(start + 2, start + 50)])
+            assert nas2.cursor() == Cursor(nas2.context.epoch, start + 49)
+    finally:
+        site.kill()
+        for server in fleet.servers:
+            server.resume()
