@@ -398,7 +398,7 @@ def delivered(sink: NatsSink, events: Sequence[Event]) -> None:
 
 
 def test_the_bucket_is_as_the_sink_would_make_it_but_for_rollups(fleet: FleetCluster) -> None:
-    options = NatsOptions(servers=fleet.urls)
+    options = NatsOptions(servers=tuple(fleet.urls))
     for bucket, made in (("interfaces", bucket_config), ("interfaces_status", status_config)):
         config = run_script("buckets").config(bucket)
         assert config == {key: value for key, value in made(options, 3).items() if key != "allow_rollup_hdrs"}
@@ -428,6 +428,7 @@ def test_two_nodes_publish_and_a_killed_server_changes_nothing(fleet: FleetClust
         fleet.start()
         for one in sinks:
             delivered(one, [make_event(300, node=one.context.node)])
+            assert isinstance(one.context, FakeSinkContext)
             warnings = [record.getMessage() for record in one.context.logged if record.levelname != "INFO"]
             assert warnings == []
 
