@@ -18,6 +18,9 @@ from publisher.sink import Retry, Sink, SinkContext, SinkOptions
 from tests.fixtures.pipeline import Pipeline
 from tests.fixtures.poll import wait_for
 
+if sys.platform != "win32":
+    import fcntl
+
 
 class Line(Sink):
     """Keeps what the other end of a pair of sockets sends."""
@@ -71,6 +74,18 @@ def deliver(pipeline: Pipeline, fault: BaseException | None = None, descriptor: 
     pipeline.deliver(make)
     wait_for(lambda: made and made[-1].published and made[-1].asked, what="the snapshot, and the first wait")
     return made[-1]
+
+
+def far_descriptor() -> int:
+    """Returns an open descriptor whose number no other thread gets when it is closed: they get the lowest free one."""
+    if sys.platform == "win32":
+        return socket.socket().detach()
+    with socket.socket() as one:
+        return fcntl.fcntl(one, fcntl.F_DUPFD, 900)
+
+
+def close_descriptor(number: int) -> None:
+    socket.socket(fileno=number).close()
 
 
 def test_what_the_destination_sends_is_taken_on_the_sinks_thread_while_nothing_is_published(pipeline: Pipeline) -> None:
@@ -127,9 +142,9 @@ def test_a_descriptor_that_is_none_is_an_error_that_says_so(pipeline: Pipeline, 
 
 
 def test_a_closed_descriptor_is_an_error_that_says_so_and_keeps_no_processor_busy(pipeline: Pipeline) -> None:
-    other = socket.socket()
-    line = deliver(pipeline, descriptor=other.fileno())
-    other.close()
+    number = far_descriptor()
+    line = deliver(pipeline, descriptor=number)
+    close_descriptor(number)
     pipeline.change()  # ends the wait for what was open when it began
     wait_for(lambda: pipeline.said("fileno() failed"), what="a line")
     assert pipeline.said("which is closed")
@@ -142,9 +157,8 @@ def test_a_closed_descriptor_is_an_error_that_says_so_and_keeps_no_processor_bus
 
 def test_a_descriptor_that_was_closed_just_now_is_no_error_however_often_it_happens(pipeline: Pipeline) -> None:
     """As of a sink with a thread of its own, which closes a connection while the worker begins to wait."""
-    line, other = deliver(pipeline), socket.socket()
-    number = other.fileno()
-    other.close()
+    line, number = deliver(pipeline), far_descriptor()
+    close_descriptor(number)
 
     def ready() -> None:
         line.called += 1
