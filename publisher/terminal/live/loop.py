@@ -6,6 +6,7 @@ comes through one queue, and `Console.wake` ends the wait.
 
 from __future__ import annotations
 
+import logging
 import queue
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -33,6 +34,7 @@ _MOST_AT_ONCE = 200
 # The journal is read again so long after the last time, while the interface whose history is shown changes.
 _SECONDS_PER_READ = 0.5
 _JOIN_SECONDS = 1.0
+_LOG = logging.getLogger("publisher")
 
 
 Arrived = Sequence[Event | NodeStatus]
@@ -210,14 +212,20 @@ class LiveLoop:
             self._tell(_FeedEnded(None))
 
     def _read_past(self, past: PastChanges) -> None:
-        """Answers requests until there is none. Its own thread."""
-        with suppress(PublisherError):  # the journal says so again when a history is asked for
+        """Answers requests until there is none, whatever the reading raises. Its own thread."""
+        try:
             self._tell(_PastFlaps(past.flaps(self._clock() - 3600)))
+        except Exception:  # noqa: BLE001 - it comes again when a history is asked for
+            _LOG.debug("the flaps of the last hour cannot be read", exc_info=True)
         while (request := self._requests.get()) is not None:
             try:
                 self._tell(_PageAnswer(request, *past.page(request)))
             except PublisherError as error:
                 self._tell(_PageAnswer(request, error=str(error)))
+            except Exception as error:  # noqa: BLE001 - without an answer the page would be read for ever
+                _LOG.debug("the history cannot be read", exc_info=True)
+                reason = f"the history cannot be read: {type(error).__name__}: {error}; see publisher history"
+                self._tell(_PageAnswer(request, error=reason))
 
     def _tell(self, news: _Arrival) -> None:
         self._news.put(news)
