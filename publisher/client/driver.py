@@ -33,7 +33,6 @@ class Driver:
     def __init__(self, request: SubscribeRequest, transport: Transport, backoff: Backoff) -> None:
         self._transport = transport
         self._backoff = backoff
-        self._place = request.url
         self._link: ClientLink | None = None
         self._told = ""
         self._wake_up = WakeUp()
@@ -140,7 +139,7 @@ class Driver:
         # The same reason again is for those who debug.
         level = logging.DEBUG if str(error) == self._told else logging.WARNING
         self._told = str(error)
-        _LOG.log(level, "subscription to %s: %s; trying again in %.1f s", self._place, error, delay)
+        _LOG.log(level, "%s; trying again in %.1f s", error, delay)
         self._closing.wait(delay)
 
     def _has_started(self) -> None:

@@ -46,6 +46,8 @@ class ClientLink(Protocol):
     def receive(self, wait: Wait, seconds: float) -> None:
         """Waits at most so long, and gives what came to the nodes; raises PublisherError when the link is lost.
 
+        Its text is logged as it is: it has the place, as in "the connection to broker.lan:1883 is lost: ...".
+
         It waits by `wait` where it can, which ends when the subscription is closed; else `interrupt` ends it.
         """
         ...

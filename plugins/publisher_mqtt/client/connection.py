@@ -19,7 +19,7 @@ from paho.mqtt.properties import Properties
 
 from .acknowledgements import Acknowledgements, nothing
 from .bounded import MOST_BYTES_TAKEN
-from .errors import BrokerError, NoAnswerError, TakenOverError, connect_failure, no_answer, refused
+from .errors import BrokerError, NoAnswerError, TakenOverError, connect_failure, lost, no_answer, refused
 from .inflight import FIRST_IDENTIFIER, WINDOW, InFlight
 from .loop import NetworkLoop
 from .packets import packet_bytes, publish_packet
@@ -317,7 +317,7 @@ class Connection:
         if flags.is_disconnect_packet_from_server and code.value == SESSION_TAKEN_OVER:
             error: BrokerError = TakenOverError("another client connected with our client id")
         else:
-            error = BrokerError(f"the connection to {self._options.server.name} is lost: {code.getName()}")
+            error = BrokerError(lost(code, self._options, by_broker=flags.is_disconnect_packet_from_server))
         self._is_lost(error)
 
     def _cannot_read(self, error: Exception) -> None:

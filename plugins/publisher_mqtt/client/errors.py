@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING
 
 from publisher import PublisherError
 
-from .reason_codes import reason_for
+from . import reason_codes
+from .reason_codes import FAILURE, reason_for
 
 if TYPE_CHECKING:
+    from paho.mqtt.reasoncodes import ReasonCode
+
     from ..messages import MqttMessage
     from ..options import MqttOptions
 
@@ -94,6 +97,22 @@ def no_answer(detail: str, options: MqttOptions) -> str:
         return f"{server.name} ends the connection or is silent: wrong port, or it {certificate}"
     version = "" if options.protocol == "auto" else f", or it does not speak MQTT {options.protocol}"
     return f"{server.name} does not answer as an MQTT broker: wrong port, or it wants TLS (mqtts://){version}"
+
+
+def lost(code: ReasonCode, options: MqttOptions, *, by_broker: bool) -> str:
+    """Returns the reason why a connection ended. Without a word of the broker, the code is what paho made of it."""
+    place = f"the connection to {options.server.name} is lost"
+    if by_broker:
+        # 0x80 is no reason: "Unspecified error".
+        word = "without a reason; its log may have one" if code.value == FAILURE else f"({code.getName()})"
+        return f"{place}: the broker ended it {word}"
+    match code.value:
+        case reason_codes.KEEPALIVE_TIMEOUT:
+            return f"{place}: the broker does not answer; it hangs, or the network is down"
+        case reason_codes.PROTOCOL_ERROR:
+            return f"{place}: what came is not MQTT"
+        case _:
+            return f"{place}: the broker or the network ended it; the broker's log may say why"
 
 
 def refused(code: int, name: str, options: MqttOptions, will: MqttMessage | None) -> str:

@@ -13,7 +13,9 @@ from paho.mqtt.reasoncodes import ReasonCode
 Meaning = Literal["again", "permission", "never"]
 
 FAILURE = 0x80
+PROTOCOL_ERROR = 0x82
 UNSUPPORTED_VERSION = 0x84
+KEEPALIVE_TIMEOUT = 0x8D
 SESSION_TAKEN_OVER = 0x8E
 TOO_LARGE = 0x95
 # Not on the wire: the broker ended connections over the message, which is logged where that was found (suspects.py).
@@ -30,7 +32,7 @@ class Reason(NamedTuple):
 _REASONS: dict[int, Reason] = {
     0x80: Reason("again"),
     0x81: Reason("never", "the broker takes the packet for malformed"),
-    0x82: Reason("never", "the broker takes the packet for a protocol error"),
+    PROTOCOL_ERROR: Reason("never", "the broker takes the packet for a protocol error"),
     0x83: Reason("again"),
     UNSUPPORTED_VERSION: Reason("never", 'the broker does not speak this version of MQTT: set protocol = "auto"'),
     0x85: Reason("never", "the broker does not accept the client id, or a keepalive of {keepalive} s: set client_id"),
@@ -41,7 +43,7 @@ _REASONS: dict[int, Reason] = {
     0x8A: Reason("permission", "the broker has banned this client"),
     0x8B: Reason("again", "the broker is shutting down"),
     0x8C: Reason("never", "the broker expects another method of authentication"),
-    0x8D: Reason("again"),
+    KEEPALIVE_TIMEOUT: Reason("again"),
     SESSION_TAKEN_OVER: Reason("again"),
     0x8F: Reason("never", "the broker does not accept the topic filter"),
     0x90: Reason("never", "the broker does not accept the topic of the will, {will}: set another node or base"),

@@ -14,11 +14,13 @@ from typing import Any
 
 import pytest
 import trustme
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.reasoncodes import ReasonCode
 
 from publisher.errors import ConfigurationError, PublisherError
 from publisher.sink import Retry
 from publisher.testing import FakeSinkContext, make_event, make_row
-from publisher_mqtt.client.errors import connect_failure, no_answer
+from publisher_mqtt.client.errors import connect_failure, lost, no_answer
 from publisher_mqtt.options import MqttOptions
 from publisher_mqtt.sink import MqttSink
 from tests.fixtures.brokers import Broker, Mosquitto, write_passwords
@@ -195,6 +197,22 @@ def test_each_failure_of_verification_names_the_remedy(code: int, words: str) ->
     error = ssl.SSLCertVerificationError(1, "x")
     error.verify_code, error.verify_message = code, "y"
     assert words in connect_failure(error, MqttOptions(url="mqtts://h"))
+
+
+@pytest.mark.parametrize(
+    ("name", "by_broker", "words"),
+    [
+        ("Unspecified error", False, "the broker or the network ended it; the broker's log may say why"),
+        ("Keep alive timeout", False, "the broker does not answer; it hangs, or the network is down"),
+        ("Protocol error", False, "what came is not MQTT"),
+        ("Server shutting down", True, "the broker ended it (Server shutting down)"),
+        ("Unspecified error", True, "the broker ended it without a reason; its log may have one"),
+    ],
+)
+def test_each_end_of_a_connection_is_a_line_that_names_the_broker(name: str, by_broker: bool, words: str) -> None:
+    code = ReasonCode(PacketTypes.DISCONNECT, name)  # type: ignore[no-untyped-call]  # paho's
+    text = lost(code, MqttOptions(url="mqtt://broker.lan"), by_broker=by_broker)
+    assert text == f"the connection to broker.lan:1883 is lost: {words}"
 
 
 def test_tls_that_fails_otherwise_gives_its_reason() -> None:

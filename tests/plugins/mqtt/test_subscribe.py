@@ -95,7 +95,10 @@ def test_a_broker_that_is_lost_and_forgets_costs_no_change_and_makes_none_twice(
             assert reader.changes == list(range(reader.events[0].seq + 1, host.journal.seq + 1))
             assert reader.snapshots == 1
             assert reader.has_rows_of(host)
+    # The beginning of the line is all that a terminal of 80 columns has room for.
+    assert f"the connection to 127.0.0.1:{broker.port} is lost: the broker or the network ended it" in caplog.text
     assert "trying again" in caplog.text
+    assert "subscription to" not in caplog.text
 
 
 def test_a_publisher_with_a_new_journal_is_a_new_snapshot(broker: Mosquitto, tmp_path: Path) -> None:
