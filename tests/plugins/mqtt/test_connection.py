@@ -210,7 +210,7 @@ def test_each_failure_of_verification_names_the_remedy(code: int, words: str) ->
     ],
 )
 def test_each_end_of_a_connection_is_a_line_that_names_the_broker(name: str, by_broker: bool, words: str) -> None:
-    code = ReasonCode(PacketTypes.DISCONNECT, name)  # type: ignore[no-untyped-call]  # paho's
+    code = ReasonCode(PacketTypes.DISCONNECT, name)
     text = lost(code, MqttOptions(url="mqtt://broker.lan"), by_broker=by_broker)
     assert text == f"the connection to broker.lan:1883 is lost: {words}"
 
