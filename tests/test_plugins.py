@@ -422,9 +422,8 @@ def test_a_plugin_may_offer_clients_and_schemas(install: Install) -> None:
 def test_a_url_that_no_plugin_can_watch_is_an_error_that_lists_the_schemes(url: str) -> None:
     with pytest.raises(ConfigurationError) as failure:
         load_plugins().client(url)
-    assert f"no plugin can watch {url!r}; there are: http://, https://, mqtt://, mqtts://, ws://, wss://" in str(
-        failure.value
-    )
+    schemes = "http://, https://, mqtt://, mqtts://, nats://, tls://, ws://, wss://"
+    assert f"no plugin can watch {url!r}; there are: {schemes}" in str(failure.value)
 
 
 def test_a_schema_that_no_plugin_offers_is_an_error_that_lists_the_names() -> None:

@@ -38,7 +38,7 @@ NAS, OTHER = "nas", "db=2Eexample=2Enet"
 NODES = {NAS: "nas", OTHER: "db.example.net", "web1": "web1", "web2=2Elan": "web2.lan"}
 PUBLISHING = ("web1", "web2=2Elan")
 SITE = ("--site", "berlin:nas2,printer")
-DOCUMENT = FLEET.parents[1] / "docs" / "fleet.md"
+DOCUMENT = FLEET.parents[1] / "docs/fleet.md"
 ROW = "0006008000000000.inet"
 
 
