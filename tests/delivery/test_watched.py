@@ -18,9 +18,6 @@ from publisher.sink import Retry, Sink, SinkContext, SinkOptions
 from tests.fixtures.pipeline import Pipeline
 from tests.fixtures.poll import wait_for
 
-if sys.platform != "win32":
-    import fcntl
-
 
 class Line(Sink):
     """Keeps what the other end of a pair of sockets sends."""
@@ -80,6 +77,8 @@ def far_descriptor() -> int:
     """Returns an open descriptor whose number no other thread gets when it is closed: they get the lowest free one."""
     if sys.platform == "win32":
         return socket.socket().detach()
+    import fcntl
+
     with socket.socket() as one:
         return fcntl.fcntl(one, fcntl.F_DUPFD, 900)
 

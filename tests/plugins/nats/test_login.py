@@ -75,7 +75,7 @@ def test_files_that_cannot_be_used_are_named(tmp_path: Path) -> None:
         with pytest.raises(ConfigurationError, match=f"{option} .*none: cannot be read"):
             missing.sink.open()
         missing.sink.close()
-    for option, words in {"nkey_file": "no seed of an nkey", "credentials_file": "no credentials"}.items():
+    for option, words in {"nkey_file": "no seed of an nkey", "credentials_file": "expected a user.s JWT"}.items():
         (tmp_path / "text").write_text("some text\n")
         unusable = OpenSink("nats://127.0.0.1:1", "x", **{option: str(tmp_path / "text")})
         try:

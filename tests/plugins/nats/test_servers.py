@@ -72,7 +72,7 @@ def test_a_stream_with_other_settings_is_named_with_what_it_needs(nats_server: N
         made = {"name": f"KV_{reader.bucket}", "subjects": [f"$KV.{reader.bucket}.>"]}
         assert "error" not in reader.api(f"STREAM.CREATE.KV_{reader.bucket}", made)
         said = refusal(nats_server.url, reader.bucket)
-        for setting in ("allow_atomic = true", "allow_msg_ttl = true", "allow_rollup_hdrs = true"):
+        for setting in ("allow_atomic = true", "allow_msg_ttl = true"):
             assert setting in said
 
 
