@@ -23,7 +23,7 @@ _EXPIRES_SECONDS, _HEARTBEAT_SECONDS = 30.0, 2.0
 # Without a message and a heartbeat: the server is dead, or frozen, or has lost the consumer.
 _SILENT_SECONDS = 5.0
 # The server removes a consumer that nobody pulls from: that of a viewer that was killed, or whose reader is behind.
-_INACTIVE_SECONDS = 300.0
+_INACTIVE_SECONDS = 60.0
 _NANOSECONDS = 1_000_000_000
 # $JS.ACK.<stream>.<consumer>.<deliveries>.<place>.<number>.<time>.<pending>, and newer with domain and account first
 _OLD_FIELDS = 9
@@ -140,11 +140,7 @@ class StreamConsumer:
         await self._connection.ask(f"CONSUMER.MSG.NEXT.{self._request.stream}.{self._name}", asked, self._inbox)
 
     def check(self) -> None:
-        """Raises NatsUnavailable or NatsRefused when nothing more will come."""
-        if self._connection.refused is not None:
-            raise self._connection.refused
-        if not self._connection.is_open:
-            raise NatsUnavailable("the server ended the connection")
+        """Raises NatsUnavailable when the server is silent though it has to send something."""
         if self._at.asked > 0 and time.monotonic() - self._at.heard_at > _SILENT_SECONDS:
             raise NatsUnavailable(f"nothing came for {_SILENT_SECONDS:g} s, also no heartbeat")
 
@@ -183,6 +179,14 @@ class StreamConsumer:
         if "maxbytes" in lower.replace(" ", ""):
             self._at.bytes = min(2 * self._at.bytes, 1 << 30)  # else a larger message than that would never come
         self._at.asked -= _number(headers.get("Nats-Pending-Messages", ""), self._at.asked)
+
+
+def check_open(connection: NatsConnection) -> None:
+    """Raises NatsUnavailable or NatsRefused when nothing more will come."""
+    if connection.refused is not None:
+        raise connection.refused
+    if not connection.is_open:
+        raise NatsUnavailable(f"the connection to {connection.name} was lost")
 
 
 def _number(text: str, otherwise: int) -> int:

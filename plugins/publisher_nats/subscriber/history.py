@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from publisher.untrusted import UntrustedError, parse_model
 
 from ..place import StoredPosition
-from .consumer import ConsumerRequest, PlacedMessage, StreamConsumer
+from .consumer import ConsumerRequest, PlacedMessage, StreamConsumer, check_open
 
 if TYPE_CHECKING:
     from publisher import Cursor
@@ -63,10 +63,11 @@ async def _all(request: ConsumerRequest, connection: NatsConnection) -> AsyncIte
                 yield message
             if consumer.is_caught_up:
                 return
-            consumer.check()
+            check_open(connection)
             await consumer.pull()
             if not consumer.has_more:
                 await _heard(news)
+                consumer.check()
     finally:
         await consumer.close()
 

@@ -49,6 +49,7 @@ class ViewerLoop:
         for work in works:
             self._loop.run_until_complete(work)
         self._loop.run_until_complete(_cancel_the_rest())
+        self._loop.run_until_complete(self._loop.shutdown_asyncgens())
         self._loop.close()
 
 

@@ -17,7 +17,7 @@ from ..errors import NatsUnavailable
 from ..login import read_login
 from ..options import NatsOptions
 from .bucket import Bucket
-from .consumer import ConsumerRequest, PlacedMessage, StreamConsumer
+from .consumer import ConsumerRequest, PlacedMessage, StreamConsumer, check_open
 from .history import answer
 from .loop import ViewerLoop
 
@@ -140,10 +140,13 @@ class NatsLink:
         if self._statuses.has_more or (has_room and (self._rows.has_more or self._questions)):
             await asyncio.sleep(0)
             return
-        for consumer in (self._statuses, self._rows):
-            consumer.check()
+        check_open(self._connection)
         self._loop.news.clear()
         await self._loop.wait(seconds)
+        # Behind the wait: only then is it known what the server has sent meanwhile. A pull of rows may have ended while
+        # there is no room, and what says so is not taken.
+        for consumer in (self._statuses, self._rows) if has_room else (self._statuses,):
+            consumer.check()
 
     def _take_statuses(self) -> None:
         while (message := self._statuses.take()) is not None:

@@ -18,8 +18,9 @@ from publisher.client import ordered, outbox, subscription
 from publisher.events import Event
 from publisher.testing import make_event, make_row, make_snapshot
 from publisher_nats.names import token_of
+from publisher_nats.subscriber import consumer
+from tests.fixtures.bucket_writer import BucketWriter
 from tests.fixtures.nats import NatsServer
-from tests.fixtures.nats_writer import BucketWriter
 from tests.fixtures.poll import wait_for
 from tests.fixtures.ports import free_port
 from tests.fixtures.subscribed import SubscribedReader
@@ -296,6 +297,26 @@ def test_a_slow_reader_is_bounded_and_misses_nothing(
         reader.until(lambda: at(reader, 5 + count))
         reader.assert_unbroken()
         assert [event.row.nl_mtu for event in reader.rows.values()] == [1000 + 5 + count]
+
+
+def test_a_quiet_fleet_and_a_reader_that_pauses_keep_their_connection(
+    nats_server: NatsServer, writer: BucketWriter, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(outbox, "MOST_WAITING", 10)
+    monkeypatch.setattr(consumer, "_EXPIRES_SECONDS", 1.0)
+    monkeypatch.setattr(consumer, "_HEARTBEAT_SECONDS", 0.2)
+    monkeypatch.setattr(consumer, "_SILENT_SECONDS", 0.6)
+    writer.put(*make_snapshot([ETH0], 5))
+    with reader_of(nats_server) as reader:
+        reader.until(lambda: at(reader, 5))
+        reader.take(2.5)
+        writer.put(*(change(seq) for seq in range(6, 30)))
+        waiting = reader.subscription._driver.outbox
+        wait_for(lambda: not waiting.has_room, what="a reader that is behind")
+        threading.Event().wait(2.5)  # so long that a pull ends, and nobody takes what says so
+        reader.until(lambda: at(reader, 29))
+        assert (reader.changes, reader.snapshots) == (list(range(6, 30)), 1)
+    assert "trying again" not in caplog.text
 
 
 def test_a_server_that_is_killed_costs_no_change_and_makes_none_twice(
