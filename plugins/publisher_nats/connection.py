@@ -6,7 +6,7 @@ import asyncio
 import json
 import random
 import ssl
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 # A server that hangs is noticed after three of these without an answer, when nothing else is sent.
 _PING_SECONDS = 20
 _CLOSE_SECONDS = 1.0
+# A stream that elects its leader, since it was just made or its servers were restarted, answers nothing, and a request
+# of that moment gets no answer later: a thousand nodes that came back together waited the whole timeout.
+_AGAIN_SECONDS = 0.5
 
 
 class NatsConnection:
@@ -129,22 +132,42 @@ class NatsConnection:
         if future is not None and not future.done():
             future.set_result(message)
 
-    async def request(self, subject: str, value: bytes = b"", headers: Mapping[str, str] | None = None) -> Msg:
-        """Returns the answer to a request; raises NatsUnavailable or NatsRefused."""
-        client = self._open_client()
+    async def request(
+        self,
+        subject: str,
+        value: bytes = b"",
+        headers: Mapping[str, str] | None = None,
+        *,
+        again_after: float | None = None,
+    ) -> Msg:
+        """Returns the answer to a request; raises NatsUnavailable or NatsRefused.
+
+        With `again_after` it is sent again after so many seconds without an answer, then after twice as many.
+        """
+        client, left = self._open_client(), self._options.timeout
+        wait = again_after or left
+        while left > 0:
+            wait = min(wait, left)
+            with suppress(TimeoutError):
+                return await self._request_once(client, subject, value, headers, wait)
+            left, wait = left - wait, 2 * wait
+        # Nothing is known of a connection that does not answer: the next attempt begins with a new one.
+        await self.close()
+        raise NatsUnavailable(f"{client.address} did not answer within {self._options.timeout:g} s ({subject})")
+
+    async def _request_once(
+        self, client: _Client, subject: str, value: bytes, headers: Mapping[str, str] | None, seconds: float
+    ) -> Msg:
         self._asked += 1
         token = str(self._asked)
         future = self._waiting[token] = asyncio.get_running_loop().create_future()
         try:
-            async with asyncio.timeout(self._options.timeout):
+            async with asyncio.timeout(seconds):
                 await client.publish(subject, value, f"{self._inbox}.{token}", dict(headers) if headers else None)
                 message: Msg = await future
-        except TimeoutError:
-            # Nothing is known of a connection that does not answer: the next attempt begins with a new one.
-            await self.close()
-            text = f"{client.address} did not answer within {self._options.timeout:g} s ({subject})"
-            raise NatsUnavailable(text) from None
         except (errors.Error, OSError) as error:
+            if isinstance(error, TimeoutError):
+                raise
             raise NatsUnavailable(f"{client.address}: {_words(error)}") from error
         finally:
             self._waiting.pop(token, None)
@@ -157,8 +180,8 @@ class NatsConnection:
     async def api(self, subject: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Returns the answer of JetStream's API, like `STREAM.INFO.KV_interfaces`; raises as `request`."""
         try:
-            message = await self.request(f"{self._api}.{subject}", json.dumps(body).encode() if body else b"")
-            return _answer(message)
+            value = json.dumps(body).encode() if body else b""
+            return _answer(await self.request(f"{self._api}.{subject}", value, again_after=_AGAIN_SECONDS))
         except NatsRefused as error:
             if error.code in (NO_RESPONDERS, *NOT_ENABLED):
                 raise NatsRefused(self._no_jetstream(), error.code) from error
@@ -188,12 +211,13 @@ class NatsConnection:
         answer = _answer(await self.request(self._subject(message), message.value, message.headers))
         return Ack(answer["seq"], answer["stream"])
 
-    async def send(self, message: NatsMessage) -> None:
-        """Sends a message without waiting for an answer; raises NatsUnavailable."""
+    async def send(self, messages: Sequence[NatsMessage]) -> None:
+        """Sends messages without waiting for an answer; raises NatsUnavailable."""
         client = self._open_client()
         try:
             async with asyncio.timeout(self._options.timeout):
-                await client.publish(self._subject(message), message.value, headers=dict(message.headers))
+                for message in messages:
+                    await client.publish(self._subject(message), message.value, headers=dict(message.headers))
         except TimeoutError:
             await self.close()
             raise NatsUnavailable(f"{client.address} took nothing for {self._options.timeout:g} s") from None
@@ -245,6 +269,17 @@ class _Client(Client):
         if initial_connection and "tls" not in self.options and info.get("tls_required"):
             raise errors.Error("the server requires TLS: use tls://")
         await super()._process_info(info, initial_connection)
+
+    @staticmethod
+    def _parse_header_lines(raw: bytes) -> dict[str, str]:
+        # nats-py's own looks at each letter of each name: a tenth of the time in which a fleet's rows are read.
+        found = {}
+        for line in raw.split(b"\r\n"):
+            name, colon, value = line.partition(b":")
+            name = name.strip()
+            if colon and name.isascii() and len(name.split()) == 1:
+                found[name.decode()] = value.strip().decode("utf-8", "replace")
+        return found
 
     async def _process_headers(self, headers: Any) -> dict[str, str] | None:
         # nats-py ends its reading, and tells nobody, over a header that it cannot decode; anybody may store one.
