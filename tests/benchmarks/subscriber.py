@@ -60,6 +60,14 @@ class Subscriber:
                 return found
         return []
 
+    def wait_for(self, text: bytes, timeout: float = 20.0) -> float:
+        """Returns the moment, by time.perf_counter, at which a message with this text came."""
+        deadline = time.monotonic() + timeout
+        while messages := self.messages(deadline - time.monotonic()):
+            if any(text in message.payload for message in messages):
+                return time.perf_counter()
+        raise AssertionError(f"not received within {timeout} s: {text!r}")
+
     def until_quiet(self, seconds: float) -> list[Message]:
         """Waits 20 s for a first message; returns all until none came for so long."""
         found = messages = self.messages()

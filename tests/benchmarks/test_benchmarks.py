@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable
 from functools import partial
+from typing import Any
 
 import pytest
 
@@ -22,6 +23,8 @@ from tests.benchmarks.subjects import (
     growth,
     journal,
     latency,
+    nats_fleet,
+    nats_sink,
     neighbours,
     process,
     reading,
@@ -46,6 +49,8 @@ SHORT: dict[str, Callable[[], Iterable[Result]]] = {
     "webhook": partial(webhook.measure, rounds=1),
     "command": partial(command.measure, rounds=1, changes=20),
     "fleet": partial(fleet.measure, nodes=20),
+    "nats_sink": partial(nats_sink.measure, rounds=1, events=1000, changes=50),
+    "nats_fleet": partial(nats_fleet.measure, sizes=(1, 4), rounds=1),
 }
 
 
@@ -80,6 +85,20 @@ def test_a_stream_counts_steps_back_and_snapshots() -> None:
     stream.take(b'{"snapshot":{"id":"x","position":0,"count":1}}')
     assert (stream.events, stream.back, stream.snapshots) == (4, 2, 1)
     assert stream.newest == {(b"b0", b"inet"): 1402, (b"b0", b"nlinet"): 1402}
+
+
+def test_a_herd_counts_what_is_lost_repeated_and_wrong() -> None:
+    rows = {f"$KV.interfaces.a.{n}.inet": n for n in range(3)}
+    stored: list[tuple[str, dict[str, Any]]] = [
+        *((subject, {"node": "a", "seq": 0, "snapshot": {"position": n + 1}}) for subject, n in rows.items()),
+        ("$KV.interfaces.a.position", {"seq": 0}),
+        *((subject, {"node": "a", "seq": n + 1, "snapshot": None}) for subject, n in rows.items()),
+        ("$KV.interfaces.a.position", {"seq": 3}),
+    ]
+    assert nats_fleet.faults_in(stored, 1, 3) == (0, 0, 0)
+    assert nats_fleet.faults_in([*stored, stored[-2]], 1, 3) == (0, 1, 0)
+    assert nats_fleet.faults_in([*stored[:-2], stored[-1]], 1, 3) == (1, 0, 1)
+    assert nats_fleet.faults_in(stored, 2, 3) == (3, 0, 3)
 
 
 def test_quadratic_growth_misses_its_budget() -> None:

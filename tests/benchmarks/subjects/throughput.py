@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
-import time
-from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from publisher.events import Event
-from publisher.journal.journal import Journal
-from publisher.testing import make_row
-from publisher.testing.events import make_stamp
 from publisher_mqtt.options import MqttOptions
 from publisher_mqtt.sink import MqttSink
 from tests.benchmarks.figures import Figure, median
 from tests.benchmarks.peers import paho_alone
 from tests.benchmarks.subscriber import Subscriber
-from tests.benchmarks.workers import started
+from tests.benchmarks.workers import delivered
 from tests.fixtures.brokers import Mosquitto
-from tests.fixtures.poll import wait_for
-from tests.fixtures.waking import wake
-
-INTERFACES = 50
-# As the core's appends are when much happens.
-APPEND = 250
 
 
 def measure(rounds: int = 5, events: int = 10_000) -> list[Figure]:
@@ -44,31 +33,7 @@ def measure(rounds: int = 5, events: int = 10_000) -> list[Figure]:
     ]
 
 
-def some_events(epoch: str, count: int) -> list[Event]:
-    """Returns events of 50 interfaces in turn, with their JSON made."""
-    stamp = make_stamp()
-    stamp.epoch = epoch
-    rows = [make_row(f"eth{n}", index=n + 2, addresses=["192.0.2.1/24"]) for n in range(INTERFACES)]
-    events: list[Event] = [
-        stamp.event("parameter_notification", "notification", rows[n % INTERFACES]) for n in range(count)
-    ]
-    assert all(event.json_bytes for event in events)
-    return events
-
-
 def through_the_sink(broker: Mosquitto, path: Path, count: int) -> tuple[float, list[Event]]:
     """Returns the seconds from the first append to the last confirmed event, and the events."""
-    with closing(Journal.open(path, node="bench")) as journal:
-        journal.replace_rows([])
-        events = some_events(journal.epoch, count)
-        options = MqttOptions(url=broker.url)
-        worker = started(lambda context: MqttSink(options, context), options.destination, journal)
-        wait_for(lambda: worker.status().state == "following" and worker.status().seq is not None, what="the snapshot")
-        begun = time.perf_counter()
-        for at in range(0, count, APPEND):
-            journal.append(events[at : at + APPEND])
-            wake(worker)
-        wait_for(lambda: worker.status().seq == events[-1].seq, timeout=60, what="all events")
-        ended = time.perf_counter()
-        worker.stop(10)
-    return ended - begun, events
+    options = MqttOptions(url=broker.url)
+    return delivered(lambda context: MqttSink(options, context), options.destination, path, count)

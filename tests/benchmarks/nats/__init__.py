@@ -1,0 +1,1 @@
+"""The programs and peers of the benchmarks with nats-servers."""
