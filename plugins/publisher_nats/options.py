@@ -70,8 +70,8 @@ class NatsOptions(SinkOptions):
     servers: tuple[str, ...] = Field(
         min_length=1,
         max_length=50,
-        description="nats:// or tls://, with user name, host, port; never a password. One server of a cluster is "
-        "enough to find the others; with several, a node also starts while one is away",
+        description="nats:// or tls://, with user name, host, port; never a password. All are of one cluster, and "
+        "tried in a random order",
     )
     username: str | None = None
     password: SecretStr | None = Field(

@@ -11,6 +11,7 @@ from publisher.testing import make_events, make_row, make_snapshot
 from tests.fixtures.nats import NatsServer
 from tests.fixtures.nats_bucket import BucketReader, reading
 from tests.fixtures.nats_sinks import OTHER_EPOCH, OpenSink, filled, new_bucket, opened, write_status
+from tests.fixtures.poll import wait_for
 
 WORDS = "another publisher uses the node name testnode"
 
@@ -67,3 +68,24 @@ def test_the_refused_one_goes_on_when_the_other_has_ended(nats_server: NatsServe
         assert second.context.snapshots_requested > requested
         second.publish(make_snapshot(seq=7))
         assert {one.json["seq"] for one in reader.rows("testnode.*.*").values()} == {7}
+
+
+def test_a_refused_one_waits_a_lease_though_the_status_is_its_own(
+    nats_server: NatsServer, reader: BucketReader
+) -> None:
+    """Both write the status at first; the other one's is there again when it renews its lease."""
+    with (
+        opened(nats_server.url, reader.bucket, lease="2s") as second,
+        filled(nats_server.url, reader.bucket) as first,
+    ):
+        write_status(reader, online=True, instance=second.sink.instance)
+        assert WORDS in str(second.fails(make_snapshot()))
+        first.publish(make_events(1))
+        wait_for(lambda: goes_on(second), what="the end of the lease")
+
+
+def goes_on(one: OpenSink) -> bool:
+    try:
+        return one.cursor() is not None
+    except Retry:
+        return False
