@@ -121,9 +121,12 @@ class NatsSink(AsyncSink):
         """Returns the Retry of a failure; the place is read again before the next attempt."""
         if self._writer is not None:
             self._writer.place = None
+        after = max(0.0, self._not_before - time.monotonic())
         if isinstance(error, NatsRefused):
             self._is_prepared = False  # the stream may be gone, or have other settings now
-        return Retry(str(error), after=max(0.0, self._not_before - time.monotonic()), index=done)
+            # A server that came back refuses batches of a thousand nodes at once: they are to come apart.
+            after = max(after, 1.0 + self.backoff.delay(1))
+        return Retry(str(error), after=after, index=done)
 
     async def _ready(self) -> NatsWriter:
         """Returns the writer, with a connection that is open, alone under the node's name, and at a known place."""

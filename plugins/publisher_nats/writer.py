@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import secrets
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -27,8 +27,6 @@ _EXPECTED = "Nats-Expected-Last-Subject-Sequence"
 # answer's way (docs/nats.md).
 _BATCH_SECONDS = 0.02
 _BATCH_HEADER_BYTES = 200
-# A time limit for each message would be a fifth of the work of sending it.
-_SENT_TOGETHER = 16
 KEPT = timedelta(days=1)
 """A removed interface's key, with its history, stays so long."""
 _MOST_SWEPT = 200
@@ -205,19 +203,13 @@ class NatsWriter:
         return NatsMessage(self._subjects.position, position_value(step.cursor, step.event_id))
 
     async def _put_batch(self, messages: Sequence[NatsMessage]) -> Ack:
-        batch = {"Nats-Batch-Id": secrets.token_hex(16), **self._instance}
-        numbered = [one.with_headers(batch | {"Nats-Batch-Sequence": str(n)}) for n, one in enumerate(messages, 1)]
-        for at in range(0, len(numbered) - 1, _SENT_TOGETHER):
-            await self._connection.send(numbered[at : min(at + _SENT_TOGETHER, len(numbered) - 1)])
-        return await self._put(numbered[-1].with_headers({"Nats-Batch-Commit": "1"}))
+        *first, last = messages
+        with _guarded():
+            return await self._connection.put_batch([*first, last.with_headers(self._instance)])
 
     async def _put(self, message: NatsMessage) -> Ack:
-        try:
+        with _guarded():
             return await self._connection.put(message.with_headers(self._instance))
-        except NatsRefused as error:
-            if error.code in WRONG_LAST_SEQUENCE:
-                raise PlaceMovedError(str(error)) from error
-            raise
 
     def _took(self, done: int, moved: KeyWrite | None, guard: int | None = None) -> None:
         """Notes that so many events are stored, and the step that moved the position, if one did."""
@@ -232,3 +224,13 @@ class NatsWriter:
 def _moved(steps: Sequence[KeyWrite]) -> KeyWrite | None:
     """Returns the last of the steps that move the position."""
     return next((step for step in reversed(steps) if step.cursor is not None), None)
+
+
+@contextmanager
+def _guarded() -> Iterator[None]:
+    try:
+        yield
+    except NatsRefused as error:
+        if error.code in WRONG_LAST_SEQUENCE:
+            raise PlaceMovedError(str(error)) from error
+        raise
