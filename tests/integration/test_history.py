@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from tests.fixtures.netns import NetNs
+from tests.fixtures.poll import wait_for
 from tests.fixtures.program import COMMAND, Program
-from tests.integration.test_whole_program import as_nobody
+from tests.integration.test_whole_program import as_nobody, is_up
 
 if sys.platform == "win32":
     pytest.skip("only Linux has network namespaces", allow_module_level=True)
@@ -49,6 +50,7 @@ def program(netns: NetNs, tmp_path: Path) -> Program:
     netns.ip("link add wan0 type veth peer name far0")
     for name in ("wan0", "far0"):
         netns.ip(f"link set {name} up")
+    wait_for(lambda: is_up(netns, "wan0"), what="the link up, which the kernel reports up to a second later")
     return Program(netns, tmp_path / "it", '[filter]\ninclude = ["wan*", "vpn*"]')
 
 
@@ -58,6 +60,7 @@ def test_history_goes_over_restarts_and_counts_flaps_while_the_publisher_was_awa
     for _ in range(AWAY):
         program.netns.ip("link set far0 down")
         program.netns.ip("link set far0 up")
+    wait_for(lambda: is_up(program.netns, "wan0"), what="the last state: else it is a change of its own")
     with program.running():
         program.wait(lambda: any(event.cause == "startup" for event in program.events), "the changes while away")
         set_link(program, "wan0", "far0", "down")

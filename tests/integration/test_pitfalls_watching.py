@@ -49,8 +49,14 @@ def pair(netns: NetNs) -> NetNs:
         netns.sysctl(f"net/ipv6/conf/{end}/dad_transmits", 0)
     netns.ip("link set v0 up", "link set v1 up")
     wait_for(lambda: netns.run("ip -br link").count(" UP ") == 2, what="both ends up")
-    wait_for(lambda: "tentative" not in netns.run("ip -6 addr"), what="duplicate address detection done")
+    wait_for(lambda: has_its_addresses(netns), what="duplicate address detection done")
     return netns
+
+
+def has_its_addresses(netns: NetNs) -> bool:
+    """Returns whether both ends have their link-local addresses, for good."""
+    shown = netns.run("ip -6 addr")
+    return shown.count("inet6 fe80:") == 2 and "tentative" not in shown
 
 
 def links_by_ip(netns: NetNs) -> dict[str, tuple[int, int]]:
