@@ -9,8 +9,8 @@ from typing import NamedTuple
 from rich.cells import cell_len
 
 from ..text import ago
+from .choices import Item, Sort
 from .interfaces import InterfaceEntry, View
-from .model import Item, Sort
 from .picture import Glyphs
 
 # An IPv4 address with its prefix length has at most 18 characters; of less of it nobody can tell which it is.

@@ -7,9 +7,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from rich.cells import cell_len
 
 from ..text import moment_text
+from .choices import Browsing, Folded, Item, Telling, Typing
 from .columns import LONGEST_REST, Heading, TableColumns
 from .interfaces import InterfaceEntry, View
-from .model import LINES_AROUND, Browsing, Folded, Item, Model, Telling, Typing
+from .model import LINES_AROUND, Model
 from .pages import help_lines, history_lines
 from .picture import Glyphs, Picture, PictureLine, Size, Span
 

@@ -4,76 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
-from fnmatch import fnmatchcase
-from typing import Any, Literal, NamedTuple
+from dataclasses import replace
+from typing import NamedTuple
 
 from ...events import Event
-from .interfaces import SAME_SECONDS, InterfaceEntry, InterfaceKey, Interfaces, ToldChange, View
-
-Sort = Literal["name", "changed", "flaps", "state", "speed"]
-SORTS: tuple[Sort, ...] = ("name", "changed", "flaps", "state", "speed")
+from .choices import SORTS, Browsing, Choices, Folded, Helping, Item, Telling, Typing, arranged, key_of
+from .interfaces import SAME_SECONDS, InterfaceKey, Interfaces, ToldChange, View
 
 # The lines of a table that are no rows: title, headings, footer.
 LINES_AROUND = 3
 _LONGEST_FILTER = 200
-
-
-class Folded(NamedTuple):
-    """The interfaces of containers and virtual machines, as one line of the table."""
-
-    number: int
-    down: int
-
-
-Item = InterfaceEntry | Folded
-
-
-@dataclass(frozen=True)
-class Browsing:
-    """The table is shown."""
-
-
-@dataclass(frozen=True)
-class Typing:
-    """The table is shown while a filter is typed; Esc brings the one before back."""
-
-    before: str
-
-
-@dataclass(frozen=True)
-class Helping:
-    """The keys are explained; `back` is shown next."""
-
-    back: Browsing | Telling
-    top: int = 0
-
-
-@dataclass(frozen=True)
-class Telling:
-    """The history of one interface is shown. `older` are the changes of the journal, newest first, as far as read."""
-
-    key: InterfaceKey
-    top: int = 0
-    older: tuple[ToldChange, ...] = ()
-    more: bool = False
-    reading: bool = False
-
-
-Mode = Browsing | Typing | Helping | Telling
-
-
-@dataclass(frozen=True)
-class Choices:
-    """Everything that a person has chosen."""
-
-    mode: Mode = Browsing()
-    sort: Sort = "name"
-    wanted: str = ""
-    folded: bool = True
-    selected: InterfaceKey | Literal["folded"] | None = None
-    position: int = 0
-    top: int = 0
 
 
 class PageRequest(NamedTuple):
@@ -172,7 +112,7 @@ class Model:
         choices = self.choices
         state = (self._version, self.paused, choices.sort, choices.wanted, choices.folded)
         if choices.sort == "flaps" or self._arranged[0] != state:
-            self._arranged = (state, _arranged(shown, choices))
+            self._arranged = (state, arranged(shown, choices))
         return self._arranged[1]
 
     def fit(self, items: Sequence[Item], height: int) -> int:
@@ -182,7 +122,7 @@ class Model:
         top = max(min(self.choices.top, position), position - self._height + 1)
         top = max(0, min(top, len(items) - self._height))
         # At the top nothing is held: a person who sorts anew there wants to see the first ones.
-        selected = _key_of(items[position]) if items and self.choices.selected is not None else None
+        selected = key_of(items[position]) if items and self.choices.selected is not None else None
         self._choose(position=position, top=top, selected=selected)
         return top
 
@@ -284,7 +224,7 @@ class Model:
         position = max(0, min(before + step, len(items) - 1))
         # A page moves what is in sight as well.
         top = self.choices.top + (position - before if abs(step) > 1 else 0)
-        self._choose(position=position, top=top, selected=_key_of(items[position]) if position else None)
+        self._choose(position=position, top=top, selected=key_of(items[position]) if position else None)
         self.fit(items, self._height)
         return True
 
@@ -299,11 +239,11 @@ class Model:
     def _position(self, items: Sequence[Item]) -> int:
         """Returns the place of the selected line: it stays on its interface, or in its place when that is removed."""
         selected, position = self.choices.selected, self.choices.position
-        if position < len(items) and _key_of(items[position]) == selected:
+        if position < len(items) and key_of(items[position]) == selected:
             return position
         if selected is not None:
             for number, item in enumerate(items):
-                if _key_of(item) == selected:
+                if key_of(item) == selected:
                     return number
         return max(0, min(position, len(items) - 1))
 
@@ -312,10 +252,6 @@ class Model:
 
     def _choose(self, **chosen: object) -> None:
         self.choices = replace(self.choices, **chosen)  # type: ignore[arg-type]  # the names are checked by `replace`
-
-
-def _key_of(item: Item) -> InterfaceKey | Literal["folded"]:
-    return "folded" if isinstance(item, Folded) else item.key
 
 
 def _step(key: str, page: int, everything: int) -> int | None:
@@ -335,40 +271,3 @@ def _step(key: str, page: int, everything: int) -> int | None:
             return everything
         case _:
             return None
-
-
-def _arranged(shown: View, choices: Choices) -> list[Item]:
-    entries: Iterable[InterfaceEntry] = shown.entries.values()
-    words = choices.wanted.lower().split()
-    if words:
-        # Whoever searches wants to find, also among what is folded.
-        return [*sorted(filter(lambda entry: _matches(entry, words), entries), key=_order(shown, choices.sort))]
-    if not choices.folded or not shown.containers:
-        return [*sorted(entries, key=_order(shown, choices.sort))]
-    folded = [entry for entry in entries if entry.key in shown.containers]
-    others = [entry for entry in entries if entry.key not in shown.containers]
-    down = sum(entry.words.state_style == "red" for entry in folded)
-    return [*sorted(others, key=_order(shown, choices.sort)), Folded(len(folded), down)]
-
-
-def _matches(entry: InterfaceEntry, words: Sequence[str]) -> bool:
-    """Returns whether each word is somewhere in the interface's texts; one with `*` or `?` is a pattern of its name."""
-    node, name = entry.key.node.lower(), entry.words.name.lower()
-    for word in words:
-        if "*" in word or "?" in word:
-            if not fnmatchcase(name, word):
-                return False
-        elif word not in entry.words.search and word not in node and word not in entry.key.luid:
-            return False
-    return True
-
-
-def _order(shown: View, sort: Sort) -> Callable[[InterfaceEntry], tuple[float, str, Any, str]]:
-    first: dict[Sort, Callable[[InterfaceEntry], float]] = {
-        "name": lambda _: 0.0,
-        "changed": lambda entry: -(entry.changed_at or 0.0),
-        "flaps": lambda entry: -shown.flaps.get(entry.key, 0),
-        "state": lambda entry: entry.words.state_rank,
-        "speed": lambda entry: -entry.words.bits_per_second,
-    }
-    return lambda entry: (first[sort](entry), entry.key.node, entry.words.order, entry.key.luid)

@@ -9,8 +9,9 @@ from rich.cells import cell_len
 
 from ...text import FAMILY_NAMES, hop_text, speed_text
 from ..text import address_text, ago, moment_text
+from .choices import Telling
 from .interfaces import InterfaceEntry, InterfaceKey, ToldChange, View
-from .model import Model, Telling
+from .model import Model
 from .picture import Glyphs, PictureLine, Span
 
 _KEYS = (

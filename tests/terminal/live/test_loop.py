@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 import pytest
 
 from publisher import PublisherError
+from publisher.terminal.live.choices import Telling
 from publisher.terminal.live.console import Console
 from publisher.terminal.live.interfaces import InterfaceKey, ToldChange
 from publisher.terminal.live.loop import LiveLoop
-from publisher.terminal.live.model import Model, PageRequest, Telling
+from publisher.terminal.live.model import Model, PageRequest
 from publisher.terminal.live.picture import Glyphs
 
 REQUEST = PageRequest(InterfaceKey("nas", "0006008002000000"), None)
