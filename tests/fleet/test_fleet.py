@@ -19,7 +19,7 @@ from tests.fixtures.netns import NetNs
 from tests.fixtures.poll import wait_for
 from tests.fleet.fleet import BUCKET, LEASE, REAL, Fleet, state_of
 from tests.fleet.judge import Judge
-from tests.fleet.verdict import Verdict, judged
+from tests.fleet.verdict import judged
 from tests.fleet.viewer import Viewer
 
 if sys.platform != "linux":
@@ -49,24 +49,13 @@ def run(fleet: Fleet, seconds: float) -> None:
             wait_for(lambda: {one.node for one in judge.stored} >= set(fleet.nodes), what="each node's rows")
             fleet.happen(seconds, judge)
             fleet.rest()
-            verdicts = check_stream(fleet, judge)
+            check_stream(fleet, judge, seconds)
             check_tables(fleet, judge)
             check_viewer(fleet, viewer)
             check_leases(fleet, judge, viewer)
-    figures = {
-        "seed": fleet.seed,
-        "seconds": seconds,
-        "nodes": len(fleet.nodes),
-        **fleet.done,
-        "events": sum(verdict.events for verdict in verdicts.values()),
-        **{name: sum(len(getattr(v, name)) for v in verdicts.values()) for name in ("lost", "repeated", "wrong")},
-        "events put back": judge.events_put_back,
-        "snapshots of the viewer": viewer.snapshots(),
-    }
-    sys.stdout.write(json.dumps(figures) + "\n")
 
 
-def check_stream(fleet: Fleet, judge: Judge) -> dict[str, Verdict]:
+def check_stream(fleet: Fleet, judge: Judge, seconds: float) -> None:
     """Checks that the stream held each event of each journal, once, in order and with the same bytes."""
     for node in fleet.nodes:
         try:
@@ -75,14 +64,23 @@ def check_stream(fleet: Fleet, judge: Judge) -> dict[str, Verdict]:
             error.add_note(f"{position_in(judge, node)}, not {fleet.end(node)}: {fleet.log(node)[-5000:]}")
             raise
     wait_for(judge.has_all, what=f"everything is read: {judge.breaks}")
-    assert judge.events_put_back, "the older stores had everything"
     verdicts = {}
     for node in fleet.nodes:
         mine = [one for one in judge.stored if one.node == node]
         verdicts[node] = judged(mine, fleet.end(node).epoch, fleet.events(node))
+    figures = {
+        "seed": fleet.seed,
+        "seconds": seconds,
+        "nodes": len(fleet.nodes),
+        **fleet.done,
+        "events": sum(verdict.events for verdict in verdicts.values()),
+        **{name: sum(len(getattr(v, name)) for v in verdicts.values()) for name in ("lost", "repeated", "wrong")},
+        "events that older stores lacked": judge.events_put_back,
+    }
+    sys.stdout.write(json.dumps(figures) + "\n")
     bad = {node: verdict for node, verdict in verdicts.items() if not verdict.is_good}
     assert not bad, bad
-    return verdicts
+    assert judge.events_put_back, "the older stores had everything"
 
 
 def position_in(judge: Judge, node: str) -> Any:

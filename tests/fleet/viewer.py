@@ -66,7 +66,3 @@ class Viewer:
             for before, place in pairwise(self.places[node])
             if not place.begins and place != (before.epoch, before.seq + 1, False)
         ]
-
-    def snapshots(self) -> int:
-        """Returns how often it received the rows of a node."""
-        return sum(place.begins for places in self.places.values() for place in places)
