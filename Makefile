@@ -30,7 +30,7 @@ test: .venv/test.stamp ## run the tests; ARGS are given to pytest
 # What measures runs alone.
 test-once: .venv/test.stamp ## run the tests that measure, or take long: continuous integration runs them once
 	$(BIN)/python -m pytest tests/benchmarks tests/hostile
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile tests/once tests/windows/service
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile tests/once tests/fleet tests/windows/service
 
 test-brokers: .venv/test.stamp ## check the mqtt sink on every broker, for the table in docs/mqtt.md; ARGS names some
 	@test -x .cache/brokers/bin/pip || $(PYTHON) -m venv .cache/brokers
