@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sqlite3
 import threading
 import time
@@ -29,7 +30,7 @@ STREAM = f"KV_{BUCKET}"
 REAL = "nas"
 """The name of the real node; `Program` has it."""
 _TOGETHER = 10
-"""So many nodes are played by one process."""
+"""So many nodes are played by one process, at most."""
 _ROWS, _LINKS, _LATER = 8, 6, 50
 
 
@@ -54,7 +55,8 @@ class Fleet:
         names = [f"node{number:03d}" for number in range(nodes)]
         self.cluster = NatsCluster(folder)
         self.played = folder / "played"
-        self.players = [Players(self.played, names[at : at + _TOGETHER]) for at in range(0, nodes, _TOGETHER)]
+        together = min(_TOGETHER, math.ceil(nodes / 2))
+        self.players = [Players(self.played, names[at : at + together]) for at in range(0, nodes, together)]
         self._copies: list[Path] = []
         self._stack = ExitStack()
         self._write_recordings(names)
@@ -72,7 +74,7 @@ class Fleet:
         for name in names:
             (self.played / name).mkdir(parents=True)
             chance = Random(f"{self.seed} {name}")
-            seconds = chance.uniform(10, 40)
+            seconds = chance.uniform(20, 90)
             write_changes(self.played / name / RECORDING, chance, rows=_ROWS, seconds=seconds, every=1.0)
 
     def __enter__(self) -> Self:

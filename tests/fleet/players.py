@@ -1,8 +1,9 @@
 """Nodes that are played from recordings, several services in one process that a test kills.
 
 The process is `python -m tests.fleet.players FOLDER NODE...`, in the caller's network namespace. Each node has a folder
-in FOLDER with its recording and its journal; `sink.json` in FOLDER is the table of its one sink. It plays its recording
-again and again, as a host does that restarts its publisher. It is ended by the end of standard input.
+in FOLDER with its recording and its journal; `sink.json` in FOLDER is the table of its one sink. A node whose recording
+has ended is stopped in order, as on a host that is shut down, until the process is started again. The process ends with
+its standard input.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ class Players:
 
 
 class Node:
-    """A service that plays a recording until it is stopped."""
+    """A service that plays a recording."""
 
     def __init__(self, folder: Path, sink: Mapping[str, Any]) -> None:
         plugins = load_plugins({str(sink["type"])})
@@ -75,30 +76,21 @@ class Node:
             sinks={"fleet": dict(sink)},
         )
         named = logging.LoggerAdapter(log, {"node": folder.name})
-        self._make = partial(
-            Service, settings, partial(sink_options, plugins=plugins), plugins.sources, named, sinks=SinkTypes(plugins)
-        )
-        self._stopping = threading.Event()
-        self._service: Service | None = None
+        plan_of = partial(sink_options, plugins=plugins)
+        self._service = Service(settings, plan_of, plugins.sources, named, sinks=SinkTypes(plugins))
         self._thread = threading.Thread(target=self._run, name=folder.name)
         self._thread.start()
 
     def _run(self) -> None:
         try:
-            while not self._stopping.is_set():
-                self._service = self._make()
-                # `stop` may have come before there was a service.
-                if not self._stopping.is_set():
-                    self._service.run()
+            self._service.run()
         except BaseException:
             log.exception("the node %s failed", self._thread.name)
             raise
 
     def stop(self) -> None:
         """Begins to stop it."""
-        self._stopping.set()
-        if self._service:
-            self._service.stop()
+        self._service.stop()
 
     def join(self) -> None:
         """Waits for its end."""

@@ -124,7 +124,7 @@ def check_leases(fleet: Fleet, judge: Judge, viewer: Viewer) -> None:
     """Checks that nodes are online, that a killed one is lost within two leases, and an ended one offline."""
     wait_for(lambda: all(judge.online.get(node) for node in fleet.nodes), what=f"online: {judge.online}")
     wait_for(lambda: all(is_online(viewer, node) for node in fleet.nodes), what="the viewer: online")
-    lost = fleet.players[0]
+    lost, *_, ended = fleet.players
     lost.kill()
     killed = time.monotonic()
     for node in lost.nodes:
@@ -133,9 +133,11 @@ def check_leases(fleet: Fleet, judge: Judge, viewer: Viewer) -> None:
         assert ending.is_lost
         assert ending.at - killed < 2 * LEASE, f"{node} was lost after {ending.at - killed} s"
     wait_for(lambda: not any(is_online(viewer, node) for node in lost.nodes), timeout=5, what="the viewer: lost")
+    ended.end()
     fleet.end_real()
-    wait_for(lambda: not judge.online[REAL] and not is_online(viewer, REAL), timeout=5, what="the real node is offline")
-    assert not judge.endings[REAL][-1].is_lost
+    for node in (*ended.nodes, REAL):
+        wait_for(lambda: not judge.online[node] and not is_online(viewer, node), timeout=5, what=f"{node} is offline")  # noqa: B023 - as above
+        assert not judge.endings[node][-1].is_lost
 
 
 def is_online(viewer: Viewer, node: str) -> bool:
