@@ -44,9 +44,13 @@ class PlacedRow(NamedTuple):
 
 @dataclass
 class RowsRead:
-    """Rows are read. `is_forced`: they are given even if nothing happened since; `count` is a snapshot's."""
+    """Rows are read. `is_forced`: they are given even if nothing happened since; `count` is a snapshot's.
+
+    With `is_asked` they are the answer to a question, which ends them.
+    """
 
     is_forced: bool = False
+    is_asked: bool = False
     is_ended: bool = False
     count: int | None = None
     heard_at: float = 0.0
@@ -152,9 +156,14 @@ class OrderedNode:
             case Unread():
                 self._compare()
 
-    def end(self) -> None:
-        """Notes that all was given that was there."""
+    def end(self, *, is_answer: bool) -> None:
+        """Notes that all was given that was there, or that a question was answered.
+
+        A connection that went on after a question was lost has given nothing of its answer.
+        """
         match self._phase:
+            case RowsRead(is_asked=True) | ChangesRead() if not is_answer:
+                pass
             case RowsRead() as collecting:
                 collecting.is_ended, collecting.heard_at = True, self._clock()
                 self._try(collecting)
@@ -268,7 +277,7 @@ class OrderedNode:
 
     def _read_rows(self, *, is_forced: bool = False) -> None:
         """Has the rows read again; they are given if something happened since, or if it is forced."""
-        self._collect(RowsRead(is_forced))
+        self._collect(RowsRead(is_forced, is_asked=True))
         self._ask(None)
 
     def _recover_changes(self) -> None:

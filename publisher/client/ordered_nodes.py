@@ -98,7 +98,7 @@ class OrderedNodes:
         if node is None:
             self._reads_all = False
         for about in list(self._nodes.values()) if node is None else [self._nodes[node]]:
-            about.end()
+            about.end(is_answer=node is not None)
 
     def look(self) -> None:
         """Ends leases that were not renewed; called about once a second."""
