@@ -13,8 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fixtures.netns import NetNs, become_capable
-from tests.fixtures.requirements import need, unable
+from tests.fixtures.netns import NetNs, become_capable, own_netns
 
 pytest_plugins = ["tests.fixtures.command", "tests.fixtures.browser"]
 
@@ -147,14 +146,7 @@ def no_test_moves_the_main_thread() -> Iterator[None]:
 @pytest.fixture
 def netns() -> Iterator[NetNs]:
     """A network namespace of the test's own with nothing in it but a loopback that is down."""
-    if sys.platform != "linux":
-        pytest.skip("network namespaces exist on Linux only")
-    need("ip", package="iproute2")
-    try:
-        namespace = NetNs()
-    except OSError as error:
-        unable(f"no network namespace can be made ({error}): run as root, or allow user namespaces")
-    with contextlib.closing(namespace):
+    with own_netns() as namespace:
         yield namespace
 
 

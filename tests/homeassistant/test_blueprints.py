@@ -281,24 +281,23 @@ def restart_home(house: House, *_: IpInterface) -> None:
 
 
 def restart_broker(house: House, *rows: IpInterface) -> None:
-    house.broker.end()
-    house.home.wait(CONNECTED, "unavailable")
-    if rows:
-        house.host.put(*eth0(up=False))
-        house.host.put(*rows)
-    house.broker.start()
-    house.home.wait("binary_sensor.nas_online", "on")
+    be_without_broker(house, house.broker.end, *rows)
 
 
 def lose_broker(house: House, *rows: IpInterface) -> None:
-    house.broker.kill()
+    be_without_broker(house, house.broker.kill, *rows)
+    house.host.quiet()
+
+
+def be_without_broker(house: House, end: Callable[[], object], *rows: IpInterface) -> None:
+    """Ends the broker, and starts it again; rows that are given become other ones meanwhile."""
+    end()
     house.home.wait(CONNECTED, "unavailable")
     if rows:
         house.host.put(*eth0(up=False))
         house.host.put(*rows)
     house.broker.start()
     house.home.wait("binary_sensor.nas_online", "on")
-    house.host.quiet()
 
 
 @pytest.mark.parametrize("restart", [restart_publisher, restart_home, restart_broker, lose_broker])

@@ -11,10 +11,6 @@ from typing import Protocol, TextIO
 from ..screen import shows_codes
 from .picture import Size
 
-# Alternate screen; then cursor hidden, no wrap at the right edge; and the reverse of all.
-ENTER = "\x1b[?1049h"
-LEAVE = "\x1b[m\x1b[?7h\x1b[?25h\x1b[?1049l"
-
 
 class Console(Protocol):
     """A terminal that is taken over for a block, and given back as it was, whatever ends the block.

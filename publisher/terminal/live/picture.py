@@ -9,6 +9,10 @@ from rich.cells import cell_len
 
 from ...printable import printable
 
+# Alternate screen; then cursor hidden, no wrap at the right edge; and the reverse of all.
+ENTER = "\x1b[?1049h"
+LEAVE = "\x1b[m\x1b[?7h\x1b[?25h\x1b[?1049l"
+
 # Colours are those that NO_COLOR turns off.
 _ATTRIBUTES = {"bold": "1", "dim": "2", "underline": "4", "reverse": "7"}
 _COLOURS = {"red": "31", "green": "32", "yellow": "33", "magenta": "35", "cyan": "36"}

@@ -12,9 +12,8 @@ from types import FrameType, TracebackType
 from typing import TextIO
 
 from ..screen import write
-from .console import ENTER, LEAVE
 from .keys import KeyDecoder
-from .picture import Size
+from .picture import ENTER, LEAVE, Size
 
 assert sys.platform != "win32"
 

@@ -14,8 +14,7 @@ from types import TracebackType
 from typing import TextIO
 
 from ..screen import write
-from .console import ENTER, LEAVE
-from .picture import Size
+from .picture import ENTER, LEAVE, Size
 
 # consoleapi.h. Without the first Ctrl+C is a key, which ends a wait at once; a signal would end it when it is over.
 _ENABLE_PROCESSED_INPUT, _ENABLE_LINE_INPUT, _ENABLE_ECHO_INPUT = 1, 2, 4
