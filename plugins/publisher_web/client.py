@@ -144,7 +144,9 @@ class SseLink:
             self._transport.last_id = message.id or self._transport.last_id
 
     def ask(self, question: Question) -> None:
-        """Does nothing: a stream has no gaps."""
+        """Sends nothing: a stream has no gaps, and nobody answers over it."""
+        if question.last is not None:
+            self._nodes.past_refused(question.node)
 
     def states_again(self, node: str) -> None:
         """Does nothing: a stream has no gaps."""

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import closing
 from typing import Any, Self
 
 from pydantic import ValidationError
 
-from publisher import ConfigurationError, Event, NodeStatus, Subscription, WebRequest
+from publisher import AnyEvent, ConfigurationError, Event, NodeStatus, Subscription, WebRequest
 from publisher.terminal import echo
 
 from .first_run import on_free_port
@@ -24,6 +24,8 @@ from .sink import require_web
 
 _LOG = logging.getLogger("publisher.web")
 _READ_SECONDS = 1.0
+# Of the history that a node is asked for.
+_MOST_EVENTS = 500
 
 
 def serve_page(request: WebRequest, subscription: Subscription) -> None:
@@ -33,7 +35,11 @@ def serve_page(request: WebRequest, subscription: Subscription) -> None:
     ListenError.
     """
     require_web()
-    with closing(subscription), PageThread(_options(request)) as page:
+
+    def history(node: str, luid: str) -> list[AnyEvent] | None:
+        return subscription.history(node, luid, last=_MOST_EVENTS)
+
+    with closing(subscription), PageThread(_options(request), history) as page:
         echo(f"Open the page:  {page.url}")
         while not subscription.closed:
             if entries := subscription.read(_READ_SECONDS):
@@ -45,8 +51,9 @@ class PageThread:
     interrupts may be left in any state. Used as a context; the thread that enters it calls everything.
     """
 
-    def __init__(self, options: WebOptions) -> None:
+    def __init__(self, options: WebOptions, history: Callable[[str, str], Sequence[Event] | None]) -> None:
         self.url = options.url
+        self._history = history
         self._options = options
         self._started: Future[str] = Future()
         self._thread = threading.Thread(target=self._run, name="page")
@@ -75,7 +82,7 @@ class PageThread:
                 self._started.set_exception(error)
 
     async def _serve(self) -> None:
-        self._loop, self._stop, self._shown = asyncio.get_running_loop(), asyncio.Event(), ShownFleet()
+        self._loop, self._stop, self._shown = asyncio.get_running_loop(), asyncio.Event(), ShownFleet(self._history)
         page = Page(self._shown, self._options, _LOG)
         page.open()
         try:
@@ -83,6 +90,7 @@ class PageThread:
             await self._stop.wait()
         finally:
             await page.close()
+            self._shown.close()
 
     async def _take(self, entries: Sequence[Event | NodeStatus]) -> None:
         self._shown.take(entries)

@@ -14,6 +14,7 @@ from ..sink import Cursor
 from .driver import Driver
 from .outbox import NodeStatus
 from .subscription import StopEvent, TakenEntries, make_driver, make_request
+from .transport import Question
 
 if TYPE_CHECKING:
     # Where it is used: asyncio would be a fifth of what importing publisher costs.
@@ -63,6 +64,19 @@ class AsyncSubscription:
                 break
             await news.wait(self._seconds(seconds))
         return []
+
+    async def history(
+        self, node: str, luid: str | None = None, *, last: int = 100, timeout: float = 10.0
+    ) -> list[AnyEvent] | None:
+        """Returns what `Subscription.history` returns."""
+        import asyncio
+
+        await self._start()
+        asked = asyncio.wrap_future(self._driver.ask_past(Question(node, last=last, luid=luid)))
+        try:
+            return await asyncio.wait_for(asked, timeout)
+        except TimeoutError:
+            return None
 
     def close(self) -> None:
         """Ends the subscription, and a wait, at once; harmless when repeated. Any thread; it does not wait."""

@@ -6,12 +6,15 @@ import contextlib
 import logging
 import threading
 import time
+from concurrent.futures import Future
+from queue import Empty, SimpleQueue
 
 from ..delivery.backoff import Backoff
 from ..delivery.descriptors import WakeUp
 from ..errors import PublisherError
 from .nodes import Nodes
 from .outbox import Outbox, Waiting
+from .past import Past
 from .transport import ClientLink, Question, SubscribeRequest, Transport
 
 # On Windows a wait without a limit ignores Ctrl+C; and a keepalive is looked at as often.
@@ -41,6 +44,7 @@ class Driver:
         self._failed: BaseException | None = None
         self.outbox = Outbox(self.wake)
         self.nodes = Nodes(request, self)
+        self._asked: SimpleQueue[tuple[Question, Future[Past]]] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="publisher subscription", daemon=True)
 
     def start(self) -> None:
@@ -82,6 +86,13 @@ class Driver:
         if wait and self._thread.is_alive() and self._thread is not threading.current_thread():
             self._thread.join(_CLOSE_SECONDS)
 
+    def ask_past(self, question: Question) -> Future[Past]:
+        """Asks a node what happened; the answer is `None` where it gives none. Any thread."""
+        answer: Future[Past] = Future()
+        self._asked.put((question, answer))
+        self.wake()
+        return answer
+
     # What the nodes need: `Surroundings`.
 
     @property
@@ -114,6 +125,21 @@ class Driver:
         finally:
             self._has_started()
             self._wake_up.close()
+            self.nodes.past_questions.end()
+            self._end_past()
+
+    def _end_past(self) -> None:
+        """Gives up what nobody will ask: there is no connection."""
+        with contextlib.suppress(Empty):
+            while True:
+                answer = self._asked.get_nowait()[1]
+                if answer.set_running_or_notify_cancel():
+                    answer.set_result(None)
+
+    def _ask_past(self) -> None:
+        with contextlib.suppress(Empty):
+            while True:
+                self.nodes.past_questions.ask(*self._asked.get_nowait())
 
     def _connect_again_and_again(self) -> None:
         failures = 0
@@ -136,6 +162,7 @@ class Driver:
     def _lost(self, error: PublisherError, delay: float) -> None:
         self._link = None
         self.nodes.disconnected()
+        self._end_past()
         # The same reason again is for those who debug.
         level = logging.DEBUG if str(error) == self._told else logging.WARNING
         self._told = str(error)
@@ -148,6 +175,7 @@ class Driver:
 
     def _follow(self, link: ClientLink) -> None:
         while not self._closing.is_set():
+            self._ask_past()
             is_busy = self.nodes.is_busy
             link.receive(self._wait, _BUSY_WAIT_SECONDS if is_busy else _LONGEST_WAIT_SECONDS)
             if is_busy or self.nodes.is_busy:

@@ -14,6 +14,7 @@ from ..untrusted import UntrustedError
 from .given import Surroundings
 from .node import NodeFollower
 from .ordered_nodes import OrderedNodes
+from .past import PastQuestions
 from .received import AnswerPart, EventPlace, NodeInfo, read, read_event, read_state
 from .streamed import StreamedNode, StreamedStatus
 
@@ -45,6 +46,7 @@ class Nodes:
         self.ordered = OrderedNodes(
             request, around, clock, self._cannot_read, most_nodes=MOST_NODES, most_rows=MOST_ROWS
         )
+        self.past_questions = PastQuestions(around, clock)
         self._rows_left = 0
         self._logged_at = float("-inf")
         self.unreadable = 0
@@ -52,7 +54,8 @@ class Nodes:
     @property
     def is_busy(self) -> bool:
         """True while a node waits for more than events, so that `tick` has something to do."""
-        return any(node.is_busy for node in self._nodes.values()) or self.ordered.is_busy
+        is_asked = self.past_questions.are_open or self.ordered.is_busy
+        return is_asked or any(node.is_busy for node in self._nodes.values())
 
     @property
     def has_room(self) -> bool:
@@ -76,12 +79,14 @@ class Nodes:
         for streamed in self._streamed.values():
             streamed.disconnected()
         self.ordered.disconnected()
+        self.past_questions.end()
 
     def tick(self) -> None:
         """Does what is due by now; called some times a second while `is_busy`."""
         for node in list(self._nodes.values()):
             node.tick()
         self.ordered.tick()
+        self.past_questions.tick()
 
     def status(self, node: str, payload: bytes) -> None:
         """Takes a node's status: `online`, or anything else for a node that is not."""
@@ -109,6 +114,17 @@ class Nodes:
     def refused(self, node: str) -> None:
         """Notes that a question cannot be sent to this node."""
         self._take(node, NodeFollower.refused)
+
+    def past(self, node: str, payload: bytes) -> None:
+        """Takes a message of an answer to a question with `last`."""
+        try:
+            self.past_questions.take(node, read(AnswerPart, payload))
+        except UntrustedError as error:
+            self._cannot_read(f"of node {node!r}", error)
+
+    def past_refused(self, node: str) -> None:
+        """Notes that a question with `last` cannot be sent to this node."""
+        self.past_questions.refused(node)
 
     def streamed(self, payload: bytes) -> None:
         """Takes an event of a stream that is in order and whole."""

@@ -16,7 +16,7 @@ from ..events import AnyEvent
 from ..sink import Cursor
 from .driver import Driver
 from .outbox import Entry, NodeStatus
-from .transport import SubscribeRequest
+from .transport import Question, SubscribeRequest
 
 # On Windows a wait without a limit ignores Ctrl+C.
 _LONGEST_WAIT_SECONDS = 1.0
@@ -125,6 +125,19 @@ class Subscription:
     @property
     def _longest_wait(self) -> float:
         return _LONGEST_WAIT_SECONDS if self._stop is None else _STOP_WAIT_SECONDS
+
+    def history(
+        self, node: str, luid: str | None = None, *, last: int = 100, timeout: float = 10.0
+    ) -> list[AnyEvent] | None:
+        """Returns the newest events of a node, or of one of its interfaces, oldest first, as its journal has them.
+
+        `None` where nobody answers: the node is offline, or refuses requests, or there is no broker that brings them
+        to it. Any thread may call it, also while another one reads; it blocks, at most `timeout` seconds.
+        """
+        try:
+            return self._driver.ask_past(Question(node, last=last, luid=luid)).result(timeout)
+        except TimeoutError:
+            return None
 
     def close(self) -> None:
         """Ends the subscription, and a wait in another thread, at once; harmless when repeated."""

@@ -30,10 +30,15 @@ class SubscribeRequest:
 
 @dataclass(frozen=True)
 class Question:
-    """A request to a node: the events after `since`, or the rows when it is `None`."""
+    """A request to a node: the events after `since`, or the rows when it is `None`.
+
+    With `last` it is for so many of the newest events, those of the interface `luid` alone if that is given.
+    """
 
     node: str
-    since: Cursor | None
+    since: Cursor | None = None
+    last: int | None = None
+    luid: str | None = None
 
 
 Wait = Callable[[int, float], object]
@@ -53,7 +58,10 @@ class ClientLink(Protocol):
         ...
 
     def ask(self, question: Question) -> None:
-        """Sends a question; the answer is given to the nodes, and a refusal, too."""
+        """Sends a question; the answer is given to the nodes, and a refusal, too.
+
+        That to a question with `last` is given to `Nodes.past`, and its refusal to `Nodes.past_refused`.
+        """
         ...
 
     def states_again(self, node: str) -> None:

@@ -332,6 +332,7 @@ def listen(url: str, most: int = 10) -> list[str]:
     with subscribe(url, nodes=["nas"], since={"nas": Cursor("0" * 16, 1)}, stop=threading.Event()) as subscription:
         assert_type(subscription, Subscription)
         assert_type(next(iter([subscription])).nodes, Mapping[str, NodeStatus])
+        assert_type(subscription.history("nas", last=10), list[AnyEvent] | None)
         while len(lines) < most and not subscription.closed:
             received = subscription.read(1.0)
             assert_type(received, list[AnyEvent | NodeStatus])
@@ -351,6 +352,7 @@ async def alisten(url: str, credentials: Path) -> AnyEvent | None:
     async with asubscribe(url, credentials_file=credentials) as subscription:
         assert_type(subscription, AsyncSubscription)
         assert_type(await subscription.read(1.0), list[AnyEvent | NodeStatus])
+        assert_type(await subscription.history("nas", "0006008002000000"), list[AnyEvent] | None)
         async for event in subscription:
             assert_type(event, AnyEvent)
             return event

@@ -119,6 +119,7 @@ class MqttTopics:
         self._base = base
         self._nodes = nodes or ("+",)
         self.client = client
+        self.past_client = f"{client}-past"
 
     def filters(self) -> list[str]:
         """Returns the filters to subscribe to, events before states: what is published meanwhile is in one of them."""
@@ -128,6 +129,10 @@ class MqttTopics:
     def retained(self, node: str) -> list[str]:
         """Returns the filters of what is retained of one node."""
         return [f"{self._base}/{node}/{name}" for name in ("status", "info", "+/+/state")]
+
+    def past(self) -> str:
+        """Returns the filter of answers about the past."""
+        return f"{self._base}/+/replay/{self.past_client}"
 
     def request(self, node: str) -> str:
         """Returns the topic of questions to a node."""
@@ -151,6 +156,8 @@ class MqttTopics:
             nodes.info(node, message.payload, retained=message.retain)
         elif rest == f"replay/{self.client}":
             nodes.answer(node, message.payload)
+        elif rest == f"replay/{self.past_client}":
+            nodes.past(node, message.payload)
 
 
 class MqttLink:
@@ -170,6 +177,7 @@ class MqttLink:
         self._topics = topics
         self._transport = transport
         self._has_asked = False
+        self._has_past = False
 
     def receive(self, wait: Wait, seconds: float) -> None:
         """Waits at most so long, and gives what came to the nodes; raises BrokerError when the connection ended."""
@@ -185,7 +193,7 @@ class MqttLink:
         for refusal in connection.take_refusals():
             self._has_asked = False
             self._transport.refused()
-            self._nodes.refused(refusal.tag)
+            self._refuse(refusal.tag)
         if self._has_asked and not connection.unacknowledged():
             self._has_asked = False
             self._transport.taken()
@@ -196,16 +204,32 @@ class MqttLink:
 
     def ask(self, question: Question) -> None:
         """Publishes the question."""
-        if not self._transport.asks:
-            self._nodes.refused(question.node)
+        if not self._transport.asks or (question.last is not None and not self._listens_to_past()):
+            self._refuse(question)
             return
         asked: dict[str, object] = {"client": self._topics.client}
+        if question.last is not None:
+            asked |= {"client": self._topics.past_client, "last": question.last}
+        if question.luid is not None:
+            asked["luid"] = question.luid
         if question.since is not None:
             asked["since"] = question.since._asdict()
         message = MqttMessage(self._topics.request(question.node), json.dumps(asked).encode(), retain=False)
         self._has_asked = True
-        if self._connection.put(message, question.node) is not None:
+        if self._connection.put(message, question) is not None:
+            self._refuse(question)
+
+    def _listens_to_past(self) -> bool:
+        """Subscribes, the first time, to what is not mixed with the other answers; returns whether that is allowed."""
+        if not self._has_past:
+            self._has_past = self._connection.subscribe(self._topics.past(), qos=1) is None
+        return self._has_past
+
+    def _refuse(self, question: Question) -> None:
+        if question.last is None:
             self._nodes.refused(question.node)
+        else:
+            self._nodes.past_refused(question.node)
 
     def states_again(self, node: str) -> None:
         """Subscribes once more to what is retained of the node (MQTT 5, 3.8.4: it is sent again)."""

@@ -180,8 +180,11 @@ class NatsLink:
         raise NatsUnavailable("the stream was put back, or made anew: everything is read again")
 
     def ask(self, question: Question) -> None:
-        """Has the question answered from the stream, when there is time."""
-        self._questions.append(question)
+        """Has the question answered from the stream, when there is time; one with `last` is not answered."""
+        if question.last is not None:
+            self._nodes.past_refused(question.node)
+        else:
+            self._questions.append(question)
 
     def states_again(self, node: str) -> None:
         """Does nothing: whatever is asked for comes from the stream."""

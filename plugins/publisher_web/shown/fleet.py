@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -21,6 +23,8 @@ from .interfaces import HistoryRequest
 
 # The history that is held: so many events, and so many bytes of their JSON.
 _MOST_EVENTS, _MOST_BYTES = 2000, 8 << 20
+# Of so many interfaces the answers of their nodes are held.
+_MOST_PASTS = 20
 _FLAPS_SINCE = timedelta(hours=1)
 
 
@@ -31,7 +35,11 @@ class ShownFleet:
     what it missed while this process lives and holds it, else the rows.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, ask: Callable[[str, str], Sequence[Event] | None] = lambda _node, _luid: None) -> None:
+        """`ask` returns the newest events of an interface as its node has them; `None` without an answer. It blocks."""
+        self._ask = ask
+        self._asker = ThreadPoolExecutor(1, "history of nodes")
+        self._past: dict[tuple[str, str], list[Event]] = {}
         self.epoch = f"{time.time_ns() // 1000:016x}"
         self.stream = EventStream()
         self._rows = Rows()
@@ -42,6 +50,10 @@ class ShownFleet:
         self._begun: list[Event | NodeStatus] = []
         """The beginning of a snapshot, whose other rows come next."""
         self._snapshots: SharedCopy[SseMessages] = SharedCopy(self._made_snapshot, lambda: self._seq)
+
+    def close(self) -> None:
+        """Ends the thread that asks nodes, when it has its answer."""
+        self._asker.shutdown(wait=False, cancel_futures=True)
 
     def take(self, entries: Iterable[Event | NodeStatus]) -> None:
         """Shows events, and states of nodes.
@@ -124,8 +136,26 @@ class ShownFleet:
 
     async def history(self, request: HistoryRequest) -> bytes:
         query = HistoryQuery(luid=request.luid, family=request.family, before=request.before, limit=request.limit)
-        page = page_of((event for event in self._events if request.node in (None, event.node)), query)
+        if request.node is not None and request.luid is not None and request.before is None:
+            await self._read_past(request.node, request.luid)
+        page = page_of(self._known(request), query)
         return b'{"events":[%b],"more":%b}' % (b",".join(map(event_with_text, page.events)), compact(page.more))
+
+    async def _read_past(self, node: str, luid: str) -> None:
+        """Asks the node, whose journal reaches back to before this process began."""
+        events = await asyncio.get_running_loop().run_in_executor(self._asker, self._ask, node, luid)
+        if events is not None:
+            self._past.pop((node, luid), None)
+            if len(self._past) >= _MOST_PASTS:
+                del self._past[next(iter(self._past))]
+            self._past[node, luid] = list(events)
+
+    def _known(self, request: HistoryRequest) -> list[Event]:
+        """Returns the events of a node that are known, oldest first: those it answered with, and those seen since."""
+        past = self._past.get((request.node or "", request.luid or ""), [])
+        seen = (event for event in self._events if request.node in (None, event.node))
+        known = {(event.node, event.epoch, event.seq): event for event in (*past, *seen)}
+        return list(known.values()) if request.node is None else [known[place] for place in sorted(known)]
 
     async def status(self) -> Mapping[str, Any]:
         return {"nodes": self.nodes(0, in_sync=True)}

@@ -150,6 +150,28 @@ def test_since_an_event_come_the_changes_after_it(broker: Mosquitto, tmp_path: P
             assert reader.events == []
 
 
+def test_the_history_of_an_interface_comes_from_its_node(broker: Mosquitto, tmp_path: Path) -> None:
+    with MqttHost(tmp_path, broker) as host, SubscribedReader(broker.url) as reader:
+        host.put(make_row("eth0"), mtu(1500, "eth1", 3))
+        for value in range(1000, 1005):
+            host.put(mtu(value), mtu(value, "eth1", 3))
+        reader.in_sync(host)
+        found = reader.subscription.history("testnode", mtu(0).luid, last=3)
+        assert found is not None
+        assert [event.text() for event in found] == [
+            f"eth0 IPv4 mtu {value}, was {value - 1}" for value in (1002, 1003, 1004)
+        ]
+        assert [event.seq for event in reader.subscription.history("testnode", last=2) or ()] == [11, 12]
+        assert reader.subscription.history("nobody", timeout=0.2) is None
+        began = time.monotonic()
+        assert reader.subscription.history("testnode", last=1 << 20) is None, "more than it answers"
+        assert time.monotonic() - began < 10
+        host.put(mtu(1234))
+        reader.in_sync(host)
+        assert reader.snapshots == 1, "the answers were not taken for missed events"
+    assert reader.subscription.history("testnode", timeout=0.1) is None, "it is closed"
+
+
 @pytest.mark.parametrize(
     "option", [{"settle": timedelta(seconds=0.1)}, {"only": {"families": ["inet"]}}], ids=["settle", "only"]
 )
@@ -360,6 +382,8 @@ def test_a_cancelled_wait_ends_at_once_and_loses_nothing(broker: Mosquitto, tmp_
             host.put(mtu(1000))
             assert (await asyncio.wait_for(anext(subscribed), 20)).text() == "eth0 IPv4 mtu 1000, was 1500"
             assert subscribed.nodes["testnode"].seq == 2
+            past = await subscribed.history("testnode", last=1)
+            assert [event.seq for event in past or ()] == [2]
             subscribed.close()
             assert await subscribed.read(10) == []
 

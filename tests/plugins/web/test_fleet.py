@@ -100,6 +100,23 @@ def test_the_page_shows_every_node_and_each_change_once(broker: Mosquitto, tmp_p
         assert history["events"][0]["text"] == "wlan0 IPv4 metric 10, was 9"
 
 
+def test_the_history_reaches_back_to_before_the_page_began(broker: Mosquitto, tmp_path: Path) -> None:
+    with MqttHost(tmp_path, broker, node="old") as old:
+        for mtu in range(1400, 1410):
+            old.put(make_row("eth0", nl_mtu=mtu))
+        old.quiet()
+        with fleet_page(broker, tmp_path / "log") as port:
+            url = f"http://127.0.0.1:{port}/api/history?node=old&luid={make_row('eth0').luid}"
+            wait_for(lambda: len(json.load(urlopen(url, timeout=20))["events"]) == 10, what="the node's own history")
+            old.put(make_row("eth0", nl_mtu=1410))
+
+            def seqs(more: str) -> list[int]:
+                return [event["seq"] for event in json.load(urlopen(url + more, timeout=20))["events"]]
+
+            wait_for(lambda: seqs("&limit=3") == [11, 10, 9], what="the newest, each once")
+            assert seqs("&limit=3&before=9") == [8, 7, 6]
+
+
 def test_a_snapshot_that_comes_in_parts_is_shown_when_it_is_whole() -> None:
     """Who began in the middle of the second one kept eth1 for ever, which that does not have."""
 
