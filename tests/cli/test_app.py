@@ -208,7 +208,7 @@ def test_the_help_of_a_command_has_examples(publisher: Publisher, command: str) 
     text = publisher(command, "--help", COLUMNS="80").stdout
     assert f"\n  Examples:\n    publisher {command}" in text
     if command != "init":
-        assert "interface-publisher" in text.partition("--config")[2]
+        assert "interface-publisher" in "".join(text.partition("--config")[2].split())  # a narrow column breaks it
 
 
 def test_every_example_is_a_command_with_its_options(publisher: Publisher) -> None:
