@@ -16,7 +16,7 @@ from .service_commands import service
 # variables, and with them passwords.
 app = typer.Typer(
     name="publisher",
-    help="Publishes every change of every IP interface to a web page, MQTT, phones, webhooks, programs and files.",
+    help="Publishes every change of every IP interface to a page, MQTT, NATS, phones, webhooks, programs and files.",
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -49,7 +49,7 @@ def _publisher(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
-    """Publishes every change of every IP interface to a web page, MQTT, phones, webhooks, programs and files."""
+    """Publishes every change of every IP interface to a page, MQTT, NATS, phones, webhooks, programs and files."""
 
 
 @app.command(epilog=examples("run"))

@@ -47,7 +47,7 @@ from .advapi32 import (
 from .calls import WindowsCalls, WindowsServiceError, explained
 
 ACCOUNT = r"NT AUTHORITY\LocalService"
-DESCRIPTION = "Publishes every change of every IP interface to a web page, MQTT, phones, webhooks, programs and files."
+DESCRIPTION = "Publishes every change of every IP interface to a page, brokers, phones, webhooks, programs and files."
 RESTART_SECONDS = 60
 FAILURES_FORGOTTEN_SECONDS = 24 * 3600
 _STATE_WORDS = {
