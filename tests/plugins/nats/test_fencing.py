@@ -37,7 +37,6 @@ def test_one_with_another_journal_waits_for_the_end_of_the_first(nats_server: Na
         second.sink.close()
         assert everything(reader) == before
         first.publish(make_events(1, first=3))
-    write_status(reader, online=False, instance=first.sink.instance)
     with filled(nats_server.url, reader.bucket, OTHER_EPOCH):
         assert {one.json["epoch"] for one in reader.rows().values()} == {OTHER_EPOCH}
 
