@@ -66,18 +66,16 @@ class OrderedNodes:
         """Takes a message of an IP interface; `removed` and without a payload it is nobody's event."""
         try:
             self._count_row(payload)
-            about = self._node(node)
-            if about is None:
-                return
-            event = None if removed and not payload else self._event(node, key, payload)
-            about.message(place, key, event, payload)
+            is_event = not removed or bool(payload)
+            if (about := self._node(node, may_add=is_event)) is not None:
+                about.message(place, key, self._event(node, key, payload) if is_event else None, payload)
         except UntrustedError as error:
             self._cannot_read(f"of node {node!r}", error)
 
     def position(self, node: str, place: int, payload: bytes | None) -> None:
         """Takes the place of the last event that a node has written; `None` for one that is removed."""
         try:
-            if (about := self._node(node)) is not None:
+            if (about := self._node(node, may_add=payload is not None)) is not None:
                 about.position(place, None if payload is None else read(NodePosition, payload).cursor)
         except UntrustedError as error:
             self._cannot_read(f"of node {node!r}", error)
@@ -88,7 +86,7 @@ class OrderedNodes:
             state = None if payload is None else read(OrderedStatus, payload)
             if state is not None and state.node != node:
                 raise UntrustedError("a status under the key of another node")
-            if (about := self._node(node)) is not None:
+            if (about := self._node(node, may_add=state is not None)) is not None:
                 about.status(state)
         except UntrustedError as error:
             self._cannot_read(f"of node {node!r}", error)
@@ -135,11 +133,12 @@ class OrderedNodes:
         self._rows_left -= 1
         self._bytes_left -= len(payload)
 
-    def _node(self, name: str) -> OrderedNode | None:
+    def _node(self, name: str, *, may_add: bool) -> OrderedNode | None:
+        """Returns the node; `None` for one that is not followed, or of which nothing is there but what was removed."""
         if self._request.nodes and name not in self._request.nodes:
             return None
         found = self._nodes.get(name)
-        if found is None:
+        if found is None and may_add:
             if len(self._nodes) >= self._most_nodes or not 0 < len(name) <= _LONGEST_NODE:
                 raise UntrustedError("too many nodes, or a node with too long a name")
             found = OrderedNode(name, self._around, self._clock, self._request.since.get(name))

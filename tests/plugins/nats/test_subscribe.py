@@ -275,7 +275,11 @@ def test_a_node_that_is_forgotten_has_no_rows(nats_server: NatsServer, writer: B
         reader.until(lambda: at(reader, 5))
         writer.remove(NODE, f"{key.luid}.{key.family}")
         writer.remove(NODE, "position")
+        writer.raw(f"$KV.interfaces_status.{NODE}.status", b"", {"KV-Operation": "PURGE"})
         reader.until(lambda: not reader.rows)
+        with reader_of(nats_server) as late:
+            late.take(0.3)
+            assert late.subscription.nodes == {}
         writer.put(*make_snapshot([ETH0], 5))
         reader.until(lambda: at(reader, 5))
         assert len(reader.rows) == 1
