@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -482,6 +483,50 @@ def test_what_cannot_be_reached_is_named(nats_server: NatsServer, tmp_path: Path
         with BucketWriter(server.url, token="right") as made:
             made.make()
         publisher.subscribe(server.url, token_file=token).close()
+
+
+VIEWER = """
+authorization { users: [
+  {user: writer, password: writer}
+  {user: viewer, password: viewer, permissions: {subscribe: "_INBOX.>", publish: [%s]}}
+] }
+"""
+RIGHTS = [
+    f"$JS.API.CONSUMER.{call}.{stream}.>"
+    for call in ("CREATE", "MSG.NEXT")
+    for stream in ("KV_interfaces", "KV_interfaces_status")
+]
+
+
+def test_a_viewer_needs_the_rights_that_are_documented_and_is_told_of_one_that_it_has_not(tmp_path: Path) -> None:
+    documented = Path("docs/subscribers.md").read_text()
+    assert all(f"`{subject}`" in documented for subject in RIGHTS)
+    password = tmp_path / "password"
+    password.write_text("viewer\n")
+    for missing in (None, *RIGHTS):
+        rights = ", ".join(f'"{subject}"' for subject in RIGHTS if subject != missing)
+        with (
+            NatsServer(tmp_path / str(missing and RIGHTS.index(missing)), config=VIEWER % rights) as server,
+            BucketWriter(server.url, user="writer", password="writer") as writer,
+        ):
+            writer.make()
+            writer.put(*make_snapshot([ETH0], 5))
+            url = server.url.replace("//", "//viewer@")
+            if missing is None:
+                with SubscribedReader(url, password_file=password) as reader:
+                    reader.until(lambda: at(reader, 5))
+                    writer.put(change(6), change(9))
+                    reader.until(lambda: at(reader, 9))
+            else:
+                with pytest.raises(PublisherError, match=re.escape(missing.removesuffix(">").lower())):
+                    refused(url, password)
+
+
+def refused(url: str, password: Path) -> None:
+    """Raises what ends a subscription, or what is logged about one that was begun."""
+    with SubscribedReader(url, password_file=password) as reader:
+        wait_for(lambda: reader.subscription._driver._told, what="a refusal")
+        raise PublisherError(reader.subscription._driver._told)
 
 
 def test_names_of_nodes_and_tokens_are_one_to_one() -> None:
