@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _LONGEST_POSITION = 4096
 _LOOK_SECONDS = 1.0
+_NO_ROOM_SECONDS = 0.05
 
 
 async def answer(question: Question, connection: NatsConnection, bucket: Bucket, nodes: Nodes) -> None:
@@ -30,6 +31,8 @@ async def answer(question: Question, connection: NatsConnection, bucket: Bucket,
         first = await _first(positions, question.since, connection)
         request = ConsumerRequest(bucket.stream, bucket.subjects_of(question.node), first)
     async for message in _all(request, connection):
+        while not nodes.has_room:
+            await asyncio.sleep(_NO_ROOM_SECONDS)
         bucket.give(message, nodes)
     nodes.ordered.end(question.node)
 

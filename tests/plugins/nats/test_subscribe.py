@@ -16,6 +16,7 @@ import pytest
 import publisher
 from publisher import Backoff, ConfigurationError, Cursor, PublisherError
 from publisher.client import ordered, outbox, subscription
+from publisher.client.ordered_nodes import OrderedNodes
 from publisher.events import Event
 from publisher.testing import make_event, make_row, make_snapshot
 from publisher_nats.names import token_of
@@ -108,6 +109,9 @@ def test_only_the_named_nodes_are_sent(nats_server: NatsServer, writer: BucketWr
         writer.put(*make_snapshot([ETH0], 5, node=node))
     with reader_of(nats_server, nodes=["nas.home.lan"]) as reader:
         reader.until(lambda: at(reader, 5, "nas.home.lan"))
+        for consumed, rest in (("interfaces", ">"), ("interfaces_status", "status")):
+            [about] = writer.api(f"CONSUMER.LIST.KV_{consumed}", {})["consumers"]
+            assert f"$KV.{consumed}.nas=2Ehome=2Elan.{rest}" in str(about["config"])
         writer.put(change(6, node="nas"))
         writer.put(change(6, node="nas.home.lan"))
         reader.until(lambda: at(reader, 6, "nas.home.lan"))
@@ -116,8 +120,9 @@ def test_only_the_named_nodes_are_sent(nats_server: NatsServer, writer: BucketWr
 
 
 def test_a_node_is_lost_with_its_lease_also_before_the_viewer_came(
-    nats_server: NatsServer, writer: BucketWriter
+    nats_server: NatsServer, writer: BucketWriter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(ordered, "_LEASES", 100.0)
     writer.put(*make_snapshot([ETH0], 5))
     writer.status(NODE, lease=1)
     with reader_of(nats_server) as reader:
@@ -246,6 +251,23 @@ def test_since_gives_what_was_missed_where_the_history_has_it(nats_server: NatsS
             assert reader.snapshots == (first == 120)
 
 
+def test_the_history_waits_for_a_slow_reader(
+    nats_server: NatsServer, writer: BucketWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox, "MOST_WAITING", 10)
+    writer.put(*make_snapshot([ETH0], 5))
+    writer.put(*(change(seq) for seq in range(6, 60)))
+    with reader_of(nats_server, since={NODE: Cursor(change(6).epoch, 5)}) as reader:
+        waiting = reader.subscription._driver.outbox
+        wait_for(lambda: waiting._count >= 10, what="a reader that is behind")
+        most = 0
+        while not at(reader, 59):
+            most = max(most, waiting._count)
+            reader.take(0.2)
+        assert most < 15
+        assert (reader.changes, reader.snapshots) == (list(range(6, 60)), 0)
+
+
 def test_a_filter_of_the_sink_leaves_holes_that_are_no_loss(nats_server: NatsServer, writer: BucketWriter) -> None:
     writer.status(NODE, skips=True, lease=60)
     writer.put(*make_snapshot([ETH0], 5))
@@ -324,9 +346,33 @@ def test_a_quiet_fleet_and_a_reader_that_pauses_keep_their_connection(
     assert "trying again" not in caplog.text
 
 
+def test_a_value_under_the_key_of_another_row_is_not_given(nats_server: NatsServer, writer: BucketWriter) -> None:
+    writer.put(*make_snapshot([ETH0, ETH1], 5))
+    key = make_event(5).key
+    assert key is not None
+    with reader_of(nats_server) as reader:
+        reader.until(lambda: at(reader, 5))
+        writer.raw(f"$KV.interfaces.{NODE}.{key.luid}.{key.family}", make_event(6, row=ETH1).json_bytes)
+        with reader_of(nats_server) as late:
+            late.until(lambda: late.subscription.nodes.get(NODE) and late.snapshots)
+            assert [event.interface.alias for event in late.rows.values()] == ["eth1"]
+        writer.put(change(6, 1234))
+        reader.until(lambda: at(reader, 6))
+        assert [event.row.nl_mtu for event in reader.rows.values()] == [1234, 1500]
+        assert [event.interface.alias for event in reader.events if event.snapshot is None] == ["eth0"]
+
+
 def test_a_server_that_is_killed_costs_no_change_and_makes_none_twice(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    reads: list[OrderedNodes] = []
+    begin = OrderedNodes.begin
+
+    def counted(nodes: OrderedNodes) -> None:
+        reads.append(nodes)
+        begin(nodes)
+
+    monkeypatch.setattr(OrderedNodes, "begin", counted)
     with NatsServer(tmp_path) as server, BucketWriter(server.url) as writer:
         writer.make()
         writer.put(*make_snapshot([ETH0], 5))
@@ -342,6 +388,7 @@ def test_a_server_that_is_killed_costs_no_change_and_makes_none_twice(
             assert reader.changes == list(range(6, 30))
             assert reader.snapshots == 1
     assert "trying again" in caplog.text
+    assert len(reads) == 1, "a large fleet is not read again"
 
 
 def test_a_frozen_server_is_noticed(tmp_path: Path) -> None:
