@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from publisher import Rejected, Retry
 
 from .errors import STREAM_NOT_FOUND, WRONG_LAST_SEQUENCE, NatsRefused
 from .lease import FoundStatus, LeaseStatus, StatusKey
 from .messages import NatsMessage
-from .names import NodeSubjects, stream_of
+from .names import POSITION, NodeSubjects, stream_of
 from .place import last_message
 
 if TYPE_CHECKING:
@@ -25,16 +25,23 @@ _GRACE_SECONDS = 3.0
 # The server needs about a second to replace a status whose lease has ended. A person waits for a minute at most.
 _MARKER_DELAY_SECONDS, _LONGEST_WAIT_SECONDS = 3.0, 45.0
 _LOOK_SECONDS = 0.25
-# The key's past is purged with it: it would be the key's value again when the marker ends. A follower that comes back
-# within a day reads the marker.
-_MARKER = {"KV-Operation": "PURGE", "Nats-Rollup": "sub", "Nats-TTL": "24h"}
+_MARKER = {"KV-Operation": "PURGE"}
+# A follower that comes back within a day reads the marker.
+_MARKER_OF_A_DAY = _MARKER | {"Nats-TTL": "24h"}
+Way = Literal["roll up", "purge", "keep"]
+# Not each stream allows rollups: a node that may remove its own past by one may remove that of all nodes by another.
+_HEADERS: dict[Way, dict[str, str]] = {
+    "roll up": _MARKER_OF_A_DAY | {"Nats-Rollup": "sub"},
+    "purge": _MARKER_OF_A_DAY,
+    "keep": _MARKER,
+}
 
 
 class NodeForgetting:
     """Empties one node's keys, over a connection of its own. One event loop.
 
-    It needs the right to write the node's keys, and no other. Other nodes' keys are not touched, nor those of a
-    publisher that runs.
+    It needs the right to write the node's keys, and where the stream does not allow rollups, that to purge it, for
+    their past. Other nodes' keys are not touched, nor those of a publisher that runs.
     """
 
     def __init__(self, connection: NatsConnection, bucket: str, context: SinkContext) -> None:
@@ -50,8 +57,10 @@ class NodeForgetting:
         The status is last: as long as it is there, the rest is known to be unfinished.
         """
         if (status := await self._publisher()) is None:
-            await self._empty_bucket()
+            refusal = await self._empty_bucket()
             await self._empty_status()
+            if refusal is not None:
+                self._tell_of_past(refusal)
         elif self._is_for_a_person:
             raise Rejected(
                 f"a publisher runs that has the node name {status.node} there: host {status.host!r}, epoch "
@@ -92,38 +101,67 @@ class NodeForgetting:
                 return newer
         return None
 
-    async def _empty_bucket(self) -> None:
-        """Removes the rows, in any order, and then the position."""
+    async def _empty_bucket(self) -> NatsRefused | None:
+        """Removes the rows, in any order, and then the position; returns the reason for which their past stays."""
         try:
             info = await self._connection.api(f"STREAM.INFO.{self._stream}", {"subjects_filter": self._subjects.every})
         except NatsRefused as error:
             if error.code == STREAM_NOT_FOUND:
-                return
+                return None
             raise
         kept = info["state"].get("subjects") or {}
-        for subject in sorted(filter(self._subjects.is_row, kept)):
-            await self._remove(subject, kept[subject])
-        if self._subjects.position in kept:
-            await self._remove(self._subjects.position, kept[self._subjects.position])
+        subjects = [*sorted(filter(self._subjects.is_row, kept)), *({self._subjects.position} & kept.keys())]
+        if not subjects:
+            return None
+        refusal = None if (may_roll_up := info["config"].get("allow_rollup_hdrs")) else await self._refusal_to_purge()
+        way: Way = "roll up" if may_roll_up else "purge" if refusal is None else "keep"
+        for subject in subjects:
+            await self._remove(subject, kept[subject], way)
+        return refusal
 
-    async def _remove(self, subject: str, count: int) -> None:
-        """Puts a marker in the place of a key and of its past, unless one is all that is there."""
-        message = await last_message(self._connection, self._stream, subject)
-        if message is None or (count == 1 and not message.value):
-            return
-        guard = {"Nats-Expected-Last-Subject-Sequence": str(message.seq)}
+    async def _refusal_to_purge(self) -> NatsRefused | None:
+        """Returns the refusal of a purge by this user, tried with a key that nobody has."""
         try:
-            await self._connection.put(NatsMessage(subject, b"", _MARKER | guard))
+            await self._purge(f"{self._subjects.position}.{POSITION}", 1)
+        except NatsRefused as error:
+            return error
+        return None
+
+    async def _purge(self, subject: str, before: int) -> None:
+        await self._connection.api(f"STREAM.PURGE.{self._stream}", {"filter": subject, "seq": before})
+
+    async def _remove(self, subject: str, messages: int, past: Way) -> None:
+        """Puts a marker in the place of a key, and removes its past in one of these ways.
+
+        Where that stays, the marker stays, too: the key would have its last value again when the marker ends.
+        """
+        message = await last_message(self._connection, self._stream, subject)
+        if message is None or (not message.value and (messages == 1 or past == "keep")):
+            return
+        headers = _HEADERS[past] | {"Nats-Expected-Last-Subject-Sequence": str(message.seq)}
+        try:
+            ack = await self._connection.put(NatsMessage(subject, b"", headers))
         except NatsRefused as error:
             if error.code not in WRONG_LAST_SEQUENCE:
                 raise
             raise Retry(f"{subject} was written meanwhile: a publisher may have begun to use this node name") from error
+        if past == "purge":
+            await self._purge(subject, ack.seq)
+
+    def _tell_of_past(self, refusal: NatsRefused) -> None:
+        told = (
+            f"the rows are removed for all who look, and their past stays in the stream {self._stream}: forget the "
+            f"node once more as a user that may purge that stream ({refusal})"
+        )
+        if self._is_for_a_person:
+            raise Rejected(told)
+        self._context.log.warning("%s", told)
 
     async def _empty_status(self) -> None:
         """Removes the status: the node is not lost, it is no longer known."""
         found = await self._status.read(self._connection)
         if not found.seq or found.is_forgotten:
             return
-        message = NatsMessage(self._status.subject, b"", _MARKER)
+        message = NatsMessage(self._status.subject, b"", _MARKER_OF_A_DAY)
         if await self._status.put(self._connection, message, found.seq) is None:
             raise Retry("the status was written meanwhile: a publisher has begun to use this node name")

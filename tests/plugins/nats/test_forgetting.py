@@ -77,6 +77,12 @@ def leave(server: NatsServer, node: str = "testnode", **options: Any) -> None:
         pass
 
 
+async def allow_rollups(stored: JetStreamContext, *, allowed: bool) -> None:
+    config = (await stored.stream_info(ROWS)).config
+    config.allow_rollup_hdrs = allowed
+    await stored.update_stream(config)
+
+
 def forget(sink: NatsSink) -> None:
     with closing(sink):
         sink.forget(sink.retains())
@@ -147,12 +153,17 @@ def test_everything_of_the_node_goes_and_nothing_of_others(nats_server: NatsServ
         assert {name: key for name, key in (buckets.kept() | buckets.kept(STATUS)).items() if name in others} == others
 
 
+@pytest.mark.parametrize("rollups", [True, False])
 def test_nothing_comes_back_when_the_markers_end(
-    nats_server: NatsServer, buckets: Buckets, monkeypatch: pytest.MonkeyPatch
+    nats_server: NatsServer, buckets: Buckets, monkeypatch: pytest.MonkeyPatch, *, rollups: bool
 ) -> None:
-    monkeypatch.setitem(forgetting._MARKER, "Nats-TTL", "1s")
+    for headers in forgetting._HEADERS.values():
+        if "Nats-TTL" in headers:
+            monkeypatch.setitem(headers, "Nats-TTL", "1s")
     leave(nats_server)
+    buckets.run(lambda stored: allow_rollups(stored, allowed=rollups))
     forget(made(nats_server))
+    assert all(key.messages == 1 for key in of_node(buckets, "testnode").values())
     wait_for(lambda: all(key.value for key in of_node(buckets, "testnode").values()), what="the end of the markers")
     assert of_node(buckets, "testnode") == {}
 
@@ -188,19 +199,41 @@ def test_followers_see_the_rows_go(nats_server: NatsServer, buckets: Buckets) ->
     assert buckets.run(follow) == before
 
 
-def test_the_right_to_write_the_own_keys_is_enough(tmp_path: Path) -> None:
-    config = """authorization { users = [
-      { user: admin, password: x }
-      { user: node, password: x, permissions: {
-        publish: ["$KV.interfaces.testnode.>", "$KV.interfaces_status.testnode.status", "$JS.API.STREAM.INFO.*",
-                  "$JS.API.STREAM.MSG.GET.*"]
-        subscribe: "_INBOX.>" } }
-    ] }"""
-    with NatsServer(tmp_path / "nats", config=config) as server:
+LIMITED = """authorization { users = [
+  { user: admin, password: x }
+  { user: node, password: x, permissions: {
+    publish: ["$KV.interfaces.testnode.>", "$KV.interfaces_status.testnode.status", "$JS.API.STREAM.INFO.*",
+              "$JS.API.STREAM.MSG.GET.*"]
+    subscribe: "_INBOX.>" } }
+] }"""
+
+
+def test_the_right_to_write_the_own_keys_is_enough_with_rollups(tmp_path: Path) -> None:
+    with NatsServer(tmp_path / "nats", config=LIMITED) as server:
         buckets = Buckets(server.url, user="admin", password="x")
         leave(server, username="admin", password="x")
         forget(made(server, username="node", password="x"))
-        assert values(of_node(buckets, "testnode")) == {}
+        assert {(key.value, key.messages) for key in of_node(buckets, "testnode").values()} == {(b"", 1)}
+
+
+def test_without_the_right_to_purge_the_rows_go_and_their_past_is_told(tmp_path: Path) -> None:
+    with NatsServer(tmp_path / "nats", config=LIMITED) as server:
+        buckets = Buckets(server.url, user="admin", password="x")
+        leave(server, username="admin", password="x")
+        buckets.run(lambda stored: allow_rollups(stored, allowed=False))
+        for _ in range(2):
+            with pytest.raises(Rejected, match=r"their past stays in the stream KV_interfaces: .*stream\.purge"):
+                forget(made(server, epoch=NO_EPOCH, username="node", password="x"))
+            left = of_node(buckets, "testnode").values()
+            assert {key.value for key in left} == {b""}
+            assert sum(key.messages for key in left) == 7 + 5, "one marker each, no more by the second attempt"
+            assert not any("Nats-TTL" in key.headers for key in left if key.messages > 1), "these markers stay"
+        service = made(server, username="node", password="x")
+        forget(service)
+        assert isinstance(service.context, FakeSinkContext)
+        assert "their past stays" in service.context.logged[-1].getMessage()
+        forget(made(server, epoch=NO_EPOCH, username="admin", password="x"))
+        assert {(key.value, key.messages) for key in of_node(buckets, "testnode").values()} == {(b"", 1)}
 
 
 def test_another_node_that_writes_meanwhile_loses_nothing(nats_server: NatsServer, buckets: Buckets) -> None:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -127,7 +128,7 @@ def test_a_killed_and_a_frozen_publisher_are_lost_within_two_leases_and_come_bac
             killed.signal("SIGKILL")
             began = time.monotonic()
             for token in ("killed", "frozen"):
-                wait_for(lambda: _is_lost(server, token), timeout=30, what=f"the marker of {token}")  # noqa: B023 - called at once
+                wait_for(partial(_is_lost, server, token), timeout=30, what=f"the marker of {token}")
             assert time.monotonic() - began < TWO_LEASES
             frozen.signal("SIGCONT")
             wait_for(lambda: server.is_online("frozen"), what="the frozen publisher to come back")
