@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
 
 import nats
 from nats.errors import Error
-from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, StreamInfo
+from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
@@ -95,15 +95,6 @@ class Judge:
     def put_back(self) -> None:
         """Reads the stream from its beginning: its stores were put back to an older copy, and the servers run again."""
         self._put_back = True
-
-    def has_all(self) -> bool:
-        """Returns whether everything that is in the stream now was read."""
-        newest = self.info().state.last_seq
-        return not self._put_back and bool(self.stored) and self.stored[-1].number == newest
-
-    def info(self) -> StreamInfo:
-        """Returns the server's facts about the stream."""
-        return self.run(self._jetstream().stream_info(self._stream))
 
     def last_per_key(self) -> dict[str, Msg]:
         """Returns the last message of each key, as a late subscriber gets them; without those that are deleted."""

@@ -61,9 +61,10 @@ def check_stream(fleet: Fleet, judge: Judge, seconds: float) -> None:
         try:
             wait_for(lambda: position_in(judge, node) == fleet.end(node), timeout=120, what=f"all of {node}")  # noqa: B023 - called at once
         except AssertionError as error:
-            error.add_note(f"{position_in(judge, node)}, not {fleet.end(node)}: {fleet.log(node)[-5000:]}")
+            error.add_note(
+                f"{judge.breaks}; {position_in(judge, node)}, not {fleet.end(node)}: {fleet.log(node)[-5000:]}"
+            )
             raise
-    wait_for(judge.has_all, what=f"everything is read: {judge.breaks}")
     verdicts = {}
     for node in fleet.nodes:
         mine = [one for one in judge.stored if one.node == node]
