@@ -24,7 +24,7 @@ from tests.fixtures.phone import END, HEADER, resync, upserts
 from tests.fixtures.poll import wait_for
 from tests.fixtures.ports import free_port
 
-RECIPES = DOCUMENT.with_name("recipes.md")
+RECIPES = DOCUMENT.parents[1] / "docs/recipes.md"
 UP, DOWN = make_row("eth0"), make_row("eth0", connected=False)
 LUID = UP.luid
 
