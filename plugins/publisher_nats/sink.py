@@ -240,6 +240,8 @@ class NatsSink(AsyncSink):
         from .connection import NatsConnection
         from .forgetting import NodeForgetting
 
+        if self.connection is not None:
+            await self.connection.close()  # of an attempt before this one
         self.connection = NatsConnection(self.options)
         try:
             await self.connection.open()

@@ -30,6 +30,7 @@ from tests.fixtures.fleet_login import (
     SITE,
     answered,
     login,
+    newest,
     run,
 )
 from tests.fixtures.fleet_servers import FLEET, FleetCluster
@@ -68,6 +69,8 @@ def test_two_nodes_publish_and_a_killed_server_changes_nothing(fleet: FleetClust
             one.open()
             assert one.cursor() is None
             one.publish([*make_snapshot([make_row("eth0")], node=node), make_event(1, node=node)])
+            assert isinstance(one.context, FakeSinkContext)
+            assert [record.getMessage() for record in one.context.logged if record.levelname != "INFO"] == []
         leader = fleet.leader("KV_interfaces")
         leader.kill()
         for one in sinks:
@@ -75,9 +78,6 @@ def test_two_nodes_publish_and_a_killed_server_changes_nothing(fleet: FleetClust
         fleet.start()
         for one in sinks:
             delivered(one, [make_event(300, node=one.context.node)])
-            assert isinstance(one.context, FakeSinkContext)
-            warnings = [record.getMessage() for record in one.context.logged if record.levelname != "INFO"]
-            assert warnings == []
 
     async def stored() -> dict[str, list[int]]:
         """Returns the seq of each event that is kept, which are 64 of a row."""
@@ -214,3 +214,25 @@ def test_the_operator_removes_keys_that_were_deleted_long_ago(fleet: FleetCluste
             return {subject.rpartition(".")[2] for subject in json.loads(answer.data)["state"]["subjects"]}
 
     assert {"gone", "back", "there"} & run(kept()) == {"back", "there"}
+
+
+@pytest.mark.parametrize("user", ["web1", "operator"])
+def test_a_node_is_forgotten_in_a_bucket_without_rollups(fleet: FleetCluster, user: str) -> None:
+    """By itself, as a sink that the configuration no longer has; and by the operator, as `publisher forget` does."""
+    login_of = {"username": user, "password_file": fleet.folder.password_file(user)}
+    with closing(sink(fleet, "web1")) as web1:
+        web1.open()
+        web1.cursor()
+        web1.publish(make_snapshot([make_row("eth0")], node="web1"))
+    with closing(sink(fleet, "web1", **login_of)) as forgetting:
+        forgetting.forget(forgetting.retains())
+        forgetting.forget(forgetting.retains())
+
+    async def left() -> list[bytes]:
+        async with login(fleet, "operator") as operator:
+            return [await newest(operator, f"web1.{key}") for key in (f"{make_row('eth0').luid}.inet", "position")]
+
+    assert run(left()) == [b"", b""]
+    with closing(sink(fleet, "web1")) as again:
+        again.open()
+        assert again.cursor() is None
