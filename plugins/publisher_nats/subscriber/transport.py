@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 _MOST_AT_ONCE = 500
 _NO_ROOM_SECONDS = 0.1
 _LOOK_SECONDS = 1.0
+# A replica that was restarted has less than the others at first: so long it may take to have what was read before.
+_CATCH_UP_SECONDS = 10.0
 # So many of the last messages show whether the stream is still the one that was read.
 _MOST_KNOWN = 64
 
@@ -102,6 +104,7 @@ class NatsLink:
         # Until a message that is known has come.
         self._is_unproven = known.is_whole and bool(known.known)
         self._is_caught_up = False
+        self._opened_at = time.monotonic()
         rows = ConsumerRequest(bucket.stream, bucket.subjects(), known.first if self._is_unproven else None)
         statuses = ConsumerRequest(bucket.status_stream, bucket.status_subjects())
         self._rows = StreamConsumer(connection, rows, loop.news.set)
@@ -161,6 +164,8 @@ class NatsLink:
                 self._bucket.give(message, self._nodes)
         if self._rows.is_caught_up and not self._rows.has_more and not self._is_caught_up:
             if self._is_unproven:
+                if time.monotonic() - self._opened_at < _CATCH_UP_SECONDS:
+                    return
                 self._is_another()
             self._is_caught_up = self._known.is_whole = True
             self._nodes.ordered.end()
