@@ -11,11 +11,11 @@ import selectors
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from contextlib import closing, suppress
-from functools import partial
-from typing import IO
+from typing import IO, Self
 
 from .invocation import Ending, Invocation
 from .output import OutputStream, ProgramOutput
@@ -37,25 +37,49 @@ def run(invocation: Invocation, output: ProgramOutput) -> Ending:
     A process that it leaves behind goes on, but nobody reads what it writes. When the time is over, the program's whole
     process group gets SIGTERM and, when that does not end it within 2 s, SIGKILL.
     """
-    process = _started(invocation)
-    end = partial(_end_now, process)
-    atexit.register(end)  # of a run that is not done when the time for stopping is over: its event is sent again
-    try:
-        with closing(_Pipes(process, invocation.data, output)) as pipes:
-            timed_out = not pipes.follow(invocation.seconds)
-            if timed_out:
-                _signal(process, signal.SIGTERM)
-                pipes.follow(GRACE_SECONDS, to_the_end=True)
-                _signal(process, signal.SIGKILL)
-                pipes.follow(GRACE_SECONDS)
-            pipes.read_the_rest()
-            # Until here it was not waited for, so that its number could not become another process group's.
-            return Ending(_status(process) if pipes.has_ended() else -signal.SIGKILL, timed_out)
-    except BaseException:
-        _end_now(process)
-        raise
-    finally:
-        atexit.unregister(end)
+    with _EndedAtExit() as at_exit:
+        process = at_exit.start(invocation)
+        try:
+            with closing(_Pipes(process, invocation.data, output)) as pipes:
+                timed_out = not pipes.follow(invocation.seconds)
+                if timed_out:
+                    _signal(process, signal.SIGTERM)
+                    pipes.follow(GRACE_SECONDS, to_the_end=True)
+                    _signal(process, signal.SIGKILL)
+                    pipes.follow(GRACE_SECONDS)
+                pipes.read_the_rest()
+                # Until here it was not waited for, so that its number could not become another process group's.
+                return Ending(_status(process) if pipes.has_ended() else -signal.SIGKILL, timed_out)
+        except BaseException:
+            _end_now(process)
+            raise
+
+
+class _EndedAtExit:
+    """Ends a run that is not done when the interpreter ends, after the time for stopping: its event is sent again."""
+
+    def __init__(self) -> None:
+        # Held while the program is started: the main thread may end meanwhile, and waits for that.
+        self._starting = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        atexit.unregister(self._end)
+
+    def start(self, invocation: Invocation) -> subprocess.Popen[bytes]:
+        """Starts the program; raises OSError."""
+        with self._starting:
+            atexit.register(self._end)
+            self._process = _started(invocation)
+        return self._process
+
+    def _end(self) -> None:
+        with self._starting:
+            if self._process is not None:
+                _end_now(self._process)
 
 
 def _started(invocation: Invocation) -> subprocess.Popen[bytes]:

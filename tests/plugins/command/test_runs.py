@@ -359,7 +359,14 @@ def test_a_run_that_is_not_done_when_the_interpreter_ends_is_ended(scripts: Scri
     code = f"""
         import threading, time, pathlib
         from publisher.testing import FakeSinkContext, make_event
+        from publisher_command import posix
         from publisher_command.sink import CommandSink
+        started = posix._started
+        def started_late(invocation):  # as on a busy machine: the program runs, and its start has not returned
+            process = started(invocation)
+            time.sleep(0.5)
+            return process
+        posix._started = started_late
         sink = CommandSink(CommandSink.Options(command=({script!r},)), FakeSinkContext())
         sink.open()
         threading.Thread(target=sink.publish, args=([make_event()],), daemon=True).start()
