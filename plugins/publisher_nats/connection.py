@@ -153,8 +153,9 @@ class NatsConnection:
                 return await self._request_once(client, subject, value, headers, wait)
             left, wait = left - wait, 2 * wait
         # Nothing is known of a connection that does not answer: the next attempt begins with a new one.
-        await self.close()
-        raise NatsUnavailable(f"{client.address} did not answer within {self._options.timeout:g} s ({subject})")
+        silent = NatsUnavailable(f"{client.address} did not answer within {self._options.timeout:g} s ({subject})")
+        await self.close(silent)
+        raise silent
 
     async def _request_once(
         self, client: _Client, subject: str, value: bytes, headers: Mapping[str, str] | None, seconds: float
@@ -232,8 +233,9 @@ class NatsConnection:
                     await client.publish(self._subject(message), message.value, headers=dict(message.headers))
                     _require_time(limit)
         except TimeoutError:
-            await self.close()
-            raise NatsUnavailable(f"{client.address} took nothing for {self._options.timeout:g} s") from None
+            stuck = NatsUnavailable(f"{client.address} took nothing for {self._options.timeout:g} s")
+            await self.close(stuck)
+            raise stuck from None
         except (errors.Error, OSError) as error:
             raise NatsUnavailable(f"{client.address}: {_words(error)}") from error
 
@@ -246,12 +248,15 @@ class NatsConnection:
             raise NatsUnavailable("there is no connection to a server")
         return self._client
 
-    async def close(self) -> None:
-        """Ends the connection, within about a second also when the server hangs. Harmless when repeated."""
+    async def close(self, reason: NatsUnavailable | None = None) -> None:
+        """Ends the connection, within about a second also when the server hangs. Harmless when repeated.
+
+        Requests that wait for an answer get the reason.
+        """
         client, self._client = self._client, None
         if client is not None:
             await client.end()
-        self._fail(NatsUnavailable("the connection was closed"))
+        self._fail(reason or NatsUnavailable("the connection was closed"))
 
 
 class _Client(Client):
