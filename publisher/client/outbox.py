@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ..events import AnyEvent, SnapshotEvents
+from ..garbage import uncollected
 
 MOST_WAITING = 2_000
 """With so many events the reader is behind; an event takes about 6 KiB, and more with many addresses."""
@@ -152,6 +153,7 @@ class Outbox:
                 break
         return taken
 
+    @uncollected()
     def _taken_rows(self, most: int) -> list[Entry]:
         """Makes the next events of the snapshot, outside the lock: the writer does not wait for that."""
         if self.closed or not self._snapshot:

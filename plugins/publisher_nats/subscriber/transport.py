@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from publisher import ConfigurationError
+from publisher.garbage import uncollected
 
 from ..connection import NatsConnection
 from ..errors import NatsUnavailable
@@ -155,6 +156,7 @@ class NatsLink:
         while (message := self._statuses.take()) is not None:
             self._bucket.give_status(message, self._nodes)
 
+    @uncollected()
     def _take_rows(self) -> None:
         for _ in range(_MOST_AT_ONCE):
             if (message := self._rows.take()) is None:

@@ -20,11 +20,11 @@ from types import MappingProxyType
 
 from ...errors import PublisherError
 from ...events import Family, IpInterface
+from ...garbage import uncollected
 from ...sink import Log
 from .. import Families, Update, Validator
 from ..luids import LuidAssigner
 from .coalesce import classify, index_of, is_part, is_removal, is_state, states_before
-from .garbage import uncollected
 from .known_routes import DefaultRoutes, losing
 from .link import (
     CachedLink,

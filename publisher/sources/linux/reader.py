@@ -10,9 +10,9 @@ from typing import Literal, TypeVar
 
 from ...errors import SourceError
 from ...events import Family
+from ...garbage import uncollected
 from ...sink import Log
 from .attributes import RtnetlinkError
-from .garbage import uncollected
 from .parts import Dump, DumpPart, KnownPart
 from .requests import address_dump, link_dump, neighbours_dump, unfiltered_link_dump
 from .routes import FamilyRoutes, RouteDecoder

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from publisher.sources.linux.garbage import uncollected
+from publisher.garbage import uncollected
 
 
 @pytest.fixture(autouse=True)
