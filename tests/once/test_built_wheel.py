@@ -43,10 +43,7 @@ def test_the_wheel_holds_the_core_and_each_sink_and_nothing_else(wheel: Path) ->
     folders = {name.partition("/")[0] for name in zipfile.ZipFile(wheel).namelist()}
     sinks = ("command", "file", "mqtt", "nats", "notify", "terminal", "web", "webhook")
     expected = {"publisher", *(f"publisher_{sink}" for sink in sinks)}
-    assert {folder for folder in folders if not folder.endswith(".dist-info")} == {
-        "publisher",
-        *(f"publisher_{sink}" for sink in sinks),
-    }
+    assert {folder for folder in folders if not folder.endswith(".dist-info")} == expected
 
 
 def test_the_wheel_holds_the_files_of_the_page(wheel: Path) -> None:
