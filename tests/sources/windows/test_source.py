@@ -41,6 +41,7 @@ class OneLibrary:
         self.row = MibIpInterfaceRow(Family=AF_INET, InterfaceLuid=NetLuid(NUMBER), InterfaceIndex=7, NlMtu=1500)
         self.interface = MibIfRow2(InterfaceLuid=NetLuid(NUMBER), InterfaceIndex=7, AdminStatus=1, OperStatus=1)
         self.address = MibUnicastIpAddressRow(InterfaceLuid=NetLuid(NUMBER), OnLinkPrefixLength=24, DadState=4)
+        self.address.ValidLifetime = self.address.PreferredLifetime = 0xFFFFFFFF  # for ever: another read has the same
         self.address.Address.si_family = AF_INET
         self.address.Address.Ipv4.sin_addr[:] = ip_address("192.0.2.1").packed
         self.routes: list[MibIpForwardRow2] = []
