@@ -24,7 +24,7 @@ SECRETS = ("s3cret-word", "hunter22hunter22")
 
 def test_a_start_sends_nothing_and_a_change_of_both_families_one_message(tmp_path: Path) -> None:
     recipe = '[sinks.phone]\ntype = "notify"\nurls = ["ntfys://ntfy.example/my-alerts"]\n'
-    recipe += 'settle = "100ms"\n'  # a recording is played line by line, and the kernel reports both families at once
+    recipe += 'settle = "2s"\n'  # a recording is played line by line, and the kernel reports both families at once
     lines = [resync(*BEFORE), *upserts(0.5, AFTER)]
     with receiving(always=taken) as receiver, publishing(tmp_path, recipe, receiver, None, *lines) as phone:
         assert phone.wait(1) == [("nas", "eth0 mtu 1400, was 1500")]
