@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from publisher import ForgetRequest, Sink, SinkContext, SubscribeRequest, hookimpl
 
@@ -29,20 +29,10 @@ def publisher_forgetters() -> dict[str, Callable[[ForgetRequest, SinkContext], S
 
 def _forgetter(request: ForgetRequest, context: SinkContext) -> Sink:
     """Returns a sink for these servers, one or several behind commas, and this bucket."""
-    from .options import NatsOptions
+    from .options import options_for
     from .sink import NatsSink
 
-    scheme, _, servers = request.url.partition("://")
-    options: dict[str, Any] = {
-        "servers": [f"{scheme.lower()}://{server}" for server in servers.removesuffix("/").split(",")],
-        "bucket": request.base,
-        "password_file": request.password_file,
-        "token_file": request.token_file,
-        "credentials_file": request.credentials_file,
-        "ca_file": request.ca_file,
-    }
-    given = {name: value for name, value in options.items() if value is not None}
-    return NatsSink(NatsOptions.model_validate(given), context)
+    return NatsSink(options_for(request), context)
 
 
 @hookimpl

@@ -13,10 +13,10 @@ from publisher.terminal import printable
 
 from .connection import NatsConnection
 from .errors import WRONG_LAST_SEQUENCE, NatsRefused, NatsUnavailable
-from .lease import StatusKey
 from .messages import NatsMessage
 from .names import NodeSubjects, status_bucket, stream_of
 from .place import last_message
+from .status import StatusKey
 from .stream import missing_in, missing_in_status, require_version, stream_info
 
 if TYPE_CHECKING:

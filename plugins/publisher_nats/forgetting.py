@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Literal
 from publisher import Rejected, Retry
 
 from .errors import STREAM_NOT_FOUND, WRONG_LAST_SEQUENCE, NatsRefused
-from .lease import FoundStatus, LeaseStatus, StatusKey
 from .messages import NatsMessage
 from .names import POSITION, NodeSubjects, stream_of
 from .place import last_message
+from .status import FoundStatus, LeaseStatus, StatusKey
 
 if TYPE_CHECKING:
     from publisher import SinkContext

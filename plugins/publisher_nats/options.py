@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Self
 from urllib.parse import unquote, urlsplit
 
 from pydantic import AfterValidator, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from publisher import SinkOptions
 from publisher.durations import Duration
+
+if TYPE_CHECKING:
+    from publisher import ForgetRequest, SubscribeRequest
 
 _PORT = 4222
 Seconds = Annotated[float, Field(ge=0.5, le=300)]
@@ -180,3 +183,17 @@ class NatsOptions(SinkOptions):
     def exclusive(self) -> str:
         """The bucket: two sinks of one node would refuse each other."""
         return self.place
+
+
+def options_for(request: ForgetRequest | SubscribeRequest) -> NatsOptions:
+    """Returns the options for a URL with one server, or several behind commas; raises ValidationError."""
+    scheme, _, servers = request.url.partition("://")
+    options: dict[str, Any] = {
+        "servers": [f"{scheme.lower()}://{server}" for server in servers.rstrip("/").split(",")],
+        "bucket": request.base,
+        "password_file": request.password_file,
+        "token_file": request.token_file,
+        "credentials_file": request.credentials_file,
+        "ca_file": request.ca_file,
+    }
+    return NatsOptions.model_validate({name: value for name, value in options.items() if value is not None})

@@ -5,27 +5,13 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ConfigDict
-
-from publisher.untrusted import UntrustedError, parse_model
-
 from .errors import RivalError
-from .names import INSTANCE, NodeSubjects, status_bucket, stream_of
-from .place import last_message
+from .status import LeaseStatus, StatusKey
 
 if TYPE_CHECKING:
     from .connection import NatsConnection
     from .options import NatsOptions
     from .place import Place
-
-
-class _HeldLease(BaseModel):
-    """As much of a node's status as says who holds the lease."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    online: bool
-    epoch: str = ""
 
 
 class Rivals:
@@ -39,7 +25,7 @@ class Rivals:
     def __init__(self, options: NatsOptions, node: str, epoch: str, instance: str) -> None:
         self._options = options
         self._node, self._epoch, self._instance = node, epoch, instance
-        self._subjects = NodeSubjects(options.bucket, node)
+        self._key = StatusKey(options.bucket, node)
         self._fenced_at: float | None = None
 
     @property
@@ -61,10 +47,8 @@ class Rivals:
 
     async def give_way(self, connection: NatsConnection) -> None:
         """Raises RivalError while another publisher is to be waited for; raises NatsUnavailable or NatsRefused."""
-        stream = stream_of(status_bucket(self._options.bucket))
-        message = await last_message(connection, stream, self._subjects.status)
-        status = None if message is None else _lease_in(message.value)
-        is_own = message is not None and message.headers.get(INSTANCE) == self._instance
+        found = await self._key.read(connection)
+        status, is_own = found.status, found.instance == self._instance
         if self._is_held(status, is_own=is_own):
             epoch = "" if status is None or is_own else f" (its journal is {status.epoch}, this one's {self._epoch})"
             raise RivalError(
@@ -73,16 +57,8 @@ class Rivals:
             )
         self._fenced_at = None
 
-    def _is_held(self, status: _HeldLease | None, *, is_own: bool) -> bool:
+    def _is_held(self, status: LeaseStatus | None, *, is_own: bool) -> bool:
         """Returns whether another publisher has the lease, or had it so short a time ago that it may be renewed."""
         if status is not None and not is_own:
             return status.online and (self.is_fenced or status.epoch != self._epoch)
         return self._fenced_at is not None and time.monotonic() - self._fenced_at < self._options.lease.total_seconds()
-
-
-def _lease_in(value: bytes) -> _HeldLease | None:
-    """Returns a status; None for what is none, like the server's marker of a lease that ran out."""
-    try:
-        return parse_model(value, _HeldLease, max_bytes=4096)
-    except UntrustedError:
-        return None

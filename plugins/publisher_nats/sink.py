@@ -18,8 +18,9 @@ from .rivals import Rivals
 
 if TYPE_CHECKING:
     from .connection import NatsConnection
-    from .lease import Lease, LeaseStatus
+    from .lease import Lease
     from .place import Place
+    from .status import LeaseStatus
     from .writer import NatsWriter
 
 _TROUBLE = (NatsUnavailable, NatsRefused, PlaceMovedError, RivalError)

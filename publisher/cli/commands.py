@@ -143,11 +143,18 @@ def watch(
     Shows this host, or every node at a URL: as a table on a terminal, as lines elsewhere. In the table ? explains the
     keys, and q quits.
     """
-    from ..client.subscription import make_request
+    from .. import SubscribeRequest
     from .watch import watch_host, watch_url
 
     if url is not None:
-        request = make_request(url, (), None, base, password_file, token_file, ca_file, credentials_file)
+        request = SubscribeRequest(
+            url,
+            base=base,
+            password_file=password_file,
+            token_file=token_file,
+            ca_file=ca_file,
+            credentials_file=credentials_file,
+        )
         watch_url(request, family, lines=lines)
     else:
         watch_host(_settings(config, source), family, lines=lines, past=source is None)
@@ -184,12 +191,18 @@ def web(
 
     The same page as that of a `web` sink, for a broker or another host's page. Ctrl+C ends it.
     """
-    from .. import WebRequest
-    from ..client.subscription import make_request
+    from .. import SubscribeRequest, WebRequest
     from .web import serve_url
 
     page = WebRequest(address, page_token_file, tuple(host or ()), cert_file, key_file)
-    request = make_request(url, (), None, base, password_file, token_file, ca_file, credentials_file)
+    request = SubscribeRequest(
+        url,
+        base=base,
+        password_file=password_file,
+        token_file=token_file,
+        ca_file=ca_file,
+        credentials_file=credentials_file,
+    )
     serve_url(request, page)
 
 

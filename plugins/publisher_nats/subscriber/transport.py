@@ -16,7 +16,7 @@ from publisher.garbage import uncollected
 from ..connection import NatsConnection
 from ..errors import NatsUnavailable
 from ..login import read_login
-from ..options import NatsOptions
+from ..options import options_for
 from .bucket import Bucket
 from .consumer import ConsumerRequest, PlacedMessage, StreamConsumer, check_open
 from .history import answer
@@ -24,6 +24,8 @@ from .loop import ViewerLoop
 
 if TYPE_CHECKING:
     from publisher.client import Nodes, Question, SubscribeRequest, Wait
+
+    from ..options import NatsOptions
 
 # Of a flood so much is taken before anything else is done.
 _MOST_AT_ONCE = 500
@@ -206,17 +208,8 @@ class NatsLink:
 
 
 def _options(request: SubscribeRequest) -> NatsOptions:
-    scheme, _, hosts = request.url.partition("://")
-    given = {
-        "servers": [f"{scheme.lower()}://{host}" for host in hosts.rstrip("/").split(",")],
-        "bucket": request.base,
-        "password_file": request.password_file,
-        "token_file": request.token_file,
-        "credentials_file": request.credentials_file,
-        "ca_file": request.ca_file,
-    }
     try:
-        return NatsOptions.model_validate(given)
+        return options_for(request)
     except ValidationError as error:
         reasons = (
             "; ".join(

@@ -41,12 +41,7 @@ def buckets(nats_server: NatsServer) -> Iterator[Buckets]:
     """The module's server, without the buckets of the test before."""
     buckets = Buckets(nats_server.url)
     yield buckets
-
-    async def delete(stored: JetStreamContext) -> None:
-        for stream in (ROWS, STATUS):
-            await stored.delete_stream(stream)
-
-    buckets.run(delete)
+    buckets.delete()
 
 
 @pytest.fixture(autouse=True)

@@ -35,12 +35,7 @@ def server(nats_server: NatsServer) -> Iterator[Buckets]:
     """The module's server, without the buckets of the test before."""
     buckets = Buckets(nats_server.url)
     yield buckets
-
-    async def delete(stored: JetStreamContext) -> None:
-        for stream in (ROWS, STATUS):
-            await stored.delete_stream(stream)
-
-    buckets.run(delete)
+    buckets.delete()
 
 
 def made(server: NatsServer, node: str = "testnode", *, epoch: str = EPOCH, **options: Any) -> NatsSink:
