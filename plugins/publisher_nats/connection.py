@@ -7,6 +7,7 @@ import json
 import random
 import secrets
 import ssl
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,9 @@ _CLOSE_SECONDS = 1.0
 # A stream that elects its leader, since it was just made or its servers were restarted, answers nothing, and a request
 # of that moment gets no answer later: a thousand nodes that came back together waited the whole timeout.
 _AGAIN_SECONDS = 0.5
+# A server of a cluster learns of a stream that was just made a moment later; until then nobody takes a message for it.
+# Less than a lease's shortest time limit.
+_NOBODY_SECONDS, _NOBODY_PAUSE = 0.4, 0.05
 
 
 class NatsConnection:
@@ -211,6 +215,16 @@ class NatsConnection:
 
     async def put(self, message: NatsMessage) -> Ack:
         """Stores one message; raises NatsUnavailable, after which it may be stored or not, or NatsRefused."""
+        until = time.monotonic() + _NOBODY_SECONDS
+        while True:
+            try:
+                return await self._put(message)
+            except NatsRefused as error:
+                if error.code != NO_RESPONDERS or time.monotonic() > until:
+                    raise
+            await asyncio.sleep(_NOBODY_PAUSE)
+
+    async def _put(self, message: NatsMessage) -> Ack:
         answer = _answer(await self.request(self._subject(message), message.value, message.headers))
         return Ack(answer["seq"], answer["stream"])
 
@@ -222,7 +236,7 @@ class NatsConnection:
             for number, message in enumerate(messages, 1)
         )
         await self._send(first)
-        return await self.put(last.with_headers({"Nats-Batch-Commit": "1"}))
+        return await self._put(last.with_headers({"Nats-Batch-Commit": "1"}))
 
     async def _send(self, messages: Sequence[NatsMessage]) -> None:
         """Sends messages that get no answer; raises NatsUnavailable."""
