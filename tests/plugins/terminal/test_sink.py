@@ -87,7 +87,8 @@ def test_on_a_terminal_there_is_colour() -> None:
     ours, theirs = os.openpty()
     with contextlib.ExitStack() as closers:
         closers.callback(os.close, ours)
-        subprocess.run([sys.executable, "-c", SHOW], cwd=ROOT, input=b"go\n", stdout=theirs, check=True)
+        terminal = os.environ | {"TERM": "xterm"}
+        subprocess.run([sys.executable, "-c", SHOW], cwd=ROOT, env=terminal, input=b"go\n", stdout=theirs, check=True)
         os.close(theirs)
         shown = os.read(ours, 10_000).decode()
     assert "\x1b[33mIPv4 mtu 1400, was 1500\x1b[0m" in shown
