@@ -6,6 +6,7 @@ import os
 import shutil
 import sqlite3
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -50,6 +51,26 @@ def test_reading_a_held_journal_sees_its_last_commit_and_changes_no_file(tmp_pat
             assert client.done(number) is None
             journal.requests.answer(number, "done")
             assert client.done(number) == "done"
+
+
+def test_a_look_between_the_log_and_the_index_of_a_service_that_starts_or_stops_waits(tmp_path: Path) -> None:
+    path = tmp_path / "journal.sqlite3"
+    Journal.open(path, node="nas").close()
+    log = path.with_name(f"{path.name}-wal")
+    log.write_bytes(b"the first frame")
+    stopped = threading.Timer(0.1, log.unlink)
+    stopped.start()
+    assert look(path)
+    stopped.join()
+
+
+def test_an_empty_log_that_a_look_left_beside_a_closed_journal_does_no_harm(tmp_path: Path) -> None:
+    path = tmp_path / "journal.sqlite3"
+    Journal.open(path, node="nas").close()
+    path.with_name(f"{path.name}-wal").touch()
+    assert look(path)
+    with closing(Journal.open(path, node="nas")) as journal:
+        assert look(path) == journal.epoch
 
 
 def test_a_journal_is_read_in_the_middle_of_a_checkpoint(tmp_path: Path) -> None:
@@ -101,7 +122,7 @@ def test_a_journal_that_may_not_be_read_is_an_error_that_says_so(read_only: Path
 
 def test_a_journal_after_a_crash_cannot_be_read_without_the_right_to_write(read_only: Path) -> None:
     read_only.parent.chmod(0o700)
-    read_only.with_name(f"{read_only.name}-wal").touch()
+    read_only.with_name(f"{read_only.name}-wal").write_bytes(b"the first frame")
     read_only.parent.chmod(0o500)
     with pytest.raises(JournalError, match=r"was not closed.*start the publisher once"):
         look(read_only)
