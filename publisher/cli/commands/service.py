@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from ..config.locations import APPLICATION
-from .examples import examples
+from ...config.locations import APPLICATION
+from ..examples import examples
 
 service = typer.Typer(
     name="service",
@@ -42,7 +42,7 @@ def install_service(
     It runs as LOCAL SERVICE, starts with Windows, and again a minute after a failure. Refuses a program that
     ordinary users can change: they would become the service.
     """
-    from .windows_service import install_service
+    from ..windows_service import install_service
 
     install_service(name, config, force=force)
 
@@ -50,7 +50,7 @@ def install_service(
 @service.command("remove")
 def remove_service(name: Name = APPLICATION) -> None:
     """Stop and remove the service. The journal, the log and the configuration stay."""
-    from .windows_service import remove_service
+    from ..windows_service import remove_service
 
     remove_service(name)
 
@@ -58,7 +58,7 @@ def remove_service(name: Name = APPLICATION) -> None:
 @service.command("start")
 def start_service(name: Name = APPLICATION) -> None:
     """Start the service, and wait until it runs."""
-    from .windows_service import start_service
+    from ..windows_service import start_service
 
     start_service(name)
 
@@ -66,7 +66,7 @@ def start_service(name: Name = APPLICATION) -> None:
 @service.command("stop")
 def stop_service(name: Name = APPLICATION) -> None:
     """Stop the service in order, and wait until it has stopped."""
-    from .windows_service import stop_service
+    from ..windows_service import stop_service
 
     stop_service(name)
 
@@ -74,7 +74,7 @@ def stop_service(name: Name = APPLICATION) -> None:
 @service.command("reload")
 def reload_service(name: Name = APPLICATION) -> None:
     """Make the service read its configuration again."""
-    from .windows_service import reload_service
+    from ..windows_service import reload_service
 
     reload_service(name)
 
@@ -82,7 +82,7 @@ def reload_service(name: Name = APPLICATION) -> None:
 @service.command("status")
 def service_status(name: Name = APPLICATION) -> None:
     """Show if the service runs, and its command line. The exit status is 1 when it does not run."""
-    from .windows_service import show_service
+    from ..windows_service import show_service
 
     if not show_service(name):
         raise typer.Exit(1)
