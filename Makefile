@@ -18,7 +18,7 @@ define CHECK_PYTHON
 	|| { echo "'$(PYTHON)' has no module venv: install it (Debian and Ubuntu: apt install python3-venv)"; exit 1; }; }
 endef
 
-.PHONY: run test test-once test-vm test-lowest test-brokers test-homeassistant test-hostile test-fleet test-many mutants lint bench soak lock release clean help
+.PHONY: run test reference docs test-once test-vm test-lowest test-brokers test-homeassistant test-hostile test-fleet test-many mutants lint bench soak lock release clean help
 
 run: .venv/run.stamp ## publish this host's interfaces; ARGS are given to `publisher run`
 	@$(BIN)/publisher run $(ARGS)
@@ -92,6 +92,9 @@ LOWEST := tests/cli/test_app.py tests/cli/test_status.py tests/config tests/plug
 	@mkdir -p .cache/node && cp tests/node/package.json tests/node/package-lock.json .cache/node/
 	@npm ci --prefix .cache/node --silent --ignore-scripts
 	@touch $@
+
+reference: .venv/test.stamp ## make the tables of members and options in docs/ from the models
+	$(BIN)/python -m tests.documents
 
 lint: .venv/test.stamp ## check style and types, for both systems
 	$(BIN)/ruff check .

@@ -146,40 +146,49 @@ class Event(Fact):
     model_config = ConfigDict(defer_build=True)
 
     schema_version: Literal[1] = Field(default=SCHEMA_VERSION, description="The version of this schema")
-    id: str = Field(description="Unique, and the same at every delivery")
-    node: str = Field(description="The host's name")
+    id: str = Field(description="Unique, and the same at every delivery: drop what you have seen")
+    node: str = Field(description="The host's name, as the configuration has it")
     epoch: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")] = Field(
-        description="The journal's identity; epochs sort by age"
+        description="The journal's identity; epochs sort by age, and a new one begins with a snapshot"
     )
     seq: Annotated[int, Field(ge=0)] = Field(
         description="The number of the event in its epoch, without a hole; of a snapshot, that of its newest event"
     )
-    time: AwareDatetime = Field(description="The time of the event, RFC 3339")
+    time: AwareDatetime = Field(description="The time at which it was noticed, in UTC")
     notification_type: NotificationType = Field(
         description="What the event is: a change, a new row, a removed row, or a row of a snapshot"
     )
     cause: Cause = Field(
-        description="The reason: the system's notification, a start, lost messages, or a reconcile of silent settings"
+        description="The reason. notification: the system reported it; startup: it happened while the publisher was "
+        "away; overrun: messages were lost, and what lies between is unknown; reconcile: a setting that changes "
+        "silently"
     )
     kinds: tuple[Annotated[Kind, KIND_SCHEMA], ...] = Field(
-        default=(), description="What happened; empty in a snapshot"
+        default=(), description="What happened, in words to filter by; empty in a snapshot"
     )
-    luid: Luid | None = Field(description="The interface's LUID; null at position 0 of a snapshot")
-    family: Family | None = Field(description="The address family; null at position 0 of a snapshot")
+    luid: Luid | None = Field(
+        description="The interface's LUID, which stays the same over renames, re-plugs and reboots; null at position 0"
+    )
+    family: Family | None = Field(description="The address family; null at position 0")
     row: IpInterfaceRow | None = Field(description="The settings of the interface in this family; null at position 0")
     interface: Interface | None = Field(description="The interface itself; null at position 0")
     addresses: tuple[Address, ...] = Field(
         default=(), description="The unicast addresses of this family, sorted as text"
     )
     default_routes: tuple[DefaultRoute, ...] = Field(
-        default=(), description="The default routes of this family through the interface, best first"
+        default=(),
+        description="The default routes of this family through the interface, best first; on Linux those of the table "
+        "main",
     )
     changed: Annotated[dict[str, Change], Frozen] = Field(
         default_factory=FrozenDict,
         description="Each member that differs; of a list, what was removed and what was added",
     )
-    snapshot: Snapshot | None = Field(default=None, description="Null for an event that belongs to no snapshot")
-    settled: IfKnown[Settled] = Field(default=None, description="Left out of an event that stands for itself")
+    snapshot: Snapshot | None = Field(default=None, description="The place in a snapshot; null for an event of none")
+    settled: IfKnown[Settled] = Field(
+        default=None,
+        description="The events that it stands for, by the option `settle`; left out where it stands for itself",
+    )
 
     @cached_property
     def key(self) -> Key | None:

@@ -52,12 +52,19 @@ class EventFilter(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     interfaces: Annotated[IfGiven[Pattern], NotEmpty] = Field(
-        default=(), description="Patterns for the alias, as a shell has them, or LUIDs"
+        default=(),
+        description="Rows pass of which one pattern is the alias, as a shell's pattern (`wan*`, `eth[01]`, with case), "
+        "or the LUID",
     )
-    exclude: tuple[Pattern, ...] = Field(default=(), description="Patterns that win over interfaces")
-    families: Annotated[IfGiven[Family], NotEmpty] = Field(default=(), description="inet, inet6")
-    kinds: Annotated[IfGiven[Kind], NotEmpty] = Field(default=(), description="Events of at least one of these")
-    causes: tuple[Cause, ...] = Field(default=(), description="Events with one of these causes")
+    exclude: tuple[Pattern, ...] = Field(
+        default=(),
+        description="Rows of which one pattern is the alias or the LUID do not pass; it wins over interfaces",
+    )
+    families: Annotated[IfGiven[Family], NotEmpty] = Field(default=(), description="Rows of these pass")
+    kinds: Annotated[IfGiven[Kind], NotEmpty] = Field(
+        default=(), description="Events of at least one of these kinds pass"
+    )
+    causes: tuple[Cause, ...] = Field(default=(), description="Events with one of these causes pass")
 
     @model_validator(mode="after")
     def _lets_something_pass(self) -> EventFilter:

@@ -196,7 +196,7 @@ class Interface(Fact):
         default=None, description="RFC 8343: since when the present oper_status holds; left out when it is not known"
     )
     carrier_transitions: IfKnown[UInt64] = Field(
-        default=None, description="How often the carrier came or went since the interface exists, as a count"
+        default=None, description="How often the carrier came or went since the interface exists, as a count; Linux"
     )
     higher: tuple[Luid, ...] = Field(
         default=(), description="The interfaces that are stacked on this one, like a bridge"

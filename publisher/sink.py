@@ -52,9 +52,9 @@ class SinkOptions(BaseModel):
 
     only: EventFilter = Field(default=EventFilter(), description="The interfaces and events that the sink gets")
     settle: Annotated[Duration, AfterValidator(_is_moderate)] | None = Field(
-        default=None, description="Changes of one row within this time become one event"
+        default=None, description='Changes of one row within this time become one event; from "10ms" to "10m"'
     )
-    snapshot: bool = Field(default=True, description="False: the sink gets changes alone, never the rows")
+    snapshot: bool = Field(default=True, description="`false`: the sink gets changes alone, never the rows")
 
     @classmethod
     def __pydantic_init_subclass__(cls, **_: object) -> None:

@@ -10,7 +10,7 @@ from itertools import chain
 from types import TracebackType
 from typing import NamedTuple, Self
 
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from .async_watch import AsyncWatch
@@ -29,8 +29,10 @@ _STOP_WAIT_SECONDS = 0.05
 class InterfaceFilter:
     """The filter of interfaces: shell patterns for the alias, or LUIDs; `exclude` wins, an empty `include` is all."""
 
-    include: tuple[str, ...] = ()
-    exclude: tuple[str, ...] = ()
+    include: tuple[str, ...] = Field(
+        default=(), description="Shell patterns for the names of the interfaces that are watched, or LUIDs; empty: all"
+    )
+    exclude: tuple[str, ...] = Field(default=(), description="The same for those that are not watched; it wins")
 
     def keeps(self, row: IpInterface) -> bool:
         """Returns whether the interface passes."""

@@ -14,13 +14,6 @@ import pytest
 from publisher.config.locations import Locations
 from publisher.config.settings import Settings, load_settings, sink_options
 from publisher.plugins import load_plugins
-from publisher.sink import SinkOptions
-from publisher_command.options import CommandOptions
-from publisher_file.options import FileOptions
-from publisher_mqtt.options import MqttOptions
-from publisher_notify.options import NotifyOptions
-from publisher_web.options import WebOptions
-from publisher_webhook.options import WebhookOptions
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "compose").rglob("*.md")])
@@ -89,30 +82,6 @@ def test_each_configuration_is_valid(configuration: str, tmp_path: Path) -> None
     file = tmp_path / "publisher.toml"
     file.write_text(configuration)
     sink_options(load_settings(file, Locations("nas", (), (tmp_path,))), load_plugins())
-
-
-@pytest.mark.parametrize(
-    ("document", "options"),
-    [
-        ("command", CommandOptions),
-        ("file", FileOptions),
-        ("mqtt", MqttOptions),
-        ("notify", NotifyOptions),
-        ("web", WebOptions),
-        ("webhook", WebhookOptions),
-    ],
-)
-def test_each_option_has_its_row(document: str, options: type[SinkOptions]) -> None:
-    rows = re.findall(r"^\| (`[^|]*) \|", text_of(ROOT / f"docs/{document}.md"), re.MULTILINE)
-    described = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
-    own = options.model_fields.keys() - SinkOptions.model_fields.keys() - {"type", "password"}
-    assert not own - described
-
-
-def test_each_setting_has_its_row() -> None:
-    rows = re.findall(r"^\| (`[^|]*) \|", text_of(ROOT / "docs/configuration.md"), re.MULTILINE)
-    described = {name.partition(".")[0] for row in rows for name in re.findall(r"`([\w.]+)`", row)}
-    assert not Settings.model_fields.keys() - described
 
 
 def test_each_command_has_its_row() -> None:

@@ -29,7 +29,8 @@ class CommandOptions(SinkOptions):
     model_config = ConfigDict(hide_input_in_errors=True)
 
     command: Annotated[tuple[str, ...], Field(min_length=1)] = Field(
-        description="the program and its arguments, as they are: there is no shell, and nothing in them is replaced"
+        description="the program and its arguments, as they are: there is no shell, and nothing in them is replaced; "
+        "a name without a slash is looked up in PATH"
     )
     style: Style = Field(
         default="event",
@@ -38,7 +39,8 @@ class CommandOptions(SinkOptions):
     )
     timeout: Annotated[Duration, Field(gt=timedelta(0), le=timedelta(days=1))] = Field(
         default=timedelta(seconds=60),
-        description='the time for one run, like "10s" or "5m"; then the program and all that it started is ended',
+        description='the time for one run, like "10s" or "5m", after which the program and all that it started is '
+        "ended; none passes while the host is suspended",
     )
     directory: Path = Field(default=Path(os.sep), description="the working directory of the program")
     user: Annotated[str, Field(min_length=1)] | None = Field(
@@ -48,12 +50,14 @@ class CommandOptions(SinkOptions):
         default="0022", description='the permissions that files of the program do not get, like "0077"'
     )
     environment: dict[str, SecretStr] = Field(
-        default={}, description="further variables of the program, which gets few of publisher's own"
+        default={},
+        description="further variables of the program, which gets few of publisher's own; the values are masked in "
+        "logs",
     )
     # Dispatchers run scripts for changes, and for what is there at the start only when told so.
     snapshot: bool = Field(
         default=False,
-        description="true: the program also runs for each interface that is there at the first start, or again after "
+        description="`true`: the program also runs for each interface that is there at the first start, or again after "
         "a loss",
     )
 

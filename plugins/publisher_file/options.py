@@ -24,7 +24,9 @@ class FileOptions(SinkOptions):
 
     path: str = Field(min_length=1, description='the file, or "-" for standard output')
     max_size: Annotated[ByteSize, Field(ge=1024)] | None = Field(
-        default=None, description='the file is rotated before it grows beyond this, like "10 MiB"; never by default'
+        default=None,
+        description='the file is rotated before it grows beyond this, like "10 MiB", or a number of bytes; never by '
+        "default",
     )
     max_age: Annotated[Duration, Field(gt=timedelta(0))] | None = Field(
         default=None,

@@ -81,12 +81,16 @@ class ReplayOptions(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    enabled: bool = True
-    requests_per_second: float = Field(default=5.0, gt=0, le=1000)
-    burst: int = Field(default=20, ge=1, le=1000)
-    max_request_bytes: int = Field(default=4096, ge=64, le=1 << 20)
+    enabled: bool = Field(default=True, description="Requests are answered")
+    requests_per_second: float = Field(
+        default=5.0, gt=0, le=1000, description="The requests that are answered in a second, in the long run"
+    )
+    burst: int = Field(default=20, ge=1, le=1000, description="The requests that are answered at once")
+    max_request_bytes: int = Field(default=4096, ge=64, le=1 << 20, description="The size of a request, in bytes")
     # The worker's own limit for the events that it holds in memory at once.
-    max_events: int = Field(default=4096, ge=1, le=4096, description="A longer tail is answered by the snapshot")
+    max_events: int = Field(
+        default=4096, ge=1, le=4096, description="The events of an answer; a longer tail is answered by the snapshot"
+    )
 
 
 class MqttOptions(SinkOptions):
@@ -97,34 +101,56 @@ class MqttOptions(SinkOptions):
 
     type: Literal["mqtt"] = "mqtt"
     url: str | None = Field(
-        default=None, description="mqtt://, mqtts://, ws:// or wss://, with user name, host, port; never a password"
+        default=None,
+        description="The broker: mqtt://, mqtts://, ws:// or wss://, with user name, host and port; never a password",
     )
     urls: tuple[str, ...] = Field(
         default=(),
         max_length=10,
         description="In place of url: several, tried in this order at each connection; the first that accepts is used",
     )
-    username: str | None = None
+    username: str | None = Field(default=None, description="The user name, if it is not in the URL")
     password: SecretStr | None = Field(
-        default=None, description="Meant for the environment; in a file use password_file"
+        default=None, description="The password, meant for the environment; in a file use password_file"
     )
-    password_file: Path | None = None
-    ca_file: Path | None = Field(default=None, description="PEM; instead of the system's authorities")
+    password_file: Path | None = Field(default=None, description="The file whose first line is the password")
+    ca_file: Path | None = Field(default=None, description="PEM; the authorities to trust instead of the system's")
     cert_file: Path | None = Field(default=None, description="PEM; the client certificate and its chain")
-    key_file: Path | None = None
+    key_file: Path | None = Field(default=None, description="PEM; its key, when that is not in cert_file")
     insecure: bool = Field(default=False, description="Do not verify the broker's certificate; warned of at each start")
     protocol: Protocol = Field(
         default="auto", description="MQTT 5, or 3.1.1 when the broker does not speak 5; or one of them alone"
     )
-    client_id: str | None = Field(default=None, min_length=1, max_length=65535, pattern=r"^[^\x00]*$")
-    base: str = Field(default="interfaces", pattern=r"^[^+#\x00/$][^+#\x00/]*(/[^+#\x00/]+)*$", max_length=200)
+    client_id: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=65535,
+        pattern=r"^[^\x00]*$",
+        description="The name of the connection at the broker; by default made of the node and the sink",
+    )
+    base: str = Field(
+        default="interfaces",
+        pattern=r"^[^+#\x00/$][^+#\x00/]*(/[^+#\x00/]+)*$",
+        max_length=200,
+        description="The first level of the topics, or several",
+    )
     keepalive: int = Field(
-        default=30, ge=5, le=65535, description="Seconds; a frozen broker is noticed after about twice that"
+        default=30,
+        ge=5,
+        le=65535,
+        description="The time between two signs of life, in seconds; a frozen broker is noticed after about twice that",
     )
     connect_timeout: Seconds = Field(default=10.0, description="Seconds to connect, until the broker has accepted")
     timeout: Seconds = Field(default=10.0, description="Seconds for each answer of the broker after that")
-    format: Format = "json"
-    message_expiry: int | None = Field(default=None, ge=1, le=0xFFFF_FFFF, description="Seconds; events only; MQTT 5")
+    format: Format = Field(
+        default="json", description="The form of events: as they are, or as CloudEvents (cloudevents_binary: MQTT 5)"
+    )
+    message_expiry: int | None = Field(
+        default=None,
+        ge=1,
+        le=0xFFFF_FFFF,
+        description="The time after which the broker drops an event, in seconds (MQTT 5); never by default",
+    )
     replay: ReplayOptions = ReplayOptions()
     replay_topics: tuple[str, ...] = Field(
         default=(),
@@ -135,7 +161,9 @@ class MqttOptions(SinkOptions):
     volatile: bool = Field(
         default=False, description="The broker is there for this run alone: nothing has to be emptied on it afterwards"
     )
-    home_assistant: HomeAssistantOptions = HomeAssistantOptions()
+    home_assistant: HomeAssistantOptions = Field(
+        default=HomeAssistantOptions(), description="The devices of Home Assistant: `false` for none, or a table"
+    )
 
     @field_validator("url")
     @classmethod

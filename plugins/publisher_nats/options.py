@@ -73,21 +73,23 @@ class NatsOptions(SinkOptions):
     servers: tuple[str, ...] = Field(
         min_length=1,
         max_length=50,
-        description="nats:// or tls://, with user name, host, port; never a password. All are of one cluster, and "
-        "tried in a random order",
+        description="One URL, or a list: nats:// or tls://, with user name, host and port (4222); never a password. "
+        "All are servers of one cluster, tried in a random order",
     )
-    username: str | None = None
+    username: str | None = Field(default=None, description="The user name, if it is not in a URL")
     password: SecretStr | None = Field(
-        default=None, description="Meant for the environment; in a file use password_file"
+        default=None, description="The password, meant for the environment; in a file use password_file"
     )
-    password_file: Path | None = None
-    token: SecretStr | None = Field(default=None, description="Meant for the environment; in a file use token_file")
+    password_file: Path | None = Field(default=None, description="The file whose first line is the password")
+    token: SecretStr | None = Field(
+        default=None, description="A token, meant for the environment; in a file use token_file"
+    )
     token_file: Path | None = Field(default=None, description="The file whose first line is a token")
     credentials_file: Path | None = Field(default=None, description="The .creds file of a user, with JWT and seed")
     nkey_file: Path | None = Field(default=None, description="The file whose first line is the seed of an nkey")
-    ca_file: Path | None = Field(default=None, description="PEM; instead of the system's authorities")
+    ca_file: Path | None = Field(default=None, description="PEM; the authorities to trust instead of the system's")
     cert_file: Path | None = Field(default=None, description="PEM; the client certificate and its chain")
-    key_file: Path | None = None
+    key_file: Path | None = Field(default=None, description="PEM; its key, when that is not in cert_file")
     insecure: bool = Field(
         default=False, description="Do not verify the servers' certificates; warned of at each start"
     )

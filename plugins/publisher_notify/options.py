@@ -50,9 +50,15 @@ class NotifyOptions(SinkOptions):
     # A phone that gets every interface at each start is a phone whose owner turns this off.
     snapshot: bool = Field(default=False, description="send a message for each row of a snapshot, too")
     urls: Annotated[tuple[SecretStr, ...], BeforeValidator(_listed)] = Field(
-        default=(), description='URLs of Apprise, like ["ntfys://ntfy.example/topic"]; each is a secret'
+        default=(),
+        description='URLs of Apprise, like ["ntfys://ntfy.example/topic"], each a secret; or one text with blanks '
+        "between them, as in a variable of the environment",
     )
-    urls_file: Path | None = Field(default=None, description="the file with the URLs, one a line; # begins a comment")
+    urls_file: Path | None = Field(
+        default=None,
+        description="in place of urls: the file with the URLs, one a line, read again for each message; # begins a "
+        "comment",
+    )
     title: Annotated[str, Field(max_length=250), AfterValidator(_one_line)] = Field(
         default="{node}", description='the title, with names of the event\'s members in braces; "" for none'
     )

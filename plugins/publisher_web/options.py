@@ -33,7 +33,8 @@ class WebOptions(SinkOptions):
 
     address: Annotated[str, AfterValidator(_valid_address)] = Field(
         default=DEFAULT_ADDRESS,
-        description='host:port, like "127.0.0.1:8780", "[::1]:8780" or "0.0.0.0:8780"; port 0 is a free one',
+        description='the address, as "host:port" or "[IPv6]:port"; 0.0.0.0 and [::] are every address, and port 0 is '
+        "a free one",
     )
     token: SecretStr | None = Field(
         default=None, description="the secret that readers give; needed for an address that other hosts reach"

@@ -30,7 +30,10 @@ class WebhookOptions(SinkOptions):
     model_config = ConfigDict(hide_input_in_errors=True)
 
     # Many receivers (Slack, Home Assistant) have their secret in the path: it is in no repr and in no log line.
-    url: str = Field(repr=False, description="the receiver; http or https")
+    url: str = Field(
+        repr=False,
+        description="the receiver, http or https; no log shows its path, since many receivers have their secret there",
+    )
     format: Format = Field(
         default="structured",
         description="structured: a CloudEvent as JSON, of the type application/cloudevents+json; binary: the event's "
@@ -47,7 +50,9 @@ class WebhookOptions(SinkOptions):
     previous_secret_file: Path | None = Field(
         default=None, description="the file whose first line is the previous secret"
     )
-    headers: dict[str, SecretStr] = Field(default={}, description="additional headers of each request")
+    headers: dict[str, SecretStr] = Field(
+        default={}, description="additional headers of each request; the values are masked in logs"
+    )
     token_file: Path | None = Field(default=None, description="the file whose first line is a bearer token")
     ca_file: Path | None = Field(default=None, description="PEM; the authorities to trust instead of the system's")
     cert_file: Path | None = Field(default=None, description="PEM; the client certificate and its chain")

@@ -87,23 +87,36 @@ class _Section(BaseModel):
 class JournalSettings(_Section):
     """The durable log of events. Without a path it is in the state directory of the user or of the service."""
 
-    path: Annotated[Path, AfterValidator(valid_file)] = Path("journal.sqlite3")
-    max_events: Annotated[int, Field(ge=1)] = 100_000
-    max_bytes: Annotated[int, Field(ge=1 << 20)] = 64 << 20
-    synchronous: Literal["normal", "full"] = "normal"
+    path: Annotated[Path, AfterValidator(valid_file)] = Field(
+        default=Path("journal.sqlite3"),
+        description="The file; by default journal.sqlite3 in the state directory of the user or of the service",
+    )
+    max_events: Annotated[int, Field(ge=1)] = Field(
+        default=100_000, description="The number of events that it keeps, as far as max_bytes allows"
+    )
+    max_bytes: Annotated[int, Field(ge=1 << 20)] = Field(
+        default=64 << 20, description="What it takes on the disk with its log, in bytes (64 MiB)"
+    )
+    synchronous: Literal["normal", "full"] = Field(
+        default="normal", description="full also survives a power cut, and waits for the disk at each write"
+    )
 
 
 class LogSettings(_Section):
     """The log on standard error; `auto` is readable lines on a terminal and JSON elsewhere."""
 
-    level: LogLevel = "info"
-    format: LogFormat = "auto"
+    level: LogLevel = Field(default="info", description="The least important lines that are logged")
+    format: LogFormat = Field(
+        default="auto", description="auto is readable lines (console) on a terminal, and JSON elsewhere"
+    )
 
 
 class MetricsSettings(_Section):
     """Metrics for Prometheus, served on this address and port when one is given."""
 
-    address: Annotated[str, AfterValidator(valid_address)] | None = None
+    address: Annotated[str, AfterValidator(valid_address)] | None = Field(
+        default=None, description="Host and port of the metrics for Prometheus; none are served without it"
+    )
 
 
 SinkName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
@@ -114,12 +127,14 @@ class Settings(_Section):
 
     node: Annotated[str, AfterValidator(valid_node)] = Field(
         default="localhost",
-        description="This host's name in events and topics. Default: the host's name, with - in place of dots.",
+        description="This host's name in events and topics; by default the host's own, with - in place of what is no "
+        "letter, digit, _ or -, as nas-home-lan of nas.home.lan",
     )
     source: str = Field(
         default="auto",
         min_length=1,
-        description="Where IP interfaces are read: auto, linux, windows, recording:FILE, ...",
+        description="The source of IP interfaces: auto (the system's own), linux, windows, recording:FILE, or a "
+        "plugin's",
     )
     filter: InterfaceFilter = InterfaceFilter()
     journal: JournalSettings = JournalSettings()
@@ -128,15 +143,19 @@ class Settings(_Section):
     reconcile_seconds: float = Field(
         default=60.0,
         ge=1,
-        description="Everything is read again after so many seconds, for settings that change without a notification.",
+        description="The time after which everything is read again, in seconds: for settings that change without a "
+        "notification",
     )
     receive_buffer: int = Field(
         default=32 << 20,
         ge=4096,
-        description="Bytes of the kernel's receive buffer for notifications that are not read yet.",
+        description="The kernel's receive buffer for notifications that are not read yet, in bytes (32 MiB), as far as "
+        "net.core.rmem_max allows; Linux",
     )
     sinks: dict[SinkName, dict[str, Any]] = Field(
-        default={}, description="One table a sink, by a name of your choice: its type, and that type's options."
+        default={},
+        description="A table for each sink, by a name of your choice: its type, and that type's options; by default a "
+        "terminal",
     )
 
     _origin: Origin = PrivateAttr(default=Origin())

@@ -70,12 +70,23 @@ class HomeAssistantOptions(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    enabled: bool = True
-    prefix: str = Field(default="homeassistant", pattern=r"^[^+#\x00/]+(/[^+#\x00/]+)*$")
-    include: tuple[str, ...] = ()
-    exclude: tuple[str, ...] = ()
-    birth_topic: str = Field(default="", pattern=r"^[^+#\x00]*$", description="Default: <prefix>/status")
-    birth_payload: str = "online"
+    enabled: bool = Field(default=True, description="Interfaces are devices of Home Assistant")
+    prefix: str = Field(
+        default="homeassistant", pattern=r"^[^+#\x00/]+(/[^+#\x00/]+)*$", description="Its prefix of discovery"
+    )
+    include: tuple[str, ...] = Field(
+        default=(),
+        description="Shell patterns for the names of interfaces that become devices; empty: all but loopback and those "
+        "of containers and virtual machines",
+    )
+    exclude: tuple[str, ...] = Field(default=(), description="The same for those that become none; it wins")
+    birth_topic: str = Field(
+        default="",
+        pattern=r"^[^+#\x00]*$",
+        description="The topic of its birth message, after which everything is sent again; by default "
+        "`<prefix>/status`",
+    )
+    birth_payload: str = Field(default="online", description="The birth message")
     keep_days: int = Field(
         default=30, ge=0, le=3650, description="Days that the device of a removed interface stays, as not_present"
     )
