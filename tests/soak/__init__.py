@@ -1,0 +1,1 @@
+"""Random changes and faults beside every kind of reader, for as long as wanted: `make soak`."""
