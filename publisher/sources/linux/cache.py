@@ -76,6 +76,7 @@ class LinkCache:
         self._clock = clock
         self._log = log
         self._luids = luids
+        self._is_unstored = False
         self._details = details
         self._families = FAMILIES_OF[families]
         self.path_mtu = PathMtuTimes()
@@ -439,7 +440,14 @@ class LinkCache:
             self._log.debug("%s: the carrier was lost and came back %d times without a message", text(after.name), lost)
 
     def _save(self) -> None:
+        """Stores the LUIDs; a trouble is one line in the log, and one when it is over."""
         try:
             self._luids.flush()
         except PublisherError as error:
-            self._log.warning("cannot store LUIDs: %s; they stay in memory and are stored later", error)
+            if not self._is_unstored:
+                self._log.warning("cannot store LUIDs: %s; they stay in memory and are stored later", error)
+            self._is_unstored = True
+        else:
+            if self._is_unstored:
+                self._log.info("the LUIDs are stored again")
+            self._is_unstored = False
