@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import logging
 import os
+import platform
 import socket
 import subprocess
 import sys
@@ -51,6 +52,16 @@ _VARIABLES = frozenset(
     ("APPDATA", "HOME", "LD_LIBRARY_PATH", "PATH", "PYTHONHOME", "PYTHONPATH", "PYTHONUSERBASE", "SYSTEMROOT", "TMPDIR")
 )
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0
+_MISSING = "the embedded broker is not installed: pipx install --force 'interface-publisher[try,web]'"
+_NO_WHEEL = "there is no embedded broker for this system: install a broker, such as mosquitto"
+# Those that iotcore 0.4.0 has wheels for; pyproject.toml has the same as a marker, which cannot tell glibc from musl.
+_WHEELS = frozenset(
+    (
+        *(("linux", machine) for machine in ("aarch64", "armv7l", "x86_64")),
+        *(("darwin", machine) for machine in ("arm64", "x86_64")),
+        ("win32", "AMD64"),
+    )
+)
 # It takes 0.3 s of processor time; a first run at the boot of a small machine has little of that.
 _START_SECONDS = 45.0
 
@@ -62,8 +73,16 @@ def rumqttd_config(**ports: int) -> str:
     )
 
 
+def has_wheel(system: str = sys.platform, machine: str = "", libc: str = "") -> bool:
+    """Returns whether the extra `try` brings a broker for a system; by default for this one."""
+    machine = machine or platform.machine()
+    # Only of this interpreter, which is read for it, and only where it is asked for.
+    libc = libc or (platform.libc_ver()[0] if system == "linux" else "")
+    return (system, machine) in _WHEELS and (system != "linux" or libc == "glibc")
+
+
 class EmbeddedBrokerError(PublisherError):
-    """There is no embedded broker for this system, or it did not start."""
+    """There is no embedded broker here, or it did not start."""
 
 
 class EmbeddedBroker:
@@ -91,7 +110,8 @@ class EmbeddedBroker:
     def start(self, timeout: float = _START_SECONDS) -> None:
         """Starts the broker and returns when both listeners answer; raises EmbeddedBrokerError."""
         if importlib.util.find_spec("iotcore") is None:
-            raise EmbeddedBrokerError("there is no embedded broker for this system: iotcore has no wheel for it")
+            reason = _MISSING if has_wheel() else _NO_WHEEL
+            raise EmbeddedBrokerError(f"nothing listens on {LOOPBACK}:{self.port}, and {reason}")
         try:
             self._start_process(timeout)
         except EmbeddedBrokerError:

@@ -28,7 +28,7 @@ def prepare(log: Log, *, port: int = 1883, base: str = "interfaces") -> DefaultS
         return DefaultSinks(
             _sink(port, base), (f"Publishing to the MQTT broker that listens on {place}.", *_try(port, base))
         )
-    return _without(log, _UNUSABLE[answer].format(place=place))
+    return _without(_UNUSABLE[answer].format(place=place))
 
 
 def _start(log: Log, port: int, base: str) -> DefaultSinks:
@@ -36,7 +36,7 @@ def _start(log: Log, port: int, base: str) -> DefaultSinks:
     try:
         broker.start()
     except EmbeddedBrokerError as error:
-        return _without(log, str(error))
+        return _without(str(error))
     log.info("embedded MQTT broker started on %s: MQTT 3.1.1 on port %d, MQTT 5 on %d", LOOPBACK, port, broker.port_5)
     line = f"Publishing to an embedded MQTT broker on {LOOPBACK}:{port}: for a first try, on this host only."
     sink = _sink(port, base)
@@ -44,8 +44,8 @@ def _start(log: Log, port: int, base: str) -> DefaultSinks:
     return DefaultSinks(sink, (line, *_try(port, base)), broker.close)
 
 
-def _without(log: Log, reason: str) -> DefaultSinks:
-    log.warning("no MQTT in this run: %s", reason)
+def _without(reason: str) -> DefaultSinks:
+    # Not logged: the line is printed in any case, and a terminal would show it twice.
     return DefaultSinks({}, (f"No MQTT in this run: {reason}.",))
 
 

@@ -13,15 +13,24 @@ import subprocess
 import sys
 import tempfile
 import threading
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
+from packaging.requirements import Requirement
 from paho.mqtt import publish, subscribe
 
-from publisher_mqtt.embedded.broker import LOOPBACK, EmbeddedBroker, EmbeddedBrokerError, ask, broker_listening
+from publisher_mqtt.embedded.broker import (
+    LOOPBACK,
+    EmbeddedBroker,
+    EmbeddedBrokerError,
+    ask,
+    broker_listening,
+    has_wheel,
+)
 from publisher_mqtt.embedded.first_run import prepare
 from tests.fixtures.poll import wait_for
 from tests.fixtures.ports import free_port
@@ -185,10 +194,34 @@ def test_it_can_be_closed_while_it_waits_to_be_started_again(
     assert ask(LOOPBACK, started.port) == "nothing"
 
 
-def test_without_iotcore_the_start_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("wheel", "words"),
+    [
+        (True, "pipx install --force 'interface-publisher[try,web]'"),
+        (False, "there is no embedded broker for this system: install a broker, such as mosquitto"),
+    ],
+)
+def test_without_iotcore_the_start_is_an_error_with_the_way_to_have_a_broker(
+    monkeypatch: pytest.MonkeyPatch, *, wheel: bool, words: str
+) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
-    with pytest.raises(EmbeddedBrokerError, match="no embedded broker for this system"):
+    monkeypatch.setattr("publisher_mqtt.embedded.broker.has_wheel", lambda: wheel)
+    with pytest.raises(EmbeddedBrokerError) as error:
         EmbeddedBroker(free_port()).start()
+    assert words in str(error.value)
+
+
+def test_the_systems_with_a_broker_are_those_of_the_extra_try() -> None:
+    project = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    [requirement] = project["optional-dependencies"]["try"]
+    marker = Requirement(requirement).marker
+    assert marker is not None
+    for system in ("linux", "darwin", "win32", "freebsd14"):
+        for machine in ("x86_64", "aarch64", "armv7l", "arm64", "AMD64", "ARM64", "riscv64"):
+            there = marker.evaluate({"sys_platform": system, "platform_machine": machine})
+            real = machine in ("x86_64", "arm64") if system == "darwin" else True  # all that macOS has
+            assert not real or has_wheel(system, machine, "glibc") == there, (system, machine)
+    assert not has_wheel("linux", "x86_64", "musl"), "no marker tells it"
 
 
 @pytest.mark.parametrize(
@@ -267,7 +300,8 @@ def test_a_first_run_continues_without_iotcore(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     first = prepare(LOG, port=free_port())
     assert first.sinks == {}
-    assert "no embedded broker for this system" in first.lines[0]
+    [line] = first.lines
+    assert line.startswith("No MQTT in this run: nothing listens on 127.0.0.1:")
 
 
 def test_the_configuration_is_removed_once_it_runs(broker: EmbeddedBroker) -> None:
