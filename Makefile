@@ -88,6 +88,15 @@ LOWEST := tests/cli/test_app.py tests/cli/test_status.py tests/config tests/plug
 reference: .venv/test.stamp ## make the tables of members and options in docs/ from the models
 	$(BIN)/python -m tests.documents
 
+docs: .cache/mkdocs/stamp ## build the site of the documents into .cache/site; a broken link fails
+	@.cache/mkdocs/bin/python .ci/pages.py
+
+.cache/mkdocs/stamp: docs/requirements.lock
+	@echo "preparing mkdocs (once) ..."
+	@rm -rf .cache/mkdocs && $(PYTHON) -m venv .cache/mkdocs
+	@.cache/mkdocs/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes --requirement $<
+	@touch $@
+
 lint: .venv/test.stamp ## check style and types, for both systems
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -105,6 +114,8 @@ lock: .venv/test.stamp ## pin the newest versions of the dependencies
 		--upgrade --group build --extra metrics --extra notify --extra try --extra web pyproject.toml --output-file requirements.lock
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 		--upgrade --group build --group test --constraints requirements.lock pyproject.toml --output-file tests/requirements.lock
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+		--upgrade --group docs --output-file docs/requirements.lock
 
 release: .venv/test.stamp ## build the sdist and the wheel, check both, tag the commit; ARGS=--dry-run tags nothing
 	@$(BIN)/python .ci/release.py $(ARGS)
