@@ -354,6 +354,7 @@ class SnapshotEvents(Sequence[AnyEvent], Generic[R]):
         self._rows = rows
         self._decode = decode
         self._id = f"{moment.epoch}-{moment.seq:016d}-{secrets.token_hex(4)}"
+        self._made: InitialNotification | None = None
 
     @property
     def seq(self) -> int:
@@ -374,26 +375,22 @@ class SnapshotEvents(Sequence[AnyEvent], Generic[R]):
         return self._event(positions) if isinstance(positions, int) else [self._event(place) for place in positions]
 
     def _event(self, position: int) -> SnapshotStarted | InitialNotification:
-        row = self._decode(self._rows[position - 1]) if position else None
-        made: dict[str, Any] = {
+        if position == 0:
+            place = Snapshot(id=self._id, position=0, count=len(self._rows), lost=self._lost)
+            return SnapshotStarted(id=f"{self._id}-0", cause=self._cause, snapshot=place, **self._moment._asdict())
+        row = self._decode(self._rows[position - 1])
+        members: dict[str, Any] = {
             "id": f"{self._id}-{position}",
-            "node": self._moment.node,
-            "epoch": self._moment.epoch,
-            "seq": self._moment.seq,
-            "time": self._moment.time,
-            "cause": self._cause,
-            "snapshot": Snapshot(
-                id=self._id, position=position, count=len(self._rows), lost=None if position else self._lost
-            ),
+            "luid": row.luid,
+            "family": row.family,
+            "row": row.row,
+            "interface": row.interface,
+            "addresses": row.addresses,
+            "default_routes": row.default_routes,
         }
-        if row is None:
-            return SnapshotStarted(**made)
-        return InitialNotification(
-            **made,
-            luid=row.luid,
-            family=row.family,
-            row=row.row,
-            interface=row.interface,
-            addresses=row.addresses,
-            default_routes=row.default_routes,
-        )
+        if self._made is None:
+            place = Snapshot(id=self._id, position=position, count=len(self._rows))
+            self._made = InitialNotification(cause=self._cause, snapshot=place, **self._moment._asdict(), **members)
+            return self._made
+        # Valid as the first one is, and the row for itself: to validate each anew is half of its cost.
+        return self._made.replaced(members | {"snapshot": self._made.snapshot.replaced({"position": position})})
