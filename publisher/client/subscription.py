@@ -224,4 +224,4 @@ def make_driver(request: SubscribeRequest) -> Driver:
     """Returns what runs a subscription; raises ConfigurationError for arguments that cannot be used."""
     from ..plugins import load_plugins
 
-    return Driver(request, load_plugins().client(request.url)(request), _BACKOFF)
+    return Driver(request, load_plugins(()).client(request.url)(request), _BACKOFF)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import PluginError
@@ -16,6 +16,8 @@ from .offers import Kind, Offer, PluginFailure, Plugins
 
 if TYPE_CHECKING:
     import pluggy
+
+    from ..client.transport import TransportFactory
 
 _LOG = logging.getLogger("publisher")
 
@@ -42,10 +44,18 @@ class LoadedPlugins(Plugins):
         Built-in ones come first, so that no other can take their names, and of each kind an entry point of the type's
         own name: most plugins have one. Any thread.
         """
+        self._load_until(lambda: sinks is not None and self.sinks.keys() >= set(sinks), sinks or ())
+
+    def _load_until(self, is_there: Callable[[], bool], names: Collection[str]) -> None:
         with self._lock:
-            self._waiting.sort(key=lambda found: (not found.built_in, found.entry.name not in (sinks or ())))
-            while self._waiting and (sinks is None or not self.sinks.keys() >= set(sinks)):
+            self._waiting.sort(key=lambda found: (not found.built_in, found.entry.name not in names))
+            while self._waiting and not is_there():
                 self._load(self._waiting.pop(0))
+
+    def client(self, url: str) -> TransportFactory:
+        scheme = url.partition("://")[0].lower()
+        self._load_until(lambda: scheme in self.clients, (scheme,))
+        return super().client(url)
 
     def sink(self, kind: str) -> type[Sink] | None:
         self.load([kind])
