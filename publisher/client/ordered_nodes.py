@@ -68,7 +68,7 @@ class OrderedNodes:
             self._count_row(payload)
             is_event = not removed or bool(payload)
             if (about := self._node(node, may_add=is_event)) is not None:
-                about.message(place, key, self._event(node, key, payload) if is_event else None, payload)
+                about.message(place, key, *(self._event(node, key, payload) if is_event else (None, None)))
         except UntrustedError as error:
             self._cannot_read(f"of node {node!r}", error)
 
@@ -113,14 +113,16 @@ class OrderedNodes:
         for node in list(self._nodes.values()):
             node.tick()
 
-    def _event(self, node: str, key: Key, payload: bytes) -> AnyEvent | EventPlace:
-        event = read_row(payload) if self._reads_all else read_event(payload)
+    def _event(self, node: str, key: Key, payload: bytes) -> tuple[AnyEvent | EventPlace, bytes | None]:
+        """Returns the event, and its own JSON if that is the payload."""
+        row = read_row(payload) if self._reads_all else None
+        event, data = (read_event(payload), None) if row is None else (row, payload)
         if isinstance(event, EventPlace):
-            return event
+            return event, None
         if event.key != key:
             raise UntrustedError("an event under the key of another row")
         # As the key has it: a journal keeps the events of a host that was renamed.
-        return event if event.node == node else event.replaced({"node": node})
+        return (event if event.node == node else event.replaced({"node": node})), data
 
     def _count_row(self, payload: bytes) -> None:
         """Raises UntrustedError when there is no room for one more row; counted anew when there might be none."""
