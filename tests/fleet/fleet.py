@@ -16,7 +16,10 @@ from typing import Any, NamedTuple, Self
 
 from publisher.events import Event, IpInterface
 from publisher.journal.event_log import decoded_row, newest_event, select_rows
+from publisher_nats.options import NatsOptions
+from publisher_nats.stream import bucket_config
 from tests.faults import changing
+from tests.fixtures.bucket_writer import BucketWriter
 from tests.fixtures.nats import NatsCluster, NatsServer
 from tests.fixtures.netns import NetNs
 from tests.fixtures.poll import wait_for
@@ -80,6 +83,7 @@ class Fleet:
     def __enter__(self) -> Self:
         with ExitStack() as stack:
             stack.enter_context(self.cluster)
+            self._make_bucket()
             self._netns.ip("link add mark type ifb", *(f"link add f{n} type ifb" for n in range(_LINKS)))
             table: dict[str, Any] = {
                 "type": "nats",
@@ -100,6 +104,17 @@ class Fleet:
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
+
+    def _make_bucket(self) -> None:
+        """Makes the bucket as the sink would, but for its history, which is without a limit.
+
+        Stores that are put back may lack more events than the 64 of each row that a bucket keeps: publishers write them
+        again within seconds, while the servers still refuse the judge its consumer.
+        """
+        options = NatsOptions.model_validate({"servers": self.cluster.urls, "bucket": BUCKET})
+        config = bucket_config(options, len(self.cluster.servers)) | {"max_msgs_per_subject": -1}
+        with BucketWriter(self.cluster.urls) as writer:
+            writer.api(f"STREAM.CREATE.{STREAM}", config)
 
     def happen(self, seconds: float, judge: Judge) -> None:
         """Has faults happen for so many seconds; once all stores are put back to a copy, and the judge reads anew."""

@@ -1,7 +1,7 @@
 """An independent reader of a fleet's stream: nats-py, JSON and the keys, and nothing of ours.
 
-It reads the stream throughout, since only the newest messages of each key stay there. After the stores were put back
-to an older copy it reads them from their beginning, and goes on where they differ from what it had read.
+It reads the stream throughout, and notes the messages that are no longer there when it comes to them. After the stores
+were put back to an older copy it reads them from their beginning, and goes on where they differ from what it had read.
 """
 
 from __future__ import annotations
@@ -69,6 +69,8 @@ class Judge:
         self.endings: dict[str, list[Ending]] = defaultdict(list)
         self.online: dict[str, bool] = {}
         self.breaks: list[str] = []
+        self.unread: list[range] = []
+        """The numbers of messages that were removed before they were read: nothing is known of them."""
         self.events_put_back = 0
         """The events that were in the stream and no longer were, once the stores were put back."""
         self._urls, self._stream = list(urls), f"KV_{bucket}"
@@ -163,6 +165,9 @@ class Judge:
                 gone = (one for number, one in self._before.items() if number >= stored.number)
                 self.events_put_back += sum(one.is_event for one in gone)
                 self._before = {}
+        first = self.stored[-1].number + 1 if self.stored else 1
+        if stored.number > first:
+            self.unread.append(range(first, stored.number))
         self.stored.append(stored)
 
     async def _read_states(self) -> None:

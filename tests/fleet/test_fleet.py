@@ -65,6 +65,7 @@ def check_stream(fleet: Fleet, judge: Judge, seconds: float) -> None:
                 f"{judge.breaks}; {position_in(judge, node)}, not {fleet.end(node)}: {fleet.log(node)[-5000:]}"
             )
             raise
+    assert not judge.unread, "the judge did not read everything"
     verdicts = {}
     for node in fleet.nodes:
         mine = [one for one in judge.stored if one.node == node]

@@ -68,14 +68,25 @@ def test_the_judge_follows_a_stream_that_was_put_back(tmp_path: Path) -> None:
             asyncio.run(publish(server, [5]))
             wait_for(lambda: [one.seq for one in judge.stored] == [1, 2, 3, 5], what="the events that are there")
             assert judge.events_put_back == 2
+            assert not judge.unread
 
 
-async def publish(server: NatsServer, seqs: Sequence[int], *, make: bool = False) -> None:
+def test_the_judge_notes_what_it_could_not_read(tmp_path: Path) -> None:
+    with NatsServer(tmp_path) as server:
+        asyncio.run(publish(server, [1, 2, 3], make=True, history=1))
+        with Judge([server.url], "interfaces") as judge:
+            wait_for(lambda: [one.seq for one in judge.stored] == [3], what="the newest event")
+            assert judge.unread == [range(1, 3)]
+
+
+async def publish(server: NatsServer, seqs: Sequence[int], *, make: bool = False, history: int = -1) -> None:
     """Publishes events, to streams that are made before."""
     connection = await nats.connect(server.url)
     stream = connection.jetstream()
     for name in ("interfaces", "interfaces_status") if make else ():
-        await stream.add_stream(StreamConfig(name=f"KV_{name}", subjects=[f"$KV.{name}.>"]))
+        await stream.add_stream(
+            StreamConfig(name=f"KV_{name}", subjects=[f"$KV.{name}.>"], max_msgs_per_subject=history)
+        )
     for seq in seqs:
         await stream.publish(f"$KV.interfaces.{KEY}", json.dumps({"epoch": EPOCH, "seq": seq}).encode())
     await connection.close()
