@@ -24,6 +24,15 @@ class NatsMessage(NamedTuple):
         return len(self.value) + lines + 12
 
 
+class InboxMessage(NamedTuple):
+    """A message to a subject of this connection alone."""
+
+    subject: str
+    reply: str
+    data: bytes
+    headers: dict[str, str]
+
+
 class Ack(NamedTuple):
     """The answer to a stored message: its sequence in the stream, and the stream's name."""
 

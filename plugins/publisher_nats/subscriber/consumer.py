@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ..errors import STREAM_NOT_FOUND, NatsRefused, NatsUnavailable
 
 if TYPE_CHECKING:
-    from nats.aio.msg import Msg
     from nats.aio.subscription import Subscription
 
     from ..connection import NatsConnection
+    from ..messages import InboxMessage
 
 # So much may be on its way; a reader that is slow is sent no more.
 _BATCH, _MOST_BYTES = 512, 4 << 20
@@ -84,7 +84,7 @@ class StreamConsumer:
         self._name = f"viewer-{secrets.token_hex(8)}"
         self._inbox = ""
         self._subscription: Subscription | None = None
-        self._received: deque[Msg] = deque()
+        self._received: deque[InboxMessage] = deque()
         self._at = _Pulled()
         self._left = 0
         self.is_caught_up = False
@@ -112,9 +112,9 @@ class StreamConsumer:
     async def close(self) -> None:
         """Lets the server forget it."""
         if self._subscription is not None:
-            await self._subscription.unsubscribe()
+            await self._connection.unsubscribe(self._subscription)
 
-    async def _take(self, message: Msg) -> None:
+    def _take(self, message: InboxMessage) -> None:
         self._at.heard_at = time.monotonic()
         self._received.append(message)
         self._news()
@@ -123,6 +123,11 @@ class StreamConsumer:
     def has_more(self) -> bool:
         """True while a message waits here."""
         return bool(self._received)
+
+    @property
+    def waiting(self) -> int:
+        """The number of messages that wait here."""
+        return len(self._received)
 
     async def pull(self) -> None:
         """Asks for more messages when not many are on their way."""
@@ -149,12 +154,12 @@ class StreamConsumer:
         while self._received:
             message = self._received.popleft()
             if message.subject == self._inbox:
-                self._control(message.headers or {})
+                self._control(message.headers)
             elif (found := self._message(message)) is not None:
                 return found
         return None
 
-    def _message(self, message: Msg) -> PlacedMessage | None:
+    def _message(self, message: InboxMessage) -> PlacedMessage | None:
         fields = message.reply.split(".")
         numbers = fields[4:9] if len(fields) == _OLD_FIELDS else fields[6:11]
         try:
@@ -166,7 +171,7 @@ class StreamConsumer:
         self._at.number, self._at.asked = number, self._at.asked - 1
         self._left -= 1
         self.is_caught_up = self.is_caught_up or self._left <= 0 or pending == 0
-        return PlacedMessage(message.subject, message.data, message.headers or {}, place, stored, pending)
+        return PlacedMessage(message.subject, message.data, message.headers, place, stored, pending)
 
     def _control(self, headers: dict[str, str]) -> None:
         """Takes a message of the server about a pull."""

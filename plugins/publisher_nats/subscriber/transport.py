@@ -144,7 +144,7 @@ class NatsLink:
         if has_room:
             await self._rows.pull()
         if self._statuses.has_more or (has_room and (self._rows.has_more or self._questions)):
-            await asyncio.sleep(0)
+            await self._gathered()
             return
         check_open(self._connection)
         self._loop.news.clear()
@@ -153,6 +153,13 @@ class NatsLink:
         # there is no room, and what says so is not taken.
         for consumer in (self._statuses, self._rows) if has_room else (self._statuses,):
             consumer.check()
+
+    async def _gathered(self) -> None:
+        """Lets more of a flood come, since each turn has a price: a read of the socket has a dozen messages."""
+        waiting = -1
+        while waiting < self._rows.waiting < _MOST_AT_ONCE:
+            waiting = self._rows.waiting
+            await asyncio.sleep(0)
 
     def _take_statuses(self) -> None:
         while (message := self._statuses.take()) is not None:

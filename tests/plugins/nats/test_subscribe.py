@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -19,7 +21,10 @@ from publisher.client import ordered, outbox, subscription
 from publisher.client.ordered_nodes import OrderedNodes
 from publisher.events import Event
 from publisher.testing import make_event, make_row, make_snapshot
+from publisher_nats.connection import NatsConnection
+from publisher_nats.errors import NatsUnavailable
 from publisher_nats.names import token_of
+from publisher_nats.options import NatsOptions
 from publisher_nats.subscriber import consumer
 from tests.fixtures.bucket_writer import BucketWriter
 from tests.fixtures.nats import NatsServer
@@ -229,6 +234,63 @@ def test_no_header_ends_a_subscription(nats_server: NatsServer, writer: BucketWr
         reader.until(lambda: at(reader, 6))
         assert reader.snapshots == 1
         assert reader.changes == [6]
+
+
+def test_no_subject_ends_a_subscription(nats_server: NatsServer, writer: BucketWriter) -> None:
+    writer.put(*make_snapshot([ETH0], 5))
+    subject = f"$KV.interfaces.{NODE}.".encode() + b"\xff\xfe"
+    writer.publish_to(subject)
+    with reader_of(nats_server) as reader:
+        reader.until(lambda: at(reader, 5))
+        writer.publish_to(subject)
+        writer.put(change(6))
+        reader.until(lambda: at(reader, 6))
+        assert (reader.snapshots, reader.changes) == (1, [6])
+
+
+def test_a_row_in_a_cloudevent_is_that_of_the_event_in_it(nats_server: NatsServer, writer: BucketWriter) -> None:
+    writer.put(*make_snapshot([ETH0, ETH1], 5))
+    event, other = make_event(6, row=ETH0), json.loads(make_event(6, row=ETH1).json_bytes)
+    key = event.key
+    assert key is not None
+    # The members of another row are beside the event, where those of a plain event are.
+    beside = {name: other[name] for name in ("row", "interface", "addresses", "default_routes")}
+    payload = {"specversion": "1.0", "data": json.loads(event.json_bytes)} | beside
+    writer.raw(f"$KV.interfaces.{NODE}.{key.luid}.{key.family}", json.dumps(payload).encode())
+    writer.raw(f"$KV.interfaces.{NODE}.position", json.dumps({"epoch": event.epoch, "seq": 6}).encode())
+    with reader_of(nats_server) as reader:
+        reader.until(lambda: at(reader, 6))
+        assert sorted(row.interface.alias for row in reader.rows.values()) == ["eth0", "eth1"]
+        assert all(row.key == (row.row.interface_luid, row.row.family) for row in reader.rows.values())
+
+
+def test_the_consumer_of_a_lost_connection_closes_without_an_error(tmp_path: Path) -> None:
+    with NatsServer(tmp_path) as server, BucketWriter(server.url) as writer:
+        writer.make()
+
+        async def lost() -> None:
+            connection = NatsConnection(NatsOptions.model_validate({"servers": server.url}))
+            await connection.open()
+            one = consumer.StreamConsumer(connection, consumer.ConsumerRequest("KV_interfaces", (">",)), lambda: None)
+            await one.open()
+            server.kill()
+            while connection.is_open:
+                await asyncio.sleep(0.01)
+            with pytest.raises(NatsUnavailable):
+                consumer.check_open(connection)
+            await one.close()  # as `answer` does, whose NatsUnavailable has the driver connect again
+
+        asyncio.run(lost())
+
+
+def test_a_subscription_imports_no_other_plugin() -> None:
+    script = (
+        "import sys; from publisher.client.subscription import make_driver, make_request\n"
+        "make_driver(make_request('nats://h', (), None, 'interfaces', None, None, None, None)).close()\n"
+        "print(sorted(name for name in sys.modules if name.startswith('publisher_') and '.' not in name))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.strip() == "['publisher_nats']"
 
 
 def test_since_gives_what_was_missed_where_the_history_has_it(nats_server: NatsServer, writer: BucketWriter) -> None:
