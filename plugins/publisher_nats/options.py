@@ -5,12 +5,13 @@ from __future__ import annotations
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Self
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from pydantic import AfterValidator, ConfigDict, Field, SecretStr, field_validator, model_validator
 
-from publisher import SinkOptions
+from publisher import ConfigurationError, SinkOptions
 from publisher.durations import Duration
+from publisher.terminal import printable
 
 if TYPE_CHECKING:
     from publisher import ForgetRequest, SubscribeRequest
@@ -188,10 +189,15 @@ class NatsOptions(SinkOptions):
 
 
 def options_for(request: ForgetRequest | SubscribeRequest) -> NatsOptions:
-    """Returns the options for a URL with one server, or several behind commas; raises ValidationError."""
-    scheme, _, servers = request.url.partition("://")
+    """Returns the options for a URL with one server, or several behind commas, and `?domain=` behind them.
+
+    Raises ValidationError, or ConfigurationError for anything else behind the servers.
+    """
+    scheme, _, rest = request.url.partition("://")
+    servers, question, query = rest.partition("?")
     options: dict[str, Any] = {
         "servers": [f"{scheme.lower()}://{server}" for server in servers.rstrip("/").split(",")],
+        "domain": _domain(query) if question else None,
         "bucket": request.base,
         "password_file": request.password_file,
         "token_file": request.token_file,
@@ -199,3 +205,11 @@ def options_for(request: ForgetRequest | SubscribeRequest) -> NatsOptions:
         "ca_file": request.ca_file,
     }
     return NatsOptions.model_validate({name: value for name, value in options.items() if value is not None})
+
+
+def _domain(query: str) -> str:
+    """Returns the JetStream domain that a URL names behind its question mark."""
+    match parse_qsl(query, keep_blank_values=True):
+        case [("domain", domain)]:
+            return domain
+    raise ConfigurationError(f"expected nothing but ?domain=NAME behind the servers, and not {printable(query)!r}")
