@@ -6,6 +6,8 @@
 
 // The server sends at least a comment every 15 s.
 const SILENCE = 40_000;
+// Answers that never come would take all the connections that a browser makes to one server.
+const LIMIT = 60_000;
 const PAUSES = [300, 700, 1500, 3000, 5000, 10_000];
 // A restart of the publisher takes a few seconds, and is no reason to speak of offline.
 const PATIENCE = 10_000;
@@ -21,7 +23,11 @@ export class Connection {
   #last = "";
   #loaded = false;
   #attempt = 0;
+  /** The last moment that is shown: of an answer with rows, or of a piece of the stream. */
   #heard = 0;
+  /** When this attempt began or received something. */
+  #moved = 0;
+  #probing = false;
   #abort = new AbortController();
   #wake = () => {};
 
@@ -29,9 +35,13 @@ export class Connection {
   constructor(handlers) {
     this.#handlers = handlers;
     setInterval(() => this.#watch(), 1000);
-    addEventListener("online", () => this.retry());
-    addEventListener("offline", () => this.#probe());
-    document.addEventListener("visibilitychange", () => document.hidden || this.#probe());
+    addEventListener("online", () => { this.retry(); this.#probe(); });
+    addEventListener("offline", () => this.#watch());
+    document.addEventListener("visibilitychange", () => {
+      if (document.hidden) return;
+      this.#watch();
+      this.#probe();
+    });
   }
 
   /** Connects, and connects again, for as long as the page is open. */
@@ -48,9 +58,10 @@ export class Connection {
     }
   }
 
-  /** Ends the pause before the next attempt. */
+  /** Ends the pause before the next attempt, or an attempt that is not answered. */
   retry() {
     this.#attempt = 0;
+    if (this.state !== "live") this.#abort.abort();
     this.#wake();
   }
 
@@ -59,11 +70,11 @@ export class Connection {
     return (await this.get("api/rows")).json();
   }
 
-  /** Returns the answer to a request; raises an error that says what was wrong. */
-  async get(path, options = {}) {
+  /** Returns the answer to a request; raises an error that says what was wrong. Without a `signal` it has a limit. */
+  async get(path, { signal = AbortSignal.timeout(LIMIT), headers = {} } = {}) {
     let response;
     try {
-      response = await fetch(path, { cache: "no-store", credentials: "same-origin", ...options });
+      response = await fetch(path, { cache: "no-store", credentials: "same-origin", headers, signal });
     } catch (error) {
       throw new Error(reasonOf(error));
     }
@@ -75,25 +86,31 @@ export class Connection {
   }
 
   async #connect() {
-    if (!this.#loaded) await this.#load();
     this.#abort = new AbortController();
-    this.#heard = Date.now();
+    this.#moved = Date.now();
+    const { signal } = this.#abort;
+    if (!this.#loaded) await this.#load(signal);
     const headers = this.#last ? { "Last-Event-ID": this.#last } : {};
-    const response = await this.get("events?text=1", { headers, signal: this.#abort.signal });
+    const response = await this.get("events?text=1", { headers, signal });
+    this.#heard = this.#moved = Date.now();
     this.#enter("live");
     this.#attempt = 0;
-    for await (const message of messages(response.body, () => { this.#heard = Date.now(); })) this.#take(message);
+    const heard = () => { this.#heard = this.#moved = Date.now(); };
+    for await (const message of messages(response.body, heard)) this.#take(message);
     throw new Error("the server closed the connection");
   }
 
-  async #load() {
-    const response = await this.get("api/rows");
+  async #load(signal) {
+    const response = await this.get("api/rows", { signal });
     const told = Date.parse(response.headers.get("date"));
-    const answer = await response.json();
+    // The rows of a fleet may take longer than a silence may.
+    const moved = new TransformStream({ transform: (piece, to) => { this.#moved = Date.now(); to.enqueue(piece); } });
+    const answer = await new Response(response.body.pipeThrough(moved)).json();
     // The header has whole seconds.
     this.ahead = Math.abs(told - Date.now()) > 2000 ? told - Date.now() : 0;
     this.#last = answer.cursor ?? cursorOf(answer);
     this.#loaded = true;
+    this.#heard = Date.now();
     this.#handlers.rows(answer);
   }
 
@@ -112,13 +129,15 @@ export class Connection {
   #enter(state) {
     if (this.state === state) return;
     this.state = state;
-    this.since = state === "live" ? Date.now() : this.#heard || Date.now();
+    this.since = state === "live" ? Date.now() : this.#heard;
     this.#handlers.changed();
   }
 
-  /** Notices a connection that is silent, a network that went, and an outage that lasts. */
+  /** Notices a connection or an attempt that is silent, a network that went, and an outage that lasts. */
   #watch() {
-    if (this.state === "live" && Date.now() - this.#heard > SILENCE) this.#abort.abort();
+    if (Date.now() - this.#moved > SILENCE) this.#abort.abort();
+    // Again and again: an answer may come just before the network is gone, or a connection just after the event.
+    if (!navigator.onLine) this.#probe();
     const since = this.since || performance.timeOrigin;
     const long = !navigator.onLine || Date.now() - since > PATIENCE;
     if (long && (this.state === "reconnecting" || this.state === "connecting")) this.#enter("offline");
@@ -127,12 +146,15 @@ export class Connection {
 
   /** Ends a connection over which the server does not answer, as after a sleep; one on this host lives offline, too. */
   async #probe() {
-    this.#watch();
-    if (this.state !== "live") return;
+    if (this.#probing || this.state !== "live") return;
+    this.#probing = true;
+    const abort = this.#abort;
     try {
-      await this.get("api/status", { signal: AbortSignal.timeout(5000) });
+      await (await this.get("api/status", { signal: AbortSignal.timeout(5000) })).text();
     } catch {
-      this.#abort.abort();
+      abort.abort();
+    } finally {
+      this.#probing = false;
     }
   }
 

@@ -13,6 +13,7 @@ const model = new Model();
 const narrow = matchMedia("(max-width: 68.75rem)");
 const announcer = new Announcer();
 let drawing = false;
+let statusIsAsked = false;
 let rowsAreNew = false;
 let unseen = 0;
 /** The keys of the interfaces about which there was news since the last picture. */
@@ -107,11 +108,14 @@ async function readFlaps() {
 }
 
 async function readStatus() {
-  if (document.hidden || connection.state === "offline") return;
+  if (document.hidden || connection.state === "offline" || statusIsAsked) return;
+  statusIsAsked = true;
   try {
     sinks.show(await (await get("api/status")).json());
   } catch (error) {
     sinks.fail(error);
+  } finally {
+    statusIsAsked = false;
   }
 }
 

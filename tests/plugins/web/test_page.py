@@ -16,7 +16,7 @@ from tests.fixtures.poll import wait_for
 from tests.fixtures.program import Program, journal_events
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Locator, Page
+    from playwright.sync_api import Locator, Page, Route
 
 # In a namespace of their own these ports are free.
 URL = "http://127.0.0.1:8780/"
@@ -194,7 +194,8 @@ def test_over_a_restart_nothing_is_lost_and_nothing_comes_twice(page: Page, host
     wait_for(lambda: any("mtu 1410" in line for line in lines(page)), what="the mark")
     known = len(seqs(page))
     host.end(signal.Signals[how])
-    page.locator("#connection[data-state=reconnecting]").wait_for()
+    # On a busy machine it may be offline before anybody looks.
+    page.locator("#connection:is([data-state=reconnecting], [data-state=offline])").wait_for()
     assert "what you see is from then" in page.locator("#connection-text").inner_text()
     host.netns.ip("link set lan0 mtu 1411", "addr add 192.0.2.99/24 dev lan0")
     host.start()
@@ -222,6 +223,62 @@ def test_offline_is_shown_and_ends_by_itself(page: Page) -> None:
     finally:  # the other tests have the same tab
         page.context.set_offline(False)
     wait_live(page)
+
+
+def test_offline_is_shown_though_an_answer_came_at_its_beginning(page: Page) -> None:
+    answered: list[Route] = []
+
+    def answer(route: Route) -> None:
+        answered.append(route)
+        route.fulfill(body="{}") if len(answered) < 3 else route.continue_()
+
+    page.route("**/api/status", answer)
+    try:
+        page.context.set_offline(True)
+        page.locator("#connection[data-state=offline]").wait_for()
+        assert len(answered) >= 3
+    finally:
+        page.context.set_offline(False)
+        page.unroute("**/api/status")
+    wait_live(page)
+
+
+def hang_once(page: Page, path: str) -> None:
+    """Opens the page with a clock of its own, and has the first request for this path never answered."""
+    page.clock.install()
+    hanging: list[Route] = []
+
+    def answer(route: Route) -> None:
+        if hanging:
+            route.continue_()
+        else:
+            hanging.append(route)
+
+    page.route(path, answer)
+    page.goto(URL)
+    wait_for(lambda: page.evaluate("true") and hanging, what="the request")
+    page.clock.run_for(15_000)
+    page.locator("#connection[data-state=offline]").wait_for()
+
+
+@pytest.mark.parametrize("path", ["**/api/rows", "**/events?*"])
+def test_a_request_that_is_never_answered_is_made_again(browser: Browser, host: Program, path: str) -> None:
+    assert host.process
+    with browser.context() as context:
+        page = context.new_page()
+        hang_once(page, path)
+        page.clock.run_for(45_000)
+        wait_live(page)
+
+
+def test_whoever_tries_now_waits_for_no_earlier_attempt(browser: Browser, host: Program) -> None:
+    assert host.process
+    with browser.context() as context:
+        page = context.new_page()
+        hang_once(page, "**/events?*")
+        page.get_by_role("button", name="Try now").click()
+        page.clock.run_for(1000)
+        wait_live(page)
 
 
 def test_changes_are_announced_and_flash_unless_motion_is_reduced(page: Page, host: Program) -> None:
