@@ -44,9 +44,8 @@ def _publisher(
     """Publishes every change of every IP interface to a page, MQTT, NATS, phones, webhooks, programs and files."""
 
 
-for _command in (
-    run, status, history, watch, web, snapshot, check, replay, dead_letters, forget, plugins, schema, record, init,
-):  # fmt: skip
+for _command in (run, status, history, watch, web, snapshot, check, replay, dead_letters, forget, schema, record, init):
     _name = _command.__name__.replace("_", "-")
     app.command(_name, epilog=examples(_name))(_command)
+app.add_typer(plugins)
 app.add_typer(service)
