@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 ARGS ?=
 # The tests start the program hundreds of times: with bytecode it starts in half the time.
 unexport PYTHONDONTWRITEBYTECODE
-.PHONY: run test reference docs test-once test-vm test-lowest test-brokers test-homeassistant test-hostile test-fleet test-many mutants lint bench soak lock release clean help
+.PHONY: run test reference docs test-once test-vm test-lowest test-wheels test-brokers test-homeassistant test-hostile test-fleet test-many mutants lint bench soak lock release clean help
 
 run: .venv/run.stamp ## publish this host's interfaces; ARGS are given to `publisher run`
 	@$(BIN)/publisher run $(ARGS)
@@ -64,6 +64,9 @@ mutants: .venv/test.stamp ## make mistakes in the code one by one, and show the 
 
 test-lowest: .cache/lowest/stamp ## run tests with the lowest versions of the dependencies that are allowed
 	.cache/lowest/bin/python -m pytest --numprocesses 2 --dist loadfile $(LOWEST) $(ARGS)
+
+test-wheels: .venv/test.stamp ## look for the wheels that docs/platforms.md lists; ARGS=--write: list what there is
+	@$(BIN)/python .ci/wheels.py $(ARGS)
 
 # What uses the libraries: commands and their tables, options, models, plugins, HTTP and MQTT clients.
 LOWEST := tests/cli/test_app.py tests/cli/test_status.py tests/config tests/plugins/mqtt/test_connection.py \
