@@ -10,6 +10,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 ARGS ?=
 # The tests start the program hundreds of times: with bytecode it starts in half the time.
 unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: run test reference docs test-once test-vm test-lowest test-wheels test-brokers test-homeassistant test-hostile test-fleet test-many mutants lint bench soak lock release clean help
 
 run: .venv/run.stamp ## publish this host's interfaces; ARGS are given to `publisher run`
