@@ -86,8 +86,6 @@ class NatsConnection:
             except (NatsUnavailable, NatsRefused) as error:
                 failures.append(error)
             else:
-                self._inbox = self._client.new_inbox()
-                await self._client.subscribe(f"{self._inbox}.*", cb=self._answered)
                 return
         refusal = next((error for error in failures if isinstance(error, NatsRefused)), None)
         kind = NatsUnavailable if refusal is None else NatsRefused
@@ -108,6 +106,8 @@ class NatsConnection:
                     disconnected_cb=self._ended,
                     **login,
                 )
+                self._inbox = client.new_inbox()
+                await client.subscribe(f"{self._inbox}.*", cb=self._answered)
         except BaseException as error:
             await client.end()
             raise _explained(error, address.name, self._options) from error
@@ -203,8 +203,11 @@ class NatsConnection:
         )
 
     async def subscribe(self, take: Callable[[InboxMessage], object]) -> Subscription:
-        """Has a function called with each message that is sent to a subject of this connection alone."""
-        return await self._open_client().subscribe_directly(take)
+        """Has a function called with each message to a subject of this connection alone; raises NatsUnavailable."""
+        try:
+            return await self._open_client().subscribe_directly(take)
+        except (errors.Error, OSError) as error:
+            raise NatsUnavailable(f"{self.name}: {_words(error)}") from error
 
     async def unsubscribe(self, subscription: Subscription) -> None:
         """Ends such a subscription, unless the connection has ended."""
