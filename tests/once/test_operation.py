@@ -39,7 +39,7 @@ case $1 in
   reload) kill -HUP $(cat $STATE/pid) ;;
 esac
 """
-PLACES = ("/etc", "/var/lib", "/var/log", "/root", "/opt")
+PLACES = ("/etc", "/var/lib", "/var/log", "/var/backups", "/opt")
 
 
 class ServiceHost:
@@ -88,7 +88,7 @@ class ServiceHost:
             env=self.environment,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=250,
         )
         assert done.returncode == 0, block + done.stdout + done.stderr
         return done.stdout
@@ -133,7 +133,7 @@ def nodes(broker: Mosquitto) -> set[str]:
 def test_upgrade(host: ServiceHost) -> None:
     [upgrade] = blocks("Upgrade")
     assert "all delivered" in host.run(upgrade)
-    assert (host.root / "root/publisher.before/journal.sqlite3").exists()
+    assert (host.root / "var/backups/publisher.before/journal.sqlite3").exists()
 
 
 def test_back_up_and_put_it_back(host: ServiceHost, broker: Mosquitto) -> None:
