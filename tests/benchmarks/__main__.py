@@ -1,4 +1,4 @@
-"""Measures everything and writes RESULTS.md and growth.svg: `make bench`; `make bench ARGS="latency stream"` for some.
+"""Measures everything and writes RESULTS.md with its plots: `make bench`; `make bench ARGS="latency stream"` for some.
 
 Ends with status 0 when every budget is kept.
 """
@@ -15,15 +15,14 @@ from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 
-from tests.benchmarks.figures import COLUMNS, Curve, Result, figures_of, table
-from tests.benchmarks.plots import svg
+from tests.benchmarks.figures import COLUMNS, CURVE_COLUMNS, Curve, Result, figures_of, table
+from tests.benchmarks.plots import PLOTS, draw
 
 SUBJECTS = (
     "latency", "throughput", "stream", "growth", "reading", "process", "neighbours", "fleet", "journal", "webhook",
     "command", "nats_sink", "nats_fleet",
 )  # fmt: skip
 RESULTS = Path(__file__).with_name("RESULTS.md")
-PLOT = RESULTS.with_name("growth.svg")
 
 
 def main(names: Sequence[str]) -> int:
@@ -45,7 +44,6 @@ def main(names: Sequence[str]) -> int:
 def write(results: Sequence[Result], seconds: float) -> None:
     """Writes the table and the plots."""
     curves = [result for result in results if isinstance(result, Curve)]
-    PLOT.write_text(svg(curves), encoding="utf-8")
     lines = [
         "# What was measured",
         "",
@@ -56,6 +54,7 @@ def write(results: Sequence[Result], seconds: float) -> None:
         "",
         *table(COLUMNS, [figure.cells() for figure in figures_of(results)]),
         "",
+        *(line for plot in PLOTS for line in (f"![{plot.name}]({plot.name}.svg)", "")),
         "## Growth",
         "",
         "An exponent of 1 is linear growth, 2 is quadratic. In the plots the dashed line is linear, the dotted one "
@@ -63,15 +62,11 @@ def write(results: Sequence[Result], seconds: float) -> None:
         "",
         "![growth](growth.svg)",
         "",
-        *table(("What", "Of", "Unit", "Size: cost"), [cells(curve) for curve in curves]),
+        *table(CURVE_COLUMNS, [curve.cells() for curve in curves]),
         "",
     ]
     RESULTS.write_text("\n".join(lines), encoding="utf-8")
-
-
-def cells(curve: Curve) -> list[str]:
-    """Returns the row of a curve."""
-    return [curve.what, curve.of, curve.unit, ", ".join(f"{size:,}: {cost:.4g}" for size, cost in curve.points)]
+    draw(results)
 
 
 def machine() -> str:

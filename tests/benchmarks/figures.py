@@ -66,11 +66,16 @@ class Curve:
         before, cost_before = [point for point in self.points if point[0] <= after / 4][-1]
         return math.log(cost_after / cost_before) / math.log(after / before)
 
+    def cells(self) -> list[str]:
+        """Returns the row of the table."""
+        return [self.what, self.of, self.unit, ", ".join(f"{size:,}: {cost:.4g}" for size, cost in self.points)]
+
     def figure(self) -> Figure:
         """Returns the exponent with its budget."""
         return Figure(f"growth of {self.what} with {self.of}: exponent", self.exponent, "", 1.5)
 
 
+CURVE_COLUMNS = ("What", "Of", "Unit", "Size: cost")
 Result = Figure | Curve
 
 
