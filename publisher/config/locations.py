@@ -61,7 +61,7 @@ class Locations:
 
         A service under systemd keeps its journal in a directory that no other process has for its own.
         """
-        return tuple(folder / JOURNAL_NAME for folder in self.state_dirs)
+        return tuple(dict.fromkeys(folder / JOURNAL_NAME for folder in self.state_dirs))
 
     @property
     def journal(self) -> Path:

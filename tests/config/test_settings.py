@@ -334,6 +334,13 @@ def test_systemd_sets_the_directories_of_state_and_configuration(monkeypatch: py
     assert Path("/etc/one") in around.config_dirs
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="systemd")
+def test_a_journal_that_is_this_process_s_and_the_system_s_is_one_journal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STATE_DIRECTORY", "/var/lib/interface-publisher")
+    journals = Locations.of_this_process().journals
+    assert journals.count(Path("/var/lib/interface-publisher/journal.sqlite3")) == 1
+
+
 class Inner(BaseModel):
     size: int = 1
 
