@@ -60,6 +60,13 @@ test-many: .venv/test.stamp ## run the tests that repeat a step thousands of tim
 test-vm: .venv/test.stamp ## run the tests in a virtual machine, on every kind of link; ARGS="-m short": those of CI
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile tests/vm $(ARGS)
 
+# tests/packages, compose/debian, compose/homeassistant-addon
+.PHONY: test-packages deb addon
+
+# As root, since the roots in which they are built and installed are made by debootstrap.
+test-packages: .venv/test.stamp ## build, install, run and remove each package: containers, Debian, the add-on
+	$(BIN)/python -m pytest --timeout 3600 tests/packages $(ARGS)
+
 mutants: .venv/test.stamp ## make mistakes in the code one by one, and show the test that notices each; ARGS names some
 	$(BIN)/python -m tests.mutants $(ARGS)
 
@@ -113,6 +120,10 @@ bench: .venv/test.stamp ## measure the figures of tests/benchmarks/RESULTS.md; A
 soak: .venv/test.stamp ## publish 5,000 events in a second for ten minutes: nothing is lost, memory is flat
 	$(BIN)/python -m tests.benchmarks soak
 
+# Those of packages (compose/) install from wheels alone, on glibc and musl: nkeys, and what only that needs, has none.
+# The embedded broker is for a first try, and has none for musl.
+NOT_PACKAGED := iotcore nkeys pynacl cffi pycparser
+
 lock: .venv/test.stamp ## pin the newest versions of the dependencies
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 		--upgrade --group build --extra metrics --extra notify --extra try --extra web pyproject.toml --output-file requirements.lock
@@ -120,6 +131,17 @@ lock: .venv/test.stamp ## pin the newest versions of the dependencies
 		--upgrade --group build --group test --constraints requirements.lock pyproject.toml --output-file tests/requirements.lock
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 		--upgrade --group docs --output-file docs/requirements.lock
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+		--upgrade --extra metrics --extra nats --extra notify --extra web $(NOT_PACKAGED:%=--no-emit-package %) \
+		--constraints requirements.lock pyproject.toml --output-file compose/requirements.lock
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+		--upgrade --constraints requirements.lock --group pyproject.toml:build --output-file compose/build.lock
+
+deb: ## build the Debian package for this release of Debian into dist/; needs debhelper and python3-venv
+	@.ci/deb
+
+addon: .venv/run.stamp ## make the repository of Home Assistant's add-on in dist/homeassistant-addon
+	@.ci/addon
 
 release: .venv/test.stamp ## build the sdist and the wheel, check both, tag the commit; ARGS=--dry-run tags nothing
 	@$(BIN)/python .ci/release.py $(ARGS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import tomllib
@@ -26,6 +27,7 @@ from tests.fixtures.brokers import Broker
 from tests.fixtures.compose_broker import COMPOSE, PASSWORDS, ComposeMosquitto
 from tests.fixtures.poll import wait_for
 from tests.fixtures.requirements import unable
+from tests.packages.dockerfile import instructions
 
 if TYPE_CHECKING:
     from paho.mqtt.reasoncodes import ReasonCode
@@ -225,9 +227,11 @@ def test_the_containers_have_no_rights_that_they_do_not_need() -> None:
 
 def test_the_health_check_asks_the_service_of_the_container() -> None:
     publisher = small_yaml.load((COMPOSE / "compose.yaml").read_text())["services"]["publisher"]
-    mounted = [volume.split(":")[1] for volume in publisher["volumes"] if "publisher.toml" in volume]
-    assert publisher["healthcheck"]["test"] == ["CMD", "publisher", "status", "--config", *mounted]
-    assert mounted[0] in (COMPOSE / "Dockerfile").read_text()
+    [mounted] = [volume.split(":")[1] for volume in publisher["volumes"] if "publisher.toml" in volume]
+    described = dict(instructions((COMPOSE / "Dockerfile").read_text()))
+    assert described["CMD"] == f'["run", "--config", "{mounted}"]'
+    assert described["HEALTHCHECK"].endswith(f'CMD ["publisher", "status", "--config", "{mounted}"]')
+    assert "healthcheck" not in publisher  # it would hide that of the image
 
 
 def test_the_files_that_are_mounted_are_there() -> None:
@@ -240,22 +244,35 @@ def test_the_files_that_are_mounted_are_there() -> None:
     assert {path for path in mounted if not path.startswith("./")} == compose["volumes"].keys()
 
 
-def test_the_dockerfile_takes_the_lock_file_and_ends_as_nobody_special() -> None:
-    text = (COMPOSE / "Dockerfile").read_text().replace("\\\n", " ")
-    instructions = [line.split(maxsplit=1) for line in text.splitlines() if line and not line.startswith("#")]
-    assert {rest.split()[0] for word, rest in instructions if word == "FROM"} == {"python:3.13-slim"}
-    assert any(
-        "--require-hashes --requirement requirements.lock" in rest for word, rest in instructions if word == "RUN"
-    )
-    assert [rest for word, rest in instructions if word == "USER"] == ["10001:10001"]
-    copied = [
-        path for word, rest in instructions if word == "COPY" and "--from" not in rest for path in rest.split()[:-1]
-    ]
+def test_the_dockerfile_takes_the_lock_files_and_ends_as_nobody_special() -> None:
+    """tests/packages carries it out."""
+    listed = instructions((COMPOSE / "Dockerfile").read_text())
+    assert ("ARG", "BASE=python:3.13-slim") in listed
+    assert {rest.split()[0] for word, rest in listed if word == "FROM"} == {"$BASE"}
+    for lock in ("build.lock", "requirements.lock"):
+        assert any(f"--require-hashes --requirement {lock}" in rest for word, rest in listed if word == "RUN")
+    assert [rest for word, rest in listed if word == "USER"] == ["10001:10001"]
+    copied = [path for word, rest in listed if word == "COPY" and "--from" not in rest for path in rest.split()[:-1]]
     wanted = (COMPOSE / "Dockerfile.dockerignore").read_text().splitlines()
     for path in copied:
         assert (TOP / path).exists()
         assert f"!{path}" in wanted
     assert {"pyproject.toml", "README.md", "LICENSE"} <= set(copied)
+
+
+def test_the_lock_file_of_packages_has_what_the_other_has_and_nats() -> None:
+    """Without the embedded broker and what is no wheel: `make lock` says why."""
+    whole, packaged = (pinned(path) for path in (TOP / "requirements.lock", COMPOSE / "requirements.lock"))
+    tools = pinned(COMPOSE / "build.lock")
+    assert packaged.items() <= (whole | {"nats-py": packaged["nats-py"]}).items()
+    assert tools.items() <= whole.items()
+    assert whole.keys() - packaged.keys() - tools.keys() <= {"iotcore"}
+    assert "hatchling" in tools.keys() - packaged.keys()
+
+
+def pinned(lock: Path) -> dict[str, str]:
+    """Returns the version of each distribution."""
+    return dict(re.findall(r"^([\w.-]+)==(\S+)", lock.read_text(), re.MULTILINE))
 
 
 def test_the_publishers_configuration_is_valid() -> None:
