@@ -11,7 +11,7 @@ ARGS ?=
 # The tests start the program hundreds of times: with bytecode it starts in half the time.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run test reference docs test-once test-vm test-lowest test-wheels test-brokers test-homeassistant test-hostile test-fleet test-many mutants lint bench soak lock release clean help
+.PHONY: run test reference docs test-once test-vm test-lowest test-wheels test-brokers test-homeassistant test-hostile test-fleet test-many mutants lint bench soak fuzz lock release clean help
 
 run: .venv/run.stamp ## publish this host's interfaces; ARGS are given to `publisher run`
 	@$(BIN)/publisher run $(ARGS)
@@ -114,11 +114,20 @@ lint: .venv/test.stamp ## check style and types, for both systems
 	$(BIN)/mypy --platform linux
 	$(BIN)/mypy --platform win32
 
-bench: .venv/test.stamp ## measure the figures of tests/benchmarks/RESULTS.md; ARGS="latency stream": some of them
+bench: .venv/test.stamp ## measure the figures of tests/benchmarks/RESULTS.md; ARGS="latency stream": some, ARGS=soak: ten minutes
 	$(BIN)/python -m tests.benchmarks $(ARGS)
 
-soak: .venv/test.stamp ## publish 5,000 events in a second for ten minutes: nothing is lost, memory is flat
-	$(BIN)/python -m tests.benchmarks soak
+# Its short form is a part of `make test-once`.
+soak: .venv/test.stamp ## random changes and faults by a seed, and a verdict; ARGS="--seconds 3600 --seed 7"
+	$(BIN)/python -m tests.soak $(ARGS)
+
+fuzz: .cache/fuzz/stamp ## give made-up bytes to every edge that takes some; ARGS="--seconds 300 mqtt_messages"
+	$(BIN)/python -m tests.fuzz $(ARGS)
+
+.cache/fuzz/stamp: .venv/test.stamp tests/fuzz/requirements.lock
+	@echo "adding atheris (once) ..."
+	@$(PIP) install --upgrade --target .cache/fuzz --require-hashes --requirement tests/fuzz/requirements.lock
+	@touch $@
 
 # Those of packages (compose/) install from wheels alone, on glibc and musl: nkeys, and what only that needs, has none.
 # The embedded broker is for a first try, and has none for musl.
@@ -136,6 +145,8 @@ lock: .venv/test.stamp ## pin the newest versions of the dependencies
 		--constraints requirements.lock pyproject.toml --output-file compose/requirements.lock
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 		--upgrade --constraints requirements.lock --group pyproject.toml:build --output-file compose/build.lock
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+		--upgrade tests/fuzz/requirements.in --output-file tests/fuzz/requirements.lock
 
 deb: ## build the Debian package for this release of Debian into dist/; needs debhelper and python3-venv
 	@.ci/deb

@@ -81,7 +81,9 @@ def soak(folder: Path, steps: list[Step], seed: int) -> list[str]:
         run = Run(house, steps, show)
         run.go()
         show("every fault has ended; the observers come to the end ...")
+        ended = time.monotonic()
         wrong = [*run.errors, *settle(house)]
+        show(f"... after {time.monotonic() - ended:.0f} s")
         wrong += findings(house, run)
         report(house, run, seed, time.monotonic() - begun, wrong)
     return wrong

@@ -59,11 +59,16 @@ def publisher_restarted(house: House, _fault: Fault) -> Iterator[None]:
 @contextmanager
 def receive_buffer(house: House, fault: Fault) -> Iterator[None]:
     house.configure(receive_buffer=4096)
-    house.publisher.restart()
     over = threading.Event()
+    starts = house.reads()
+    house.publisher.restart()
+    # Sooner there is nobody who could miss anything.
+    deadline = time.monotonic() + 30
+    while house.reads() == starts and time.monotonic() < deadline:
+        time.sleep(0.1)  # what another process writes
 
     def flood() -> None:
-        while not over.wait(0.5):
+        while not over.wait(0.3):
             house.changes.make(1000 + int(2000 * fault.chance))
 
     thread = threading.Thread(target=flood, name="flood")

@@ -14,6 +14,7 @@ from typing import Any
 
 from tests.fixtures.brokers import Mosquitto
 from tests.fixtures.netns import NetNs
+from tests.fixtures.poll import wait_for
 from tests.fixtures.ports import free_port
 from tests.fixtures.program import COMMAND, Changes, State, comparable
 from tests.fixtures.random_routes import make_links
@@ -70,6 +71,7 @@ class House:
         around.callback(self.publisher.close)
         self.subscriber = Subscriber(self.broker.url, self.streams["subscriber"], self.far)
         around.callback(self.subscriber.close)
+        wait_for(lambda: self.streams["file"].snapshots, timeout=120, what="the first events in the file")
 
     @staticmethod
     def _netns(around: ExitStack) -> NetNs:
@@ -111,6 +113,10 @@ class House:
             "[sinks.hangs]", 'type = "hangs"', "[sinks.leaks]", 'type = "leaks"',
         ]  # fmt: skip
         (self.folder / "publisher.toml").write_text("\n".join(lines))
+
+    def reads(self) -> int:
+        """Returns how many times a publisher has begun to read the kernel."""
+        return (self.folder / "log").read_text(errors="replace").count("source: linux")
 
     def environment(self) -> dict[str, str]:
         """Returns the environment of the publisher."""

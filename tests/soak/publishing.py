@@ -17,12 +17,12 @@ from tests.fixtures.netns import NetNs
 
 _KILL, _STOP, _CONTINUE = (signal.Signals[name] for name in ("SIGKILL", "SIGSTOP", "SIGCONT"))
 _AGAIN_SECONDS = 0.3
-_WARM_SECONDS = 5.0
+_WARM_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
 class Ending:
-    """An end of the process: `wanted` is false when nobody asked for it."""
+    """An end of the process, perhaps `wanted`; `faults` were there then, or at its start."""
 
     status: int
     wanted: bool
@@ -50,6 +50,7 @@ class Supervised:
         self.starts = 0
         self._netns, self._folder, self._environment, self._faults = netns, folder, dict(environment), faults
         self._wanted = False
+        self._faults_at_start: tuple[str, ...] = ()
         self._over = threading.Event()
         self._lock = threading.Lock()
         self._process = self._start()
@@ -111,6 +112,7 @@ class Supervised:
                 cwd=self._folder, env=self._environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             )  # fmt: skip
         self.starts += 1
+        self._faults_at_start = self._faults()
         self._began = time.monotonic()
         return process
 
@@ -118,7 +120,7 @@ class Supervised:
         while True:
             status = self._process.wait()
             with self._lock:
-                self.endings.append(Ending(status, self._wanted, self._faults()))
+                self.endings.append(Ending(status, self._wanted, (*self._faults_at_start, *self._faults())))
                 self._wanted = False
             if self._over.wait(_AGAIN_SECONDS):
                 return

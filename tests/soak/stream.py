@@ -11,8 +11,9 @@ from typing import Any
 from tests.fixtures.program import State, comparable
 
 Key = tuple[str, str]
-MOST_REPEATED = 256
-"""The largest batch: so far back may a delivery step that is at least once."""
+MOST_REPEATED = 256 + 1500
+"""So far back may a delivery step that is at least once: the largest batch, and what is delivered within the second
+after which a position is durable."""
 _REMEMBERED = 100_000
 _MOST_FINDINGS = 20
 

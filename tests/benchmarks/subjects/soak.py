@@ -1,4 +1,4 @@
-"""5,000 events in a second for ten minutes: nothing is lost, the queue is bounded, memory is flat. `make soak`."""
+"""5,000 events in a second for ten minutes: nothing is lost, memory is flat. `make bench ARGS=soak`."""
 
 from __future__ import annotations
 
