@@ -102,9 +102,9 @@ reference: .venv/test.stamp ## make the tables of members and options in docs/ f
 docs: .cache/mkdocs/stamp ## build the site of the documents into .cache/site; a broken link fails
 	@.cache/mkdocs/bin/python .ci/pages.py
 
-.cache/mkdocs/stamp: docs/requirements.lock
+.cache/mkdocs/stamp: docs/requirements.lock .venv/run.stamp
 	@echo "preparing mkdocs (once) ..."
-	@rm -rf .cache/mkdocs && $(PYTHON) -m venv .cache/mkdocs
+	@rm -rf .cache/mkdocs && $(BIN)/python -m venv .cache/mkdocs
 	@.cache/mkdocs/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes --requirement $<
 	@touch $@
 

@@ -29,8 +29,7 @@ FOLLOWED = {"script": "src", "img": "src", "link": "href", "iframe": "src", "sou
 def main() -> int:
     """Builds the site; returns the exit status."""
     copy_pages()
-    for name in ("iframe-worker.js", "site.css"):
-        shutil.copy(ROOT / ".ci" / name, PAGES)
+    shutil.copy(ROOT / ".ci/site.css", PAGES)
     (CACHE / "mkdocs.yml").write_text(json.dumps(configuration()), encoding="utf-8")
     built = subprocess.run(
         [sys.executable, "-m", "mkdocs", "build", "--clean", "--config-file", CACHE / "mkdocs.yml"],
