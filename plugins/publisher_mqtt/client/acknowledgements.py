@@ -8,6 +8,8 @@ _PUBACK = 0x40
 # A PUBLISH with QoS 0 that is not retained.
 _LIVE = 0x30
 _MORE = 0x80
+# The whole of a PUBACK that refuses nothing, but for its packet identifier.
+_SHORT_PUBACK, _SHORT_BYTES = b"\x40\x02", 4
 
 
 def nothing(_topic: bytes) -> bool:
@@ -39,6 +41,10 @@ class Acknowledgements:
         others = b""
         while at < len(data):
             if self._left == 0:
+                if data.startswith(_SHORT_PUBACK, at) and at + _SHORT_BYTES <= len(data):
+                    self._take(data[at + 2] << 8 | data[at + 3], 0)
+                    at += _SHORT_BYTES
+                    continue
                 if (bounds := _bounds(data, at)) is None:
                     break
                 body, end = bounds
