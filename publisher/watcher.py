@@ -40,6 +40,8 @@ class InterfaceFilter:
 
     def apply(self, update: Update) -> Update:
         """Returns the update for the interfaces that pass: one that is renamed and no longer passes is removed."""
+        if not (self.include or self.exclude):
+            return update
         match update:
             case Upsert(row, cause) if not self.keeps(row):
                 return Remove(row.luid, row.family, cause)

@@ -135,8 +135,9 @@ class Devices:
         after: tuple[ShownRow | None, bool | None] = (None, None)
         if event.notification_type != "delete_instance":
             alias = event.interface.alias
+            is_wanted = (before[0] is not None and before[0].alias == alias) or self._wants(alias)
             # A row that is not wanted is not kept: a host can have thousands of container interfaces.
-            if self._wants(alias) and (self._asks or event.interface.type != _LOOPBACK):
+            if is_wanted and (self._asks or event.interface.type != _LOOPBACK):
                 after = shown_row(event.row, event.interface, event.addresses), None
             else:
                 after = None, has_container_name(alias)

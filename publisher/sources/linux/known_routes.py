@@ -54,6 +54,8 @@ class DefaultRoutes:
 
     def take(self, index: int, read: Routes) -> bool:
         """Takes those of a link out of a read; returns whether they differ."""
+        if not read:
+            return False
         before = self.of(index)
         for family, listed in read.items():
             routes, known = listed.by_link.get(index, ()), self._known[family]
