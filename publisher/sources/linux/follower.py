@@ -27,6 +27,7 @@ if sys.platform == "linux":
     from .netlink import MOST_DATAGRAMS, SMALLEST_DATAGRAM, InterruptedDumpError, NotificationSocket, RefusedError
     from .reader import LinuxReader
     from .reconcile import NOTHING, Reconcile
+    from .steady import SteadyStream
     from .sysctl import Modified, SettingWatches
     from .wakeup import Clocks, SuspendDetector, Wakeup
 
@@ -76,6 +77,8 @@ class Follower:
         for fd in (self._socket.fileno(), wakeup_fd, self._watches_fd):
             if fd >= 0:
                 self._selector.register(fd, selectors.EVENT_READ)
+        self._steady = SteadyStream(self._socket.fileno())
+        self._had_updates = False
         # Received and not applied yet; the first ones may be the begin of a removal of which the rest still waits.
         self._held: list[Message] = []
         self._waiting: deque[Message] = deque()
@@ -118,6 +121,7 @@ class Follower:
             if self._reconcile.goes_on and not self._touched and self._may_go_in_parts():
                 updates += self._compare_next()
             self._counts.invalid_records = self._cache.validator.invalid
+            self._had_updates = bool(updates)
             if updates or woken or self._now() >= idle_until:
                 return updates
 
@@ -183,6 +187,8 @@ class Follower:
         at_once = self._more_wait() or self._touched or (self._reconcile.goes_on and self._may_go_in_parts())
         pause = 0.0 if at_once else min(self._due, until, put_off_until) - self._now()
         timeout = None if pause == math.inf else max(0.0, pause)
+        if not at_once:
+            self._steady.turn(had_updates=self._had_updates)
         return {key.fd for key, _ in self._selector.select(timeout)}
 
     def _modified(self, ready: set[int]) -> set[int]:

@@ -38,7 +38,7 @@ GROUPS = {
 _ROUTE_GROUPS = {7, 11}
 # A kernel before 5.3 has neither nexthop objects nor this group.
 _NEXTHOP_GROUP = 32
-MOST_DATAGRAMS = 1000
+MOST_DATAGRAMS = 250
 """The bound of one `receive`, so that events are published while a flood goes on."""
 SMALLEST_DATAGRAM = 2304
 """The bytes of the receive buffer that a notification takes at least (docs/linux.md, trap 6)."""
