@@ -37,8 +37,8 @@ class MqttSink(Sink):
     Options: ClassVar[type[MqttOptions]] = MqttOptions
     # Each batch ends with a wait for the last acknowledgement, and of each row it publishes one state. After a failure
     # the next one is half as large: on a link that breaks again and again, each batch is to come to its end.
-    batch_size = 1000
-    most_in_batch: ClassVar[int] = 1000
+    batch_size = 500
+    most_in_batch: ClassVar[int] = 500
     backoff: ClassVar[Backoff] = Backoff(1.0, 60.0)
     birth_delay_seconds: ClassVar[float] = 5.0
 

@@ -21,6 +21,9 @@ from .selection import Selection, UnsentEvents, seen_by
 _ANSWER = 4096
 # Where a filter lets little pass, so many events are read at a time, and so many times before the worker looks around.
 _READ_AT_ONCE, _READS = 256, 16
+# What a sink is behind stays in the journal: of the file no more than about so many bytes of events are read for it at
+# once. As objects they take six times as much memory.
+_BATCH_BYTES = 1 << 20
 # While something settles, the journal is read on so often: it may have to delete what was not read.
 _MOST_PAUSE = 1.0
 
@@ -354,7 +357,7 @@ class SinkSubscription:
     def _read(self, after: int, limit: int) -> list[Event] | None:
         """Returns the events after this one; `None` when they cannot be had, and the sink begins anew."""
         try:
-            events = self._events.read(after, limit)
+            events = self._events.read(after, limit, _BATCH_BYTES)
         except JournalDamagedError as error:
             self._log.error("events cannot be read, so it gets the snapshot: %s", error)
         else:

@@ -19,7 +19,7 @@ from .space import DiskSpace
 # The tail that sinks follow is read from memory: no more than this many events and bytes of JSON are held for it.
 _RECENT_EVENTS = 2048
 _RECENT_BYTES = 2 << 20
-# No more than about so many bytes of events are read from the file at once.
+# No more than about so many bytes of events are read from the file at once, unless fewer are asked for.
 _READ_BYTES = 4 << 20
 # Old events are deleted many at a time: the file holds at most this fraction more than it must.
 _TRIM_FRACTION = 64
@@ -161,10 +161,11 @@ class EventLog:
                 for write in also:
                     write(connection)
 
-    def read(self, after: int, limit: int) -> list[Event]:
+    def read(self, after: int, limit: int, most_bytes: int = _READ_BYTES) -> list[Event]:
         """Returns at most `limit` events after the one of this `seq`, oldest first; recent ones from memory.
 
-        They are fewer when they are large: events of an interface with thousands of addresses have 400 kB each.
+        Of the file they are fewer when they are large, but for one about `most_bytes`: events of an interface with
+        thousands of addresses have 400 kB each.
         """
         with self._state:
             recent = self._recent
@@ -179,7 +180,7 @@ class EventLog:
             for seq, data, length in connection.execute(_SELECT_EVENTS, (after, limit)):
                 found.append((seq, data))
                 size += length
-                if size >= _READ_BYTES:
+                if size >= most_bytes:
                     break
         return [logged_event(self.epoch, seq, data) for seq, data in found]
 

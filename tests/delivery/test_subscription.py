@@ -12,6 +12,8 @@ from publisher.delivery.subscription import SinkSubscription
 from publisher.events import Event
 from publisher.journal.positions import Position, Resend, ResendEvents, ResendSnapshot, SnapshotDue, Tail
 from publisher.sink import Cursor
+from publisher.sources import Upsert
+from publisher.testing.events import make_row
 from tests.fixtures.pipeline import Pipeline
 
 
@@ -104,6 +106,20 @@ def test_missed_events_are_not_answered_when_they_are_trimmed_meanwhile(
     assert subscription.events_since(epoch, 2) == read(2, 9)
     monkeypatch.setattr(pipeline.journal.events, "read", lambda after, limit: read(after + 1, limit))
     assert subscription.events_since(epoch, 2) is None
+
+
+def test_what_a_sink_is_behind_stays_in_the_journal(pipeline: Pipeline, subscription: SinkSubscription) -> None:
+    """1,000 events of 4 KB, as objects 24 MB, were read at once for each sink that was behind."""
+    rows = [make_row(metric=n, interface={"description": "x" * 4000}) for n in range(2000, 5000)]
+    events = [event for row in rows for event in pipeline.table.apply(Upsert(row))]
+    pipeline.journal.append(events)
+    read: list[Event] = []
+    while batch := subscription.next_batch(1000):
+        if pipeline.journal.seq - batch[-1].seq > 2048:
+            assert sum(len(event.json_bytes) for event in batch) < (1 << 20) + 10_000
+        read += batch
+        subscription.advance(batch)
+    assert read == events
 
 
 def test_a_replay_goes_back_and_no_further_than_the_newest(pipeline: Pipeline, subscription: SinkSubscription) -> None:

@@ -1094,10 +1094,10 @@ def test_events_that_cannot_be_read_are_made_up_for_by_the_snapshot(
     recorder.wait_for_events(3)
     read, damage = pipeline.journal.events.read, [JournalDamagedError("torn"), JournalError("locked")]
 
-    def torn(after: int, limit: int) -> list[Event]:
+    def torn(after: int, limit: int, *most_bytes: int) -> list[Event]:
         if damage and pipeline.journal.seq:
             raise damage.pop()
-        return read(after, limit)
+        return read(after, limit, *most_bytes)
 
     monkeypatch.setattr(pipeline.journal.events, "read", torn)
     pipeline.change(1)
