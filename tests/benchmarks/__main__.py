@@ -19,8 +19,8 @@ from tests.benchmarks.figures import COLUMNS, CURVE_COLUMNS, Curve, Result, figu
 from tests.benchmarks.plots import PLOTS, draw
 
 SUBJECTS = (
-    "latency", "throughput", "stream", "growth", "reading", "process", "neighbours", "fleet", "journal", "webhook",
-    "command", "nats_sink", "nats_fleet",
+    "latency", "throughput", "stream", "stall", "growth", "reading", "process", "neighbours", "fleet", "journal",
+    "webhook", "command", "nats_sink", "nats_fleet",
 )  # fmt: skip
 RESULTS = Path(__file__).with_name("RESULTS.md")
 
