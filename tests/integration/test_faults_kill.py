@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from publisher.journal.journal import Journal
+from publisher.testing.events import make_row
 from tests.faults import Forks, kill_at_random
 from tests.fixtures.journal_writers import worker_to
 from tests.fixtures.pipeline import confirmed
@@ -64,10 +65,20 @@ def opened(directory: Path) -> Journal:
     return Journal.open(directory / "journal.db", node="nas", max_events=1_000_000)
 
 
+def begin(directory: Path) -> None:
+    """Has the snapshot delivered: a kill before the first position is written leads to another one, not to events."""
+    with closing(opened(directory)) as journal:
+        journal.replace_rows([make_row()])
+        worker = worker_to(directory / "delivered", journal)
+        wait_for(lambda: worker.status().seq is not None, what="the snapshot")
+        assert worker.stop(5.0)
+
+
 def test_a_kill_loses_nothing_and_repeats_at_most_the_last_batch(
     tmp_path: Path, writers: Forks, count: Callable[[int], int]
 ) -> None:
     chance = random.Random(7)
+    begin(tmp_path)
     for _ in range(count(ROUNDS)):
         kill_one(writers, tmp_path, chance)
         check(tmp_path)
