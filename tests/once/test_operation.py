@@ -14,6 +14,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from publisher.sources import Resync
@@ -184,3 +185,10 @@ def test_leave(host: ServiceHost, broker: Mosquitto) -> None:
     host.run(leave)
     assert nodes(broker) == set()
     assert not list(host.root.rglob("interface-publisher*"))
+
+
+def test_nothing_listens_without_a_page_and_metrics(host: ServiceHost) -> None:
+    """docs/security.md."""
+    process = psutil.Process(int((host.root / "pid").read_text()))
+    assert process.net_connections(), "that to the broker"
+    assert not [one for one in process.net_connections() if one.status == psutil.CONN_LISTEN]
