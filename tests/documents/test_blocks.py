@@ -26,7 +26,6 @@ from publisher.cli.schemas import event_schema
 from publisher.config.settings import Settings
 from publisher_nats.options import NatsOptions
 from publisher_webhook.signature import parse_secret
-from tests.fixtures.command import Publisher
 from tests.test_documents import DOCUMENTS, FENCE, IDS, ROOT, text_of
 
 
@@ -97,8 +96,8 @@ RUN = {
     "docs/subscribers.md: JavaScript: js": "tests/examples/test_subscribers_page.py",
     "docs/subscribers.md: mosquitto_sub: sh": "tests/examples/test_subscribers_page.py",
     "docs/subscribers.md: curl: sh": "tests/examples/test_subscribers_page.py",
-    "docs/troubleshooting.md: Troubleshooting: sh": HERE,
-    "docs/troubleshooting.md: Report it: sh": HERE,
+    "docs/troubleshooting.md: Troubleshooting: sh": "tests/once/test_troubleshooting.py",
+    "docs/troubleshooting.md: Report it: sh": "tests/once/test_troubleshooting.py",
     "docs/web.md: The addresses: sh": "tests/plugins/web/test_documentation.py",
     "docs/web.md: Server-Sent Events: sh": "tests/plugins/web/test_documentation.py",
     "docs/web.md: Who may read: sh": "tests/plugins/web/test_documentation.py",
@@ -217,16 +216,3 @@ def test_the_secret_of_the_webhook_page_can_sign() -> None:
     command = shlex.split(code_of("docs/webhook.md", "Signatures"))
     made = subprocess.run([sys.executable, *command[1:]], capture_output=True, text=True, check=True, timeout=60)
     assert len(parse_secret(made.stdout.strip())) == 32
-
-
-def test_the_commands_of_troubleshooting_change_nothing_and_end(publisher: Publisher) -> None:
-    publisher.configure('[sinks.log]\ntype = "file"\npath = "out.jsonl"')
-    publisher.updates()
-    before = (publisher.folder / "publisher.toml").read_bytes()
-    for line in code_of("docs/troubleshooting.md", "Troubleshooting").splitlines():
-        words = shlex.split(line, comments=True)[1:]
-        done = publisher.run(tuple(words), publisher.environment)
-        assert "Traceback" not in done.stderr
-        assert done.returncode in (0, 1), line + done.stdout + done.stderr
-    assert (publisher.folder / "publisher.toml").read_bytes() == before
-    assert not publisher.journal.exists()
