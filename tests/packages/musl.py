@@ -27,10 +27,11 @@ mkdir /build /built
 cd /build
 sed 's/^deb /deb-src /' /etc/apt/sources.list > /etc/apt/sources.list.d/sources.list
 apt-get update
-apt-get source zlib libffi
-(cd zlib-* && CC=musl-gcc ./configure && make libz.so.1)
-(cd libffi-* && ./configure CC=musl-gcc --disable-docs --disable-multi-os-directory --disable-exec-static-tramp && make)
-cp -L zlib-*/libz.so.1 libffi-*/*/.libs/libffi.so.8 /built
+apt-get source --tar-only zlib libffi
+for archive in *.tar.*; do tar --extract --file "$archive"; done
+(cd zlib*/ && CC=musl-gcc ./configure && make)
+(cd libffi*/ && ./configure CC=musl-gcc --disable-docs --disable-multi-os-directory --disable-exec-static-tramp && make)
+cp -L zlib*/libz.so.1 libffi*/*/.libs/libffi.so.8 /built
 """
 USERS = "root:x:0:0::/:/bin/sh\n"
 
