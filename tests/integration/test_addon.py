@@ -83,6 +83,10 @@ class Addon:
         return subprocess.run(command, env=self.environment(), capture_output=True, timeout=60).returncode == 0
 
 
+class LoginBroker(Mosquitto):
+    login = ("addons", "the broker's word")
+
+
 def variables_of_the_image() -> dict[str, str]:
     return dict(re.findall(r"(PUBLISHER_\w+)=(\S+)", (ADDON / "Dockerfile").read_text()))
 
@@ -96,15 +100,15 @@ def addon(tmp_path: Path) -> Addon:
 def broker(tmp_path: Path) -> Iterator[Mosquitto]:
     folder = tmp_path / "broker"
     folder.mkdir()
-    passwords = write_passwords(folder / "passwords", "addons", "the broker's word")
-    with Mosquitto(folder, "allow_anonymous false", f"password_file {passwords}") as started:
-        started.login = ("addons", "the broker's word")  # type: ignore[misc, unused-ignore]  # of this one; not checked on Windows
+    passwords = write_passwords(folder / "passwords", *LoginBroker.login)
+    with LoginBroker(folder, "allow_anonymous false", f"password_file {passwords}") as started:
         yield started
 
 
 def service(broker: Mosquitto) -> Mapping[str, Any]:
-    login = {"username": "addons", "password": "the broker's word"}
-    return {"host": "127.0.0.1", "port": broker.port, "ssl": False, "protocol": "3.1.1", **login}
+    user, password = LoginBroker.login
+    address = {"host": "127.0.0.1", "port": broker.port, "ssl": False, "protocol": "3.1.1"}
+    return {**address, "username": user, "password": password}
 
 
 def test_the_supervisor_accepts_the_files() -> None:
