@@ -1,7 +1,8 @@
 """A root with musl, busybox and Python 3.13, in the place of the image python:3.13-alpine, which no registry here has.
 
 Python's build for musl is in a wheel (of Backend.AI), SQLite's and OpenSSL's are in wheels that bring them along; musl
-and busybox are Debian's; zlib and libffi are compiled from Debian's sources.
+and busybox are Debian's; zlib and libffi are compiled from Debian 12's sources, which are ready to be configured, and
+musl is Debian 13's, since Python asks for functions that 12's does not have.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ def alpine() -> Root:
         shutil.rmtree(folder, ignore_errors=True)
         tools = CACHE / "musl-tools"
         shutil.rmtree(tools, ignore_errors=True)
-        debian("trixie", *TOOLS).copy(tools)
+        debian("bookworm", *TOOLS).copy(tools)
         Root(tools).run("/bin/sh", "-c", BUILD)
         _compose(folder, tools)
         shutil.rmtree(tools)
@@ -62,7 +63,8 @@ def _compose(folder: Path, tools: Path) -> None:
     listed = subprocess.run([tools / "bin" / "busybox", "--list"], capture_output=True, text=True, check=True)
     for applet in set(listed.stdout.split()) - {"busybox"}:
         (folder / "bin" / applet).symlink_to("busybox")
-    shutil.copy(tools / "usr" / "lib" / "x86_64-linux-musl" / "libc.so", folder / "lib" / "ld-musl-x86_64.so.1")
+    libc = debian("trixie", "musl").folder / "usr" / "lib" / "x86_64-linux-musl" / "libc.so"
+    shutil.copy(libc, folder / "lib" / "ld-musl-x86_64.so.1")
     (folder / "lib" / "libc.musl-x86_64.so.1").symlink_to("ld-musl-x86_64.so.1")
     for library in (tools / "built").iterdir():
         shutil.copy(library, folder / "lib")
