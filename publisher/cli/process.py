@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import sys
+import threading
 from contextlib import suppress
 from typing import NoReturn
 
 from ..errors import ConfigurationError, PublisherError, refusal
 from ..terminal import echo
 from ..terminal.screen import discard
+
+# The threads of sinks, which docs/architecture.md lists.
+_ABANDONED = ("sink ", "loop of sink ", "leaver ")
 
 
 def open_standard_streams() -> None:
@@ -61,7 +66,19 @@ def end(status: int) -> NoReturn:
         sys.stderr.flush()
     except OSError:  # a full disk: there is no other place to tell of it
         discard(sys.stderr)
+    if any(thread.daemon and thread.name.startswith(_ABANDONED) for thread in threading.enumerate()):
+        _end_beside_threads(status)
     sys.exit(status)
+
+
+def _end_beside_threads(status: int) -> NoReturn:
+    """Exits at once, after what is registered for the end: a sink that did not stop in time still runs.
+
+    The interpreter ends such a thread where it is. Where that is inside pydantic's extension, the C library aborts the
+    whole process (pthread_exit through frames that cannot be unwound): SIGABRT instead of the exit status.
+    """
+    atexit._run_exitfuncs()
+    os._exit(status)
 
 
 def _say(text: str) -> None:
