@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
+from tests.fixtures.command_server import COMMAND
 from tests.fixtures.netns import NetNs
 from tests.fixtures.poll import wait_for
-from tests.fixtures.program import COMMAND, Program
+from tests.fixtures.program import Program
 from tests.integration.test_whole_program import as_nobody, is_up
 
 if sys.platform == "win32":

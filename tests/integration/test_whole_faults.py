@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from tests.faults import small_disk
+from tests.fixtures.command_server import COMMAND
 from tests.fixtures.linux_source import summary
 from tests.fixtures.netns import NetNs
 from tests.fixtures.program import (
-    COMMAND,
     Changes,
     Program,
     assert_as_ip_says,

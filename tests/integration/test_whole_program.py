@@ -17,10 +17,11 @@ import pytest
 
 from publisher.events import Event
 from tests.fixtures.brokers import Mosquitto
+from tests.fixtures.command_server import COMMAND
 from tests.fixtures.linux_source import summary
 from tests.fixtures.netns import NetNs
 from tests.fixtures.poll import wait_for
-from tests.fixtures.program import COMMAND, Program, Told, assert_true, both
+from tests.fixtures.program import Program, Told, assert_true, both
 from tests.fixtures.requirements import need, unable
 
 if sys.platform == "win32":

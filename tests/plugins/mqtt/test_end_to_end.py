@@ -20,6 +20,7 @@ import pytest
 
 from publisher_mqtt.embedded.broker import ask
 from tests.fixtures.brokers import Broker, Mosquitto
+from tests.fixtures.command_server import start_command
 from tests.fixtures.discovery import read_config
 from tests.fixtures.mqtt_asyncapi import Action, AsyncApi
 from tests.fixtures.mqtt_subscriber import Heard, Subscriber
@@ -50,7 +51,7 @@ class PublisherAndBroker:
         self.folder = folder
 
     @contextmanager
-    def publishing(self, *lines: str) -> Iterator[subprocess.Popen[bytes]]:
+    def publishing(self, *lines: str) -> Iterator[None]:
         config = self.folder / "publisher.toml"
         config.write_text(
             "\n".join(
@@ -66,10 +67,9 @@ class PublisherAndBroker:
         )
         environment = {name: value for name, value in os.environ.items() if not name.startswith("PUBLISHER_")}
         with (self.folder / "publisher.log").open("ab") as log:
-            command = [sys.executable, "-m", "publisher", "run", "--config", str(config)]
-            process = self.netns.popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)
+            process = self.netns.call(start_command, ["run", "--config", str(config)], self.folder, environment, log)
         try:
-            yield process
+            yield
         finally:
             process.send_signal(signal.SIGTERM)
             assert process.wait(30) == 0, (self.folder / "publisher.log").read_text()[-3000:]

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from publisher.events import Family, IpInterface
 from publisher.testing import make_row
+from tests.fixtures.command import Publisher
 from tests.fixtures.netns import NetNs
 from tests.fixtures.phone import publishing, resync, taken, upserts
 from tests.fixtures.poll import wait_for
@@ -111,9 +110,7 @@ def test_a_storm_of_flaps(netns: NetNs, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("title", re.findall(r"^## (.+)$", RECIPES.read_text(), re.MULTILINE))
-def test_each_recipe_is_a_configuration(title: str, tmp_path: Path) -> None:
-    file = tmp_path / "publisher.toml"
+def test_each_recipe_is_a_configuration(title: str, publisher: Publisher) -> None:
+    file = publisher.folder / "recipe.toml"
     file.write_text(printed(title))
-    command = [sys.executable, "-m", "publisher", "check", "--offline", "--config", str(file)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+    publisher("check", "--offline", "--config", file)
