@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import tempfile
 from pathlib import Path
 
@@ -84,10 +85,10 @@ class SubscriptionMachine(RuleBasedStateMachine):
         events = self.pipeline.journal.events
         read = events.read
 
-        def read_too_late(after: int, limit: int, *most_bytes: int) -> list[Event]:
+        def read_too_late(after: int, limit: int, most_bytes: int = sys.maxsize) -> list[Event]:
             events.read = read  # type: ignore[method-assign]  # once
             self.pipeline.change_at_once(count)
-            return read(after, limit, *most_bytes)
+            return read(after, limit, most_bytes)
 
         events.read = read_too_late  # type: ignore[method-assign]  # the moment between look and read
         try:
