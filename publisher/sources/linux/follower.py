@@ -78,7 +78,8 @@ class Follower:
             if fd >= 0:
                 self._selector.register(fd, selectors.EVENT_READ)
         self._steady = SteadyStream(self._socket.fileno())
-        self._had_updates = False
+        # Of the last turn.
+        self._applied = 0
         # Received and not applied yet; the first ones may be the begin of a removal of which the rest still waits.
         self._held: list[Message] = []
         self._waiting: deque[Message] = deque()
@@ -121,7 +122,6 @@ class Follower:
             if self._reconcile.goes_on and not self._touched and self._may_go_in_parts():
                 updates += self._compare_next()
             self._counts.invalid_records = self._cache.validator.invalid
-            self._had_updates = bool(updates)
             if updates or woken or self._now() >= idle_until:
                 return updates
 
@@ -188,7 +188,8 @@ class Follower:
         pause = 0.0 if at_once else min(self._due, until, put_off_until) - self._now()
         timeout = None if pause == math.inf else max(0.0, pause)
         if not at_once:
-            self._steady.turn(had_updates=self._had_updates)
+            self._steady.turn(self._applied)
+            self._applied = 0
         return {key.fd for key, _ in self._selector.select(timeout)}
 
     def _modified(self, ready: set[int]) -> set[int]:
@@ -248,7 +249,8 @@ class Follower:
             held, fresh = self._held, self._receive()
             fresh, self._held = hold_back(fresh) if self._behind_since is not None else (fresh, [])
             messages = held + fresh
-        self._applied_since_due += len(messages)
+        self._applied = len(messages)
+        self._applied_since_due += self._applied
         return messages
 
     def _receive(self) -> list[Message]:

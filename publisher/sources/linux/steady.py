@@ -9,7 +9,8 @@ from collections.abc import Callable
 
 assert sys.platform == "linux"
 
-# Turns in a row that found messages waiting already: a change that comes alone, or with a few others, is not held up.
+# So many more turns that found messages waiting than turns that did not: a change that comes alone, or with a few
+# others, is not held up.
 STEADY_TURNS = 8
 MOMENT = 0.003
 """Seconds for which messages are let come: 8 at 5,000 events/s. The receive buffer of an ordinary user holds 92."""
@@ -20,6 +21,9 @@ class SteadyStream:
 
     A change that is applied alone costs twice as much as one of ten, since each list of updates is a transaction and a
     turn of each sink. With a processor that is busy anyway, the moment delays nothing (docs/performance.md).
+
+    Where each change is made when the one before has arrived, one may wait at each turn, and never two: a moment in
+    which no second one came is the last one for a while.
     """
 
     def __init__(self, descriptor: int, sleep: Callable[[float], object] = time.sleep) -> None:
@@ -28,9 +32,14 @@ class SteadyStream:
         self._poll.register(descriptor, select.POLLIN)
         self._sleep = sleep
         self._turns = 0
+        self._slept = False
 
-    def turn(self, *, had_updates: bool) -> None:
-        """Notes a turn, which had updates or none; sleeps for a moment in a steady stream."""
-        self._turns = self._turns + 1 if had_updates and self._poll.poll(0) else 0
-        if self._turns > STEADY_TURNS:
+    def turn(self, applied: int) -> None:
+        """Notes a turn, which applied so many messages; sleeps for a moment in a steady stream."""
+        waits = applied > 0 and bool(self._poll.poll(0))
+        if self._slept and applied < 2:
+            self._turns = 0
+        self._turns = min(self._turns + 1, 2 * STEADY_TURNS) if waits else max(self._turns - 1, 0)
+        self._slept = waits and self._turns > STEADY_TURNS
+        if self._slept:
             self._sleep(MOMENT)

@@ -26,6 +26,7 @@ if sys.platform == "linux":
     from publisher.sources.linux.reader import LinuxReader
     from publisher.sources.linux.reconcile import Reconcile
     from publisher.sources.linux.source import LinuxSource
+    from publisher.sources.linux.steady import SteadyStream
     from publisher.sources.linux.sysctl import SystemDetails
     from publisher.sources.linux.wakeup import Clocks
 else:
@@ -162,6 +163,19 @@ def test_a_link_that_is_reported_as_it_is_known_is_not_read(kernel: Kernel) -> N
     kernel.report(del_link(), new_link())
     next(updates)
     assert kernel.reads == [2, 2], "another link, although it looks the same"
+
+
+def test_a_steady_stream_is_recognised_by_the_messages_of_each_turn(
+    kernel: Kernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    applied: list[int] = []
+    monkeypatch.setattr(SteadyStream, "turn", lambda _, count: applied.append(count))
+    _, updates = started(kernel)
+    kernel.report(new_link(mtu=1400), new_link(mtu=1300))
+    kernel.report(new_link(mtu=1400))
+    for _ in range(4):
+        next(updates)
+    assert applied == [0, 2, 1, 0]
 
 
 def test_the_source_waits_for_nothing_while_more_waits(kernel: Kernel, timeouts: list[float | None]) -> None:
