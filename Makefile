@@ -79,7 +79,9 @@ test-wheels: .venv/test.stamp ## look for the wheels that docs/platforms.md list
 # What uses the libraries: commands and their tables, options, models, plugins, HTTP and MQTT clients.
 LOWEST := tests/cli/test_app.py tests/cli/test_status.py tests/config tests/plugins/mqtt/test_connection.py \
 	tests/plugins/web/test_requests.py tests/plugins/webhook tests/test_events.py \
-	tests/plugins/nats/test_conformance.py tests/plugins/notify/test_conformance.py tests/plugins/notify/test_options.py tests/plugins/notify/test_services.py
+	tests/plugins/nats/test_asked_again.py tests/plugins/nats/test_conformance.py tests/plugins/nats/test_headers.py \
+	tests/plugins/nats/test_login.py tests/plugins/nats/test_options.py tests/plugins/nats/test_writing.py \
+	tests/plugins/notify/test_conformance.py tests/plugins/notify/test_options.py tests/plugins/notify/test_services.py
 
 .cache/lowest/stamp: .venv/test.stamp .ci/lowest.py
 	@rm -rf .cache/lowest && $(BIN)/python -m venv .cache/lowest

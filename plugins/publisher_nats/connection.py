@@ -356,7 +356,8 @@ class _Client(Client):
 
     async def end(self) -> None:
         """Closes the connection; one that does not close in time is cut."""
-        with suppress(TimeoutError, errors.Error, OSError):
+        # AttributeError: nats-py 2.11 closes the socket also where none was opened.
+        with suppress(TimeoutError, errors.Error, OSError, AttributeError):
             async with asyncio.timeout(_CLOSE_SECONDS):
                 await self._close(Client.CLOSED, do_cbs=False)
         writer = getattr(self._transport, "_bare_io_writer", None)
