@@ -13,21 +13,21 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from nats import errors
-from nats.aio.client import Client
 
+from .client import NatsClient
 from .errors import NOT_ENABLED, NatsRefused, NatsUnavailable
 from .login import read_login
-from .messages import Ack, InboxMessage, NatsMessage
+from .messages import Ack, NatsMessage
 
 if TYPE_CHECKING:
     from nats.aio.msg import Msg
     from nats.aio.subscription import Subscription
 
+    from .messages import InboxMessage
     from .options import NatsOptions, NatsServerAddress
 
 # A server that hangs is noticed after three of these without an answer, when nothing else is sent.
 _PING_SECONDS = 20
-_CLOSE_SECONDS = 1.0
 # A stream that elects its leader, since it was just made or its servers were restarted, answers nothing, and a request
 # of that moment gets no answer later: a thousand nodes that came back together waited the whole timeout.
 _AGAIN_SECONDS = 0.5
@@ -46,7 +46,7 @@ class NatsConnection:
     def __init__(self, options: NatsOptions, lost: Callable[[], object] = lambda: None) -> None:
         self._options = options
         self._lost = lost
-        self._client: _Client | None = None
+        self._client: NatsClient | None = None
         self._waiting: dict[str, asyncio.Future[Msg]] = {}
         self._inbox = ""
         self._asked = 0
@@ -91,8 +91,8 @@ class NatsConnection:
         kind = NatsUnavailable if refusal is None else NatsRefused
         raise kind("; ".join(map(str, failures)))
 
-    async def _dial(self, address: NatsServerAddress, login: Mapping[str, Any]) -> _Client:
-        client = _Client(address.name, self._reported)
+    async def _dial(self, address: NatsServerAddress, login: Mapping[str, Any]) -> NatsClient:
+        client = NatsClient(address.name, self._reported)
         try:
             async with asyncio.timeout(self._options.connect_timeout):
                 await client.connect(
@@ -162,7 +162,7 @@ class NatsConnection:
         raise silent
 
     async def _request_once(
-        self, client: _Client, subject: str, value: bytes, headers: Mapping[str, str] | None, seconds: float
+        self, client: NatsClient, subject: str, value: bytes, headers: Mapping[str, str] | None, seconds: float
     ) -> Msg:
         self._asked += 1
         token = str(self._asked)
@@ -265,7 +265,7 @@ class NatsConnection:
         """Returns the subject to publish to: a leaf node passes `$KV` on to another domain behind that one's prefix."""
         return f"{self._api}.{message.subject}" if self._options.domain else message.subject
 
-    def _open_client(self) -> _Client:
+    def _open_client(self) -> NatsClient:
         if self._client is None or not self._client.is_connected:
             raise NatsUnavailable("there is no connection to a server")
         return self._client
@@ -281,91 +281,6 @@ class NatsConnection:
         self._fail(reason or NatsUnavailable("the connection was closed"))
 
 
-class _Client(Client):
-    """nats-py's client, with what it does not say: the INFO, and the end of a socket that takes nothing."""
-
-    def __init__(self, address: str, report: Callable[[Exception], object]) -> None:
-        super().__init__()
-        self.address = address
-        self.is_ready = False
-        self._report = report
-        self._direct: dict[int, Callable[[InboxMessage], object]] = {}
-
-    @property
-    def info(self) -> dict[str, Any]:
-        """The server's INFO."""
-        return self._server_info
-
-    async def failed(self, error: Exception) -> None:
-        """Ends an attempt to connect with its first error: nats-py would try the same server for ever."""
-        if not self.is_ready:
-            raise error
-        self._report(error)
-
-    async def _process_info(self, info: dict[str, Any], initial_connection: bool = False) -> None:
-        # nats-py goes on without TLS where the server does not ask for it, whatever the URL says: anybody in between
-        # could take that word out, and would receive the password.
-        if initial_connection and "tls" in self.options and not info.get("tls_required"):
-            raise errors.Error(f"{NO_TLS}: use nats:// if that is meant, or turn TLS on there")
-        if initial_connection and "tls" not in self.options and info.get("tls_required"):
-            raise errors.Error("the server requires TLS: use tls://")
-        await super()._process_info(info, initial_connection)
-
-    @staticmethod
-    def _parse_header_lines(raw: bytes) -> dict[str, str]:
-        # nats-py's own looks at each letter of each name: a tenth of the time in which a fleet's rows are read.
-        found = {}
-        for line in raw.split(b"\r\n"):
-            name, colon, value = line.partition(b":")
-            name = name.strip()
-            if colon and name.isascii() and len(name.split()) == 1:
-                found[name.decode()] = value.strip().decode("utf-8", "replace")
-        return found
-
-    async def _process_headers(self, headers: Any) -> dict[str, str] | None:
-        # nats-py ends its reading, and tells nobody, over a header that it cannot decode; anybody may store one.
-        try:
-            return await super()._process_headers(headers)
-        except (IndexError, ValueError):  # UnicodeDecodeError is one
-            return None
-
-    async def subscribe_directly(self, take: Callable[[InboxMessage], object]) -> Subscription:
-        """Has a function called with each message of a new inbox."""
-
-        async def queued(message: Msg) -> None:
-            take(InboxMessage(message.subject, message.reply, message.data, message.headers or {}))
-
-        subscription = await self.subscribe(self.new_inbox(), cb=queued)
-        self._direct[subscription._id] = take
-        return subscription
-
-    async def unsubscribe_directly(self, subscription: Subscription) -> None:
-        """Ends such a subscription."""
-        self._direct.pop(subscription._id, None)
-        with suppress(errors.Error):  # the connection is closed
-            await subscription.unsubscribe()
-
-    async def _process_msg(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes) -> None:
-        # nats-py's own has a queue and a task between: a tenth of the time in which a fleet's rows are read. It also
-        # ends its reading over a subject that is no UTF-8, which anybody may store.
-        if (take := self._direct.get(sid)) is None:
-            await super()._process_msg(sid, subject, reply, data, headers)
-        else:
-            found = await self._process_headers(headers) if headers else None
-            take(InboxMessage(subject.decode("utf-8", "replace"), reply.decode(), data, found or {}))
-
-    async def end(self) -> None:
-        """Closes the connection; one that does not close in time is cut."""
-        # AttributeError: nats-py 2.11 closes the socket also where none was opened.
-        with suppress(TimeoutError, errors.Error, OSError, AttributeError):
-            async with asyncio.timeout(_CLOSE_SECONDS):
-                await self._close(Client.CLOSED, do_cbs=False)
-        writer = getattr(self._transport, "_bare_io_writer", None)
-        if writer is not None:
-            writer.transport.abort()
-
-
-NO_TLS = "the server offers no TLS"
 NO_RESPONDERS = 503
 
 

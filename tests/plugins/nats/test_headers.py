@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from publisher_nats.connection import _Client
+from publisher_nats.client import NatsClient
 
 
 @pytest.mark.parametrize(
@@ -17,4 +17,4 @@ from publisher_nats.connection import _Client
     ],
 )
 def test_a_block_of_headers_is_read(block: bytes, headers: dict[str, str]) -> None:
-    assert _Client._parse_header_lines(block) == headers
+    assert NatsClient._parse_header_lines(block) == headers
