@@ -77,7 +77,7 @@ class Installed:
         with self.path("/log").open("ab") as log:
             process = subprocess.Popen(command, stdout=log, stderr=log)
         try:
-            wait_for(lambda: self.status(self.user) == 0, what="a status without trouble")
+            wait_for(lambda: self.status(self.user) == 0, what="a status without trouble", timeout=300)
             yield
             process.terminate()
             assert process.wait(60) == 0, self.path("/log").read_text()

@@ -99,7 +99,7 @@ def user_of(process: subprocess.Popen[bytes]) -> list[str]:
 def test_the_container_is_healthy_while_its_service_runs(image: Stage) -> None:
     assert not healthy(image)
     with container(image) as process:
-        wait_for(lambda: healthy(image), what="the health check")
+        wait_for(lambda: healthy(image), what="the health check", timeout=300)
         assert user_of(process) == ["10001"] * 4
         assert (image.root.folder / "var/lib/interface-publisher/events.jsonl").stat().st_size
     assert not healthy(image)
@@ -108,7 +108,9 @@ def test_the_container_is_healthy_while_its_service_runs(image: Stage) -> None:
 def test_the_container_is_unhealthy_while_a_sink_is_in_trouble(image: Stage) -> None:
     configure(image, "[sinks.lost]", 'type = "mqtt"', 'url = "mqtt://127.0.0.1:1"')
     with container(image):
-        wait_for(lambda: "lost" in (told := checked(image)).stdout and told.returncode == 1, what="its trouble")
+        wait_for(
+            lambda: "lost" in (told := checked(image)).stdout and told.returncode == 1, what="its trouble", timeout=300
+        )
     configure(image)
 
 
@@ -120,7 +122,7 @@ def test_the_image_has_every_sink(image: Stage) -> None:
 def test_the_add_on_runs_as_nobody_special_and_is_healthy(addon: Stage) -> None:
     assert not healthy(addon)
     with container(addon) as process:
-        wait_for(lambda: healthy(addon), what="the health check")
+        wait_for(lambda: healthy(addon), what="the health check", timeout=300)
         assert user_of(process) == ["10001"] * 4
         first = (addon.root.folder / "data" / "events.jsonl").read_text().splitlines()[0]
         assert json.loads(first)["node"] == "pi"
