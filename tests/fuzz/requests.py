@@ -178,7 +178,7 @@ class PageLoop:
         connection = LimitedConnection(config, state, _SILENT, lambda: None)
         connection.connection_made(wire)
         for piece in (data[: len(data) // 2], data[len(data) // 2 :]):
-            if not wire.closed:
+            if piece and not wire.closed:  # asyncio gives no empty ones
                 connection.data_received(piece)
             for _ in range(10):
                 await asyncio.sleep(0)  # to whoever answers

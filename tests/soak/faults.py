@@ -256,8 +256,8 @@ def descriptors(house: House, _fault: Fault) -> Iterator[None]:
     import resource
 
     pid, flag = house.publisher.pid, house.folder / "leaks"
-    before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
-    with suppress(ProcessLookupError):
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)  # which it has inherited
+    with suppress(ProcessLookupError):  # it ends, and is started again
         resource.prlimit(pid, resource.RLIMIT_NOFILE, (_DESCRIPTORS, before[1]))
     flag.touch()
     try:

@@ -6,18 +6,18 @@ import ctypes
 import json
 import os
 import shutil
+import sqlite3
 import struct
 import subprocess
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
 from tests.fixtures.brokers import Mosquitto
-from tests.fixtures.command_server import COMMAND
 from tests.fixtures.netns import NetNs
 from tests.fixtures.poll import wait_for
 from tests.fixtures.ports import free_port
-from tests.fixtures.program import Changes, State, comparable
+from tests.fixtures.program import COMMAND, Changes, State, comparable
 from tests.fixtures.random_routes import make_links
 from tests.soak import plugin
 from tests.soak.observers import Hook, Lines, Subscriber
@@ -26,6 +26,7 @@ from tests.soak.publishing import Supervised
 from tests.soak.stream import Stream
 
 NODE = "nas"
+SINKS = ("file", "home", "hook", "program", "hangs", "leaks")
 DISK_SIZE = "48m"
 _CLONE_NEWNS, _MS_REC, _MS_PRIVATE = 0x0002_0000, 0x4000, 0x4_0000  # linux/sched.h, linux/mount.h
 _MS_RDONLY, _MS_REMOUNT = 1, 32
@@ -72,7 +73,16 @@ class House:
         around.callback(self.publisher.close)
         self.subscriber = Subscriber(self.broker.url, self.streams["subscriber"], self.far)
         around.callback(self.subscriber.close)
-        wait_for(lambda: self.streams["file"].snapshots, timeout=120, what="the first events in the file")
+        wait_for(self._has_begun, timeout=300, what="the first rows everywhere, and a position of each sink")
+
+    def _has_begun(self) -> bool:
+        """Returns whether each sink has a position on the disk: docs/proof.md has what a kill before that costs."""
+        journal = self.disk / "journal.sqlite3"
+        if any(stream.at is None for name, stream in self.streams.items() if name != "program"):
+            return False
+        with closing(sqlite3.connect(f"file:{journal}?mode=ro", uri=True)) as connection:
+            positions = connection.execute("SELECT position FROM positions").fetchall()
+        return sum(b'"tail"' in position for (position,) in positions) == len(SINKS)
 
     @staticmethod
     def _netns(around: ExitStack) -> NetNs:

@@ -22,7 +22,7 @@ _WARM_SECONDS = 10.0
 
 @dataclass(frozen=True)
 class Ending:
-    """An end of the process, perhaps `wanted`; `faults` were there then, or at its start."""
+    """An end of the process, perhaps `wanted`; `faults` were there while it ran."""
 
     status: int
     wanted: bool
@@ -50,7 +50,7 @@ class Supervised:
         self.starts = 0
         self._netns, self._folder, self._environment, self._faults = netns, folder, dict(environment), faults
         self._wanted = False
-        self._faults_at_start: tuple[str, ...] = ()
+        self._met: set[str] = set()
         self._over = threading.Event()
         self._lock = threading.Lock()
         self._process = self._start()
@@ -62,6 +62,10 @@ class Supervised:
     def pid(self) -> int:
         """The process id of the one that runs, or was the last to run."""
         return self._process.pid
+
+    def meet(self, fault: str) -> None:
+        """Notes a fault that begins."""
+        self._met.add(fault)
 
     def kill(self) -> None:
         """Ends it with SIGKILL."""
@@ -112,7 +116,7 @@ class Supervised:
                 cwd=self._folder, env=self._environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             )  # fmt: skip
         self.starts += 1
-        self._faults_at_start = self._faults()
+        self._met = set(self._faults())
         self._began = time.monotonic()
         return process
 
@@ -120,7 +124,7 @@ class Supervised:
         while True:
             status = self._process.wait()
             with self._lock:
-                self.endings.append(Ending(status, self._wanted, (*self._faults_at_start, *self._faults())))
+                self.endings.append(Ending(status, self._wanted, tuple(self._met)))
                 self._wanted = False
             if self._over.wait(_AGAIN_SECONDS):
                 return

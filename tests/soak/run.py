@@ -60,6 +60,7 @@ class Run:
             self.skipped[fault.name] += 1
             return
         house.active[fault.of] = fault.name
+        house.publisher.meet(fault.name)
         try:
             with MAKING[fault.name](house, fault):
                 self.made[fault.name] += 1

@@ -119,11 +119,11 @@ class Stream:
         if self.seqs.get(seq, digest) != digest:
             self._find(f"event {seq} came again with other bytes")
         self.events += seq > self.newest
+        self.repeated += seq <= self.newest
         self.at, self.newest = seq, max(seq, self.newest)
         self._apply(event, seq, digest)
 
     def _judge_repeat(self, seq: int) -> None:
-        self.repeated += 1
         if not self.repeats or seq < self.newest - MOST_REPEATED:
             self._find(f"event {seq} again, after {self.at}, and {self.newest} was the newest")
 

@@ -20,7 +20,7 @@ from tests.soak.publishing import Sample
 from tests.soak.run import Run
 from tests.soak.stream import Key, Stream
 
-_SETTLE_SECONDS = 180.0
+_SETTLE_SECONDS = 300.0
 _MARK_MTU = 1444
 _LOOKS, _LOOK_SECONDS = 4, 4.0
 # Caches fill, and a journal that becomes full is read in larger pages; a leak goes on.
