@@ -124,7 +124,7 @@ def no_thread_is_left() -> Iterator[None]:
     yield
     begun = [thread for thread in threading.enumerate() if thread not in before]
     for thread in begun:
-        thread.join(5)
+        thread.join(30)
     left = [thread.name for thread in begun if thread.is_alive()]
     assert not left, f"threads are left: {left}"
 
