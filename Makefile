@@ -11,7 +11,7 @@ ARGS ?=
 # The tests start the program hundreds of times: with bytecode it starts in half the time.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run test reference docs test-once test-vm test-lowest test-wheels test-brokers test-homeassistant test-hostile test-fleet test-many mutants lint bench soak fuzz lock release clean help
+.PHONY: run test reference docs test-once test-roots test-vm test-lowest test-wheels test-brokers test-homeassistant test-hostile test-fleet test-many mutants lint bench soak fuzz lock release clean help
 
 run: .venv/run.stamp ## publish this host's interfaces; ARGS are given to `publisher run`
 	@$(BIN)/publisher run $(ARGS)
@@ -24,6 +24,10 @@ test: .venv/test.stamp ## run the tests; ARGS are given to pytest
 test-once: .venv/test.stamp ## run the tests that measure, or take long: continuous integration runs them once
 	$(BIN)/python -m pytest tests/benchmarks tests/hostile
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile tests/once tests/fleet tests/windows/service
+
+# Each root makes a .venv of its own.
+test-roots: ## set up this commit in clean Debian roots, as root; ARGS="bare older": some; ARGS=--help: how
+	@python3 .ci/roots.py $(ARGS)
 
 test-brokers: .venv/test.stamp ## check the mqtt sink on every broker, for the table in docs/mqtt.md; ARGS names some
 	@test -x .cache/brokers/bin/pip || $(BIN)/python -m venv .cache/brokers
