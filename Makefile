@@ -11,7 +11,7 @@ ARGS ?=
 # The tests start the program hundreds of times: with bytecode it starts in half the time.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run test reference docs test-once test-roots test-vm test-lowest test-wheels test-brokers test-homeassistant test-hostile test-fleet test-many mutants lint bench soak fuzz lock release clean help
+.PHONY: run test reference docs test-once test-roots test-vm test-lowest test-wheels test-packages test-brokers test-homeassistant test-hostile test-fleet test-many mutants lint bench soak fuzz lock deb addon release clean help
 
 run: .venv/run.stamp ## publish this host's interfaces; ARGS are given to `publisher run`
 	@$(BIN)/publisher run $(ARGS)
@@ -63,9 +63,6 @@ test-many: .venv/test.stamp ## run the tests that repeat a step thousands of tim
 # One guest for each of the two processes: it has one processor.
 test-vm: .venv/test.stamp ## run the tests in a virtual machine, on every kind of link; ARGS="-m short": those of CI
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile tests/vm $(ARGS)
-
-# tests/packages, compose/debian, compose/homeassistant-addon
-.PHONY: test-packages deb addon
 
 # As root, since the roots in which they are built and installed are made by debootstrap.
 test-packages: .venv/test.stamp ## build, install, run and remove each package: containers, Debian, the add-on
@@ -172,9 +169,9 @@ help: ## show this list
 MAKE_VENV := BIN='$(BIN)' PIP='$(PIP)' PYTHON='$(PYTHON)' sh .ci/make_venv.sh
 # One that was not finished, that was copied here, or whose Python is another by now, is made anew.
 ifneq ($(shell $(MAKE_VENV) --is-whole && echo whole),whole)
-.venv/run.stamp: anew
+.venv/run.stamp: .venv/anew
 endif
-.PHONY: anew
+.venv/anew: ;
 
 .venv/run.stamp: requirements.lock pyproject.toml
 	@$(MAKE_VENV)

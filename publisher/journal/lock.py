@@ -96,7 +96,10 @@ class JournalLock:
         self._lock.release()
 
     def _failed(self, error: OSError) -> JournalError:
-        return JournalError(f"cannot lock the journal {self._journal}: {error.strerror} ({self._path})")
+        return JournalError(
+            f"cannot lock the journal {self._journal}: {error.strerror} ({self._path}); to have it elsewhere: "
+            "journal.path in publisher.toml, or the variable PUBLISHER_JOURNAL__PATH"
+        )
 
 
 def holder(journal: Path) -> str | None:

@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from tests.fixtures.brokers import Mosquitto
+from tests.fixtures.command_server import COMMAND
 from tests.fixtures.netns import NetNs
 from tests.fixtures.poll import wait_for
 from tests.fixtures.ports import free_port
-from tests.fixtures.program import COMMAND, Changes, State, comparable
+from tests.fixtures.program import Changes, State, comparable
 from tests.fixtures.random_routes import make_links
 from tests.soak import plugin
 from tests.soak.observers import Hook, Lines, Subscriber
