@@ -12,8 +12,8 @@ from tests.fuzz.targets import TARGETS
 from tests.soak.plan import FAULTS
 
 ROOT = Path(__file__).parents[1]
-PROOF = (ROOT / "docs" / "proof.md").read_text(encoding="utf-8")
-PROMISES = (ROOT / "docs" / "promises.md").read_text(encoding="utf-8")
+PROOF = (ROOT / "docs/proof.md").read_text(encoding="utf-8")
+PROMISES = (ROOT / "docs/promises.md").read_text(encoding="utf-8")
 NAMED = sorted(set(re.findall(r"`(tests/[\w/]+\.py)::(test_\w+)`", PROOF)))
 
 

@@ -117,8 +117,14 @@ REASONS = {
     "docs/fleet.md: Upgrades, and a lost server: sh": "waits for the port of a server in production",
     "docs/getting-started.md: The first run: text": "an example; tests/test_text.py has its lines",
     "docs/nats.md: NATS: sh": "names servers of a fleet; tests/plugins/nats/test_watch.py runs the commands",
+    "docs/nats.md: Leaf nodes: sh": "waits for changes; tests/plugins/nats/test_leaf.py subscribes by such a URL",
     "docs/notify.md: Messages to phones and chats: sh": INSTALLS,
     "docs/operation.md: systemd: sh": INSTALLS,
+    "docs/packages.md: Alpine: sh": "needs Docker; tests/packages carries out the Dockerfile",
+    "docs/packages.md: Container: sh": "needs Docker; tests/packages carries out the Dockerfile",
+    "docs/packages.md: Debian: sh": "installs on a system; tests/packages does it in roots of its own",
+    "docs/plugins.md: Begin: sh": "installs a package; tests/once/test_installed.py does it in an environment of its own",
+    "docs/proof.md: Faults: sh": "takes minutes to an hour; tests/once/test_soak.py runs a short one",
     "docs/watch.md: The live table: text": "an example; tests/terminal/live/test_picture.py has that of the README",
     "docs/web.md: The web sink: sh": INSTALLS,
     "docs/web.md: Server-Sent Events: text": "shortened; tests/plugins/web/test_events.py has the stream",
@@ -160,7 +166,7 @@ OURS = [
 def test_each_call_of_publisher_is_one_that_it_takes(words: list[str]) -> None:
     """The names of commands and options; nothing is run."""
     command: Any = typer.main.get_command(app)
-    while hasattr(command, "resolve_command"):
+    while words and hasattr(command, "resolve_command"):
         name, found, words = command.resolve_command(command.context_class(command), words)
         assert found is not None, name
         command = found
@@ -175,14 +181,14 @@ def test_each_target_of_make_is_there() -> None:
     assert {"run", "test"} <= targets <= there
 
 
-def code_of(document: str, title: str) -> str:
-    [block] = [block for block in BLOCKS if (block.document, block.title) == (document, title)]
+def code_of(document: str, title: str, language: str) -> str:
+    [block] = [block for block in BLOCKS if block[:3] == (document, title, language)]
     return block.code
 
 
 def test_the_event_of_the_page_has_the_members_of_an_event() -> None:
     schema = event_schema()
-    event = json.loads(code_of("docs/events.md", "The event"))
+    event = json.loads(code_of("docs/events.md", "The event", "json"))
     assert event.keys() == schema["properties"].keys() - {"settled"}
     for member, model in (("row", "IpInterfaceRow"), ("interface", "Interface")):
         assert event[member].keys() - {"..."} <= schema["$defs"][model]["properties"].keys()
@@ -192,7 +198,7 @@ def test_the_sink_of_the_history_page_calls_what_is_there() -> None:
     from publisher import HistoryQuery
     from publisher.sink import SinkContext
 
-    code = code_of("docs/history.md", "In a sink")
+    code = code_of("docs/history.md", "In a sink", "python")
     methods = set(re.findall(r"self\.context\.(\w+)\(", code))
     assert methods == {"history", "flaps", "status"}
     assert all(hasattr(SinkContext, method) for method in methods)
@@ -201,17 +207,17 @@ def test_the_sink_of_the_history_page_calls_what_is_there() -> None:
 
 
 def test_the_action_of_the_home_assistant_page_uses_what_a_blueprint_gives() -> None:
-    [action] = yaml.safe_load(code_of("docs/home-assistant.md", "Blueprints"))["actions"]
+    [action] = yaml.safe_load(code_of("docs/home-assistant.md", "Blueprints", "yaml"))["actions"]
     for blueprint in (ROOT / "compose/blueprints/automation/interface-publisher").glob("*.yaml"):
         assert all(text in blueprint.read_text(encoding="utf-8") for text in action["data"].values())
 
 
 def test_the_options_of_a_leaf_node_are_valid() -> None:
-    options = NatsOptions.model_validate(tomllib.loads(code_of("docs/nats.md", "Leaf nodes")))
+    options = NatsOptions.model_validate(tomllib.loads(code_of("docs/nats.md", "Leaf nodes", "toml")))
     assert options.domain == "hub"
 
 
 def test_the_secret_of_the_webhook_page_can_sign() -> None:
-    command = shlex.split(code_of("docs/webhook.md", "Signatures"))
+    command = shlex.split(code_of("docs/webhook.md", "Signatures", "sh"))
     made = subprocess.run([sys.executable, *command[1:]], capture_output=True, text=True, check=True, timeout=60)
     assert len(parse_secret(made.stdout.strip())) == 32
