@@ -123,7 +123,7 @@ REASONS = {
     "docs/packages.md: Alpine: sh": "needs Docker; tests/packages carries out the Dockerfile",
     "docs/packages.md: Container: sh": "needs Docker; tests/packages carries out the Dockerfile",
     "docs/packages.md: Debian: sh": "installs on a system; tests/packages does it in roots of its own",
-    "docs/plugins.md: Begin: sh": "installs a package; tests/once/test_installed.py does it in an environment of its own",
+    "docs/plugins.md: Begin: sh": "installs a package; tests/once/test_installed.py does it elsewhere",
     "docs/proof.md: Faults: sh": "takes minutes to an hour; tests/once/test_soak.py runs a short one",
     "docs/watch.md: The live table: text": "an example; tests/terminal/live/test_picture.py has that of the README",
     "docs/web.md: The web sink: sh": INSTALLS,
