@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from publisher.events import Event
+from publisher.events import Event, Snapshot
 from tests.fixtures.brokers import Mosquitto
 from tests.fixtures.command_server import COMMAND
 from tests.fixtures.linux_source import summary
@@ -128,12 +128,18 @@ def test_each_change_of_a_veth_is_the_events_that_one_would_say_aloud(netns: Net
     assert_true(program)
 
 
+def is_last(place: Snapshot | None) -> bool:
+    """Returns whether no further row of a snapshot follows."""
+    return place is None or place.position == place.count
+
+
 class Aloud:
     """A comparison of the events of one `ip` command with the expected ones."""
 
     def __init__(self, program: Program) -> None:
         self._program = program
         self._mtu = 1400
+        program.wait(lambda: is_last(program.events[-1].snapshot), "the end of the first rows")
         self._before = len(program.events)
 
     def says(self, line: str, expected: list[Told]) -> None:

@@ -79,7 +79,7 @@ def test_its_hooks_are_those_of_a_plugin(sink: api.NotebookSink, monkeypatch: py
 def test_a_program_receives_what_a_plugins_client_gives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plugins = Plugins(clients=api.publisher_clients())
     # Not installed, so nothing finds it.
-    monkeypatch.setattr("publisher.plugins.load_plugins", lambda: plugins)
+    monkeypatch.setattr("publisher.plugins.load_plugins", lambda _enabled: plugins)
     notebook = tmp_path / "nas"
     with pytest.raises(publisher.PublisherError, match="is no notebook"):
         api.listen(f"notebook://{notebook}")
