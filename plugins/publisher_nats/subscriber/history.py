@@ -32,6 +32,7 @@ async def answer(question: Question, connection: NatsConnection, bucket: Bucket,
         request = ConsumerRequest(bucket.stream, bucket.subjects_of(question.node), first)
     async for message in _all(request, connection):
         while not nodes.has_room:
+            check_open(connection)
             await asyncio.sleep(_NO_ROOM_SECONDS)
         bucket.give(message, nodes)
     nodes.ordered.end(question.node)
