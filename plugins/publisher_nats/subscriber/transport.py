@@ -130,7 +130,7 @@ class NatsLink:
             self._take_statuses()
             if has_room:
                 self._take_rows()
-                if self._questions and self._is_caught_up:
+                if self._may_answer:
                     self._loop.run(answer(self._questions.popleft(), self._connection, self._bucket, self._nodes))
         except asyncio.CancelledError:
             return
@@ -138,12 +138,17 @@ class NatsLink:
             self._looked_at = now
             self._nodes.ordered.look()
 
+    @property
+    def _may_answer(self) -> bool:
+        """True if a question waits, and everything that was there before is given."""
+        return bool(self._questions) and self._is_caught_up
+
     async def _turn(self, seconds: float, has_room: bool) -> None:
         """Asks for more, and waits until something came."""
         await self._statuses.pull()
         if has_room:
             await self._rows.pull()
-        if self._statuses.has_more or (has_room and (self._rows.has_more or self._questions)):
+        if self._statuses.has_more or (has_room and (self._rows.has_more or self._may_answer)):
             await self._gathered()
             return
         check_open(self._connection)

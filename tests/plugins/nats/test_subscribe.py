@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import pytest
 
 import publisher
 from publisher import Backoff, ConfigurationError, Cursor, PublisherError
-from publisher.client import ordered, outbox, subscription
+from publisher.client import Question, ordered, outbox, subscription
 from publisher.client.ordered_nodes import OrderedNodes
 from publisher.events import Event
 from publisher.testing import make_event, make_row, make_snapshot
@@ -281,6 +282,28 @@ def test_the_consumer_of_a_lost_connection_closes_without_an_error(tmp_path: Pat
             await one.close()  # as `answer` does, whose NatsUnavailable has the driver connect again
 
         asyncio.run(lost())
+
+
+def test_a_lost_connection_is_noticed_while_a_question_waits_for_the_rows(tmp_path: Path) -> None:
+    with NatsServer(tmp_path) as server:
+        with BucketWriter(server.url) as writer:
+            writer.make()
+            writer.put(*make_snapshot([ETH0, ETH1], 5))
+        driver = subscription.make_driver(
+            subscription.make_request(server.url, (), None, "interfaces", None, None, None, None)
+        )
+        with closing(driver), closing(driver._transport.connect(driver.nodes)) as link:
+            link.ask(Question(NODE))
+            server.kill()
+
+            def is_lost() -> bool:
+                try:
+                    link.receive(lambda _descriptor, _seconds: None, 0.1)
+                except NatsUnavailable:
+                    return True
+                return False
+
+            wait_for(is_lost, what="the end of the connection")
 
 
 def test_a_subscription_imports_no_other_plugin() -> None:
