@@ -9,8 +9,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 
-from tests.fixtures.webhook_server import ok
+from tests.faults import changing
+from tests.fixtures.webhook_server import Behaviour, ok
 from tests.soak.house import House
+from tests.soak.observers import Hook
 from tests.soak.plan import Fault
 
 Making = Callable[[House, Fault], AbstractContextManager[None]]
@@ -42,15 +44,6 @@ def publisher_killed_again_and_again(house: House, fault: Fault) -> Iterator[Non
 
 
 @contextmanager
-def publisher_stopped(house: House, _fault: Fault) -> Iterator[None]:
-    house.publisher.freeze()
-    try:
-        yield
-    finally:
-        house.publisher.thaw()
-
-
-@contextmanager
 def publisher_restarted(house: House, _fault: Fault) -> Iterator[None]:
     house.publisher.restart()
     yield
@@ -59,46 +52,18 @@ def publisher_restarted(house: House, _fault: Fault) -> Iterator[None]:
 @contextmanager
 def receive_buffer(house: House, fault: Fault) -> Iterator[None]:
     house.configure(receive_buffer=4096)
-    over = threading.Event()
     starts = house.reads()
     house.publisher.restart()
     # Sooner there is nobody who could miss anything.
     deadline = time.monotonic() + 30
     while house.reads() == starts and time.monotonic() < deadline:
         time.sleep(0.1)  # what another process writes
-
-    def flood() -> None:
-        while not over.wait(0.3):
-            house.changes.make(1000 + int(2000 * fault.chance))
-
-    thread = threading.Thread(target=flood, name="flood")
-    thread.start()
     try:
-        yield
+        with changing(lambda: house.changes.make(1000 + int(2000 * fault.chance)), pause=0.3):
+            yield
     finally:
-        over.set()
-        thread.join()
         house.configure()
         house.publisher.restart()
-
-
-@contextmanager
-def broker_gone(house: House, _fault: Fault) -> Iterator[None]:
-    house.broker.end()
-    try:
-        yield
-    finally:
-        house.start_broker()
-
-
-@contextmanager
-def broker_with_an_old_store(house: House, _fault: Fault) -> Iterator[None]:
-    """What mosquitto wrote at its last regular end, or at its start."""
-    house.broker.kill()
-    try:
-        yield
-    finally:
-        house.start_broker()
 
 
 @contextmanager
@@ -109,24 +74,6 @@ def broker_without_its_store(house: House, _fault: Fault) -> Iterator[None]:
         yield
     finally:
         house.start_broker()
-
-
-@contextmanager
-def broker_frozen(house: House, _fault: Fault) -> Iterator[None]:
-    house.broker.freeze()
-    try:
-        yield
-    finally:
-        house.broker.thaw()
-
-
-@contextmanager
-def connection_cut(house: House, _fault: Fault) -> Iterator[None]:
-    house.far.ip("link set wire down")
-    try:
-        yield
-    finally:
-        house.far.ip("link set wire up")
 
 
 @contextmanager
@@ -148,42 +95,6 @@ def subscriber_slow(house: House, _fault: Fault) -> Iterator[None]:
         yield
     finally:
         house.subscriber.is_slow = False
-
-
-@contextmanager
-def receiver_slow(house: House, _fault: Fault) -> Iterator[None]:
-    house.hook.behaviour = house.hook.slow
-    try:
-        yield
-    finally:
-        house.hook.behaviour = ok
-
-
-@contextmanager
-def receiver_hangs(house: House, _fault: Fault) -> Iterator[None]:
-    house.hook.behaviour = house.hook.hang
-    try:
-        yield
-    finally:
-        house.hook.behaviour = ok
-
-
-@contextmanager
-def receiver_refuses(house: House, _fault: Fault) -> Iterator[None]:
-    house.hook.behaviour = house.hook.refuse
-    try:
-        yield
-    finally:
-        house.hook.behaviour = ok
-
-
-@contextmanager
-def receiver_gone(house: House, _fault: Fault) -> Iterator[None]:
-    house.home.in_thread(house.hook.leave)
-    try:
-        yield
-    finally:
-        house.home.in_thread(house.hook.come_back)
 
 
 @contextmanager
@@ -231,24 +142,6 @@ def disk_read_only(house: House, _fault: Fault) -> Iterator[None]:
 
 
 @contextmanager
-def clock_ahead(house: House, fault: Fault) -> Iterator[None]:
-    house.set_clock(60 + int(fault.chance * 10 * _YEAR))
-    try:
-        yield
-    finally:
-        house.set_clock(0)
-
-
-@contextmanager
-def clock_back(house: House, fault: Fault) -> Iterator[None]:
-    house.set_clock(-60 - int(fault.chance * 10 * _YEAR))
-    try:
-        yield
-    finally:
-        house.set_clock(0)
-
-
-@contextmanager
 def descriptors(house: House, _fault: Fault) -> Iterator[None]:
     """Beside a plugin that takes those that are left."""
     if sys.platform == "win32":
@@ -268,42 +161,80 @@ def descriptors(house: House, _fault: Fault) -> Iterator[None]:
             resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
 
 
-def flagged(name: str) -> Making:
-    """Returns the fault that lasts as long as a file of this name is there."""
+def lasting(begin: Callable[[House], object], end: Callable[[House], object]) -> Making:
+    """Returns the fault that is one call at its beginning and one at its end."""
 
     @contextmanager
     def make(house: House, _fault: Fault) -> Iterator[None]:
-        (house.folder / name).touch()
+        begin(house)
         try:
             yield
         finally:
-            (house.folder / name).unlink(missing_ok=True)
+            end(house)
 
     return make
+
+
+def receiver(behaviour: Callable[[Hook], Behaviour]) -> Making:
+    """Returns the fault of a receiver that answers in another way."""
+
+    def begin(house: House) -> None:
+        house.hook.behaviour = behaviour(house.hook)
+
+    def end(house: House) -> None:
+        house.hook.behaviour = ok
+
+    return lasting(begin, end)
+
+
+def clock(direction: int) -> Making:
+    """Returns the fault of a clock that is a minute to ten years ahead, or back."""
+
+    @contextmanager
+    def make(house: House, fault: Fault) -> Iterator[None]:
+        house.set_clock(direction * (60 + int(fault.chance * 10 * _YEAR)))
+        try:
+            yield
+        finally:
+            house.set_clock(0)
+
+    return make
+
+
+def flagged(name: str) -> Making:
+    """Returns the fault that lasts as long as a file of this name is there."""
+    return lasting(
+        lambda house: (house.folder / name).touch(), lambda house: (house.folder / name).unlink(missing_ok=True)
+    )
 
 
 MAKING: dict[str, Making] = {
     "publisher_killed": publisher_killed,
     "publisher_killed_again_and_again": publisher_killed_again_and_again,
-    "publisher_stopped": publisher_stopped,
+    "publisher_stopped": lasting(lambda house: house.publisher.freeze(), lambda house: house.publisher.thaw()),
     "publisher_restarted": publisher_restarted,
     "receive_buffer_of_4_KiB": receive_buffer,
-    "broker_gone": broker_gone,
-    "broker_with_an_old_store": broker_with_an_old_store,
+    "broker_gone": lasting(lambda house: house.broker.end(), lambda house: house.start_broker()),
+    # What mosquitto wrote at its last regular end, or at its start.
+    "broker_with_an_old_store": lasting(lambda house: house.broker.kill(), lambda house: house.start_broker()),
     "broker_without_its_store": broker_without_its_store,
-    "broker_frozen": broker_frozen,
-    "connection_cut": connection_cut,
+    "broker_frozen": lasting(lambda house: house.broker.freeze(), lambda house: house.broker.thaw()),
+    "connection_cut": lasting(
+        lambda house: house.far.ip("link set wire down"), lambda house: house.far.ip("link set wire up")
+    ),
     "connection_half_open": connection_half_open,
     "subscriber_slow": subscriber_slow,
-    "receiver_slow": receiver_slow,
-    "receiver_hangs": receiver_hangs,
-    "receiver_refuses": receiver_refuses,
-    "receiver_gone": receiver_gone,
+    "receiver_slow": receiver(lambda hook: hook.slow),
+    "receiver_hangs": receiver(lambda hook: hook.hang),
+    "receiver_refuses": receiver(lambda hook: hook.refuse),
+    "receiver_gone": lasting(
+        lambda house: house.home.in_thread(house.hook.leave), lambda house: house.home.in_thread(house.hook.come_back)
+    ),
     "program_fails": flagged("fails"),
     "disk_full": disk_full,
     "disk_read_only": disk_read_only,
-    "clock_ahead": clock_ahead,
-    "clock_back": clock_back,
+    "clock_ahead": clock(1),
+    "clock_back": clock(-1),
     "descriptors_200": descriptors,
     "plugin_hangs": flagged("hangs"),
     "plugin_leaks": flagged("leaks"),
