@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -64,7 +64,9 @@ class Fork:
         self._answer = answer
 
     def kill(self) -> None:
-        os.kill(self.pid, signal.Signals["SIGKILL"])
+        # It may have ended by itself, and the process that forked it has waited for it.
+        with suppress(ProcessLookupError):
+            os.kill(self.pid, signal.Signals["SIGKILL"])
 
     def wait(self) -> int:
         """Returns the exit status, or minus the signal, once the child has ended."""

@@ -35,29 +35,27 @@ def test_a_viewer_gets_each_event_once_over_kills(netns: NetNs, tmp_path: Path) 
     program, chance = Program(netns, tmp_path, SINK), random.Random(14)
     viewed: list[SseClient] = []
     last: str | None = None
-    with contextlib.closing(Changes(netns)) as changes, changing(partial(changes.make, 1), pause=0.01):
-        for _ in range(KILLS):
-            process = program.start()
-            try:
-                viewed.append(opened(netns, last))
-                wanted = chance.randint(1, 60)
-                viewed[-1].until_changes(wanted)
-                kill_at_random(process, chance, within=0.06)
-                viewed[-1].until_closed()
-            finally:
-                process.kill()
-                process.wait()
-            last = viewed[-1].last_id
-    # When it was killed just after the last event was in the file, the next start would have nothing new.
-    netns.ip("link set f0 mtu 1290")
-    with program.running():
-        program.mark(1400)
-        kept = journal_events(program.journal)
-        viewer = opened(netns, last)
-        viewed.append(viewer)
-        viewer.until_change(max(kept))
-    for one in viewed:
-        one.close()
+    with contextlib.ExitStack() as close:
+        with contextlib.closing(Changes(netns)) as changes, changing(partial(changes.make, 1), pause=0.01):
+            for _ in range(KILLS):
+                process = program.start()
+                try:
+                    viewed.append(close.enter_context(opened(netns, last)))
+                    wanted = chance.randint(1, 60)
+                    viewed[-1].until_changes(wanted)
+                    kill_at_random(process, chance, within=0.06)
+                    viewed[-1].until_closed()
+                finally:
+                    process.kill()
+                    process.wait()
+                last = viewed[-1].last_id
+        # When it was killed just after the last event was in the file, the next start would have nothing new.
+        netns.ip("link set f0 mtu 1290")
+        with program.running():
+            program.mark(1400)
+            kept = journal_events(program.journal)
+            viewed.append(close.enter_context(opened(netns, last)))
+            viewed[-1].until_change(max(kept))
     seen = [seq for one in viewed for seq in one.seqs]
     assert seen == list(range(seen[0], max(kept) + 1)), "each once, in order, over all kills"
     assert [one.snapshots for one in viewed] == [1] + [0] * KILLS, "only the first one needs the rows"
