@@ -49,7 +49,7 @@ def write(results: Sequence[Result], seconds: float) -> None:
         "",
         f"Written by `make bench` on {datetime.now(UTC):%Y-%m-%d}, in {seconds / 60:.0f} minutes. {machine()}. "
         "A ratio is to the peer beside it, measured in the same run, and the budget is for the ratio; figures are "
-        "medians of five. The times are this machine's; the ratios are nearly the same on every machine. "
+        "medians of five. The times are this machine's; the ratios are similar elsewhere, but not the same. "
         "[docs/performance.md](../../docs/performance.md) has how each is measured, and where the time goes.",
         "",
         *table(COLUMNS, [figure.cells() for figure in figures_of(results)]),

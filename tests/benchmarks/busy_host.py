@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import time
 from collections.abc import Iterator
@@ -70,14 +71,19 @@ class BusyHost:
     mtu: int = FIRST_MTU
 
     def run(self, changes: int, rate: float = 0) -> tuple[float, float]:
-        """Makes changes; returns the seconds to the last event, from the first change and from the last one."""
+        """Makes changes; returns the seconds to the last event, from the first change and from the last one.
+
+        They are infinite where the last event of a row is lost: its snapshot row comes in its place.
+        """
         process = making(self.netns, changes, rate, self.mtu + 1, LINKS)
         self.mtu += changes // len(LINKS)
         next_look = 0.0
         while not self.stream.reached(self.mtu):
             messages = self.subscriber.messages()
             arrived = time.perf_counter()
-            assert messages, f"the last events do not arrive; so far {self.stream.events}"
+            if not messages:
+                arrived = math.inf
+                break
             for message in messages:
                 self.stream.take(message.payload)
             if arrived > next_look:
