@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..errors import PluginError
-from ..sink import Sink
+from ..errors import PluginError, described
+from ..sink import Log, Sink
 from .backoff import SHORTEST_PAUSE
 from .calls import descriptor_of, returns_nothing
 from .descriptors import Found
@@ -18,12 +18,14 @@ class WatchedDescriptor:
     would keep a processor busy.
     """
 
-    def __init__(self, inbox: Inbox, jobs: Jobs) -> None:
+    def __init__(self, inbox: Inbox, jobs: Jobs, log: Log) -> None:
         self._inbox = inbox
         self._jobs = jobs
+        self._log = log
         self._rests = False
         self._descriptor: int | None = None
         self._was_closed = self._is_closed = False
+        self._is_short = False
 
     def of(self, sink: Sink) -> int | None:
         """Returns the descriptor; `None` when there is nothing to watch."""
@@ -50,15 +52,35 @@ class WatchedDescriptor:
 
     def _ask(self, sink: Sink) -> None:
         descriptor = descriptor_of(sink)
-        if descriptor is not None:
-            # Here, where a process without a descriptor left costs a pause, not the worker.
+        if descriptor is None or self._can_wait():
+            self._descriptor = descriptor
+
+    def _can_wait(self) -> bool:
+        """Returns whether a wait for a descriptor can be ended: the process needs two for that, and may have none left.
+
+        Asked here, where that costs a pause, not the worker.
+        """
+        try:
             self._inbox.wake_up()
-        self._descriptor = descriptor
+        except OSError as error:
+            if not self._is_short:
+                pause = f"trying again every {SHORTEST_PAUSE:.0f} s"
+                self._log.warning("cannot wait for its connection: %s; %s", described(error), pause)
+            self._is_short = True
+            self._rest()
+            return False
+        if self._is_short:
+            self._log.info("can wait for its connection again")
+        self._is_short = False
+        return True
 
     def _contain(self, name: str, call: Job) -> None:
         if not self._jobs.contain(name, call):
-            self._rests = True
-            self._inbox.call(self._watch_again, SHORTEST_PAUSE)
+            self._rest()
+
+    def _rest(self) -> None:
+        self._rests = True
+        self._inbox.call(self._watch_again, SHORTEST_PAUSE)
 
     def _watch_again(self) -> None:
         self._rests = False

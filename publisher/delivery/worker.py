@@ -87,7 +87,7 @@ class Worker:
         self._status = self._progress.status
         self._activity = Activity(log, self._clock.monotonic)
         self._jobs = Jobs(self.inbox, self._activity, log, mask, self._clock)
-        self._watched = WatchedDescriptor(self.inbox, self._jobs)
+        self._watched = WatchedDescriptor(self.inbox, self._jobs, log)
         self._abandoned = False
         self._thread = threading.Thread(target=self._run, name=f"sink {name}", daemon=True)
 

@@ -214,10 +214,14 @@ if sys.platform != "win32":
         try:
             pipeline.deliver(make)
             wait_for(lambda: pipeline.said("Too many open files"), what="a line")
+            asked = made[0].asked
+            wait_for(lambda: made[0].asked > asked + 1, what="two more tries")
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, before)
         made[0].far.send(b"here")
         wait_for(lambda: made[0].heard, what="the word")
+        said = [(line.levelname, line.exc_info) for line in pipeline.records("for its connection")]
+        assert said == [("WARNING", None), ("INFO", None)], "once, without a traceback, and its end"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
