@@ -215,7 +215,7 @@ def _parse(argument: str) -> tuple[Path, float]:
         raise SourceError("the source 'recording' needs a file: --source recording:FILE")
     file, mark, option = argument.rpartition("?")
     if not mark:
-        return Path(argument).expanduser(), 1.0
+        return _expanded(argument), 1.0
     name, _, value = option.partition("=")
     try:
         speed = float(value)
@@ -223,4 +223,15 @@ def _parse(argument: str) -> tuple[Path, float]:
         speed = -1.0
     if name != "speed" or not 0 <= speed < float("inf"):
         raise SourceError(f"recording: invalid option {option!r}; the one option is speed=FACTOR, where 0 is at once")
-    return Path(file).expanduser(), speed
+    return _expanded(file), speed
+
+
+def _expanded(file: str) -> Path:
+    """Returns the file's path, with `~` replaced by the user's directory; raises SourceError."""
+    path = Path(file)
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        raise SourceError(
+            f"recording: {file!r} begins with {path.parts[0]}, and no such user's directory is known: name it"
+        ) from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -159,3 +160,10 @@ def test_a_recording_without_updates_or_without_a_file(tmp_path: Path) -> None:
 def test_a_wrong_argument_is_an_error(argument: str, message: str) -> None:
     with pytest.raises(SourceError, match=message):
         source(argument)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="every name has a directory there")
+@pytest.mark.parametrize("option", ["", "?speed=2"])
+def test_the_directory_of_a_user_that_is_not_known_is_an_error(option: str) -> None:
+    with pytest.raises(SourceError, match="'~nobody-has-this-name/a' begins with ~nobody-has-this-name, and no such"):
+        source(f"~nobody-has-this-name/a{option}")
