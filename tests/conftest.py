@@ -88,6 +88,7 @@ def count(request: pytest.FixtureRequest) -> Callable[[int], int]:
 
 def pytest_configure() -> None:
     _obey_signals()
+    _forget_settings()
     _be_patient()
     if sys.platform == "linux":
         # Done now, while the process has one thread: with more the kernel refuses a user namespace.
@@ -106,6 +107,13 @@ def _obey_signals() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if sys.platform != "win32" and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
         signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+def _forget_settings() -> None:
+    """Removes the settings of whoever runs the tests: the programs under test would follow them."""
+    for name in [*os.environ]:
+        if name.startswith("PUBLISHER_") and not name.startswith("PUBLISHER_TEST_"):
+            del os.environ[name]
 
 
 def _be_patient() -> None:

@@ -149,7 +149,9 @@ class TestOptions:
     def test_the_destination_is_the_absolute_path(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.chdir(tmp_path)
         assert FileOptions(path="events.jsonl").destination == str(tmp_path / "events.jsonl")
-        assert FileOptions(path="~/events.jsonl").destination == str(Path.home() / "events.jsonl")
+        for name in ("HOME", "USERPROFILE"):
+            monkeypatch.setenv(name, str(tmp_path / "home"))
+        assert FileOptions(path="~/events.jsonl").destination == str(tmp_path / "home" / "events.jsonl")
         assert FileOptions(path="-").destination == "-"
 
 

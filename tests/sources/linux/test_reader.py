@@ -339,7 +339,7 @@ def test_a_refused_system_call_that_is_not_needed_costs_nothing(inject: str, tmp
 
 @pytest.mark.parametrize("hidden", ["/proc/sys", "/sys", "/proc"])
 def test_hidden_settings_are_not_known_and_the_rows_are_there(hidden: str, tmp_path: Path) -> None:
-    need("unshare", package="util-linux")
+    need("unshare", "ip", package="util-linux and iproute2")
     inside = f"ip link set lo up && mount -t tmpfs none {hidden} && exec {sys.executable} -m publisher snapshot --json"
     unshared = ["unshare", *([] if os.geteuid() == 0 else ["-r"]), "-n", "-m"]
     environment = {**os.environ, "XDG_STATE_HOME": str(tmp_path)}
