@@ -8,11 +8,14 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.packages.roots import SEARCHED, Root
+
+# Left out of the context by the .dockerignore, wherever it is; what another stage has is copied whole.
+IGNORED = ("__pycache__",)
 
 
 def instructions(text: str) -> list[tuple[str, str]]:
@@ -100,22 +103,22 @@ class Build:
         place = stage.root.folder / stage.folder.lstrip("/") / target.lstrip("/")
         if target.startswith("/"):
             place = stage.root.folder / target.lstrip("/")
-        context = self._context
+        context, ignored = self._context, [*IGNORED]
         if sources[0].startswith("--from="):
-            context = self._stages[sources.pop(0).removeprefix("--from=")].root.folder
+            context, ignored = self._stages[sources.pop(0).removeprefix("--from=")].root.folder, []
         elif self._allowed is not None:
             assert set(sources) <= self._allowed, f"left out by the .dockerignore: {sources}"
         for source in sources:
             found = list(context.glob(source.lstrip("/")))
             assert found, f"nothing to copy: {source}"
             for each in found:
-                _copied(each, place, into=target.endswith("/"))
+                _copied(each, place, ignored, into=target.endswith("/"))
 
 
-def _copied(source: Path, place: Path, *, into: bool) -> None:
+def _copied(source: Path, place: Path, ignored: Sequence[str], *, into: bool) -> None:
     if source.is_dir():
-        ignored = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(source, place, symlinks=True, dirs_exist_ok=True, ignore=ignored)
+        left_out = shutil.ignore_patterns(*ignored)
+        shutil.copytree(source, place, symlinks=True, dirs_exist_ok=True, ignore=left_out)
     else:
         (place if into else place.parent).mkdir(parents=True, exist_ok=True)
         shutil.copy(source, place)
@@ -148,4 +151,5 @@ def _allowed(file: Path) -> set[str] | None:
         return None
     lines = ignored.read_text().splitlines()
     assert lines[0] == "*", "everything is left out but what is named"
+    assert [line for line in lines[1:] if not line.startswith("!")] == [f"**/{name}" for name in IGNORED]
     return {line.removeprefix("!") for line in lines if line.startswith("!")}

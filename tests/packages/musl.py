@@ -71,9 +71,6 @@ def _compose(folder: Path, tools: Path) -> None:
     _install_python(folder)
     for wheel, names in LIBRARIES.items():
         _install_libraries(_downloaded(wheel), names, folder / "lib")
-    # As in the image: else each start, in a root that cannot be written, would compile the standard library.
-    standard = "/usr/local/lib/python3.13"
-    Root(folder).run("/usr/local/bin/python3.13", "-m", "compileall", "-q", "-x", "test|site-packages", standard)
 
 
 def _install_python(folder: Path) -> None:

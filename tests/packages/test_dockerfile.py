@@ -21,15 +21,29 @@ from tests.packages.roots import CACHE, TOP, Root, debian
 DOCKERFILE = TOP / "compose" / "Dockerfile"
 ADDON = TOP / "compose" / "homeassistant-addon" / "interface_publisher" / "Dockerfile"
 SINKS = {"command", "file", "mqtt", "nats", "notify", "terminal", "web", "webhook"}
+# What `publisher plugins` imports, every sink among it, and has to compile.
+COMPILED = """
+import contextlib, os, runpy, sys
+sys.argv = ["publisher", "plugins"]
+with contextlib.redirect_stdout(None), contextlib.suppress(SystemExit):
+    runpy.run_module("publisher", run_name="__main__")
+cached = {name: getattr(module, "__cached__", None) for name, module in sys.modules.items()}
+print(*[name for name, path in cached.items() if path and not os.path.exists(path)])
+"""
 CONFIGURATION = 'node = "nas"\n[sinks.log]\ntype = "file"\npath = "{folder}/events.jsonl"\n'
 
 
 def python_of_debian() -> Root:
-    """Returns Debian 13, of which python:3.13-slim is made, with Debian's own Python 3.13 in the place of its."""
+    """Returns Debian 13, of which python:3.13-slim is made, with Debian's own Python 3.13 in the place of its.
+
+    It has no bytecode, as the image has none.
+    """
     root = debian("trixie", "python3", "python3-venv")
     python = root.folder / "usr" / "local" / "bin" / "python"
     if not python.is_symlink():
         python.symlink_to("/usr/bin/python3")
+        for folder in [*(root.folder / "usr" / "lib" / "python3.13").rglob("__pycache__")]:
+            shutil.rmtree(folder)
     return root
 
 
@@ -91,6 +105,12 @@ def healthy(image: Stage) -> bool:
     return checked(image).returncode == 0
 
 
+def compiled_at_a_start(image: Stage) -> str:
+    """Returns the modules whose bytecode is not in the image."""
+    command = image.command("python", "-c", COMPILED)
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=True).stdout.strip()
+
+
 def user_of(process: subprocess.Popen[bytes]) -> list[str]:
     [line] = re.findall(r"^Uid:(.*)$", Path(f"/proc/{process.pid}/status").read_text(), re.MULTILINE)
     return str(line).split()
@@ -117,6 +137,14 @@ def test_the_container_is_unhealthy_while_a_sink_is_in_trouble(image: Stage) -> 
 def test_the_image_has_every_sink(image: Stage) -> None:
     shown = subprocess.run(image.command("publisher", "plugins"), capture_output=True, text=True, check=True).stdout
     assert set(re.findall(r"^sink +(\w+) +interface-publisher", shown, re.MULTILINE)) == SINKS
+
+
+def test_a_start_compiles_nothing(image: Stage) -> None:
+    assert compiled_at_a_start(image) == ""
+
+
+def test_a_start_of_the_add_on_compiles_nothing(addon: Stage) -> None:
+    assert compiled_at_a_start(addon) == ""
 
 
 def test_the_add_on_runs_as_nobody_special_and_is_healthy(addon: Stage) -> None:
