@@ -5,6 +5,10 @@ ifeq ($(OS),Windows_NT)
 BIN := .venv/Scripts
 else
 BIN := .venv/bin
+# Without a home, pip would make its cache in a folder here that is named ~.
+ifndef HOME
+export PIP_NO_CACHE_DIR := 1
+endif
 endif
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 ARGS ?=

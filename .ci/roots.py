@@ -8,30 +8,37 @@
     older     `python3` is too old and another one is not: --older and --newer name them, outside of /usr
     homeless  a user without a home, a name and HOME: the publisher asks for a place of its journal, and then works
 
-The roots have this machine's certificates and its configuration of pip; --share names folders that this refers to.
-The first root is kept in .cache/roots for the next time.
+`make test` runs all tests in the roots whole and homeless, and a short part of them in the others. What a root lacks
+is a skip with its reason, which is printed; any failure is one. All that was printed in a root is in
+.cache/roots/ROOT.log. The roots have this machine's certificates and its configuration of pip; --share names folders
+that this refers to. The first root is kept in .cache/roots for the next time.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import re
 import shlex
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NoReturn, TypeVar
+from typing import TypeVar
 
 T = TypeVar("T")
 TOP = Path(__file__).parents[1]
+KEPT = TOP / ".cache/roots"
 SUITE = "bookworm"
 PACKAGES = "make,git,python3"
 # Where ca-certificates, which python3-venv needs, does not write.
 CERTIFICATES = Path("etc/host-certificates.crt")
+# Of `make test`, where another root runs all of it.
+SHORT = "tests/cli tests/config"
 # Neither a name nor a home.
 NOBODY = 54321
 CLONE = "git clone --quiet /srv/checkout.bundle publisher"
@@ -62,17 +69,26 @@ eval "exec $words"
 """
 
 
+class RootError(Exception):
+    """The reason why a root is not as it should be."""
+
+
 class Root:
-    """A clean Debian, and the commands in it."""
+    """A clean Debian, and the commands in it, whose output goes to a file, too."""
 
     def __init__(self, path: Path, shared: Sequence[Path]) -> None:
         self.path = path
+        self.log = KEPT / f"{path.name}.log"
+        self.log.write_bytes(b"")
         self.shared = [*shared]
         self.user = 0
         self.environment: dict[str, str] = {}
 
     def run(self, command: str) -> str:
-        """Runs a shell's command there, without this machine's environment; returns its output."""
+        """Runs a shell's command there, without this machine's environment; returns its output.
+
+        Raises RootError when its exit status is not 0.
+        """
         kept = {name: value for name, value in os.environ.items() if name.startswith("PIP_")}
         kept |= {"PATH": "/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "PIP_CERT": f"/{CERTIFICATES}"}
         become = ["setpriv", f"--reuid={self.user}", f"--regid={self.user}", "--clear-groups"]
@@ -82,13 +98,16 @@ class Root:
         words = [*become, *clean, f"--chdir={'/srv/work' if self.user else '/root'}"]
         words += [*(f"{name}={value}" for name, value in kept.items()), "bash", "-euc", command]
         enter = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "bash", "-euc", ENTER, "bash"]
-        done = subprocess.run(
-            [*enter, self.path, shlex.join(words), *self.shared],
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
-        )  # fmt: skip
+        before = self.log.stat().st_size
+        with self.log.open("ab") as log:
+            done = subprocess.run(
+                [*enter, self.path, shlex.join(words), *self.shared],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, check=False,
+            )  # fmt: skip
+        output = self.log.read_bytes()[before:].decode(errors="replace")
         if done.returncode:
-            fail(f"{command}\nended with {done.returncode}:\n{done.stdout[-3000:]}")
-        return done.stdout
+            raise RootError(f"{command}\nended with {done.returncode}:\n{output[-3000:]}\nall of it: {self.log}")
+        return output
 
 
 class Roots:
@@ -97,12 +116,14 @@ class Roots:
     def __init__(self, place: Path, shared: Sequence[Path]) -> None:
         self._place = place
         self._shared = shared
-        self._clean = TOP / ".cache/roots" / SUITE
+        self._clean = KEPT / SUITE
         if not (self._clean / "whole").exists():
             shutil.rmtree(self._clean, ignore_errors=True)
-            self._clean.parent.mkdir(parents=True, exist_ok=True)
+            KEPT.mkdir(parents=True, exist_ok=True)
             make = ("debootstrap", "--variant=minbase", f"--include={PACKAGES}", SUITE, self._clean)
             timed(" ".join(make[:3]), lambda: check(*make))
+            # As Debian's installer writes it, and debootstrap does not.
+            (self._clean / "etc/hosts").write_text("127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n")
             (self._clean / "whole").touch()
 
     def make(self, name: str, packages: str = "") -> Root:
@@ -131,17 +152,21 @@ def copy(source: Path, target: Path) -> None:
 def whole(roots: Roots, options: argparse.Namespace) -> None:
     root = roots.make("whole", "python3-venv")
     _clone(root)
-    _use_both(root, options)
+    _run(root)
+    _run(root, "once more")
+    _test(root, options.tests)
 
 
-def bare(roots: Roots, _: argparse.Namespace) -> None:
+def bare(roots: Roots, options: argparse.Namespace) -> None:
     root = roots.make("bare")
     _clone(root)
-    _refused(root, "apt install python3-venv")
+    for target in ("run", "test"):
+        _refused(root, target, "apt install python3-venv")
     if (root.path / "root/publisher/.venv").exists():
-        fail("make run left a .venv that is not whole")
+        raise RootError("make left a .venv that is not whole")
     install(root, "python3-venv")
     _run(root)
+    _test(root, options.tests or SHORT)
 
 
 def older(roots: Roots, options: argparse.Namespace) -> None:
@@ -154,9 +179,11 @@ def older(roots: Roots, options: argparse.Namespace) -> None:
         root.shared.append(python.parents[1])
         (root.path / "usr/local/bin" / name).symlink_to(python)
     _clone(root)
+    _refused(root, "run PYTHON=python3", "Python 3.11 or newer is needed")
     _run(root)
     version = root.run("publisher/.venv/bin/python --version").strip()
     print(f"              | .venv has {version}")
+    _test(root, options.tests or SHORT)
 
 
 def homeless(roots: Roots, options: argparse.Namespace) -> None:
@@ -166,21 +193,16 @@ def homeless(roots: Roots, options: argparse.Namespace) -> None:
     root.user = NOBODY
     variable = "PUBLISHER_JOURNAL__PATH"
     _clone(root)
-    _refused(root, variable)
-    root.environment[variable] = "journal.sqlite3"
-    _use_both(root, options)
+    _refused(root, "run", variable)
+    root.environment[variable] = "/srv/work/journal.sqlite3"
+    _run(root)
+    _run(root, "once more")
+    _test(root, options.tests)
 
 
 ROOTS: dict[str, Callable[[Roots, argparse.Namespace], None]] = {
     each.__name__: each for each in (bare, whole, older, homeless)
 }
-
-
-def _use_both(root: Root, options: argparse.Namespace) -> None:
-    _run(root)
-    _run(root, "once more")
-    test = f"cd publisher; make test ARGS={shlex.quote(options.tests)}"
-    print(timed("make test", lambda: root.run(test)).splitlines()[-1])
 
 
 def _clone(root: Root) -> None:
@@ -189,15 +211,31 @@ def _clone(root: Root) -> None:
 
 def _run(root: Root, when: str = "") -> None:
     output = timed(f"make run {when}", lambda: root.run(RUN))
-    print("".join(f"              | {line}\n" for line in output.splitlines()), end="")
+    for line in output.splitlines():
+        print(f"              | {line}")
 
 
-def _refused(root: Root, remedy: str) -> None:
-    """Checks that `make run` says in one line what to do."""
-    output = timed("make run is refused", lambda: root.run("cd publisher; make run || true"))
+def _test(root: Root, tests: str) -> None:
+    """Runs `make test`; prints its result, and how often which reason skipped a test."""
+    title = f"make test ARGS={shlex.quote(tests)}" if tests else "make test"
+    output = timed(title, lambda: root.run(f"cd publisher; {title}"))
+    print(f"              | {output.splitlines()[-1].strip('= ')}")
+    skipped: Counter[str] = Counter()
+    for number, reason in re.findall(r"^SKIPPED \[(\d+)\] \S+: (.*)$", output, re.MULTILINE):
+        skipped[reason] += int(number)
+    for reason, number in skipped.most_common():
+        print(f"              | {number:5} skipped: {reason}")
+    if left := root.run("git -C publisher status --porcelain"):
+        raise RootError(f"make left files that git does not ignore:\n{left}")
+
+
+def _refused(root: Root, target: str, remedy: str) -> None:
+    """Checks that make says in one line what to do."""
+    command = f"make {target}"
+    output = timed(f"{command} is refused", lambda: root.run(f"cd publisher; ! {command}"))
     said = [line for line in output.splitlines() if remedy in line]
-    if not said:
-        fail(f"make run does not say {remedy!r}:\n{output}")
+    if len(said) != 1:
+        raise RootError(f"{command} does not say {remedy!r} in one line:\n{output}")
     print(f"              | {said[0]}")
 
 
@@ -214,7 +252,8 @@ def install(root: Root, packages: str) -> None:
 def check(*words: str | Path) -> None:
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     if done.returncode:
-        fail(f"{shlex.join(map(str, words))} ended with {done.returncode}:\n{(done.stdout + done.stderr)[-3000:]}")
+        ended = f"{shlex.join(map(str, words))} ended with {done.returncode}"
+        raise RootError(f"{ended}:\n{(done.stdout + done.stderr)[-3000:]}")
 
 
 def timed(title: str, step: Callable[[], T]) -> T:
@@ -224,24 +263,30 @@ def timed(title: str, step: Callable[[], T]) -> T:
     return result
 
 
-def fail(reason: str) -> NoReturn:
-    sys.exit(f"roots: {reason}")
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description="Sets up this commit in clean Debian roots; times each step.")
     parser.add_argument("roots", nargs="*", metavar="ROOT", help=f"of {', '.join(ROOTS)}; all of them if none is named")
-    parser.add_argument("--tests", default="", help="pytest's arguments; without them `make test` runs all tests")
+    parser.add_argument("--tests", default="", help="pytest's arguments of `make test` in each root")
     parser.add_argument("--older", type=Path, help="a Python before 3.11, outside of /usr")
     parser.add_argument("--newer", type=Path, help="a Python since 3.11, outside of /usr")
     parser.add_argument("--share", type=Path, action="append", default=[], help="a folder that pip's settings refer to")
     options = parser.parse_args()
     if sys.platform == "win32" or os.geteuid() or not shutil.which("debootstrap"):
-        fail("run it as root, with debootstrap installed")
+        sys.exit("roots: run it as root, with debootstrap installed")
+    failed = []
     with tempfile.TemporaryDirectory() as place:
-        roots = Roots(Path(place), options.share)
+        try:
+            roots = Roots(Path(place), options.share)
+        except RootError as error:
+            sys.exit(f"roots: {error}")
         for name in options.roots or ROOTS:
-            ROOTS[name](roots, options)
+            try:
+                ROOTS[name](roots, options)
+            except RootError as error:
+                print(f"{name} failed: {error}", flush=True)
+                failed.append(name)
+    if failed:
+        sys.exit(f"roots: failed: {', '.join(failed)}")
 
 
 if __name__ == "__main__":

@@ -170,6 +170,20 @@ def test_an_installation_that_was_interrupted_begins_anew(made: Made, how: signa
     assert not (made.venv / "half").exists()
 
 
+def test_without_a_home_pip_has_no_cache(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would be in a folder of this one that is named ~."""
+    monkeypatch.delenv("PIP_NO_CACHE_DIR", raising=False)
+    made.python()
+    made.pip('echo "${PIP_NO_CACHE_DIR:-a cache}" >cache')
+    monkeypatch.setenv("HOME", str(made.folder))
+    made.make()
+    assert (made.folder / "cache").read_text() == "a cache\n"
+    made.change_lock()
+    monkeypatch.delenv("HOME")
+    made.make()
+    assert (made.folder / "cache").read_text() == "1\n"
+
+
 def test_one_that_is_whole_is_kept_when_the_lock_changes_also_when_pip_fails(made: Made) -> None:
     made.python()
     made.make()
