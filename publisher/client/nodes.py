@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from ..events import AnyEvent, Key
+from ..repeated import RepeatedWarning
 from ..untrusted import UntrustedError
 from .given import Surroundings
 from .node import NodeFollower
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 MOST_NODES, MOST_ROWS = 5_000, 100_000
 _LONGEST_NODE = 255
 _LOG = logging.getLogger("publisher")
-_LOG_EVERY_SECONDS = 60.0
 
 
 class Nodes:
@@ -48,7 +48,7 @@ class Nodes:
         )
         self.past_questions = PastQuestions(around, clock)
         self._rows_left = 0
-        self._logged_at = float("-inf")
+        self._unreadable = RepeatedWarning(_LOG, clock)
         self.unreadable = 0
 
     @property
@@ -197,10 +197,7 @@ class Nodes:
 
     def _cannot_read(self, where: str, error: Exception) -> None:
         self.unreadable += 1
-        now = self._clock()
-        if now - self._logged_at >= _LOG_EVERY_SECONDS:
-            self._logged_at = now
-            _LOG.warning("%d received messages cannot be read; the last, %s: %s", self.unreadable, where, error)
+        self._unreadable.warn("a received message cannot be read, %s: %s", where, error)
 
 
 def _of(key: Key, event: AnyEvent | EventPlace) -> AnyEvent | EventPlace:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from ...events import Cause
+from ...repeated import RepeatedWarning
 from .. import Resync, SourceContext, Update
 from ..luids import LuidAssigner
 from .cache import FAMILIES_OF, LinkCache
@@ -63,6 +64,8 @@ class Follower:
         self._now = clocks.running
         self._suspend = SuspendDetector(clocks)
         self._counts = counts
+        self._dropped = RepeatedWarning(context.log, clocks.running)
+        self._unread = RepeatedWarning(context.log, clocks.running)
         decoder = Decoder()
         self._reader = LinuxReader(decoder, context.log, FAMILIES_OF[context.families])
         luids = LuidAssigner(context.luids)
@@ -263,7 +266,7 @@ class Follower:
         if received.lost:
             self._counts.lost += 1
             if self._lost_since is None:
-                self._log.warning("the kernel dropped messages; all interfaces are read when the flood is over")
+                self._dropped.warn("the kernel dropped messages; all interfaces are read when the flood is over")
                 self._lost_since = now
                 self._causes.insert(0, "overrun")
         if self._lost_since is not None and (received.lost or received.messages):
@@ -336,7 +339,7 @@ class Follower:
         try:
             return self._reader.links(indexes)
         except InterruptedDumpError as error:
-            self._log.warning("cannot read a link now: %s; all interfaces are read again", error)
+            self._unread.warn("cannot read a link now: %s; all interfaces are read again", error)
             self._request("reconcile", _RETRY)
             return {}
 
@@ -367,7 +370,7 @@ class Follower:
         try:
             return put_off + self._read_everything()
         except InterruptedDumpError as error:
-            self._log.warning("cannot read the interfaces now: %s; trying again in %.0f s", error, _RETRY)
+            self._unread.warn("cannot read the interfaces now: %s; trying again in %.0f s", error, _RETRY)
             self._due = self._now() + _RETRY
             return put_off
 
