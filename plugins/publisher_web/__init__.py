@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from publisher import DefaultSinks, Log, Sink, SubscribeRequest, Subscription, WebRequest, hookimpl
+from publisher import DefaultSinks, Sink, SubscribeRequest, Subscription, WebRequest, hookimpl
 
 if TYPE_CHECKING:
     from publisher.client import Transport, TransportFactory
@@ -21,11 +21,11 @@ def publisher_sinks() -> dict[str, type[Sink]]:
 
 
 @hookimpl
-def publisher_default_sinks(log: Log) -> DefaultSinks:
+def publisher_default_sinks() -> DefaultSinks:
     """Returns a page on loopback, on a free port where the usual one is taken."""
     from .first_run import prepare
 
-    return prepare(log)
+    return prepare()
 
 
 @hookimpl

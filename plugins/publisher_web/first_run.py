@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from contextlib import closing
 
-from publisher import DefaultSinks, Log
+from publisher import DefaultSinks
 
 from .http.addresses import ListenAddress, can_listen
 from .options import DEFAULT_ADDRESS
@@ -14,15 +14,14 @@ from .sink import has_web
 _MISSING = "No page in this run: starlette and uvicorn are missing: pip install 'interface-publisher[web]'"
 
 
-def prepare(log: Log, address: str = DEFAULT_ADDRESS) -> DefaultSinks:
+def prepare(address: str = DEFAULT_ADDRESS) -> DefaultSinks:
     """Returns a page on this address, on a free port where that is taken; without the extra a line says what to do."""
     if not has_web():
-        log.warning("%s", _MISSING)
+        # Not logged: the line is printed in any case, and a terminal would show it twice.
         return DefaultSinks({}, (_MISSING,))
     wanted = on_free_port(ListenAddress.of(address))
-    return DefaultSinks(
-        {"web": {"type": "web", "address": wanted.text}}, (f"Open the page:  {wanted.url(secure=False)}",)
-    )
+    lines = (f"Open the page:  {wanted.url(secure=False)}",)
+    return DefaultSinks({"web": {"type": "web", "address": wanted.text}}, lines_when_open={"web": lines})
 
 
 def on_free_port(address: ListenAddress) -> ListenAddress:

@@ -53,29 +53,29 @@ class Supervisor:
     """Every sink's worker, by the sink's name in the configuration. The core's thread; `status` and `left` any.
 
     A worker whose sink was removed or changed retires by itself; its successor starts when it has ended, and no sooner:
-    two sinks that write to one destination disturb each other. Nothing waits for it: `turn` looks, and `ended` is
-    called as soon as a thread ends.
+    two sinks that write to one destination disturb each other. Nothing waits for it: `turn` looks, and `changed` is
+    called as soon as a thread ends, and when a sink is open.
     """
 
     def __init__(
         self,
         journal: Journal,
         log: Log,
-        ended: Callable[[], object],
+        changed: Callable[[], object],
         types: Mapping[str, type[Sink]] | None = None,
         report: Report = dict,
     ) -> None:
         """`types` are the sinks that plugins offer, to empty what was left where; `report` is for the sinks' status."""
         self._journal = journal
         self._log = log
-        self._ended = ended
+        self._changed = changed
         self._report = report
         self._plan: Mapping[str, PlannedSink] = {}
         self._workers: dict[str, Worker] = {}
         self._retiring: list[_Retiring] = []
         self._waiting: dict[str, SinkStatus] = {}
         self._relay = Relay()
-        self._left = LeftPlaces(journal, types or {}, log, ended)
+        self._left = LeftPlaces(journal, types or {}, log, changed)
 
     def change_to(self, plan: Mapping[str, PlannedSink], seconds: float, retained: Retained | None = None) -> None:
         """Begins to have exactly these sinks: others retire within so many seconds, unchanged ones are left alone.
@@ -243,7 +243,8 @@ class Supervisor:
             selection=Selection.of(planned.options),
             backoff=Backoff(most=planned.sink.max_pause),
             mask=masking(secrets_in(planned.options)),
-            ended=self._ended,
+            opened=self._changed,
+            ended=self._changed,
             report=self._report,
         )
         self._workers[name] = worker  # before it starts: the status has every sink that delivers

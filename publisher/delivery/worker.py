@@ -57,14 +57,15 @@ class Worker:
         backoff: Backoff | None = None,
         clock: Clock | None = None,
         mask: Callable[[str], str] = str,
+        opened: Callable[[], object] = lambda: None,
         ended: Callable[[], object] = lambda: None,
         report: Report = dict,
     ) -> None:
         """`make_sink` makes a new sink for each attempt to open; `fingerprint` distinguishes its configurations.
 
         `selection` is the part of the journal that the sink gets. `mask` takes the sink's secrets out of texts that are
-        shown or kept. `ended` is called on the sink's thread when that comes to its end. `report` returns the state of
-        the service, on any thread.
+        shown or kept. `opened` is called on the sink's thread when the sink is open, `ended` when the thread comes to
+        its end. `report` returns the state of the service, on any thread.
         """
         self.name = name
         self.fingerprint = fingerprint
@@ -73,7 +74,7 @@ class Worker:
         self._log = log
         self._mask = mask
         self._clock = clock or Clock()
-        self._ended = ended
+        self._opened, self._ended = opened, ended
         self._part = journal.sink(name, destination)
         self._takes_snapshots = selection.snapshot
         self._subscription = SinkSubscription(journal, self._part, log, selection, self._clock)
@@ -224,6 +225,7 @@ class Worker:
                 case None:
                     self._progress.works()
                     self._status.state = "following"
+                    self._opened()
                     return attempt.sink
                 case Finished(_, reason, durable):
                     self._progress.end(reason, durable=durable)

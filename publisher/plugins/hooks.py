@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import pluggy
@@ -27,6 +28,8 @@ class DefaultSinks(NamedTuple):
     lines: tuple[str, ...] = ()
     """Shown to the person who started the run."""
     close: Callable[[], object] = lambda: None
+    lines_when_open: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+    """By the sink's name, lines that are true once it is open: shown then."""
 
 
 class ForgetRequest(NamedTuple):

@@ -19,9 +19,8 @@ from ..config.locations import Locations
 from ..config.settings import Settings, load_settings, sink_options, with_default_sinks
 from ..delivery.plan import SinkPlan
 from ..errors import ConfigurationError, PublisherError, refusal
-from ..journal.lock import refuse_held
 from ..plugins import OWN_SOURCES, Plugins, SinkTypes, load_plugins
-from ..terminal import echo
+from .first_run import FirstRun
 from .log_file import LogFile, is_missing, log_file_beside
 from .logs import Secrets, logging_to
 from .service import Service
@@ -53,8 +52,10 @@ def run_service(
         plugins = load_plugins(_needed(settings))
         for failure in plugins.failures:
             log.warning("%s", failure)
-        found = _first_run(settings, plugins, around)
-        settings = with_default_sinks(settings, found)
+        first_run = FirstRun()
+        if not settings.sinks:
+            first_run.prepare(plugins, settings.journal.path, log, around)
+        settings = with_default_sinks(settings, first_run.sinks)
         log.info(
             "configuration: %s; journal: %s", settings.origin.file or "none, so the defaults", settings.journal.path
         )
@@ -62,7 +63,14 @@ def run_service(
             log.warning("%s", remark)
         notifier = Notifier(locations.environment, os.getpid(), lambda: secrets.mask(summary(service.status())))
         summary = _Summary()
-        turned = partial(next, _turns(notifier, lambda: started(signals.stop, signals.reload)))
+        turned = partial(
+            next,
+            _turns(
+                notifier,
+                lambda: started(signals.stop, signals.reload),
+                lambda: first_run.turned(lambda: service.status()),
+            ),
+        )
         service = Service(
             settings,
             partial(_plan, plugins, secrets),
@@ -80,7 +88,7 @@ def run_service(
         def reload() -> None:
             notifier.reloading()
             try:
-                reloaded = service.reload(with_default_sinks(read(), found))
+                reloaded = service.reload(with_default_sinks(read(), first_run.sinks))
             except PublisherError as error:
                 log.error("the configuration was not reloaded and stays as it was: %s", error)
                 notifier.reloaded(secrets.mask(str(error)))
@@ -126,23 +134,6 @@ def writes_to_stdout(settings: Settings) -> bool:
     return any(table.get("type") == "terminal" or table.get("path") == "-" for table in settings.sinks.values())
 
 
-def _first_run(settings: Settings, plugins: Plugins, around: ExitStack) -> dict[str, dict[str, Any]]:
-    """Returns the plugins' default sinks when no sink is configured, and prints their lines.
-
-    Raises JournalInUseError when another publisher runs.
-    """
-    found: dict[str, dict[str, Any]] = {}
-    if not settings.sinks:
-        # Else a second run would print the addresses of a broker and a page that it does not open.
-        refuse_held(settings.journal.path)
-        for default in plugins.default_sinks(log):
-            around.callback(default.close)
-            for line in default.lines:
-                echo(line)
-            found = {**default.sinks, **found}
-    return found
-
-
 def _needed(settings: Settings) -> set[str] | None:
     """Returns the types of sinks whose plugins are needed; `None` for all: for a first run, or a source of a plugin."""
     if not settings.sinks or settings.source_name not in OWN_SOURCES:
@@ -157,7 +148,9 @@ def _plan(plugins: Plugins, secrets: Secrets, settings: Settings) -> SinkPlan:
     return plan
 
 
-def _turns(notifier: Notifier, started: Callable[[], object] = lambda: None) -> Iterator[None]:
+def _turns(
+    notifier: Notifier, started: Callable[[], object] = lambda: None, turned: Callable[[], object] = lambda: None
+) -> Iterator[None]:
     """Yields at each turn of the main loop, after what is done there. `started` is called at the first one.
 
     At the first one, everything that was loaded lives as long as the process: the garbage collector leaves it out from
@@ -169,6 +162,7 @@ def _turns(notifier: Notifier, started: Callable[[], object] = lambda: None) -> 
     started()
     while True:
         notifier.turned()
+        turned()
         yield
 
 

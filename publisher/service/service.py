@@ -306,7 +306,7 @@ class Service:
             self._parts.source.wake()
 
     def _look_again(self, source: Source) -> None:
-        """Has the core look at the workers: the thread of one has ended. Any thread."""
+        """Has the core look at the workers: a sink is open, or the thread of one has ended. Any thread."""
         self._woken = True
         source.wake()
 

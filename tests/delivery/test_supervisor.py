@@ -68,6 +68,8 @@ def test_the_status_has_a_sink_before_it_delivers(pipeline: Pipeline, monkeypatc
 def test_the_core_is_woken_when_a_worker_has_ended(pipeline: Pipeline) -> None:
     recorder, ended = Recorder(), threading.Event()
     supervisor = supervised(pipeline, recorder, ended)
+    assert ended.is_set(), "and when the sink was open"
+    ended.clear()
     supervisor.change_to({}, 30.0)
     assert not ended.is_set()
     recorder.flow()

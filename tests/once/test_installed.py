@@ -104,8 +104,9 @@ def test_a_first_run_without_the_extra_try_goes_on_and_says_once_how_to_have_it(
             "No MQTT in this run: nothing listens on 127.0.0.1:1883, and the embedded broker is not installed: "
             "pipx install --force 'interface-publisher[try,web]'.\n"
         ) in text
-        [line] = [line for line in text.splitlines() if line.startswith("Open the page:")]
-        wait_for(lambda: b"<title>" in netns.call(read, line.split()[-1]), timeout=60, what="the page")
+        wait_for(lambda: "Open the page:" in log.read_text(), timeout=60, what="the line about the page")
+        [line] = [line for line in log.read_text().splitlines() if line.startswith("Open the page:")]
+        assert b"<title>" in netns.call(read, line.split()[-1]), "it is open when the line says so"
     finally:
         process.terminate()
         process.wait(30)

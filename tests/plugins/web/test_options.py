@@ -92,21 +92,24 @@ def test_check_says_what_is_there() -> None:
 
 def test_a_first_run_opens_the_page_on_a_free_port_when_the_usual_one_is_taken() -> None:
     address = f"127.0.0.1:{free_port()}"
-    log = FakeSinkContext().log
-    found = first_run.prepare(log, address)
-    assert (found.sinks["web"]["address"], found.lines) == (address, (f"Open the page:  http://{address}/",))
+    found = first_run.prepare(address)
+    assert found.sinks["web"]["address"] == address
+    assert (found.lines, found.lines_when_open) == ((), {"web": (f"Open the page:  http://{address}/",)})
     with closing(ListenAddress.of(address).sockets()[0]):
-        found = first_run.prepare(log, address)
+        found = first_run.prepare(address)
     assert found.sinks["web"]["address"] != address
-    assert found.lines == (f"Open the page:  http://{found.sinks['web']['address']}/",)
+    assert found.lines_when_open == {"web": (f"Open the page:  http://{found.sinks['web']['address']}/",)}
 
 
-def test_without_the_extra_a_first_run_goes_on_and_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_extra_a_first_run_goes_on_and_says_once_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The line was printed, and logged beside it."""
     monkeypatch.setattr(sink, "find_spec", lambda name: None if name == "uvicorn" else object())
-    context = FakeSinkContext()
-    found = first_run.prepare(context.log)
+    found = first_run.prepare()
     assert found.sinks == {}
     assert "pip install 'interface-publisher[web]'" in found.lines[0]
+    assert not caplog.records
     with pytest.raises(ConfigurationError, match=r"interface-publisher\[web\]"):
         made().check()
 
