@@ -30,7 +30,7 @@ _EXAMPLES = {
         "dead-letters hook --retry",
         "dead-letters --drop --id 7 --id 9",
     ),
-    "forget": ("forget", "forget home", "forget mqtt://homelab@broker.lan --node oldname"),
+    "forget": ("forget", "forget home", "forget --all", "forget mqtt://homelab@broker.lan --node oldname"),
     "plugins": ("plugins", "plugins new my-chat"),
     "schema": ("schema event", "schema asyncapi"),
     "record": ("record changes.jsonl", "run --source recording:changes.jsonl"),

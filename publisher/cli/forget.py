@@ -12,28 +12,34 @@ from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import Any, NamedTuple
 
-from pydantic import ValidationError
-
 from ..config.settings import Settings, sink_options, with_default_sinks
-from ..delivery.context import IdleContext
 from ..delivery.leaver import Leaver
 from ..delivery.plan import SinkPlan
-from ..delivery.retained import first_mistake, grouped, retained_by, sink_to_empty
-from ..errors import ConfigurationError, JournalError, PublisherError, described
+from ..delivery.retained import grouped, retained_by, sink_to_empty
+from ..errors import ConfigurationError, JournalError, described
 from ..journal.file import JournalFile
 from ..journal.lock import JournalLock
 from ..journal.places import PlaceRegister, RetainedPlace
 from ..journal.requests import JournalClient, Request
-from ..plugins import ForgetRequest, Plugins, load_plugins
+from ..plugins import Plugins, load_plugins
 from ..service.logs import Secrets
 from ..service.status import LeftReport
 from ..sink import Sink, SinkContext
 from ..terminal import echo
 from .deliveries import ask
-from .journal import find_journal, opened_journal
+from .journal import opened_journal
 from .status import read_report
 
 PATIENCE_SECONDS = 60.0
+_HOW = "publisher forget NAME empties what has this name, publisher forget --all empties everything"
+_RUNS = (
+    "a service runs: it empties by itself what a former configuration left, and would publish the rest again at once: "
+    "stop it before publisher forget"
+)
+_NOTHING = (
+    "there is nothing to empty, as far as the journal %s knows; what another journal filled is emptied by its URL: "
+    "publisher forget mqtt://BROKER --node NAME"
+)
 _LOOK_SECONDS = 0.1
 
 
@@ -57,24 +63,40 @@ class Forget(NamedTuple):
         return {name: str(path.absolute()) for name, path in files.items() if path is not None}
 
 
-def forget_left(settings: Settings, wanted: Forget, *, drop: bool) -> bool:
-    """Empties the recorded places of a sink, or of all that are no longer configured; returns whether all are empty.
+def list_places(settings: Settings, node: str | None) -> None:
+    """Prints the recorded places, of one node if it is given, and how to empty them. Raises PublisherError."""
+    with opened_journal(settings) as journal:
+        path, is_running = journal.path, journal.running is not None
+        places = [place for place in journal.places() if node in (None, place.node)]
+        left = {place.place for place in left_places(journal)} if is_running else None
+    if not places:
+        echo(f"there is nothing to empty, as far as the journal {path} knows", err=True)
+        return
+    if left is None:
+        plugins = load_plugins(slow=partial(echo, err=True))
+        plan = sink_options(with_default_sinks(settings), plugins)
+        left = {place.place for place in _left_by(plan, plugins, settings.node, places)}
+    for place in places:
+        whose = "left by a former configuration" if place.place in left else "of a configured sink"
+        echo(f"{place.sink}: {place.place}: {whose}")
+    echo(_RUNS if is_running else _HOW)
 
-    A running service does it by itself, and is asked. Raises PublisherError.
+
+def forget_left(settings: Settings, wanted: Forget, *, drop: bool) -> bool:
+    """Empties the recorded places of a sink, or of all; returns whether all are empty.
+
+    A running service empties by itself what is left, and is asked. Raises PublisherError.
     """
     with opened_journal(settings) as journal:
         path = journal.path
         if journal.running is not None:
             return _ask_service(path, journal, wanted, drop=drop)
         recorded, luids = journal.places(), journal.known_luids()
+    places = [place for place in _named(recorded, wanted.what) if wanted.node in (None, place.node)]
+    if not places:
+        raise JournalError(_NOTHING % path)
     plugins = load_plugins(slow=partial(echo, err=True))
     plan = sink_options(with_default_sinks(settings), plugins)
-    places = [place for place in _named(recorded, wanted.what) if wanted.node in (None, place.node)]
-    if wanted.what is None:
-        places = _left_by(plan, plugins, settings.node, places)
-    if not places:
-        echo(f"there is nothing to empty, as far as the journal {path} knows", err=True)
-        return True
     lock = JournalLock(path)
     lock.acquire()  # a service that starts meanwhile would fill what is emptied here
     try:
@@ -91,7 +113,7 @@ def forget_left(settings: Settings, wanted: Forget, *, drop: bool) -> bool:
 
 def _left_by(plan: SinkPlan, plugins: Plugins, node: str, places: Sequence[RetainedPlace]) -> list[RetainedPlace]:
     """Returns the places that no configured sink names; a sink that cannot name its own may have any of its type."""
-    retained = retained_by(plan, plugins.sinks, node, _silent())
+    retained = retained_by(plan, plugins.sinks, node, silent())
     named = {place.key for found in retained.values() for place in found or ()}
     unclear = {plan[name][0] for name, found in retained.items() if found is None}
     return [place for place in places if place.key not in named and plugins.sinks.get(place.type) not in unclear]
@@ -117,7 +139,7 @@ def _emptied(
     for group in grouped(places):
         first = group[0].model_copy(update={"options": group[0].options | wanted.login})
         lenders: SinkPlan = {} if wanted.login else plan
-        error = _attempt(group, partial(sink_to_empty, first, plugins.sinks, lenders), luids)
+        error = attempt(group, partial(sink_to_empty, first, plugins.sinks, lenders), luids)
         for place in group:
             outcome = "emptied" if error is None else f"not emptied: {secrets.mask(described(error))}"
             echo(f"{place.sink}: {place.place}: {outcome}".replace("\n", " "))
@@ -125,12 +147,12 @@ def _emptied(
     return done
 
 
-def _attempt(
+def attempt(
     places: Sequence[RetainedPlace], make: Callable[[SinkContext], Sink], luids: frozenset[str]
 ) -> BaseException | None:
     """Has the places emptied once, in a thread, since a sink may block for ever and a person waits."""
     results: SimpleQueue[BaseException | None] = SimpleQueue()
-    leaver = Leaver(places, make, _silent(), epoch="0" * 16, luids=lambda: luids)
+    leaver = Leaver(places, make, silent(), epoch="0" * 16, luids=lambda: luids)
     Thread(target=lambda: results.put(leaver.attempt()), name="forget", daemon=True).start()
     try:
         return results.get(timeout=PATIENCE_SECONDS)
@@ -138,7 +160,7 @@ def _attempt(
         return TimeoutError(f"no answer within {PATIENCE_SECONDS:.0f} s")
 
 
-def _silent() -> logging.Logger:
+def silent() -> logging.Logger:
     # The line that is printed says it. Made directly: the process's own loggers stay as they are.
     log = logging.Logger("publisher.forget")
     log.addHandler(logging.NullHandler())
@@ -150,19 +172,31 @@ def _ask_service(path: Path, journal: JournalClient, wanted: Forget, *, drop: bo
     if wanted.node or wanted.login:
         raise ConfigurationError("a service runs, and it empties what is left with the options that it knows: stop it "
                                  "to use --node, or another login")  # fmt: skip
-    left = _left(journal)
+    left = left_places(journal)
     sinks = [wanted.what] if wanted.what is not None else sorted({place.sink for place in left})
-    if wanted.what is not None and not any(place.sink == wanted.what for place in left):
+    if wanted.what is None:
+        _require_all_left(path, journal, left)
+    elif not any(place.sink == wanted.what for place in left):
         raise JournalError(_nothing(path, journal, wanted.what))
     asked = time.time()
     for sink in sinks:
         ask(journal, Request(kind="drop" if drop else "forget", sink=sink))
-    if not sinks:
-        echo(f"there is nothing left to empty, as far as the journal {path} knows", err=True)
     if drop:
         return True
     outcomes = [_followed(journal, sink, asked) for sink in sinks]
     return all(outcomes)
+
+
+def _require_all_left(path: Path, journal: JournalClient, left: Iterable[LeftReport]) -> None:
+    """Raises JournalError when the running service keeps something, or nothing is left."""
+    places = {place.place for place in left}
+    if kept := sorted({place.sink for place in journal.places() if place.place not in places}):
+        raise JournalError(
+            f"the running service would publish everything of {', '.join(map(repr, kept))} again at once: stop it, "
+            "then publisher forget --all"
+        )
+    if not places:
+        raise JournalError(_NOTHING % path)
 
 
 def _nothing(path: Path, journal: JournalClient, sink: str) -> str:
@@ -175,7 +209,7 @@ def _nothing(path: Path, journal: JournalClient, sink: str) -> str:
     return f"sink {sink!r} left nothing that is still to be emptied, as far as the journal {path} knows"
 
 
-def _left(journal: JournalClient) -> tuple[LeftReport, ...]:
+def left_places(journal: JournalClient) -> tuple[LeftReport, ...]:
     """Returns the places that the running service is still to empty, by its status."""
     report = read_report(journal)
     return report.left if report else ()
@@ -184,7 +218,7 @@ def _left(journal: JournalClient) -> tuple[LeftReport, ...]:
 def _followed(journal: JournalClient, sink: str, asked: float) -> bool:
     """Waits until the service has emptied what this sink left, or has failed since `asked`; prints the outcome."""
     deadline = time.monotonic() + PATIENCE_SECONDS
-    while left := [place for place in _left(journal) if place.sink == sink]:
+    while left := [place for place in left_places(journal) if place.sink == sink]:
         if time.monotonic() > deadline or all((place.last_attempt or 0.0) >= asked for place in left):
             break
         time.sleep(_LOOK_SECONDS)
@@ -194,69 +228,3 @@ def _followed(journal: JournalClient, sink: str, asked: float) -> bool:
     if not left:
         echo(f"{sink}: emptied")
     return not left
-
-
-def forget_url(settings: Settings, wanted: Forget) -> bool:
-    """Empties what a node left at this URL, without a journal; returns whether it is empty. Raises PublisherError."""
-    url = wanted.what or ""
-    plugins = load_plugins(slow=partial(echo, err=True))
-    node = wanted.node or settings.node
-    request = ForgetRequest(
-        url,
-        node,
-        wanted.base,
-        wanted.prefix,
-        wanted.password_file,
-        wanted.ca_file,
-        wanted.token_file,
-        wanted.credentials_file,
-    )
-    sink = _made(plugins, request)
-    places = sink.retains()
-    kept, luids = _known(settings, places)
-    if kept:
-        raise JournalError(
-            f"the running service keeps {', '.join(kept)} there, and would publish it again at once: take the sink out "
-            "of the configuration and reload, which empties it, or stop the service first"
-        )
-    retained = [RetainedPlace(type="", place=place, sink=url, node=node, options={}) for place in places]
-    error = _attempt(retained, lambda context: plugins.forgetter(url)(request, context), luids)
-    for place in places:
-        outcome = "emptied" if error is None else f"not emptied: {Secrets().mask(described(error))}"
-        echo(f"{place}: {outcome}".replace("\n", " "))
-    return error is None
-
-
-def _made(plugins: Plugins, request: ForgetRequest) -> Sink:
-    context = IdleContext("forget", request.node, _silent())
-    try:
-        return plugins.forgetter(request.url)(request, context)
-    except PublisherError:
-        raise
-    except ValueError as error:  # a ValidationError, which may show the URL with its password
-        raise ConfigurationError(f"{Secrets().mask(request.url)}: {_reason(error)}") from None
-
-
-def _reason(error: ValueError) -> str:
-    return first_mistake(error) if isinstance(error, ValidationError) else Secrets().mask(described(error))
-
-
-def _known(settings: Settings, places: Iterable[str]) -> tuple[list[str], frozenset[str]]:
-    """Returns which of these places a running service keeps, and the LUIDs that the journal knows, if there is one.
-
-    A journal that cannot be read (of an older version, damaged, another user's) costs a line on standard error: what
-    publishes there is asked at the destination, too.
-    """
-    try:
-        if not find_journal(settings).exists():
-            return [], frozenset()
-        with opened_journal(settings) as journal:
-            luids = journal.known_luids()
-            if journal.running is None:
-                return [], luids
-            left = {place.place for place in _left(journal)}
-            kept = {place.place for place in journal.places()} - left
-    except JournalError as error:
-        echo(f"publisher: going on without the journal, which a URL does not need: {error}", err=True)
-        return [], frozenset()
-    return sorted(kept.intersection(places)), luids

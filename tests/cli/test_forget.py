@@ -59,21 +59,59 @@ def test_a_configured_sink_is_emptied_when_no_service_runs_and_filled_again_at_t
     assert publisher("forget", "home").stdout == f"home: {shelf}/rows/{NODE}: emptied\n"
     assert kept(shelf) == []
     assert "no sink 'home' left anything" in publisher("forget", "home", status=2).stderr
+    assert "there is nothing to empty" in publisher("forget").stderr
     publisher("run")
     assert len(kept(shelf)) == 3
 
 
-def test_without_a_name_only_what_is_left_is_emptied(publisher: Publisher, shelf: Path) -> None:
+def test_without_a_name_it_lists_what_there_is_and_empties_nothing(publisher: Publisher, shelf: Path) -> None:
     filled(publisher, shelf, base="old")
     (shelf / "locked").touch()
-    publisher.configure(sinks(shelf, base="new"))
+    publisher.configure(sinks(shelf, base="new").replace("sinks.home", "sinks.attic"))
+    publisher("run")
+    before = publisher.journal.read_bytes()
+    assert publisher("forget").stdout.splitlines() == [
+        f"attic: {shelf}/new/{NODE}: of a configured sink",
+        f"home: {shelf}/old/{NODE}: left by a former configuration",
+        "publisher forget NAME empties what has this name, publisher forget --all empties everything",
+    ]
+    assert "there is nothing to empty" in publisher("forget", "--node", "other").stderr
+    assert (len(kept(shelf)), publisher.journal.read_bytes()) == (6, before)
+
+
+def test_all_of_it_is_emptied_in_one_go(publisher: Publisher, shelf: Path) -> None:
+    """Whoever left had to name each sink, and what had another name stayed."""
+    filled(publisher, shelf, base="old")
+    (shelf / "locked").touch()
+    publisher.configure(sinks(shelf, base="new").replace("sinks.home", "sinks.attic"))
     publisher("run")
     assert len(kept(shelf)) == 6
-    assert publisher("forget", status=1).stdout == f"home: {shelf}/old/{NODE}: not emptied: LockedError: it is locked\n"
+    assert publisher("forget", "--all", status=1).stdout.splitlines() == [
+        f"attic: {shelf}/new/{NODE}: not emptied: LockedError: it is locked",
+        f"home: {shelf}/old/{NODE}: not emptied: LockedError: it is locked",
+    ]
     (shelf / "locked").unlink()
-    assert publisher("forget").stdout == f"home: {shelf}/old/{NODE}: emptied\n"
-    assert {name.partition("/")[0] for name in kept(shelf)} == {"new"}
-    assert "there is nothing to empty" in publisher("forget").stderr
+    assert publisher("forget", "--all").stdout.splitlines() == [
+        f"attic: {shelf}/new/{NODE}: emptied",
+        f"home: {shelf}/old/{NODE}: emptied",
+    ]
+    assert kept(shelf) == []
+    nothing = publisher("forget", "--all", status=1).stderr
+    assert "there is nothing to empty, as far as the journal journal.sqlite3 knows; what another journal" in nothing
+    assert "publisher forget mqtt://BROKER --node NAME" in nothing
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (("home", "--all"), "--all takes no name"),
+        (("--drop",), "--drop needs a name, or --all"),
+        (("--all", "--password-file", "secret"), "a login is for one sink: name it"),
+    ],
+    ids=" ".join,
+)
+def test_what_cannot_be_meant_is_refused(publisher: Publisher, arguments: tuple[str, ...], reason: str) -> None:
+    assert reason in publisher("forget", *arguments, status=2).stderr
 
 
 def test_a_record_is_dropped_without_emptying(publisher: Publisher, shelf: Path) -> None:
@@ -82,6 +120,10 @@ def test_a_record_is_dropped_without_emptying(publisher: Publisher, shelf: Path)
     assert publisher("forget", "home", "--drop").stdout == f"home: forgotten, and left as it is: {shelf}/rows/{NODE}\n"
     assert len(kept(shelf)) == 3
     assert "there is nothing to empty" in publisher("forget").stderr
+    publisher.configure(sinks(shelf))
+    publisher("run")
+    assert publisher("forget", "--all", "--drop").stdout.startswith("home: forgotten, and left as it is: ")
+    assert len(kept(shelf)) == 3
 
 
 def test_a_running_service_empties_what_is_left_and_says_so(
@@ -91,18 +133,26 @@ def test_a_running_service_empties_what_is_left_and_says_so(
     wait_for(lambda: kept(shelf))
     refusal = publisher("forget", "home", status=1).stderr
     assert "is configured, and the running service would publish everything again" in refusal
+    refusal = publisher("forget", "--all", status=1).stderr
+    assert "would publish everything of 'home' again at once: stop it, then publisher forget --all" in refusal
+    listed = publisher("forget").stdout.splitlines()
+    assert listed[0] == f"home: {shelf}/rows/{NODE}: of a configured sink"
+    assert "stop it before publisher forget" in listed[1]
     assert "the running service keeps" in publisher("forget", f"shelf://{shelf}", status=1).stderr
     (shelf / "locked").touch()
     publisher.configure(FILE_SINK)
     process.send_signal(signal.SIGHUP)
     line = f"home left {shelf}/rows/{NODE}, still to be emptied: LockedError: it is locked (next attempt"
     wait_for(lambda: line in publisher("status").stdout, what="the place in the status")
-    assert f"home: {shelf}/rows/{NODE}: not emptied: LockedError: it is locked" in publisher("forget", status=1).stdout
+    assert f"home: {shelf}/rows/{NODE}: left by a former configuration" in publisher("forget").stdout
+    trouble = publisher("forget", "--all", status=1).stdout
+    assert f"home: {shelf}/rows/{NODE}: not emptied: LockedError: it is locked" in trouble
     (shelf / "locked").unlink()
     assert publisher("forget", "home").stdout.endswith("home: emptied\n")
     assert kept(shelf) == []
     assert "left" not in publisher("status").stdout
     assert "left nothing" in publisher("forget", "home", status=1).stderr
+    assert "there is nothing to empty" in publisher("forget", "--all", status=1).stderr
 
 
 @pytest.mark.parametrize("journal", ["older", "newer", "damaged", "foreign"])

@@ -58,8 +58,9 @@ def dead_letters(
 def forget(
     what: Annotated[
         str | None,
-        typer.Argument(metavar="[SINK|URL]", help="A sink's name, or a destination. Default: all that is left."),
+        typer.Argument(metavar="[SINK|URL]", help="A sink's name, or a destination. Default: list the names."),
     ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="All that the journal knows of, of every sink.")] = False,
     node: Annotated[str | None, typer.Option(metavar="NAME", help="Only what this node left.")] = None,
     drop: Annotated[bool, typer.Option("--drop", help="Leave it there: delete only the journal's record.")] = False,
     base: Annotated[
@@ -78,14 +79,25 @@ def forget(
 ) -> None:
     """Empty what a sink left at its destination.
 
-    The service does it by itself when the configuration no longer has the sink; this does it now, or for good before
-    an uninstallation, or, with a URL such as mqtt://broker or nats://server, for what no journal remembers. The exit
-    status is 1 when something could not be emptied.
+    Without a name it lists what there is, and changes nothing. The service empties by itself what the configuration no
+    longer has; this does it now, or, with --all and no service, for good before an uninstallation, or, with a URL such
+    as mqtt://broker or nats://server, for what no journal remembers. The exit status is 1 when there is nothing, or
+    something could not be emptied.
     """
-    from ..forget import Forget, forget_left, forget_url
+    from ..forget import Forget, forget_left, list_places
+    from ..forget_url import forget_url
 
     settings = settings_of(config)
     wanted = Forget(what, node, base, prefix, password_file, ca_file, token_file, credentials_file)
+    if what is not None and everything:
+        raise typer.BadParameter("--all takes no name")
+    if what is None and wanted.login:
+        raise typer.BadParameter("a login is for one sink: name it")
+    if what is None and drop and not everything:
+        raise typer.BadParameter("--drop needs a name, or --all")
+    if what is None and not everything:
+        list_places(settings, node)
+        return
     done = forget_url(settings, wanted) if "://" in (what or "") else forget_left(settings, wanted, drop=drop)
     if not done:
         raise typer.Exit(1)

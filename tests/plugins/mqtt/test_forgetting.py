@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from publisher import Rejected
-from publisher.cli.forget import Forget, forget_left, forget_url
+from publisher.cli.forget import Forget, forget_left
+from publisher.cli.forget_url import forget_url
 from publisher.config.settings import Settings
 from publisher.journal.journal import Journal
 from publisher.sources import Remove, Resync, Upsert

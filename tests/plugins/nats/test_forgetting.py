@@ -13,7 +13,8 @@ import pytest
 from nats.js.api import DeliverPolicy
 
 from publisher import Rejected, Retry
-from publisher.cli.forget import Forget, forget_url
+from publisher.cli.forget import Forget
+from publisher.cli.forget_url import forget_url
 from publisher.config.settings import JournalSettings, Settings
 from publisher.testing import EPOCH, FakeSinkContext, ScriptedSource, make_event, make_snapshot
 from publisher_nats import forgetting
