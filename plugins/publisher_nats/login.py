@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from publisher import ConfigurationError, Log
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 def read_login(options: NatsOptions, log: Log | None = None) -> dict[str, Any]:
     """Returns the login as arguments of nats-py's `connect`, with the files as they are now.
 
-    Raises ConfigurationError for a file that cannot be used. With `insecure` a warning is logged, if there is a `log`.
+    Raises ConfigurationError for a file that cannot be used, and for keys without the package nkeys. With `insecure` a
+    warning is logged, if there is a `log`.
     """
     login: dict[str, Any] = {}
     if options.user is not None:
@@ -25,8 +27,10 @@ def read_login(options: NatsOptions, log: Log | None = None) -> dict[str, Any]:
     elif token := _secret(options, "token"):
         login["token"] = token
     elif options.nkey_file is not None:
+        _require_nkeys(f"nkey_file {options.nkey_file}")
         login["nkeys_seed_str"] = _seed(read_secret(options.nkey_file, "nkey_file"), f"nkey_file {options.nkey_file}")
     elif options.credentials_file is not None:
+        _require_nkeys(f"credentials_file {options.credentials_file}")
         _check_credentials(options.credentials_file)
         login["user_credentials"] = str(options.credentials_file)
     if options.addresses[0].tls:
@@ -43,6 +47,18 @@ def _secret(options: NatsOptions, name: str) -> str | None:
         return read_secret(path, f"{name}_file")
     secret = getattr(options, name)
     return None if secret is None else str(secret.get_secret_value())
+
+
+def _require_nkeys(what: str) -> None:
+    """Raises ConfigurationError where the package that signs with NATS keys is not installed, or cannot be imported."""
+    try:
+        import_module("nkeys")
+    except ImportError as error:
+        raise ConfigurationError(
+            f"{what}: a login with NATS keys needs the Python package nkeys, which cannot be imported here ({error}): "
+            "pip install nkeys beside publisher, or log in with password_file, token_file or cert_file, as in the "
+            "container and the Debian package, which have no nkeys"
+        ) from None
 
 
 def _check_credentials(path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,25 @@ def test_files_that_cannot_be_used_are_named(tmp_path: Path) -> None:
                 unusable.sink.open()
         finally:
             unusable.sink.close()
+
+
+@pytest.mark.parametrize("option", ["nkey_file", "credentials_file"])
+def test_keys_without_the_package_for_them_are_a_clear_error(
+    option: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The container and the Debian package have no nkeys: it was a bare ModuleNotFoundError."""
+    kind = {"nkey_file": "nkey", "credentials_file": "credentials"}[option]
+    keys = Login(kind, tmp_path).right
+    monkeypatch.setitem(sys.modules, "nkeys", None)  # as if it were not installed
+    for call in ("open", "check"):
+        one = OpenSink("nats://127.0.0.1:1", "x", **keys)
+        with pytest.raises(ConfigurationError) as refused:
+            getattr(one.sink, call)()
+        one.sink.close()
+        assert str(refused.value).startswith(
+            f"{option} {keys[option]}: a login with NATS keys needs the Python package"
+        )
+        assert "pip install nkeys beside publisher, or log in with password_file" in str(refused.value)
 
 
 class Certificates:
