@@ -49,9 +49,31 @@ class Origin:
         return True
 
 
+# What a mistyped word and the right one have in common at least: "uri" is near to "url", and "port" not to "format".
+_NEAR = 0.65
+# The words of other programs for settings and values of ours.
+_OTHER_WORDS = {
+    **dict.fromkeys(("host", "hostname", "broker", "server", "port"), ("url", "servers", "address")),
+    **dict.fromkeys(("url", "urls"), ("url", "servers", "urls")),
+    "servers": ("url",),
+    **dict.fromkeys(("pass", "passwd", "password"), ("password_file",)),
+    "token": ("token_file",),
+    **dict.fromkeys(("file", "filename"), ("path",)),
+    **dict.fromkeys(("listen", "bind"), ("address",)),
+    **dict.fromkeys(("program", "script", "exec", "run"), ("command",)),
+    "topic": ("base",),
+    "message": ("text",),
+    **dict.fromkeys(("hostname", "name"), ("node",)),
+    **dict.fromkeys(("ipv4", "ip4", "v4"), ("inet",)),
+    **dict.fromkeys(("ipv6", "ip6", "v6"), ("inet6",)),
+}
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
-    """Returns `; did you mean '...'?` when a known word is near, else an empty string."""
-    near = get_close_matches(word.lower(), list(known), n=1)
+    """Returns `; did you mean '...'?` when a known word is near or means the same elsewhere, else an empty string."""
+    words = list(known)
+    near = get_close_matches(word.lower(), words, n=1, cutoff=_NEAR)
+    near = near or [other for other in _OTHER_WORDS.get(word.lower(), ()) if other in words]
     return f"; did you mean {near[0]!r}?" if near else ""
 
 
@@ -59,6 +81,7 @@ _HEADER = re.compile(r"\s*\[([^][]+)\]\s*(?:#.*)?$")
 _KEY = re.compile(r"""\s*((?:[\w-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[\w-]+|"[^"]*"|'[^']*'))*)\s*=""")
 
 _BARE_TEXT = re.compile(r"\s*([\w.-]+)\s*=\s*[A-Za-z~/.]")
+_BARE_SWITCH = re.compile(r"\s*([\w.-]+)\s*=\s*(?:(true|yes|on)|false|no|off)\s*(?:#.*)?$", re.IGNORECASE)
 
 
 def line_of(text: str, location: Iterable[str | int]) -> int | None:
@@ -119,10 +142,17 @@ def _toml_problem(path: Path, text: str, message: str) -> str:
     return f"{path}:{line or len(lines)}:{column or len(lines[-1]) + 1}: {problem}{hint}"
 
 
+_SINK_NAME = "the name of a sink has letters, digits, _ and - only"
+
+
 def _toml_hint(problem: str, line: str) -> str:
-    """Returns the cure of the two commonest mistakes; the value is left out, since it may be a secret."""
+    """Returns the cure of the commonest mistakes; the value is left out, since it may be a secret."""
+    if problem == "Invalid value" and (switch := _BARE_SWITCH.match(line)):
+        return f": write {switch[1]} = {'true' if switch[2] else 'false'}"
     if problem == "Invalid value" and (text := _BARE_TEXT.match(line)):
         return f': text needs quotation marks: {text[1]} = "..."'
+    if problem.startswith("Expected ']'") and line.lstrip().startswith("[sinks."):
+        return f": {_SINK_NAME}"
     if problem.startswith(("Unescaped '\\'", "Invalid hex value")):
         return ": write a Windows path between single quotation marks, '...'"
     return ""
@@ -200,10 +230,22 @@ def _expectation(detail: Any, model: type[BaseModel], location: tuple[str | int,
             return 'should be a length of time, like "5s", "12h" or "7d"'
         case "value_error":
             return message.removeprefix("Value error, ")
+        case "too_short":
+            return "must not be an empty list"
     expected, _, check = kind.rpartition("_")
-    if expected in _EXPECTED:
-        return f"should be {_EXPECTED[expected]}" + (f", not {_kind(detail['input'])}" if check == "type" else "")
-    return message.replace("Input should", "should", 1)
+    if expected not in _EXPECTED:
+        return message.replace("Input should", "should", 1)
+    given = f", not {_kind(detail['input'])}" if check == "type" else ""
+    return f"should be {_EXPECTED[expected]}{given}{_cure(expected, location, detail['input'])}"
+
+
+def _cure(expected: str, location: tuple[str | int, ...], value: object) -> str:
+    """Returns what to write in place of a value of another kind; the value is left out, since it may be a secret."""
+    if location[0] == "sinks" and len(location) == 2 and not isinstance(value, dict):
+        return ": a sink has a name, and a table of its own below a line [sinks.NAME]"
+    if _EXPECTED[expected] == "an array" and isinstance(value, str):
+        return f': write it in brackets, {location[-1]} = ["..."]'
+    return ""
 
 
 def _kind(value: object) -> str:

@@ -130,7 +130,10 @@ def test_the_environment_sets_sinks_and_lists(load: Load) -> None:
         ("[journal]\npath = '/'", "journal.path: must be the path of a file"),
         ("journal = 3", "journal: should be a table, not an integer"),
         ("filter = [1]", "filter: should be a table, not an array"),
-        ("[filter]\nexclude = 'lo'", "filter.exclude: should be an array, not a string"),
+        (
+            "[filter]\nexclude = 'lo'",
+            'filter.exclude: should be an array, not a string: write it in brackets, exclude = ["..."]',
+        ),
         ("[filter]\nexclude = ['lo', 3]", "filter.exclude[1]: should be a string, not an integer"),
         ("node = 3", "node: should be a string, not an integer"),
         ("node = ''", "node: must not be empty"),
@@ -138,7 +141,11 @@ def test_the_environment_sets_sinks_and_lists(load: Load) -> None:
         ("node = 'a+#'", "node: must not contain '#', '+': it is a level of MQTT topics"),
         ('node = "a\\u0000"', "node: must not contain '\\x00': it is a level of MQTT topics"),
         ("sinks = 3", "sinks: should be a table, not an integer"),
-        ("[sinks]\nhome = 3", "sink 'home': should be a table, not an integer"),
+        (
+            "[sinks]\ntype = 'mqtt'",
+            "sink 'type': should be a table, not a string: "
+            "a sink has a name, and a table of its own below a line [sinks.NAME]",
+        ),
         ("[sinks.'a b']", "sink 'a b': invalid sink name: use letters, digits, _ and -, at most 64"),
         ("reconcile_seconds = 0.5", "reconcile_seconds: should be greater than or equal to 1"),
         (
@@ -215,7 +222,11 @@ def test_every_mistake_is_reported(load: Load) -> None:
             "PUBLISHER_SINK__X__TYPE: unknown setting 'sink'; did you mean 'sinks'?",
         ),
         ({"PUBLISHER_NODEE": "x"}, "PUBLISHER_NODEE: unknown setting 'nodee'; did you mean 'node'?"),
-        ({"PUBLISHER_SINKS__X": "x"}, "PUBLISHER_SINKS__X: sink 'x': should be a table, not a string"),
+        (
+            {"PUBLISHER_SINKS__X": "x"},
+            "PUBLISHER_SINKS__X: sink 'x': should be a table, not a string: "
+            "a sink has a name, and a table of its own below a line [sinks.NAME]",
+        ),
         (
             {"PUBLISHER_JOURNAL__PATH": "x", "PUBLISHER_JOURNAL__PATH__X": "y"},
             "PUBLISHER_JOURNAL__PATH__X: another variable sets path itself; remove one",
@@ -246,6 +257,13 @@ def test_variables_of_container_links_are_ignored(load: Load) -> None:
         ("a = [nas]", ":1:6: Invalid value"),
         ("a = 1\nnode = hunter2", ':2:8: Invalid value: text needs quotation marks: node = "..."'),
         ("node = [", ":1:9: Invalid value"),
+        ("a.b = False  # no", ":1:7: Invalid value: write a.b = false"),
+        ("a = yes", ":1:5: Invalid value: write a = true"),
+        (
+            "[sinks.my home]",
+            ":1:11: Expected ']' at the end of a table declaration: the name of a sink has letters, "
+            "digits, _ and - only",
+        ),
         (
             'ca_file = "C:\\x"',
             ":1:16: Unescaped '\\' in a string: write a Windows path between single quotation marks, '...'",
@@ -374,6 +392,8 @@ def test_sinks_options_are_checked_by_their_classes(load: Load) -> None:
     [
         ("type = 'webhook'", "sink 'a': url: missing"),
         ("type = 'webhook'\nurl = 'http://x'\nulr = 1", "sink 'a': ulr: unknown setting; did you mean 'url'?"),
+        ("type = 'webhook'\nurl = 'http://x'\nhost = 'x'", "sink 'a': host: unknown setting; did you mean 'url'?"),
+        ("type = 'webhook'\nurl = 'http://x'\ncolour = 1", "sink 'a': colour: unknown setting"),
         ("type = 'webhook'\nurl = 'http://x'\ninner.siz = 1", None),
         ("type = 'webhook'\nurl = 'http://x'\ncount = 'x'", "sink 'a': count: should be an integer"),
         ("type = 'webhook'\nurl = 'http://x'\ninner.size = 'x'", "sink 'a': inner.size: should be an integer"),
@@ -451,7 +471,7 @@ def test_sizes_and_times_are_explained_by_example(load: Load, tmp_path: Path, op
         ("only.families = []", "only.families: must not be an empty list"),
         ("only.kinds = []", "only.kinds: must not be an empty list"),
         ("only.interfaces = ['']", "only.interfaces[0]: String should have at least 1 character"),
-        ("only.families = ['ipv4']", "only.families[0]: should be 'inet' or 'inet6'"),
+        ("only.families = ['ipv4']", "only.families[0]: should be 'inet' or 'inet6'; did you mean 'inet'?"),
         ("only = { kinds = ['link_up', 'link_donw'] }", "only.kinds[1]: should be 'link_up', "),
         ("only.kinds = ['link_donw']", "; did you mean 'link_down'?"),
         ("only.causes = ['startp']", "; did you mean 'startup'?"),
