@@ -169,6 +169,14 @@ class SinkContext(Protocol):
         """
         ...
 
+    def unreachable(self, reason: str | None) -> None:
+        """Has the status show that the destination cannot be reached; with `None`, that it can again.
+
+        For a sink that keeps a connection, and notices its loss while nothing waits to be sent: the worker knows the
+        failures of `open` and `publish` by itself. Only on the sink's thread.
+        """
+        ...
+
     def snapshot(self) -> Sequence[Event]:
         """Returns the snapshot of the journal's rows as they are now, position 0 first: of those that pass `only`.
 

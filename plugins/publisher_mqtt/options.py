@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Self
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, field_validator, model_validator
 
@@ -15,6 +15,7 @@ from .homeassistant.discovery import HomeAssistantOptions
 
 _DEFAULT_PORTS = {"mqtt": 1883, "mqtts": 8883, "ws": 80, "wss": 443}
 # MQTT 5, 4.7.1, without those that begin with a wildcard: they would match the topics of every other program.
+_BASE = re.compile(r"[^+#\x00/$][^+#\x00/]*(/[^+#\x00/]+)*")
 _FILTER = re.compile(r"(?=.{1,1024}$)[^+#/\x00$][^+#/\x00]*(/(\+|[^+#/\x00]*))*(/#)?", re.DOTALL)
 Seconds = Annotated[float, Field(ge=0.5, le=300)]
 Format = Literal["json", "cloudevents", "cloudevents_binary"]
@@ -62,7 +63,7 @@ def parse_url(url: str) -> Server:
         raise ValueError("expected a path with ws:// and wss:// only, and no query: the option base sets the topics")
     return Server(
         host=parts.hostname,
-        port=_port(parts.port, _DEFAULT_PORTS[parts.scheme]),
+        port=_port(parts, _DEFAULT_PORTS[parts.scheme]),
         tls=parts.scheme in ("mqtts", "wss"),
         websockets=websockets,
         path=parts.path if parts.path not in ("", "/") else "/mqtt",
@@ -70,9 +71,13 @@ def parse_url(url: str) -> Server:
     )
 
 
-def _port(given: int | None, default: int) -> int:
+def _port(parts: SplitResult, default: int) -> int:
+    try:
+        given = parts.port
+    except ValueError:  # no number, or too large
+        given = 0
     if given == 0:
-        raise ValueError("expected a port from 1 to 65535")
+        raise ValueError("expected a port from 1 to 65535, like mqtts://user@broker.lan:8883")
     return default if given is None else given
 
 
@@ -130,7 +135,6 @@ class MqttOptions(SinkOptions):
     )
     base: str = Field(
         default="interfaces",
-        pattern=r"^[^+#\x00/$][^+#\x00/]*(/[^+#\x00/]+)*$",
         max_length=200,
         description="The first level of the topics, or several",
     )
@@ -192,7 +196,16 @@ class MqttOptions(SinkOptions):
     @classmethod
     def _switch(cls, value: Any) -> Any:
         """Takes `home_assistant = false` as off, and `true` as on with its defaults."""
-        return {"enabled": value} if isinstance(value, bool) else value
+        if isinstance(value, str) and value.lower() not in ("true", "false"):  # of the environment
+            raise ValueError("should be true, false, or a table")
+        return {"enabled": value} if isinstance(value, bool | str) else value
+
+    @field_validator("base")
+    @classmethod
+    def _is_topic(cls, base: str) -> str:
+        if not _BASE.fullmatch(base):
+            raise ValueError("expected a topic without + and #, and without $ or / at its beginning, like interfaces")
+        return base
 
     @model_validator(mode="after")
     def _fit_together(self) -> Self:

@@ -44,6 +44,8 @@ class WorkerContext:
         self._history = subscription.history()
         self._report = report
         self._asked: deque[float] = deque(maxlen=_SNAPSHOTS)
+        self.trouble: str | None = None
+        """Why the destination cannot be reached, as the sink has told by `unreachable`. Any thread may read it."""
 
     def request_snapshot(self) -> None:
         now = self._clock.monotonic()
@@ -56,6 +58,9 @@ class WorkerContext:
 
     def call(self, job: Callable[[], object], delay: float = 0.0) -> None:
         self._inbox.call(job, delay)
+
+    def unreachable(self, reason: str | None) -> None:
+        self.trouble = reason
 
     def snapshot(self) -> Sequence[Event]:
         return self._subscription.snapshot()
@@ -101,6 +106,9 @@ class IdleContext:
 
     def call(self, job: Callable[[], object], delay: float = 0.0) -> None:
         """Does nothing: it is over before any job could run."""
+
+    def unreachable(self, reason: str | None) -> None:
+        """Does nothing: no status shows it."""
 
     def snapshot(self) -> Sequence[Event]:
         """Returns no events."""

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from ..errors import PluginError, described
+from ..errors import PluginError, described, text_of
 from ..events import Event
 from ..journal.journal import Journal
 from ..journal.positions import NumberedResend, Resend, ResendDeadLetters, ResendEvents, ResendSnapshot
@@ -132,10 +132,14 @@ class Worker:
     def status(self) -> SinkStatus:
         """Returns its state now. Any thread."""
         state = "abandoned" if self._abandoned else self._status.state
-        error = self._activity.trouble or self._status.error
+        error = self._activity.trouble or self._status.error or self._unreachable()
         seq, behind = self._subscription.seq, self._subscription.behind
         failures = self._status.failures + self._jobs.failures
         return replace(self._status, state=state, seq=seq, behind=behind, error=error, failures=failures)
+
+    def _unreachable(self) -> str | None:
+        reason = self._context.trouble
+        return None if reason is None else self._mask(text_of(reason))
 
     @property
     def rest(self) -> int | None:
@@ -247,6 +251,7 @@ class Worker:
         if attempt.ended is not None:
             return
         self._subscription.enter()
+        self._context.unreachable(None)
         with self._activity.within("__init__"):
             attempt.sink = self._make_sink(self._context)
         with self._activity.within("open"):

@@ -20,6 +20,7 @@ class FakeSinkContext:
     - `jobs` holds the arguments of `call`, as (delay, job); `run_jobs` runs them;
     - `journal` holds the events that `events_since`, `history` and `flaps` return; `rows_now` the snapshot, when the
       test sets it; `status_now` the answer of `status`;
+    - `trouble` is what the sink has told by `unreachable`;
     - `logged` holds the log records, oldest first: `[record.getMessage() for record in context.logged]`.
     """
 
@@ -31,6 +32,7 @@ class FakeSinkContext:
         self.rows_now: Sequence[Event] | None = None
         self.status_now: dict[str, Any] = {"running": True, "journal": "journal.sqlite3", "healthy": True, "sinks": {}}
         self.snapshots_requested = 0
+        self.trouble: str | None = None
         self.jobs: list[tuple[float, Callable[[], object]]] = []
         self.logged: list[logging.LogRecord] = []
         self.log: Log = _logger(f"publisher.sink.{name}", self.logged)
@@ -42,6 +44,10 @@ class FakeSinkContext:
     def call(self, job: Callable[[], object], delay: float = 0.0) -> None:
         """Keeps the job for `run_jobs`."""
         self.jobs.append((delay, job))
+
+    def unreachable(self, reason: str | None) -> None:
+        """Keeps the reason."""
+        self.trouble = reason
 
     def run_jobs(self) -> int:
         """Runs the jobs that wait, at once whatever their delay; returns how many there were."""

@@ -118,7 +118,15 @@ def lost(code: ReasonCode, options: MqttOptions, *, by_broker: bool) -> str:
 def refused(code: int, name: str, options: MqttOptions, will: MqttMessage | None) -> str:
     """Returns the reason why the broker refused the connection (CONNACK)."""
     hint = reason_for(code).hint or f"the broker refuses: {name}"
-    return f"{options.server.name}: {hint.format(keepalive=options.keepalive, will=will.topic if will else 'none')}"
+    shown = {"keepalive": options.keepalive, "will": will.topic if will else "none", "login": _refused_login(options)}
+    return f"{options.server.name}: {hint.format(**shown)}"
+
+
+def _refused_login(options: MqttOptions) -> str:
+    user = options.user
+    if user is None:
+        return "the broker does not accept a connection without a user: set username and password_file"
+    return f"the broker does not accept the user {user!r}: wrong user name or password"
 
 
 def will_refused(options: MqttOptions, will: MqttMessage) -> str:

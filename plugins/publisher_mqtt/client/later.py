@@ -61,16 +61,20 @@ class Heartbeat:
 class Trouble:
     """The reason why there is no connection: logged as a warning once, and for those who debug at each attempt."""
 
-    def __init__(self, log: Log) -> None:
+    def __init__(self, log: Log, told: Callable[[str | None], None] = lambda _: None) -> None:
+        """`told` is called with each reason, and with `None` when it is over."""
         self._log = log
+        self._tell = told
         self._told = ""
 
     def tell(self, reason: str, delay: float) -> None:
         """Logs the reason, with the seconds until the next attempt."""
         level = logging.DEBUG if reason == self._told else logging.WARNING
         self._told = reason
+        self._tell(reason)
         self._log.log(level, "%s; trying again in %.1f s", reason, delay)
 
     def over(self) -> None:
         """Forgets it: the next one is logged, also when it is the same."""
         self._told = ""
+        self._tell(None)

@@ -95,7 +95,7 @@ class Session:
         control = MqttMessage(messages.topics.fence, Token(token="0" * 16).json_bytes, retain=False)
         self._suspects = Suspects(context.log, control=control)
         self._losses = Losses(context.log, reconnect, self._suspects, self._refusals)
-        self._trouble = Trouble(context.log)
+        self._trouble = Trouble(context.log, context.unreachable)
         self._heartbeat = Heartbeat(context, lambda: self.connection)
 
     @property
@@ -222,6 +222,7 @@ class Session:
         if self._announcement.is_intact(info):
             self._announcement.online(connection)
             self._state = Ready(connection, readback)
+            self._trouble.over()
         else:
             self._late.read(readback, info)
 
@@ -283,6 +284,7 @@ class Session:
         if connection is not None:
             self._reason = f"leaving {self._messages.topics.root} to another publisher: {reason}"
             self._context.log.warning("%s", self._reason)
+            self._context.unreachable(self._reason)
             connection.close()
             self._losses.wait(_REFUSED_SECONDS)
             self._recovery.after(_REFUSED_SECONDS)
@@ -306,7 +308,7 @@ class Session:
         """Makes a new connection in place of one that ended by itself, perhaps with nothing to publish."""
         if connection is self.connection:
             delay = self._disconnect(error)
-            self._trouble.tell(f"the MQTT connection is lost: {error}", delay)
+            self._trouble.tell(str(error), delay)
             self._recovery.after(delay)
 
     def _recover(self) -> None:

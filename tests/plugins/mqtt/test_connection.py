@@ -250,7 +250,8 @@ def test_a_password(start: Callable[..., Mosquitto], tmp_path: Path) -> None:
     assert "publishes" in check(url=broker.url, username="nas", password="hush", protocol="3.1.1")
     for protocol in ("5", "3.1.1"):
         assert "wrong user name or password" in complaint(url=url, password="no", protocol=protocol)
-    assert "wrong user name or password" in complaint(url=broker.url)
+        assert "the broker does not accept the user 'nas'" in complaint(url=url, password="no", protocol=protocol)
+    assert "does not accept a connection without a user: set username and password_file" in complaint(url=broker.url)
     assert "no-such-file" in complaint(url=url, password_file=tmp_path / "no-such-file")
 
 

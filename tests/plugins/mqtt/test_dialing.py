@@ -163,6 +163,22 @@ def test_one_state_is_warned_of_once_however_often_it_is_tried(tmp_path: Path) -
             host.quiet()
 
 
+def test_the_status_names_a_lost_broker_while_nothing_waits_to_be_sent(tmp_path: Path) -> None:
+    broker = Mosquitto(tmp_path)
+
+    def is_named() -> bool:
+        status = host.worker.status()
+        return status.behind == 0 and f"nothing listens on 127.0.0.1:{broker.port}" in (status.error or "")
+
+    with broker, MqttHost(tmp_path, broker) as host:
+        host.put(make_row())
+        host.quiet()
+        broker.kill()
+        wait_for(is_named, what="the status names the broker")
+        broker.start()
+        wait_for(lambda: host.worker.status().error is None, what="the status is well again")
+
+
 def test_a_keepalive_that_the_broker_sets_is_kept(tmp_path: Path) -> None:
     """paho.mqtt.python#905: the broker ends the connection after 1.5 times its own keepalive."""
     with (

@@ -253,8 +253,9 @@ def test_a_user_in_the_url() -> None:
         ({"url": "mqtt://"}, "a URL with a host"),
         ({"url": "mqtt://user:secret@h"}, "password_file"),
         ({"url": "mqtt://h/topic"}, "base"),
-        ({"url": "mqtt://h:99999"}, "Port out of range"),
-        ({"url": URL, "base": "a/+"}, "base"),
+        ({"url": "mqtt://h:99999"}, "a port from 1 to 65535, like"),
+        ({"url": "mqtt://h:x"}, "a port from 1 to 65535, like"),
+        ({"url": URL, "base": "a/+"}, "a topic without [+] and #"),
         ({"url": URL, "base": "/a"}, "base"),
         ({"url": URL, "insecure": True}, "mqtts://"),
         ({"url": URL, "protocol": "4"}, "protocol"),
@@ -275,7 +276,10 @@ def test_protocol_may_be_a_number_as_in_toml() -> None:
 
 
 def test_home_assistant_is_a_switch_too() -> None:
-    assert not MqttOptions.model_validate({"url": URL, "home_assistant": False}).home_assistant.enabled
+    for off in (False, "false"):  # the environment has strings
+        assert not MqttOptions.model_validate({"url": URL, "home_assistant": off}).home_assistant.enabled
+    with pytest.raises(ValidationError, match="should be true, false, or a table"):
+        MqttOptions.model_validate({"url": URL, "home_assistant": "no"})
 
 
 def test_secrets_do_not_show() -> None:
