@@ -423,7 +423,9 @@ def test_a_url_that_no_plugin_can_watch_is_an_error_that_lists_the_schemes(url: 
     with pytest.raises(ConfigurationError) as failure:
         load_plugins().client(url)
     schemes = "http://, https://, mqtt://, mqtts://, nats://, tls://, ws://, wss://"
-    assert f"no plugin can watch {url!r}; there are: {schemes}" in str(failure.value)
+    assert f"no plugin can watch {url!r}{'' if '://' in url else ', which is no URL'}; there are: {schemes}" in str(
+        failure.value
+    )
 
 
 def test_a_schema_that_no_plugin_offers_is_an_error_that_lists_the_names() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator, Mapping
 from functools import partial
 from queue import Empty, SimpleQueue
 from threading import Thread
@@ -10,13 +11,18 @@ from threading import Thread
 from ..config.exposure import exposed_secret
 from ..config.settings import Settings, sink_options, with_default_sinks
 from ..delivery.context import IdleContext
-from ..errors import PluginError, text_of
+from ..errors import PluginError, PublisherError, text_of
 from ..plugins import load_plugins
 from ..service.logs import Secrets
 from ..sink import Log, Sink, SinkOptions
 from ..terminal import echo
+from .snapshot import RowFilter, nothing_passes, read_rows
 
 PATIENCE_SECONDS = 20.0
+_FIRST_RUN = (
+    "no sink is configured: publisher run also shows a page, and uses a broker, on 127.0.0.1 where it can; publisher "
+    "init writes a configuration"
+)
 
 
 def check_sinks(settings: Settings, *, offline: bool = False) -> bool:
@@ -37,8 +43,25 @@ def check_sinks(settings: Settings, *, offline: bool = False) -> bool:
         echo(str(failure))
     if offline:
         return True
+    for remark in _about_filters(settings, plan):
+        echo(remark)
     works = [_check(name, *sink, settings.node, secrets) for name, sink in plan.items()]
+    if not settings.sinks:
+        echo(_FIRST_RUN)
     return all(works)
+
+
+def _about_filters(settings: Settings, plan: Mapping[str, tuple[type[Sink], SinkOptions]]) -> Iterator[str]:
+    """Yields a remark about each filter that no interface passes now, as one with a wrong name."""
+    filters: dict[str, RowFilter] = {"[filter]": settings.filter}
+    filters |= {f"only of sink {name!r}": options.only for name, (_, options) in plan.items()}
+    try:
+        there = read_rows(settings)
+    except PublisherError:
+        return  # a run reports it, and goes on where a check is over
+    for name, kept in filters.items():
+        if remark := nothing_passes(kept, name, there):
+            yield f"{remark} (one may come later)"
 
 
 def _about_configuration(settings: Settings) -> str:

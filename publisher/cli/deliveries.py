@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 
 from ..config.settings import Settings, with_default_sinks
 from ..errors import ConfigurationError, JournalError
@@ -96,10 +96,8 @@ def _echo_count(journal: JournalClient, sink: str | None, count: int) -> None:
 
 
 def _line(letter: DeadLetter) -> str:
-    event = letter.event
-    moment = datetime.fromtimestamp(letter.time, UTC).isoformat(sep=" ", timespec="seconds")
-    alias = event.interface.alias if event.interface else "-"
-    text = f"{letter.id}  {moment}  {letter.sink}  seq {event.seq}  {event.notification_type}  {alias}  {letter.reason}"
+    moment = f"{datetime.fromtimestamp(letter.time).astimezone():%Y-%m-%d %H:%M:%S}"
+    text = f"{letter.id}  {moment}  {letter.sink}  seq {letter.event.seq}  {letter.event.text()}: {letter.reason}"
     return text.replace("\n", " ")
 
 

@@ -21,7 +21,7 @@ _EXAMPLES = {
         "history --since yesterday --json",
     ),
     "watch": ("watch", "watch --family inet --lines", "watch mqtt://homelab@broker.lan --password-file secret"),
-    "snapshot": ("snapshot", "snapshot --json --family inet6"),
+    "snapshot": ("snapshot", "snapshot eth0", "snapshot --json --family inet6"),
     "check": ("check", "check --offline --config new.toml"),
     "replay": ("replay home", "replay home --since 1200"),
     "dead-letters": (

@@ -38,7 +38,7 @@ def known_kinds(names: Iterable[str]) -> tuple[Kind, ...]:
     for name in given:
         if name not in MEANINGS:
             raise ConfigurationError(
-                f"there is no kind {name!r}{nearest(name, MEANINGS)}; the kinds are: {', '.join(MEANINGS)}"
+                f"there is no kind {name!r}; the kinds are: {', '.join(MEANINGS)}{nearest(name, MEANINGS)}"
             )
     return tuple(kind for kind in MEANINGS if kind in given)
 

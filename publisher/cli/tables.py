@@ -14,26 +14,50 @@ DIM, BOLD, RED, GREEN, YELLOW = "2", "1", "31", "32", "33"
 
 
 def print_table(
-    columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: Collection[int], wrapped: Collection[int]
+    columns: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    *,
+    right: Collection[int],
+    wrapped: Collection[int],
+    dispensable: Sequence[int],
 ) -> None:
     """Prints rows below a heading, one line each; `right` are the columns of numbers.
 
     Characters that are not printable become escapes. On a terminal the columns of `wrapped` are broken to fit into its
-    width; in a file or a pipe none is.
+    width, and where they would have hardly any, those of `dispensable` are left out; in a file or a pipe none is.
     """
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
+    cells = [tuple(map(printable, row)) for row in rows]
+    shown = _shown([columns, *cells], wrapped, dispensable, width())
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for index, name in enumerate(columns):
+    for index in shown:
         # A word that is too long, like a URL, is folded: nothing of an error is cut off.
         table.add_column(
-            name, no_wrap=index not in wrapped, overflow="fold", justify="right" if index in right else "left"
+            columns[index], no_wrap=index not in wrapped, overflow="fold", justify="right" if index in right else "left"
         )
-    for row in rows:
-        table.add_row(*(Text(printable(cell)) for cell in row))
+    for row in cells:
+        table.add_row(*(Text(row[index]) for index in shown))
     Console(file=sys.stdout, width=None if sys.stdout.isatty() else 10_000).print(table)
+
+
+# A column that is broken has place for an address that each interface has in IPv6, if it needs so much.
+_LEAST_WRAPPED = len("fe80::ffff:ffff:ffff:ffff/64")
+
+
+def _shown(
+    lines: Sequence[Sequence[str]], wrapped: Collection[int], dispensable: Sequence[int], columns: int | None
+) -> list[int]:
+    """Returns the indexes of the columns that have place in so many characters; `None` is room for all."""
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    needed = [min(width, _LEAST_WRAPPED) if index in wrapped else width for index, width in enumerate(widths)]
+    shown = list(range(len(needed)))
+    for index in dispensable:
+        if columns is not None and sum(needed[one] for one in shown) + 2 * (len(shown) - 1) > columns:
+            shown.remove(index)
+    return shown
 
 
 class TableCell(NamedTuple):

@@ -14,8 +14,10 @@ from ..config.settings import Settings
 from ..events import Event, Family
 from ..printable import printable
 from ..service.logs import Secrets, logging_to
+from ..service.signals import when_output_closes
 from ..sources import Source
 from ..table import Stamp, Table
+from ..terminal import echo
 from ..terminal.lines import Lines
 from ..terminal.screen import shows_colours, write
 from ..watcher import batches
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
     from ..terminal.live.loop import Feed, PastChanges
 
 _READ_SECONDS = 60.0
+# What is there comes within a moment: who sees nothing for longer is told why.
+_FIRST_READ_SECONDS = 3.0
 
 
 def watch_host(settings: Settings, family: Family | None, *, lines: bool, past: bool = True) -> None:
@@ -42,6 +46,7 @@ def watch_host(settings: Settings, family: Family | None, *, lines: bool, past: 
         if live:
             _show_live(feed, settings.node, log, find_past(settings) if past else "")
         else:
+            when_output_closes(feed.close)
             _print_lines(feed.read())
 
 
@@ -72,9 +77,11 @@ class _UrlFeed:
         self._family = family
 
     def read(self) -> Iterator[list[Event | NodeStatus]]:
-        """Yields what was received."""
+        """Yields what was received; the first time also nothing, after some seconds."""
+        patience = _FIRST_READ_SECONDS
         while not self._subscription.closed:
-            received = self._subscription.read(_READ_SECONDS)
+            received = self._subscription.read(patience)
+            patience = _READ_SECONDS
             yield [entry for entry in received if isinstance(entry, NodeStatus) or _is_of(entry, self._family)]
 
     def close(self) -> None:
@@ -89,10 +96,12 @@ def watch_url(request: SubscribeRequest, family: Family | None, *, lines: bool) 
     live = not lines and can_be_live(sys.stdout, os.environ)
     with until_interrupted(), _logging(held=live) as log, subscribed(request) as subscription:
         feed = _UrlFeed(subscription, family)
+        title, waiting = Secrets().mask(request.url), f"connected; no node publishes to {request.base!r} there yet"
         if live:
-            _show_live(feed, Secrets().mask(request.url), log, "")
+            _show_live(feed, title, log, "", note=waiting)
         else:
-            _print_nodes(feed)
+            when_output_closes(feed.close)
+            _print_nodes(feed, f"publisher: {title}: {waiting}")
 
 
 @contextmanager
@@ -101,7 +110,7 @@ def _logging(*, held: bool) -> Iterator[TextIO]:
         yield log
 
 
-def _show_live(feed: Feed, title: str, log: TextIO, past: PastChanges | str) -> None:
+def _show_live(feed: Feed, title: str, log: TextIO, past: PastChanges | str, *, note: str = "") -> None:
     from ..terminal.live.console import opened_console
     from ..terminal.live.loop import LiveLoop
     from ..terminal.live.model import Model
@@ -111,6 +120,7 @@ def _show_live(feed: Feed, title: str, log: TextIO, past: PastChanges | str) -> 
         glyphs = Glyphs.of(sys.stdout.encoding or "utf-8")
         model = Model(title, has_past=not isinstance(past, str))
         model.why_no_past = past if isinstance(past, str) else ""
+        model.note = note or model.note
         loop = LiveLoop(model, console, glyphs, colour=shows_colours(sys.stdout))
         if isinstance(log, HeldLog):
             # Without time and level: it is of now, and the line has room for 80 characters.
@@ -124,10 +134,13 @@ def _print_lines(changes: Iterable[list[Event]]) -> None:
         write(sys.stdout, "".join(f"{line}\n" for line in lines.lines(events)))
 
 
-def _print_nodes(feed: _UrlFeed) -> None:
+def _print_nodes(feed: _UrlFeed, waiting: str) -> None:
+    """Prints what is received; `waiting` is the line on standard error when there is nothing at first."""
     lines = Lines(colour=shows_colours(sys.stdout), nodes=True)
     online: dict[str, bool] = {}
-    for received in feed.read():
+    for number, received in enumerate(feed.read()):
+        if number == 0 and not received:
+            echo(waiting, err=True)
         texts = lines.lines([entry for entry in received if isinstance(entry, Event)])
         for entry in received:
             # Its rows begin with a line of their own, so a node that is in sync needs none.

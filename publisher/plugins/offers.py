@@ -109,7 +109,8 @@ class Plugins:
         scheme, separator, _ = url.partition("://")
         thing = things.get(scheme.lower()) if separator else None
         if thing is None:
-            raise ConfigurationError(self._missing(f"no plugin can {what} {url!r}", scheme, things, "{}://"))
+            problem = f"no plugin can {what} {url!r}" + ("" if separator else ", which is no URL")
+            raise ConfigurationError(self._missing(problem, scheme, things, "{}://"))
         return thing
 
     def _missing(self, problem: str, name: str, names: Iterable[str], form: str = "{}") -> str:

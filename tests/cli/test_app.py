@@ -47,6 +47,11 @@ def test_wrong_usage_is_status_2(publisher: Publisher, arguments: list[str]) -> 
         assert "Did you mean 'run'" in output
 
 
+def test_a_wrong_family_is_told_in_our_words(publisher: Publisher) -> None:
+    error = publisher("snapshot", "--family", "ipv4", status=2).stderr
+    assert "'--family': 'ipv4' is neither 'inet' nor 'inet6'; did you mean 'inet'?" in error
+
+
 def test_a_wrong_configuration_is_status_2_and_one_line(publisher: Publisher) -> None:
     publisher.configure("nod = 1")
     assert publisher("run", status=2).stderr == (
@@ -113,6 +118,7 @@ def test_init_writes_a_configuration_that_works(publisher: Publisher) -> None:
     path = publisher.folder / "publisher.toml"
     assert "written" in publisher("init").stdout
     assert "sink 'terminal': " in publisher("check").stdout
+    assert "no sink is configured" not in publisher("check").stdout
     assert "exists already" in publisher("init", status=1).stderr
     text = path.read_text()
     path.write_text("".join(uncommented(line) for line in text.splitlines(keepends=True)))
@@ -187,7 +193,8 @@ def assert_references_resolve(document: dict[str, Any]) -> None:
 
 
 def test_check_names_the_file_that_is_used_or_those_that_are_looked_for(publisher: Publisher) -> None:
-    [first, *_] = publisher("check").stdout.splitlines()
+    [first, *_, last] = publisher("check").stdout.splitlines()
+    assert last.startswith("no sink is configured: publisher run also shows a page, and uses a broker, on 127.0.0.1")
     assert first.startswith("configuration: none, so the defaults; there is no ")
     assert str(publisher.folder / "publisher.toml") in first
     publisher.configure(FILE_SINK)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from collections.abc import Callable
 
@@ -57,7 +58,8 @@ def test_dead_letters_are_listed_shown_and_sent_again(
     publisher.configure(FILE_SINK)
     [line] = publisher("dead-letters").stdout.splitlines()
     assert line.startswith("1  ")
-    assert line.endswith("  log  seq 7  parameter_notification  eth0  400 \\x1b[2J no")
+    assert line.endswith(f"  log  seq 7  {event.text()}: 400 \\x1b[2J no")
+    assert re.match(r"1  \d{4}-\d\d-\d\d \d\d:\d\d:\d\d  log", line)  # local time, as in the history
     assert Event.from_json(publisher("dead-letters", "--show", "1").stdout.encode()) == event
     assert "there is no dead letter 2" in publisher("dead-letters", "--show", "2", status=1).stderr
     assert "at its next start" in publisher("dead-letters", "--retry").stdout

@@ -321,7 +321,7 @@ def test_the_command_reads_its_options_and_the_journal_of_the_configuration(publ
     found = json.loads(publisher("history", "eth*", "--family", "inet6", "--json").stdout)
     assert {event["family"] for change in found["changes"] for event in change["events"]} == {"inet6"}
     for wrong, reason in (
-        (("--kind", "link_dwn"), "there is no kind 'link_dwn'; did you mean 'link_down'?"),
+        (("--kind", "link_dwn"), "removed, other; did you mean 'link_down'?"),
         (("--since", "soon"), "names no moment"),
         (("eht0",), "did you mean 'eth0'?"),
         (("--limit", "0"), "--limit"),

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import io
 import json
 import signal
+import sys
 from pathlib import Path
 
+import pytest
+
 from publisher.cli.host import known_luids
+from publisher.cli.snapshot import _COLUMNS, _DISPENSABLE, _cells
+from publisher.cli.tables import print_table
 from publisher.config.settings import JournalSettings, Settings
 from publisher.events import IpInterface
 from publisher.journal.journal import Journal
 from publisher.sources import Remove, Resync
 from publisher.sources.assignments import LuidAssignment
 from publisher.testing import make_row
+from tests.fixtures.brokers import Mosquitto
 from tests.fixtures.command import ETH0, ETH0_6, FOREVER, WLAN0, Publisher, posix_only
 from tests.fixtures.poll import wait_for
 
@@ -48,6 +55,70 @@ def test_snapshot_as_json(publisher: Publisher) -> None:
         assert IpInterface.model_validate_json(json.dumps({key: row[key] for key in list(row)[2:]})) == expected
     [only] = json.loads(publisher("snapshot", "--json", "--family", "inet6").stdout)
     assert only["family"] == "inet6"
+
+
+def test_snapshot_of_one_interface(publisher: Publisher) -> None:
+    publisher.configure('filter.exclude = ["wlan*"]')
+    for one in ("eth0", "et*", ETH0.luid):
+        assert [row["luid"] for row in json.loads(publisher("snapshot", one, "--json").stdout)] == [ETH0.luid] * 2
+    error = publisher("snapshot", "eht0", status=2).stderr
+    assert error == "publisher: there is no interface 'eht0'; there are: eth0, wlan0; did you mean 'eth0'?\n"
+    assert "wlan0" in publisher("snapshot", "wlan0", status=2).stderr, "it does not pass the filter"
+
+
+def test_a_filter_that_nothing_passes_is_named(publisher: Publisher) -> None:
+    publisher.configure('[filter]\ninclude = ["eth7"]\n[sinks.a]\ntype = "terminal"\nonly.interfaces = ["wg0"]')
+    names = "there are: eth0, wlan0"
+    assert f"no interface passes the configuration's filter now; {names}" in publisher("snapshot").stderr
+    checked = publisher("check").stdout
+    assert f"no interface passes [filter] now; {names} (one may come later)\n" in checked
+    assert f"no interface passes only of sink 'a' now; {names} (one may come later)\n" in checked
+    publisher.configure('[sinks.a]\ntype = "terminal"\nonly.interfaces = ["eth0"]')
+    assert "no interface passes" not in publisher("check").stdout
+
+
+@pytest.mark.parametrize(("columns", "left_out"), [(160, []), (80, ["Index", "LUID", "Connected", "Metric"])])
+def test_a_narrow_terminal_shows_addresses_before_numbers(
+    columns: int, left_out: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("publisher.cli.tables.width", lambda: columns)
+    output = io.StringIO()
+    monkeypatch.setattr(sys, "stdout", output)
+    rows = [make_row("enp0s31f6", "inet6", addresses=("2001:db8:1:2:3:4:5:6/64",))]
+    print_table(_COLUMNS, map(_cells, rows), right={1, 6, 7}, wrapped={8, 9}, dispensable=_DISPENSABLE)
+    heading = output.getvalue().splitlines()[0]
+    assert [name for name in _COLUMNS if name not in heading] == left_out
+
+
+def test_options_without_effect_are_refused(publisher: Publisher) -> None:
+    publisher.configure("")
+    assert "--token-file has no effect without a URL" in publisher("watch", "--token-file", "x", status=2).stderr
+    done = publisher("watch", "mqtt://127.0.0.1:1", "--source", "linux", status=2)
+    assert "--source has no effect with a URL" in done.stderr
+    assert "'eth0' is no URL like mqtt://broker.lan: " in publisher("watch", "eth0", status=2).stderr
+
+
+@posix_only
+def test_watch_ends_when_its_reader_leaves(publisher: Publisher) -> None:
+    publisher.updates(Resync((ETH0,), "startup"), Remove(ETH0.luid, "inet"), last_at=FOREVER)
+    publisher.configure("")
+    watch = publisher.start("watch")
+    assert watch.stdout
+    assert "1 IP interface" in watch.stdout.readline()
+    watch.stdout.close()
+    assert watch.wait(30) == 0
+
+
+@posix_only
+def test_watch_of_a_broker_without_nodes_says_so(publisher: Publisher, tmp_path: Path) -> None:
+    with Mosquitto(tmp_path) as broker:
+        watch = publisher.start("watch", broker.url, "--base", "fleet")
+        assert watch.stderr
+        assert (
+            watch.stderr.readline() == f"publisher: {broker.url}: connected; no node publishes to 'fleet' there yet\n"
+        )
+        watch.send_signal(signal.SIGINT)
+        assert watch.wait(30) == 0
 
 
 def test_commands_know_the_journals_luids_and_write_nothing(tmp_path: Path) -> None:

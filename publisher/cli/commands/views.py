@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from .options import BaseOption, Config, FamilyOption, SourceOption, settings_of
+from ...errors import ConfigurationError
+from .options import BaseOption, Config, FamilyOption, SourceOption, refuse_options, settings_of
+
+# What else is given is the name of an interface.
+_LIKE_A_URL = re.compile(r"[:/.]")
 
 
 def history(
@@ -66,6 +71,12 @@ def watch(
     from ..watch import watch_host, watch_url
 
     if url is not None:
+        if not _LIKE_A_URL.search(url):
+            raise ConfigurationError(
+                f"{url!r} is no URL like mqtt://broker.lan: without one, publisher watch shows all interfaces of this "
+                f"host, and finds one by /; of one alone there are publisher snapshot {url} and publisher history {url}"
+            )
+        refuse_options("with a URL", config=config, source=source)
         request = SubscribeRequest(
             url,
             base=base,
@@ -76,6 +87,13 @@ def watch(
         )
         watch_url(request, family, lines=lines)
     else:
+        refuse_options(
+            "without a URL",
+            password_file=password_file,
+            token_file=token_file,
+            ca_file=ca_file,
+            credentials_file=credentials_file,
+        )
         watch_host(settings_of(config, source), family, lines=lines, past=source is None)
 
 
@@ -125,6 +143,9 @@ def web(
 
 
 def snapshot(
+    interface: Annotated[
+        str | None, typer.Argument(metavar="INTERFACE", help="A name, a pattern like 'wl*', or a LUID.")
+    ] = None,
     config: Config = None,
     source: SourceOption = None,
     family: FamilyOption = None,
@@ -133,4 +154,4 @@ def snapshot(
     """Show the IP interfaces as they are now."""
     from ..snapshot import show_snapshot
 
-    show_snapshot(settings_of(config, source), family, as_json=json)
+    show_snapshot(settings_of(config, source), family, interface, as_json=json)

@@ -17,7 +17,10 @@ from .picture import Glyphs, PictureLine, Span
 _KEYS = (
     ("Up, Down, PageUp, PageDown, Home, End", "move; j, k, Space, g, G, too"),
     ("Enter", "everything about the interface, and its history; containers: shows them"),
-    ("/", "shows the interfaces that match: words of the name, state, addresses, node; veth* is a pattern of names"),
+    (
+        "/",
+        "shows the interfaces that match: words of the name, kind, state, addresses, node; veth* is a pattern of names",
+    ),
     ("s", "sorts by name, change, flaps, state, speed"),
     ("c", "shows the interfaces of containers and virtual machines, or folds them into one line"),
     ("p", "pauses: the picture stays as it is; p again goes on"),
