@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import logging
+import socket
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from itertools import chain
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import NamedTuple, Self, get_args
 
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from .async_watch import AsyncWatch
 from .client.subscription import StopEvent
+from .errors import ConfigurationError
 from .events import AnyEvent, IpInterface, SnapshotStarted
 from .filters import passes
+from .nodes import node_from
 from .sources import Families, Remove, Resync, Source, SourceContext, Update, Upsert, open_source
 from .sources.luids import LuidStore, MemoryLuids
-from .table import Table
+from .table import Stamp, Table
 
 # So often `stop` is looked at.
 _STOP_WAIT_SECONDS = 0.05
@@ -167,7 +170,7 @@ def _events(opened: _OpenSource, interfaces: InterfaceFilter, snapshot: bool) ->
     if source is None:
         return
     try:
-        for events in batches(source, Table(), interfaces):
+        for events in batches(source, Table(stamp=Stamp(node_from(socket.gethostname()))), interfaces):
             yield from events if snapshot else _tail(events)
     finally:
         opened.close()
@@ -185,7 +188,7 @@ def _tail(events: Iterable[AnyEvent]) -> Iterator[AnyEvent]:
 def watch(
     family: Families = "unspec",
     *,
-    interfaces: InterfaceFilter = InterfaceFilter(),  # noqa: B008 - it is frozen
+    interfaces: InterfaceFilter | Collection[str] | str = (),
     source: Source | None = None,
     luids: LuidStore | None = None,
     snapshot: bool = True,
@@ -193,25 +196,42 @@ def watch(
 ) -> Watch:
     """Returns an iterator of every IP interface as a snapshot, then every change; it blocks while nothing happens.
 
-    `source` is the one of this operating system unless given, is opened with the first event, and is closed with the
-    iterator. `luids` keeps the LUIDs of interfaces on Linux over renames; without it they are those of every program
-    on the host (docs/linux.md, "Identities"). Without `snapshot` the changes come alone. The iteration ends when `stop`
-    is set. Iterating raises SourceError.
+    `interfaces` are those to watch: names, shell patterns or LUIDs, or a filter that leaves some out, too. `source` is
+    the one of this operating system unless given, is opened with the first event, and is closed with the iterator.
+    `luids` keeps the LUIDs of interfaces on Linux over renames; without it they are those of every program on the host
+    (docs/linux.md, "Identities"). Without `snapshot` the changes come alone. The iteration ends when `stop` is set.
+    Raises ConfigurationError for an argument of the wrong kind; iterating raises SourceError.
 
         for event in publisher.watch(family="inet"):
             print(event.notification_type, event.changed)
     """
+    if family not in get_args(Families):
+        raise ConfigurationError(f"family {family!r}: expected 'inet', 'inet6', or 'unspec' for both")
+    if stop is not None and not hasattr(stop, "is_set"):
+        raise ConfigurationError(f"stop {stop!r}: expected an event, like threading.Event()")
+    if isinstance(source, str):
+        raise ConfigurationError(f"source {source!r}: expected a Source, like publisher.testing.ScriptedSource")
+    chosen = _filter_of(interfaces)
     opened = _OpenSource(lambda: source or _own_source(family, luids or MemoryLuids()))
     if stop is not None:
         # It may be of any library, so nothing can wait for it together with the source.
         threading.Thread(target=opened.close_when, args=(stop,), name="publisher watch stop", daemon=True).start()
-    return Watch(opened, _events(opened, interfaces, snapshot))
+    return Watch(opened, _events(opened, chosen, snapshot))
+
+
+def _filter_of(interfaces: InterfaceFilter | Collection[str] | str) -> InterfaceFilter:
+    if isinstance(interfaces, InterfaceFilter):
+        return interfaces
+    try:
+        return InterfaceFilter((interfaces,) if isinstance(interfaces, str) else tuple(interfaces))
+    except (TypeError, ValueError):
+        raise ConfigurationError(f"interfaces {interfaces!r}: expected names of interfaces, or a filter") from None
 
 
 def awatch(
     family: Families = "unspec",
     *,
-    interfaces: InterfaceFilter = InterfaceFilter(),  # noqa: B008 - it is frozen
+    interfaces: InterfaceFilter | Collection[str] | str = (),
     source: Source | None = None,
     luids: LuidStore | None = None,
     snapshot: bool = True,

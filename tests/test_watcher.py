@@ -7,6 +7,7 @@ import contextlib
 import gc
 import itertools
 import signal
+import socket
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -16,8 +17,9 @@ from typing import Any
 import pytest
 
 import publisher
-from publisher.errors import SourceError
+from publisher.errors import ConfigurationError, SourceError
 from publisher.events import Cause, IpInterface
+from publisher.nodes import node_from
 from publisher.sources import Remove, Resync, Update, Upsert
 from publisher.table import Table
 from publisher.testing import ScriptedSource, make_row
@@ -64,6 +66,34 @@ def named(alias: str, luid: str = ETH0, **members: Any) -> IpInterface:
 def test_patterns_decide_and_exclude_wins(include: tuple[str, ...], exclude: tuple[str, ...], kept: list[str]) -> None:
     interfaces = InterfaceFilter(include, exclude)
     assert [alias for alias in ("lo", "eth0", "veth1") if interfaces.keeps(named(alias))] == kept
+
+
+@pytest.mark.parametrize("interfaces", ["eth0", ["eth0"], ("et*",), InterfaceFilter(exclude=("v*",))])
+def test_watch_takes_names_too(interfaces: Any) -> None:
+    rows = (named("eth0"), named("veth1", ETH1))
+    with watch(interfaces=interfaces, source=Scripted([Resync(rows, "startup")])) as events:
+        assert [event.interface.alias for event in events if event.interface] == ["eth0"]
+
+
+@pytest.mark.parametrize(
+    ("argument", "words"),
+    [
+        ({"family": "ipv4"}, "family 'ipv4': expected 'inet', 'inet6', or 'unspec'"),
+        ({"stop": True}, "stop True: expected an event"),
+        ({"source": "linux"}, "source 'linux': expected a Source"),
+        ({"interfaces": 5}, "interfaces 5: expected names"),
+        ({"interfaces": [5]}, "interfaces .*: expected names"),
+    ],
+)
+def test_an_argument_of_the_wrong_kind_is_told_at_the_call(argument: dict[str, Any], words: str) -> None:
+    for call in (watch, awatch):
+        with pytest.raises(ConfigurationError, match=words):
+            call(**argument)
+
+
+def test_the_node_is_this_host() -> None:
+    with watch(source=Scripted([Resync((named("eth0"),), "startup")])) as events:
+        assert {event.node for event in events} == {node_from(socket.gethostname())}
 
 
 def test_an_unwanted_interface_is_never_there() -> None:

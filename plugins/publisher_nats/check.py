@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from publisher.terminal import printable
 
-from .connection import NatsConnection
+from .connection import NO_RESPONDERS, NatsConnection
 from .errors import WRONG_LAST_SEQUENCE, NatsRefused, NatsUnavailable
 from .messages import NatsMessage
 from .names import NodeSubjects, status_bucket, stream_of
@@ -49,7 +49,7 @@ async def check_servers(options: NatsOptions, node: str) -> str:
     finally:
         await asyncio.gather(*(one.close() for one in connections))
     if troubles:
-        raise NatsRefused("; ".join([*lines, *troubles]))
+        raise NatsRefused("; ".join([*troubles, *lines]))
     return lines[0]
 
 
@@ -71,8 +71,8 @@ class _BucketCheck:
         for info, missing in ((rows, missing_in), (status, missing_in_status)):
             if info is not None and (wanting := missing(info["config"])):
                 raise NatsRefused(f"the stream {info['config']['name']} needs other settings: {', '.join(wanting)}")
-        if refusals := [text for right in self._rights(rows, status) if (text := await _refusal(right))]:
-            raise NatsRefused("; ".join(refusals))
+        if refusals := [error for right in self._rights(rows, status) if (error := await _refusal(right))]:
+            raise NatsRefused("; ".join(map(str, refusals)) + self._why(refusals))
         remarks = [
             self._about(rows),
             await self._speed(),
@@ -81,6 +81,12 @@ class _BucketCheck:
             *await self._holder(status),
         ]
         return f"publishes to the bucket {self._options.bucket} on {self._servers(rows)}; {'; '.join(remarks)}"
+
+    def _why(self, refusals: Sequence[NatsRefused]) -> str:
+        """Returns the reason of refusals that give none: a subject that this login's account does not import."""
+        if any(error.code == NO_RESPONDERS for error in refusals):
+            return f": this login may not write the keys of the node {self._node!r}; each node has one of its own"
+        return ""
 
     def _servers(self, rows: dict[str, Any] | None) -> str:
         """Returns the servers, their versions and their cluster."""
@@ -153,11 +159,11 @@ class _BucketCheck:
         return [f"the host {printable(holder.host)} publishes there as {self._node} now"]
 
 
-async def _refusal(attempt: Callable[[], Awaitable[object]]) -> str | None:
+async def _refusal(attempt: Callable[[], Awaitable[object]]) -> NatsRefused | None:
     try:
         await attempt()
     except NatsRefused as error:
-        return str(error)
+        return error
     return None
 
 

@@ -6,6 +6,7 @@ import asyncio
 import json
 import random
 import secrets
+import socket
 import ssl
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -34,6 +35,10 @@ _AGAIN_SECONDS = 0.5
 # A server of a cluster learns of a stream that was just made a moment later; until then nobody takes a message for it.
 # Less than a lease's shortest time limit.
 _NOBODY_SECONDS, _NOBODY_PAUSE = 0.4, 0.05
+
+
+# OpenSSL's x509_vfy.h: expired, not yet valid, another host name or address.
+_OF_A_KNOWN_AUTHORITY = (10, 9, 62, 64)
 
 
 class NatsConnection:
@@ -199,7 +204,8 @@ class NatsConnection:
             return f"{self.name}: no JetStream domain {self._options.domain!r} is reached from there, or it is off"
         return (
             f"{self.name}: JetStream is off there, or for this account: start the server with `jetstream {{}}` in its "
-            "configuration (`nats-server -js`), or name the domain (domain = ...) where it is a leaf node"
+            "configuration (`nats-server -js`), or name the domain (domain = ...) where it is a leaf node; a node's "
+            "own login may not watch"
         )
 
     async def subscribe(self, take: Callable[[InboxMessage], object]) -> Subscription:
@@ -312,8 +318,16 @@ def _explained(error: BaseException, server: str, options: NatsOptions) -> BaseE
     match error:
         case TimeoutError():
             return NatsUnavailable(f"{server} did not answer within {options.connect_timeout:g} s")
+        case ssl.SSLCertVerificationError(verify_code=code) if code not in _OF_A_KNOWN_AUTHORITY:
+            return NatsUnavailable(
+                f"{server}: the certificate is untrusted ({error.verify_message}): set ca_file to its authority"
+            )
         case ssl.SSLError():
             return NatsUnavailable(f"{server}: TLS failed: {text}")
+        case ConnectionRefusedError():
+            return NatsUnavailable(f"{server} cannot be reached: nothing listens there: wrong port, or no server")
+        case socket.gaierror():
+            return NatsUnavailable(f"{server} cannot be reached: its name cannot be resolved ({error.strerror})")
         case OSError():
             return NatsUnavailable(f"{server} cannot be reached: {text}")
         case errors.Error() if "authorization" in text.lower() or "authentication" in text.lower():

@@ -247,6 +247,8 @@ def _refusal(response: BaseHTTPResponse) -> str | None:
 
 def _reason(error: Exception) -> str:
     match error:
+        case urllib3.exceptions.NewConnectionError(__cause__=ConnectionRefusedError()):
+            return "nothing listens there: wrong port, or the page is off"
         case urllib3.exceptions.NewConnectionError(__cause__=OSError(strerror=str(reason))):
             return printable(reason)
         case urllib3.exceptions.ConnectTimeoutError():
@@ -254,7 +256,9 @@ def _reason(error: Exception) -> str:
         case urllib3.exceptions.ReadTimeoutError():
             return f"nothing came for {_QUIET_SECONDS:g} s"
         case urllib3.exceptions.ProtocolError():
-            return "it ended in the middle"
+            return "it ended in the middle of an answer: no page of publisher, or one that stopped"
+        case urllib3.exceptions.SSLError() if "WRONG_VERSION_NUMBER" in str(error):
+            return "it does not speak TLS: use http://"
         case _:
             return printable(str(error)) or type(error).__name__
 

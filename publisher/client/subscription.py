@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from ..delivery.backoff import Backoff
+from ..errors import ConfigurationError
 from ..events import AnyEvent
 from ..sink import Cursor
 from .driver import Driver
@@ -197,15 +198,27 @@ def subscribe(
 def make_request(
     url: str, nodes: Collection[str], since: Mapping[str, Cursor] | None, base: str, *files: Path | str | None
 ) -> SubscribeRequest:
-    """Returns the arguments of `subscribe`, as its transport takes them; `files` in the order there."""
+    """Returns the arguments of `subscribe`, as its transport takes them; `files` in the order there.
+
+    Raises ConfigurationError for one of the wrong kind.
+    """
+    if not isinstance(url, str):
+        raise ConfigurationError(f"url {url!r}: expected a text like 'mqtt://broker.lan'")
     return SubscribeRequest(
         url,
         (nodes,) if isinstance(nodes, str) else tuple(nodes),
         # A place without an epoch is from before the first event.
-        {node: Cursor(*place) for node, place in (since or {}).items() if place[0]},
+        {node: place for node, given in (since or {}).items() if (place := _place(node, given)).epoch},
         base,
         *(None if file is None else Path(file) for file in files),
     )
+
+
+def _place(node: str, place: tuple[str, int]) -> Cursor:
+    match place:
+        case (str(epoch), int(seq)) if not isinstance(seq, bool):
+            return Cursor(epoch, seq)
+    raise ConfigurationError(f"since of {node!r}: expected a Cursor(epoch, seq), not {place!r}")
 
 
 def subscribed(request: SubscribeRequest, stop: StopEvent | None = None) -> Subscription:

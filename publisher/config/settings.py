@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
 from ..errors import ConfigurationError, PluginError
+from ..nodes import node_from
 from ..plugins.calling import LoadStep, called
 from ..sink import Sink, SinkOptions
 from ..watcher import InterfaceFilter
@@ -37,16 +38,6 @@ def valid_node(name: str) -> str:
     if len(name.encode()) > 255:
         raise ValueError("must be at most 255 bytes long")
     return name
-
-
-def node_from(hostname: str) -> str:
-    """Returns a name for the host that every broker takes: what is no letter, digit, `_` or `-` becomes `-`.
-
-    The whole of `nas.home.lan` is kept, as `nas-home-lan`: two hosts may have their first label in common. NATS 2.9
-    takes neither `.` nor a space, and Home Assistant only these characters.
-    """
-    made = "".join(character if character.isalnum() or character in "_-" else "-" for character in hostname[:63])
-    return made or "localhost"
 
 
 def _fits_a_topic_level(character: str) -> bool:

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from publisher.config.locations import Locations
-from publisher.config.settings import node_from
 from publisher.journal.migrations import VERSION
+from publisher.nodes import node_from
 from tests.fixtures.command import FILE_SINK, Publisher
 from tests.fixtures.poll import wait_for
 

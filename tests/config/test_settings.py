@@ -18,12 +18,12 @@ from publisher.config.settings import (
     Settings,
     default_sinks,
     load_settings,
-    node_from,
     sink_options,
     split_address,
     with_default_sinks,
 )
 from publisher.errors import ConfigurationError
+from publisher.nodes import node_from
 from publisher.plugins import Plugins, load_plugins
 from publisher.sink import SinkOptions
 from publisher.testing import RecordingSink

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
-from publisher import Cursor, Event, Retry
+from publisher import Cursor, Event, PublisherError, Retry
 from publisher.testing import FakeSinkContext, make_event, make_row, make_snapshot
 from publisher_nats.options import NatsOptions
 from publisher_nats.sink import NatsSink
@@ -238,3 +238,12 @@ def test_a_node_is_forgotten_in_a_bucket_without_rollups(fleet: FleetCluster, us
     with closing(sink(fleet, "web1")) as again:
         again.open()
         assert again.cursor() is None
+
+
+def test_a_check_with_the_login_of_another_node_says_whose_it_has_to_be(fleet: FleetCluster) -> None:
+    wrong = sink(fleet, NAS)
+    wrong.context = FakeSinkContext(node="web1")
+    with closing(wrong), pytest.raises(PublisherError) as error:
+        wrong.check()
+    said = "this login may not write the keys of the node 'web1'; each node has one of its own"
+    assert str(error.value).count(said) == 1

@@ -69,7 +69,7 @@ def test_a_cluster_and_a_server_of_it_that_is_away(nats_cluster: NatsCluster) ->
 
 
 def test_no_server() -> None:
-    with pytest.raises(PublisherError, match="cannot be reached"):
+    with pytest.raises(PublisherError, match="cannot be reached: nothing listens there"):
         check(f"nats://127.0.0.1:{free_port()}")
 
 

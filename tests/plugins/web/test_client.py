@@ -155,8 +155,33 @@ def test_a_url_that_is_none_is_a_mistake_in_the_program(url: str) -> None:
 
 
 def test_a_page_that_is_not_there_is_an_error_at_once() -> None:
-    with pytest.raises(PageError, match="refused"):
+    with pytest.raises(PageError, match="nothing listens there: wrong port, or the page is off"):
         publisher.subscribe(f"http://127.0.0.1:{free_port()}")
+
+
+def test_a_page_without_tls_is_named() -> None:
+    with answering(200) as url, pytest.raises(PageError, match="it does not speak TLS: use http://"):
+        publisher.subscribe(url.replace("http://", "https://"))
+
+
+def test_a_port_of_something_else_is_named() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        ending = threading.Thread(target=lambda: server.accept()[0].close())
+        ending.start()
+        with pytest.raises(PageError, match="no page of publisher, or one that stopped"):
+            publisher.subscribe(f"http://127.0.0.1:{server.getsockname()[1]}/")
+        ending.join()
+
+
+@pytest.mark.parametrize("place", ["a-1", ("a",), ("a", "1"), ("a", None), 5])
+def test_a_place_that_is_none_is_a_mistake_in_the_program(place: Any) -> None:
+    with pytest.raises(ConfigurationError, match="since of 'nas': expected a Cursor"):
+        publisher.subscribe("http://127.0.0.1:8780/", since={"nas": place})
+
+
+def test_a_url_is_a_text() -> None:
+    with pytest.raises(ConfigurationError, match="url 5: expected a text"):
+        publisher.subscribe(5)  # type: ignore[arg-type]  # what is tested
 
 
 def test_an_authority_is_for_https_alone(tmp_path: Path) -> None:
