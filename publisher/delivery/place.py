@@ -26,6 +26,11 @@ class Sending:
         """True while the sink has yet to get events that the snapshot contains."""
         return self.confirmed is not None and self.confirmed.seq < self.snapshot.seq
 
+    @property
+    def end(self) -> Cursor:
+        """The event up to which the sink has everything once the snapshot is there whole."""
+        return Cursor(self.snapshot[0].epoch, self.snapshot.seq)
+
 
 State = Tail | SnapshotDue | Sending
 
@@ -67,7 +72,17 @@ def _stands(position: Position, own: Cursor, selection: Selection) -> bool:
 
 
 def durable(state: State) -> Position:
-    """Returns the position to go on from after a restart: a snapshot that was not sent whole is due again."""
-    if isinstance(state, Sending):
-        return SnapshotDue(state.cause, state.snapshot.seq, state.confirmed, state.lost)
-    return state
+    """Returns the position to go on from after a restart: a snapshot that was not sent whole is due again.
+
+    The sink may have all of it, unconfirmed, so the events after it come first, even where nothing was confirmed yet.
+    When it makes up for events that are no longer kept, the next one does so for everything up to itself.
+    """
+    if not isinstance(state, Sending):
+        return state
+    confirmed = state.confirmed or (state.end if state.lost is None else None)
+    return SnapshotDue(state.cause, state.snapshot.seq, confirmed, state.lost)
+
+
+def has_begun(position: Position) -> bool:
+    """Returns whether the position tells where to go on; where it does not, nothing was sent yet."""
+    return position.confirmed is not None or position.lost is not None

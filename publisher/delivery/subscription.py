@@ -9,12 +9,12 @@ from ..errors import JournalDamagedError
 from ..events import Cause, Event, SnapshotEvents
 from ..journal.history import JournalHistory
 from ..journal.journal import Journal
-from ..journal.positions import NumberedResend, ResendEvents, ResendSnapshot, SnapshotDue, Tail
+from ..journal.positions import NumberedResend, Position, ResendEvents, ResendSnapshot, SnapshotDue, Tail
 from ..journal.sink_journal import SinkJournal
 from ..sink import Cursor, Log, Sink
 from .filtering import seen_through
 from .inbox import Clock
-from .place import Sending, State, begun_at, durable
+from .place import Sending, State, begun_at, durable, has_begun
 from .selection import Selection, UnsentEvents, seen_by
 
 # The answer of `events_since` is held in memory as a whole; a sink that missed more gets the snapshot.
@@ -33,7 +33,8 @@ class SinkSubscription:
 
     The order is: the events up to a snapshot's `seq`, the snapshot, the events after it. So a row of a snapshot never
     comes after a newer event of that row, and a snapshot that is requested makes no event go missing. A sink that has
-    no position in the journal, or lost it, begins with the snapshot.
+    no position in the journal, or lost it, begins with the snapshot, whose `seq` is in the file before any of it is
+    sent: after a kill the events after that come next, and then the snapshot again.
 
     With a `selection` that is not the whole, events are read ahead of those that are sent: the position passes what the
     sink does not get, and stays before what settles. So after a crash what settled is read again; nothing is lost.
@@ -65,6 +66,8 @@ class SinkSubscription:
         # Replays of events that nothing was sent for yet: done with the first event, since after a kill before that
         # the destination's own report of its last event would hide the way back.
         self._replays: list[int] = []
+        # Resends that came before there was a position to report: done with the first one.
+        self._early: list[int] = []
 
     def enter(self) -> None:
         """Notes where a sink begins that takes no snapshot, before it is opened: no kill takes an event from it then.
@@ -73,7 +76,7 @@ class SinkSubscription:
         """
         if not self._selection.snapshot and self._part.place()[0] is None:
             self._move(Tail(Cursor(self._journal.epoch, self._began_after)))
-            self._report(())
+            self._part.begin(self._position(self._state))
 
     def begin(self, own: Cursor | None) -> None:
         """Starts after the event that the destination itself reports, else at the position; raises JournalError.
@@ -81,7 +84,7 @@ class SinkSubscription:
         Harmless when repeated, as after a failure to open.
         """
         position, resends = self._part.place()
-        self._replays = []
+        self._replays, self._early = [], []
         if position is None:
             first = None if self._selection.snapshot else Cursor(self._journal.epoch, self._began_after)
             self._move(Tail(own) if own else SnapshotDue("notification", 0, first))
@@ -130,7 +133,7 @@ class SinkSubscription:
             case ResendSnapshot(cause, after):
                 # A loss stays marked, whatever else is requested.
                 marked: Cause = "overrun" if "overrun" in (cause, self._outstanding()) else cause
-                self._state = SnapshotDue(marked, after, self._state.confirmed, self._first_lost())
+                self._state = SnapshotDue(marked, after, durable(self._state).confirmed, self._first_lost())
                 self._report((number,) if number else ())
             case ResendEvents(since):
                 state = self._back_to(since)
@@ -198,7 +201,10 @@ class SinkSubscription:
         """Begins to send what is due: for a sink that takes no snapshot, the mark of a loss, if there was one."""
         cause, confirmed, lost = due.cause, due.confirmed, due.lost
         if self._selection.snapshot:
-            self._state = Sending(self.snapshot(cause, lost), cause, 0, confirmed, lost)
+            sending = Sending(self.snapshot(cause, lost), cause, 0, confirmed, lost)
+            if confirmed is None:
+                self._part.begin(self._position(sending))
+            self._state = sending
             return
         place = confirmed or Cursor(self._journal.epoch, self._events.seq)
         if cause == "overrun":
@@ -372,12 +378,20 @@ class SinkSubscription:
         self._report(done)
 
     def _report(self, done: Sequence[int]) -> None:
-        position = durable(self._state)
-        if self._unsent is not None or not self._selection.snapshot:
-            has = None if position.confirmed is None or self._has == position.confirmed.seq else self._has
-            position = replace(position, has=has, rows=self._selection.rows)
-        self._part.report(position, done)
+        position = self._position(self._state)
+        if has_begun(position):
+            early, self._early = self._early, []
+            self._part.report(position, [*early, *done])
+        else:
+            self._early += done
         self._note_reading()
+
+    def _position(self, state: State) -> Position:
+        position = durable(state)
+        if self._unsent is None and self._selection.snapshot:
+            return position
+        has = None if position.confirmed is None or self._has == position.confirmed.seq else self._has
+        return replace(position, has=has, rows=self._selection.rows)
 
     def _note_reading(self) -> None:
         """Notes from which event on the journal must keep them for this sink."""

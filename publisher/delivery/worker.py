@@ -288,7 +288,7 @@ class Worker:
                 self._status.dead_letters -= 1
             batch = self._subscription.next_batch(_batch_size(sink), at_once=self.inbox.stop_by is not None)
         except ANYTHING as error:
-            return self._progress.failed("cannot read the journal", error)
+            return self._progress.failed("cannot use the journal", error)
         if batch:
             self._status.state = "sending"
             pause = self._progress.settle(batch, self._publish(sink, batch))

@@ -58,7 +58,8 @@ class JournalFile:
     """One SQLite file in WAL mode. Every error is a JournalError that names the file.
 
     There are three connections: the core's thread writes (`writing`, `look`), the sinks' threads read (`reading`,
-    `query`) under a lock of theirs, and a thread of its own makes checkpoints. None waits for another's disk access.
+    `query`) under a lock of theirs, and a thread of its own makes checkpoints. None waits for another's disk access,
+    but for the one write of each new sink (`writing_apart`).
     """
 
     def __init__(self, path: Path, synchronous: Synchronous = "normal", *, owned: bool = True) -> None:
@@ -67,6 +68,7 @@ class JournalFile:
         `owned`: by the publisher that holds the lock. Anybody else makes no schema and no checkpoints.
         """
         self.path = path
+        self._synchronous = synchronous
         self._log_path = f"{path}-wal"
         self.damaged = False
         """Whether damage showed since it was opened."""
@@ -103,6 +105,18 @@ class JournalFile:
         if self._checkpointer and self._checkpointer.committed(size):
             with suppress(JournalError):  # It is committed; a disk that is full shows at the next commit.
                 self._empty_log("PASSIVE")
+
+    @contextmanager
+    def writing_apart(self) -> Iterator[sqlite3.Connection]:
+        """Opens a transaction as `writing` does, over a connection of its own. Any thread; the writer waits for it."""
+        with self._errors("written"):
+            self._check_open()
+            with closing(_connect(self.path, _WRITER_BUSY_SECONDS)) as connection:
+                connection.execute(f"PRAGMA synchronous = {self._synchronous}")
+                connection.execute("PRAGMA wal_autocheckpoint = 0")
+                connection.execute("BEGIN IMMEDIATE")
+                yield connection
+                connection.execute("COMMIT")
 
     @contextmanager
     def hurried(self) -> Iterator[None]:

@@ -103,7 +103,8 @@ def _put_positions(connection: sqlite3.Connection, rows: Iterable[PositionRow]) 
 class SinkJournal:
     """The place of one worker's reading and reports. Reports go into the core's next transaction, within a second.
 
-    Called on the sink's thread, unless a method documents another. Reading raises JournalError; reporting does not.
+    Called on the sink's thread, unless a method documents another. Reading and `begin` raise JournalError; reporting
+    does not.
     """
 
     def __init__(self, sink: str, destination: str, file: JournalFile, pending: PendingWrites) -> None:
@@ -142,10 +143,21 @@ class SinkJournal:
                 resend = ResendSnapshot("overrun", 0)
             yield NumberedResend(number, resend)
 
+    def begin(self, position: Position) -> None:
+        """Writes the position of a sink that the journal has no place for; it is in the file when this returns.
+
+        Nothing may be sent before. What the sink gets by then would be nothing that the next start knows of, if the
+        publisher were killed before the core's next transaction.
+        """
+        with self._file.writing_apart() as connection:
+            _put_positions(connection, [self._row(position)])
+
     def report(self, position: Position, done: Iterable[int] = ()) -> None:
         """Hands over the new position, which includes these resends."""
-        row = PositionRow(self.sink, self.destination, position_json(position))
-        self._pending.put(self, self._settled(done), row)
+        self._pending.put(self, self._settled(done), self._row(position))
+
+    def _row(self, position: Position) -> PositionRow:
+        return PositionRow(self.sink, self.destination, position_json(position))
 
     def settle(self, number: int) -> None:
         """Reports a resend as done."""

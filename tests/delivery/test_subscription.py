@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from publisher.delivery.subscription import SinkSubscription
+from publisher.errors import JournalError
 from publisher.events import Event
 from publisher.journal.positions import Position, Resend, ResendEvents, ResendSnapshot, SnapshotDue, Tail
 from publisher.sink import Cursor
@@ -170,3 +171,75 @@ def test_a_replay_amid_a_snapshot_leaves_the_snapshot_due(pipeline: Pipeline, su
     assert take(subscription) == ["4", "5"]
     assert take(subscription) == ["5+0", "5+1", "5+2"]
     assert subscription.done
+
+
+def test_a_kill_after_the_first_snapshot_of_a_new_sink_takes_no_event_from_it(pipeline: Pipeline) -> None:
+    """The position was on the disk up to a second later, and the next start began with a snapshot of its own."""
+    pipeline.change(5)
+    assert take(subscribed(pipeline)) == ["5+0", "5+1", "5+2"]
+    pipeline.kill()
+    pipeline.change(3)
+    again = subscribed(pipeline)
+    assert [take(again), take(again), take(again)] == [["6", "7", "8"], ["8+0", "8+1", "8+2"], []]
+    assert again.done
+
+
+def test_a_kill_amid_the_first_snapshot_takes_no_event_either(pipeline: Pipeline) -> None:
+    """The rest may have arrived unconfirmed, and then the events after it are due."""
+    pipeline.change(5)
+    first = subscribed(pipeline)
+    assert take(first, 2) == ["5+0", "5+1"]
+    assert (first.seq, len(first.next_batch())) == (None, 1)
+    pipeline.change(1)
+    pipeline.kill()
+    pipeline.change(1)
+    again = subscribed(pipeline)
+    assert [take(again), take(again), take(again)] == [["6", "7"], ["7+0", "7+1", "7+2"], []]
+
+
+def test_a_kill_before_anything_was_sent_leaves_a_new_sink_that_begins_with_the_snapshot(pipeline: Pipeline) -> None:
+    pipeline.change(5)
+    resend(pipeline, subscribed(pipeline), ResendSnapshot("overrun", 5))
+    pipeline.change(1)
+    pipeline.kill()
+    pipeline.change(1)
+    [first, *_] = subscribed(pipeline).next_batch()
+    assert (short(first), first.cause) == ("7+0", "overrun"), "the mark of the loss that was requested, too"
+
+
+def test_a_kill_after_the_first_snapshot_of_another_epoch_takes_no_event(pipeline: Pipeline) -> None:
+    pipeline.change(5)
+    pipeline.confirm(90, epoch="0" * 16)
+    assert take(subscribed(pipeline)) == ["5+0", "5+1", "5+2"]
+    pipeline.kill()
+    pipeline.change(1)
+    again = subscribed(pipeline)
+    assert [take(again), take(again)] == [["6"], ["6+0", "6+1", "6+2"]]
+
+
+def test_a_snapshot_that_is_requested_amid_the_first_one_comes_after_the_events_in_between(pipeline: Pipeline) -> None:
+    """The first one may be there whole, unconfirmed: what happened between the two was in no event and unmarked."""
+    pipeline.change(5)
+    subscription = subscribed(pipeline)
+    assert take(subscription, 2) == ["5+0", "5+1"]
+    pipeline.change(2)
+    resend(pipeline, subscription, ResendSnapshot("notification", pipeline.journal.seq))
+    assert [take(subscription), take(subscription)] == [["6", "7"], ["7+0", "7+1", "7+2"]]
+
+
+def test_nothing_is_sent_before_the_journal_takes_where_a_new_sink_begins(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipeline.change(5)
+    subscription = subscribed(pipeline)
+    with monkeypatch.context() as full:
+        full.setattr(subscription._part, "begin", takes_nothing)
+        with pytest.raises(JournalError):
+            subscription.next_batch()
+    pipeline.change(1)
+    assert take(subscription) == ["6+0", "6+1", "6+2"]
+
+
+def takes_nothing(_: Position) -> None:
+    """The write of a position on a full disk."""
+    raise JournalError("the disk is full")

@@ -33,6 +33,8 @@ class SubscriptionMachine(RuleBasedStateMachine):
         """The next position of the snapshot that is being given."""
         self.whole_from = 0
         """The event from which on the tail must have no hole, since a snapshot or the start."""
+        self.first = 0
+        """The event of the snapshot that the sink was offered before it confirmed anything: it may have all of it."""
         self.begin()
 
     def begin(self) -> None:
@@ -57,7 +59,7 @@ class SubscriptionMachine(RuleBasedStateMachine):
         [numbered] = self.pipeline.journal.append((), {"sink": resend}).values()
         self.subscription.resend(numbered)
         self.marked |= lost
-        self.expected = None
+        self.break_off()
 
     @rule(back=st.integers(0, 12))
     def replay(self, back: int) -> None:
@@ -73,7 +75,7 @@ class SubscriptionMachine(RuleBasedStateMachine):
     @rule(most=st.integers(1, 4), share=st.floats(0, 1))
     def deliver(self, most: int, share: float) -> None:
         """A batch of which the destination takes the first part, as with Retry(index=...)."""
-        batch = self.subscription.next_batch(most)
+        batch = self.next_batch(most)
         taken = batch[: round(share * len(batch))]
         for event in taken:
             self.take(event)
@@ -99,32 +101,46 @@ class SubscriptionMachine(RuleBasedStateMachine):
     @rule()
     def fail(self) -> None:
         """A batch that the destination does not take: the next one is the same."""
-        before = [event.id for event in self.subscription.next_batch(3)]
+        before = [event.id for event in self.next_batch(3)]
         if before:
-            assert [event.id for event in self.subscription.next_batch(3)][: len(before)] == before
+            assert [event.id for event in self.next_batch(3)][: len(before)] == before
 
     @rule()
     def restart(self) -> None:
         """A clean end, and a new start: what was reported is there."""
         self.pipeline.restart()
         self.begin()
+        self.break_off()
 
     @rule()
     def crash(self) -> None:
         """A kill: what was reported since the last commit is lost, and sent again."""
-        with self.pipeline.journal._pending.taken():
-            pass  # taken and never written, as by a kill
-        self.pipeline.restart()
+        self.pipeline.kill()
         self.begin()
+        self.break_off()
         confirmed = self.subscription.seq
-        self.newest = min(self.newest, confirmed) if confirmed is not None else 0
+        if confirmed is not None:
+            self.newest = min(self.newest, confirmed)
+        else:  # It begins anew: it never got anything, or the snapshot has a mark.
+            self.marked |= self.newest > 0
+
+    def break_off(self) -> None:
+        """Notes that the snapshot that was being sent is not sent on."""
+        self.expected = None
+        self.newest = max(self.newest, self.first)
+
+    def next_batch(self, most: int) -> list[Event]:
+        batch = self.subscription.next_batch(most)
+        if batch and batch[0].snapshot is not None and self.subscription.seq is None:
+            self.first = batch[0].seq
+        return batch
 
     @precondition(lambda self: self.pipeline.journal.seq > 0)
     @rule()
     def catch_up(self) -> None:
         """Everything that is due is given in the end, with the mark of every loss."""
         for _ in range(200):
-            batch = self.subscription.next_batch(7)
+            batch = self.next_batch(7)
             if not batch:
                 break
             for event in batch:
@@ -152,7 +168,7 @@ class SubscriptionMachine(RuleBasedStateMachine):
         if position and event.luid:
             assert self.rows.get(f"{event.luid}/{event.family}", 0) <= event.seq, "no row after a newer event of it"
         if position == count:
-            self.newest = event.seq
+            self.newest, self.first = event.seq, 0
             self.marked &= event.cause != "overrun"
 
     def teardown(self) -> None:

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from publisher.journal.journal import Journal
-from publisher.testing.events import make_row
 from tests.faults import Forks, kill_at_random
 from tests.fixtures.journal_writers import worker_to
 from tests.fixtures.pipeline import confirmed
@@ -56,29 +55,20 @@ def check(directory: Path) -> None:
         assert rows[0].row == kept[-1].row
         delivered = lines(directory / "delivered")
         cursor = confirmed(journal, "lines")
+        assert cursor is not None or not delivered, "what was sent has a position"
         if cursor is not None:
             assert cursor.epoch == journal.epoch
-            assert cursor.seq <= max(seq for _, seq, _, _ in delivered)
+            assert not delivered or cursor.seq <= max(seq for _, seq, _, _ in delivered)
 
 
 def opened(directory: Path) -> Journal:
     return Journal.open(directory / "journal.db", node="nas", max_events=1_000_000)
 
 
-def begin(directory: Path) -> None:
-    """Has the snapshot delivered: a kill before the first position is written leads to another one, not to events."""
-    with closing(opened(directory)) as journal:
-        journal.replace_rows([make_row()])
-        worker = worker_to(directory / "delivered", journal)
-        wait_for(lambda: worker.status().seq is not None, what="the snapshot")
-        assert worker.stop(5.0)
-
-
 def test_a_kill_loses_nothing_and_repeats_at_most_the_last_batch(
     tmp_path: Path, writers: Forks, count: Callable[[int], int]
 ) -> None:
     chance = random.Random(7)
-    begin(tmp_path)
     for _ in range(count(ROUNDS)):
         kill_one(writers, tmp_path, chance)
         check(tmp_path)
@@ -87,7 +77,9 @@ def test_a_kill_loses_nothing_and_repeats_at_most_the_last_batch(
         wait_for(lambda: worker.status().behind == 0 and worker.status().state == "following")
         assert worker.stop(5.0)
         events = {event.id: event.row.metric for event in journal.events.read(0, 1_000_000) if event.row}
-    tail = [line for line in lines(tmp_path / "delivered") if line[0] == "event"]
+    first, *_ = delivered = lines(tmp_path / "delivered")
+    tail = [line for line in delivered if line[0] == "event"]
+    assert first[0] == "event" or tail[0][1] == first[1] + 1, "each event since the first row, in whichever process"
     assert {event_id: int(metric) for _, _, event_id, metric in tail} == {
         event_id: metric for event_id, metric in events.items() if event_id >= tail[0][2]
     }, "each event that followed the first snapshot, and each id one event"

@@ -6,10 +6,9 @@ import ctypes
 import json
 import os
 import shutil
-import sqlite3
 import struct
 import subprocess
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,6 @@ from tests.soak.publishing import Supervised
 from tests.soak.stream import Stream
 
 NODE = "nas"
-SINKS = ("file", "home", "hook", "program", "hangs", "leaks")
 DISK_SIZE = "48m"
 _CLONE_NEWNS, _MS_REC, _MS_PRIVATE = 0x0002_0000, 0x4000, 0x4_0000  # linux/sched.h, linux/mount.h
 _MS_RDONLY, _MS_REMOUNT = 1, 32
@@ -74,16 +72,11 @@ class House:
         around.callback(self.publisher.close)
         self.subscriber = Subscriber(self.broker.url, self.streams["subscriber"], self.far)
         around.callback(self.subscriber.close)
-        wait_for(self._has_begun, timeout=300, what="the first rows everywhere, and a position of each sink")
+        wait_for(self._has_begun, timeout=300, what="the first rows everywhere")
 
     def _has_begun(self) -> bool:
-        """Returns whether each sink has a position on the disk: docs/proof.md has what a kill before that costs."""
-        journal = self.disk / "journal.sqlite3"
-        if any(stream.at is None for name, stream in self.streams.items() if name != "program"):
-            return False
-        with closing(sqlite3.connect(f"file:{journal}?mode=ro", uri=True)) as connection:
-            positions = connection.execute("SELECT position FROM positions").fetchall()
-        return sum(b'"tail"' in position for (position,) in positions) == len(SINKS)
+        """Returns whether each observer has the rows with which its sink begins."""
+        return all(stream.at is not None for name, stream in self.streams.items() if name != "program")
 
     @staticmethod
     def _netns(around: ExitStack) -> NetNs:
