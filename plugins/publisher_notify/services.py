@@ -26,6 +26,15 @@ _REFUSED = re.compile(r"error=(?:3|4(?!08|25|29))\d\d")
 Severity: TypeAlias = Literal["info", "success", "warning"]
 
 
+# The error of requests for a connection that was not made: "HTTPSConnectionPool(host='h', port=443): Max retries
+# exceeded with url: /x (Caused by NewConnectionError("HTTPSConnection(host='h', port=443): Failed to establish a new
+# connection: [Errno 111] Connection refused"))".
+_NOT_CONNECTED = re.compile(
+    r"HTTPS?ConnectionPool\(host='([^']*)', port=(\d+)\): Max retries exceeded with url: \S* \(Caused by \w+\(\W*"
+    r"(?:HTTPS?Connection\([^)]*\): )?(?:Failed to establish a new connection: \[Errno -?\d+\] )?([^\"]*?)\W*\)\)"
+)
+
+
 class NotifyMessage(NamedTuple):
     """A message as Apprise takes it; `severity` chooses a colour or a sign where a service has some."""
 
@@ -63,7 +72,7 @@ class AppriseService:
                 taken = False
                 reasons.append(f"{type(error).__name__}: {error}")
         if not taken:
-            reason = _one_line(self._mask(" ".join(dict.fromkeys(reasons)) or "Apprise gives no reason"))
+            reason = _one_line(_plain(self._mask(" ".join(dict.fromkeys(reasons)) or "Apprise gives no reason")))
             raise NotTaken(f"{self.name}: {reason}", refused=_REFUSED.search(reason) is not None)
 
 
@@ -144,6 +153,11 @@ def _asset() -> AppriseAsset:
 
 def _has(url: str, parameter: str) -> bool:
     return re.search(rf"[?&]{parameter}=", url, re.IGNORECASE) is not None
+
+
+def _plain(reason: str) -> str:
+    """Returns Apprise's reason without what the libraries below it have around theirs."""
+    return _NOT_CONNECTED.sub(r"\1:\2: \3", reason)
 
 
 def _one_line(text: str) -> str:

@@ -73,11 +73,26 @@ def _check_name(name: str) -> None:
     raise ValueError(f"unknown name {{{shown}}}{_nearest(name.strip().lower())}")
 
 
+# What a mistyped name and the right one have in common at least: "state" is not near to "after".
+_NEAR = 0.7
+_OTHER_WORDS = {
+    **dict.fromkeys(("name", "ifname", "iface", "interface", "device"), "interface.alias"),
+    **dict.fromkeys(("state", "status", "link"), "interface.oper_status"),
+    **dict.fromkeys(("ip", "ips", "ipv4", "ipv6", "address"), "addresses"),
+    **dict.fromkeys(("gateway", "route", "routes", "default_route"), "default_routes"),
+    "speed": "interface.transmit_link_speed",
+    **dict.fromkeys(("host", "hostname"), "node"),
+    **dict.fromkeys(("message", "event", "change"), "text"),
+}
+
+
 def _nearest(name: str) -> str:
     known = sorted(known_names(), key=lambda entry: (entry.count("."), entry))
     by_end = {entry.rpartition(".")[2]: entry for entry in reversed(known)}
-    near = [by_end[name]] if name in by_end else difflib.get_close_matches(name, known, n=1)
-    near = near or [by_end[end] for end in difflib.get_close_matches(name, by_end, n=1)]
+    last = name.rpartition(".")[2]
+    near = [by_end[name]] if name in by_end else [_OTHER_WORDS[last]] if last in _OTHER_WORDS else []
+    near = near or difflib.get_close_matches(name, known, n=1, cutoff=_NEAR)
+    near = near or [by_end[end] for end in difflib.get_close_matches(name, by_end, n=1, cutoff=_NEAR)]
     if near:
         return f"; did you mean {{{near[0]}}}?"
     return "; names are like {text}, {node}, {interface.alias} or {changed.interface.oper_status.before}"

@@ -77,6 +77,10 @@ def test_position_0_of_a_snapshot_has_no_interface() -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
+        ("{interface.name}", "unknown name {interface.name}; did you mean {interface.alias}?"),
+        ("{state}", "unknown name {state}; did you mean {interface.oper_status}?"),
+        ("{speed}", "did you mean {interface.transmit_link_speed}?"),
+        ("{colour}", "unknown name {colour}; names are like {text}, {node}"),
         ("{nod}", "unknown name {nod}; did you mean {node}?"),
         ("{alais}", "unknown name {alais}; did you mean {interface.alias}?"),
         ("{oper_status}", "did you mean {interface.oper_status}?"),
