@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
@@ -65,7 +66,10 @@ BROKEN = {
         "offers nothing: a hook is a function marked with publisher.hookimpl",
     ),
     "nothing-offered": ("@hookimpl\n    def publisher_sinks(): return {}", "offers nothing"),
-    "unknown-hook": ("@hookimpl\n    def publisher_sink(): return {'good': GoodSink}", "unknown hook 'publisher_sink'"),
+    "unknown-hook": (
+        "@hookimpl\n    def publisher_sink(): return {'good': GoodSink}",
+        "there is no hook 'publisher_sink'; did you mean 'publisher_sinks'?",
+    ),
     "wrong-signature": (
         "@hookimpl\n    def publisher_sinks(config): return {'good': GoodSink}",
         "publisher_sinks(config)",
@@ -241,6 +245,24 @@ def test_whatever_a_plugin_raises_at_load_is_its_own_failure(install: Install, w
     plugins = load_plugins()
     assert [failure.distribution for failure in plugins.failures] == ["a-odd"]
     assert "good" in plugins.sinks
+
+
+@pytest.mark.parametrize("where", ["import", "hook"])
+def test_a_failure_at_load_names_the_line_of_the_plugin(install: Install, where: str) -> None:
+    code = f"""
+    import json
+    from publisher import hookimpl
+    {"json.loads('x')  # here" if where == "import" else ""}
+    @hookimpl
+    def publisher_sinks():
+        return json.loads("x")  # here
+    """
+    install("a-wrong", code)
+    [failure] = load_plugins().failures
+    file = next(path for folder in sys.path if (path := Path(folder) / "a_wrong.py").exists())
+    [line, *_] = [number for number, text in enumerate(file.read_text().splitlines(), 1) if "# here" in text]
+    assert str(failure).endswith(f"({file}, line {line})")
+    assert "JSONDecodeError" in str(failure)
 
 
 def test_a_plugin_that_hangs_is_named_and_left_out(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -463,9 +485,9 @@ def test_each_plugins_default_sinks_are_asked_for_when_wanted_and_not_before(ins
     assert default.lines == ("a line",)
     default.close()
     assert sys.modules["c_good"].closed == [1]
-    assert [record.getMessage() for record in context.logged] == [
+    assert [re.sub(r" \(.*a_first\.py, line 3\)$", " (here)", record.getMessage()) for record in context.logged] == [
         "plugin 'a-first' of a-first adds no sink to this run: publisher_default_sinks() raised:"
-        " OSError: no such device",
+        " OSError: no such device (here)",
         "plugin 'b-wrong' of b-wrong adds no sink to this run: publisher_default_sinks() returned a dict:"
         " it returns DefaultSinks",
     ]

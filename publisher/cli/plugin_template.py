@@ -112,7 +112,7 @@ class Test$sink(SinkConformance):
     "README.md": """\
 # publisher-$name
 
-A sink of type `$name` for [interface-publisher](#try-it). As it was written, it appends a line of JSON for each event
+A sink of type `$name` for interface-publisher. As it was written, it appends a line of JSON for each event
 to a file: `$module.py` is the place for your destination.
 
 ## Try it

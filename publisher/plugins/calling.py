@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import logging
 import threading
+import traceback
 from collections.abc import Callable
 from functools import partialmethod
+from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import TypeVar
 
@@ -38,7 +41,22 @@ class LoadStep:
         try:
             return call()
         except BaseException as error:  # SystemExit too: a plugin may not end the publisher
-            raise PluginError(f"{name}: {described(error)}") from error
+            raise PluginError(f"{name}: {described(error)}{_place(error)}") from error
+
+
+def _place(error: BaseException) -> str:
+    """Returns file and line of the plugin where this was raised; nothing where the error has it, or it is not known."""
+    if isinstance(error, SyntaxError):
+        return ""
+    import pluggy
+
+    # Those of the import system, of pluggy and of publisher come before those of the plugin.
+    others = [Path(str(file)).parent for file in (importlib.__file__, pluggy.__file__)]
+    no_plugins = ("<", *map(str, (*others, Path(__file__).parents[1])))
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(no_plugins)]
+    # What the plugin calls may raise far below; its author looks for the line of the plugin.
+    own = [frame for frame in frames if Path(frame.filename).parent == Path(frames[0].filename).parent]
+    return f" ({own[-1].filename}, line {own[-1].lineno})" if own else ""
 
 
 def called(who: str, step: LoadStep, call: Callable[[], T], slow: Slow = log_slow) -> T:

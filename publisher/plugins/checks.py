@@ -9,6 +9,7 @@ from typing import Any
 import pluggy
 
 from ..async_sink import AsyncSink
+from ..config.errors import nearest
 from ..errors import PluginError
 from ..sink import Sink, SinkOptions
 from .calling import LoadStep, never_runs
@@ -23,6 +24,7 @@ def hooks_of(step: LoadStep, plugin: object) -> pluggy.HookRelay:
     # A manager of its own: pluggy would call the hooks of all plugins at once, and the first to raise stops the rest.
     manager = pluggy.PluginManager("publisher")
     manager.add_hookspecs(PublisherHooks)
+    _require_known_hooks(plugin)
     step.guard("its hooks do not fit", lambda: manager.register(plugin))
     step.guard("its hooks do not fit", manager.check_pending)
     for caller in manager.get_hookcallers(plugin) or []:
@@ -34,6 +36,14 @@ def hooks_of(step: LoadStep, plugin: object) -> pluggy.HookRelay:
                     f"{caller.name} is an async function, and hooks are never awaited: make it a plain one"
                 )
     return manager.hook
+
+
+def _require_known_hooks(plugin: object) -> None:
+    """Raises PluginError for a hook of a name that there is not, with the one that was meant."""
+    known = [name for name in dir(PublisherHooks) if name.startswith("publisher_")]
+    for name in dir(plugin):
+        if hasattr(inspect.getattr_static(plugin, name), "publisher_impl") and name not in known:
+            raise PluginError(f"there is no hook {name!r}{nearest(name, known)}")
 
 
 def offered_by(step: LoadStep, hooks: pluggy.HookRelay, others: Iterable[Offer]) -> dict[Kind, dict[str, Any]]:
