@@ -173,7 +173,7 @@ class SinkContext(Protocol):
         """Has the status show that the destination cannot be reached; with `None`, that it can again.
 
         For a sink that keeps a connection, and notices its loss while nothing waits to be sent: the worker knows the
-        failures of `open` and `publish` by itself. Only on the sink's thread.
+        failures of `open` and `publish` by itself. Any thread may call it.
         """
         ...
 

@@ -151,6 +151,7 @@ class NatsSink(AsyncSink):
         if self._writer.place is None:
             self._compare(await self._writer.locate())
         await self._online.begin()
+        self.context.unreachable(None)
         return self._writer
 
     @property
@@ -208,6 +209,7 @@ class NatsSink(AsyncSink):
                 self.context.request_snapshot()
         except (NatsUnavailable, NatsRefused, RivalError) as error:
             self.context.log.debug("not connected again: %s", error)
+            self.context.unreachable(f"not connected: {error}")
             self.connection_lost()
 
     def _sweep(self) -> None:

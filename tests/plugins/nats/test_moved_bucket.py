@@ -105,3 +105,13 @@ def test_close_returns_soon_though_the_server_takes_nothing(nats_server: NatsSer
             assert time.monotonic() - began < 3
         finally:
             nats_server.resume()
+
+
+def test_the_status_names_a_server_that_is_away_while_nothing_waits_to_be_sent(nats_server: NatsServer) -> None:
+    with filled(nats_server.url, new_bucket()) as one:
+        assert one.context.trouble is None
+        nats_server.stop()
+        wait_for(lambda: (one.context.run_jobs(), one.context.trouble)[1], what="the reason in the status")
+        assert f"not connected: {nats_server.url[7:]} cannot be reached" in (one.context.trouble or "")
+        nats_server.start()
+        wait_for(lambda: (one.context.run_jobs(), one.context.trouble is None)[1], what="no reason any more")
