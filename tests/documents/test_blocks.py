@@ -81,6 +81,7 @@ RUN = {
     "docs/home-assistant.md: Blueprints: yaml": HERE,
     "docs/mqtt.md: Subscribers: python": "tests/fixtures/printed_subscriber.py",
     "docs/nats.md: Leaf nodes: toml": HERE,
+    "docs/netioapi.md: The calls of netioapi.h: python": HERE,
     "docs/operation.md: Back up: sh": "tests/once/test_operation.py",
     "docs/operation.md: How to leave: sh": "tests/once/test_operation.py",
     "docs/operation.md: Move to another host: sh": "tests/once/test_operation.py",
@@ -204,6 +205,14 @@ def test_the_sink_of_the_history_page_calls_what_is_there() -> None:
     assert all(hasattr(SinkContext, method) for method in methods)
     [query] = [node for node in ast.walk(ast.parse(code)) if ast.unparse(node).startswith("HistoryQuery(")]
     assert eval(ast.unparse(query), {"HistoryQuery": HistoryQuery}).limit == 100
+
+
+def test_the_program_of_the_netioapi_page_prints_what_it_says() -> None:
+    code = code_of("docs/netioapi.md", "The calls of netioapi.h", "python")
+    run = [sys.executable, "-W", "error", "-c", code]
+    done = subprocess.run(run, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == re.findall(r"# prints: (.+)", code)
 
 
 def test_the_action_of_the_home_assistant_page_uses_what_a_blueprint_gives() -> None:
