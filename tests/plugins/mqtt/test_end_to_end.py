@@ -67,7 +67,7 @@ class PublisherAndBroker:
         )
         environment = {name: value for name, value in os.environ.items() if not name.startswith("PUBLISHER_")}
         with (self.folder / "publisher.log").open("ab") as log:
-            process = self.netns.call(start_command, ["run", "--config", str(config)], self.folder, environment, log)
+            process = start_command(self.netns, ["run", "--config", str(config)], self.folder, environment, log)
         try:
             yield
         finally:
