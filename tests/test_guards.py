@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import graphlib
 import importlib
 import importlib.util
@@ -165,6 +166,7 @@ class Imports(ast.NodeVisitor):
             self.at_import.add(module)
 
 
+@functools.cache
 def imports(*packages: ModuleType) -> dict[str, Imports]:
     """The imports of every module of these packages, by its name; read from the source, nothing is imported."""
     paths: dict[str, Path] = {}

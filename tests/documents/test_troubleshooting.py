@@ -30,12 +30,15 @@ def messages() -> Iterator[str]:
                         yield "".join(str(part.value) if isinstance(part, ast.Constant) else VALUE for part in parts)
 
 
-MESSAGES = "\n".join(messages())
+@pytest.fixture(scope="module")
+def text() -> str:
+    """All texts of the program, one a line, with one mark in place of values that follow each other."""
+    return re.sub(f"{VALUE}+", VALUE, "\n".join(messages()))
 
 
 @pytest.mark.parametrize("quoted", QUOTED)
-def test_each_message_is_one_of_the_program(quoted: str) -> None:
-    assert quoted in re.sub(f"{VALUE}+", VALUE, MESSAGES)
+def test_each_message_is_one_of_the_program(quoted: str, text: str) -> None:
+    assert quoted in text
 
 
 def test_the_page_quotes_messages() -> None:
