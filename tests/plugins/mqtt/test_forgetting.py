@@ -6,25 +6,21 @@ import contextlib
 import json
 import signal
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from publisher import Rejected
-from publisher.cli.forget import Forget, forget_left
+from publisher.cli.forget import Forget
 from publisher.cli.forget_url import forget_url
-from publisher.config.settings import Settings
-from publisher.journal.journal import Journal
-from publisher.sources import Remove, Resync, Upsert
-from publisher.sources.assignments import LuidAssignment
+from publisher.sources import Resync, Upsert
 from publisher.testing import FakeSinkContext, ScriptedSource, make_row
 from publisher_mqtt.options import MqttOptions
 from publisher_mqtt.sink import MqttSink
-from tests.fixtures.brokers import Broker, Mosquitto, RabbitMq, write_passwords
+from tests.fixtures.brokers import Mosquitto, write_passwords
 from tests.fixtures.command import Publisher
-from tests.fixtures.mqtt_host import MqttHost
+from tests.fixtures.mqtt_host import MqttHost, settings
 from tests.fixtures.mqtt_subscriber import Subscriber, retained
 from tests.fixtures.poll import wait_for
 from tests.fixtures.service import House
@@ -236,18 +232,6 @@ def test_the_node_s_own_device_is_cleared_where_no_interface_is_known(broker: Mo
 # From the configuration to the broker, by reload and by restart.
 
 
-@pytest.fixture
-def house(tmp_path: Path) -> House:
-    house = House(tmp_path)
-    house.types = {"mqtt": MqttSink}
-    return house
-
-
-def settings(house: House, broker: Broker, node: str = "testnode", **options: Any) -> Settings:
-    table = {"type": "mqtt", "url": broker.url, **options}
-    return house.settings().model_copy(update={"sinks": {"home": table}, "node": node})
-
-
 CHANGES: dict[str, tuple[dict[str, Any], str, str]] = {
     "discovery off": ({"home_assistant": False}, "testnode", "homeassistant/#"),
     "another prefix": ({"home_assistant": {"prefix": "ha"}}, "testnode", "homeassistant/#"),
@@ -316,52 +300,3 @@ def test_a_node_that_is_renamed_by_sighup_takes_everything_along(publisher: Publ
     assert [event["node"] for _, event in events] == ["testnode" if seq < first_new else "renamed" for seq in seqs]
     assert {topic for topic, event in events if event["node"] == "renamed"} == {"renamed"}
     assert json.loads(retained(broker, "interfaces/renamed/info")["interfaces/renamed/info"])["epoch"] in epochs
-
-
-# A broker that sends no retained messages to wildcards: what the journal knows is emptied.
-
-
-@pytest.fixture(scope="module")
-def rabbit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMq]:
-    directory = tmp_path_factory.mktemp("rabbit")
-    directory.chmod(0o755)
-    with RabbitMq(directory) as broker:
-        yield broker
-
-
-WG0 = make_row("wg0", index=5)
-EACH_TOPIC = [
-    *(f"interfaces/testnode/{name}" for name in ("info", "status", "kept")),
-    *(f"interfaces/testnode/{row.luid}/inet/state" for row in (ETH0, WG0)),
-    *(f"homeassistant/device/publisher_testnode/{row.luid}/config" for row in (ETH0, WG0)),
-    "homeassistant/device/publisher_testnode/node/config",
-]
-
-
-@pytest.mark.parametrize("how", ["reload", "restart", "command", "url"])
-def test_what_the_journal_knows_is_emptied_where_wildcards_show_nothing(
-    house: House, rabbit: RabbitMq, how: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """wg0 is removed: no row has its LUID any more, and its device is kept for a while."""
-    before = settings(house, rabbit)
-    after = before.model_copy(update={"sinks": {}})
-    with contextlib.closing(Journal.open(house.path, node="testnode")) as journal:
-        journal.luids.save_luids([LuidAssignment(WG0.luid, "wireguard", b"wg0", b"wg0")])
-    house.source = ScriptedSource([ETH0, WG0])
-    with house.running(before) as service:
-        wait_for(lambda: len(retained(rabbit, *EACH_TOPIC)) == 7, what="everything")
-        house.source.send(Remove(*WG0.key))
-        wait_for(lambda: retained(rabbit, EACH_TOPIC[2]), what="which device is kept")
-        if how == "reload":
-            service.reload(after).result(30)
-            wait_for(lambda: not retained(rabbit, *EACH_TOPIC), what="nothing there")
-    if how == "restart":
-        house.source = ScriptedSource([ETH0])
-        with house.running(after):
-            wait_for(lambda: not retained(rabbit, *EACH_TOPIC), what="nothing there")
-    elif how == "command":
-        assert forget_left(before, Forget("home"), drop=False)
-    elif how == "url":
-        assert forget_url(before, Forget(rabbit.url))
-    assert retained(rabbit, *EACH_TOPIC) == {}
-    assert "not emptied" not in capsys.readouterr().out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import secrets
 import threading
@@ -12,18 +13,22 @@ from typing import Any
 
 import pytest
 
+from publisher.cli.forget import Forget, forget_left, forget_url
 from publisher.events import Key
+from publisher.journal.journal import Journal
 from publisher.journal.positions import ResendSnapshot
-from publisher.sources import Resync
-from publisher.testing import FakeSinkContext, make_row
+from publisher.sources import Remove, Resync
+from publisher.sources.assignments import LuidAssignment
+from publisher.testing import FakeSinkContext, ScriptedSource, make_row
 from publisher_mqtt.options import MqttOptions
 from publisher_mqtt.sink import MqttSink
 from tests.faults import changing
 from tests.fixtures.brokers import Broker, Mosquitto, Nats, RabbitMq
-from tests.fixtures.mqtt_host import MqttHost, published_states, some_rows
+from tests.fixtures.mqtt_host import MqttHost, published_states, settings, some_rows
 from tests.fixtures.mqtt_subscriber import Subscriber, retained, states
 from tests.fixtures.pipeline import ask, send_again
 from tests.fixtures.poll import wait_for
+from tests.fixtures.service import House
 
 ROOT = "interfaces/testnode"
 
@@ -34,8 +39,20 @@ class Mosquitto3(Mosquitto):
     protocols = ("3.1.1",)
 
 
+@pytest.fixture(scope="module")
+def rabbit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMq]:
+    """RabbitMQ, whose start takes more processor time than all tests with it."""
+    directory = tmp_path_factory.mktemp("rabbit")
+    directory.chmod(0o755)
+    with RabbitMq(directory) as broker:
+        yield broker
+
+
 @pytest.fixture(scope="module", params=[Mosquitto, Mosquitto3, Nats, RabbitMq], ids=lambda kind: kind.__name__)
 def any_broker(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    if request.param is RabbitMq:
+        yield request.getfixturevalue("rabbit")
+        return
     directory = tmp_path_factory.mktemp("broker")
     directory.chmod(0o755)
     with request.param(directory) as broker:
@@ -443,3 +460,44 @@ def test_interfaces_of_other_nodes_are_left_alone(broker: Mosquitto, tmp_path: P
         one.remove(Key(make_row().luid, "inet"))
         one.quiet()
         assert published_states(broker, "interfaces/two") == two.expected()
+
+
+# A broker that sends no retained messages to wildcards: what the journal knows is emptied.
+
+ETH0, WG0 = make_row("eth0"), make_row("wg0", index=5)
+LEAVING = "leaving"
+EACH_TOPIC = [
+    *(f"interfaces/{LEAVING}/{name}" for name in ("info", "status", "kept")),
+    *(f"interfaces/{LEAVING}/{row.luid}/inet/state" for row in (ETH0, WG0)),
+    *(f"homeassistant/device/publisher_{LEAVING}/{row.luid}/config" for row in (ETH0, WG0)),
+    f"homeassistant/device/publisher_{LEAVING}/node/config",
+]
+
+
+@pytest.mark.parametrize("how", ["reload", "restart", "command", "url"])
+def test_what_the_journal_knows_is_emptied_where_wildcards_show_nothing(
+    house: House, rabbit: RabbitMq, how: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """wg0 is removed: no row has its LUID any more, and its device is kept for a while."""
+    before = settings(house, rabbit, LEAVING)
+    after = before.model_copy(update={"sinks": {}})
+    with contextlib.closing(Journal.open(house.path, node=LEAVING)) as journal:
+        journal.luids.save_luids([LuidAssignment(WG0.luid, "wireguard", b"wg0", b"wg0")])
+    house.source = ScriptedSource([ETH0, WG0])
+    with house.running(before) as service:
+        wait_for(lambda: len(retained(rabbit, *EACH_TOPIC)) == 7, what="everything")
+        house.source.send(Remove(*WG0.key))
+        wait_for(lambda: retained(rabbit, EACH_TOPIC[2]), what="which device is kept")
+        if how == "reload":
+            service.reload(after).result(30)
+            wait_for(lambda: not retained(rabbit, *EACH_TOPIC), what="nothing there")
+    if how == "restart":
+        house.source = ScriptedSource([ETH0])
+        with house.running(after):
+            wait_for(lambda: not retained(rabbit, *EACH_TOPIC), what="nothing there")
+    elif how == "command":
+        assert forget_left(before, Forget("home"), drop=False)
+    elif how == "url":
+        assert forget_url(before, Forget(rabbit.url, LEAVING))
+    assert retained(rabbit, *EACH_TOPIC) == {}
+    assert "not emptied" not in capsys.readouterr().out
