@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from publisher.cli.forget import Forget, forget_left, forget_url
+from publisher.cli.forget import Forget, forget_left
+from publisher.cli.forget_url import forget_url
 from publisher.events import Key
 from publisher.journal.journal import Journal
 from publisher.journal.positions import ResendSnapshot
