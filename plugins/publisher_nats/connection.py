@@ -6,8 +6,6 @@ import asyncio
 import json
 import random
 import secrets
-import socket
-import ssl
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -16,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from nats import errors
 
 from .client import NatsClient
-from .errors import NOT_ENABLED, NatsRefused, NatsUnavailable
+from .errors import NO_RESPONDERS, NOT_ENABLED, NatsRefused, NatsUnavailable
+from .explained import explained, words
 from .login import read_login
 from .messages import Ack, NatsMessage
 
@@ -35,10 +34,6 @@ _AGAIN_SECONDS = 0.5
 # A server of a cluster learns of a stream that was just made a moment later; until then nobody takes a message for it.
 # Less than a lease's shortest time limit.
 _NOBODY_SECONDS, _NOBODY_PAUSE = 0.4, 0.05
-
-
-# OpenSSL's x509_vfy.h: expired, not yet valid, another host name or address.
-_OF_A_KNOWN_AUTHORITY = (10, 9, 62, 64)
 
 
 class NatsConnection:
@@ -115,7 +110,7 @@ class NatsConnection:
                 await client.subscribe(f"{self._inbox}.*", cb=self._answered)
         except BaseException as error:
             await client.end()
-            raise _explained(error, address.name, self._options) from error
+            raise explained(error, address.name, self._options) from error
         client.is_ready = True
         return client
 
@@ -134,7 +129,7 @@ class NatsConnection:
     def _reported(self, error: Exception) -> None:
         """Takes what the server reports beside the answers: a refused subject gets no answer, ever."""
         if "permissions violation" in str(error).lower():
-            self.refused = NatsRefused(f"{self.name}: {_words(error)} (its access control)")
+            self.refused = NatsRefused(f"{self.name}: {words(error)} (its access control)")
             self._fail(self.refused)
 
     async def _answered(self, message: Msg) -> None:
@@ -180,7 +175,7 @@ class NatsConnection:
         except (errors.Error, OSError) as error:
             if isinstance(error, TimeoutError):
                 raise
-            raise NatsUnavailable(f"{client.address}: {_words(error)}") from error
+            raise NatsUnavailable(f"{client.address}: {words(error)}") from error
         finally:
             self._waiting.pop(token, None)
             if future.done() and not future.cancelled():
@@ -213,7 +208,7 @@ class NatsConnection:
         try:
             return await self._open_client().subscribe_directly(take)
         except (errors.Error, OSError) as error:
-            raise NatsUnavailable(f"{self.name}: {_words(error)}") from error
+            raise NatsUnavailable(f"{self.name}: {words(error)}") from error
 
     async def unsubscribe(self, subscription: Subscription) -> None:
         """Ends such a subscription, unless the connection has ended."""
@@ -225,7 +220,7 @@ class NatsConnection:
         try:
             await self._open_client().publish(f"{self._api}.{subject}", json.dumps(body).encode(), reply)
         except (errors.Error, OSError) as error:
-            raise NatsUnavailable(f"{self.name}: {_words(error)}") from error
+            raise NatsUnavailable(f"{self.name}: {words(error)}") from error
 
     async def put(self, message: NatsMessage) -> Ack:
         """Stores one message; raises NatsUnavailable, after which it may be stored or not, or NatsRefused."""
@@ -265,7 +260,7 @@ class NatsConnection:
             await self.close(stuck)
             raise stuck from None
         except (errors.Error, OSError) as error:
-            raise NatsUnavailable(f"{client.address}: {_words(error)}") from error
+            raise NatsUnavailable(f"{client.address}: {words(error)}") from error
 
     def _subject(self, message: NatsMessage) -> str:
         """Returns the subject to publish to: a leaf node passes `$KV` on to another domain behind that one's prefix."""
@@ -287,9 +282,6 @@ class NatsConnection:
         self._fail(reason or NatsUnavailable("the connection was closed"))
 
 
-NO_RESPONDERS = 503
-
-
 def _answer(message: Msg) -> dict[str, Any]:
     """Returns JetStream's answer; raises NatsRefused for an error."""
     try:
@@ -306,34 +298,3 @@ def _require_time(limit: asyncio.Timeout) -> None:
     """Raises TimeoutError when the time is over: nats-py's `publish` swallows the cancellation."""
     if limit.expired():
         raise TimeoutError
-
-
-def _words(error: BaseException) -> str:
-    return str(error).removeprefix("nats: ") or type(error).__name__
-
-
-def _explained(error: BaseException, server: str, options: NatsOptions) -> BaseException:
-    """Returns the error of an attempt to connect, in words; whatever is none of the network stays as it is."""
-    text = _words(error)
-    match error:
-        case TimeoutError():
-            return NatsUnavailable(f"{server} did not answer within {options.connect_timeout:g} s")
-        case ssl.SSLCertVerificationError(verify_code=code) if code not in _OF_A_KNOWN_AUTHORITY:
-            return NatsUnavailable(
-                f"{server}: the certificate is untrusted ({error.verify_message}): set ca_file to its authority"
-            )
-        case ssl.SSLError():
-            return NatsUnavailable(f"{server}: TLS failed: {text}")
-        case ConnectionRefusedError():
-            return NatsUnavailable(f"{server} cannot be reached: nothing listens there: wrong port, or no server")
-        case socket.gaierror():
-            return NatsUnavailable(f"{server} cannot be reached: its name cannot be resolved ({error.strerror})")
-        case OSError():
-            return NatsUnavailable(f"{server} cannot be reached: {text}")
-        case errors.Error() if "authorization" in text.lower() or "authentication" in text.lower():
-            return NatsRefused(
-                f"{server} refuses the login ({text.strip(chr(39))}): check user, password, token or keys"
-            )
-        case errors.Error():
-            return NatsUnavailable(f"{server}: {text}")
-    return error

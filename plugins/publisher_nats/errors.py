@@ -25,6 +25,8 @@ class RivalError(PublisherError):
     """Another publisher writes under this node's name, and is there."""
 
 
+# The status of a message that nobody takes.
+NO_RESPONDERS = 503
 # JetStream's numbers (nats-server, server/errors.json).
 NO_MESSAGE = 10037
 NOT_ENABLED = (10039, 10076)  # for the account; on the server

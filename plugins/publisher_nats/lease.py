@@ -9,7 +9,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 
-from .errors import NatsRefused, NatsUnavailable
+from .errors import NO_RESPONDERS, NatsRefused, NatsUnavailable
 from .messages import NatsMessage
 from .names import INSTANCE
 from .plan import is_end
@@ -153,8 +153,6 @@ class Lease:
                 await connection.close()
             raise NatsUnavailable(f"{name} did not answer within {self._timeout:g} s") from None
         except NatsRefused as error:
-            from .connection import NO_RESPONDERS
-
             if error.code == NO_RESPONDERS:
                 await ensured(connection, self._options)  # the stream was deleted
             raise

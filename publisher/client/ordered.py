@@ -9,64 +9,24 @@ or to the position.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
-from typing import NamedTuple
+from dataclasses import replace
 
-from ..events import AnyEvent, Cause, Deleted, IpInterface, Key, Moment, SnapshotEvents
+from ..events import AnyEvent, Cause, Deleted, Key
 from ..sink import Cursor
 from .given import Surroundings
+from .ordered_phases import ChangesRead, PlacedRow, RowsRead, Unread, snapshot_of
 from .outbox import NodeStatus
+from .questions import DueQuestion
 from .received import EventPlace, OrderedStatus
-from .transport import Question
 
 # A batch that is not atomic is written within milliseconds; a publisher that was killed in it does not end it.
 _UNSETTLED_SECONDS = 2.0
 # A publisher notices a stream that was put back to an older copy with its next batch, and sends what is missing.
 _BEHIND_SECONDS = 30.0
-# The first pause between two questions; doubled with each that comes soon after the last.
-_LEAST_PAUSE, _LONGEST_PAUSE = 0.25, 4.0
 # Changes that come while older ones are read.
 _MOST_EARLY = 1_000
 # A lease is renewed each third of it, and its end is a message; this is for a message that does not come.
 _LEASES = 1.75
-
-
-class PlacedRow(NamedTuple):
-    """The newest message of a row; `data` is the event's JSON, `None` for one that is removed, or cannot be read."""
-
-    place: int
-    epoch: str
-    seq: int
-    time: datetime
-    data: bytes | None
-
-
-@dataclass
-class RowsRead:
-    """Rows are read. `is_forced`: they are given even if nothing happened since; `count` is a snapshot's.
-
-    With `is_asked` they are the answer to a question, which ends them.
-    """
-
-    is_forced: bool = False
-    is_asked: bool = False
-    is_ended: bool = False
-    count: int | None = None
-    heard_at: float = 0.0
-    rows: dict[Key, PlacedRow] = field(default_factory=dict)
-
-
-@dataclass
-class ChangesRead:
-    """The changes after `at` are read from the history."""
-
-    early: dict[int, AnyEvent | EventPlace] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Unread:
-    """Nothing is read: every change comes by itself."""
 
 
 class OrderedNode:
@@ -90,8 +50,7 @@ class OrderedNode:
         self._is_resumed = False
         self._snapshots = 0
         self._behind_since: float | None = None
-        self._due: Question | None = None
-        self._due_at, self._pause, self._asked_at = 0.0, 0.0, float("-inf")
+        self._question = DueQuestion(node)
         self._told = NodeStatus(node, online=False, in_sync=False)
         self._tells = False
 
@@ -99,7 +58,7 @@ class OrderedNode:
     def is_busy(self) -> bool:
         """True while something is due after some time."""
         is_unsettled = isinstance(self._phase, RowsRead) and self._phase.is_ended and bool(self._phase.rows)
-        return is_unsettled or self._due is not None or self._behind_since is not None
+        return is_unsettled or self._question.is_due or self._behind_since is not None
 
     @property
     def row_count(self) -> int:
@@ -136,7 +95,7 @@ class OrderedNode:
         """Takes a message of a row, with the event's JSON if that is at hand; without an event the row is removed."""
         match self._phase:
             case RowsRead() as collecting:
-                self._put_row(collecting, place, key, event, data)
+                collecting.put(place, key, event, data, self._clock())
             case ChangesRead() as recovering if event is not None:
                 self._recover(recovering, event)
             case Unread() if event is None:
@@ -196,44 +155,26 @@ class OrderedNode:
     def tick(self) -> None:
         """Does what is due by now."""
         now = self._clock()
-        if self._due is not None and now >= self._due_at and self._around.has_room:
-            question, self._due = self._due, None
-            self._asked_at = now if question.since is None else self._asked_at
+        if self._around.has_room and (question := self._question.take(now)) is not None:
             self._around.ask(question)
         elif self._behind_since is not None and now - self._behind_since >= _BEHIND_SECONDS:
             self._read_rows(is_forced=True)
-        elif isinstance(self._phase, RowsRead) and self._phase.is_ended and self._due is None:
+        elif isinstance(self._phase, RowsRead) and self._phase.is_ended and not self._question.is_due:
             self._try(self._phase)
 
     # Rows.
 
     def _collect(self, collecting: RowsRead) -> None:
         self._phase = collecting
-        self._due, self._behind_since, self._is_whole = None, None, False
+        self._question.drop()
+        self._behind_since, self._is_whole = None, False
         self._tell()
-
-    def _put_row(
-        self, collecting: RowsRead, place: int, key: Key, event: AnyEvent | EventPlace | None, data: bytes | None
-    ) -> None:
-        known = collecting.rows.get(key)
-        if known is not None and known.place > place:
-            return
-        if event is None:
-            # The end of a removed row's own message, or a row that a snapshot does not have: no news of the publisher.
-            collecting.rows.pop(key, None)
-            return
-        time = _NEVER if isinstance(event, EventPlace) else event.time
-        row = None if isinstance(event, EventPlace | Deleted) else data or event.json_bytes
-        collecting.rows[key] = PlacedRow(place, event.epoch, event.seq, time, row)
-        collecting.heard_at = self._clock()
-        if not isinstance(event, EventPlace) and event.snapshot is not None and collecting.count is not None:
-            collecting.count = event.snapshot.count
 
     def _try(self, collecting: RowsRead) -> None:
         """Ends the collection when the position is the newest message, or when it does not come."""
         if not collecting.is_ended:
             return
-        newest = max((row for row in collecting.rows.values()), default=None)
+        newest = collecting.newest
         if newest is None and self._position is None:
             if collecting.is_forced:
                 self._forget()
@@ -247,13 +188,13 @@ class OrderedNode:
 
     def _collected(self, collecting: RowsRead, upto: Cursor, *, is_whole: bool) -> None:
         at, rows = self.at, collecting.rows
-        if collecting.count is not None and collecting.count != sum(row.data is not None for row in rows.values()):
-            self._read_rows(is_forced=True)  # of a snapshot, the beginning was not received
+        if collecting.lacks_some:
+            self._read_rows(is_forced=True)
         elif at is None or collecting.is_forced or upto.epoch > at.epoch:
             self._give_rows(rows, upto, is_whole=is_whole)
         elif at == upto:
             self._phase, self._is_whole = Unread(), is_whole
-            self._keys = {key for key, row in rows.items() if row.data is not None}
+            self._keys = collecting.there
             self._tell()
         elif upto < at:
             self._phase = Unread()
@@ -261,29 +202,26 @@ class OrderedNode:
         elif self._skips:
             self._give_rows(rows, upto, is_whole=is_whole)
         else:
-            self._keys = {key for key, row in rows.items() if row.data is not None}
+            self._keys = collecting.there
             self._recover_changes()
 
     def _give_rows(self, rows: dict[Key, PlacedRow], at: Cursor, *, is_whole: bool) -> None:
         cause: Cause = "overrun" if self._snapshots else "notification"
         self._snapshots += 1
         self._phase, self._is_whole, self.at, self._behind_since = Unread(), is_whole, at, None
-        there = sorted((key, row) for key, row in rows.items() if row.data is not None)
-        self._keys = {key for key, _ in there}
-        time = max((row.time for _, row in there), default=datetime.now(UTC))
-        moment = Moment(self.node, at.epoch, at.seq, time)
-        self._around.put(SnapshotEvents(moment, cause, [row.data or b"" for _, row in there], _ip_interface))
+        self._keys = {key for key, row in rows.items() if row.data is not None}
+        self._around.put(snapshot_of(self.node, at, cause, rows))
         self._tell()
 
     def _read_rows(self, *, is_forced: bool = False) -> None:
         """Has the rows read again; they are given if something happened since, or if it is forced."""
         self._collect(RowsRead(is_forced, is_asked=True))
-        self._ask(None)
+        self._question.ask(None, self._clock())
 
     def _recover_changes(self) -> None:
         """Has the changes after `at` read from the history."""
         self._phase = ChangesRead()
-        self._ask(self.at)
+        self._question.ask(self.at, self._clock())
 
     def _forget(self) -> None:
         at, self.at = self.at, None
@@ -291,15 +229,6 @@ class OrderedNode:
             self._give_rows({}, at, is_whole=False)
             self.at = None
         self.appeared()
-
-    def _ask(self, since: Cursor | None) -> None:
-        """Has a question asked: of the rows not too often, since anybody may give cause to it."""
-        now = self._clock()
-        self._due, self._due_at = Question(self.node, since), now
-        if since is None:
-            is_soon = now - self._asked_at < _LONGEST_PAUSE
-            self._pause = min(max(_LEAST_PAUSE, 2 * self._pause), _LONGEST_PAUSE) if is_soon else 0.0
-            self._due_at = max(now, self._asked_at + self._pause)
 
     # Changes.
 
@@ -313,7 +242,7 @@ class OrderedNode:
         if is_snapshot or at is None:
             collecting = RowsRead(is_forced=True, is_ended=True, count=0 if is_snapshot else None)
             self._collect(collecting)
-            self._put_row(collecting, place, key, event, data)
+            collecting.put(place, key, event, data, self._clock())
         elif event.epoch > at.epoch:
             self._read_rows()
         elif event.epoch == at.epoch and event.seq > at.seq:
@@ -372,11 +301,3 @@ class OrderedNode:
             self._tells = True
             self._around.put(status)
         self._told = status
-
-
-_NEVER = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-def _ip_interface(event: bytes) -> IpInterface:
-    """Returns the row of an event that was valid before: of its JSON, the row's members alone are looked at."""
-    return IpInterface.model_validate_json(event, extra="ignore")

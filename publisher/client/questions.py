@@ -15,6 +15,8 @@ from .transport import Question
 _PATIENCE_SECONDS = 3.0
 # Less than a publisher answers by default (5 requests a second, of all subscribers).
 _SECONDS_BETWEEN_QUESTIONS = 0.25
+# The first pause between two questions for the rows of a stream in one order; doubled with each that comes soon after.
+_LEAST_PAUSE, _LONGEST_PAUSE = 0.25, 4.0
 
 
 @dataclass
@@ -103,3 +105,38 @@ class Questions:
             question.sent_at = self._asked_at = now
             self._around.ask(Question(self._node, question.since))
         return True
+
+
+class DueQuestion:
+    """The one question to a node in one order that waits to be asked, if any. Of the rows it is not asked too often."""
+
+    def __init__(self, node: str) -> None:
+        self._node = node
+        self._question: Question | None = None
+        self._due_at, self._pause, self._asked_at = 0.0, 0.0, float("-inf")
+
+    @property
+    def is_due(self) -> bool:
+        """True while it waits."""
+        return self._question is not None
+
+    def ask(self, since: Cursor | None, now: float) -> None:
+        """Has a question asked: for the rows after a pause, since anybody may give cause to it."""
+        self._question, self._due_at = Question(self._node, since), now
+        if since is None:
+            is_soon = now - self._asked_at < _LONGEST_PAUSE
+            self._pause = min(max(_LEAST_PAUSE, 2 * self._pause), _LONGEST_PAUSE) if is_soon else 0.0
+            self._due_at = max(now, self._asked_at + self._pause)
+
+    def take(self, now: float) -> Question | None:
+        """Returns the question when it is time for it; it waits no longer then."""
+        if self._question is None or now < self._due_at:
+            return None
+        question, self._question = self._question, None
+        if question.since is None:
+            self._asked_at = now
+        return question
+
+    def drop(self) -> None:
+        """Forgets the question that waits."""
+        self._question = None

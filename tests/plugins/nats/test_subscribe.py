@@ -18,7 +18,7 @@ import pytest
 
 import publisher
 from publisher import Backoff, ConfigurationError, Cursor, PublisherError
-from publisher.client import Question, ordered, outbox, subscription
+from publisher.client import Question, ordered, outbox, questions, subscription
 from publisher.client.ordered_nodes import OrderedNodes
 from publisher.events import Event
 from publisher.testing import make_event, make_row, make_snapshot
@@ -188,7 +188,7 @@ def test_no_value_ends_a_subscription_and_the_next_change_comes(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(ordered, "_LONGEST_PAUSE", 0.1)  # of nobody is it tried so often
+    monkeypatch.setattr(questions, "_LONGEST_PAUSE", 0.1)  # of nobody is it tried so often
     writer.put(*make_snapshot([ETH0, ETH1], 5))
     key = make_event(5).key
     assert key is not None
