@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ..errors import PublisherError
 from ..terminal import echo
+from .process import not_written
 
 TEMPLATE = """\
 # The configuration of publisher. A line that is commented out shows the default or an example.
@@ -84,5 +85,5 @@ def write_configuration(path: Path) -> None:
     except FileExistsError:
         raise PublisherError(f"{path} exists already and was not changed: name another file") from None
     except OSError as error:
-        raise PublisherError(f"{path} cannot be written: {error.strerror}") from None
+        raise PublisherError(not_written(path, error)) from None
     echo(f"{path} written; next: publisher check --config {path}")

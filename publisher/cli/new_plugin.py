@@ -12,6 +12,7 @@ from ..errors import ConfigurationError, PublisherError
 from ..plugins import load_plugins
 from ..terminal import echo
 from .plugin_template import FILES
+from .process import not_written
 
 _NAME = re.compile(r"[a-z][a-z0-9]*(?:-[a-z0-9]+)*")
 # Of the lines in the template: with a longer one a formatter would break them.
@@ -27,12 +28,12 @@ def write_plugin(name: str, folder: Path | None) -> None:
     except FileExistsError:
         raise PublisherError(f"{folder} exists already and was not changed: name another folder") from None
     except OSError as error:
-        raise PublisherError(f"{folder} cannot be made: {error.strerror}") from None
+        raise PublisherError(not_written(folder, error)) from None
     try:
         _write_files(name, folder)
     except OSError as error:
         shutil.rmtree(folder, ignore_errors=True)
-        raise PublisherError(f"{folder} cannot be written: {error.strerror}") from None
+        raise PublisherError(not_written(folder, error)) from None
     echo(f"{folder} written; next: {_command(sys.executable)} -m pip install --editable {_command(str(folder))}")
     echo("then: publisher plugins")
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import atexit
+import errno
 import os
 import sys
 import threading
 from contextlib import suppress
+from pathlib import Path
 from typing import NoReturn
 
 from ..errors import ConfigurationError, PublisherError, refusal
@@ -51,6 +53,21 @@ def fail(error: Exception) -> NoReturn:
         raise error
     _say(text)
     end(2 if isinstance(error, ConfigurationError) else 1)
+
+
+_CURES = {
+    errno.ENOENT: "make its folder first",
+    errno.EACCES: "choose a place where this user may write",
+    errno.EPERM: "choose a place where this user may write",
+    errno.EROFS: "choose a place that is not read-only",
+    errno.ENOSPC: "make room there",
+}
+
+
+def not_written(path: Path, error: OSError) -> str:
+    """Returns the words for a file or folder that the system did not make or write, with what to do."""
+    cure = _CURES.get(error.errno or 0)
+    return f"{path} cannot be written: {error.strerror}{f'; {cure}' if cure else ''}"
 
 
 def end(status: int) -> NoReturn:

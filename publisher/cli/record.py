@@ -13,6 +13,7 @@ from ..errors import SourceError
 from ..sources.recording import Header, write_recording
 from ..terminal import echo
 from .host import opened_source, until_interrupted
+from .process import not_written
 
 
 def record_updates(settings: Settings, path: Path) -> None:
@@ -34,4 +35,4 @@ def _new_file(path: Path) -> IO[bytes]:
     except FileExistsError:
         raise SourceError(f"{path} exists already: name another file") from None
     except OSError as error:
-        raise SourceError(f"{path} cannot be written: {error.strerror}") from None
+        raise SourceError(not_written(path, error)) from None

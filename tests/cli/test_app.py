@@ -124,7 +124,9 @@ def test_init_writes_a_configuration_that_works(publisher: Publisher) -> None:
     path.write_text("".join(uncommented(line) for line in text.splitlines(keepends=True)))
     settings = load_settings(path, Locations("nas", (), (publisher.folder,)))
     assert set(sink_options(settings, load_plugins())) == {"terminal", "home", "hook", "script", "phone", "log", "page"}
-    assert "cannot be written" in publisher("init", "no/such/x.toml", status=1).stderr
+    error = publisher("init", "no/such/x.toml", status=1).stderr
+    assert "cannot be written" in error
+    assert error.endswith("; make its folder first\n")
 
 
 def uncommented(line: str) -> str:

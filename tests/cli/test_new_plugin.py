@@ -83,7 +83,7 @@ def test_what_exists_is_not_changed(publisher: Publisher, kind: str) -> None:
 def test_a_folder_that_cannot_be_made_is_one_line(publisher: Publisher) -> None:
     path = Path("no", "such", "place")
     assert publisher("plugins", "new", "chat", path, status=1).stderr == (
-        f"publisher: {path} cannot be made: No such file or directory\n"
+        f"publisher: {path} cannot be written: No such file or directory; make its folder first\n"
     )
 
 
