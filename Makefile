@@ -27,7 +27,7 @@ test: .venv/test.stamp ## run the tests; ARGS are given to pytest
 # What measures runs alone.
 test-once: .venv/test.stamp ## run the tests that measure, or take long: continuous integration runs them once
 	$(BIN)/python -m pytest tests/benchmarks tests/hostile
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile tests/once tests/fleet tests/windows/service
+	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile tests/once tests/fleet tests/windows/service
 
 # Each root makes a .venv of its own.
 test-roots: ## set up this commit in clean Debian roots, as root; ARGS="bare older": some; ARGS=--help: how

@@ -26,7 +26,6 @@ LONGEST = (
     "windows/test_under_wine.py",
     "plugins/mqtt/test_sink.py",
     "plugins/mqtt/test_forgetting.py",
-    "integration/test_surroundings.py",
     "plugins/notify/test_recipes.py",
     "plugins/command/test_program.py",
     *("test_durations.py", "test_lock.py", "test_rows.py", "terminal/test_text.py", "service/test_status.py"),
@@ -58,7 +57,6 @@ LONGEST = (
     "integration/test_harmless_output.py",
     "integration/test_whole_program.py",
     "service/test_log_file.py",
-    "test_thirdparty.py",
 )
 
 

@@ -1,4 +1,4 @@
-"""The tests of a distribution of its own; tests/test_thirdparty.py installs it and runs them."""
+"""The tests of a distribution of its own; tests/once/test_thirdparty.py installs it and runs them."""
 
 import importlib.util
 

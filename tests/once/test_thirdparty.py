@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-DISTRIBUTION = Path(__file__).parent / "thirdparty_sink"
+DISTRIBUTION = Path(__file__).parents[1] / "thirdparty_sink"
 
 
 @pytest.fixture(scope="module")
