@@ -61,7 +61,8 @@ test-fleet: .venv/test.stamp ## kill the servers and the publishers of a fleet o
 test-many: .venv/test.stamp ## run the tests that repeat a step thousands of times with all repetitions
 	$(BIN)/python -m pytest --many tests/netioapi/test_cost.py tests/windows/test_under_wine.py \
 		tests/integration/test_whole_faults.py tests/integration/test_linux_default_routes.py \
-		tests/integration/test_faults_kill.py tests/plugins/command/test_killed.py tests/plugins/mqtt/test_recovery.py \
+		tests/integration/test_faults_kill.py tests/plugins/command/test_killed.py \
+		tests/plugins/file/test_second_process.py tests/plugins/mqtt/test_recovery.py \
 		tests/once/test_subscribers.py $(ARGS)
 
 # One guest for each of the two processes: it has one processor.

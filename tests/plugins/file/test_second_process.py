@@ -22,8 +22,6 @@ from tests.fixtures.command import Publisher
 from tests.fixtures.file_destination import appending, state_of
 from tests.fixtures.file_sink import make_sink, opened, seqs
 
-CHECKS = 300
-
 
 def configuration(path: Path, options: str = "") -> str:
     return f'[sinks.log]\ntype = "file"\npath = "{path.as_posix()}"\n{options}'
@@ -31,18 +29,19 @@ def configuration(path: Path, options: str = "") -> str:
 
 class TestCheck:
     def test_no_confirmed_line_is_lost_while_it_runs(
-        self, publisher: Publisher, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+        self, publisher: Publisher, tmp_path: Path, capsys: pytest.CaptureFixture[str], count: Callable[[int], int]
     ) -> None:
+        checks = count(600)
         path = tmp_path / "events" / "events.jsonl"
         path.parent.mkdir()
         publisher.configure(configuration(path))
         settings = load_settings(publisher.folder / "publisher.toml", Locations("nas", (), (publisher.folder,)))
         with appending(path) as writer:
             assert f"appends to {path}, " in publisher("check").stdout
-            for _ in range(CHECKS):
+            for _ in range(checks):
                 assert check_sinks(settings)
             last = writer.stop()
-        assert capsys.readouterr().out.count("sink 'log': appends to ") == CHECKS
+        assert capsys.readouterr().out.count("sink 'log': appends to ") == checks
         assert seqs(path) == list(range(1, last + 1))
 
     @pytest.mark.parametrize("torn", [b"", b'{"schema_version":1,"id"', bytes(100), b"a note"])
