@@ -35,7 +35,7 @@ if sys.platform == "win32":
 from tests.fixtures.netns import NetNs
 from tests.fixtures.poll import wait_for
 
-LONG = 20.0
+LONG = 60.0
 
 
 class Notifications:

@@ -31,7 +31,7 @@ else:
     pytest.skip("the calls of Linux", allow_module_level=True)
 assert sys.platform == "linux"
 
-LONG = 20.0
+LONG = 60.0
 
 
 def _least(*calls: Callable[[], object], times: int = 30) -> list[float]:

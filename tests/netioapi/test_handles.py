@@ -26,7 +26,7 @@ from publisher.netioapi import calls as netioapi_calls
 from publisher.netioapi.system import Receiver
 from tests.fixtures.poll import wait_for
 
-LONG = 20.0
+LONG = 60.0
 ROW = IpInterfaceRow(family="inet", interface_luid="0006008001000000", interface_index=7)
 
 

@@ -78,7 +78,7 @@ def decoded(datagrams: list[bytes]) -> list[Message]:
     return found
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(st.lists(st.one_of(LINKS, ADDRESSES, OTHERS), max_size=6), st.booleans())
 def test_nothing_behind_the_decoder_raises(datagrams: list[bytes], as_dump: bool) -> None:
     cache = LinkCache(CapturedLog(), LuidAssigner(MemoryLuids()), Details(), "unspec")

@@ -179,14 +179,14 @@ def test_a_part_between_two_whole_states_is_neither() -> None:
     assert mtus == [1400, 1400, 1300, 1300]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(STATES, st.lists(PARTS, min_size=1, max_size=4))
 def test_whatever_messages_leave_out_is_no_event(state: State, left_out: list[frozenset[tuple[int, ...]]]) -> None:
     host = Host(state)
     assert host.follow([whole(state, left_out=parts) for parts in left_out], state) == []
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(st.lists(st.tuples(STATES, PARTS), min_size=2, max_size=5))
 def test_whatever_messages_leave_out_the_last_state_is_reported(
     told: list[tuple[State, frozenset[tuple[int, ...]]]],
@@ -199,7 +199,7 @@ def test_whatever_messages_leave_out_the_last_state_is_reported(
     assert seen(host.rows.values()) == seen(Host(last, store=host.store).rows.values())
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(STATES, PARTS)
 def test_a_new_link_of_which_parts_are_left_out_has_one_luid(state: State, parts: frozenset[tuple[int, ...]]) -> None:
     host = Host(state, known=False)
