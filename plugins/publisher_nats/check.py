@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from publisher.terminal import printable
 
-from .connection import NO_RESPONDERS, NatsConnection
-from .errors import WRONG_LAST_SEQUENCE, NatsRefused, NatsUnavailable
+from .connection import NatsConnection
+from .errors import NO_RESPONDERS, WRONG_LAST_SEQUENCE, NatsRefused, NatsUnavailable
 from .messages import NatsMessage
 from .names import NodeSubjects, status_bucket, stream_of
 from .place import last_message
