@@ -54,6 +54,7 @@ _REFUSALS = frozenset(
     (errno.EOPNOTSUPP, errno.EINVAL, errno.EPERM, errno.EACCES, errno.ENOSYS, errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT)
 )
 _SANDBOX = "Android forbids it to apps, and so may a sandbox (SELinux, seccomp): run publisher outside of it"
+_SHORTAGES = (errno.ENOBUFS, errno.ENOMEM)
 _DATAGRAM = 65536  # the kernel fills the datagrams of a dump up to 32 KiB
 _ATTEMPTS = 50  # a third of the dumps is interrupted while links come and go: fifty in a row are one in 10^23
 
@@ -133,6 +134,8 @@ class RequestSocket:
         except OSError as error:
             if error.errno in _REFUSALS:
                 raise RefusedError(f"{error.strerror}. {_SANDBOX}") from error
+            if error.errno in _SHORTAGES:
+                raise InterruptedDumpError(f"the kernel cannot be asked now: {error.strerror}") from error
             raise SourceError(f"cannot send a request to the kernel: {error}") from error
 
     def _receive(self) -> list[Message]:
@@ -151,7 +154,7 @@ class RequestSocket:
             except BlockingIOError as error:
                 raise InterruptedDumpError(f"the kernel gave no answer within {_ANSWER_SECONDS} s") from error
             except OSError as error:
-                if error.errno in (errno.ENOBUFS, errno.ENOMEM):
+                if error.errno in _SHORTAGES:
                     raise InterruptedDumpError(f"the kernel cannot answer now: {error.strerror}") from error
                 raise SourceError(f"cannot receive the kernel's answers: {error}") from error
             if sender[0] == 0 and length <= _DATAGRAM:

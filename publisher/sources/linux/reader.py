@@ -145,8 +145,12 @@ class LinuxReader:
             self._dumps = None
 
     def _opened(self) -> DumpSocket:
+        """Returns the socket; raises InterruptedDumpError: that for single requests could be opened, so it goes by."""
         if self._dumps is None:
-            self._dumps = DumpSocket(self._decoder)
+            try:
+                self._dumps = DumpSocket(self._decoder)
+            except SourceError as error:
+                raise InterruptedDumpError(str(error)) from error
         return self._dumps
 
     def _request_of(self, what: DumpOf) -> Callable[[int], bytes]:

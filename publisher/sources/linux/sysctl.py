@@ -7,9 +7,11 @@ that reads, or that adds a watch. What cannot be read is None.
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import struct
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -39,6 +41,7 @@ class SystemDetails:
 
     def __init__(self) -> None:
         self._driver = DriverRequests()
+        self._files = SmallFiles()
         self.speed = self._driver.speed
         self.offloads = self._driver.offloads
 
@@ -48,21 +51,28 @@ class SystemDetails:
             return True
         directory = b"/sys/class/net/" + name
         # /sys may be that of another network namespace (docs/linux.md, trap 8).
-        return _number(directory + b"/ifindex") == index and os.path.exists(directory + b"/phy80211")  # noqa: PTH110 - bytes
+        return self._files.number(directory + b"/ifindex") == index and os.path.exists(directory + b"/phy80211")  # noqa: PTH110 - bytes
 
     def dev_port(self, name: bytes, index: int) -> int | None:
         """Returns the number of the port on its card, if sysfs shows this very link."""
         directory = b"/sys/class/net/" + name
-        return _number(directory + b"/dev_port") if _number(directory + b"/ifindex") == index else None
+        return (
+            self._files.number(directory + b"/dev_port")
+            if self._files.number(directory + b"/ifindex") == index
+            else None
+        )
 
     def times(self, family: Family, name: bytes) -> Times:
         """Returns the neighbour parameters of a family; the current reachable time is not among these files."""
         directory = _PROC + (b"ipv4" if family == "inet" else b"ipv6") + b"/neigh/" + name
-        return Times(_number(directory + b"/base_reachable_time_ms"), _number(directory + b"/retrans_time_ms"))
+        return Times(
+            self._files.number(directory + b"/base_reachable_time_ms"),
+            self._files.number(directory + b"/retrans_time_ms"),
+        )
 
     def path_mtu_times(self) -> PathMtuTimes:
         """Returns net.ipv4.route.mtu_expires and net.ipv6.route.mtu_expires, which are in seconds, in ms."""
-        seconds = (_number(_PROC + family + b"/route/mtu_expires") for family in (b"ipv4", b"ipv6"))
+        seconds = (self._files.number(_PROC + family + b"/route/mtu_expires") for family in (b"ipv4", b"ipv6"))
         return PathMtuTimes(*(value if value is None else value * 1000 for value in seconds))
 
     def can_wake(self, bus: bytes, device: bytes) -> bool | None:
@@ -70,11 +80,12 @@ class SystemDetails:
 
         /sys/bus is the same in every network namespace, /sys/class/net is not.
         """
-        return can_wake(bus, device)
+        return can_wake(bus, device, read=self._files.read)
 
     def close(self) -> None:
-        """Releases the socket."""
+        """Releases the socket and the descriptor."""
         self._driver.close()
+        self._files.close()
 
 
 class Inotify:
@@ -204,18 +215,59 @@ class SettingWatches:
         return watch
 
 
-def can_wake(bus: bytes, device: bytes, root: bytes = b"/sys") -> bool | None:
+def can_wake(
+    bus: bytes, device: bytes, root: bytes = b"/sys", read: Callable[[bytes], bytes] | None = None
+) -> bool | None:
     """Returns whether this device of this bus can wake the host; None where sysfs below `root` has no answer."""
     try:
-        with open(root + b"/bus/" + bus + b"/devices/" + device + b"/power/wakeup", "rb") as file:  # noqa: PTH123 - bytes
-            return file.read().strip() in (b"enabled", b"disabled")  # older kernels show an empty line for others
+        text = (read or _content)(root + b"/bus/" + bus + b"/devices/" + device + b"/power/wakeup")
     except OSError:
         return None
+    return text.strip() in (b"enabled", b"disabled")  # older kernels show an empty line for others
 
 
-def _number(path: bytes) -> int | None:
-    try:
-        with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - a path of any bytes
-            return int(file.read())
-    except (OSError, ValueError):
-        return None
+class SmallFiles:
+    """Reads files, also while the process has no descriptor left: one is kept for that. One thread at a time.
+
+    A setting that cannot be read is not known, and that would be an event; a port that is not known, another LUID.
+    """
+
+    def __init__(self) -> None:
+        self._spare: int | None = None
+
+    def read(self, path: bytes) -> bytes:
+        """Returns the content; raises OSError."""
+        if self._spare is None:
+            self._keep()
+        try:
+            return _content(path)
+        except OSError as error:
+            if error.errno != errno.EMFILE or self._spare is None:
+                raise
+        self.close()
+        try:
+            return _content(path)
+        finally:
+            self._keep()
+
+    def number(self, path: bytes) -> int | None:
+        """Returns the number that is the content; `None` when there is none."""
+        try:
+            return int(self.read(path))
+        except (OSError, ValueError):
+            return None
+
+    def close(self) -> None:
+        """Gives the descriptor back."""
+        spare, self._spare = self._spare, None
+        if spare is not None:
+            os.close(spare)
+
+    def _keep(self) -> None:
+        with suppress(OSError):  # another thread was quicker: the next read tries again
+            self._spare = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+
+
+def _content(path: bytes) -> bytes:
+    with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - a path of any bytes
+        return file.read()

@@ -10,8 +10,8 @@ import socket
 import struct
 import subprocess
 import sys
-from collections.abc import Iterable
-from contextlib import closing
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -29,6 +29,8 @@ from tests.fixtures.netns import NetNs
 from tests.fixtures.requirements import need
 
 if sys.platform == "linux":
+    import resource
+
     from publisher.sources.linux import netlink
     from publisher.sources.linux.netlink import InterruptedDumpError
     from publisher.sources.linux.reader import LinuxReader
@@ -246,6 +248,36 @@ def test_an_error_of_the_moment_is_no_refusal(refusing: Refusing) -> None:
             reader.dump()
         refusing.requests({})
         assert reader.dump().addresses
+
+
+def test_a_lack_of_descriptors_goes_by() -> None:
+    with closing(LinuxReader(Decoder(), CapturedLog())) as reader:
+        reader.dump()
+        reader.abandon()
+        times = reader.details.times("inet", b"lo")
+        with no_descriptor_left():
+            assert reader.details.times("inet", b"lo") == times, "one is kept: what is not known would be an event"
+            assert reader.details.times("inet", b"lo") == times
+            with pytest.raises(InterruptedDumpError, match="Too many open files"):
+                reader.dump()
+        assert reader.dump().links
+
+
+@contextmanager
+def no_descriptor_left() -> Iterator[None]:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    highest = max(int(name) for name in os.listdir("/proc/self/fd"))  # noqa: PTH208 - names, not paths
+    taken: list[int] = []
+    resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 1, before[1]))
+    try:
+        with suppress(OSError):
+            while True:
+                taken.append(os.dup(0))
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+        for descriptor in taken:
+            os.close(descriptor)
 
 
 def test_without_groups_and_strict_checks_changes_are_found_when_everything_is_read(
