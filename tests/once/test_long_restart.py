@@ -23,7 +23,7 @@ def test_a_restart_with_a_hundred_thousand_waiting_events(tmp_path: Path) -> Non
         pipeline.restart()
         counted = Counted()
         worker = pipeline.deliver(counted.make)
-        counted.reached.wait(90)
+        counted.reached.wait(240)
         assert counted.problem is None
         assert counted.last == 100_000
         wait_for(lambda: worker.status().behind == 0)

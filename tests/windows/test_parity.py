@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-
 import pytest
 
 from publisher.events import Event
 from tests.fixtures.linux_source import Following
-from tests.fixtures.netns import NetNs
+from tests.fixtures.netns import own_netns
 from tests.windows.parity import LIFE, Difference, Told, expected, in_short
 from tests.windows.prepare import CHECKOUT
 
@@ -35,7 +33,7 @@ COMMANDS = {
 
 def test_the_life_of_an_interface_on_linux() -> None:
     told: dict[str, list[Told]] = {}
-    with contextlib.closing(NetNs()) as netns, Following(netns) as following:
+    with own_netns() as netns, Following(netns) as following:
         # No address of the link's own: the stand-in makes none either.
         netns.sysctl("net/ipv6/conf/default/addr_gen_mode", 1)
         for step in LIFE:
