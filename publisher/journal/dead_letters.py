@@ -38,8 +38,8 @@ def select_dead_letters(connection: sqlite3.Connection, sink: str | None, after:
     """
     # Bytes: text that is not UTF-8 would end the reading of all of them.
     columns = "id, CAST(sink AS BLOB), time, CAST(reason AS BLOB), CAST(data AS BLOB)"
-    sql = f"SELECT {columns} FROM dead_letters WHERE (?1 IS NULL OR sink = ?1) AND id > ?2 ORDER BY id"
-    for row in connection.execute(sql, (sink, after)):
+    sql = f"SELECT {columns} FROM dead_letters WHERE (:sink IS NULL OR sink = :sink) AND id > :after ORDER BY id"
+    for row in connection.execute(sql, {"sink": sink, "after": after}):
         try:
             yield _decoded(row)
         except (JournalDamagedError, TypeError, UnicodeDecodeError) as error:
@@ -55,8 +55,8 @@ def _decoded(row: Row) -> DeadLetter:
 
 def delete_dead_letters(connection: sqlite3.Connection, sink: str, number: int | None) -> int:
     """Deletes a dead letter of a sink, or all of them when `number` is `None`; returns the count of those deleted."""
-    sql = "DELETE FROM dead_letters WHERE sink = ?1 AND (?2 IS NULL OR id = ?2)"
-    return connection.execute(sql, (sink, number)).rowcount
+    sql = "DELETE FROM dead_letters WHERE sink = :sink AND (:number IS NULL OR id = :number)"
+    return connection.execute(sql, {"sink": sink, "number": number}).rowcount
 
 
 def discarded(sink: str, count: int) -> str:
@@ -71,7 +71,7 @@ def insert_dead_letter(connection: sqlite3.Connection, sink: str, event: Event, 
         (sink, time.time(), reason, event.json_bytes),
     )
     connection.execute(
-        "DELETE FROM dead_letters WHERE sink = ?1 AND id <= "
-        "(SELECT id FROM dead_letters WHERE sink = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)",
-        (sink, KEPT),
+        "DELETE FROM dead_letters WHERE sink = :sink AND id <= "
+        "(SELECT id FROM dead_letters WHERE sink = :sink ORDER BY id DESC LIMIT 1 OFFSET :kept)",
+        {"sink": sink, "kept": KEPT},
     )
