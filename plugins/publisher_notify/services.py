@@ -28,10 +28,11 @@ Severity: TypeAlias = Literal["info", "success", "warning"]
 
 # The error of requests for a connection that was not made: "HTTPSConnectionPool(host='h', port=443): Max retries
 # exceeded with url: /x (Caused by NewConnectionError("HTTPSConnection(host='h', port=443): Failed to establish a new
-# connection: [Errno 111] Connection refused"))".
+# connection: [Errno 111] Connection refused"))". Older ones name '<urllib3.connection.HTTPSConnection object at 0x7f>'.
 _NOT_CONNECTED = re.compile(
     r"HTTPS?ConnectionPool\(host='([^']*)', port=(\d+)\): Max retries exceeded with url: \S* \(Caused by \w+\(\W*"
-    r"(?:HTTPS?Connection\([^)]*\): )?(?:Failed to establish a new connection: \[Errno -?\d+\] )?([^\"]*?)\W*\)\)"
+    r"(?:(?:HTTPS?Connection\([^)]*\)|urllib3\.connection\.HTTPS?Connection object at \w+>): )?"
+    r"(?:Failed to establish a new connection: \[Errno -?\d+\] )?([^\"]*?)\W*\)\)"
 )
 
 
