@@ -32,7 +32,6 @@ _PING_SECONDS = 20
 # of that moment gets no answer later: a thousand nodes that came back together waited the whole timeout.
 _AGAIN_SECONDS = 0.5
 # A server of a cluster learns of a stream that was just made a moment later; until then nobody takes a message for it.
-# Less than a lease's shortest time limit.
 _NOBODY_SECONDS, _NOBODY_PAUSE = 0.4, 0.05
 
 
@@ -222,9 +221,12 @@ class NatsConnection:
         except (errors.Error, OSError) as error:
             raise NatsUnavailable(f"{self.name}: {words(error)}") from error
 
-    async def put(self, message: NatsMessage) -> Ack:
-        """Stores one message; raises NatsUnavailable, after which it may be stored or not, or NatsRefused."""
-        until = time.monotonic() + _NOBODY_SECONDS
+    async def put(self, message: NatsMessage, patience: float = _NOBODY_SECONDS) -> Ack:
+        """Stores one message; raises NatsUnavailable, after which it may be stored or not, or NatsRefused.
+
+        Where nobody takes it, it is sent again for `patience` seconds.
+        """
+        until = time.monotonic() + patience
         while True:
             try:
                 return await self._put(message)

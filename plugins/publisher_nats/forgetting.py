@@ -28,6 +28,8 @@ _LOOK_SECONDS = 0.25
 _MARKER = {"KV-Operation": "PURGE"}
 # A follower that comes back within a day reads the marker.
 _MARKER_OF_A_DAY = _MARKER | {"Nats-TTL": "24h"}
+# Seconds for a server to learn of the status' stream.
+_PATIENCE = 2.0
 Way = Literal["roll up", "purge", "keep"]
 # Not each stream allows rollups: a node that may remove its own past by one may remove that of all nodes by another.
 _HEADERS: dict[Way, dict[str, str]] = {
@@ -163,5 +165,5 @@ class NodeForgetting:
         if not found.seq or found.is_forgotten:
             return
         message = NatsMessage(self._status.subject, b"", _MARKER_OF_A_DAY)
-        if await self._status.put(self._connection, message, found.seq) is None:
+        if await self._status.put(self._connection, message, found.seq, _PATIENCE) is None:
             raise Retry("the status was written meanwhile: a publisher has begun to use this node name")

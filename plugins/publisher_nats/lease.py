@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 # Two renewals may fail before viewers take the node for lost.
 _RENEWALS_IN_A_LEASE = 3
 _SHORTEST_TIMEOUT, _LONGEST_TIMEOUT = 1.0, 3.0
+# Of the time limit: a server that has yet to learn of the status' stream gets it, and says so in time if it does not.
+_PATIENCE = 0.8
 _LONGEST_PAUSE = 1.0
 _END_SECONDS = 2.0
 _ATTEMPTS = 3
@@ -183,7 +185,7 @@ class Lease:
         headers = {INSTANCE: self._sink.instance} | ({"Nats-TTL": f"{self._seconds}s"} if status.online else {})
         message = NatsMessage(self._key.subject, payload, headers)
         for _ in range(_ATTEMPTS):
-            if (seq := await self._key.put(connection, message, self._seq)) is not None:
+            if (seq := await self._key.put(connection, message, self._seq, self._timeout * _PATIENCE)) is not None:
                 self._seq = seq
                 return
             # The server's answer was lost, the lease ran out while this process was stopped, or the servers were put

@@ -73,14 +73,14 @@ class StatusKey:
         instance, operation = message.headers.get(INSTANCE, ""), message.headers.get("KV-Operation")
         return FoundStatus(message.seq, status, instance, operation is not None)
 
-    async def put(self, connection: NatsConnection, message: NatsMessage, after: int) -> int | None:
+    async def put(self, connection: NatsConnection, message: NatsMessage, after: int, patience: float) -> int | None:
         """Writes behind the message `after`; returns the new sequence, None when another message is the last one.
 
         Raises NatsUnavailable, after which it may be written or not, or NatsRefused.
         """
         guarded = message.with_headers({"Nats-Expected-Last-Subject-Sequence": str(after)})
         try:
-            return (await connection.put(guarded)).seq
+            return (await connection.put(guarded, patience)).seq
         except NatsRefused as error:
             if error.code in WRONG_LAST_SEQUENCE:
                 return None

@@ -17,6 +17,7 @@ from publisher_nats.sink import NatsSink
 from tests.faults import changing
 from tests.fixtures.nats import NatsCluster, NatsServer
 from tests.fixtures.nats_bucket import BucketReader
+from tests.fixtures.poll import wait_for
 
 _NUMBERS = itertools.count()
 
@@ -48,8 +49,9 @@ class _NatsConformance(SinkConformance):
 
     def assert_snapshot(self, snapshot: Sequence[Event]) -> None:
         wanted = {f"testnode.{event.luid}.{event.family}": event for event in snapshot if event.row is not None}
+        # The copy that is read may have the last one a moment later.
+        wait_for(lambda: self.reader.rows("testnode.*.*").keys() == wanted.keys(), what=f"the rows {wanted.keys()}")
         held = self.reader.rows("testnode.*.*")
-        assert held.keys() == wanted.keys()
         assert {key: one.json["row"] for key, one in held.items()} == {
             key: json.loads(event.json_bytes)["row"] for key, event in wanted.items()
         }

