@@ -68,7 +68,10 @@ class PageThread:
 
     def take(self, entries: Sequence[Event | NodeStatus]) -> None:
         """Shows what was received; returns when it is among what viewers get, so that no more is read meanwhile."""
-        asyncio.run_coroutine_threadsafe(self._take(entries), self._loop).result()
+        # Not by a coroutine: Ctrl+C may come before the loop has it, and Python would warn of it.
+        taken: Future[None] = Future()
+        self._loop.call_soon_threadsafe(self._take, entries, taken)
+        taken.result()
 
     def __exit__(self, *_: object) -> None:
         self._loop.call_soon_threadsafe(self._stop.set)
@@ -92,8 +95,13 @@ class PageThread:
             await page.close()
             self._shown.close()
 
-    async def _take(self, entries: Sequence[Event | NodeStatus]) -> None:
-        self._shown.take(entries)
+    def _take(self, entries: Sequence[Event | NodeStatus], taken: Future[None]) -> None:
+        try:
+            self._shown.take(entries)
+        except BaseException as error:  # noqa: BLE001  # who gave them raises it
+            taken.set_exception(error)
+        else:
+            taken.set_result(None)
 
 
 def _options(request: WebRequest) -> WebOptions:
