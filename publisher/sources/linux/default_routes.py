@@ -14,7 +14,6 @@ from contextlib import closing
 from functools import partial
 from typing import NamedTuple, TypeVar
 
-from ...errors import SourceError
 from ...events import Cause, Family
 from ...sink import Log
 from .attributes import RtnetlinkError
@@ -32,7 +31,7 @@ from .routes import (
 from .rtnetlink import FAMILIES, NLMSG_ERROR, RTM_NEWNEXTHOP, RTM_NEWROUTE, Failure, headers
 
 if sys.platform == "linux":
-    from .netlink import InterruptedDumpError, RequestSocket, invalid_answer, raise_unless
+    from .netlink import InterruptedDumpError, RequestSocket, invalid_answer, opened_later, raise_unless
 
 assert sys.platform == "linux"
 
@@ -124,7 +123,7 @@ def read_default_routes(
 
     Raises InterruptedDumpError, RefusedError, SourceError. Closing the iterator ends the read.
     """
-    with closing(_opened(decoder)) as requests:
+    with closing(opened_later(lambda: RouteSocket(decoder))) as requests:
         routes: list[Route] = []
         until = cpu() + _SLICE
         count = 0
@@ -147,14 +146,6 @@ def _raise_if_left_out(requests: RouteSocket) -> None:
     """
     if requests.has_default_route6():
         raise InterruptedDumpError("routes were removed while they were listed")
-
-
-def _opened(decoder: RouteDecoder) -> RouteSocket:
-    """Opens a socket; an error is taken for one that goes by, as the lack of descriptors: others could be opened."""
-    try:
-        return RouteSocket(decoder)
-    except SourceError as error:
-        raise InterruptedDumpError(str(error)) from error
 
 
 class ReadRoutes(NamedTuple):

@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from ...errors import SourceError
 from ...sink import Log
@@ -54,6 +54,7 @@ _REFUSALS = frozenset(
     (errno.EOPNOTSUPP, errno.EINVAL, errno.EPERM, errno.EACCES, errno.ENOSYS, errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT)
 )
 _SANDBOX = "Android forbids it to apps, and so may a sandbox (SELinux, seccomp): run publisher outside of it"
+S = TypeVar("S", bound="RequestSocket")
 _SHORTAGES = (errno.ENOBUFS, errno.ENOMEM)
 _DATAGRAM = 65536  # the kernel fills the datagrams of a dump up to 32 KiB
 _ATTEMPTS = 50  # a third of the dumps is interrupted while links come and go: fifty in a row are one in 10^23
@@ -220,6 +221,17 @@ class NotificationSocket:
     def close(self) -> None:
         """Releases the socket."""
         self._socket.close()
+
+
+def opened_later(open_it: Callable[[], S]) -> S:
+    """Returns a socket that is opened beside others; raises InterruptedDumpError.
+
+    The others could be opened, so an error is taken for one that goes by, as the lack of descriptors.
+    """
+    try:
+        return open_it()
+    except SourceError as error:
+        raise InterruptedDumpError(str(error)) from error
 
 
 def _open_socket() -> socket.socket:

@@ -21,7 +21,7 @@ from .rtnetlink import AddressMessage, Decoder, Failure, Link, Listed, Neighbour
 if sys.platform == "linux":
     from .default_routes import SlicedRead, read_default_routes
     from .dumps import DumpSocket
-    from .netlink import InterruptedDumpError, RefusedError, RequestSocket, invalid_answer
+    from .netlink import InterruptedDumpError, RefusedError, RequestSocket, invalid_answer, opened_later
     from .sysctl import SystemDetails
 
 assert sys.platform == "linux"
@@ -145,12 +145,8 @@ class LinuxReader:
             self._dumps = None
 
     def _opened(self) -> DumpSocket:
-        """Returns the socket; raises InterruptedDumpError: that for single requests could be opened, so it goes by."""
         if self._dumps is None:
-            try:
-                self._dumps = DumpSocket(self._decoder)
-            except SourceError as error:
-                raise InterruptedDumpError(str(error)) from error
+            self._dumps = opened_later(lambda: DumpSocket(self._decoder))
         return self._dumps
 
     def _request_of(self, what: DumpOf) -> Callable[[int], bytes]:

@@ -11,7 +11,6 @@ import errno
 import os
 import struct
 import sys
-from collections.abc import Callable
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -44,6 +43,7 @@ class SystemDetails:
         self._files = SmallFiles()
         self.speed = self._driver.speed
         self.offloads = self._driver.offloads
+        self._number = self._files.number
 
     def is_wireless(self, name: bytes, index: int) -> bool:
         """Returns whether it is Wi-Fi: by the wireless extensions, else by sysfs if it shows this very link."""
@@ -51,36 +51,35 @@ class SystemDetails:
             return True
         directory = b"/sys/class/net/" + name
         # /sys may be that of another network namespace (docs/linux.md, trap 8).
-        return self._files.number(directory + b"/ifindex") == index and os.path.exists(directory + b"/phy80211")  # noqa: PTH110 - bytes
+        return self._number(directory + b"/ifindex") == index and os.path.exists(directory + b"/phy80211")  # noqa: PTH110 - bytes
 
     def dev_port(self, name: bytes, index: int) -> int | None:
         """Returns the number of the port on its card, if sysfs shows this very link."""
         directory = b"/sys/class/net/" + name
-        return (
-            self._files.number(directory + b"/dev_port")
-            if self._files.number(directory + b"/ifindex") == index
-            else None
-        )
+        return self._number(directory + b"/dev_port") if self._number(directory + b"/ifindex") == index else None
 
     def times(self, family: Family, name: bytes) -> Times:
         """Returns the neighbour parameters of a family; the current reachable time is not among these files."""
         directory = _PROC + (b"ipv4" if family == "inet" else b"ipv6") + b"/neigh/" + name
         return Times(
-            self._files.number(directory + b"/base_reachable_time_ms"),
-            self._files.number(directory + b"/retrans_time_ms"),
+            self._number(directory + b"/base_reachable_time_ms"), self._number(directory + b"/retrans_time_ms")
         )
 
     def path_mtu_times(self) -> PathMtuTimes:
         """Returns net.ipv4.route.mtu_expires and net.ipv6.route.mtu_expires, which are in seconds, in ms."""
-        seconds = (self._files.number(_PROC + family + b"/route/mtu_expires") for family in (b"ipv4", b"ipv6"))
+        seconds = (self._number(_PROC + family + b"/route/mtu_expires") for family in (b"ipv4", b"ipv6"))
         return PathMtuTimes(*(value if value is None else value * 1000 for value in seconds))
 
-    def can_wake(self, bus: bytes, device: bytes) -> bool | None:
+    def can_wake(self, bus: bytes, device: bytes, root: bytes = b"/sys") -> bool | None:
         """Returns whether this device, the parent of a link, can wake the host; None where sysfs does not tell.
 
         /sys/bus is the same in every network namespace, /sys/class/net is not.
         """
-        return can_wake(bus, device, read=self._files.read)
+        try:
+            text = self._files.read(root + b"/bus/" + bus + b"/devices/" + device + b"/power/wakeup")
+        except OSError:
+            return None
+        return text.strip() in (b"enabled", b"disabled")  # older kernels show an empty line for others
 
     def close(self) -> None:
         """Releases the socket and the descriptor."""
@@ -213,17 +212,6 @@ class SettingWatches:
             return None  # ENOENT: no IPv6, or removed meanwhile; ENOSPC: fs.inotify.max_user_watches is reached
         self._index[watch] = index
         return watch
-
-
-def can_wake(
-    bus: bytes, device: bytes, root: bytes = b"/sys", read: Callable[[bytes], bytes] | None = None
-) -> bool | None:
-    """Returns whether this device of this bus can wake the host; None where sysfs below `root` has no answer."""
-    try:
-        text = (read or _content)(root + b"/bus/" + bus + b"/devices/" + device + b"/power/wakeup")
-    except OSError:
-        return None
-    return text.strip() in (b"enabled", b"disabled")  # older kernels show an empty line for others
 
 
 class SmallFiles:

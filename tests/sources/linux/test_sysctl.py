@@ -15,7 +15,7 @@ from tests.fixtures.netns import NetNs
 from tests.fixtures.poll import wait_for
 
 if sys.platform == "linux":
-    from publisher.sources.linux.sysctl import Inotify, Modified, SettingWatches, SystemDetails, can_wake
+    from publisher.sources.linux.sysctl import Inotify, Modified, SettingWatches, SystemDetails
 else:
     pytest.skip("sysctl and ethtool are Linux's", allow_module_level=True)
 
@@ -62,8 +62,9 @@ def test_a_device_can_wake_the_host_where_sysfs_says_so(
     device.mkdir(parents=True)
     if shown is not None:
         (device / "wakeup").write_text(shown)
-    assert can_wake(b"pci", b"0000:00:03.0", bytes(tmp_path)) is expected
-    assert can_wake(b"usb", b"0000:00:03.0", bytes(tmp_path)) is None
+    with closing(SystemDetails()) as details:
+        assert details.can_wake(b"pci", b"0000:00:03.0", bytes(tmp_path)) is expected
+        assert details.can_wake(b"usb", b"0000:00:03.0", bytes(tmp_path)) is None
 
 
 def test_path_mtu_times_are_in_milliseconds(netns: NetNs) -> None:
