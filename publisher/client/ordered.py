@@ -14,7 +14,7 @@ from dataclasses import replace
 from ..events import AnyEvent, Cause, Deleted, Key
 from ..sink import Cursor
 from .given import Surroundings
-from .ordered_phases import ChangesRead, PlacedRow, RowsRead, Unread, snapshot_of
+from .ordered_phases import ChangesRead, RowsRead, Unread
 from .outbox import NodeStatus
 from .questions import DueQuestion
 from .received import EventPlace, OrderedStatus
@@ -187,11 +187,11 @@ class OrderedNode:
             self._collected(collecting, self._position or newest_at, is_whole=False)
 
     def _collected(self, collecting: RowsRead, upto: Cursor, *, is_whole: bool) -> None:
-        at, rows = self.at, collecting.rows
+        at = self.at
         if collecting.lacks_some:
             self._read_rows(is_forced=True)
         elif at is None or collecting.is_forced or upto.epoch > at.epoch:
-            self._give_rows(rows, upto, is_whole=is_whole)
+            self._give_rows(collecting, upto, is_whole=is_whole)
         elif at == upto:
             self._phase, self._is_whole = Unread(), is_whole
             self._keys = collecting.there
@@ -200,17 +200,17 @@ class OrderedNode:
             self._phase = Unread()
             self._is_behind()
         elif self._skips:
-            self._give_rows(rows, upto, is_whole=is_whole)
+            self._give_rows(collecting, upto, is_whole=is_whole)
         else:
             self._keys = collecting.there
             self._recover_changes()
 
-    def _give_rows(self, rows: dict[Key, PlacedRow], at: Cursor, *, is_whole: bool) -> None:
+    def _give_rows(self, collected: RowsRead, at: Cursor, *, is_whole: bool) -> None:
         cause: Cause = "overrun" if self._snapshots else "notification"
         self._snapshots += 1
         self._phase, self._is_whole, self.at, self._behind_since = Unread(), is_whole, at, None
-        self._keys = {key for key, row in rows.items() if row.data is not None}
-        self._around.put(snapshot_of(self.node, at, cause, rows))
+        self._keys = collected.there
+        self._around.put(collected.snapshot(self.node, at, cause))
         self._tell()
 
     def _read_rows(self, *, is_forced: bool = False) -> None:
@@ -226,7 +226,7 @@ class OrderedNode:
     def _forget(self) -> None:
         at, self.at = self.at, None
         if self._keys and at is not None:
-            self._give_rows({}, at, is_whole=False)
+            self._give_rows(RowsRead(), at, is_whole=False)
             self.at = None
         self.appeared()
 

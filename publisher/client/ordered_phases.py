@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import NamedTuple
@@ -69,6 +68,13 @@ class RowsRead:
         if not isinstance(event, EventPlace) and event.snapshot is not None and self.count is not None:
             self.count = event.snapshot.count
 
+    def snapshot(self, node: str, at: Cursor, cause: Cause) -> SnapshotEvents[bytes]:
+        """Returns the snapshot of the rows that can be given, sorted, as of this event."""
+        there = [row for _, row in sorted(self.rows.items()) if row.data is not None]
+        time = max((row.time for row in there), default=datetime.now(UTC))
+        moment = Moment(node, at.epoch, at.seq, time)
+        return SnapshotEvents(moment, cause, [row.data or b"" for row in there], _ip_interface)
+
 
 @dataclass
 class ChangesRead:
@@ -80,14 +86,6 @@ class ChangesRead:
 @dataclass(frozen=True)
 class Unread:
     """Nothing is read: every change comes by itself."""
-
-
-def snapshot_of(node: str, at: Cursor, cause: Cause, rows: Mapping[Key, PlacedRow]) -> SnapshotEvents[bytes]:
-    """Returns the snapshot of the rows that can be given, sorted, as of this event."""
-    there = [row for _, row in sorted(rows.items()) if row.data is not None]
-    time = max((row.time for row in there), default=datetime.now(UTC))
-    moment = Moment(node, at.epoch, at.seq, time)
-    return SnapshotEvents(moment, cause, [row.data or b"" for row in there], _ip_interface)
 
 
 def _ip_interface(event: bytes) -> IpInterface:
