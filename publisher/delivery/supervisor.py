@@ -243,8 +243,7 @@ class Supervisor:
             selection=Selection.of(planned.options),
             backoff=Backoff(most=planned.sink.max_pause),
             mask=masking(secrets_in(planned.options)),
-            opened=self._changed,
-            ended=self._changed,
+            changed=self._changed,
             report=self._report,
         )
         self._workers[name] = worker  # before it starts: the status has every sink that delivers

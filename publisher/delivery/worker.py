@@ -57,15 +57,14 @@ class Worker:
         backoff: Backoff | None = None,
         clock: Clock | None = None,
         mask: Callable[[str], str] = str,
-        opened: Callable[[], object] = lambda: None,
-        ended: Callable[[], object] = lambda: None,
+        changed: Callable[[], object] = lambda: None,
         report: Report = dict,
     ) -> None:
         """`make_sink` makes a new sink for each attempt to open; `fingerprint` distinguishes its configurations.
 
         `selection` is the part of the journal that the sink gets. `mask` takes the sink's secrets out of texts that are
-        shown or kept. `opened` is called on the sink's thread when the sink is open, `ended` when the thread comes to
-        its end. `report` returns the state of the service, on any thread.
+        shown or kept. `changed` is called on the sink's thread when the sink is open, and when the thread comes to its
+        end. `report` returns the state of the service, on any thread.
         """
         self.name = name
         self.fingerprint = fingerprint
@@ -74,7 +73,7 @@ class Worker:
         self._log = log
         self._mask = mask
         self._clock = clock or Clock()
-        self._opened, self._ended = opened, ended
+        self._changed = changed
         self._part = journal.sink(name, destination)
         self._takes_snapshots = selection.snapshot
         self._subscription = SinkSubscription(journal, self._part, log, selection, self._clock)
@@ -215,7 +214,7 @@ class Worker:
         finally:
             self._part.reading = None
             self.inbox.close()
-            self._ended()
+            self._changed()
 
     def _open(self) -> Sink | None:
         """Returns a sink that is open, however long it takes; `None` when the worker is to stop before."""
@@ -229,7 +228,7 @@ class Worker:
                 case None:
                     self._progress.works()
                     self._status.state = "following"
-                    self._opened()
+                    self._changed()
                     return attempt.sink
                 case Finished(_, reason, durable):
                     self._progress.end(reason, durable=durable)

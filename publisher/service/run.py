@@ -68,7 +68,7 @@ def run_service(
             _turns(
                 notifier,
                 lambda: started(signals.stop, signals.reload),
-                lambda: first_run.turned(lambda: service.status()),
+                lambda: first_run.turned(service.status),
             ),
         )
         service = Service(
