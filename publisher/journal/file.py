@@ -112,8 +112,7 @@ class JournalFile:
         with self._errors("written"):
             self._check_open()
             with closing(_connect(self.path, _WRITER_BUSY_SECONDS)) as connection:
-                connection.execute(f"PRAGMA synchronous = {self._synchronous}")
-                connection.execute("PRAGMA wal_autocheckpoint = 0")
+                _prepare_to_write(connection, self._synchronous)
                 connection.execute("BEGIN IMMEDIATE")
                 yield connection
                 connection.execute("COMMIT")
@@ -265,10 +264,14 @@ def _owner(path: Path, synchronous: Synchronous) -> sqlite3.Connection:
         )
         _LOG.warning(text, path)
         connection = _in_mode(path, "truncate")
-    connection.execute(f"PRAGMA synchronous = {synchronous}")
-    connection.execute("PRAGMA wal_autocheckpoint = 0")
+    _prepare_to_write(connection, synchronous)
     connection.execute(f"PRAGMA journal_size_limit = {_LOG_BYTES}")
     return connection
+
+
+def _prepare_to_write(connection: sqlite3.Connection, synchronous: Synchronous) -> None:
+    connection.execute(f"PRAGMA synchronous = {synchronous}")
+    connection.execute("PRAGMA wal_autocheckpoint = 0")
 
 
 def _in_mode(path: Path, mode: str) -> sqlite3.Connection:
