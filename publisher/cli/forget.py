@@ -36,9 +36,9 @@ _RUNS = (
     "a service runs: it empties by itself what a former configuration left, and would publish the rest again at once: "
     "stop it before publisher forget"
 )
+_NOTHING_KNOWN = "there is nothing to empty, as far as the journal %s knows"
 _NOTHING = (
-    "there is nothing to empty, as far as the journal %s knows; what another journal filled is emptied by its URL: "
-    "publisher forget mqtt://BROKER --node NAME"
+    f"{_NOTHING_KNOWN}; what another journal filled is emptied by its URL: publisher forget mqtt://BROKER --node NAME"
 )
 _LOOK_SECONDS = 0.1
 
@@ -70,7 +70,7 @@ def list_places(settings: Settings, node: str | None) -> None:
         places = [place for place in journal.places() if node in (None, place.node)]
         left = {place.place for place in left_places(journal)} if is_running else None
     if not places:
-        echo(f"there is nothing to empty, as far as the journal {path} knows", err=True)
+        echo(_NOTHING_KNOWN % path, err=True)
         return
     if left is None:
         plugins = load_plugins(slow=partial(echo, err=True))
@@ -187,15 +187,14 @@ def _ask_service(path: Path, journal: JournalClient, wanted: Forget, *, drop: bo
     return all(outcomes)
 
 
-def _require_all_left(path: Path, journal: JournalClient, left: Iterable[LeftReport]) -> None:
+def _require_all_left(path: Path, journal: JournalClient, left: Sequence[LeftReport]) -> None:
     """Raises JournalError when the running service keeps something, or nothing is left."""
-    places = {place.place for place in left}
-    if kept := sorted({place.sink for place in journal.places() if place.place not in places}):
+    if kept := sorted({place.sink for place in kept_places(journal, left)}):
         raise JournalError(
             f"the running service would publish everything of {', '.join(map(repr, kept))} again at once: stop it, "
             "then publisher forget --all"
         )
-    if not places:
+    if not left:
         raise JournalError(_NOTHING % path)
 
 
@@ -213,6 +212,12 @@ def left_places(journal: JournalClient) -> tuple[LeftReport, ...]:
     """Returns the places that the running service is still to empty, by its status."""
     report = read_report(journal)
     return report.left if report else ()
+
+
+def kept_places(journal: JournalClient, left: Iterable[LeftReport]) -> list[RetainedPlace]:
+    """Returns the places that the running service keeps filled: those that are not left."""
+    to_empty = {place.place for place in left}
+    return [place for place in journal.places() if place.place not in to_empty]
 
 
 def _followed(journal: JournalClient, sink: str, asked: float) -> bool:

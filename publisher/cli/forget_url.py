@@ -16,7 +16,7 @@ from ..plugins import ForgetRequest, Plugins, load_plugins
 from ..service.logs import Secrets
 from ..sink import Sink
 from ..terminal import echo
-from .forget import Forget, attempt, left_places, silent
+from .forget import Forget, attempt, kept_places, left_places, silent
 from .journal import find_journal, opened_journal
 
 
@@ -78,8 +78,7 @@ def _known(settings: Settings, places: Iterable[str]) -> tuple[list[str], frozen
             luids = journal.known_luids()
             if journal.running is None:
                 return [], luids
-            left = {place.place for place in left_places(journal)}
-            kept = {place.place for place in journal.places()} - left
+            kept = {place.place for place in kept_places(journal, left_places(journal))}
     except JournalError as error:
         echo(f"publisher: going on without the journal, which a URL does not need: {error}", err=True)
         return [], frozenset()

@@ -81,8 +81,8 @@ def forget(
 
     Without a name it lists what there is, and changes nothing. The service empties by itself what the configuration no
     longer has; this does it now, or, with --all and no service, for good before an uninstallation, or, with a URL such
-    as mqtt://broker or nats://server, for what no journal remembers. The exit status is 1 when there is nothing, or
-    something could not be emptied.
+    as mqtt://broker or nats://server, for what no journal remembers. The exit status is then 1 when there is
+    nothing, or something could not be emptied.
     """
     from ..forget import Forget, forget_left, list_places
     from ..forget_url import forget_url

@@ -22,12 +22,11 @@ SourceOption = Annotated[
 
 
 def _family(text: str) -> Family:
-    for family in get_args(Family):
-        if text == family:
-            return cast("Family", family)
+    words = get_args(Family)
+    if text in words:
+        return cast("Family", text)
     from ...config.errors import nearest
 
-    words = get_args(Family)
     # The words of typer for a wrong value begin with "Value error".
     raise typer.BadParameter(f"{text!r} is neither {' nor '.join(map(repr, words))}{nearest(text, words)}")
 
