@@ -44,6 +44,28 @@ def changing(make: Callable[[], object], pause: float = 0.0) -> Iterator[None]:
         raise errors[0]
 
 
+@contextmanager
+def no_descriptor_left() -> Iterator[None]:
+    """Takes every descriptor that this process may open, until the block ends."""
+    if sys.platform == "win32":
+        raise OSError("Windows has no such limit")
+    import resource
+
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    highest = max(int(name) for name in os.listdir("/dev/fd"))  # noqa: PTH208 - names, not paths
+    taken: list[int] = []
+    resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 1, before[1]))
+    try:
+        with suppress(OSError):
+            while True:
+                taken.append(os.dup(0))
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+        for descriptor in taken:
+            os.close(descriptor)
+
+
 class Killable(Protocol):
     """A process: `subprocess.Popen`, `multiprocessing.Process` or `Fork`."""
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
@@ -15,6 +14,7 @@ import pytest
 from publisher.delivery.inbox import Clock
 from publisher.events import Event
 from publisher.sink import Retry, Sink, SinkContext, SinkOptions
+from tests.faults import no_descriptor_left
 from tests.fixtures.pipeline import Pipeline
 from tests.fixtures.poll import wait_for
 
@@ -191,37 +191,29 @@ def test_a_job_that_is_due_in_years_ends_no_worker(pipeline: Pipeline, seconds: 
     wait_for(lambda: line.published[-1] == 1, what="the event")
 
 
-if sys.platform != "win32":
-    import resource
-
-    def test_a_process_without_a_descriptor_left_watches_when_it_has_some_again(pipeline: Pipeline) -> None:
-        before = resource.getrlimit(resource.RLIMIT_NOFILE)
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such limit")
+def test_a_process_without_a_descriptor_left_watches_when_it_has_some_again(pipeline: Pipeline) -> None:
+    made: list[Line] = []
+    with ExitStack() as shortage:
 
         class Short(Line):
             def fileno(self) -> int | None:
                 if self.asked == 0:
-                    first_free = os.dup(0)
-                    os.close(first_free)
-                    resource.setrlimit(resource.RLIMIT_NOFILE, (first_free, before[1]))
+                    shortage.enter_context(no_descriptor_left())
                 return super().fileno()
-
-        made: list[Line] = []
 
         def make(context: SinkContext) -> Sink:
             made.append(Short(context))
             return made[-1]
 
-        try:
-            pipeline.deliver(make)
-            wait_for(lambda: pipeline.said("Too many open files"), what="a line")
-            asked = made[0].asked
-            wait_for(lambda: made[0].asked > asked + 1, what="two more tries")
-        finally:
-            resource.setrlimit(resource.RLIMIT_NOFILE, before)
-        made[0].far.send(b"here")
-        wait_for(lambda: made[0].heard, what="the word")
-        said = [(line.levelname, line.exc_info) for line in pipeline.records("for its connection")]
-        assert said == [("WARNING", None), ("INFO", None)], "once, without a traceback, and its end"
+        pipeline.deliver(make)
+        wait_for(lambda: pipeline.said("Too many open files"), what="a line")
+        asked = made[0].asked
+        wait_for(lambda: made[0].asked > asked + 1, what="two more tries")
+    made[0].far.send(b"here")
+    wait_for(lambda: made[0].heard, what="the word")
+    said = [(line.levelname, line.exc_info) for line in pipeline.records("for its connection")]
+    assert said == [("WARNING", None), ("INFO", None)], "once, without a traceback, and its end"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")

@@ -10,8 +10,8 @@ import socket
 import struct
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Iterable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -23,14 +23,13 @@ from publisher.events import IpInterface
 from publisher.sources.linux.attributes import RtnetlinkError
 from publisher.sources.linux.requests import NLM_F_DUMP, RTM_GETADDR, RTM_GETLINK, RTM_GETNEIGHTBL, RTM_GETROUTE
 from publisher.sources.linux.rtnetlink import RTM_NEWLINK, Decoder, Link, Message
+from tests.faults import no_descriptor_left
 from tests.fixtures.linux_source import Following
 from tests.fixtures.logs import CapturedLog
 from tests.fixtures.netns import NetNs
 from tests.fixtures.requirements import need
 
 if sys.platform == "linux":
-    import resource
-
     from publisher.sources.linux import netlink
     from publisher.sources.linux.netlink import InterruptedDumpError
     from publisher.sources.linux.reader import LinuxReader
@@ -261,23 +260,6 @@ def test_a_lack_of_descriptors_goes_by() -> None:
             with pytest.raises(InterruptedDumpError, match="Too many open files"):
                 reader.dump()
         assert reader.dump().links
-
-
-@contextmanager
-def no_descriptor_left() -> Iterator[None]:
-    before = resource.getrlimit(resource.RLIMIT_NOFILE)
-    highest = max(int(name) for name in os.listdir("/proc/self/fd"))  # noqa: PTH208 - names, not paths
-    taken: list[int] = []
-    resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 1, before[1]))
-    try:
-        with suppress(OSError):
-            while True:
-                taken.append(os.dup(0))
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, before)
-        for descriptor in taken:
-            os.close(descriptor)
 
 
 def test_without_groups_and_strict_checks_changes_are_found_when_everything_is_read(
