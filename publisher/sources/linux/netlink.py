@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import select
 import socket
 import struct
 import sys
@@ -178,6 +179,8 @@ class NotificationSocket:
         self._decoder = decoder
         self._socket = _open_socket()
         self._buffer = bytearray(_DATAGRAM)
+        self._readable = select.poll()
+        self._readable.register(self._socket, select.POLLIN)
         self.receive_buffer = _set_receive_buffer(self._socket, receive_buffer)
         # Messages about all routes would fill the receive buffer of a router: without the filter none are received.
         groups = GROUPS if _attach_route_filter(self._socket) else GROUPS.keys() - _ROUTE_GROUPS
@@ -216,7 +219,8 @@ class NotificationSocket:
                 messages += self._decoder.decode(self._buffer, length)
             except RtnetlinkError:
                 invalid.append(bytes(self._buffer[:length]))
-        return Received(messages, lost, invalid, more=True)
+        # Else the settings of the last change would be read after it, and be a second event.
+        return Received(messages, lost, invalid, more=bool(self._readable.poll(0)))
 
     def close(self) -> None:
         """Releases the socket."""
