@@ -22,12 +22,13 @@ run: .venv/run.stamp ## publish this host's interfaces; ARGS are given to `publi
 
 # Most tests wait for a pause, a broker or a process: six at once keep two cores busy.
 test: .venv/test.stamp ## run the tests; ARGS are given to pytest
-	$(BIN)/python -m pytest --numprocesses 6 --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(BIN)/python -m pytest --numprocesses 6 --dist loadfile --no-loadscope-reorder -m "not once" $(ARGS)
 
 # What measures runs alone.
 test-once: .venv/test.stamp ## run the tests that measure, or take long: continuous integration runs them once
 	$(BIN)/python -m pytest tests/benchmarks tests/hostile
-	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile tests/once tests/fleet tests/windows/service
+	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile tests/once tests/fleet tests/windows
+	$(BIN)/python -m pytest -m once tests/plugins
 
 # Each root makes a .venv of its own.
 test-roots: ## set up this commit in clean Debian roots, as root; ARGS="bare older": some; ARGS=--help: how

@@ -49,7 +49,11 @@ def rabbit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMq]:
         yield broker
 
 
-@pytest.fixture(scope="module", params=[Mosquitto, Mosquitto3, Nats, RabbitMq], ids=lambda kind: kind.__name__)
+@pytest.fixture(
+    scope="module",
+    params=[Mosquitto, Mosquitto3, Nats, pytest.param(RabbitMq, marks=pytest.mark.once)],
+    ids=lambda kind: kind.__name__,
+)
 def any_broker(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
     if request.param is RabbitMq:
         yield request.getfixturevalue("rabbit")
@@ -475,6 +479,7 @@ EACH_TOPIC = [
 ]
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("how", ["reload", "restart", "command", "url"])
 def test_what_the_journal_knows_is_emptied_where_wildcards_show_nothing(
     house: House, rabbit: RabbitMq, how: str, capsys: pytest.CaptureFixture[str]
