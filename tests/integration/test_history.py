@@ -31,24 +31,28 @@ def texts(found: dict[str, Any]) -> list[str]:
     return [change["text"] for change in found["changes"]]
 
 
-def set_link(program: Program, name: str, peer: str, *states: str) -> None:
-    """Takes the peer of a link down and up; waits until the running program has reported each state of both."""
+def wait_for_both(program: Program, kind: str, seen: int = 0) -> None:
+    """Waits until the running program has reported this of both families, after so many events."""
+
+    def reported() -> bool:
+        return {event.family for event in program.events[seen:] if kind in event.kinds} == {"inet", "inet6"}
+
+    program.wait(reported, kind)
+
+
+def set_link(program: Program, peer: str, *states: str) -> None:
+    """Takes the peer of the link down and up; waits until the running program has reported each state."""
     for state in states:
         seen = len(program.events)
         program.netns.ip(f"link set {peer} {state}")
-        kind = f"link_{state}"
-
-        def reported(seen: int = seen, kind: str = kind) -> bool:
-            told = [event for event in program.events[seen:] if event.interface and event.interface.alias == name]
-            return {event.family for event in told if kind in event.kinds} == {"inet", "inet6"}
-
-        program.wait(reported, f"{name} {state}")
+        wait_for_both(program, f"link_{state}", seen)
 
 
 @pytest.fixture
 def program(netns: NetNs, tmp_path: Path) -> Program:
-    netns.ip("link set lo up")
-    netns.ip("link add wan0 type veth peer name far0")
+    # No link-local address: its duplicate address detection would be a change between two looks.
+    netns.sysctl("net/ipv6/conf/default/addr_gen_mode", 1)
+    netns.ip("link set lo up", "link add wan0 type veth peer name far0")
     for name in ("wan0", "far0"):
         netns.ip(f"link set {name} up")
     wait_for(lambda: is_up(netns, "wan0"), what="the link up, which the kernel reports up to a second later")
@@ -57,14 +61,14 @@ def program(netns: NetNs, tmp_path: Path) -> Program:
 
 def test_history_goes_over_restarts_and_counts_flaps_while_the_publisher_was_away(program: Program) -> None:
     with program.running(kill=True):
-        set_link(program, "wan0", "far0", "down", "up")
+        set_link(program, "far0", "down", "up")
     for _ in range(AWAY):
         program.netns.ip("link set far0 down")
         program.netns.ip("link set far0 up")
     wait_for(lambda: is_up(program.netns, "wan0"), what="the last state: else it is a change of its own")
     with program.running():
         program.wait(lambda: any(event.cause == "startup" for event in program.events), "the changes while away")
-        set_link(program, "wan0", "far0", "down")
+        set_link(program, "far0", "down")
         found = history(program, "wan0")
         assert found["running"]
         down, away, again = [change["text"] for change in found["changes"] if "link_down" in change["kinds"]]
@@ -76,12 +80,12 @@ def test_history_goes_over_restarts_and_counts_flaps_while_the_publisher_was_awa
         assert (last["lasts"], last["lasted_seconds"] < 60) == (True, True)
         [wan0] = found["interfaces"]
         assert (wan0["flaps"], wan0["state"], wan0["seconds_down"] > 0) == (2 + AWAY, "down", True)
-        set_link(program, "wan0", "far0", "up")
+        set_link(program, "far0", "up")
         program.netns.ip("link set wan0 name vpn0")
-        program.wait(lambda: any("renamed" in event.kinds for event in program.events), "the new name")
+        wait_for_both(program, "renamed")
         assert texts(history(program, "wan0")) == texts(history(program, "vpn*"))
         program.netns.ip("link del vpn0")
-        program.wait(lambda: "removed" in program.events[-1].kinds, "the removal")
+        wait_for_both(program, "removed")
     gone = history(program, "wan0")
     assert texts(gone)[-1] == "vpn0 removed"
     assert (gone["running"], gone["interfaces"][0]["state"]) == (False, "gone")
