@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from unittest import SkipTest
 
 import pytest
@@ -36,6 +36,7 @@ from publisher.testing import (
     make_row,
     make_snapshot,
 )
+from tests.fixtures.starved import judged_while_awake
 
 
 class TestMadeEvents:
@@ -176,11 +177,14 @@ class TestFakeSinkContext:
 
 
 class ListSink(Sink):
-    """A sink that keeps every promise; its destination is a list."""
+    """A sink that keeps every promise; its destination is a list. What hangs in a subclass does so until `over`."""
 
     class Options(SinkOptions):
         number: int
 
+    seconds_for_a_call: ClassVar[float] = SinkConformance.seconds_for_a_call
+    seconds_to_end: ClassVar[float] = SinkConformance.seconds_to_end
+    over: threading.Event
     arrived: list[str]
     away: list[bool]
     unread: list[bool]
@@ -213,19 +217,21 @@ class ListSink(Sink):
             self.holders.remove(self)
 
 
-def conformance(sink_type: type[ListSink]) -> SinkConformance:
-    """Returns the conformance tests of such a sink, with a destination of their own."""
+@contextmanager
+def conformance(sink_type: type[ListSink]) -> Iterator[SinkConformance]:
+    """Yields the conformance tests of such a sink, with a destination of their own."""
     arrived: list[str] = []
     away: list[bool] = []
     unread: list[bool] = []
     shelf: set[tuple[str, str]] = set()
-    shared = {"arrived": arrived, "away": away, "unread": unread, "holders": [], "shelf": shelf}
+    over = threading.Event()
+    shared = {"arrived": arrived, "away": away, "unread": unread, "holders": [], "shelf": shelf, "over": over}
 
     class Conformance(SinkConformance):
         sink = type("Bound", (sink_type,), shared)
         exclusive = True
-        seconds_for_a_call = 1.0
-        seconds_to_end = 0.1
+        seconds_for_a_call = sink_type.seconds_for_a_call
+        seconds_to_end = sink_type.seconds_to_end
 
         def options(self) -> dict[str, Any]:
             return {"number": 1}
@@ -252,7 +258,10 @@ def conformance(sink_type: type[ListSink]) -> SinkConformance:
             yield
             unread.clear()
 
-    return Conformance()
+    try:
+        yield Conformance()
+    finally:
+        over.set()
 
 
 TESTS = [name for name in dir(SinkConformance) if name.startswith("test_")]
@@ -260,7 +269,8 @@ TESTS = [name for name in dir(SinkConformance) if name.startswith("test_")]
 
 @pytest.mark.parametrize("name", TESTS)
 def test_a_sink_that_keeps_its_promises_conforms(name: str) -> None:
-    getattr(conformance(ListSink), name)()
+    with conformance(ListSink) as tests:
+        getattr(tests, name)()
 
 
 class TakesAnything(ListSink):
@@ -370,9 +380,11 @@ class TripsOverNames(ListSink):
 
 
 class LeavesAThread(ListSink):
+    seconds_to_end = 0.1
+
     def open(self) -> None:
         super().open()
-        threading.Thread(target=threading.Event().wait, args=(1.0,), daemon=True, name="left behind").start()
+        threading.Thread(target=self.over.wait, daemon=True, name="left behind").start()
 
 
 class NeedsOpen(ListSink):
@@ -442,14 +454,18 @@ class ForgetsOnce(ListSink):
 
 
 class Hangs(ListSink):
+    seconds_for_a_call = 0.5
+
     def publish(self, events: Sequence[Event]) -> None:
-        threading.Event().wait(3)
+        self.over.wait()
         super().publish(events)
 
 
 class HangsAtOpen(ListSink):
+    seconds_for_a_call = 0.5
+
     def open(self) -> None:
-        threading.Event().wait(3)
+        self.over.wait()
 
 
 class Awaits(ListSink):
@@ -563,9 +579,15 @@ class WritesWithoutReader(ListSink):
     ],
 )
 def test_a_sink_that_breaks_a_promise_is_reported(sink: type[ListSink], test: str, complaint: str) -> None:
-    with pytest.raises((AssertionError, ValueError, AttributeError, StopIteration, PublisherError)) as failure:
-        getattr(conformance(sink), test)()
-    assert complaint in str(failure.value)
+    faults = (AssertionError, ValueError, AttributeError, StopIteration, PublisherError)
+
+    def is_reported() -> None:
+        with conformance(sink) as tests, pytest.raises(faults) as failure:
+            getattr(tests, test)()
+        assert complaint in str(failure.value)
+
+    # Where a call is to run out of time, another one may too on a machine that is busy.
+    judged_while_awake(is_reported, within=sink.seconds_for_a_call / 2)
 
 
 def test_every_conformance_test_is_seen_to_fail_above() -> None:
