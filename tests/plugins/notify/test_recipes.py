@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from publisher.events import Family, IpInterface
+from publisher.events import IpInterface
 from publisher.testing import make_row
 from tests.fixtures.command import Publisher
 from tests.fixtures.netns import NetNs
@@ -25,25 +25,27 @@ def printed(title: str) -> str:
     return str(block)
 
 
-def ethernet(*, speed: int | None, alias: str = "eth0", index: int = 2) -> list[IpInterface]:
-    """Returns both rows of an interface that is connected at this speed, or not connected."""
+def ethernet(*, speed: int | None) -> list[IpInterface]:
+    """Returns the row of eth0, connected at this speed, or not connected.
+
+    It has one family: the kernel reports both at once, and a recording is played line by line.
+    """
     interface = {
         "oper_status": "up" if speed else "down",
         "media_connect_state": "connected" if speed else "disconnected",
         "transmit_link_speed": speed,
         "receive_link_speed": speed,
     }
-    families: tuple[Family, ...] = ("inet", "inet6")
-    return [make_row(alias, family, index=index, interface=interface, connected=bool(speed)) for family in families]
+    return [make_row("eth0", interface=interface, connected=bool(speed))]
 
 
 def test_a_slower_link(tmp_path: Path) -> None:
     """A veth has no speeds: a recording has what Linux reports while a link is negotiated anew."""
     fast, none, slow = (ethernet(speed=speed) for speed in (GIGABIT, None, 100_000_000))
-    lines = [resync(*fast), *upserts(0.5, none), *upserts(1.0, slow), *upserts(1.5, none), *upserts(2.0, fast)]
+    changes = enumerate([none, slow, none, fast, none, slow], 1)
+    lines = [resync(*fast), *(line for number, rows in changes for line in upserts(0.1 * number, rows))]
     with receiving(always=taken) as receiver:
         recipe = printed("Tell my phone when the NAS links at 100 Mbit/s")
-        lines += upserts(2.5, none) + upserts(3.0, slow)
         with publishing(tmp_path, recipe, receiver, None, *lines) as phone:
             phone.wait(2)
         assert phone.messages == [("nas: slow link", "eth0 links at 100 Mbit/s: look at the cable")] * 2

@@ -26,6 +26,7 @@ from publisher_webhook.options import WebhookOptions
 from publisher_webhook.outcome import NotAnswered
 from publisher_webhook.sink import WebhookSink
 from tests.fixtures.netns import NetNs
+from tests.fixtures.starved import judged_while_awake
 from tests.fixtures.webhook_server import (
     Behaviour,
     Exchange,
@@ -63,7 +64,7 @@ def closed(receiver: Receiver, **options: Any) -> Iterator[WebhookSink]:
 
 
 def options_for(receiver: Receiver, **options: Any) -> WebhookOptions:
-    return WebhookOptions.model_validate({"url": receiver.url, "connect_timeout": 2, "timeout": 5, **options})
+    return WebhookOptions.model_validate({"url": receiver.url, "connect_timeout": 60, "timeout": 60, **options})
 
 
 def ids(receiver: Receiver) -> list[str]:
@@ -308,7 +309,7 @@ def test_a_request_ends_after_its_timeout_however_the_server_plays_for_time(beha
             sink.publish(EVENTS)
         # The drip would take two minutes, and a socket's own timeout does not end it.
         assert 0.4 < time.monotonic() - began < 60
-        assert len(receiver.requests) == 1
+        assert len(receiver.wait(lambda requests: requests)) == 1
 
 
 def test_the_timeout_holds_for_a_body_that_drips_after_success() -> None:
@@ -318,11 +319,17 @@ def test_the_timeout_holds_for_a_body_that_drips_after_success() -> None:
         exchange.send(body)
         drip(b"x" * 100, 1.0, status=200)(exchange)
 
-    with receiving(drip_the_body) as receiver, opened(receiver, timeout=1) as sink:
-        began = time.monotonic()
-        sink.publish(EVENTS)
-        assert time.monotonic() - began < 50
-        assert ids(receiver) == [event.id for event in EVENTS]  # it has said 200: sent once
+    def is_enough() -> None:
+        with receiving(drip_the_body) as receiver, opened(receiver, timeout=1) as sink:
+            began = time.monotonic()
+            try:
+                sink.publish(EVENTS[:1])
+            except Retry as error:
+                raise AssertionError("the status came too late") from error
+            assert time.monotonic() - began < 50
+            assert ids(receiver) == [EVENTS[0].id]  # it has said 200: sent once
+
+    judged_while_awake(is_enough, within=0.5)
 
 
 def test_no_connection_within_its_timeout_is_an_error(receiver: Receiver) -> None:
