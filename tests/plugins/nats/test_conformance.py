@@ -13,6 +13,7 @@ import pytest
 
 from publisher.events import Event
 from publisher.testing.conformance import SinkConformance
+from publisher_nats import forgetting
 from publisher_nats.sink import NatsSink
 from tests.faults import changing
 from tests.fixtures.nats import NatsCluster, NatsServer
@@ -37,6 +38,11 @@ class _NatsConformance(SinkConformance):
     sink = NatsSink
     reader: BucketReader
     urls: list[str]
+
+    @pytest.fixture(autouse=True)
+    def _no_grace(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        # For a sink that is about to connect, which no test here has.
+        monkeypatch.setattr(forgetting, "_GRACE_SECONDS", 0.0)
 
     def options(self) -> dict[str, Any]:
         return {"servers": self.urls, "bucket": self.reader.bucket, "timeout": 5}

@@ -20,7 +20,7 @@ from tests.fixtures.poll import wait_for
 if sys.platform == "win32":
     pytest.skip("Windows has neither os.fork nor SIGKILL", allow_module_level=True)
 
-from tests.fixtures.nats_writers import Order, start
+from tests.fixtures.nats_writers import JOURNAL_LENGTH, Order, start
 
 STREAM = "KV_killed"
 
@@ -64,7 +64,7 @@ def write_under_kills(
             server.start()
         kill_at_random(writer, chance, within=0.05)
         assert writer.wait() == -signal.SIGKILL
-    assert start(writers, Order(given, until=max(seqs(reader)) + 5)).wait() == 0
+    assert start(writers, Order(given, until=min(max(seqs(reader)) + 5, JOURNAL_LENGTH))).wait() == 0
 
 
 def assert_exactly_once(reader: BucketReader) -> None:

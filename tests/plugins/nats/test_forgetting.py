@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 NO_EPOCH = "0" * 16
 """That of `publisher forget`, which has no journal."""
-LEASE = timedelta(seconds=2)
+LEASE = timedelta(seconds=3)
 
 
 @pytest.fixture
@@ -280,7 +280,7 @@ def test_a_publisher_that_is_about_to_connect_is_waited_for(
 
 
 def test_what_a_killed_publisher_left_goes_when_its_lease_has_ended(nats_server: NatsServer, buckets: Buckets) -> None:
-    with open_sink([nats_server.url], "testnode", lease=LEASE) as killed:
+    with open_sink([nats_server.url], "testnode", lease=timedelta(seconds=2)) as killed:
         killed.signal("SIGKILL")
         forget(made(nats_server, epoch=NO_EPOCH))
     assert values(of_node(buckets, "testnode")) == {}
@@ -354,7 +354,7 @@ def test_what_the_configuration_leaves_is_emptied(nats_server: NatsServer, bucke
     leave(nats_server, "other")
     house = House(tmp_path)
     house.types["nats"] = NatsSink
-    sink = {"type": "nats", "servers": [nats_server.url], "lease": "2s"}
+    sink = {"type": "nats", "servers": [nats_server.url], "lease": "3s"}
     with_sink = house.settings("one").model_copy(update={"sinks": {"fleet": sink}})
     with house.running(with_sink):
         wait_for(lambda: len(values(of_node(buckets, "testnode"))) == 3, what="a row, the position and the status")

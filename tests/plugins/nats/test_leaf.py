@@ -56,8 +56,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
 
 def test_the_rows_the_changes_and_what_was_missed_come_through_a_leaf_node(site: Site) -> None:
     with SubscribedReader(site.url) as reader:
-        reader.until(lambda: reader.subscription.nodes.get("nas", None) and reader.subscription.nodes["nas"].in_sync)
-        assert reader.subscription.nodes["nas"].online
+        reader.until(lambda: (nas := reader.subscription.nodes.get("nas")) and nas.in_sync and nas.online)
         site.writer.put(make_event(6, node="nas"))
         reader.until(lambda: reader.changes == [6])
         place = reader.subscription.nodes["nas"]

@@ -95,14 +95,15 @@ def test_a_connection_that_is_lost_is_made_again_without_an_event(
 def test_close_returns_soon_though_the_server_takes_nothing(nats_server: NatsServer, reader: BucketReader) -> None:
     addresses = [f"10.{number // 250}.{number % 250}.1/24" for number in range(1500)]
     large = [make_event(1, row=make_row(addresses=addresses))] * 250
-    with filled(nats_server.url, reader.bucket, timeout=1) as one:
+    with filled(nats_server.url, reader.bucket) as one:
+        one.be_impatient()
         nats_server.pause()
         try:
             one.fails(large)  # what the kernel does not take any more waits in the client
             one.fails(large)
             began = time.monotonic()
             one.sink.close()
-            assert time.monotonic() - began < 3
+            assert time.monotonic() - began < 10  # a second; the machine may be busy
         finally:
             nats_server.resume()
 

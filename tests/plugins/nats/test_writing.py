@@ -11,6 +11,7 @@ import pytest
 
 from publisher import Cursor, Rejected
 from publisher.testing import EPOCH, make_event, make_events, make_row, make_snapshot
+from publisher_nats import writer
 from tests.fixtures.nats import NatsCluster, NatsServer
 from tests.fixtures.nats_bucket import BucketReader, reading
 from tests.fixtures.nats_sinks import filled, new_bucket, opened
@@ -112,8 +113,10 @@ def test_a_sink_without_snapshots_deletes_nothing(nats_server: NatsServer, reade
 
 
 def test_a_delete_is_a_marker_with_the_event_and_is_swept_away_later(
-    nats_server: NatsServer, reader: BucketReader
+    nats_server: NatsServer, reader: BucketReader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    assert writer._REMOVED["Nats-TTL"] == "1s"
+    monkeypatch.setitem(writer._REMOVED, "Nats-TTL", "10m")  # so that it is read before it ends
     gone = make_event(2, "delete_instance", make_row())
     with filled(nats_server.url, reader.bucket) as one:
         one.publish([*make_events(1), gone])
@@ -124,13 +127,13 @@ def test_a_delete_is_a_marker_with_the_event_and_is_swept_away_later(
         assert marker.value == gone.json_bytes
         assert key not in reader.rows()
         live = {f"$KV.{reader.bucket}.{key}" for key in reader.rows("testnode.*.*")}
-        writer = one.sink._writer
-        assert writer is not None
-        one.sink.run(writer.sweep(live))
+        writing = one.sink._writer
+        assert writing is not None
+        one.sink.run(writing.sweep(live))
         assert reader.stored(key), "it is kept for a day"
-        one.sink.run(writer.sweep(live, older=timedelta(seconds=-60)))
+        one.sink.run(writing.sweep(live, older=timedelta(seconds=-60)))
         [removed] = reader.stored(key)
-        assert removed.headers["Nats-TTL"] == "1s"
+        assert (removed.value, removed.headers["Nats-TTL"]) == (b"", "10m")
         assert len(reader.rows("testnode.*.*")) == 2
         one.publish(make_events(1, first=3))
         assert seqs(reader)[-1] == 3
