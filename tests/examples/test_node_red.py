@@ -101,24 +101,24 @@ def test_the_flow_shows_each_interface_and_each_change_once(inside_netns: NetNs,
     outputs = Outputs(tmp_path)
     node_red = NodeRed(tmp_path / "node-red")
     seen = Seen(program, outputs)
+    wait_for(lambda: is_settled(netns), what="the states of v0 and v1")
     with broker, program.running():
         with node_red:
             node_red.deploy(logged_in(outputs.added_to(flow.nodes()), broker.port))
-            wait_for(lambda: outputs.interfaces, what="the interfaces")
+            wait_for(lambda: outputs.interfaces.keys() == {"lo", "v0", "v1", "doomed", "mark"}, what="the interfaces")
             entry = outputs.interfaces["v0"]
             assert (entry["node"], entry["status"], entry["families"]) == ("nas", "up", ["inet", "inet6"])
             assert "192.0.2.1/24" in entry["addresses"]
-            assert set(outputs.interfaces) == {"lo", "v0", "v1", "doomed", "mark"}
             with seen.each_once():
                 netns.ip("link set v1 down")
-            assert outputs.interfaces["v0"]["status"] != "up"
+            wait_for(lambda: outputs.interfaces["v0"]["status"] != "up", what="v0 as it is now")
             assert ("v0", ("link_down",), ("inet", "inet6")) in outputs.changes
             with seen.each_once():
                 netns.ip("link set v1 up", "link set v1 down", "link set v1 up")
             with seen.each_once():
                 netns.ip("link del doomed")
             assert ("doomed", ("removed",), ("inet", "inet6")) in outputs.changes
-            assert "doomed" not in outputs.interfaces
+            wait_for(lambda: "doomed" not in outputs.interfaces, what="the interfaces without the removed one")
             with seen.each_once():
                 program.end()
                 netns.ip("link set v1 down")
@@ -129,8 +129,7 @@ def test_the_flow_shows_each_interface_and_each_change_once(inside_netns: NetNs,
                 broker.start()
         seen.forget()
         with node_red:
-            wait_for(lambda: outputs.interfaces, what="the interfaces again")
-            assert outputs.interfaces["v0"]["status"] == "up"
+            wait_for(lambda: outputs.interfaces.get("v0", {}).get("status") == "up", what="the interfaces again")
             # What is there already is no change: the first one is this.
             with seen.each_once():
                 netns.ip("link set v1 down")
@@ -161,12 +160,21 @@ class Seen:
         once."""
         before = len(self._program.events)
         yield
+        wait_for(lambda: is_settled(self._program.netns), what="the states of v0 and v1")
         self._mtu += 1
         news = [event for event in self._program.mark(self._mtu)[before:] if event.snapshot is None]
         expected = [told(events) for events in joined(news)]
         wait_for(lambda: len(self._outputs.changes) >= self._told + len(expected), what=f"{expected}")
         assert self._outputs.changes[self._told :] == expected
         self._told += len(expected)
+
+
+def is_settled(netns: NetNs) -> bool:
+    """Returns whether the kernel has told of both ends of the pair: it does so up to a second after a change."""
+    links = {link["ifname"]: link for link in json.loads(netns.run("ip -j link show type veth"))}
+    is_up = "UP" in links["v1"]["flags"]
+    expected = {"v0": "UP", "v1": "UP"} if is_up else {"v0": "LOWERLAYERDOWN", "v1": "DOWN"}
+    return {name: link["operstate"] for name, link in links.items()} == expected
 
 
 def told(events: list[Event]) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
