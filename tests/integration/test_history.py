@@ -14,7 +14,8 @@ from tests.fixtures.command_server import COMMAND
 from tests.fixtures.netns import NetNs
 from tests.fixtures.poll import wait_for
 from tests.fixtures.program import Program
-from tests.integration.test_whole_program import as_nobody, is_up
+from tests.fixtures.still_links import add_still_pair, is_up
+from tests.integration.test_whole_program import as_nobody
 
 if sys.platform == "win32":
     pytest.skip("only Linux has network namespaces", allow_module_level=True)
@@ -50,12 +51,8 @@ def set_link(program: Program, peer: str, *states: str) -> None:
 
 @pytest.fixture
 def program(netns: NetNs, tmp_path: Path) -> Program:
-    # No link-local address: its duplicate address detection would be a change between two looks.
-    netns.sysctl("net/ipv6/conf/default/addr_gen_mode", 1)
-    netns.ip("link set lo up", "link add wan0 type veth peer name far0")
-    for name in ("wan0", "far0"):
-        netns.ip(f"link set {name} up")
-    wait_for(lambda: is_up(netns, "wan0"), what="the link up, which the kernel reports up to a second later")
+    netns.ip("link set lo up")
+    add_still_pair(netns, "wan0", "far0")
     return Program(netns, tmp_path / "it", '[filter]\ninclude = ["wan*", "vpn*"]')
 
 

@@ -20,6 +20,7 @@ from tests.fixtures.features import set_feature
 from tests.fixtures.linux_source import Following, summary
 from tests.fixtures.netns import NetNs
 from tests.fixtures.poll import wait_for
+from tests.fixtures.still_links import add_still_pair
 
 if sys.platform == "linux":
     from publisher.sources.linux.reader import LinuxReader
@@ -29,20 +30,10 @@ if sys.platform == "linux":
 assert sys.platform == "linux"
 
 
-def no_ipv6_noise(netns: NetNs, *names: str) -> None:
-    """No link-local addresses: duplicate address detection would add events of its own, seconds later."""
-    for name in names:
-        netns.sysctl(f"net/ipv6/conf/{name}/addr_gen_mode", 1)
-
-
 @pytest.fixture
 def pair(netns: NetNs) -> NetNs:
-    """A namespace with a connected pair, v0 and v1, and quiet IPv6."""
-    netns.veth(up=False)
-    no_ipv6_noise(netns, "v0", "v1")
-    netns.ip("link set v0 up", "link set v1 up")
-    # The kernel reports it up to a second later (linkwatch).
-    wait_for(lambda: netns.run("ip -br link").count(" UP ") == 2, what="both ends up")
+    """A namespace with a connected pair, v0 and v1, which changes by no timer of the kernel."""
+    add_still_pair(netns)
     return netns
 
 

@@ -12,6 +12,7 @@ from publisher.events import Event
 from publisher.sources.luids import MemoryLuids
 from tests.fixtures.linux_source import Following
 from tests.fixtures.netns import NetNs
+from tests.fixtures.still_links import add_still_pair
 
 assert sys.platform == "linux"
 
@@ -46,7 +47,7 @@ MADE = {
 
 @pytest.fixture
 def host(netns: NetNs) -> NetNs:
-    netns.veth("e0", "e1")
+    add_still_pair(netns, "e0", "e1")
     return netns
 
 

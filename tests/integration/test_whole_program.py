@@ -23,6 +23,7 @@ from tests.fixtures.netns import NetNs
 from tests.fixtures.poll import wait_for
 from tests.fixtures.program import Program, Told, assert_true, both
 from tests.fixtures.requirements import need, unable
+from tests.fixtures.still_links import add_still_pair, is_up
 
 if sys.platform == "win32":
     pytest.skip("only Linux has network namespaces", allow_module_level=True)
@@ -64,11 +65,8 @@ def test_what_changed_while_it_was_down_is_told_at_start(netns: NetNs, tmp_path:
 
 
 def test_a_link_that_flapped_while_it_was_killed_says_so_in_its_first_event(netns: NetNs, tmp_path: Path) -> None:
-    netns.veth(up=False)
-    netns.sysctl("net/ipv6/conf/v0/addr_gen_mode", 1)  # no link-local address, whose duplicate detection is a change
-    netns.ip("link set v0 up", "link set v1 up")
+    add_still_pair(netns)
     program = Program(netns, tmp_path / "it")
-    wait_for(lambda: is_up(netns, "v0"))
     with program.running(kill=True):
         program.wait(lambda: has_whole_snapshot(program), "the rows that the second run compares with")
     before = len(program.events)
@@ -93,11 +91,6 @@ def test_a_link_that_flapped_while_it_was_killed_says_so_in_its_first_event(netn
 
 def has_whole_snapshot(program: Program) -> bool:
     return any(event.snapshot and event.snapshot.position == event.snapshot.count for event in program.events)
-
-
-def is_up(netns: NetNs, name: str) -> bool:
-    [link] = json.loads(netns.run(f"ip -j link show {name}"))
-    return bool(link["operstate"] == "UP")
 
 
 def in_order(summaries: Iterable[Told]) -> list[Told]:
