@@ -180,7 +180,8 @@ def test_the_sink_works_with_these_permissions(broker: Broker) -> None:
             sink.publish([*make_snapshot([make_row("eth0")], node="nas"), make_event(1, node="nas")])
             luid = make_row("eth0").luid
             wait_for(lambda: f"interfaces/nas/{luid}/inet/event" in reader.heard, what="the event")
-            assert f"homeassistant/device/publisher_nas/{luid}/config" in homeassistant.heard
+            device = f"homeassistant/device/publisher_nas/{luid}/config"
+            wait_for(lambda: device in homeassistant.heard, what="the device")
             reader.hear("interfaces/nas/replay/asker")
             assert (
                 reader.publish("interfaces/nas/replay/get", "{}", ResponseTopic="interfaces/nas/replay/asker")

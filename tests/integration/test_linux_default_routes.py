@@ -215,6 +215,6 @@ def differences(following: Following, truth: set[Listed]) -> list[Listed]:
         expected = {entry for entry in truth if (entry.link, entry.family) in rows}
         differ = published(following.table.rows) ^ expected
         try:
-            apply(following, following.lists.get(timeout=2) if differ else following.lists.get_nowait())
+            apply(following, following.lists.get(timeout=20) if differ else following.lists.get_nowait())
         except queue.Empty:
             return sorted(differ, key=str)

@@ -97,8 +97,8 @@ def test_the_status_is_that_of_the_command(house: House, capsys: pytest.CaptureF
 
         with closing(JournalClient.open(house.path)) as client:
             wait_for(client.status, what="a status in the journal")
+        wait_for(lambda: context.status()["sinks"]["one"]["delivered"] == 5, what="what publish() has just taken")
         wait_for(lambda: printed() == context.status(), what="the same status")
-        assert context.status()["sinks"]["one"]["delivered"] == 5
 
 
 def test_a_question_waits_for_no_sink_that_reads_the_journal(house: House) -> None:
