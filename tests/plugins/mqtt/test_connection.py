@@ -111,7 +111,7 @@ def test_a_check_does_not_disturb_a_publisher_that_runs(start: Callable[..., Mos
     broker = start()
     with MqttHost(tmp_path, broker) as host:
         host.put(make_row())
-        host.quiet()
+        host.settle()
         before = retained(broker, "#")
         check(url=broker.url)
         assert retained(broker, "#") == before
@@ -263,17 +263,17 @@ def test_a_check_changes_nothing_at_the_broker_and_disturbs_no_session(
     broker = start()
     with MqttHost(tmp_path, broker, protocol=protocol) as host, Subscriber(broker, "#") as live:
         host.put(make_row())
-        host.quiet()
+        host.settle()
         for topic in ("interfaces/testnode/check", "homeassistant/device/testnode/check/config", "other"):
             live.publish(topic, "planted", retain=True)
-        assert host.sink is not None
-        wait_for(lambda: host.sink is not None and host.sink.session.is_settled, what="a settled session")
-        before, connection = retained(broker, "#"), host.sink.session.connection
+        before, connection = retained(broker, "#"), host.connection
+        live.pass_fence("fence")
         seen = len(live.messages)
         assert "publishes" in check(url=broker.url, protocol=protocol)
         assert retained(broker, "#") == before
+        live.pass_fence("fence")
         assert not [heard for heard in live.messages[seen:] if heard.topic.endswith(("/status", "/state", "/event"))]
-        assert host.sink.session.connection is connection
+        assert host.connection is connection
         assert connection is not None
         assert connection.broken is None
 
@@ -320,7 +320,7 @@ def test_discovery_may_be_refused(start: Callable[..., Mosquitto], tmp_path: Pat
         host.put(make_row())
         host.quiet()
         assert published_states(broker) == host.expected()
-        assert any("refuses homeassistant/" in line for line in host.logged())
+        wait_for(lambda: any("refuses homeassistant/" in line for line in host.logged()), what="the reason")
 
 
 def test_tls(start: Callable[..., Mosquitto], authority: Authority, tmp_path: Path) -> None:
@@ -329,7 +329,7 @@ def test_tls(start: Callable[..., Mosquitto], authority: Authority, tmp_path: Pa
     assert "(MQTT 5, TLS)" in check(url=url, ca_file=authority.ca_file)
     publishes(tmp_path, url=url, ca_file=authority.ca_file)
     assert "untrusted" in complaint(url=url)
-    assert "wants TLS (mqtts://)" in complaint(url=broker.url, connect_timeout=2)
+    assert "wants TLS (mqtts://)" in complaint(url=broker.url)
     assert "no PEM certificates" in complaint(url=url, ca_file=tmp_path / "mosquitto.conf")
 
 
@@ -362,7 +362,7 @@ def test_a_client_certificate(start: Callable[..., Mosquitto], authority: Author
     broker = start(listener=listener)
     url = f"mqtts://127.0.0.1:{broker.port}"
     cert_file, key_file = authority.issue("nas.lan")
-    options: dict[str, Any] = {"url": url, "ca_file": authority.ca_file, "connect_timeout": 3}
+    options: dict[str, Any] = {"url": url, "ca_file": authority.ca_file}
     assert "publishes" in check(**options, cert_file=cert_file, key_file=key_file)
     assert "client certificate" in complaint(**options)
     stranger = Authority(tmp_path).issue("stranger")
@@ -377,7 +377,7 @@ def with_certificate(
 ) -> Iterator[MqttHost]:
     """Yields a host that logged in by its certificate, and has published everything."""
     files: dict[str, Any] = {"ca_file": authority.ca_file, "cert_file": cert_file, "key_file": key_file}
-    with MqttHost(folder, f"mqtts://127.0.0.1:{broker.port}", connect_timeout=3, **files) as host:
+    with MqttHost(folder, f"mqtts://127.0.0.1:{broker.port}", **files) as host:
         host.put(make_row(nl_mtu=1400))
         host.quiet()
         yield host

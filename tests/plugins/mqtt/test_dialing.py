@@ -119,9 +119,9 @@ def is_silent(connection: socket.socket) -> None:
 def test_a_handshake_has_one_deadline(answer: Callable[[socket.socket], None], scheme: str) -> None:
     with serving(answer) as port:
         began = time.monotonic()
-        assert f"127.0.0.1:{port}" in check(url=f"{scheme}://127.0.0.1:{port}", connect_timeout=1)
+        assert f"127.0.0.1:{port}" in check(url=f"{scheme}://127.0.0.1:{port}", connect_timeout=0.5)
         # One deadline for each of the two versions, with room for a slow machine; without it this never ends.
-        assert time.monotonic() - began < 15
+        assert time.monotonic() - began < 30
 
 
 def test_a_password_is_read_again_for_each_connection(tmp_path: Path) -> None:

@@ -164,9 +164,7 @@ def test_devices_alone_go_when_only_they_were_left(tmp_path: Path, broker: Mosqu
 def test_the_same_broker_by_another_name_is_noticed(tmp_path: Path, broker: Mosquitto) -> None:
     with MqttHost(tmp_path, broker) as host:
         host.put(ETH0)
-        host.quiet()
-        # A second later it publishes its info again, with how far the states are.
-        wait_for(lambda: host.sink is not None and host.sink.session.is_settled, what="a settled session")
+        host.settle()
         before = retained(broker, "#")
         forget(sink(broker.url.replace("127.0.0.1", "localhost"), epoch=host.journal.epoch))
         assert retained(broker, "#") == before
@@ -183,8 +181,7 @@ def test_the_same_broker_by_another_name_is_noticed(tmp_path: Path, broker: Mosq
 def test_by_hand_it_is_refused_while_a_publisher_runs(tmp_path: Path, broker: Mosquitto) -> None:
     with MqttHost(tmp_path, broker) as host:
         host.put(ETH0)
-        host.quiet()
-        wait_for(lambda: host.sink is not None and host.sink.session.is_settled, what="a settled session")
+        host.settle()
         before = retained(broker, "#")
         with pytest.raises(Rejected, match="a publisher runs that has the node name testnode"):
             forget(sink(broker, epoch="0" * 16))
@@ -276,7 +273,7 @@ def test_a_sink_that_is_taken_out_leaves_nothing_once_its_broker_is_back(house: 
 
 def test_a_node_that_is_renamed_by_sighup_takes_everything_along(publisher: Publisher, broker: Mosquitto) -> None:
     """A subscriber of every node gets each event once or more, and with the new name all that the old one had."""
-    rows = [make_row("eth0", nl_mtu=1400 + number) for number in range(200)]
+    rows = [make_row("eth0", nl_mtu=1400 + number) for number in range(2000)]
     publisher.updates(Resync((ETH0,), "startup"), *map(Upsert, rows), pace=0.02)
     sinks = f'[sinks.home]\ntype = "mqtt"\nurl = "{broker.url}"'
     with Subscriber(broker, "interfaces/+/+/+/event") as live:
@@ -286,14 +283,14 @@ def test_a_node_that_is_renamed_by_sighup_takes_everything_along(publisher: Publ
         before = set(retained(broker, "#"))
         publisher.configure(f'node = "renamed"\n{sinks}')
         process.send_signal(signal.SIGHUP)
-        wait_for(lambda: live.of("event")[-1].json["seq"] == len(rows), timeout=60, what="the last event")
+        wait_for(lambda: len(live.of_node("renamed")) >= 50, what="events with the new name")
         wait_for(lambda: not [topic for topic in retained(broker, "#") if "testnode" in topic], what="nothing there")
         assert set(retained(broker, "#")) == {topic.replace("testnode", "renamed") for topic in before}
         assert process.poll() is None
         events = [(heard.topic.split("/")[1], heard.json) for heard in live.of("event")]
     seqs = [event["seq"] for _, event in events]
-    # The first ones may be in the sink's first snapshot.
-    assert sorted(set(seqs)) == list(range(min(seqs), len(rows) + 1))
+    # The first ones may be in the sink's first snapshot, and the last ones are still to come.
+    assert sorted(set(seqs)) == list(range(min(seqs), max(seqs) + 1))
     epochs = {event["epoch"] for _, event in events}
     assert len(epochs) == 1
     first_new = next(event["seq"] for _, event in events if event["node"] == "renamed")

@@ -158,7 +158,7 @@ def test_an_event_over_which_the_broker_hangs_up_is_a_dead_letter(broker: Mosqui
     ):
         host.quiet()
         events = [host.put(make_row(nl_mtu=mtu))[0] for mtu in range(1300, 1330)]
-        host.quiet(60)
+        host.quiet()
         wanted = {event.seq for event in events} - {events[13].seq}
         wait_for(lambda: {heard.json["seq"] for heard in live.of("/event")} == wanted, what="every other event")
         [reason] = dead_letters(host)
@@ -209,7 +209,7 @@ def test_restarts_and_cut_links_cost_no_event(broker: Mosquitto, tmp_path: Path)
             events = [host.put(make_row(nl_mtu=1000 + cut * 10 + number))[0] for number in range(10)]
             live.wait_for("/event", max(1, events[0].seq // 2))
             proxy.cut()
-        host.quiet(60)
+        host.quiet()
         wanted = set(range(1, 301))
         wait_for(lambda: {heard.json["seq"] for heard in live.of("/event")} == wanted, what="every event")
         assert dead_letters(host) == []
@@ -227,7 +227,7 @@ def test_the_first_run_with_a_state_that_its_broker_does_not_take(tmp_path: Path
         with MqttHost(tmp_path, f"mqtt://127.0.0.1:{broker.port}", protocol="3.1.1") as host:
             host.quiet()
             host.put(*SMALL, many)
-            host.quiet(60)
+            host.quiet()
             assert any(f"{ROOT}/{many.luid}/inet" in line for line in warnings(host))
             assert all(f"{many.luid}/inet/event" in reason for reason in dead_letters(host))
             assert host.worker.status().state == "following"

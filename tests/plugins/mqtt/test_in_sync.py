@@ -76,6 +76,7 @@ def test_at_each_moment_of_changes_restarts_and_lost_stores(tmp_path: Path, seed
 
 def assert_in_sync(broker: Mosquitto, watcher: Subscriber) -> None:
     """Waits until the newest `info` counts what is there."""
+    watcher.wait_for("/info")
     wait_for(lambda: watcher.of("/info")[-1].json["rows"] == len(states(broker)), what="the count of states")
 
 
@@ -87,7 +88,7 @@ def test_after_the_store_was_lost_the_count_is_there_before_the_states(tmp_path:
             host.remove(make_row("eth3", index=3).key)
         with Subscriber(broker, f"{ROOT}/#") as watcher:
             host.quiet()
-            wait_for(lambda: watcher.of("/status") and watcher.of("/status")[-1].payload == b"online", what="online")
+            watcher.wait_for_last("/status", b"online")
             assert_never_in_sync_too_early(watcher.messages)
             assert json.loads(watcher.of("/info")[-1].payload)["rows"] == len(states(broker)) == 9
 
@@ -103,6 +104,7 @@ def test_states_that_the_broker_does_not_take_are_not_counted(tmp_path: Path) ->
         for mtu in range(1300, 1310):
             host.put(make_row("l" * 2000, index=3, nl_mtu=mtu))
             host.quiet()
+        watcher.wait_for("/info")
         wait_for(lambda: watcher.of("/info")[-1].json["missing"] == 1, what="the one that is missing")
         assert watcher.of("/info")[-1].json["rows"] == len(states(broker)) == 1
         assert_never_in_sync_too_early(watcher.messages)

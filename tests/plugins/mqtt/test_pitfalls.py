@@ -39,15 +39,15 @@ def test_killed_before_the_broker_acknowledged_it_sends_the_same_events_again(
         frozen = max(ids_in(journal))
         wait_for(lambda: max(ids_in(journal)) > frozen + 5, what="events that nobody acknowledges")
         child.kill()
-        child.join(20)
+        child.join(60)
         in_flight = {seq: {name} for seq, name in ids_in(journal).items() if seq > frozen}
         broker.thaw()
-        wait_for(lambda: retained(broker, "interfaces/testnode/status"), what="the will")
-        assert retained(broker, "interfaces/testnode/status") == {"interfaces/testnode/status": b"offline"}
+        will = {"interfaces/testnode/status": b"offline"}
+        wait_for(lambda: retained(broker, "interfaces/testnode/status") == will, what="the will")
         child, end = begin(folder, broker.url)
         wait_for(lambda: max(heard.json["seq"] for heard in subscriber.of("/event")) > max(in_flight), what="the rest")
         end.send("end")
-        child.join(20)
+        child.join(60)
         assert child.exitcode == 0
         sent: defaultdict[int, set[str]] = defaultdict(set)
         for heard in subscriber.of("/event"):

@@ -38,7 +38,7 @@ def is_whole(follower: HealingSubscriber, journal: Journal) -> None:
 
 def comes_on(follower: HealingSubscriber, seq: int) -> None:
     """Waits until the follower has this event."""
-    wait_for(lambda: follower.last >= seq, timeout=30, what=f"event {seq}")
+    wait_for(lambda: follower.last >= seq, timeout=60, what=f"event {seq}")
 
 
 def is_exact(broker: Broker, journal: Journal) -> None:
@@ -85,11 +85,11 @@ def test_the_publisher_is_killed(tmp_path: Path, count: Callable[[int], int]) ->
             child, _ = begin(folder, broker.url)
             comes_on(follower, follower.last + 5)
             child.kill()
-            child.join(30)
+            child.join(60)
         child, end = begin(folder, broker.url)
         comes_on(follower, follower.last + 5)
         end.send("end")
-        child.join(30)
+        child.join(60)
         assert child.exitcode == 0
         journal = Journal.open(folder / "testnode-home.journal", node="testnode")
         try:
