@@ -79,13 +79,13 @@ class TestWeb(SinkConformance):
             def publish(self, events: Sequence[Event]) -> None:
                 screen.journal += [event for event in events if event.snapshot is None]
                 super().publish(events)
-                wait_for(lambda: not events or events[-1].id in screen.ids, timeout=20, what="the last event")
+                wait_for(lambda: not events or events[-1].id in screen.ids, what="the last event")
 
             def close(self) -> None:
                 super().close()
                 self._jobs.shutdown()
                 if hasattr(self, "_reading"):
-                    self._reading.join(20)
+                    self._reading.join(60)
                     self._client.close()
 
         self.sink = WatchedSink
