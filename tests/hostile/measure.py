@@ -79,7 +79,7 @@ class Subscriber(Arrivals):
         self._client.connect("127.0.0.1", port)
         self._client.subscribe("interfaces/nas/+/+/event", qos=1)
         self._client.loop_start()
-        assert self._granted.wait(20)
+        assert self._granted.wait(60)
 
     def _hear(self, _client: Client, _userdata: object, message: MQTTMessage) -> None:
         if self._epoch.encode() in message.payload:  # the hostile publisher knows another
