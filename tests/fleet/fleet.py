@@ -84,6 +84,8 @@ class Fleet:
         with ExitStack() as stack:
             stack.enter_context(self.cluster)
             self._make_bucket()
+            # Without the detection of duplicates nothing changes a while after the last change.
+            self._netns.sysctl("net/ipv6/conf/default/accept_dad", 0)
             self._netns.ip("link add mark type ifb", *(f"link add f{n} type ifb" for n in range(_LINKS)))
             table: dict[str, Any] = {
                 "type": "nats",

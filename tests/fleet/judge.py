@@ -100,7 +100,14 @@ class Judge:
 
     def last_per_key(self) -> dict[str, Msg]:
         """Returns the last message of each key, as a late subscriber gets them; without those that are deleted."""
-        return self.run(self._last_per_key())
+        return self.run(self._last_per_key_at_rest())
+
+    async def _last_per_key_at_rest(self) -> dict[str, Msg]:
+        while True:
+            try:
+                return await self._last_per_key()
+            except (Error, TimeoutError, Broken) as error:
+                self._note(error)
 
     async def _last_per_key(self) -> dict[str, Msg]:
         found: dict[str, Msg] = {}

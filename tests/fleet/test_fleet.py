@@ -134,11 +134,11 @@ def check_leases(fleet: Fleet, judge: Judge, viewer: Viewer) -> None:
         ending = judge.endings[node][-1]
         assert ending.is_lost
         assert ending.at - killed < 2 * LEASE, f"{node} was lost after {ending.at - killed} s"
-    wait_for(lambda: not any(is_online(viewer, node) for node in lost.nodes), timeout=5, what="the viewer: lost")
+    wait_for(lambda: not any(is_online(viewer, node) for node in lost.nodes), what="the viewer: lost")
     ended.end()
     fleet.end_real()
     for node in (*ended.nodes, REAL):
-        wait_for(lambda: not judge.online[node] and not is_online(viewer, node), timeout=5, what=f"{node} is offline")  # noqa: B023 - as above
+        wait_for(lambda: not judge.online[node] and not is_online(viewer, node), what=f"{node} is offline")  # noqa: B023 - as above
         assert not judge.endings[node][-1].is_lost
 
 

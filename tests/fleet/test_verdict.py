@@ -81,8 +81,8 @@ def test_the_judge_notes_what_it_could_not_read(tmp_path: Path) -> None:
 
 async def publish(server: NatsServer, seqs: Sequence[int], *, make: bool = False, history: int = -1) -> None:
     """Publishes events, to streams that are made before."""
-    connection = await nats.connect(server.url)
-    stream = connection.jetstream()
+    connection = await nats.connect(server.url, connect_timeout=30)
+    stream = connection.jetstream(timeout=30)
     for name in ("interfaces", "interfaces_status") if make else ():
         await stream.add_stream(
             StreamConfig(name=f"KV_{name}", subjects=[f"$KV.{name}.>"], max_msgs_per_subject=history)
