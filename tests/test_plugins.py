@@ -7,8 +7,11 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Any
 
 import pytest
 
@@ -206,15 +209,46 @@ def test_a_distribution_that_is_there_twice_is_loaded_once(
     assert [offer.version for offer in plugins.offers if offer.distribution == "a-twice"] == ["1.2"]
 
 
-def test_ctrl_c_of_the_user_ends_the_loading(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
-    install("a-slow", "    import threading\n    threading.Event().wait(2)")
+HUNG, END = threading.Semaphore(0), threading.Event()
+
+
+def hang() -> None:
+    """Hangs, as a plugin, until the test has ended."""
+    HUNG.release(2)
+    END.wait(60)
+
+
+class Results(SimpleQueue[Any]):
+    """The result of a call: the time for it is over when the plugin hangs, and not when the machine is slow."""
+
+    def get(self, block: bool = True, timeout: float | None = None) -> Any:  # noqa: ARG002 - as in the base
+        while True:
+            with suppress(Empty):
+                return super().get(timeout=0.01)
+            if HUNG.acquire(blocking=False):
+                raise Empty
+
+
+@pytest.fixture
+def hanging(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Lets plugins call `hang`."""
+    monkeypatch.setattr("publisher.plugins.calling.SimpleQueue", Results)
+    END.clear()
+    yield
+    END.set()
+    while HUNG.acquire(blocking=False):
+        pass
+
+
+@pytest.mark.usefixtures("hanging")
+def test_ctrl_c_of_the_user_ends_the_loading(install: Install) -> None:
+    install("a-slow", "    import tests.test_plugins as t\n    t.hang()")
     slow: list[str] = []
 
     def press(line: str) -> None:
         slow.append(line)
         signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr("publisher.plugins.calling.PATIENCE_SECONDS", 0.1)
     with pytest.raises(KeyboardInterrupt):
         load_plugins(slow=press)
     assert slow
@@ -265,28 +299,21 @@ def test_a_failure_at_load_names_the_line_of_the_plugin(install: Install, where:
     assert "JSONDecodeError" in str(failure)
 
 
-def test_a_plugin_that_hangs_is_named_and_left_out(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("hanging")
+def test_a_plugin_that_hangs_is_named_and_left_out(install: Install) -> None:
     """It stopped `plugins`, `check` and `run` without a word."""
-    monkeypatch.setattr("publisher.plugins.calling.PATIENCE_SECONDS", 0.1)
-    monkeypatch.setattr("publisher.plugins.calling.LONGEST_SECONDS", 0.2)
-    end = threading.Event()
-    install("a-import", "    import tests.test_plugins as t\n    t.END.wait(30)")
-    hook = "    @hookimpl\n    def publisher_sinks():\n        import tests.test_plugins as t\n        t.END.wait(30)"
+    install("a-import", "    import tests.test_plugins as t\n    t.hang()")
+    hook = "    @hookimpl\n    def publisher_sinks():\n        import tests.test_plugins as t\n        t.hang()"
     install("b-hook", "    from publisher import hookimpl\n" + hook)
     install("z-good", GOOD)
     slow: list[str] = []
-    monkeypatch.setattr("tests.test_plugins.END", end)
     plugins = load_plugins(slow=slow.append)
-    end.set()
     assert slow == [
-        "plugin 'a-import' of a-import has not returned for 0 s: importing 'a_import' failed",
-        "plugin 'b-hook' of b-hook has not returned for 0 s: publisher_sinks() raised",
+        "plugin 'a-import' of a-import has not returned for 10 s: importing 'a_import' failed",
+        "plugin 'b-hook' of b-hook has not returned for 10 s: publisher_sinks() raised",
     ]
-    assert ["has not returned within" in failure.reason for failure in plugins.failures] == [True, True]
+    assert ["has not returned within 60 s" in failure.reason for failure in plugins.failures] == [True, True]
     assert "good" in plugins.sinks
-
-
-END = threading.Event()
 
 
 def test_only_what_is_needed_is_imported(install: Install) -> None:
