@@ -29,6 +29,7 @@ def test_replay_waits_for_the_next_start(publisher: Publisher, service: Callable
     assert "will be done at its next start" in publisher("replay", "log").stdout
     out.unlink()
     service()
+    wait_for(lambda: len(events_in(out)) == 4, what="the event and the rows")
     kinds = [event.notification_type for event in events_in(out)]
     assert sorted(kinds) == ["delete_instance"] + ["initial_notification"] * 3, "wlan0 went, then the rows"
 

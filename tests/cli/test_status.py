@@ -67,10 +67,13 @@ def test_a_service_that_is_well_is_status_0(publisher: Publisher, service: Servi
 
 def test_a_sink_in_trouble_is_status_1_with_its_error_and_next_attempt(publisher: Publisher, service: Service) -> None:
     service(sinks=f"{FILE_SINK}\n{HOOK}")
-    wait_for(lambda: sink_state(publisher, "hook") == "retrying", what="a failure of the sink")
-    done = publisher("status", status=1)
-    [row] = [line for line in done.stdout.splitlines() if line.startswith("hook ")]
-    assert re.match(r"hook +retrying +\d+ +0 +- +(in \d+ s|now) +\S.*refused", row)
+    row = re.compile(r"^hook +retrying +\d+ +0 +- +(in \d+ s|now) +\S.*refused", re.MULTILINE)
+
+    def printed() -> subprocess.CompletedProcess[str] | None:
+        done = publisher.run(("status",), publisher.environment)
+        return done if row.search(done.stdout) else None  # during an attempt, the state is another
+
+    assert wait_for(printed, what="a failure of the sink").returncode == 1
     assert json.loads(publisher("status", "--json", status=1).stdout)["healthy"] is False
 
 
@@ -230,11 +233,14 @@ def test_it_says_for_how_long_the_service_runs(tmp_path: Path, capsys: pytest.Ca
 @posix_only
 def test_on_a_terminal_a_state_has_a_colour_and_each_column_its_place(publisher: Publisher, service: Service) -> None:
     service(sinks=f"{FILE_SINK}\n{HOOK}")
-    wait_for(lambda: sink_state(publisher, "hook") == "retrying", what="a failure of the sink")
-    wait_for(lambda: sink_state(publisher, "log") == "following", what="the other sink")
     publisher.environment.pop("COLUMNS")
     for columns, environment in ((80, {}), (40, {"NO_COLOR": "1"}), (80, {"TERM": "dumb"})):
-        screen = on_terminal(publisher, ["status"], columns, {"TERM": "xterm-256color"} | environment)
+
+        def printed(columns: int = columns, environment: dict[str, str] = environment) -> str | None:
+            screen = on_terminal(publisher, ["status"], columns, {"TERM": "xterm-256color"} | environment)
+            return screen if "retrying" in screen and "all delivered" in screen else None
+
+        screen = wait_for(printed, what="a failure of the one sink, and what the other one has")
         assert ("\x1b[31mretrying" in screen) == (not environment)
         assert ("\x1b[32mall delivered" in screen) == (not environment)
         assert "\x1b" not in screen or not environment
