@@ -31,8 +31,9 @@ PAGE = (Path(__file__).parents[2] / "docs/operation.md").read_text(encoding="utf
 SYSTEMCTL = """\
 #!/bin/sh
 start() { publisher run >>$STATE/log 2>&1 & echo $! >$STATE/pid; wait_until_ready; }
-stop() { kill $(cat $STATE/pid) && tail --pid=$(cat $STATE/pid) --follow /dev/null; }
-wait_until_ready() { until publisher status >/dev/null; do kill -0 $(cat $STATE/pid) || exit 1; sleep 0.1; done; }
+stop() { kill $(cat $STATE/pid) && tail --pid=$(cat $STATE/pid) --sleep-interval=0.1 --follow /dev/null; }
+is_ready() { publisher status | grep -q 'all delivered'; }
+wait_until_ready() { until is_ready; do kill -0 $(cat $STATE/pid) || exit 1; sleep 0.1; done; }
 case $1 in
   start|enable) start ;;
   stop|disable) stop ;;
