@@ -13,8 +13,8 @@ from ..journal.requests import JournalClient, Request
 from ..terminal import echo, echo_json
 from .journal import opened_journal
 
-# A service looks for requests once a second.
-_PATIENCE_SECONDS = 5.0
+# A service looks for requests once a second, and a busy machine may hold it up for several.
+_PATIENCE_SECONDS = 15.0
 _LOOK_SECONDS = 0.05
 
 
