@@ -69,7 +69,7 @@ def test_a_stop_delivers_what_settles_at_once(pipeline: Pipeline, recorder: Reco
     worker = pipeline.deliver(recorder, selection=LONG, clock=Clock())
     recorder.wait_for_events(3)
     pipeline.change(4)
-    assert worker.stop(5.0), "the sink has everything"
+    assert worker.stop(30.0), "the sink has everything"
     assert tail(recorder) == [(4, Settled(first=1, count=4))]
     assert pipeline.confirmed() == Cursor(pipeline.journal.epoch, 4)
 
@@ -90,7 +90,7 @@ def test_what_settled_and_is_refused_is_a_dead_letter_with_all_that_it_stands_fo
     recorder.wait_for_events(3)
     recorder.publish_faults.append(Rejected("no"))
     pipeline.change(4)
-    worker.stop(5.0)
+    worker.stop(30.0)
     [letter] = pipeline.dead_letters()
     assert letter.event.settled == Settled(first=1, count=4)
     assert pipeline.confirmed() == Cursor(pipeline.journal.epoch, 4)
@@ -102,7 +102,7 @@ def test_a_sink_whose_filter_nothing_passes_is_not_behind(pipeline: Pipeline, re
     pipeline.change(50)
     wait_for(lambda: worker.status().seq == 50)
     assert (worker.status().behind, len(recorder.events)) == (0, 1)
-    assert worker.stop(5.0)
+    assert worker.stop(30.0)
     assert pipeline.confirmed() == Cursor(pipeline.journal.epoch, 50)
 
 

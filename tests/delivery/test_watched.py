@@ -105,7 +105,7 @@ def test_news_jobs_and_stopping_end_the_wait_for_a_descriptor(pipeline: Pipeline
     ran = threading.Event()
     line.context.call(ran.set)
     assert ran.wait(10)
-    assert pipeline.workers[0].stop(10)
+    assert pipeline.workers[0].stop(30.0)
 
 
 def test_it_is_taken_during_the_pause_after_a_failure(pipeline: Pipeline) -> None:

@@ -58,7 +58,7 @@ def test_a_new_sink_gets_the_snapshot_and_then_every_event(pipeline: Pipeline, r
     pipeline.change(5)
     recorder.wait_for_seq(8)
     assert kinds(recorder.events) == ["snapshot@3", 4, 5, 6, 7, 8]
-    assert worker.stop(5.0)
+    assert worker.stop(30.0)
     assert pipeline.confirmed() == Cursor(pipeline.journal.epoch, 8)
     assert recorder.closed == 1
 
@@ -215,7 +215,7 @@ def test_a_sink_that_fails_or_ended_or_left_keeps_no_event_in_the_journal(tmp_pa
         ended.publish_faults.append(Ended("410 Gone"))
         pipeline.change(1)
         wait_for(lambda: failing.status().state == "retrying" and ended.closed)
-        assert leaving.stop(5.0)
+        assert leaving.stop(30.0)
         pipeline.change_at_once(1900)
         assert pipeline.journal.events.oldest > 900
 
@@ -248,7 +248,7 @@ def test_no_snapshot_row_ever_comes_after_a_newer_event_under_a_flood(pipeline: 
         pipeline.change(5)
         pipeline.snapshot_again(worker, "notification")
     recorder.wait_for_seq(500)
-    assert worker.stop(20.0)
+    assert worker.stop(30.0)
     seqs = [event.seq for event in recorder.events]
     assert seqs == sorted(seqs)
     assert recorder.seqs == list(range(1, 501))
@@ -478,7 +478,7 @@ def test_whatever_a_sink_raises_wherever_it_is_retried_and_the_worker_lives(
     worker = pipeline.deliver(lambda context: Odd(SinkOptions(), context))
     pipeline.change(2)
     wait_for(lambda: received[-1:] == [2])
-    assert worker.stop(5.0)
+    assert worker.stop(30.0)
     assert faults == []
     assert worker.status().state == "stopped"
 
@@ -498,7 +498,7 @@ def test_a_sink_that_consumes_its_batch_gets_each_event_once(pipeline: Pipeline)
 
     worker = pipeline.deliver(lambda context: Consuming(SinkOptions(), context))
     wait_for(lambda: pipeline.said("delivery failed"))
-    assert worker.stop(5.0) is False
+    assert worker.stop(30.0) is False
     assert kinds_of_batches == {tuple}
     assert "'tuple' object has no attribute 'clear'" in pipeline.said("delivery failed")[0]
 
@@ -534,9 +534,9 @@ def test_a_method_that_returns_something_is_a_failure_and_nothing_counts_as_deli
     worker = pipeline.deliver(lambda context: Returning(SinkOptions(), context))
     if where == "close":
         wait_for(lambda: worker.status().delivered)
-        worker.stop(5.0)
+        worker.stop(30.0)
     wait_for(lambda: pipeline.said("it must return nothing"))
-    worker.stop(5.0)
+    worker.stop(30.0)
     assert pipeline.confirmed() == Cursor(pipeline.journal.epoch, int(where == "close"))
 
 
@@ -842,7 +842,7 @@ def test_retries_outlive_a_restart(pipeline: Pipeline, recorder: Recorder) -> No
     pipeline.change(3)
     worker = pipeline.deliver(recorder, clock=Clock())
     wait_for(lambda: worker.status().state == "retrying")
-    assert worker.stop(5.0) is False
+    assert worker.stop(30.0) is False
     pipeline.restart()
     pipeline.deliver(recorder)
     recorder.wait_for_seq(3)
@@ -859,7 +859,7 @@ def test_an_ended_sink_rests_until_its_options_change(pipeline: Pipeline, record
     pipeline.restart()
     resting = pipeline.deliver(recorder)
     wait_for(lambda: resting.status().state == "ended")
-    assert resting.stop(1.0)
+    assert resting.stop(30.0)
     assert recorder.opened == 1
     pipeline.deliver(recorder, fingerprint="other options")
     recorder.wait_for_seq(3)
@@ -872,7 +872,7 @@ def test_a_sink_that_cannot_be_opened_is_made_anew_until_it_can(pipeline: Pipeli
     recorder.wait_for_events(3)
     assert (recorder.opened, recorder.closed, pipeline.clock.waits) == (4, 3, [1, 2, 4])
     assert len({id(context) for context in recorder.contexts}) == 1
-    assert worker.stop(5.0)
+    assert worker.stop(30.0)
 
 
 def test_a_constructor_that_raises_is_a_failure_to_open(pipeline: Pipeline, recorder: Recorder) -> None:
@@ -1021,7 +1021,7 @@ def test_stopping_delivers_what_waits(pipeline: Pipeline, recorder: Recorder) ->
     worker = pipeline.deliver(recorder, clock=Clock())
     pipeline.change(700)
     threading.Timer(0.05, recorder.flow).start()
-    assert worker.stop(20.0)
+    assert worker.stop(30.0)
     assert recorder.events[-1].seq == 700
     assert worker.status().state == "stopped"
 
