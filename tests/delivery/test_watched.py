@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import sys
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -104,7 +105,7 @@ def test_news_jobs_and_stopping_end_the_wait_for_a_descriptor(pipeline: Pipeline
         wait_for(lambda: line.published[-1] == seq, what="the event")  # noqa: B023  # called at once
     ran = threading.Event()
     line.context.call(ran.set)
-    assert ran.wait(10)
+    assert ran.wait(30)
     assert pipeline.workers[0].stop(30.0)
 
 
@@ -122,13 +123,13 @@ def test_it_is_taken_during_the_pause_after_a_failure(pipeline: Pipeline) -> Non
 def test_a_sink_that_raises_there_is_counted_and_keeps_no_processor_busy(
     pipeline: Pipeline, fault: BaseException
 ) -> None:
-    line = deliver(pipeline, fault)
+    line, began = deliver(pipeline, fault), time.monotonic()
     line.far.send(b"x")  # nobody takes it: the descriptor stays readable
-    wait_for(lambda: line.called == 2, what="another call after a second")
+    wait_for(lambda: line.called >= 2, what="another call after a second")
     assert pipeline.said("ready() failed")
     pipeline.change()
     wait_for(lambda: line.published[-1] == 1, what="the event")
-    assert line.called <= 3
+    assert line.called <= 2 + time.monotonic() - began, "once a second"
     assert pipeline.workers[0].status().failures >= 2
 
 
@@ -141,7 +142,7 @@ def test_a_descriptor_that_is_none_is_an_error_that_says_so(pipeline: Pipeline, 
 
 
 def test_a_closed_descriptor_is_an_error_that_says_so_and_keeps_no_processor_busy(pipeline: Pipeline) -> None:
-    number = far_descriptor()
+    number, began = far_descriptor(), time.monotonic()
     line = deliver(pipeline, descriptor=number)
     close_descriptor(number)
     pipeline.change()  # ends the wait for what was open when it began
@@ -150,8 +151,9 @@ def test_a_closed_descriptor_is_an_error_that_says_so_and_keeps_no_processor_bus
     asked = line.asked
     pipeline.change()
     wait_for(lambda: line.published[-1] == 2, what="the event")
-    assert line.asked <= asked + 3
-    assert line.called <= 3
+    seconds = time.monotonic() - began
+    assert line.asked <= asked + 3 + seconds
+    assert line.called <= 3 + seconds
 
 
 def test_a_descriptor_that_was_closed_just_now_is_no_error_however_often_it_happens(pipeline: Pipeline) -> None:
