@@ -29,7 +29,7 @@ class Reader:
 
     def stop(self) -> None:
         self.inbox.stop(0.0)
-        self._thread.join(10)
+        self._thread.join(30)
         assert not self._thread.is_alive()
 
     def _run(self) -> None:
@@ -112,7 +112,7 @@ def test_those_that_hang_or_rest_or_have_ended_are_passed_over() -> None:
         wait_for(lambda: following.seen == number, what="the event")  # noqa: B023  # called at once
     following.stop()
     resting.stop(0.0)
-    rest.join(10)
+    rest.join(30)
     assert resting.wait(None, jobs=False) == "over"
 
 
@@ -138,5 +138,5 @@ def test_one_that_fails_in_its_wait_wakes_the_next_one() -> None:
     last.inbox.note_news()
     wake(failing)
     wait_for(lambda: last.seen == 1, what="the event")
-    thread.join(10)
+    thread.join(30)
     last.stop()

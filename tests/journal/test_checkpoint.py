@@ -44,7 +44,7 @@ def test_the_log_stays_small_under_a_stream_of_events(path: Path, journal: Journ
         largest = max(largest, log_bytes(path))
         if log_bytes(path) > 1 << 20:
             # The other thread has not had its turn yet.
-            wait_for(lambda: journal.append(changes(table, 1)) or log_bytes(path) <= 1 << 20, timeout=20)
+            wait_for(lambda: journal.append(changes(table, 1)) or log_bytes(path) <= 1 << 20)
     assert path.stat().st_size > 1 << 21
     assert largest < 1 << 22
 
@@ -59,7 +59,7 @@ def test_a_burst_leaves_no_large_log(path: Path) -> None:
             journal.append(changes(table, 1))
             return log_bytes(path) <= 1 << 19
 
-        wait_for(is_cut, timeout=20, what="the log to be cut by a commit")
+        wait_for(is_cut, what="the log to be cut by a commit")
 
 
 def test_a_reader_without_an_end_holds_no_commit_up(
@@ -75,7 +75,7 @@ def test_a_reader_without_an_end_holds_no_commit_up(
             wait_for(lambda: caplog.records)
     assert len(caplog.records) == 1
     assert "another process has the journal open" in caplog.text
-    wait_for(lambda: journal.append(changes(table, 1)) or log_bytes(path) < 1 << 19, timeout=20)
+    wait_for(lambda: journal.append(changes(table, 1)) or log_bytes(path) < 1 << 19)
 
 
 def test_a_log_whose_size_cannot_be_read_ends_neither_commits_nor_checkpoints(
@@ -104,7 +104,7 @@ def test_a_checkpoint_that_fails_is_made_later(path: Path, journal: Journal, mon
         broken.setattr("publisher.journal.checkpoint._checkpoint", full)
         while not failed.is_set():
             journal.append(changes(table, 32))
-    wait_for(lambda: journal.append(changes(table, 1)) or log_bytes(path) < 1 << 18, timeout=20)
+    wait_for(lambda: journal.append(changes(table, 1)) or log_bytes(path) < 1 << 18)
 
 
 def test_a_log_that_was_emptied_keeps_its_space(path: Path, journal: Journal) -> None:
@@ -115,7 +115,7 @@ def test_a_log_that_was_emptied_keeps_its_space(path: Path, journal: Journal) ->
     with checkpointer.paused():
         while log_bytes(path) < 1 << 19:
             journal.append(changes(table, 8))
-    wait_for(lambda: journal.append(changes(table, 1)) or log_bytes(path) < 1 << 19, timeout=20)
+    wait_for(lambda: journal.append(changes(table, 1)) or log_bytes(path) < 1 << 19)
     assert log_bytes(path) >= 1 << 16
 
 

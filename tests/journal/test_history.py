@@ -23,6 +23,7 @@ from publisher.journal.journal import Journal
 from publisher.journal.view import JournalView
 from publisher.table import Stamp
 from publisher.testing import BEGINNING, HOSTILE_ALIAS, make_row
+from tests.fixtures.poll import wait_for
 
 VERSION_1 = Path(__file__).with_name("version1.sqlite3")
 DOWN = {"row.connected": Change(before=True, after=False)}
@@ -222,6 +223,7 @@ def test_pages_are_whole_while_the_core_appends_and_deletes(tmp_path: Path) -> N
         with ThreadPoolExecutor(2) as pool:
             asking = [pool.submit(ask) for _ in range(2)]
             try:
+                wait_for(lambda: pages, what="the first page")
                 for _ in range(40):
                     journal.append(
                         [stamp.event("parameter_notification", "notification", make_row(), MTU) for _ in range(30)]

@@ -53,7 +53,10 @@ def test_reading_a_held_journal_sees_its_last_commit_and_changes_no_file(tmp_pat
             assert client.done(number) == "done"
 
 
-def test_a_look_between_the_log_and_the_index_of_a_service_that_starts_or_stops_waits(tmp_path: Path) -> None:
+def test_a_look_between_the_log_and_the_index_of_a_service_that_starts_or_stops_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("publisher.journal.view._BETWEEN_SECONDS", 60.0)
     path = tmp_path / "journal.sqlite3"
     Journal.open(path, node="nas").close()
     log = path.with_name(f"{path.name}-wal")
