@@ -11,14 +11,15 @@ from pathlib import Path
 
 from ..errors import JournalError
 from .file import Row, explained
-from .lock import real_path
+from .lock import holder, real_path
 from .migrations import check_version
 from .recognition import refuse_foreign, refuse_special
 
 # A log without its index (`-shm`), as in a copy: SQLite would have to make the index, in the journal's directory.
 _REFUSED = frozenset({sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY})
 # A service that opens the journal makes the log before the index, and one that closes it removes the index first.
-_BETWEEN_SECONDS = 1.0
+# So long that may take: on a machine that stalls, seconds; without a service, that of a command that writes.
+_SERVICE_SECONDS, _BETWEEN_SECONDS = 20.0, 1.0
 _PAUSE_SECONDS = 0.01
 
 
@@ -106,10 +107,16 @@ class JournalView:
 
     def _begin(self) -> None:
         """Begins to read; waits a moment for a service that is about to open or close the journal."""
-        deadline = time.monotonic() + _BETWEEN_SECONDS
-        while not self._has_begun(last=time.monotonic() > deadline):
+        began = time.monotonic()
+        while not self._has_begun(last=self._is_long(time.monotonic() - began)):
             time.sleep(_PAUSE_SECONDS)
             self._reconnect()
+
+    def _is_long(self, seconds: float) -> bool:
+        """Returns whether a wait of so many seconds is in vain."""
+        if seconds <= _BETWEEN_SECONDS:
+            return False
+        return seconds > _SERVICE_SECONDS or self._index.exists() or holder(self._file) is None
 
     def _has_begun(self, *, last: bool) -> bool:
         if self._immutable and self._logged:  # a service has opened the journal meanwhile

@@ -15,6 +15,7 @@ import pytest
 
 from publisher.errors import JournalError
 from publisher.journal.journal import Journal
+from publisher.journal.lock import JournalLock
 from publisher.journal.requests import JournalClient, Request
 from publisher.journal.view import JournalView
 from tests.fixtures.journal import begun, changes
@@ -53,18 +54,24 @@ def test_reading_a_held_journal_sees_its_last_commit_and_changes_no_file(tmp_pat
             assert client.done(number) == "done"
 
 
-def test_a_look_between_the_log_and_the_index_of_a_service_that_starts_or_stops_waits(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("held", [False, True], ids=["a command", "a service that was stopped meanwhile"])
+def test_a_look_between_the_log_and_the_index_of_one_that_opens_or_closes_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, held: bool
 ) -> None:
-    monkeypatch.setattr("publisher.journal.view._BETWEEN_SECONDS", 60.0)
+    monkeypatch.setattr("publisher.journal.view._BETWEEN_SECONDS", 0.0 if held else 60.0)
+    monkeypatch.setattr("publisher.journal.view._SERVICE_SECONDS", 60.0)
     path = tmp_path / "journal.sqlite3"
     Journal.open(path, node="nas").close()
+    lock = JournalLock(path)
+    if held:
+        lock.acquire()
     log = path.with_name(f"{path.name}-wal")
     log.write_bytes(b"the first frame")
     stopped = threading.Timer(0.1, log.unlink)
     stopped.start()
     assert look(path)
     stopped.join()
+    lock.release()
 
 
 def test_an_empty_log_that_a_look_left_beside_a_closed_journal_does_no_harm(tmp_path: Path) -> None:
