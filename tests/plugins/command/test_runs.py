@@ -326,7 +326,7 @@ class TestTime:
 
     def test_one_that_ends_in_order_has_its_time(self, scripts: Scripts, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(posix, "GRACE_SECONDS", 60.0)
-        text = "trap 'sleep 0.1; echo tidy >> \"$OUT\"; exit 0' TERM; sleep 1000 & echo began >> \"$OUT\"; wait"
+        text = 'trap \'sleep 0.1; echo tidy >> "$OUT"; exit 0\' TERM; sleep 1000 & echo began >> "$OUT"; wait'
         end_late(scripts, scripts.write(text), lines=1)
         assert scripts.out == ["began", "tidy"]
 
