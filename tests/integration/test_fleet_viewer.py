@@ -44,7 +44,7 @@ def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 def sink(fleet: FleetCluster, node: str) -> NatsSink:
     folder = fleet.folder
     login: dict[str, Any] = {"username": node, "password_file": folder.password_file(node.replace(".", "=2E"))}
-    options = NatsOptions(servers=tuple(fleet.urls), ca_file=folder.ca_file, timeout=2, **login)
+    options = NatsOptions(servers=tuple(fleet.urls), ca_file=folder.ca_file, connect_timeout=20, timeout=2, **login)
     return NatsSink(options, FakeSinkContext(node=node))
 
 
@@ -70,8 +70,7 @@ def test_a_viewer_sees_each_change_once_while_servers_are_killed_by_seed(fleet: 
         sinks = {node: stack.enter_context(closing(sink(fleet, node))) for node in NODES}
         for node, one in sinks.items():
             one.open()
-            one.cursor()
-            one.publish(make_snapshot([make_row("eth0"), make_row("eth1", index=3)], node=node))
+            deliver(one, make_snapshot([make_row("eth0"), make_row("eth1", index=3)], node=node))
         reader = stack.enter_context(SubscribedReader(f"tls://viewer@{hosts}", **files))
         reader.until(lambda: all(at(reader, node, 0) for node in NODES))
         last = 0

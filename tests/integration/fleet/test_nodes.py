@@ -43,7 +43,7 @@ def sink(fleet: FleetCluster, token: str, **options: Any) -> NatsSink:
     folder = fleet.folder
     node = NODES.get(token, token)
     login: dict[str, Any] = {"username": node, "password_file": folder.password_file(token)}
-    given = {"servers": fleet.urls, "ca_file": folder.ca_file, "timeout": 2, **login}
+    given = {"servers": fleet.urls, "ca_file": folder.ca_file, "connect_timeout": 20, "timeout": 20, **login}
     return NatsSink(NatsOptions(**given | options), FakeSinkContext(node=node))
 
 
@@ -62,19 +62,23 @@ def delivered(sink: NatsSink, events: Sequence[Event]) -> None:
 
 
 def test_two_nodes_publish_and_a_killed_server_changes_nothing(fleet: FleetCluster) -> None:
+    for token in PUBLISHING:
+        with closing(sink(fleet, token)) as first:
+            node = first.context.node
+            first.open()
+            assert first.cursor() is None
+            first.publish([*make_snapshot([make_row("eth0")], node=node), make_event(1, node=node)])
+            assert isinstance(first.context, FakeSinkContext)
+            assert [record.getMessage() for record in first.context.logged if record.levelname != "INFO"] == []
     with ExitStack() as stack:
-        sinks = [stack.enter_context(closing(sink(fleet, token))) for token in PUBLISHING]
+        sinks = [stack.enter_context(closing(sink(fleet, token, timeout=2))) for token in PUBLISHING]
         for one in sinks:
-            node = one.context.node
             one.open()
-            assert one.cursor() is None
-            one.publish([*make_snapshot([make_row("eth0")], node=node), make_event(1, node=node)])
-            assert isinstance(one.context, FakeSinkContext)
-            assert [record.getMessage() for record in one.context.logged if record.levelname != "INFO"] == []
+            delivered(one, [make_event(2, node=one.context.node)])
         leader = fleet.leader("KV_interfaces")
         leader.kill()
         for one in sinks:
-            delivered(one, [make_event(seq, node=one.context.node) for seq in range(2, 300)])
+            delivered(one, [make_event(seq, node=one.context.node) for seq in range(3, 300)])
         fleet.start()
         for one in sinks:
             delivered(one, [make_event(300, node=one.context.node)])
@@ -132,19 +136,25 @@ def test_a_site_publishes_over_its_leaf_node(fleet: FleetCluster, tmp_path: Path
     try:
         wait_for(site.is_connected, what="the link")
         login = {"username": "nas2", "password": "another password", "ca_file": None, "password_file": None}
-        with closing(sink(fleet, "nas2", servers=[site.url], domain="hub", **login)) as nas2:
+        there: dict[str, Any] = {"servers": [site.url], "domain": "hub", **login}
+        with closing(sink(fleet, "nas2", **there)) as nas2:
             nas2.open()
             start = (nas2.cursor() or Cursor("", 0)).seq
             if start == 0:
                 nas2.publish(make_snapshot([make_row("eth0")], node="nas2", seq=0))
             nas2.publish([make_event(start + 1, node="nas2")])
+        with closing(sink(fleet, "nas2", timeout=2, **there)) as nas2:
+            nas2.open()
+            delivered(nas2, [make_event(start + 2, node="nas2")])
             for server in fleet.servers:
                 server.pause()
             with pytest.raises(Retry):
-                nas2.publish([make_event(start + 2, node="nas2")])
+                nas2.publish([make_event(start + 3, node="nas2")])
             for server in fleet.servers:
                 server.resume()
-            delivered(nas2, [make_event(seq, node="nas2") for seq in range(start + 2, start + 50)])
+            delivered(nas2, [make_event(seq, node="nas2") for seq in range(start + 3, start + 50)])
+        with closing(sink(fleet, "nas2", **there)) as nas2:
+            nas2.open()
             assert nas2.cursor() == Cursor(nas2.context.epoch, start + 49)
     finally:
         site.kill()
