@@ -60,7 +60,7 @@ def test_a_state_that_is_too_large_is_reduced_and_the_rest_goes_on(tmp_path: Pat
     """zigbee2mqtt#13030, MQTT.js#768: with MQTT 3.1.1 the broker tells its limit by hanging up only."""
     with (
         Mosquitto(tmp_path, "max_packet_size 9000") as broker,
-        MqttHost(tmp_path, broker, protocol=protocol, timeout=5) as host,
+        MqttHost(tmp_path, broker, protocol=protocol) as host,
         Subscriber(broker, f"{ROOT}/+/+/event") as live,
     ):
         host.quiet()
@@ -90,17 +90,17 @@ def test_a_state_that_is_too_large_is_reduced_and_the_rest_goes_on(tmp_path: Pat
 def test_a_state_that_does_not_fit_at_all_is_emptied_and_counted(tmp_path: Path, protocol: str) -> None:
     with (
         Mosquitto(tmp_path, "max_packet_size 1000") as broker,
-        MqttHost(tmp_path, broker, protocol=protocol, timeout=5, home_assistant=False) as host,
+        MqttHost(tmp_path, broker, protocol=protocol, home_assistant=False) as host,
     ):
         host.quiet()
         described = {"description": "d" * 900}  # which no reduction leaves out
-        host.put(*(make_row(f"eth{number}", index=number + 2, interface=described) for number in range(5)))
+        host.put(*(make_row(f"eth{number}", index=number + 2, interface=described) for number in range(3)))
         # Each event is tried alone twice; the worker's pauses grow until the first of them is given up.
         host.quiet(100)
         wait_for(lambda: is_online(broker), what="online")
         assert states(broker) == {}
-        assert len(dead_letters(host)) == 5
-        wait_for(lambda: counts(broker) == (0, 5), what="the number of missing states in info")
+        assert len(dead_letters(host)) == 3
+        wait_for(lambda: counts(broker) == (0, 3), what="the number of missing states in info")
 
 
 def counts(broker: Broker) -> tuple[int, int]:

@@ -47,7 +47,7 @@ def is_delivered(broker: Broker, host: MqttHost, *devices: IpInterface) -> None:
 def test_a_device_that_is_too_large_costs_itself(tmp_path: Path, protocol: str, count: int) -> None:
     with (
         Mosquitto(tmp_path, "max_packet_size 3000") as broker,
-        MqttHost(tmp_path, broker, protocol=protocol, timeout=5) as host,
+        MqttHost(tmp_path, broker, protocol=protocol) as host,
     ):
         host.quiet()
         small = [make_row("eth0", index=20), make_row("eth1", index=21)]
@@ -76,7 +76,7 @@ def test_a_device_that_is_refused_costs_itself(broker: Mosquitto, tmp_path: Path
 
     with (
         refusing(broker, refused, protocol) as proxy,
-        MqttHost(tmp_path, proxy.url, protocol=protocol, timeout=5) as host,
+        MqttHost(tmp_path, proxy.url, protocol=protocol) as host,
     ):
         host.quiet()
         host.put(*SMALL)
@@ -95,7 +95,7 @@ def test_a_broker_that_takes_no_device_is_not_asked_for_each(broker: Mosquitto, 
 
     with (
         refusing(broker, refused, protocol) as proxy,
-        MqttHost(tmp_path, proxy.url, protocol=protocol, timeout=5) as host,
+        MqttHost(tmp_path, proxy.url, protocol=protocol) as host,
     ):
         host.quiet()
         host.put(*some_rows(40))

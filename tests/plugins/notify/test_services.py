@@ -16,8 +16,8 @@ from tests.fixtures.webhook_server import Behaviour, Receiver, answer, hang, rec
 HELLO = NotifyMessage("nas", "eth0 down", "warning")
 
 
-def service(url: str, *, connect_timeout: float = 5.0, timeout: float = 15.0) -> AppriseService:
-    [loaded] = load_services([("urls[0]", url)], connect_timeout=connect_timeout, timeout=timeout)
+def service(url: str, *, timeout: float = 60.0) -> AppriseService:
+    [loaded] = load_services([("urls[0]", url)], connect_timeout=60.0, timeout=timeout)
     return loaded
 
 
@@ -73,7 +73,7 @@ def test_a_failure_has_its_reason_and_no_secret(behaviour: Behaviour, refused: b
     with receiving(always=behaviour) as receiver:
         url = f"ntfy://me:s3cret-word@127.0.0.1:{receiver.port}/hunter22hunter22"
         with pytest.raises(NotTaken) as caught:
-            service(url, timeout=0.3).send(HELLO)
+            service(url, timeout=0.3 if behaviour is hang else 60.0).send(HELLO)
         receiver.closing.set()
     text = str(caught.value)
     assert text.startswith("urls[0] (ntfy): ")

@@ -207,7 +207,7 @@ def test_an_answer_before_the_request_was_read_is_the_last_of_its_connection() -
         assert poster is not None
         assert [poster.post({}, large).status for _ in range(2)] == [204, 204]
         sink.close()
-        thread.join(10)
+        thread.join(60)
     assert [len(data) > len(large) for data in seen] == [True, True]
 
 
