@@ -305,7 +305,8 @@ from publisher import netioapi
 for family in ("inet", "inet6"):
     next(publisher.watch(family))
 for row in netioapi.get_ip_interface_table():
-    netioapi.get_ip_interface_entry(row.family, row.interface_luid)
+    if row.interface_index == 1:  # the loopback interface, which stays
+        netioapi.get_ip_interface_entry(row.family, row.interface_luid)
 netioapi.get_if_table2()
 netioapi.cancel_mib_change_notify2(netioapi.notify_ip_interface_change("unspec", lambda *_: None))
 """
