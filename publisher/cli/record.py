@@ -18,20 +18,26 @@ from .process import not_written
 
 def record_updates(settings: Settings, path: Path) -> None:
     """Writes updates until Ctrl+C or the source's end; raises SourceError, also when the file exists already."""
-    count = 0
     with opened_source(settings) as source, _new_file(path) as file:
         echo(f"recording to {path}; Ctrl+C ends it", err=True)
         with until_interrupted():
             header = Header(platform=sys.platform, recorder=__version__)
-            for updates in write_recording(file, header, source.updates()):
-                count += len(updates)
+            for _ in write_recording(file, header, source.updates()):
+                pass
+        count = _updates_in(file)
     echo(f"{count} updates recorded: publisher run --source recording:{path}", err=True)
+
+
+def _updates_in(file: IO[bytes]) -> int:
+    """Returns the number of updates that a file has: one that was interrupted may be in it, or not."""
+    file.seek(0)
+    return max(0, sum(1 for _ in file) - 1)  # the first line is the header
 
 
 def _new_file(path: Path) -> IO[bytes]:
     try:
         # It has this host's addresses: only its owner may read it, unless they choose otherwise.
-        return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600), "wb")
+        return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600), "w+b")
     except FileExistsError:
         raise SourceError(f"{path} exists already: name another file") from None
     except OSError as error:

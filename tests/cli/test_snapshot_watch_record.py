@@ -6,11 +6,14 @@ import io
 import json
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from publisher.cli.host import known_luids
+from publisher.cli.record import record_updates
 from publisher.cli.snapshot import _COLUMNS, _DISPENSABLE, _cells
 from publisher.cli.tables import print_table
 from publisher.config.settings import JournalSettings, Settings
@@ -18,6 +21,7 @@ from publisher.events import IpInterface
 from publisher.journal.journal import Journal
 from publisher.sources import Remove, Resync
 from publisher.sources.assignments import LuidAssignment
+from publisher.sources.recording import write_recording
 from publisher.testing import make_row
 from tests.fixtures.brokers import Mosquitto
 from tests.fixtures.command import ETH0, ETH0_6, FOREVER, WLAN0, Publisher, posix_only
@@ -152,6 +156,20 @@ def test_record_writes_what_replay_reads(publisher: Publisher) -> None:
     before = (publisher.folder / "new.jsonl").read_bytes()
     assert "exists already" in publisher("record", "new.jsonl", status=1).stderr
     assert (publisher.folder / "new.jsonl").read_bytes() == before
+
+
+def test_an_update_that_is_written_when_the_recording_is_ended_is_counted(
+    publisher: Publisher, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*arguments: Any) -> Iterator[Any]:
+        for _ in write_recording(*arguments):
+            raise KeyboardInterrupt
+        yield
+
+    monkeypatch.setattr("publisher.cli.record.write_recording", interrupted)
+    source = f"recording:{publisher.folder / 'updates.jsonl'}"
+    record_updates(Settings(source=source), publisher.folder / "new.jsonl")
+    assert "1 updates recorded" in capsys.readouterr().err
 
 
 @posix_only
