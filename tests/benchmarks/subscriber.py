@@ -96,6 +96,10 @@ class Subscriber:
         self._socket.sendall(packet(kind, body))
 
 
+LOOKS = 5
+"""So often are retained messages looked at while some that are expected are not there."""
+
+
 def retained(port: int, topic: str) -> list[Message]:
     """Returns the retained messages: of those that come until none came for a second."""
     with Subscriber(port, topic) as subscriber:

@@ -13,6 +13,7 @@ from tests.benchmarks.busy_host import Stream
 from tests.benchmarks.figures import Curve, Figure, Result, figures_of
 from tests.benchmarks.plots import svg
 from tests.fixtures.requirements import need
+from tests.fixtures.starved import judged_while_awake
 
 if sys.platform != "linux":
     pytest.skip("the benchmarks measure rtnetlink", allow_module_level=True)
@@ -37,6 +38,8 @@ from tests.benchmarks.subjects import (
 
 # The tests beside this one may take four fifths of the machine.
 MARGIN = 12.0
+# Of two contenders, which are measured one after the other, a machine that is so late held up one.
+_LATE = 0.03
 SHORT: dict[str, Callable[[], Iterable[Result]]] = {
     "latency": partial(latency.measure, rounds=1, hot=100, isolated=20),
     "throughput": partial(throughput.measure, rounds=1, events=2000),
@@ -60,9 +63,13 @@ SHORT: dict[str, Callable[[], Iterable[Result]]] = {
 def test_the_short_form_keeps_the_budgets_with_wide_margins(subject: str) -> None:
     need("mosquitto", package="mosquitto")
     need("ip", package="iproute2")
-    figures = figures_of(SHORT[subject]())
-    assert figures
-    assert not [figure.cells() for figure in figures if not depends_on_load(figure) and not figure.kept(MARGIN)]
+
+    def keeps_them() -> None:
+        figures = figures_of(SHORT[subject]())
+        assert figures
+        assert not [figure.cells() for figure in figures if not depends_on_load(figure) and not figure.kept(MARGIN)]
+
+    judged_while_awake(keeps_them, within=_LATE)
 
 
 def depends_on_load(figure: Figure) -> bool:

@@ -10,7 +10,7 @@ from contextlib import ExitStack
 
 from tests.benchmarks.figures import Figure
 from tests.benchmarks.program import broker_in, namespace, publisher, to_mqtt
-from tests.benchmarks.subscriber import CONNECT, PUBACK, Message, packet, retained, split, text
+from tests.benchmarks.subscriber import CONNECT, LOOKS, PUBACK, Message, packet, retained, split, text
 
 _RETAINED = 0x33  # PUBLISH with QoS 1 and the flag
 
@@ -25,13 +25,16 @@ def measure(nodes: int = 1000) -> list[Figure]:
             messages = netns.in_thread(retained, broker.port, "#")
         with broker_in(netns) as broker:
             seconds = netns.in_thread(storm, broker.port, messages, nodes)
-            found = len(netns.in_thread(retained, broker.port, "#"))
+            for _ in range(LOOKS):
+                lost = nodes * len(messages) - len(netns.in_thread(retained, broker.port, "#"))
+                if not lost:
+                    break
     size = sum(len(message.topic) + len(message.payload) for message in messages)
     what = f"{nodes:,} nodes on one broker, all connect at once"
     return [
         Figure("retained by a node with ten Ethernets and their peers", size / 1e3, "KB", 65),
         Figure(f"{what}: the last acknowledgement", seconds, "s", 5),
-        Figure(f"{what}: retained messages lost", nodes * len(messages) - found, "", 0),
+        Figure(f"{what}: retained messages lost", lost, "", 0),
     ]
 
 
