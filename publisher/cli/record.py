@@ -19,8 +19,8 @@ from .process import not_written
 def record_updates(settings: Settings, path: Path) -> None:
     """Writes updates until Ctrl+C or the source's end; raises SourceError, also when the file exists already."""
     with opened_source(settings) as source, _new_file(path) as file:
-        echo(f"recording to {path}; Ctrl+C ends it", err=True)
         with until_interrupted():
+            echo(f"recording to {path}; Ctrl+C ends it", err=True)
             header = Header(platform=sys.platform, recorder=__version__)
             for _ in write_recording(file, header, source.updates()):
                 pass
