@@ -169,7 +169,7 @@ def _passes(alias: str) -> bool:
 def _of_the_retained(house: House, rows: Mapping[Key, State]) -> Iterator[str]:
     base = f"interfaces/{NODE}/"
     reader = Retained(house.far, house.broker_port, f"{base}#")
-    found = reader.read(lambda topics: _states(topics, base).keys() == rows.keys() and f"{base}info" in topics, 10)
+    found = reader.read(lambda topics: _states(topics, base).keys() == rows.keys() and f"{base}info" in topics, 30)
     yield from _differences("retained", {key: comparable(state) for key, state in _states(found, base).items()}, rows)
     info = json.loads(found.get(f"{base}info", b"{}"))
     seq = house.streams["file"].at
@@ -202,7 +202,7 @@ def _of_the_journal(house: House) -> Iterator[str]:
         events = dict(connection.execute("SELECT seq, data FROM events ORDER BY seq"))
     seqs = list(events)
     # The kernel may have changed something of itself meanwhile.
-    _wait(lambda: file.at >= seqs[-1], time.monotonic() + _LOOK_SECONDS)
+    _wait(lambda: file.at >= seqs[-1], time.monotonic() + _SETTLE_SECONDS)
     if seqs != list(range(seqs[0], seqs[0] + len(seqs))) or not before <= seqs[-1] <= file.at:
         yield f"journal: {len(seqs)} events from {seqs[0]} to {seqs[-1]}, and the file ends at {file.at}"
     digests = {seq: hashlib.blake2b(data, digest_size=8).digest() for seq, data in events.items()}
