@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
+import signal
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +16,7 @@ import pytest
 from publisher.testing import make_event, make_row, make_snapshot
 from tests.fixtures.browser import COMMAND, Browser, wait_live
 from tests.fixtures.bucket_writer import BucketWriter
+from tests.fixtures.command_server import start_command
 from tests.fixtures.nats import NatsServer
 from tests.fixtures.poll import wait_for
 from tests.fixtures.ports import free_port
@@ -64,9 +65,9 @@ def test_the_page_shows_rows_a_change_and_a_lost_node(
 ) -> None:
     need(COMMAND, package="chromium-headless-shell")
     port, log = free_port(), tmp_path / "log"
-    command = [*PUBLISHER, "web", nats_server.url, "--base", "fleet", "--address", f"127.0.0.1:{port}"]
-    with log.open("w") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=output, stdin=subprocess.DEVNULL)
+    words = ["web", nats_server.url, "--base", "fleet", "--address", f"127.0.0.1:{port}"]
+    with log.open("wb") as output:
+        process = start_command(None, words, tmp_path, {**os.environ, "HOME": str(tmp_path)}, output)
     try:
         wait_for(lambda: "Open the page:" in log.read_text() or process.poll() is not None, what="the page")
         assert process.poll() is None, log.read_text()
@@ -81,7 +82,7 @@ def test_the_page_shows_rows_a_change_and_a_lost_node(
                 other.submit(change, writer).result()
             rows.filter(has_text="nas").filter(has_text=re.compile("down", re.IGNORECASE)).wait_for()
             rows.filter(has_text="office").locator("[title='its publisher is offline']").wait_for()
-        process.terminate()
+        process.send_signal(signal.SIGTERM)
         assert process.wait(20) == 0, log.read_text()
     finally:
         process.kill()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-import subprocess
-import sys
+import os
+import signal
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
@@ -19,6 +19,8 @@ from publisher.events import Moment, SnapshotEvents
 from publisher.testing import make_row
 from publisher_web.shown.fleet import ShownFleet
 from tests.fixtures.brokers import Mosquitto
+from tests.fixtures.command import Publisher
+from tests.fixtures.command_server import start_command
 from tests.fixtures.mqtt_host import MqttHost
 from tests.fixtures.poll import wait_for
 from tests.fixtures.ports import free_port
@@ -32,17 +34,17 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mosquitto]:
 
 
 @contextmanager
-def fleet_page(broker: Mosquitto, log: Path) -> Iterator[int]:
+def fleet_page(broker: Mosquitto, folder: Path) -> Iterator[int]:
     """Runs `publisher web`, and checks that SIGTERM ends it well; yields its port."""
-    port = free_port()
-    command = [sys.executable, "-m", "publisher", "web", broker.url, "--address", f"127.0.0.1:{port}"]
-    with log.open("w") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=output, stdin=subprocess.DEVNULL)
+    port, log = free_port(), folder / "log"
+    words = ["web", broker.url, "--address", f"127.0.0.1:{port}"]
+    with log.open("wb") as output:
+        process = start_command(None, words, folder, {**os.environ, "HOME": str(folder)}, output)
     try:
         wait_for(lambda: "Open the page:" in log.read_text() or process.poll() is not None, what="the page")
         assert process.poll() is None, log.read_text()
         yield port
-        process.terminate()
+        process.send_signal(signal.SIGTERM)
         assert process.wait(20) == 0, log.read_text()
         assert log.read_text() == f"Open the page:  http://127.0.0.1:{port}/\n"
     finally:
@@ -60,7 +62,7 @@ def test_the_page_shows_every_node_and_each_change_once(broker: Mosquitto, tmp_p
         pi.put(make_row("wlan0"))
         nas.quiet()
         pi.quiet()
-        port = stack.enter_context(fleet_page(broker, tmp_path / "log"))
+        port = stack.enter_context(fleet_page(broker, tmp_path))
 
         def in_sync() -> bool:
             answer = json.load(urlopen(f"http://127.0.0.1:{port}/api/status", timeout=10))
@@ -105,7 +107,7 @@ def test_the_history_reaches_back_to_before_the_page_began(broker: Mosquitto, tm
         for mtu in range(1400, 1410):
             old.put(make_row("eth0", nl_mtu=mtu))
         old.quiet()
-        with fleet_page(broker, tmp_path / "log") as port:
+        with fleet_page(broker, tmp_path) as port:
             url = f"http://127.0.0.1:{port}/api/history?node=old&luid={make_row('eth0').luid}"
             wait_for(lambda: len(json.load(urlopen(url, timeout=20))["events"]) == 10, what="the node's own history")
             old.put(make_row("eth0", nl_mtu=1410))
@@ -145,7 +147,7 @@ def _snapshot(seq: int, *aliases: str) -> list[Event]:
 
 
 def test_a_node_that_goes_is_shown_as_offline(broker: Mosquitto, tmp_path: Path) -> None:
-    with fleet_page(broker, tmp_path / "log") as port, SseClient(port) as viewer:
+    with fleet_page(broker, tmp_path) as port, SseClient(port) as viewer:
         with MqttHost(tmp_path, broker, node="laptop") as laptop:
             laptop.put(make_row("eth0"))
             viewer.until(lambda: _states(viewer)[-1:] == [(True, True)], "the node in sync")
@@ -159,15 +161,12 @@ def _states(viewer: SseClient) -> list[tuple[bool, bool]]:
     return [(node["online"], node["in_sync"]) for node in nodes]
 
 
-def test_a_broker_that_is_not_there_is_an_error(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "publisher", "web", f"mqtt://127.0.0.1:{free_port()}", "--address", "127.0.0.1:0"]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=60)
-    assert (done.returncode, done.stdout) == (1, "")
+def test_a_broker_that_is_not_there_is_an_error(publisher: Publisher) -> None:
+    done = publisher("web", f"mqtt://127.0.0.1:{free_port()}", "--address", "127.0.0.1:0", status=1)
+    assert done.stdout == ""
     assert "nothing listens on" in done.stderr
 
 
-def test_an_address_that_others_reach_needs_a_token(broker: Mosquitto, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "publisher", "web", broker.url, "--address", "0.0.0.0:0"]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=60)
-    assert done.returncode == 2
+def test_an_address_that_others_reach_needs_a_token(broker: Mosquitto, publisher: Publisher) -> None:
+    done = publisher("web", broker.url, "--address", "0.0.0.0:0", status=2)
     assert "--page-token-file" in done.stderr
