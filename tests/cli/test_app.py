@@ -92,7 +92,7 @@ def test_a_reader_that_leaves_is_no_error(publisher: Publisher) -> None:
     for command in ("snapshot", "watch", "run"):
         line = f"{sys.executable} -m publisher {command} | head -n 1"
         done = subprocess.run(
-            line, shell=True, cwd=publisher.folder, env=publisher.environment, timeout=60,
+            line, shell=True, cwd=publisher.folder, env=publisher.environment, timeout=90,
             capture_output=True, text=True, check=True,
         )  # fmt: skip
         assert len(done.stdout.splitlines()) == 1, command
