@@ -105,6 +105,12 @@ def healthy(image: Stage) -> bool:
     return checked(image).returncode == 0
 
 
+def written(image: Stage, folder: str) -> list[str]:
+    """Returns the lines of the file sink; none before the sink is open, which the service is healthy without."""
+    file = image.root.folder / folder / "events.jsonl"
+    return file.read_text().splitlines() if file.exists() else []
+
+
 def compiled_at_a_start(image: Stage) -> str:
     """Returns the modules whose bytecode is not in the image."""
     command = image.command("python", "-c", COMPILED)
@@ -121,7 +127,7 @@ def test_the_container_is_healthy_while_its_service_runs(image: Stage) -> None:
     with container(image) as process:
         wait_for(lambda: healthy(image), what="the health check", timeout=300)
         assert user_of(process) == ["10001"] * 4
-        assert (image.root.folder / "var/lib/interface-publisher/events.jsonl").stat().st_size
+        wait_for(lambda: written(image, "var/lib/interface-publisher"), what="the rows in the file")
     assert not healthy(image)
 
 
@@ -152,7 +158,7 @@ def test_the_add_on_runs_as_nobody_special_and_is_healthy(addon: Stage) -> None:
     with container(addon) as process:
         wait_for(lambda: healthy(addon), what="the health check", timeout=300)
         assert user_of(process) == ["10001"] * 4
-        first = (addon.root.folder / "data" / "events.jsonl").read_text().splitlines()[0]
+        first, *_ = wait_for(lambda: written(addon, "data"), what="the rows in the file")
         assert json.loads(first)["node"] == "pi"
 
 
