@@ -16,6 +16,8 @@ import pytest
 from tests.fixtures.requirements import unable
 
 ROOT = Path(__file__).parents[2]
+# A registry may be slow.
+pytestmark = pytest.mark.timeout(1200)
 LOCK = ROOT / "tests" / "requirements.lock"
 # The wheel can differ from the checkout in entry points, packages and metadata: these tests use them all.
 PACKAGED = ("test_plugins", "test_table", "test_watcher")

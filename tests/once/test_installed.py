@@ -23,6 +23,8 @@ from tests.fixtures.poll import wait_for
 from tests.fixtures.requirements import unable
 
 ROOT = Path(__file__).parents[2]
+# A registry may be slow.
+pytestmark = pytest.mark.timeout(1200)
 
 if sys.platform == "win32":
     pytest.skip("only Linux has network namespaces", allow_module_level=True)
@@ -98,6 +100,7 @@ def test_a_first_run_without_the_extra_try_goes_on_and_says_once_how_to_have_it(
         )  # fmt: skip
     try:
         wait_for(lambda: "  lo    inet " in log.read_text(), timeout=60, what="the interfaces on the terminal")
+        wait_for(lambda: "No MQTT in this run" in log.read_text(), what="the line about the broker")
         text = log.read_text()
         assert text.count("the embedded broker is not installed") == 1
         assert (
