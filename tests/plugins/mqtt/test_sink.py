@@ -311,17 +311,16 @@ def test_retained_states_are_the_table_for_slow_subscribers_too(broker: Mosquitt
         host.put(*some_rows(count))
         host.quiet()
         assert published_states(broker) == host.expected()
-        slow = Subscriber(broker, "nothing", qos=0)
         heard: dict[str, bytes] = {}
 
         def take(_client: Any, _userdata: Any, message: Any) -> None:
             threading.Event().wait(0.0001)
             heard[message.topic] = message.payload
 
-        slow.client.on_message = take
-        slow.client.subscribe(f"{ROOT}/+/+/state", qos=1)
-        wait_for(lambda: len(heard) == count, what=f"{count} states: {len(heard)}")
-        slow.close()
+        with Subscriber(broker, "nothing", qos=0) as slow:
+            slow.client.on_message = take
+            slow.client.subscribe(f"{ROOT}/+/+/state", qos=1)
+            wait_for(lambda: len(heard) == count, what=f"{count} states: {len(heard)}")
 
 
 def test_many_interfaces_made_and_deleted_leave_nothing(broker: Mosquitto, tmp_path: Path) -> None:
