@@ -40,10 +40,9 @@ def scripts(tmp_path: Path) -> Scripts:
 
 @contextmanager
 def opened(*command: str, context: FakeSinkContext | None = None, **options: Any) -> Iterator[CommandSink]:
-    """Yields an open sink that runs this command."""
-    sink = CommandSink(
-        CommandSink.Options.model_validate({"command": command, **options}), context or FakeSinkContext()
-    )
+    """Yields an open sink that runs this command; a busy machine is to take its time."""
+    given = {"command": command, "timeout": "10m", **options}
+    sink = CommandSink(CommandSink.Options.model_validate(given), context or FakeSinkContext())
     sink.open()
     try:
         yield sink

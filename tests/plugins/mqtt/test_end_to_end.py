@@ -130,7 +130,7 @@ class Kept:
         return self._by_end[end]
 
     def wait_for(self, end: str, count: int) -> None:
-        wait_for(lambda: len(self.of(end)) == count, timeout=60, what=f"{count} topics .../{end}")
+        wait_for(lambda: len(self.of(end)) == count, timeout=120, what=f"{count} topics .../{end}")
 
     @property
     def states(self) -> list[Any]:
