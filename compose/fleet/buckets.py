@@ -3,7 +3,8 @@
 
     python3 buckets.py tls://nats-1:4222 tls://nats-2:4222 tls://nats-3:4222
 
-It logs in as `operator`, with secrets/operator.password and secrets/ca.pem. Needs nats-py.
+It logs in as `operator`, with secrets/operator.password and secrets/ca.pem. Needs nats-py. It waits up to a minute for
+servers that were just started.
 """
 
 from __future__ import annotations
@@ -12,15 +13,72 @@ import asyncio
 import json
 import ssl
 import sys
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from nats.aio.client import Client
+from nats.errors import NoRespondersError, NoServersError
 
 SECRETS = Path(__file__).resolve().parent / "secrets"
 KEPT = timedelta(days=1)
+PATIENCE_SECONDS = 60
 NO_STREAM = 10059
+# Of servers that have yet to find each other: too few for a copy on each, JetStream unavailable, no leader.
+NOT_YET = {10005, 10008, 10009}
+
+
+class Waiting:
+    """The time that a call still has; each new reason to wait is shown once."""
+
+    def __init__(self) -> None:
+        self._until = time.monotonic() + PATIENCE_SECONDS
+        self._reason = ""
+
+    async def go_on(self, reason: str) -> None:
+        """Waits a second; ends the program when the time is over."""
+        if time.monotonic() > self._until:
+            sys.exit(reason)
+        if reason != self._reason:
+            print(f"waiting: {reason}", file=sys.stderr, flush=True)
+        self._reason = reason
+        await asyncio.sleep(1)
+
+
+async def connected(servers: list[str]) -> Client:
+    """Returns a client that is logged in."""
+    password = (SECRETS / "operator.password").read_text()
+    tls = ssl.create_default_context(cafile=str(SECRETS / "ca.pem"))
+    errors: list[Exception] = []
+
+    async def failed(error: Exception) -> None:
+        errors.append(error)
+        if "Authorization Violation" in str(error):
+            sys.exit(f"no server can be used: {error}")
+
+    waiting = Waiting()
+    while True:
+        client = Client()
+        try:
+            await client.connect(
+                servers, user="operator", password=password, tls=tls, error_cb=failed, connect_timeout=10,
+                max_reconnect_attempts=1,
+            )  # fmt: skip
+        except NoServersError:
+            await waiting.go_on(f"no server can be used: {errors[-1]}")
+        else:
+            return client
+
+
+async def asked(client: Client, subject: str, payload: bytes = b"") -> Any:
+    """Returns the answer to a request that may be made again; there is none while no server leads."""
+    waiting = Waiting()
+    while True:
+        try:
+            return await client.request(subject, payload, 5)
+        except (TimeoutError, NoRespondersError):
+            await waiting.go_on(f"{subject}: no answer")
 
 
 def config(bucket: str) -> dict[str, Any]:
@@ -45,11 +103,17 @@ def config(bucket: str) -> dict[str, Any]:
 
 async def api(client: Client, call: str, request: dict[str, Any] | None = None) -> dict[str, Any]:
     """Returns JetStream's answer; ends the program for an error, but that there is no such stream."""
-    message = await client.request(f"$JS.API.{call}", json.dumps(request).encode() if request else b"", 30)
-    answer: dict[str, Any] = json.loads(message.data)
-    if (error := answer.get("error")) and error["err_code"] != NO_STREAM:
-        sys.exit(f"{call}: {error['description']}")
-    return answer
+    waiting = Waiting()
+    while True:
+        message = await asked(client, f"$JS.API.{call}", json.dumps(request).encode() if request else b"")
+        answer: dict[str, Any] = json.loads(message.data)
+        error = answer.get("error")
+        if not error or error["err_code"] == NO_STREAM:
+            return answer
+        reason = f"{call}: {error['description']}"
+        if error["err_code"] not in NOT_YET:
+            sys.exit(reason)
+        await waiting.go_on(reason)
 
 
 async def sweep(client: Client, bucket: str) -> int:
@@ -57,7 +121,7 @@ async def sweep(client: Client, bucket: str) -> int:
     removed = 0
     subjects = (await api(client, f"STREAM.INFO.KV_{bucket}", {"subjects_filter": ">"}))["state"].get("subjects", {})
     for subject in subjects:
-        newest = await client.request(f"$JS.API.DIRECT.GET.KV_{bucket}.{subject}", b"", 30)
+        newest = await asked(client, f"$JS.API.DIRECT.GET.KV_{bucket}.{subject}")
         headers = newest.headers or {}
         if headers.get("KV-Operation") not in ("DEL", "PURGE"):
             continue
@@ -70,10 +134,7 @@ async def sweep(client: Client, bucket: str) -> int:
 
 
 async def main(servers: list[str]) -> None:
-    client = Client()
-    password = (SECRETS / "operator.password").read_text()
-    tls = ssl.create_default_context(cafile=str(SECRETS / "ca.pem"))
-    await client.connect(servers, user="operator", password=password, tls=tls, max_reconnect_attempts=3)
+    client = await connected(servers)
     try:
         for bucket in ("interfaces", "interfaces_status"):
             if "error" in await api(client, f"STREAM.INFO.KV_{bucket}"):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import re
 import runpy
+import shutil
 import subprocess
 import tomllib
 from pathlib import Path
@@ -11,6 +14,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from nats.errors import NoRespondersError
 
 from publisher.config.settings import Settings
 from publisher_nats.names import token_of
@@ -76,6 +80,66 @@ def test_the_bucket_is_as_the_sink_would_make_it_but_for_rollups(fleet: FleetClu
     for bucket, made in (("interfaces", bucket_config), ("interfaces_status", status_config)):
         config = run_script("buckets").config(bucket)
         assert config == {key: value for key, value in made(options, 3).items() if key != "allow_rollup_hdrs"}
+
+
+class NewServers:
+    """Servers that were just started, as a client meets them: each request has the next answer, or none."""
+
+    def __init__(self, *answers: Exception | dict[str, Any]) -> None:
+        self._answers = [*answers]
+        self.asked: list[str] = []
+
+    async def request(self, subject: str, _payload: bytes, _seconds: float) -> Any:
+        self.asked.append(subject)
+        if isinstance(answer := self._answers.pop(0), Exception):
+            raise answer
+        return SimpleNamespace(data=json.dumps(answer).encode())
+
+
+def error(number: int) -> dict[str, Any]:
+    return {"error": {"err_code": number, "description": f"number {number}"}}
+
+
+def test_the_buckets_wait_for_servers_that_were_just_started(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The document starts the servers in the line before: where none led yet, the program ended with a traceback."""
+    paused: list[float] = []
+
+    async def pause(seconds: float) -> None:
+        paused.append(seconds)
+
+    monkeypatch.setattr(asyncio, "sleep", pause)
+    servers = NewServers(TimeoutError(), NoRespondersError(), error(10008), error(10008), error(10005), {"config": {}})
+    answer = asyncio.run(run_script("buckets").api(servers, "STREAM.CREATE.KV_interfaces", {}))
+    assert answer == {"config": {}}
+    assert servers.asked == ["$JS.API.STREAM.CREATE.KV_interfaces"] * 6
+    assert len(paused) == 5
+    assert capsys.readouterr().err.splitlines() == [
+        "waiting: $JS.API.STREAM.CREATE.KV_interfaces: no answer",
+        "waiting: STREAM.CREATE.KV_interfaces: number 10008",
+        "waiting: STREAM.CREATE.KV_interfaces: number 10005",
+    ]
+
+
+def test_the_buckets_wait_for_no_other_error_and_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    script = run_script("buckets")
+    with pytest.raises(SystemExit, match="number 10052"):
+        asyncio.run(script.api(NewServers(error(10052)), "STREAM.INFO.KV_interfaces"))
+    monkeypatch.setitem(script.api.__globals__, "PATIENCE_SECONDS", -1)
+    with pytest.raises(SystemExit, match="number 10008"):
+        asyncio.run(script.api(NewServers(error(10008)), "STREAM.INFO.KV_interfaces"))
+
+
+def test_a_wrong_password_makes_no_bucket_and_waits_for_nothing(fleet: FleetCluster, tmp_path: Path) -> None:
+    other = FleetFolder(tmp_path, "nas")
+    shutil.copy(fleet.folder.ca_file, other.ca_file)
+    done = subprocess.run(
+        other.make_buckets_command(fleet.urls), capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "Authorization Violation" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_a_nodes_token_is_that_of_the_sink() -> None:
