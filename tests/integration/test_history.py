@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.fixtures.command_server import COMMAND
+from tests.fixtures.command_server import COMMAND, run_command
 from tests.fixtures.netns import NetNs
 from tests.fixtures.poll import wait_for
 from tests.fixtures.program import Program
@@ -24,8 +24,9 @@ AWAY = 3
 
 
 def history(program: Program, *arguments: str) -> dict[str, Any]:
-    command = [*COMMAND, "history", *arguments, "--json"]
-    return dict(json.loads(program.netns.run(command, cwd=program.folder, env=program.environment)))
+    done = run_command(program.netns, ["history", *arguments, "--json"], program.folder, program.environment)
+    assert done.returncode == 0, done.stderr
+    return dict(json.loads(done.stdout))
 
 
 def texts(found: dict[str, Any]) -> list[str]:
