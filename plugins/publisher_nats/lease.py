@@ -77,6 +77,7 @@ class Lease:
         self._seq = 0
         self._task: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
+        self._is_over = False
         self._failures = 0
         self._is_taken = False
 
@@ -90,6 +91,7 @@ class Lease:
             connection = self._open_connection()
             self._seq = (await self._key.read(connection)).seq
             await self._write(connection, self._status)
+            self._is_over = False
             self._task = asyncio.create_task(self._renew_always())
 
     def located(self, cursor: Cursor | None) -> None:
@@ -113,17 +115,21 @@ class Lease:
         self._status = self._status.model_copy(update={"in_sync": in_sync, "seq": seq})
 
     async def end(self) -> None:
-        """Says that the node is offline, unless another publisher has the name, or no server answers."""
+        """Says that the node is offline, unless another publisher has the name, or no server answers.
+
+        A renewal that is under way is waited for: the servers of a cluster would write it all the same, a moment after
+        they refused what was to follow it, and the node would be online until its lease is over.
+        """
         task, self._task = self._task, None
         if task is None:
             return
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
-        if not self._is_taken:
-            offline = self._status.model_copy(update={"online": False})
-            with suppress(NatsUnavailable, NatsRefused, TimeoutError):
-                async with asyncio.timeout(_END_SECONDS):
+        self._is_over = True
+        self._changed.set()
+        with suppress(NatsUnavailable, NatsRefused, TimeoutError):
+            async with asyncio.timeout(_END_SECONDS):
+                await task
+                if not self._is_taken:
+                    offline = self._status.model_copy(update={"online": False})
                     await self._write(self._open_connection(), offline)
 
     async def _renew_always(self) -> None:
@@ -131,6 +137,8 @@ class Lease:
         while True:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._changed.wait(), min(pause, _LONGEST_PAUSE) if self._failures else pause)
+            if self._is_over:
+                return
             self._changed.clear()
             connection = self._sink.connection
             was_open = connection is not None and connection.is_open

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -17,6 +18,7 @@ from publisher import Retry
 from publisher.testing import EPOCH, FakeSinkContext, make_events, make_snapshot
 from publisher_nats.options import NatsOptions
 from publisher_nats.sink import NatsSink
+from publisher_nats.status import StatusKey
 from tests.fixtures.nats import NatsCluster, NatsServer
 from tests.fixtures.nats_buckets import ROWS, STATUS, Buckets, StoredKey
 from tests.fixtures.nats_process import open_sink
@@ -79,6 +81,33 @@ def test_a_node_is_online_until_its_sink_is_closed(nats_server: NatsServer, serv
     assert last is not None
     assert last.json["online"] is False
     assert "Nats-TTL" not in last.headers
+
+
+def test_a_sink_that_is_closed_while_its_status_is_renewed_is_offline(
+    nats_server: NatsServer, server: Buckets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It stayed online until its lease was over: a cluster writes what is under way, and refuses what is to follow."""
+    under_way: list[asyncio.Task[int | None]] = []
+    put = StatusKey.put
+
+    async def slow(*arguments: Any) -> int | None:
+        if any(not task.done() for task in under_way):
+            return None
+
+        async def written() -> int | None:
+            await asyncio.sleep(0.2)
+            return await put(*arguments)
+
+        under_way.append(asyncio.create_task(written()))
+        return await asyncio.shield(under_way[-1])
+
+    monkeypatch.setattr(StatusKey, "put", slow)
+    with opened(nats_server, lease=LONG_LEASE) as sink:
+        sink.publish(make_snapshot())
+        wait_for(lambda: len(under_way) == 2, what="a renewal, which says that the rows are there")
+    last = server.status()
+    assert last is not None
+    assert (last.json["online"], last.json["in_sync"]) == (False, True)
 
 
 def test_a_node_is_in_sync_once_the_rows_are_whole(nats_server: NatsServer, server: Buckets) -> None:
