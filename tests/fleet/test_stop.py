@@ -13,7 +13,7 @@ import pytest
 from tests.fixtures.nats import NatsCluster
 from tests.fixtures.poll import wait_for
 from tests.fixtures.program import journal_events
-from tests.fleet.fleet import BUCKET, journal_end
+from tests.fleet.fleet import BUCKET, journal_end, journal_rows, state_of
 from tests.fleet.judge import Judge
 from tests.fleet.players import JOURNAL, RECORDING, SINK, Players
 from tests.fleet.recordings import write_changes, write_rest
@@ -50,8 +50,10 @@ def test_a_stop_while_no_server_answers_is_in_time_and_loses_nothing(tmp_path: P
                 assert time.monotonic() - began < TIMEOUT / 2
                 for server in cluster.servers:
                     server.resume()
-                write_rest(recording, Random(2), rows=4)
+                rows = {f"{row.luid}.{row.family}": state_of(row) for row in write_rest(recording, Random(2), rows=4)}
                 players.start()
+                # Before that, the bucket may be at the end of a journal that goes on.
+                wait_for(lambda: journal_rows(journal) == rows, what="the rows of the next run")
                 wait_for(lambda: position_in(judge, NODE) == journal_end(journal), timeout=60, what="the rest")
                 events = journal_events(journal)
                 verdict = judged([one for one in judge.stored if one.node == NODE], journal_end(journal).epoch, events)
