@@ -6,6 +6,7 @@ import io
 import json
 import logging
 import os
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -129,7 +130,8 @@ def test_secrets_never_appear(style: Any) -> None:
         log.info("see wss://u:p4ss@h and ?access_token=p4ss")
         SinkLog(log, "hook").warning("answered %s", "4711")
         logging.getLogger("some.library").warning("header: %s", "tok-123456")
-    written = stream.getvalue()
+    # The digits of a moment can be those of a secret.
+    written = re.sub(r'"timestamp": "[^"]+"', "", stream.getvalue())
     for secret in SECRETS:
         assert secret not in written
     assert "mqtt://me:***@host/x" in written
