@@ -139,6 +139,6 @@ def test_clients_of_mqtt_and_of_nats_get_the_events_of_one_nats_server(tmp_path:
 
         payload = asyncio.run(received())
         assert subscriber.wait_for("/event")[0].payload == payload
-        assert json.loads(payload)["row"]["connected"] is False
+        assert json.loads(payload)["interface"]["alias"] == "eth0"
         with closing(Subscriber(broker, "interfaces/#")) as late:
             late.wait_for("/inet/state")
