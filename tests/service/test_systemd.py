@@ -21,7 +21,7 @@ if sys.platform == "win32":
 @pytest.fixture
 def listener(tmp_path: Path) -> Iterator[socket.socket]:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
-        listener.settimeout(10)
+        listener.settimeout(60)
         listener.bind(str(tmp_path / "notify"))
         yield listener
 

@@ -112,7 +112,7 @@ def test_a_process_that_windows_did_not_start_ends_in_words() -> None:
         raise AssertionError("it began")
 
 
-@pytest.mark.timeout(10)
+@pytest.mark.timeout(60)
 def test_a_process_that_cannot_report_ends_instead_of_waiting() -> None:
     with pytest.raises(WindowsServiceError, match="no handle"), ServiceProcess(FakeDispatcher(reports=False)):
         raise AssertionError("it began")
