@@ -155,7 +155,7 @@ def test_a_lock_of_another_process_holds_the_core_up_for_a_moment_only(
             bench.mtus(1400, 1401)
             bench.core.recover()
             assert "locked" in (bench.core.trouble or "")
-            assert time.monotonic() - begun < 5
+            assert time.monotonic() - begun < 9, "other connections wait 10 s"
             other.execute("ROLLBACK")
         bench.core.recover()
         assert bench.core.trouble is None
