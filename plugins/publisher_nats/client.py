@@ -103,10 +103,19 @@ class NatsClient(Client):
 
     async def end(self) -> None:
         """Closes the connection; one that does not close in time is cut."""
-        # AttributeError: nats-py 2.11 closes the socket also where none was opened.
-        with suppress(TimeoutError, errors.Error, OSError, AttributeError):
-            async with asyncio.timeout(_CLOSE_SECONDS):
-                await self._close(Client.CLOSED, do_cbs=False)
+        try:
+            # AttributeError: nats-py 2.11 closes the socket also where none was opened.
+            with suppress(TimeoutError, errors.Error, OSError, AttributeError):
+                async with asyncio.timeout(_CLOSE_SECONDS):
+                    await self._close(Client.CLOSED, do_cbs=False)
+        finally:
+            self._cut()
+
+    def _cut(self) -> None:
+        """Ends what nats-py may have left: in 2.11 it stops half-way where the server has ended the connection."""
+        for subscription in self._subs.values():
+            if subscription._wait_for_msgs_task is not None:
+                subscription._wait_for_msgs_task.cancel()
         writer = getattr(self._transport, "_bare_io_writer", None)
         if writer is not None:
             writer.transport.abort()

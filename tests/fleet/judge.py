@@ -16,12 +16,12 @@ from collections.abc import AsyncGenerator, Coroutine, Sequence
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
 
-import nats
 from nats.errors import Error
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
+from tests.fixtures.nats_client import ReconnectingClient
+
 if TYPE_CHECKING:
-    from nats.aio.client import Client
     from nats.aio.msg import Msg
     from nats.js import JetStreamContext
 
@@ -124,8 +124,9 @@ class Judge:
         async def note(error: Exception) -> None:
             self._note(error)
 
-        self._connection: Client = await nats.connect(
-            self._urls, max_reconnect_attempts=-1, reconnect_time_wait=0.1, connect_timeout=2, error_cb=note
+        self._connection = ReconnectingClient()
+        await self._connection.connect(
+            self._urls, max_reconnect_attempts=-1, reconnect_time_wait=0, connect_timeout=2, error_cb=note
         )
         self._tasks = [asyncio.create_task(self._follow(read)) for read in (self._read, self._read_states)]
 
