@@ -30,6 +30,7 @@ from publisher_nats.options import NatsOptions
 from publisher_nats.subscriber import consumer
 from tests.fixtures.bucket_writer import BucketWriter
 from tests.fixtures.nats import NatsServer
+from tests.fixtures.nats_buckets import Buckets
 from tests.fixtures.poll import wait_for
 from tests.fixtures.ports import free_port
 from tests.fixtures.starved import judged_while_awake
@@ -148,8 +149,8 @@ def test_a_node_is_lost_with_its_lease_also_before_the_viewer_came(
         assert len(reader.rows) == 1
     writer.status("second", lease=1)
     writer.put(*make_snapshot([ETH0], 5, node="second"))
-    with reader_of(nats_server, nodes=["second"]) as reader:
-        reader.until(lambda: "second" in reader.subscription.nodes and not is_online(reader, "second"))
+    stored = Buckets(nats_server.url)
+    wait_for(lambda: not stored.is_online("second"), what="the end of the lease")
     with reader_of(nats_server, nodes=["second"]) as reader:
         reader.until(lambda: at(reader, 5, "second"))
         assert not is_online(reader, "second")
