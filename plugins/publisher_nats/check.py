@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 _NEVER = {"Nats-Expected-Last-Subject-Sequence": str(1 << 62)}
 _NO_INTERFACE = "0" * 16
 _ROUND_TRIPS = 3
+# A server that has yet to learn of a bucket that was just made has nobody who takes a message; neither has a login that
+# may not write. That is told apart by waiting, once for all that is tried.
+_PATIENCE_SECONDS = 3.0
 # nats-server, server/errors.json: JSStreamMismatchErr.
 _NAME_DIFFERS = 10056
 
@@ -62,6 +65,7 @@ class _BucketCheck:
         self._node = node
         self._subjects = NodeSubjects(options.bucket, node)
         self._streams = stream_of(options.bucket), stream_of(status_bucket(options.bucket))
+        self._patient_until = time.monotonic() + _PATIENCE_SECONDS
 
     async def line(self) -> str:
         """Returns what works; raises NatsUnavailable or NatsRefused with what does not."""
@@ -136,7 +140,7 @@ class _BucketCheck:
 
     async def _write(self, subject: str) -> None:
         try:
-            await self._connection.put(NatsMessage(subject, b"", _NEVER))
+            await self._connection.put(NatsMessage(subject, b"", _NEVER), self._patient_until - time.monotonic())
         except NatsRefused as error:
             if error.code not in WRONG_LAST_SEQUENCE:
                 raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -12,6 +13,9 @@ import pytest
 
 from publisher import PublisherError
 from publisher.testing import EPOCH, FakeSinkContext, make_snapshot
+from publisher_nats.connection import NatsConnection
+from publisher_nats.errors import NO_RESPONDERS, NatsRefused
+from publisher_nats.messages import Ack, NatsMessage
 from publisher_nats.options import NatsOptions
 from publisher_nats.sink import NatsSink
 from tests.fixtures.nats import NatsCluster, NatsServer
@@ -66,6 +70,24 @@ def test_a_cluster_and_a_server_of_it_that_is_away(nats_cluster: NatsCluster) ->
         assert "cluster test of 3 servers); 3 copies, history 64" in str(error.value), "the others work"
         assert f"{away.url[7:]} cannot be reached" in str(error.value)
     nats_cluster.start()
+
+
+def test_a_bucket_that_a_server_has_yet_to_learn_of_is_no_refusal(
+    nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server of a cluster learns of a new stream a moment later; a second after it, on a busy machine."""
+    attempts = itertools.count()
+    put = NatsConnection._put
+
+    async def learning(connection: NatsConnection, message: NatsMessage) -> Ack:
+        if next(attempts) < 15:  # 0.05 s apart
+            raise NatsRefused("nobody takes it", NO_RESPONDERS)
+        return await put(connection, message)
+
+    with publishing(nats_server.url):
+        monkeypatch.setattr("publisher_nats.check._PATIENCE_SECONDS", 60.0)
+        monkeypatch.setattr(NatsConnection, "_put", learning)
+        assert "publishes to the bucket interfaces" in check(nats_server.url)
 
 
 def test_no_server() -> None:
