@@ -124,11 +124,13 @@ class InFlight:
             if self._broken is not None:
                 raise self._broken
             answers, received, patience = self._answers, self._received, self._time_for_next()
-            until, rest = time.monotonic() + patience, patience
-            while self._answers == answers and self._broken is None and rest > 0:
+            until = time.monotonic() + patience
+            while self._answers == answers and self._broken is None:
                 rest = until - time.monotonic()
                 # Also when the time is over: the answer may have come while this process stood still.
                 self._turn(max(rest, 0.0))
+                if rest <= 0:
+                    break
             if self._answers != answers:
                 signs = 0
             elif self._broken is None:

@@ -103,11 +103,13 @@ class NetworkLoop:
 
     def run(self, is_over: Callable[[], bool], seconds: float) -> bool:
         """Takes turns until it is over, for so many seconds, or while there is a connection; returns `is_over()`."""
-        deadline, rest = time.monotonic() + seconds, 1.0
-        while not is_over() and self._client.socket() is not None and rest > 0:
+        deadline = time.monotonic() + seconds
+        while not is_over() and self._client.socket() is not None:
             rest = deadline - time.monotonic()
             # Also when the time is over: the answer may have come while this process stood still.
             self.turn(max(rest, 0.0))
+            if rest <= 0:
+                break
         return is_over()
 
     def _read(self) -> None:
