@@ -11,7 +11,7 @@ import pytest
 from publisher.sources.linux.rtnetlink import Decoder
 from tests.fixtures.linux_source import Following
 from tests.fixtures.netns import NetNs
-from tests.fixtures.poll import wait_for
+from tests.fixtures.still_links import add_still_pair
 
 if sys.platform == "linux":
     from publisher.sources.linux import netlink
@@ -38,9 +38,7 @@ def test_it_is_known_whether_more_wait_than_is_received_at_once(netns: NetNs, be
 def test_changes_that_are_as_many_as_are_received_at_once_are_one_event_each(
     netns: NetNs, monkeypatch: pytest.MonkeyPatch, at_once: int
 ) -> None:
-    netns.sysctl("net/ipv6/conf/default/addr_gen_mode", 1)
-    netns.veth()
-    wait_for(lambda: netns.run("ip -br link").count(" UP ") == 2, what="both ends up, which is an event")
+    add_still_pair(netns)
     monkeypatch.setattr(netlink, "MOST_DATAGRAMS", at_once)
     with Following(netns) as following:
         following.settled()
