@@ -21,7 +21,9 @@ from .events import (
     Changed,
     DefaultRoute,
     Deleted,
+    FrozenDict,
     InitialNotification,
+    Interface,
     IpInterface,
     Key,
     Moment,
@@ -84,6 +86,8 @@ class Stamp:
         self.epoch = epoch or new_epoch()
         self.seq = seq
         self.clock = clock
+        # The first event of each kind is validated whole; what differs in a later one is valid by itself.
+        self._made: dict[tuple[NotificationType, Cause], AnyEvent] = {}
 
     def event(
         self,
@@ -95,24 +99,28 @@ class Stamp:
         """Returns the next event."""
         self.seq += 1
         luid, family = ip_interface.key
+        changed = FrozenDict(changed or {})
         values = {
             "id": event_id(self.epoch, self.seq),
             "node": self.node,
             "epoch": self.epoch,
             "seq": self.seq,
             "time": self.clock(),
-            "notification_type": notification_type,
-            "cause": cause,
-            "kinds": kinds_of(notification_type, ip_interface, changed or {}),
+            "kinds": kinds_of(notification_type, ip_interface, changed),
             "luid": luid,
             "family": family,
             "row": ip_interface.row,
             "interface": ip_interface.interface,
             "addresses": ip_interface.addresses,
             "default_routes": ip_interface.default_routes,
-            "changed": dict(changed or {}),
+            "changed": changed,
         }
-        return _EVENTS[notification_type](values)
+        first = self._made.get((notification_type, cause))
+        if first is not None:
+            return first.replaced(values)
+        made = _EVENTS[notification_type](values | {"notification_type": notification_type, "cause": cause})
+        self._made[notification_type, cause] = made
+        return made
 
     def snapshot(self, rows: Sequence[IpInterface], cause: Cause = "notification") -> Sequence[AnyEvent]:
         """Returns the rows as `initial_notification` events at the current `seq`, position 0 first."""
@@ -131,6 +139,7 @@ class Table:
         self._rows = {row.key: row for row in rows or ()}
         self._known = rows is not None
         self._carried = Carried(self._rows)
+        self._interface_difference = _InterfaceDifference()
 
     @property
     def rows(self) -> list[IpInterface]:
@@ -172,7 +181,7 @@ class Table:
         if before.row.interface_index != row.row.interface_index and cause != "startup":
             # Another interface under the same LUID: one went, one came. Over a restart the index means nothing.
             return [event("delete_instance", cause, before), event("add_instance", cause, row)]
-        changed = difference(before, row, gap=cause in _GAPS)
+        changed = difference(before, row, self._interface_difference, gap=cause in _GAPS)
         return [event("parameter_notification", cause, row, changed)] if changed else []
 
     def _remove(self, key: Key, cause: Cause) -> list[AnyEvent]:
@@ -183,7 +192,28 @@ class Table:
         return [self.stamp.event("delete_instance", cause, before)]
 
 
-def difference(before: IpInterface, after: IpInterface, *, gap: bool = False) -> dict[str, Change]:
+class _InterfaceDifference:
+    """The members of an interface that differ. Those of the last two are kept: both families have the same objects."""
+
+    def __init__(self) -> None:
+        self._last: tuple[Interface, Interface, Mapping[str, Change]] | None = None
+
+    def __call__(self, before: Interface, after: Interface) -> Mapping[str, Change]:
+        last = self._last
+        if last is not None and last[0] is before and last[1] is after:
+            return last[2]
+        changed = _members("interface", before, after, _QUIET_INTERFACE_MEMBERS)
+        self._last = before, after, changed
+        return changed
+
+
+def difference(
+    before: IpInterface,
+    after: IpInterface,
+    of_interfaces: Callable[[Interface, Interface], Mapping[str, Change]],
+    *,
+    gap: bool = False,
+) -> dict[str, Change]:
     """Returns the members that differ: `row.<member>`, `interface.<member>`, `addresses.<address>/<prefix length>`,
     `default_routes.<next hop, or on-link>`.
 
@@ -194,7 +224,7 @@ def difference(before: IpInterface, after: IpInterface, *, gap: bool = False) ->
     if before.row is not after.row:
         changed |= _members("row", before.row, after.row, _UNSTABLE_ROW_MEMBERS)
     if before.interface is not after.interface:
-        changed |= _members("interface", before.interface, after.interface, _QUIET_INTERFACE_MEMBERS)
+        changed |= of_interfaces(before.interface, after.interface)
     if before.addresses != after.addresses:  # cheap where they are the same objects
         changed |= _addresses(before.addresses, after.addresses)
     if before.default_routes != after.default_routes:

@@ -11,7 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import publisher.table
-from publisher.events import Cause, Change, DefaultRoute, Event, IpInterface, IpInterfaceRow, Key
+from publisher.events import (
+    Cause,
+    Change,
+    DefaultRoute,
+    Event,
+    IpInterface,
+    IpInterfaceRow,
+    Key,
+    NotificationType,
+)
 from publisher.sources import Remove, Resync, Update, Upsert
 from publisher.table import Stamp, Table, new_epoch
 from tests.fixtures.rows import ETH0, ETH1, MOMENT, address, kinds, row, table
@@ -56,6 +65,31 @@ def test_an_event_has_the_cause_of_its_update() -> None:
     [changed] = known.apply(Upsert(row(nl_mtu=1280), "reconcile"))
     [removed] = known.apply(Remove(ETH0, "inet", "reconcile"))
     assert (changed.cause, removed.cause) == ("reconcile", "reconcile")
+
+
+@pytest.mark.parametrize("notification_type", ["add_instance", "parameter_notification", "delete_instance"])
+def test_a_later_event_is_what_a_first_one_would_be(notification_type: NotificationType) -> None:
+    clock = iter(MOMENT + timedelta(seconds=number) for number in range(9))
+    stamp = Stamp("nas", "0123456789abcdef", 6, lambda: next(clock))
+    stamp.event(notification_type, "notification", row(), {"row.connected": Change(before=True, after=False)})
+    stamp.node = "attic"
+    other = row(ETH1, "inet6", nl_mtu=1280, addresses=(address("fe80::1"),))
+    other = other.replaced({"default_routes": (DefaultRoute(metric=1),)})
+    changed = {"row.nl_mtu": Change(before=1500, after=1280)}
+    later = stamp.event(notification_type, "notification", other, changed)
+    first = Stamp("attic", "0123456789abcdef", 7, lambda: MOMENT + timedelta(seconds=1))
+    assert later == first.event(notification_type, "notification", other, changed)
+    assert Event.from_json(later.json_bytes) == later
+    assert IpInterface.model_validate_json(later.ip_interface_json) == other
+    with pytest.raises(TypeError, match="an event cannot be changed"):
+        later.changed["row.metric"] = Change(before=1, after=2)
+
+
+def test_a_cause_that_there_is_not_is_refused_after_others_too() -> None:
+    known = table(row())
+    known.apply(Upsert(row(nl_mtu=1280)))
+    with pytest.raises(ValueError, match="cause"):
+        known.apply(Upsert(row(nl_mtu=1300), "whim"))  # type: ignore[arg-type] # what a plugin might give
 
 
 def test_another_index_under_the_same_luid_is_another_interface_but_not_over_a_restart() -> None:
@@ -274,6 +308,23 @@ def test_both_families_have_one_interface_and_that_of_the_source_when_nothing_is
     baseline = Table(None)
     baseline.apply(Resync((reported,), "startup"))
     assert baseline.rows[0] is reported
+
+
+def test_each_family_tells_how_its_own_view_of_the_interface_changed() -> None:
+    shared = row(mtu=1500).interface
+    inet, inet6 = (row(family=family).replaced({"interface": shared}) for family in ("inet", "inet6"))
+
+    def mtus(known: Table, after: IpInterface) -> tuple[Any, Any]:
+        [event] = known.apply(Upsert(after))
+        return event.changed["interface.mtu"].before, event.changed["interface.mtu"].after
+
+    other_after = table(inet, inet6)
+    assert mtus(other_after, row(mtu=1400)) == (1500, 1400)
+    assert mtus(other_after, row(family="inet6", mtu=1300)) == (1500, 1300)
+    other_before = table(inet, row(family="inet6", mtu=1600))
+    after = row(mtu=1400)
+    assert mtus(other_before, after) == (1500, 1400)
+    assert mtus(other_before, inet6.replaced({"interface": after.interface})) == (1600, 1400)
 
 
 def test_an_interface_that_was_removed_leaves_nothing() -> None:
