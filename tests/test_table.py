@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import publisher.table
+import publisher.difference
 from publisher.events import (
     Cause,
     Change,
@@ -53,8 +53,8 @@ def test_a_new_row_is_an_add_and_a_removed_one_a_delete_with_what_was_last_known
 def test_of_thousands_of_addresses_only_those_that_differ_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
     many = row(addresses=tuple(address(f"10.0.{number // 250}.{number % 250}") for number in range(1000)))
     more = many.model_copy(update={"addresses": (*many.addresses[1:], address("192.0.2.1"))})
-    looked = Mock(side_effect=publisher.table._lasting)
-    monkeypatch.setattr(publisher.table, "_lasting", looked)
+    looked = Mock(side_effect=publisher.difference._lasting)
+    monkeypatch.setattr(publisher.difference, "_lasting", looked)
     [event] = table(many).apply(Upsert(more))
     assert list(event.changed) == ["addresses.10.0.0.0/24", "addresses.192.0.2.1/24"]
     assert looked.call_count == 4
@@ -89,7 +89,7 @@ def test_a_cause_that_there_is_not_is_refused_after_others_too() -> None:
     known = table(row())
     known.apply(Upsert(row(nl_mtu=1280)))
     with pytest.raises(ValueError, match="cause"):
-        known.apply(Upsert(row(nl_mtu=1300), "whim"))  # type: ignore[arg-type] # what a plugin might give
+        known.apply(Upsert(row(nl_mtu=1300), "whim"))  # type: ignore[arg-type]  # what a plugin might give
 
 
 def test_another_index_under_the_same_luid_is_another_interface_but_not_over_a_restart() -> None:

@@ -16,7 +16,7 @@ from .inbox import Clock
 _MOST_BYTES = 4 << 20
 # Both families of one change go out together: a fold ends early by up to this part of the time, beside an older one.
 _TOGETHER = 20
-# Of these, `before` has what was removed and `after` what was added (publisher.table).
+# Of these, `before` has what was removed and `after` what was added (publisher.difference).
 _LISTS = frozenset({"interface.higher", "interface.lower"})
 
 
