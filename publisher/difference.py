@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from pydantic import BaseModel
 
-from .events import Address, Change, DefaultRoute, Interface, IpInterface
+from .events import Address, Change, DefaultRoute, FrozenDict, Interface, IpInterface
 
 # Systems pick reachable_time at random around the base time every few minutes (RFC 4861, 6.3.2): reported, no change.
 _UNSTABLE_ROW_MEMBERS = frozenset({"reachable_time"})
@@ -23,8 +23,6 @@ _TRANSITIONS = "interface.carrier_transitions"
 _LISTS = frozenset({"higher", "lower"})
 # These are refreshed all the time; only "for ever" against "for a while" is a change.
 _LIFETIMES = frozenset({"valid_until", "preferred_until"})
-# The model without the wrapper of its `__init__`, which costs as much as the validation.
-_CHANGE: Callable[[dict[str, Any]], Change] = Change.__pydantic_validator__.validate_python
 
 
 class Difference:
@@ -114,12 +112,12 @@ def _addresses(before: Iterable[Address], after: Iterable[Address]) -> dict[str,
 
 
 def _change(before: Any, after: Any) -> Change:
-    return _CHANGE({"before": _jsonable(before), "after": _jsonable(after)})
+    return Change.of_valid({"before": _jsonable(before), "after": _jsonable(after)})
 
 
 def _list_change(before: Sequence[str], after: Sequence[str]) -> Change:
     old, new = set(before), set(after)
-    return _CHANGE({"before": sorted(old - new), "after": sorted(new - old)})
+    return Change.of_valid({"before": sorted(old - new), "after": sorted(new - old)})
 
 
 def _by_name(addresses: Iterable[Address], leave_out: Container[int]) -> dict[str, Address]:
@@ -136,6 +134,8 @@ def _lasting(address: Address | None) -> dict[str, Any] | None:
 
 
 def _jsonable(value: Any) -> Any:
+    if value is None or isinstance(value, str | int):
+        return value
     if isinstance(value, BaseModel):
-        return value.model_dump(mode="json")
+        return FrozenDict(value.model_dump(mode="json"))
     return list(value) if isinstance(value, tuple) else value

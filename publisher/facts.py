@@ -66,17 +66,24 @@ class Fact(BaseModel):
         """Has all instances share one set of names of members: one of its own takes 2 KiB for a row, half of it."""
         object.__setattr__(self, "__pydantic_fields_set__", self.names)
 
+    @classmethod
+    def of_valid(cls, members: dict[str, Any]) -> Self:
+        """Returns one with all these members, which are valid, in their order; `model_construct` gives each a set of
+        names of its own.
+        """
+        made = _new(cls)
+        _set(made, "__dict__", members)
+        _set(made, "__pydantic_fields_set__", cls.names)
+        _set(made, "__pydantic_extra__", None)
+        _set(made, "__pydantic_private__", None)
+        return made
+
     def replaced(self, members: Mapping[str, Any]) -> Self:
-        """Returns a copy with these members, which are valid; `model_copy` gives each a set of names of its own."""
-        copy = _new(self.__class__)
+        """Returns a copy with these members, which are valid."""
         values = {**self.__dict__, **members}
         for name in self.derived:
             values.pop(name, None)
-        _set(copy, "__dict__", values)
-        _set(copy, "__pydantic_fields_set__", self.names)
-        _set(copy, "__pydantic_extra__", None)
-        _set(copy, "__pydantic_private__", None)
-        return copy
+        return self.of_valid(values)
 
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
