@@ -268,7 +268,7 @@ class LinkCache:
             cached = self._links.get(index)
             if read is not None and cached is not None:
                 before, cached.link = cached.link, cached.link.with_settings(read)
-                if before.state != cached.link.state:
+                if before is not cached.link and before.state != cached.link.state:
                     self._changed.add(index)
         if not self._changed and not self._restacked:
             self.put_off_until = math.inf

@@ -322,6 +322,8 @@ class Follower:
 
         A write to `all` reports a setting of each link. The others are those that have waited longest.
         """
+        if len(self._touched) <= _MOST_READ:
+            return set(self._touched)
         more = {index_of(message.record) for message in messages if self._reports_more(message.record)}
         now = self._touched.keys() & more
         others = (index for index in self._touched if index not in now)

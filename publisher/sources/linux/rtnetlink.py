@@ -105,8 +105,11 @@ class Link(NamedTuple):
         return self[:_SETTINGS]
 
     def with_settings(self, read: Link) -> Link:
-        """Returns this link with the settings of the families from a read."""
-        return Link._make(self[:_SETTINGS] + read[_SETTINGS:_COUNTERS] + self[_COUNTERS:])
+        """Returns this link with the settings of the families from a read; the same object when nothing changes."""
+        settings = read[_SETTINGS:_COUNTERS]
+        if settings == self[_SETTINGS:_COUNTERS]:
+            return self
+        return Link._make(self[:_SETTINGS] + settings + self[_COUNTERS:])
 
     @property
     def is_named(self) -> bool:
