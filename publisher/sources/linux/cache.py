@@ -48,7 +48,7 @@ from .rtnetlink import (
     Message,
     NeighbourParameters,
 )
-from .stack import LinkStack, named_by
+from .stack import LinkStack
 
 # A row with that many addresses and links in its stack is long. The pause between two reports, in seconds an entry.
 _MANY, _PAUSE = 100, 20e-6
@@ -335,7 +335,6 @@ class LinkCache:
                 self.read_times((index,))
                 # udev renames a link just after it was made: its driver was asked by a name that it no longer had.
                 self._other_offloads.add(index)
-            self._restacked |= named_by(before) ^ named_by(link)
         if cached.luid != luid:
             self._restacked |= self._stack.adjacent(index)
         if before is None or may_change_speed(before, link):
@@ -356,7 +355,7 @@ class LinkCache:
             elif before.name != link.name:
                 cached.complete_kind(self._details)
             self._log_flaps(before, link)
-        self._stack.put(link)
+        self._restacked |= self._stack.put(link)
         return cached
 
     def _drop(self, index: int) -> list[Update]:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from operator import itemgetter
+
 from .rtnetlink import Link
 
+# The members that `named_by` depends on.
+_naming_members = itemgetter(*map(Link._fields.index, ("master", "lower", "lower_namespace", "kind", "ifindex")))
 # IFLA_LINK of these is the other end, which is not a layer below.
 _PEERS = (b"veth", b"netkit", b"vxcan")
 
@@ -16,15 +20,18 @@ class LinkStack:
         # By index: the links that name this one.
         self._naming: dict[int, set[int]] = {}
 
-    def put(self, link: Link) -> None:
-        """Adds the link, or replaces the one with its index."""
+    def put(self, link: Link) -> set[int]:
+        """Adds the link, or replaces the one with its index; returns the links that only one of the two names."""
         before = self._links.get(link.ifindex)
-        names = named_by(link)
-        if before is None or named_by(before) != names:
-            self.remove(link.ifindex)
-            for other in names:
-                self._naming.setdefault(other, set()).add(link.ifindex)
+        if before is not None and _naming_members(before) == _naming_members(link):
+            self._links[link.ifindex] = link
+            return set()
+        left, names = named_by(before) if before else set(), named_by(link)
+        self.remove(link.ifindex)
+        for other in names:
+            self._naming.setdefault(other, set()).add(link.ifindex)
         self._links[link.ifindex] = link
+        return left ^ names
 
     def remove(self, index: int) -> None:
         """Removes the link; harmless when it is not there."""

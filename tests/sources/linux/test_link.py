@@ -191,6 +191,14 @@ def test_a_link_that_is_not_there_is_in_no_stack_until_it_is() -> None:
     assert (stack.higher(2), stack.lower(1)) == ({1}, {2})
 
 
+def test_a_link_that_is_put_again_tells_which_stacks_it_joined_and_left() -> None:
+    stack = LinkStack()
+    assert stack.put(a_link(4, master=1)) == {1}
+    assert stack.put(a_link(4, master=1, mtu=9000)) == set()
+    assert stack.put(a_link(4, master=2, lower=3, kind=b"vlan\0")) == {1, 2, 3}
+    assert stack.put(a_link(4, master=2, lower=3, kind=b"veth\0")) == {3}
+
+
 def test_a_removed_link_leaves_its_stacks() -> None:
     stack = LinkStack()
     for link in (a_link(1), a_link(2, master=1), a_link(3, master=1)):
