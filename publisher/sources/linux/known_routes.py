@@ -50,7 +50,8 @@ class DefaultRoutes:
 
     def of(self, index: int) -> LinkRoutes:
         """Returns those of a link."""
-        return LinkRoutes(*(known.get(index, ()) for known in self._known.values()))
+        known = self._known
+        return LinkRoutes(known["inet"].get(index, ()), known["inet6"].get(index, ()))
 
     def take(self, index: int, read: Routes) -> bool:
         """Takes those of a link out of a read; returns whether they differ."""
@@ -97,8 +98,9 @@ class DefaultRoutes:
                 case RouteChange(family=number):
                     families |= self._naming if number == AF_UNSPEC else {FAMILIES[number]} & self._known.keys()
                 case Link(ifindex=index):
-                    carried = {family for family, known in self._known.items() if index in known}
-                    families |= {family for family in carried if self._may_end(family, kind, record)}
+                    for family, known in self._known.items():
+                        if index in known and self._may_end(family, kind, record):
+                            families.add(family)
                 case AddressMessage() if self._known["inet"] and _may_take_along(record, kind):
                     families.add("inet")
         return families
