@@ -16,6 +16,7 @@ from .addresses import address_values, own_address
 from .identity import burned_in, identity_of
 from .iftype import interface_type
 from .known_routes import NO_ROUTES, LinkRoutes
+from .models import made
 from .rows import (
     Offloads,
     PathMtuTimes,
@@ -42,10 +43,7 @@ _AddressKey = tuple[bytes, int, bytes | None]
 _NONE: Mapping[_AddressKey, Address] = {}
 
 
-# The models without the wrapper of their `model_validate`, which costs as much as the validation of an address.
-_INTERFACE: Callable[[dict[str, Any]], Interface] = Interface.__pydantic_validator__.validate_python
-_ROW: Callable[[dict[str, Any]], IpInterfaceRow] = IpInterfaceRow.__pydantic_validator__.validate_python
-_ADDRESS: Callable[[dict[str, Any]], Address] = Address.__pydantic_validator__.validate_python
+# The model without the wrapper of its `model_validate`.
 _IP_INTERFACE: Callable[[dict[str, Any]], IpInterface] = IpInterface.__pydantic_validator__.validate_python
 
 
@@ -248,9 +246,7 @@ class CachedLink:
         return any(own[0] == 0xFE and own[1] & 0xC0 == 0x80 for own, *_ in self._addresses.get("inet6", _NONE))
 
     def _build_interface(self, values: dict[str, Any]) -> Interface:
-        if not _has(self._interface, values):
-            self._interface = _INTERFACE(values)
-        assert self._interface is not None
+        self._interface = made(Interface, values, self._interface)
         return self._interface
 
     def _build_row(
@@ -262,7 +258,7 @@ class CachedLink:
         routes: tuple[DefaultRoute, ...],
     ) -> IpInterface:
         before = self.rows.get(family)
-        row = before.row if before and _has(before.row, values) else _ROW(values)
+        row = made(IpInterfaceRow, values, before.row if before else None)
         same = before and before.row is row and before.interface is interface and before.addresses is addresses
         if before and same and before.default_routes == routes:
             return before
@@ -291,13 +287,7 @@ def _key(message: AddressMessage) -> _AddressKey:
 
 
 def _address(message: AddressMessage, now: datetime, before: Address | None) -> Address:
-    values = address_values(message, now, before)
-    return before if before is not None and _has(before, values) else _ADDRESS(values)
-
-
-def _has(model: Address | Interface | IpInterfaceRow | None, values: dict[str, Any]) -> bool:
-    """Returns whether the model has these values, which spares their validation; members without one are None."""
-    return model is not None and values.items() <= model.__dict__.items()
+    return made(Address, address_values(message, now, before), before)
 
 
 def speed_of(link: Link, details: LinkDetails) -> int | None:
