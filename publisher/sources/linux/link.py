@@ -259,13 +259,15 @@ class CachedLink:
     ) -> IpInterface:
         before = self.rows.get(family)
         row = made(IpInterfaceRow, values, before.row if before else None)
-        same = before and before.row is row and before.interface is interface and before.addresses is addresses
-        if before and same and before.default_routes == routes:
-            return before
-        built = _IP_INTERFACE({"row": row, "interface": interface, "addresses": addresses, "default_routes": routes})
-        # Validation copies the tuple; kept, it is the same object next time.
-        self._sorted[family] = built.addresses
-        return built
+        parts = {"row": row, "interface": interface, "addresses": addresses, "default_routes": routes}
+        if before is None:
+            built = _IP_INTERFACE(parts)
+            # Validation copies the tuple; kept, it is the same object next time.
+            self._sorted[family] = built.addresses
+            return built
+        same = before.row is row and before.interface is interface and before.addresses is addresses
+        # Each part is valid, and a row may have thousands of addresses.
+        return before if same and before.default_routes == routes else before.replaced(parts)
 
     def _in_order(self, family: Family) -> tuple[Address, ...]:
         addresses = self._sorted.get(family)
