@@ -47,7 +47,7 @@ def read_links() -> dict[int, Link]:
 def read_link(index: int) -> tuple[Link, Counters]:
     """Returns a link and its counters; raises InterfaceNotFoundError, SourceError."""
     with closing(RequestSocket(Decoder())) as requests:
-        link = requests.link(index)
+        link = requests.links([index])[index]
     if link is None:
         raise _removed(index)
     with closing(RequestSocket(CountersDecoder())) as requests:

@@ -77,7 +77,7 @@ class LinuxReader:
         wanted = list(indexes)
         if wanted and _SINGLE not in self._refused:
             try:
-                return {index: self._requests.link(index) for index in wanted}
+                return self._requests.links(wanted)
             except RefusedError as error:
                 self._refuse(_SINGLE, error)
         by_index = {link.ifindex: link for link in self._links(self._requests)} if wanted else {}

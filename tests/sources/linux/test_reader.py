@@ -22,6 +22,7 @@ from publisher.errors import SourceError
 from publisher.events import IpInterface
 from publisher.sources.linux.attributes import RtnetlinkError
 from publisher.sources.linux.requests import NLM_F_DUMP, RTM_GETADDR, RTM_GETLINK, RTM_GETNEIGHTBL, RTM_GETROUTE
+from publisher.sources.linux.rows import bare_name
 from publisher.sources.linux.rtnetlink import RTM_NEWLINK, Decoder, Link, Message
 from tests.faults import no_descriptor_left
 from tests.fixtures.linux_source import Following
@@ -201,6 +202,25 @@ def test_a_kernel_that_reads_no_single_link_is_listed_once_for_many(
     assert found[9999] is found[9998] is None
     assert found[1] is not None
     assert dumps.call_count == 1
+
+
+def test_many_links_are_read_with_few_requests_and_those_that_are_gone_are_none(netns: NetNs) -> None:
+    names = [f"m{number}" for number in range(40)]
+    netns.ip(*(f"link add {name} type ifb" for name in names))
+    there = {link["ifindex"]: link["ifname"] for link in json.loads(netns.run("ip -j link")) if link["ifname"] in names}
+    indexes = [9998, *there, 9999]
+    sent = Mock()
+
+    def read() -> dict[int, Link | None]:
+        with closing(LinuxReader(Decoder(), CapturedLog())) as reader:
+            requests: Any = reader._requests
+            sent.side_effect, requests._send = requests._send, sent
+            return reader.links(indexes)
+
+    found = netns.call(read)
+    assert list(found) == indexes
+    assert {index: bare_name(link).decode() for index, link in found.items() if link is not None} == there
+    assert [numbers for (_, numbers), _ in sent.call_args_list] == [16, 16, 10]
 
 
 def test_a_kernel_that_knows_no_filter_is_asked_without(host: NetNs, refusing: Refusing) -> None:
