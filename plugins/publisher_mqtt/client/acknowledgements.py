@@ -8,8 +8,8 @@ _PUBACK = 0x40
 # A PUBLISH with QoS 0 that is not retained.
 _LIVE = 0x30
 _MORE = 0x80
-# The whole of a PUBACK that refuses nothing, but for its packet identifier.
-_SHORT_PUBACK, _SHORT_BYTES = b"\x40\x02", 4
+# A whole PUBACK without properties, but for its packet identifier and reason code: without a code it refuses nothing.
+_PLAIN, _CODED = b"\x40\x02", b"\x40\x03"
 
 
 def nothing(_topic: bytes) -> bool:
@@ -41,9 +41,14 @@ class Acknowledgements:
         others = b""
         while at < len(data):
             if self._left == 0:
-                if data.startswith(_SHORT_PUBACK, at) and at + _SHORT_BYTES <= len(data):
+                kind = data[at : at + 2]
+                if kind == _PLAIN and at + 4 <= len(data):
                     self._take(data[at + 2] << 8 | data[at + 3], 0)
-                    at += _SHORT_BYTES
+                    at += 4
+                    continue
+                if kind == _CODED and at + 5 <= len(data):
+                    self._take(data[at + 2] << 8 | data[at + 3], data[at + 4])
+                    at += 5
                     continue
                 if (bounds := _bounds(data, at)) is None:
                     break
