@@ -25,8 +25,8 @@ _NOT_IN_IDS = re.compile(r"[^A-Za-z0-9]")
 # MQTT 3.1.1, 3.1.3.1: every server takes client ids of 1 to 23 letters and digits; some take no others.
 _LONGEST_ID = 23
 # Those of 500 interfaces, with two kinds of message for each family; with more, all are made again, which costs 6 µs a
-# message. Each takes 400 bytes: those of 4,000 interfaces were 6 MiB.
-_MOST_KEPT_PROPERTIES = 2_000
+# message. Each takes 600 bytes: those of 4,000 interfaces would be 9 MiB.
+_MOST_KEPT_HEADS = 2_000
 
 
 class Topics:
@@ -97,6 +97,13 @@ class MqttMessage(NamedTuple):
     properties: bytes | None = None
 
 
+class _Head(NamedTuple):
+    """The part of a message that those of one kind about one IP interface have in common."""
+
+    topic: str
+    properties: bytes | None
+
+
 class Messages:
     """Makes the messages of one sink. Properties are `None` where the protocol has none (3.1.1)."""
 
@@ -109,16 +116,14 @@ class Messages:
         self._expiry = options.message_expiry
         # With "auto" they are made too: a message of MQTT 3.1.1 is sent without them.
         self._has_properties = options.protocol != "3.1.1"
-        self._kept: dict[tuple[str, str, str], bytes] = {}
+        self._heads: dict[tuple[str | None, str | None, str], _Head] = {}
 
     def state(self, event: Event) -> MqttMessage:
         """Returns the IP interface's state after this event; its payload is empty when the interface was removed."""
-        key = _key(event)
         if event.notification_type == "delete_instance":
-            return self.no_state(key)
-        return MqttMessage(
-            self.topics.state(key), state_bytes(event), retain=True, properties=self._properties(key, "state")
-        )
+            return self.no_state(_key(event))
+        topic, properties = self._head(event, "state")
+        return MqttMessage(topic, state_bytes(event), True, properties)
 
     def no_state(self, key: Key) -> MqttMessage:
         """Returns the message that clears the retained state."""
@@ -130,6 +135,7 @@ class Messages:
         Members are left out, the largest first, and named in `reduced`; no list is shortened.
         """
         key, state = _key(event), json.loads(state_bytes(event))
+        topic, properties = self._head(event, "state")
         lists = sorted(_lists(state), key=lambda entry: len(json.dumps(entry.holder[entry.name])), reverse=True)
         for count in dict.fromkeys((min(1, len(lists)), len(lists))):
             for entry in lists[:count]:
@@ -137,20 +143,17 @@ class Messages:
             if count:
                 state["reduced"] = sorted(entry.path for entry in lists[:count])
                 payload = json.dumps(state, ensure_ascii=False, separators=(",", ":")).encode()
-                yield MqttMessage(self.topics.state(key), payload, True, self._properties(key, "state"))
+                yield MqttMessage(topic, payload, True, properties)
         yield self.no_state(key)
 
     def event(self, event: Event) -> MqttMessage:
         """Returns the event in the format of the options."""
-        key = _key(event)
-        topic = self.topics.event(key)
+        topic, properties = self._head(event, event.notification_type)
         if self._format == "cloudevents":
-            return MqttMessage(
-                topic, cloudevents.structured_json(event), False, self._properties(key, event.notification_type)
-            )
+            return MqttMessage(topic, cloudevents.structured_json(event), False, properties)
         if self._format == "cloudevents_binary":
             return MqttMessage(topic, event.json_bytes, False, self._attributes(event))
-        return MqttMessage(topic, event.json_bytes, False, self._properties(key, event.notification_type))
+        return MqttMessage(topic, event.json_bytes, False, properties)
 
     def status(self, payload: bytes) -> MqttMessage:
         """Returns the node's availability."""
@@ -170,16 +173,19 @@ class Messages:
             return None
         return packed_properties(content_type=_JSON, user=[("node", self._node)], correlation=correlation)
 
-    def _properties(self, key: Key, kind: str) -> bytes | None:
-        """Returns content type and user properties; `kind` is the notification type, or `state`."""
-        if not self._has_properties:
-            return None
-        found = self._kept.get((*key, kind))
+    def _head(self, event: Event, kind: str) -> _Head:
+        """Returns topic and properties; `kind` is the notification type, or `state`."""
+        place = event.luid, event.family, kind
+        found = self._heads.get(place)
         if found is None:
-            if len(self._kept) >= _MOST_KEPT_PROPERTIES:
-                self._kept.clear()
-            found = self._kept[(*key, kind)] = self._make_properties(key, kind)
+            if len(self._heads) >= _MOST_KEPT_HEADS:
+                self._heads.clear()
+            found = self._heads[place] = self._make_head(_key(event), kind)
         return found
+
+    def _make_head(self, key: Key, kind: str) -> _Head:
+        topic = self.topics.state(key) if kind == "state" else self.topics.event(key)
+        return _Head(topic, self._make_properties(key, kind) if self._has_properties else None)
 
     def _make_properties(self, key: Key, kind: str) -> bytes:
         user = [("node", self._node), ("luid", key.luid), ("family", key.family)]
