@@ -5,9 +5,10 @@ from __future__ import annotations
 import platform
 import secrets
 import socket
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 import publisher
@@ -176,24 +177,24 @@ class RetainedState:
                 yield from self._tail(list(group))
 
     def _tail(self, run: list[tuple[int, Event]]) -> Iterator[Planned]:
-        newest = {event.key: (index, event) for index, event in run if self._is_news(event)}
+        newest = {entry[1].key: entry for entry in run if self._is_news(entry[1])}
         # In the order of their events: a subscriber that comes meanwhile has every state up to the newest of those.
-        news = dict(sorted(newest.items(), key=lambda entry: entry[1][0]))
-        yield from self._count(added={key for key, (_, event) in news.items() if key and not _is_removal(event)})
+        news = sorted(newest.values(), key=itemgetter(0))
+        yield from self._count(added={key for key, (_, event) in newest.items() if key and not _is_removal(event)})
         if self.devices is not None:
             # Before the states: a device that is removed must not receive an empty state.
-            yield from self._planned(self.devices.apply([event for _, event in news.values()]))
-        for index, event in news.values():
+            yield from self._planned(self.devices.apply([event for _, event in news]))
+        for index, event in news:
             self._uplinks.remember(event)
             yield Planned(self._state(event), index, event)
-        yield from self._not_read_back(run, news.keys())
+        yield from self._not_read_back(run, newest)
         for index, event in run:
             yield Planned(self._messages.event(event), index)
         self._advance(run[-1][1])
         if len(self._keys) != self._counted:
             yield self._info()
 
-    def _not_read_back(self, run: list[tuple[int, Event]], news: Iterable[Key | None]) -> Iterator[Planned]:
+    def _not_read_back(self, run: list[tuple[int, Event]], news: Container[Key | None]) -> Iterator[Planned]:
         """Yields empty states for what was deleted before the last snapshot: the read-back may have missed them."""
         for key in dict.fromkeys(event.key for _, event in run if event.notification_type == "delete_instance"):
             if key is not None and key not in self._keys and key not in news:
@@ -281,9 +282,9 @@ class RetainedState:
         self.resynced = Resynced(seq=event.seq, cause=event.cause, time=event.time.isoformat())
 
     def _state(self, event: Event) -> MqttMessage:
-        if event.key is not None:
-            (self._keys.discard if _is_removal(event) else self._keys.add)(event.key)
-            self._too_large.discard(event.key)
+        if (key := event.key) is not None:
+            (self._keys.discard if _is_removal(event) else self._keys.add)(key)
+            self._too_large.discard(key)
         return self._messages.state(event)
 
     def _is_news(self, event: Event) -> bool:

@@ -64,13 +64,14 @@ class Uplinks:
 
 
 def _remember(routes: dict[Key, _BestRoute], event: Event) -> None:
-    if event.key is None or event.row is None or event.interface is None:
+    key = event.key
+    if key is None or event.row is None or event.interface is None:
         return
     # Linux keeps the default route of a link without a carrier, which leads nowhere.
     is_there = event.notification_type != "delete_instance" and event.row.connected is not False
     if is_there and event.default_routes:
         best = event.default_routes[0]
-        uplink = Uplink(luid=event.key.luid, alias=event.interface.alias, next_hop=best.next_hop)
-        routes[event.key] = _BestRoute(best.metric, event.key.luid, uplink)
+        uplink = Uplink(luid=key.luid, alias=event.interface.alias, next_hop=best.next_hop)
+        routes[key] = _BestRoute(best.metric, key.luid, uplink)
     else:
-        routes.pop(event.key, None)
+        routes.pop(key, None)
