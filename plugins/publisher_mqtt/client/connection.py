@@ -279,7 +279,6 @@ class Connection:
         return {"clean_start": True, "properties": properties}
 
     def _send(self, message: MqttMessage, identifier: int) -> None:
-        self._loop.hold()
         self._loop.send(publish_packet(message, identifier, has_properties=self.protocol == "5"))
 
     # What follows is called by paho.

@@ -51,7 +51,9 @@ class NetworkLoop:
         self._ahead.acknowledgements = packets
 
     def send(self, packet: bytes) -> None:
-        """Sends a whole packet behind everything that was sent before; never waits."""
+        """Sends a whole packet behind everything that was sent before, joined with others until a turn is taken."""
+        if self._socket is not None:
+            self._socket.holds = True
         self._connected.send(packet)
 
     @property
@@ -60,11 +62,6 @@ class NetworkLoop:
         connected = self._client.socket()
         descriptor = -1 if connected is None else connected.fileno()
         return descriptor if descriptor >= 0 else None
-
-    def hold(self) -> None:
-        """Has what is sent next joined, until a turn is taken."""
-        if self._socket is not None:
-            self._socket.holds = True
 
     def release(self) -> None:
         """Sends what was held back."""
@@ -126,7 +123,10 @@ class NetworkLoop:
 
     def _is_read_ahead(self) -> bool:
         """Returns whether something was received that nobody took: no wait for the socket ends because of it."""
-        return any(one is not None and one.left > 0 for one in (self._ahead, self._socket))
+        ahead, connected = self._ahead, self._socket
+        return (ahead is not None and ahead.left > 0) or (
+            connected is not None and connected is not ahead and connected.left > 0
+        )
 
     def _is_to_write(self) -> bool:
         return self._client.want_write() or self.is_holding

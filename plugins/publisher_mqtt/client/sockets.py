@@ -54,7 +54,7 @@ class ReadAhead:
     @property
     def left(self) -> int:
         """The bytes that were received and that nobody took."""
-        return max(0, len(self._data) - self._at)
+        return len(self._data) - self._at
 
     def look(self) -> bool:
         """Receives what came; returns whether something of it is for paho, as an end or an error is, too."""
@@ -75,7 +75,7 @@ class ReadAhead:
         at = self._at
         if at >= len(self._data):
             self._data, at = self._received(), 0
-        self._at = at + size
+        self._at = min(at + size, len(self._data))
         return self._data[at : self._at]
 
     def _received(self) -> bytes:
@@ -221,4 +221,5 @@ else:
             return True
         poller = select.poll()
         poller.register(descriptor, select.POLLIN | (select.POLLOUT if to_write else 0))
-        return any(events & ~select.POLLOUT for _, events in poller.poll(math.ceil(seconds * 1000)))
+        found = poller.poll(math.ceil(seconds * 1000))
+        return bool(found) and bool(found[0][1] & ~select.POLLOUT)
