@@ -21,6 +21,7 @@ from .rtnetlink import (
 )
 
 _IFF_UP = 0x1
+_OF_NO_LINK = (Failure, NeighbourParameters)
 
 
 class Classified(NamedTuple):
@@ -154,9 +155,7 @@ def is_part(kind: int, record: Record | None) -> bool:
 
 def index_of(record: Record | None) -> int:
     """Returns the index of the link that the record is about, 0 for none."""
-    if record is None or isinstance(record, Failure | NeighbourParameters):
-        return 0
-    return record.ifindex or 0
+    return 0 if record is None or isinstance(record, _OF_NO_LINK) else record.ifindex or 0
 
 
 def _touches(kind: int, record: Record | None) -> bool:
