@@ -17,6 +17,7 @@ from pathlib import Path
 
 from tests.benchmarks.figures import COLUMNS, CURVE_COLUMNS, Curve, Result, figures_of, table
 from tests.benchmarks.plots import PLOTS, draw
+from tests.benchmarks.results import read_results
 
 SUBJECTS = (
     "latency", "throughput", "stream", "stall", "growth", "reading", "process", "neighbours", "fleet", "journal",
@@ -65,8 +66,9 @@ def write(results: Sequence[Result], seconds: float) -> None:
         *table(CURVE_COLUMNS, [curve.cells() for curve in curves]),
         "",
     ]
-    RESULTS.write_text("\n".join(lines), encoding="utf-8")
-    draw(results)
+    text = "\n".join(lines)
+    RESULTS.write_text(text, encoding="utf-8")
+    draw(read_results(text))  # as rounded there: the plots are drawn again from the file
 
 
 def machine() -> str:
