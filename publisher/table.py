@@ -65,7 +65,7 @@ class Stamp:
         self.epoch = epoch or new_epoch()
         self.seq = seq
         self.clock = clock
-        # The first event of each kind is validated whole; what differs in a later one is valid by itself.
+        # The first event of each type and cause is validated whole; what differs in a later one is valid by itself.
         self._made: dict[tuple[NotificationType, Cause], AnyEvent] = {}
 
     def event(

@@ -8,8 +8,9 @@ _PUBACK = 0x40
 # A PUBLISH with QoS 0 that is not retained.
 _LIVE = 0x30
 _MORE = 0x80
-# A whole PUBACK without properties, but for its packet identifier and reason code: without a code it refuses nothing.
-_PLAIN, _CODED = b"\x40\x02", b"\x40\x03"
+# The bytes of a whole PUBACK without properties, by its first two. Without a reason code it refuses nothing.
+_WITHOUT_CODE, _WITH_CODE = 4, 5
+_SHORT_PUBACKS = {b"\x40\x02": _WITHOUT_CODE, b"\x40\x03": _WITH_CODE}
 
 
 def nothing(_topic: bytes) -> bool:
@@ -41,14 +42,10 @@ class Acknowledgements:
         others = b""
         while at < len(data):
             if self._left == 0:
-                kind = data[at : at + 2]
-                if kind == _PLAIN and at + 4 <= len(data):
-                    self._take(data[at + 2] << 8 | data[at + 3], 0)
-                    at += 4
-                    continue
-                if kind == _CODED and at + 5 <= len(data):
-                    self._take(data[at + 2] << 8 | data[at + 3], data[at + 4])
-                    at += 5
+                short = _SHORT_PUBACKS.get(data[at : at + 2])
+                if short is not None and at + short <= len(data):
+                    self._take(data[at + 2] << 8 | data[at + 3], data[at + 4] if short == _WITH_CODE else 0)
+                    at += short
                     continue
                 if (bounds := _bounds(data, at)) is None:
                     break

@@ -40,8 +40,6 @@ def _binary(value: bytes) -> bytes:
 
 def variable_byte_integer(value: int) -> bytes:
     """Encodes an integer as MQTT 5, 1.5.5: seven bits a byte, the lowest first."""
-    if 0x7F < value <= 0x3FFF:  # nearly all packets
-        return bytes((value & 0x7F | 0x80, value >> 7))
     encoded = bytearray()
     while value > 0x7F:
         encoded.append(value & 0x7F | 0x80)

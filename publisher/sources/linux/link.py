@@ -43,10 +43,6 @@ _AddressKey = tuple[bytes, int, bytes | None]
 _NONE: Mapping[_AddressKey, Address] = {}
 
 
-# The model without the wrapper of its `model_validate`.
-_IP_INTERFACE: Callable[[dict[str, Any]], IpInterface] = IpInterface.__pydantic_validator__.validate_python
-
-
 def _members(*names: str) -> Callable[[Link], tuple[object, ...]]:
     return itemgetter(*map(Link._fields.index, names))
 
@@ -261,7 +257,7 @@ class CachedLink:
         row = made(IpInterfaceRow, values, before.row if before else None)
         parts = {"row": row, "interface": interface, "addresses": addresses, "default_routes": routes}
         if before is None:
-            built = _IP_INTERFACE(parts)
+            built = made(IpInterface, parts, None)
             # Validation copies the tuple; kept, it is the same object next time.
             self._sorted[family] = built.addresses
             return built

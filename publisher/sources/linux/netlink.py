@@ -115,8 +115,8 @@ class RequestSocket:
 
     def _read_together(self, indexes: Sequence[int]) -> dict[int, Link | None]:
         """Sends one datagram of requests, of which each has its own answer."""
-        self._send(lambda first: b"".join(map(link_read, count(first), indexes)), len(indexes))
-        waiting = dict(enumerate(indexes, self._seq - len(indexes) + 1))
+        first = self._send(lambda number: b"".join(map(link_read, count(number), indexes)), len(indexes))
+        waiting = dict(enumerate(indexes, first))
         found: dict[int, Link | None] = {}
         while waiting:
             for _, _, seq, record in self._receive():
@@ -140,8 +140,8 @@ class RequestSocket:
                     return records, interrupted
                 records.append(record)
 
-    def _send(self, request: Callable[[int], bytes], numbers: int = 1) -> None:
-        """Sends what `request` returns for the first of so many numbers that follow each other."""
+    def _send(self, request: Callable[[int], bytes], numbers: int = 1) -> int:
+        """Sends what `request` returns for the first of so many numbers that follow each other; returns that one."""
         first = self._seq + 1
         self._seq += numbers
         try:
@@ -152,6 +152,7 @@ class RequestSocket:
             if error.errno in _SHORTAGES:
                 raise InterruptedDumpError(f"the kernel cannot be asked now: {error.strerror}") from error
             raise SourceError(f"cannot send a request to the kernel: {error}") from error
+        return first
 
     def _receive(self) -> list[Message]:
         """Returns the messages of the next datagram; those with another `seq` answer an earlier request."""

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from operator import itemgetter
-
 from .rtnetlink import Link
 
-# The members that `named_by` depends on.
-_naming_members = itemgetter(*map(Link._fields.index, ("master", "lower", "lower_namespace", "kind", "ifindex")))
 # IFLA_LINK of these is the other end, which is not a layer below.
 _PEERS = (b"veth", b"netkit", b"vxcan")
 
@@ -23,13 +19,11 @@ class LinkStack:
     def put(self, link: Link) -> set[int]:
         """Adds the link, or replaces the one with its index; returns the links that only one of the two names."""
         before = self._links.get(link.ifindex)
-        if before is not None and _naming_members(before) == _naming_members(link):
-            self._links[link.ifindex] = link
-            return set()
         left, names = named_by(before) if before else set(), named_by(link)
-        self.remove(link.ifindex)
-        for other in names:
-            self._naming.setdefault(other, set()).add(link.ifindex)
+        if left != names:
+            self.remove(link.ifindex)
+            for other in names:
+                self._naming.setdefault(other, set()).add(link.ifindex)
         self._links[link.ifindex] = link
         return left ^ names
 
