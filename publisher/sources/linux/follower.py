@@ -80,7 +80,7 @@ class Follower:
         for fd in (self._socket.fileno(), wakeup_fd, self._watches_fd):
             if fd >= 0:
                 self._selector.register(fd, selectors.EVENT_READ)
-        self._steady = SteadyStream(self._socket.fileno())
+        self._steady = SteadyStream(self._socket.fileno(), self._capacity)
         # Of the last turn.
         self._applied = 0
         # Received and not applied yet; the first ones may be the begin of a removal of which the rest still waits.

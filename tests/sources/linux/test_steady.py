@@ -1,38 +1,53 @@
-"""Promise: a steady stream of messages is received together, and no change that comes alone is held up."""
+"""Promise: a steady stream of messages is received together, and no change that comes alone is held up.
+
+The clock counts the work: a test says how much of it each turn is.
+"""
 
 from __future__ import annotations
 
+import itertools
 import socket
 import sys
+from collections.abc import Sequence
 
 import pytest
 
 if sys.platform == "linux":
-    from publisher.sources.linux.steady import MOMENT, STEADY_TURNS, SteadyStream
+    from publisher.sources.linux.steady import EACH, LONGEST, SHORTEST, STEADY_TURNS, SteadyStream
 else:
     pytest.skip("rtnetlink is Linux's", allow_module_level=True)
 
 assert sys.platform == "linux"
 
 
-def held_up(*turns: tuple[int, bool]) -> list[int]:
-    """The turns that let messages come, of turns that applied so many, after which some wait or none."""
-    found: list[int] = []
+CAPACITY = 29_127
+
+
+def moments(turns: Sequence[tuple[int, bool]], worked: float = 0.0, capacity: int = CAPACITY) -> dict[int, float]:
+    """The seconds for which turns let messages come, of turns that applied so many, after which some wait or none.
+
+    Each turn works for so many seconds.
+    """
+    found: dict[int, float] = {}
     reader, writer = socket.socketpair()
     with reader, writer:
         slept: list[float] = []
-        stream = SteadyStream(reader.fileno(), slept.append)
+        clock = itertools.count(0.0, worked)
+        stream = SteadyStream(reader.fileno(), capacity, slept.append, lambda: next(clock))
         for number, (applied, waits) in enumerate(turns):
-            count = len(slept)
             if waits:
                 writer.send(b"0")
             stream.turn(applied)
             if waits:
                 reader.recv(1)
-            if len(slept) > count:
-                found.append(number)
-        assert set(slept) <= {MOMENT}
+            if slept:
+                found[number] = slept.pop()
     return found
+
+
+def held_up(*turns: tuple[int, bool]) -> list[int]:
+    """The turns that let messages come."""
+    return list(moments(turns))
 
 
 ALONE, FOLLOWED, MANY, NOTHING = (1, False), (1, True), (8, True), (0, True)
@@ -64,3 +79,21 @@ def test_changes_of_which_each_is_made_when_the_one_before_has_arrived_are_held_
 def test_turns_without_messages_end_a_stream() -> None:
     stream = [*[FOLLOWED] * (STEADY_TURNS + 1), MANY]
     assert held_up(*stream, *[NOTHING] * 99, MANY) == [STEADY_TURNS, STEADY_TURNS + 1]
+
+
+@pytest.mark.parametrize(
+    ("worked", "capacity", "moment"),
+    [
+        (0.0, CAPACITY, SHORTEST),
+        (SHORTEST / 2, CAPACITY, SHORTEST),
+        (0.01, CAPACITY, 0.01),
+        (1.0, CAPACITY, LONGEST),
+        (1.0, 92, 92 * EACH),
+        (0.0, 92, 92 * EACH),
+    ],
+)
+def test_a_moment_is_as_long_as_the_work_before_it_and_as_the_receive_buffer_allows(
+    worked: float, capacity: int, moment: float
+) -> None:
+    found = moments([*[FOLLOWED] * (STEADY_TURNS + 1), *[MANY] * 3], worked, capacity)
+    assert list(found.values()) == pytest.approx([moment] * 4)
