@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from bisect import bisect_left
-from collections import deque
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from itertools import takewhile
+from operator import attrgetter
 from weakref import WeakValueDictionary
 
 from ..errors import JournalDamagedError
@@ -63,7 +62,7 @@ class EventLog:
         self._surplus = False
         file.limit_log(self._space.log_bytes)
         self._state = threading.Lock()
-        self._recent: deque[Event] = deque()
+        self._recent: list[Event] = []
         self._recent_bytes = 0
         # All sinks begin with the snapshot of one moment: while one of them holds it, the next gets the same.
         self._texts: WeakValueDictionary[int, RowTexts] = WeakValueDictionary()
@@ -134,9 +133,9 @@ class EventLog:
         self._committed(events[-1].seq)  # before any sink sees them
         with self._state:
             self.known = True
+            self._remember(events, position - self._position)
             self.seq, self._position = events[-1].seq, position
             self.oldest, self._oldest_position = oldest or (self.oldest, self._oldest_position)
-            self._remember(events)
 
     def _make_room(self) -> None:
         """Empties the log, then deletes the older half of the events, but none that a healthy sink has yet to read.
@@ -172,9 +171,8 @@ class EventLog:
             if after >= self.seq:
                 return []
             if recent and recent[0].seq <= after + 1:
-                # From the newest one back: nearly every sink lacks a few.
-                missing = list(takewhile(lambda event: event.seq > after, reversed(recent)))
-                return missing[: -limit - 1 : -1]
+                start = bisect_right(recent, after, key=_SEQ)
+                return recent[start : start + limit]
         found, size = [], 0
         with self._file.reading() as connection:
             for seq, data, length in connection.execute(_SELECT_EVENTS, (after, limit)):
@@ -234,15 +232,19 @@ class EventLog:
         candidates = range(max(self.oldest, seq - times * self._max_events + 1), seq)
         return candidates.start + bisect_left(candidates, position - times * most, key=before)
 
-    def _remember(self, events: Sequence[Event]) -> None:
-        """Holds the newest events for the sinks that follow closely."""
-        for event in events:
-            self._recent.append(event)
-            self._recent_bytes += len(event.json_bytes)
-        while len(self._recent) > _RECENT_EVENTS or (self._recent_bytes > _RECENT_BYTES and len(self._recent) > 1):
-            self._recent_bytes -= len(self._recent.popleft().json_bytes)
+    def _remember(self, events: Sequence[Event], size: int) -> None:
+        """Holds the newest events, of so many bytes in all, for the sinks that follow closely."""
+        recent, size = self._recent, self._recent_bytes + size
+        recent += events
+        forgotten, last = 0, len(recent) - 1
+        while last - forgotten >= _RECENT_EVENTS or (size > _RECENT_BYTES and forgotten < last):
+            size -= len(recent[forgotten].json_bytes)
+            forgotten += 1
+        del recent[:forgotten]
+        self._recent_bytes = size
 
 
+_SEQ = attrgetter("seq")
 _SELECT_EVENTS = "SELECT seq, data, length(data) FROM events WHERE seq > ? ORDER BY seq LIMIT ?"
 # An update in place: INSERT OR REPLACE deletes and inserts, which costs 20 µs of the 50 of a commit of one event.
 _PUT_ROW = "INSERT INTO rows (luid, family, data) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET data = excluded.data"
