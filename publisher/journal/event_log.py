@@ -7,6 +7,7 @@ import threading
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from itertools import accumulate
 from operator import attrgetter
 from weakref import WeakValueDictionary
 
@@ -63,7 +64,7 @@ class EventLog:
         file.limit_log(self._space.log_bytes)
         self._state = threading.Lock()
         self._recent: list[Event] = []
-        self._recent_bytes = 0
+        self._recent_positions: list[int] = []
         # All sinks begin with the snapshot of one moment: while one of them holds it, the next gets the same.
         self._texts: WeakValueDictionary[int, RowTexts] = WeakValueDictionary()
         with file.reading() as connection:
@@ -118,10 +119,10 @@ class EventLog:
         if not events:
             self._write(also)
             return
-        position, records = self._position, []
-        for event in events:
-            position += len(event.json_bytes)
-            records.append((event.seq, position, event.json_bytes))
+        texts = [event.json_bytes for event in events]
+        positions = [*accumulate(map(len, texts), initial=self._position)]
+        position = positions[-1]
+        records = zip(map(_SEQ, events), positions[1:], texts, strict=True)
         with self._file.writing(position - self._position) as connection:
             connection.executemany("INSERT INTO events (seq, position, data) VALUES (?, ?, ?)", records)
             _write_rows(connection, events)
@@ -133,9 +134,9 @@ class EventLog:
         self._committed(events[-1].seq)  # before any sink sees them
         with self._state:
             self.known = True
-            self._remember(events, position - self._position)
             self.seq, self._position = events[-1].seq, position
             self.oldest, self._oldest_position = oldest or (self.oldest, self._oldest_position)
+            self._remember(events, positions[:-1])
 
     def _make_room(self) -> None:
         """Empties the log, then deletes the older half of the events, but none that a healthy sink has yet to read.
@@ -232,16 +233,13 @@ class EventLog:
         candidates = range(max(self.oldest, seq - times * self._max_events + 1), seq)
         return candidates.start + bisect_left(candidates, position - times * most, key=before)
 
-    def _remember(self, events: Sequence[Event], size: int) -> None:
-        """Holds the newest events, of so many bytes in all, for the sinks that follow closely."""
-        recent, size = self._recent, self._recent_bytes + size
-        recent += events
-        forgotten, last = 0, len(recent) - 1
-        while last - forgotten >= _RECENT_EVENTS or (size > _RECENT_BYTES and forgotten < last):
-            size -= len(recent[forgotten].json_bytes)
-            forgotten += 1
-        del recent[:forgotten]
-        self._recent_bytes = size
+    def _remember(self, events: Sequence[Event], positions: Sequence[int]) -> None:
+        """Holds the newest events for the sinks that follow closely; `positions` are those before each of them."""
+        self._recent += events
+        self._recent_positions += positions
+        first = bisect_left(self._recent_positions, self._position - _RECENT_BYTES)
+        first = min(max(first, len(self._recent) - _RECENT_EVENTS), len(self._recent) - 1)
+        del self._recent[:first], self._recent_positions[:first]
 
 
 _SEQ = attrgetter("seq")
