@@ -1,4 +1,7 @@
-"""Promises about docs/proof.md: each test that it names exists, and each promise and each fault has its row."""
+"""Promises about docs/proof.md: each test that it names exists, and each promise and each fault has its row.
+
+Each mistake of `make mutants` can be made: that takes minutes, and this nothing.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.fuzz.targets import TARGETS
+from tests.mutants.mutant import Mutant, read_mutants
 from tests.soak.plan import FAULTS
 
 ROOT = Path(__file__).parents[1]
@@ -26,6 +30,14 @@ def names_in(path: str) -> frozenset[str]:
 def test_each_test_that_the_proof_names_exists() -> None:
     assert len(NAMED) > 40
     assert not [f"{path}::{name}" for path, name in NAMED if name not in names_in(path)]
+
+
+@pytest.mark.parametrize("mutant", read_mutants(ROOT / "tests/mutants"), ids=lambda mutant: mutant.id)
+def test_each_mistake_has_its_place_and_its_tests(mutant: Mutant) -> None:
+    assert mutant.gone or mutant.applied(ROOT) is not None
+    for test in mutant.tests:
+        path, *names = re.split("::|\\[", test)
+        assert names_in(path).issuperset(names[:1]), test
 
 
 def test_each_promise_has_its_row() -> None:
