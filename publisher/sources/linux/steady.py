@@ -23,7 +23,7 @@ class SteadyStream:
 
     A change that is applied alone costs twice as much as one of ten, and three times as much as one of a hundred, since
     each list of updates is a transaction and a turn of each sink. The moment is as long as the thread has worked since
-    the last one, within its bounds: with a processor that is busy anyway, it delays nothing (docs/performance.md).
+    the last turn, within its bounds: with a processor that is busy anyway, it delays nothing (docs/performance.md).
 
     Where each change is made when the one before has arrived, one may wait at each turn, and never two: a moment in
     which no second one came is the last one for a while.
@@ -34,15 +34,15 @@ class SteadyStream:
         descriptor: int,
         capacity: int,
         sleep: Callable[[float], object] = time.sleep,
-        worked: Callable[[], float] = time.thread_time,
+        cpu: Callable[[], float] = time.thread_time,
     ) -> None:
-        """`descriptor` can be read while a message waits, of which so many can; `worked` is the CPU of this thread."""
+        """`descriptor` can be read while a message waits, of which so many can; `cpu` is the time of this thread."""
         self._poll = select.poll()
         self._poll.register(descriptor, select.POLLIN)
         self._longest = min(LONGEST, EACH * capacity)
         self._sleep = sleep
-        self._worked = worked
-        self._before = worked()
+        self._cpu = cpu
+        self._cpu_before = 0.0
         self._turns = 0
         self._slept = False
 
@@ -53,6 +53,6 @@ class SteadyStream:
             self._turns = 0
         self._turns = min(self._turns + 1, 2 * STEADY_TURNS) if waits else max(self._turns - 1, 0)
         self._slept = waits and self._turns > STEADY_TURNS
-        before, self._before = self._before, self._worked()
+        before, self._cpu_before = self._cpu_before, self._cpu()
         if self._slept:
-            self._sleep(min(max(SHORTEST, self._before - before), self._longest))
+            self._sleep(min(max(SHORTEST, self._cpu_before - before), self._longest))
