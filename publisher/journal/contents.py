@@ -13,10 +13,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ..errors import JournalDamagedError
 from ..events import IpInterface
-from .event_log import decoded_row, logged_event
+from .event_log import logged_event
 from .file import JournalFile
 from .luids import check_luids, read_luids, write_luids
 from .places import salvage_places
+from .rows import decoded_row
 
 EPOCH = r"[0-9a-f]{16}"
 # The tables whose rows SQLite numbers (AUTOINCREMENT), and the numbers that it can still go on from for ever. After

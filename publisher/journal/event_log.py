@@ -14,6 +14,7 @@ from weakref import WeakValueDictionary
 from ..errors import JournalDamagedError
 from ..events import Event, IpInterface, event_id
 from .file import DiskFullError, JournalFile, Write, put_meta
+from .rows import apply_events, put_rows, select_rows
 from .space import DiskSpace
 
 # The tail that sinks follow is read from memory: no more than this many events and bytes of JSON are held for it.
@@ -76,14 +77,14 @@ class EventLog:
         """Makes these the rows; raises JournalError."""
         with self._file.writing() as connection:
             connection.execute("DELETE FROM rows")
-            connection.executemany(_PUT_ROW, map(_row_values, rows))
+            put_rows(connection, rows)
             put_meta(connection, known="1")
         self.known = True
 
     def put_rows(self, rows: Iterable[IpInterface]) -> None:
         """Writes rows that changed without an event; raises JournalError."""
         with self._file.writing() as connection:
-            connection.executemany(_PUT_ROW, map(_row_values, rows))
+            put_rows(connection, rows)
 
     def append(self, events: Sequence[Event], also: Sequence[Write] = ()) -> None:
         """Writes events, the rows they lead to and what else is given, all or none of it.
@@ -125,7 +126,7 @@ class EventLog:
         records = zip(map(_SEQ, events), positions[1:], texts, strict=True)
         with self._file.writing(position - self._position) as connection:
             connection.executemany("INSERT INTO events (seq, position, data) VALUES (?, ?, ?)", records)
-            _write_rows(connection, events)
+            apply_events(connection, events)
             if not self.known:
                 put_meta(connection, known="1")
             for write in also:
@@ -244,34 +245,6 @@ class EventLog:
 
 _SEQ = attrgetter("seq")
 _SELECT_EVENTS = "SELECT seq, data, length(data) FROM events WHERE seq > ? ORDER BY seq LIMIT ?"
-# An update in place: INSERT OR REPLACE deletes and inserts, which costs 20 µs of the 50 of a commit of one event.
-_PUT_ROW = "INSERT INTO rows (luid, family, data) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET data = excluded.data"
-
-
-def _row_values(row: IpInterface) -> tuple[str, str, bytes]:
-    return row.luid, row.family, row.__pydantic_serializer__.to_json(row)
-
-
-def _write_rows(connection: sqlite3.Connection, events: Sequence[Event]) -> None:
-    """Brings the rows to where the events lead; of several events about one row only the last counts."""
-    last = {(event.luid, event.family): event for event in events}
-    removed = [key for key, event in last.items() if event.notification_type == "delete_instance"]
-    if removed:
-        connection.executemany("DELETE FROM rows WHERE luid = ? AND family = ?", removed)
-    there = [event for event in last.values() if event.notification_type != "delete_instance"]
-    connection.executemany(_PUT_ROW, [(event.luid, event.family, event.ip_interface_json) for event in there])
-
-
-def read_rows(file: JournalFile) -> list[IpInterface]:
-    """Returns the rows, sorted; raises JournalDamagedError when they are no rows."""
-    with file.reading() as connection:
-        found = select_rows(connection)
-    return [decoded_row(data) for data in found]
-
-
-def select_rows(connection: sqlite3.Connection) -> list[bytes]:
-    """Returns the rows as JSON, sorted by LUID and family."""
-    return [data for (data,) in connection.execute("SELECT data FROM rows ORDER BY luid, family")]
 
 
 def newest_event(connection: sqlite3.Connection) -> tuple[int, int]:
@@ -301,11 +274,3 @@ def logged_event(epoch: str, seq: int, data: bytes) -> Event:
     if (event.id, event.epoch, event.seq) != (event_id(epoch, seq), epoch, seq):
         raise JournalDamagedError(f"the journal holds the event {event.id} as {event_id(epoch, seq)}")
     return event
-
-
-def decoded_row(data: bytes) -> IpInterface:
-    """Returns the row that was written; raises JournalDamagedError."""
-    try:
-        return IpInterface.model_validate_json(data)
-    except (TypeError, ValueError) as error:
-        raise JournalDamagedError(f"the journal holds an invalid row: {error}") from error

@@ -14,7 +14,7 @@ from ..events import Cause, Event, IpInterface, LostEvents, Moment, SnapshotEven
 from ..table import now
 from .beginning import Begun, begin, boot_word, claim, new_file, open_file
 from .dead_letters import DeadLetter, delete_dead_letters, select_dead_letters
-from .event_log import EventLog, decoded_row, read_rows
+from .event_log import EventLog
 from .file import JournalFile, Synchronous, put_meta
 from .history import JournalHistory, Seen
 from .lock import JournalLock, real_path
@@ -25,6 +25,7 @@ from .places import PlaceRegister
 from .positions import NumberedResend, Resend, ResendSnapshot, insert_resend, resend_to_all
 from .recognition import refuse_special
 from .requests import RequestQueue
+from .rows import decoded_row, read_rows
 from .sink_journal import PendingWrites, SinkJournal
 
 _LOG = logging.getLogger("publisher.journal")

@@ -15,7 +15,6 @@ from ..errors import JournalError
 from ..events import IpInterface
 from ..sources.assignments import LuidAssignment
 from .dead_letters import DeadLetter, delete_dead_letters, select_dead_letters
-from .event_log import decoded_row
 from .file import JournalFile, Stamp
 from .history import JournalHistory
 from .lock import holder, real_path
@@ -23,6 +22,7 @@ from .luids import read_luids, select_luids
 from .mark import MarkFile
 from .places import SELECT_PLACES, RetainedPlace, decoded_places
 from .positions import NumberedResend, Resend, Seq, insert_resend
+from .rows import decoded_row
 from .sink_journal import PendingWrites
 from .view import JournalView
 

@@ -15,7 +15,8 @@ from random import Random
 from typing import Any, NamedTuple, Self
 
 from publisher.events import Event, IpInterface
-from publisher.journal.event_log import decoded_row, newest_event, select_rows
+from publisher.journal.event_log import newest_event
+from publisher.journal.rows import decoded_row, select_rows
 from publisher_nats.options import NatsOptions
 from publisher_nats.stream import bucket_config
 from tests.faults import changing
