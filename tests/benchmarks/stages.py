@@ -27,7 +27,7 @@ from tests.benchmarks.subscriber import Subscriber
 # The module, the attribute in it, when it is stamped, and the name of the stage that has ended then.
 SEAMS = (
     ("selectors", "EpollSelector.select", "after", "core's thread awake"),
-    ("publisher.sources.linux.netlink", "NotificationSocket.receive", "after", "received and decoded"),
+    ("publisher.sources.linux.notifications", "NotificationSocket.receive", "after", "received and decoded"),
     ("publisher.sources.linux.reader", "LinuxReader.links", "after", "link read"),
     ("publisher.sources.linux.cache", "LinkCache.apply", "after", "rows made"),
     ("publisher.service.core", "step", "after", "events made"),

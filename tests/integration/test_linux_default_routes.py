@@ -165,7 +165,7 @@ def test_without_the_filter_changes_are_found_by_the_reconcile(
     host: NetNs, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     # Sandboxes refuse it, and there is none here.
-    monkeypatch.setattr("publisher.sources.linux.netlink._attach_route_filter", lambda _: False)
+    monkeypatch.setattr("publisher.sources.linux.notifications._attach_route_filter", lambda _: False)
     with Following(host, reconcile_seconds=0.2) as following:
         host.ip("route replace 0.0.0.0/0 via 10.0.0.8 dev e0")
         events = following.until(lambda event: "default_routes.10.0.0.8" in event.changed)

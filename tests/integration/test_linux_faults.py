@@ -19,7 +19,7 @@ from tests.fixtures.linux_source import Following
 from tests.fixtures.netns import NetNs
 
 if sys.platform == "linux":
-    from publisher.sources.linux import follower, netlink, rtnetlink
+    from publisher.sources.linux import follower, netlink, notifications, rtnetlink
     from publisher.sources.linux import link as linux_link
     from publisher.sources.linux import source as linux_source
     from publisher.sources.linux.requests import link_dump
@@ -128,13 +128,13 @@ def test_after_a_suspend_everything_is_read_again(netns: NetNs) -> None:
 def test_an_invalid_message_is_counted_and_everything_read(netns: NetNs, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(follower, "_RETRY", 0.1)
     with Following(netns) as following:
-        receive = netlink.NotificationSocket.receive
+        receive = notifications.NotificationSocket.receive
 
         def corrupted(self: Any) -> Any:
             received = receive(self)
             return received._replace(messages=[], invalid=[b"not rtnetlink"]) if received.messages else received
 
-        monkeypatch.setattr(netlink.NotificationSocket, "receive", corrupted)
+        monkeypatch.setattr(notifications.NotificationSocket, "receive", corrupted)
         netns.ip("link add unheard type ifb")
         [event, _] = following.until(lambda e: e.family == "inet6")
         assert event.cause == "reconcile"

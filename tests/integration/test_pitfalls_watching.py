@@ -21,7 +21,8 @@ from tests.fixtures.netns import NetNs
 from tests.fixtures.poll import wait_for
 
 if sys.platform == "linux":
-    from publisher.sources.linux.netlink import NotificationSocket, Received, RequestSocket
+    from publisher.sources.linux.netlink import RequestSocket
+    from publisher.sources.linux.notifications import NotificationSocket, Received
     from publisher.sources.linux.requests import address_dump, link_dump
     from publisher.sources.linux.rtnetlink import (
         NLM_F_DUMP_INTR,

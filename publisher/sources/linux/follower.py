@@ -25,7 +25,8 @@ from .rtnetlink import RTM_DELNETCONF, RTM_NEWNETCONF, Decoder, Link, Message, N
 
 if sys.platform == "linux":
     from .default_routes import DueReads, ReadRoutes
-    from .netlink import MOST_DATAGRAMS, SMALLEST_DATAGRAM, InterruptedDumpError, NotificationSocket, RefusedError
+    from .netlink import InterruptedDumpError, RefusedError
+    from .notifications import MOST_DATAGRAMS, SMALLEST_DATAGRAM, NotificationSocket
     from .reader import LinuxReader
     from .reconcile import NOTHING, Reconcile
     from .steady import SteadyStream

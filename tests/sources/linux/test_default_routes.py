@@ -19,7 +19,8 @@ from tests.fixtures.netns import NetNs
 if sys.platform == "linux":
     from publisher.sources.linux import default_routes
     from publisher.sources.linux.default_routes import DueReads, RouteSocket, read_default_routes
-    from publisher.sources.linux.netlink import InterruptedDumpError, NotificationSocket
+    from publisher.sources.linux.netlink import InterruptedDumpError
+    from publisher.sources.linux.notifications import NotificationSocket
     from publisher.sources.linux.reader import LinuxReader
 else:
     pytest.skip("rtnetlink is Linux's", allow_module_level=True)

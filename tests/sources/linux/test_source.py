@@ -22,8 +22,9 @@ from tests.fixtures.logs import CapturedLog
 from tests.fixtures.netlink_records import a_link, del_address, del_link, new_address, new_link
 
 if sys.platform == "linux":
-    from publisher.sources.linux import netlink
-    from publisher.sources.linux.netlink import InterruptedDumpError, NotificationSocket, Received, RefusedError
+    from publisher.sources.linux import notifications
+    from publisher.sources.linux.netlink import InterruptedDumpError, RefusedError
+    from publisher.sources.linux.notifications import NotificationSocket, Received
     from publisher.sources.linux.reader import LinuxReader
     from publisher.sources.linux.reconcile import Reconcile
     from publisher.sources.linux.source import LinuxSource
@@ -96,7 +97,7 @@ def kernel(monkeypatch: pytest.MonkeyPatch) -> Iterator[Kernel]:
     os.write(writer, b"0")  # readable for ever: a source receives nothing from a socket that is not
     monkeypatch.setattr(NotificationSocket, "fileno", lambda _: reader)
     # As for root: an ordinary user gets no more than net.core.rmem_max.
-    monkeypatch.setattr(netlink, "_set_receive_buffer", lambda _, size: 2 * size)
+    monkeypatch.setattr(notifications, "_set_receive_buffer", lambda _, size: 2 * size)
     monkeypatch.setattr(NotificationSocket, "receive", lambda socket: kernel.receive(socket))
     monkeypatch.setattr(LinuxReader, "dump", lambda reader: kernel.dump(reader))
     monkeypatch.setattr(Reconcile, "_all", lambda reconcile, changed: kernel.parts(reconcile, changed))
