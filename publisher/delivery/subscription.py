@@ -66,6 +66,8 @@ class SinkSubscription:
         # Replays of events that nothing was sent for yet: done with the first event, since after a kill before that
         # the destination's own report of its last event would hide the way back.
         self._replays: list[int] = []
+        self._before_replays: Cursor | None = None
+        """The last event at the destination when the first of them was requested."""
         # Resends that came before there was a position to report: done with the first one.
         self._early: list[int] = []
 
@@ -104,12 +106,13 @@ class SinkSubscription:
             self._unsent.go_to(state.confirmed.seq if state.confirmed else 0)
 
     def go_to(self, own: Cursor | None) -> None:
-        """Goes on after the event that the destination itself reports, after a failure; `None` changes nothing."""
+        """Goes on after the event that the destination itself reports, after a failure; `None` changes nothing.
+
+        What was there before a replay is no sign of the replay: of that, nothing may have arrived.
+        """
         state = self._state
         confirmed = state.confirmed
-        if own is None or (
-            confirmed and own == confirmed._replace(seq=confirmed.seq if self._has is None else self._has)
-        ):
+        if own is None or own == self._newest_there or (self._replays and own == self._before_replays):
             return
         if isinstance(state, Sending) and not state.tail_first:
             # Its rows are being sent, and the destination may count them or not; only a step back is sure.
@@ -140,12 +143,20 @@ class SinkSubscription:
                 if state is self._state:
                     self._part.settle(number)
                 else:
+                    if not self._replays:
+                        self._before_replays = self._newest_there
                     self._move(state)
                     self._replays.append(number)
                     self._note_reading()
             case _:
                 return
         self._newest_resend = max(self._newest_resend, number)
+
+    @property
+    def _newest_there(self) -> Cursor | None:
+        """The last event at the destination, as far as is known: the position may have passed others."""
+        confirmed = self._state.confirmed
+        return confirmed if confirmed is None or self._has is None else confirmed._replace(seq=self._has)
 
     @property
     def seq(self) -> int | None:

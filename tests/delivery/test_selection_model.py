@@ -46,6 +46,8 @@ class SelectionMachine(RuleBasedStateMachine):
         """The event of the snapshot that the sink was offered first: none before it was sent by itself."""
         self.newest = 0
         """The newest event since the start, a crash or a replay: `seq` may go back there only."""
+        self.replaying = False
+        """Nothing of a replay was confirmed: it begins again after a failure, whatever arrived."""
 
     @initialize(selection=st.sampled_from(SELECTIONS), reports=st.booleans())
     def choose(self, selection: Selection, reports: bool) -> None:
@@ -56,6 +58,7 @@ class SelectionMachine(RuleBasedStateMachine):
         self.pipeline.table.stamp.clock = self.clock.utc
         part = self.pipeline.journal.sink("sink", "there")
         self.subscription = SinkSubscription(self.pipeline.journal, part, self.pipeline.log, self.selection, self.clock)
+        self.subscription.enter()
         self.subscription.begin(self.cursor)
         self.newest = 0
         self.begins_anew = self.subscription.seq is None
@@ -108,6 +111,7 @@ class SelectionMachine(RuleBasedStateMachine):
         if self.reports:
             self.keep(batch[: round(share * len(batch))])
             self.subscription.go_to(self.cursor)
+            self.newest = 0 if self.replaying else self.newest
 
     @rule()
     def request_snapshot(self) -> None:
@@ -120,7 +124,7 @@ class SelectionMachine(RuleBasedStateMachine):
         since = max(0, self.pipeline.journal.seq - back)
         [numbered] = self.pipeline.journal.append((), {"sink": ResendEvents(since)}).values()
         self.subscription.resend(numbered)
-        self.newest = 0
+        self.newest, self.replaying = 0, True
 
     @rule()
     def commit(self) -> None:
@@ -156,6 +160,7 @@ class SelectionMachine(RuleBasedStateMachine):
 
     def take(self, events: list[Event]) -> None:
         self.keep(events)
+        self.replaying = self.replaying and not events
         self.subscription.advance(events)
 
     def keep(self, events: list[Event]) -> None:

@@ -144,6 +144,18 @@ def test_a_replay_survives_a_kill_before_its_first_event_whatever_the_destinatio
     assert take(subscribed(pipeline, 3)) == ["4", "5"], "what was sent again is not sent once more"
 
 
+def test_a_replay_survives_a_failure_before_its_first_event_whatever_the_destination_reports(
+    pipeline: Pipeline, subscription: SinkSubscription
+) -> None:
+    take(subscription)
+    resend(pipeline, subscription, ResendEvents(2))
+    assert subscription.next_batch()
+    subscription.go_to(Cursor(pipeline.journal.epoch, 5))
+    assert take(subscription, 1) == ["3"]
+    subscription.go_to(Cursor(pipeline.journal.epoch, 4))
+    assert take(subscription) == ["5"], "what arrived of it is not sent once more"
+
+
 def test_a_second_attempt_to_begin_forgets_no_resend(pipeline: Pipeline, subscription: SinkSubscription) -> None:
     """The journal could not be read between the resends and the end of the opening."""
     resend(pipeline, subscription, ResendSnapshot("overrun", 5))
